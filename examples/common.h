@@ -1,0 +1,62 @@
+#pragma once
+// What the examples share and no lecture is about: options, a progress bar, drawings of numbers and digits.
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <initializer_list>
+#include <optional>
+#include <span>
+#include <string>
+#include <variant>
+
+namespace examples {
+
+/// One option of the command line and the variable it fills. A bool is a switch; numbers are not negative; an optional
+/// stays empty when the option is not given.
+struct Option {
+  const char* name;
+  std::variant<int64_t*, double*, std::string*, bool*, std::optional<int64_t>*> value;
+  const char* help;
+};
+
+/// A whole `main`: reads the options (`--help` lists them), runs the body, and returns the exit code. A teeny::Error
+/// becomes one line on stderr and the code 1.
+int run(int argc, char** argv, const char* description, std::initializer_list<Option> options,
+        const std::function<void()>& body);
+
+/// Whether a person is watching: stdout is a terminal.
+bool on_terminal();
+
+/// `fraction` of `width` filled, in eighths of a character: `██████▌   `.
+std::string bar(double fraction, int width);
+
+/// A grey picture, values from 0 to 1, in half blocks: two rows of pixels to a line.
+std::string picture(std::span<const float> pixels, int width);
+
+/// One line about a running training, redrawn in place; when it is done, or where nobody watches, only its last state:
+///
+///   epoch 1 ████████████▌             218/468  loss 0.0931  accuracy 97.21 %  6 s left
+///   epoch 1: 468 steps in 11.2 s  loss 0.0604  accuracy 98.10 %
+class Progress {
+ public:
+  Progress(std::string title, int64_t steps);
+  ~Progress();
+  Progress(const Progress&) = delete;
+
+  /// One step is done. What is shown is the mean over about the last fifty.
+  void step(double loss, std::optional<double> accuracy = {});
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  std::string state() const;
+  void draw() const;
+
+  std::string title_;
+  int64_t steps_, done_ = 0;
+  double loss_ = 0;
+  std::optional<double> accuracy_;
+  Clock::time_point start_ = Clock::now(), drawn_;
+};
+
+}  // namespace examples

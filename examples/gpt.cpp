@@ -1,0 +1,156 @@
+// A small transformer that reads a text letter by letter, by default teeny's own sources, and then writes more of it.
+// The network is GPT-2's (Radford et al., 2019); its symbols are the 256 bytes.
+//
+//   gpt --save teeny.safetensors                              train, write a little, and keep what was learned
+//   gpt --load teeny.safetensors --steps 0 --letters 2000     only write
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "examples/common.h"
+#include "teeny/teeny.h"
+
+using namespace teeny;
+
+struct Config {
+  int64_t layers = 4, width = 128, heads = 4, context = 64;
+};
+
+/// Attention lets every place look at the places before it, then a two-layer network works on each alone. Both add to
+/// x.
+struct Block {
+  int64_t heads;
+  nn::LayerNorm norm1, norm2;
+  nn::Linear qkv, out, up, down;
+
+  Block(int64_t width, int64_t heads)
+      : heads(heads),
+        norm1(width),
+        norm2(width),
+        qkv(width, 3 * width),
+        out(width, width),
+        up(width, 4 * width),
+        down(4 * width, width) {}
+
+  Tensor operator()(const Tensor& x) const {  // (batch, time, width)
+    // Queries, keys and values, each (batch, heads, time, width / heads).
+    const Tensor parts = qkv(norm1(x)).reshape({x.size(0), x.size(1), 3, heads, -1}).permute({2, 0, 3, 1, 4});
+    const Tensor seen = parts[0].scaled_dot_product_attention(parts[1], parts[2], true);
+    const Tensor y = x + out(seen.transpose(1, 2).reshape(x.shape()));
+    return y + down(up(norm2(y)).gelu());
+  }
+  TEENY_STATE(norm1, norm2, qkv, out, up, down)
+};
+
+struct Gpt {
+  nn::Embedding symbols, places;
+  std::vector<Block> blocks;
+  nn::LayerNorm norm;
+  nn::Linear head;
+
+  explicit Gpt(const Config& s)
+      : symbols(256, s.width), places(s.context, s.width), norm(s.width), head(s.width, 256, false) {
+    for (int64_t i = 0; i < s.layers; ++i) blocks.emplace_back(s.width, s.heads);
+  }
+  Tensor operator()(const Tensor& bytes) const {  // (batch, time) -> logits (batch, time, 256)
+    Tensor x = symbols(bytes) + places.weight[{slice(0, bytes.size(1))}];
+    for (const Block& block : blocks) x = block(x);
+    return head(norm(x));
+  }
+  TEENY_STATE(symbols, places, blocks, norm, head)
+};
+
+/// The file, or without a name all of teeny's sources, one after the other.
+static std::string read_text(const std::string& file) {
+  namespace fs = std::filesystem;
+  std::vector<fs::path> paths{file};
+  if (file.empty()) {
+    paths.clear();
+    if (!fs::is_directory("teeny")) fail("no folder teeny here: run from its root, or name a file with --text");
+    for (const auto& entry : fs::recursive_directory_iterator("teeny"))
+      if (entry.path().extension() == ".h" || entry.path().extension() == ".cpp") paths.push_back(entry);
+    std::ranges::sort(paths);
+  }
+  std::ostringstream text;
+  for (const auto& path : paths)
+    if (!(text << std::ifstream(path).rdbuf())) fail(path.string(), ": cannot be read");
+  return text.str();
+}
+
+/// The mean loss over `batch` random pieces of the text: at every place, how surprising is the next letter?
+static Tensor loss_of(const Gpt& model, const Tensor& text, int64_t batch, int64_t context) {
+  if (text.size(0) <= context) fail("the text is too short for a context of ", context, " letters");
+  const Tensor starts = Tensor::randint(0, text.size(0) - context, {batch, 1});
+  const Tensor pieces = text.gather(0, (starts + Tensor::arange(context + 1)).flatten()).reshape({batch, context + 1});
+  const Tensor logits = model(pieces[{ellipsis, slice(0, -1)}]);
+  return logits.flatten(0, 1).cross_entropy(pieces[{ellipsis, slice(1)}].flatten());
+}
+
+/// Prints letter after letter. A low temperature writes what is likeliest, a high one is bolder.
+static void write(const Gpt& model, std::string text, int64_t letters, int64_t context, double temperature) {
+  if (text.empty()) fail("--prompt: there must be a first letter");
+  const NoGrad guard;
+  std::printf("%s", text.c_str());
+  for (int64_t i = 0; i < letters; ++i) {
+    const std::string last = text.substr(text.size() - std::min<size_t>(text.size(), context));
+    const Tensor seen = Tensor::from(std::vector<uint8_t>(last.begin(), last.end())).cast(DType::Int64);
+    const Tensor logits = model(seen.unsqueeze(0))[{0, -1}];
+    // Gumbel's trick: the largest of logits + noise is a draw from softmax(logits).
+    const Tensor noise = -(-Tensor::rand({256}).log()).log();
+    text += char((logits + temperature * noise).argmax().item<int64_t>());
+    std::putchar(text.back());
+    std::fflush(stdout);
+  }
+  std::printf("\n");
+}
+
+int main(int argc, char** argv) {
+  Config config;
+  int64_t steps = 500, batch = 32, letters = 500;
+  double lr = 1e-3, temperature = 0.8;
+  std::string file, prompt = "\n", save, load;
+  std::optional<int64_t> seed;
+
+  const auto body = [&] {
+    if (seed) Tensor::manual_seed(*seed);
+    const std::string text = read_text(file);
+    const Tensor bytes = Tensor::from(std::vector<uint8_t>(text.begin(), text.end())).cast(DType::Int64).realize();
+    const int64_t known = bytes.numel() * 9 / 10;  // the last tenth is for the judgement
+    const Tensor train = bytes[{slice(0, known)}], test = bytes[{slice(known)}];
+
+    Gpt model(config);
+    if (!load.empty()) nn::load_state_dict(model, io::load_safetensors(load).tensors);
+    optim::AdamW adam(nn::parameters(model), {.lr = lr});
+    if (steps > 0) {
+      examples::Progress progress("training", steps);
+      for (int64_t step = 0; step < steps; ++step) {
+        adam.zero_grad();
+        const Tensor loss = loss_of(model, train, batch, config.context).backward();
+        adam.step();
+        progress.step(loss.item());
+      }
+    }
+    if (!save.empty()) io::save_safetensors(save, nn::state_dict(model));
+    if (letters > 0) write(model, prompt, letters, config.context, temperature);
+    const NoGrad guard;
+    std::printf("validation loss %.4f\n", loss_of(model, test, 128, config.context).item());
+  };
+  return examples::run(argc, argv, "Trains a character-level transformer and lets it write.",
+                       {{"--text", &file, "the file to learn from (teeny's own sources)"},
+                        {"--steps", &steps, "training steps"},
+                        {"--batch", &batch, "pieces of the text a step"},
+                        {"--lr", &lr, "learning rate of AdamW"},
+                        {"--layers", &config.layers, "blocks of the network"},
+                        {"--width", &config.width, "numbers for each letter"},
+                        {"--heads", &config.heads, "heads of each attention; they share the width"},
+                        {"--context", &config.context, "letters it sees at once"},
+                        {"--letters", &letters, "how many letters to write"},
+                        {"--prompt", &prompt, "what the writing starts with"},
+                        {"--temperature", &temperature, "how bold the writing is; 0 takes the likeliest letter"},
+                        {"--seed", &seed, "of the random numbers"},
+                        {"--save", &save, "write the trained model to this file"},
+                        {"--load", &load, "start with the model of this file"}},
+                       body);
+}

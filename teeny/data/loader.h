@@ -1,0 +1,90 @@
+#pragma once
+// A dataset in batches, shuffled anew for every epoch. While the network works on one batch, a thread prepares the next.
+//
+//   data::DataLoader loader(train, {.batch_size = 128, .shuffle = true});
+//   for (int epoch = 0; epoch < 5; ++epoch)
+//     for (auto [x, y] : loader) ...            x (128, 1, 28, 28) float32, y (128) int64
+//
+// Everything random follows from the seed, the epoch and the sample: the same numbers in every run, wherever it resumes.
+#include <functional>
+#include <iterator>
+#include <memory>
+#include <random>
+#include <span>
+#include <vector>
+
+#include "teeny/data/datasets.h"
+
+namespace teeny::data {
+
+struct Batch {
+  Tensor x;  ///< (B, C, H, W), float32
+  Tensor y;  ///< (B), int64
+};
+
+/// Changes one image in place; `shape` is (C, H, W). It runs on the loader's thread, so it may not touch Tensors.
+using Transform = std::function<void(std::span<float> image, const Shape& shape, std::mt19937_64& random)>;
+
+struct LoaderOptions {
+  int64_t batch_size = 1;
+  bool shuffle = false;
+  uint64_t seed = 0;
+  bool drop_last = false;  ///< leaves out a last batch that is not full
+  /// Images of uint8 are divided by 255, then transformed, then normalised: (x - mean) / std, where either has one
+  /// number, or one a channel.
+  std::vector<float> mean = {0}, std = {1};
+  Transform transform = {};
+};
+
+/// Where a loader stands: `index` samples of the epoch have been handed out.
+struct Position {
+  uint64_t seed = 0;
+  int64_t epoch = 0, index = 0;
+  bool operator==(const Position&) const = default;
+};
+
+class DataLoader {
+ public:
+  /// Copies the dataset's numbers to the host once. Images are (N, ...) of uint8 or float32.
+  explicit DataLoader(const Dataset& dataset, const LoaderOptions& options = {});
+  DataLoader(DataLoader&&) noexcept;
+  DataLoader& operator=(DataLoader&&) noexcept;
+  ~DataLoader();
+
+  int64_t size() const;  ///< batches an epoch
+
+  /// Inside a loop: behind the batch in hand. At the end of an epoch: the start of the next.
+  Position position() const;
+  /// The next loop starts there, with the same batches as if it had come there itself.
+  void set_position(const Position& position);
+
+  class Iterator;
+  /// Starts an epoch: each loop is one, also after a loop that was left early. What a transform throws is thrown here or
+  /// by `++`.
+  Iterator begin();
+  std::default_sentinel_t end() const { return {}; }
+
+ private:
+  struct State;
+  std::shared_ptr<State> state_;
+};
+
+/// Owns the thread: leaving a loop, however, waits for the batch in preparation and drops it.
+class DataLoader::Iterator {
+ public:
+  Iterator(Iterator&&) noexcept;
+  ~Iterator();
+  const Batch& operator*() const { return batch_; }
+  const Batch* operator->() const { return &batch_; }
+  Iterator& operator++();
+  bool operator==(std::default_sentinel_t) const { return !batch_.x.defined(); }
+
+ private:
+  friend class DataLoader;
+  struct Epoch;
+  explicit Iterator(std::unique_ptr<Epoch> epoch);
+  std::unique_ptr<Epoch> epoch_;
+  Batch batch_;  ///< undefined tensors behind the last one
+};
+
+}  // namespace teeny::data

@@ -1,0 +1,194 @@
+#include "teeny/debug/trace.h"
+
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+
+namespace teeny::debug {
+
+using namespace tinyops;
+
+Counters& counters() {
+  static Counters all;
+  return all;
+}
+
+namespace {
+
+int level() {
+  static const int value = std::getenv("DEBUG") ? std::atoi(std::getenv("DEBUG")) : 0;
+  return value;
+}
+
+double now() {
+  using namespace std::chrono;
+  return duration<double>(steady_clock::now().time_since_epoch()).count();
+}
+
+/// Different elements that a view touches: an axis with stride 0 repeats them.
+int64_t bytes_of(const Operand& operand) {
+  int64_t count = 1;
+  for (int a = 0; a < operand.view.rank(); ++a)
+    if (operand.view.address.coef[a] != 0) count *= operand.view.shape[a];
+  if (operand.view.numel() == 0) return 0;
+  return std::min<int64_t>(count * itemsize(operand.dtype), int64_t(operand.buffer->bytes()));
+}
+
+Counters measure(const RowKernel& k) {
+  Counters c{1, 0, 0};
+  const int outer = k.shape.size() - k.inner;
+  const int64_t rows = numel(Shape(k.shape.begin(), k.shape.begin() + outer)), all = numel(k.shape);
+  for (const Instruction& i : k.program)
+    if (!std::holds_alternative<Load>(i.op) && !std::holds_alternative<Constant>(i.op))
+      c.flops += i.per_row && !std::holds_alternative<Reduce>(i.op) ? rows : all;
+  for (const Input& input : k.inputs)
+    if (input.kind == Input::Kind::Memory) c.bytes += bytes_of(input.operand);
+  for (const Output& output : k.outputs) c.bytes += bytes_of(output.operand);
+  return c;
+}
+Counters measure(const ContractKernel& k) {
+  return {1, 2 * numel(k.shape), bytes_of(k.a) + bytes_of(k.b) + bytes_of(k.out)};
+}
+Counters measure(const GatherKernel& k) { return {1, 0, 2 * bytes_of(k.out) + bytes_of(k.index)}; }
+Counters measure(const ScatterAddKernel& k) {
+  return {1, k.source.view.numel(), bytes_of(k.source) + bytes_of(k.index) + int64_t(k.out.buffer->bytes())};
+}
+Counters measure(const RandomKernel& k) { return {1, 40 * k.out.view.numel(), bytes_of(k.out)}; }
+
+/// (outer | inner)
+std::string shape_text(const Shape& shape, int inner) {
+  std::string result = "(";
+  for (int a = 0; a < shape.size(); ++a) {
+    if (a == shape.size() - inner) result += a ? " | " : "| ";
+    else if (a) result += ", ";
+    result += std::to_string(shape[a]);
+  }
+  return result + ")";
+}
+
+std::string op_name(const Instruction& i) {
+  struct Name {
+    std::string operator()(const Load& l) const { return "load " + std::to_string(l.input); }
+    std::string operator()(const Constant& c) const { return text(c.value); }
+    std::string operator()(const tinyops::Reduce& r) const { return text("reduce ", r.op); }
+    std::string operator()(teeny::UnaryOp op) const { return text(op); }
+    std::string operator()(teeny::BinaryOp op) const { return text(op); }
+    std::string operator()(teeny::TernaryOp op) const { return text(op); }
+  };
+  return std::visit(Name{}, i.op);
+}
+
+struct Label {
+  std::string operator()(const RowKernel& k) const {
+    std::string result = "rows " + shape_text(k.shape, k.inner);
+    int shown = 0;
+    for (const Instruction& i : k.program) {
+      if (std::holds_alternative<Load>(i.op) || std::holds_alternative<Constant>(i.op)) continue;
+      if (++shown > 8) return result + " ...";
+      result += " " + op_name(i);
+    }
+    return shown ? result : result + " copy";
+  }
+  std::string operator()(const ContractKernel& k) const { return "contract " + shape_text(k.shape, k.reduced); }
+  std::string operator()(const GatherKernel& k) const { return text("gather ", k.out.view.shape); }
+  std::string operator()(const ScatterAddKernel& k) const { return text("scatter_add ", k.source.view.shape); }
+  std::string operator()(const RandomKernel& k) const { return text("random ", k.out.view.shape); }
+};
+
+}  // namespace
+
+Counters work(const Kernel& kernel) {
+  return std::visit([](const auto& k) { return measure(k); }, kernel);
+}
+
+std::string label(const Kernel& kernel) { return std::visit(Label{}, kernel); }
+
+std::string listing(const Kernel& kernel) {
+  std::ostringstream out;
+  out << label(kernel) << '\n';
+  const auto* k = std::get_if<RowKernel>(&kernel);
+  if (!k) return out.str();
+  for (size_t i = 0; i < k->inputs.size(); ++i) {
+    const Input& input = k->inputs[i];
+    out << "    input " << i << ": " << input.operand.dtype << ' ' << input.operand.view;
+    if (input.kind == Input::Kind::Number) out << " the number " << input.number;
+    if (input.kind == Input::Kind::Address) out << " its address";
+    out << '\n';
+  }
+  for (size_t i = 0; i < k->program.size(); ++i) {
+    const Instruction& instruction = k->program[i];
+    out << "    %" << i << (instruction.per_row ? " row " : " ") << instruction.dtype << " = " << op_name(instruction);
+    for (int arg : instruction.args)
+      if (arg >= 0) out << " %" << arg;
+    out << '\n';
+  }
+  for (const Output& output : k->outputs) out << "    store %" << output.value << " to " << output.operand.view << '\n';
+  return out.str();
+}
+
+namespace {
+
+/// The timeline that Perfetto and chrome://tracing read: one complete event a kernel, microseconds.
+class Timeline {
+ public:
+  Timeline() {
+    if (const char* path = std::getenv("PROFILE")) {
+      file_.open(path);
+      if (!file_) fail("PROFILE: cannot write ", path);
+      file_ << "[";
+    }
+  }
+  ~Timeline() {
+    if (on()) file_ << "\n]\n";
+  }
+  bool on() const { return file_.is_open(); }
+  void add(const std::string& name, double start, double seconds, const Counters& c) {
+    file_ << (first_ ? "" : ",") << "\n{\"name\": \"" << name << "\", \"ph\": \"X\", \"pid\": 1, \"tid\": 1, \"ts\": "
+          << std::fixed << start * 1e6 << ", \"dur\": " << seconds * 1e6 << ", \"args\": {\"flops\": " << c.flops
+          << ", \"bytes\": " << c.bytes << "}}";
+    first_ = false;
+  }
+
+ private:
+  std::ofstream file_;
+  bool first_ = true;
+};
+
+/// DEBUG=1: one line at the end of the program.
+struct Totals {
+  double seconds = 0;
+  ~Totals() {
+    if (level() < 1) return;
+    const Counters& c = counters();
+    std::fprintf(stderr, "%lld kernels  %.3f s  %.1f GFLOP  %.2f GB moved  peak memory %.1f MiB\n", (long long)c.kernels,
+                 seconds, double(c.flops) / 1e9, double(c.bytes) / 1e9, double(memory_use().peak) / 1048576);
+  }
+};
+
+}  // namespace
+
+void traced(const Step& step, const std::function<void()>& f) {
+  static Timeline timeline;
+  static Totals totals;
+  const Counters c = work(step.kernel);
+  const bool timed = level() >= 1 || timeline.on();
+  if (level() >= 3) std::fputs(listing(step.kernel).c_str(), stderr);
+  const double start = timed ? now() : 0;
+  f();
+  Counters& all = counters();
+  ++all.kernels;
+  all.flops += c.flops;
+  all.bytes += c.bytes;
+  if (!timed) return;
+  synchronize();  // so that the time is this kernel's
+  const double seconds = now() - start;
+  totals.seconds += seconds;
+  if (timeline.on()) timeline.add(label(step.kernel), start, seconds, c);
+  if (level() >= 2)
+    std::fprintf(stderr, "%6lld %9.1f us %8.1f GFLOP/s %7.1f GB/s  %s\n", (long long)all.kernels, seconds * 1e6,
+                 double(c.flops) / seconds / 1e9, double(c.bytes) / seconds / 1e9, label(step.kernel).c_str());
+}
+
+}  // namespace teeny::debug

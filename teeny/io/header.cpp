@@ -1,0 +1,190 @@
+#include "teeny/io/header.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <set>
+
+namespace teeny::io {
+
+namespace {
+
+using nlohmann::json;
+
+struct Format {
+  DType dtype;
+  std::string_view name;
+};
+constexpr Format kFormats[] = {{DType::Bool, "BOOL"}, {DType::UInt8, "U8"},     {DType::Int32, "I32"},
+                               {DType::Int64, "I64"}, {DType::Float16, "F16"},  {DType::BFloat16, "BF16"},
+                               {DType::Float32, "F32"}, {DType::Float64, "F64"}};
+constexpr std::string_view kMetadata = "__metadata__";
+
+/// Follows the JSON parser event by event, so that text which is no header is refused where it stops being one, before
+/// it has cost any memory. Objects lie at most two deep, and arrays only in the inner one:
+///
+///   depth 1   { name:            depth 2   { field:  string | [ numbers ]
+class HeaderReader : public nlohmann::json_sax<json> {
+ public:
+  explicit HeaderReader(const std::string& file) : file_(file) {}
+  Header header;
+
+  bool start_object(size_t) override {
+    if (depth_ == 2 || in_array_) refuse("an object where none belongs");
+    ++depth_;
+    if (depth_ == 2 && !in_metadata()) header.entries.push_back({.name = name_});
+    return true;
+  }
+
+  bool key(std::string& text) override {
+    if (depth_ == 1) {
+      if (!names_.insert(text).second) refuse("\"" + text + "\" is there twice");
+      name_ = text;
+      fields_.clear();
+      numbers_.clear();
+    } else {
+      if (!fields_.insert(text).second) refuse("\"" + text + "\" is there twice");
+      if (!in_metadata() && text != "dtype" && text != "shape" && text != "data_offsets")
+        refuse("unknown field \"" + text + "\"");
+    }
+    field_ = text;
+    return true;
+  }
+
+  bool string(std::string& text) override {
+    if (depth_ == 2 && in_metadata()) return header.metadata[field_] = text, true;
+    if (depth_ != 2 || in_array_ || field_ != "dtype") refuse("a string where none belongs");
+    for (const Format& format : kFormats)
+      if (format.name == text) return header.entries.back().dtype = format.dtype, true;
+    refuse("dtype \"" + text + "\"; teeny has BOOL U8 I32 I64 F16 BF16 F32 F64");
+  }
+
+  bool start_array(size_t) override {
+    if (depth_ != 2 || in_metadata() || in_array_ || field_ == "dtype") refuse("an array where none belongs");
+    in_array_ = true;
+    numbers_.clear();
+    return true;
+  }
+
+  bool number_unsigned(uint64_t number) override {
+    if (!in_array_) refuse("a number where none belongs");
+    const size_t limit = field_ == "shape" ? kMaxRank : 2;
+    if (numbers_.size() == limit) refuse(text("more than ", limit, " numbers in \"", field_, "\""));
+    if (field_ == "shape" && number > uint64_t(INT64_MAX)) refuse(text("a size of ", number));
+    numbers_.push_back(number);
+    return true;
+  }
+
+  bool end_array() override {
+    in_array_ = false;
+    Entry& entry = header.entries.back();
+    if (field_ == "shape") entry.shape = Shape(numbers_.begin(), numbers_.end());
+    else {
+      if (numbers_.size() != 2) refuse("\"data_offsets\" are two numbers");
+      entry.begin = numbers_[0];
+      entry.end = numbers_[1];
+    }
+    return true;
+  }
+
+  bool end_object() override {
+    if (depth_ == 2 && !in_metadata() && fields_.size() != 3) refuse("\"dtype\", \"shape\" and \"data_offsets\" are needed");
+    --depth_;
+    return true;
+  }
+
+  bool null() override { refuse("null where it does not belong"); }
+  bool boolean(bool) override { refuse("a boolean where none belongs"); }
+  bool number_integer(int64_t number) override { refuse(text("negative number ", number)); }
+  bool number_float(double, const std::string& number) override { refuse("\"" + number + "\" is no integer of 64 bits"); }
+  bool binary(json::binary_t&) override { refuse("binary where none belongs"); }
+  bool parse_error(size_t position, const std::string&, const json::exception& error) override {
+    fail(file_, ": the header is no JSON at byte ", position, ": ", error.what());
+  }
+
+ private:
+  bool in_metadata() const { return name_ == kMetadata; }
+  [[noreturn]] void refuse(const std::string& why) const {
+    if (name_.empty()) fail(file_, ": header: ", why);
+    fail(file_, ": tensor \"", name_, "\": ", why);
+  }
+
+  const std::string& file_;
+  int depth_ = 0;
+  bool in_array_ = false;
+  std::string name_, field_;
+  std::set<std::string> names_, fields_;
+  std::vector<uint64_t> numbers_;
+};
+
+/// The bytes that an entry's shape and dtype come to; throws when they do not fit 63 bits.
+uint64_t bytes_of(const std::string& file, const Entry& entry) {
+  int64_t bytes = itemsize(entry.dtype);
+  bool overflow = false;
+  for (int64_t size : entry.shape) overflow |= __builtin_mul_overflow(bytes, size, &bytes);
+  if (overflow) fail(file, ": tensor \"", entry.name, "\": shape ", entry.shape, " has too many elements");
+  return uint64_t(bytes);
+}
+
+}  // namespace
+
+Header parse_header(const std::string& file, std::string_view text, uint64_t data_size) {
+  if (text.empty() || text[0] != '{') fail(file, ": the header does not start with {");
+  HeaderReader reader(file);
+  json::sax_parse(text.begin(), text.end(), &reader);
+  Header header = std::move(reader.header);
+
+  std::vector<const Entry*> by_place;
+  for (const Entry& entry : header.entries) by_place.push_back(&entry);
+  std::sort(by_place.begin(), by_place.end(),
+            [](auto* a, auto* b) { return std::pair(a->begin, a->end) < std::pair(b->begin, b->end); });
+  uint64_t covered = 0;
+  for (const Entry* entry : by_place) {
+    const auto refuse = [&](const auto&... why) {
+      fail(file, ": tensor \"", entry->name, "\": bytes ", entry->begin, " to ", entry->end, why...);
+    };
+    if (entry->begin > entry->end) refuse(" end before they begin");
+    if (entry->end > data_size) refuse(" of ", data_size, " in the file");
+    if (entry->begin < covered) refuse(" overlap with those of another, which end at ", covered);
+    if (entry->begin > covered) refuse(" leave a hole behind ", covered);
+    const uint64_t needed = bytes_of(file, *entry);
+    if (entry->end - entry->begin != needed) refuse(" for ", entry->shape, " of ", entry->dtype, ", which needs ", needed);
+    covered = entry->end;
+  }
+  if (covered != data_size) fail(file, ": ", data_size - covered, " bytes at the end belong to no tensor");
+  return header;
+}
+
+std::string write_header(const Header& header) {
+  // Text goes through the library, for its escapes and to refuse what is not UTF-8.
+  const auto quoted = [](const std::string& text) {
+    try {
+      return json(text).dump();
+    } catch (const json::exception& error) {
+      fail("save_safetensors: a name or value that is not UTF-8: ", error.what());
+    }
+  };
+  std::string out = "{";
+  const auto item = [&out] { out += out.back() == '{' ? "" : ","; };
+  if (!header.metadata.empty()) {
+    out += quoted(std::string(kMetadata)) + ":{";
+    for (const auto& [key, value] : header.metadata) {
+      item();
+      out += quoted(key) + ":" + quoted(value);
+    }
+    out += "}";
+  }
+  std::set<std::string_view> names = {kMetadata};
+  for (const Entry& entry : header.entries) {
+    if (!names.insert(entry.name).second) fail("save_safetensors: the name \"", entry.name, "\" is taken");
+    item();
+    out += quoted(entry.name) + ":{\"dtype\":\"";
+    for (const Format& format : kFormats)
+      if (format.dtype == entry.dtype) out += format.name;
+    out += "\",\"shape\":[";
+    for (int axis = 0; axis < entry.shape.size(); ++axis) out += (axis ? "," : "") + std::to_string(entry.shape[axis]);
+    out += "],\"data_offsets\":[" + std::to_string(entry.begin) + "," + std::to_string(entry.end) + "]}";
+  }
+  return out + "}";
+}
+
+}  // namespace teeny::io

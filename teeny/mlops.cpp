@@ -1,0 +1,558 @@
+// Every rule there is, but for the products (products.cpp): a Function, and the Tensor method that applies it.
+//
+// `forward` may take its arguments as right; the method has checked them. `backward` is plain tensor arithmetic.
+#include "teeny/mlops.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+namespace teeny {
+
+// ---- One number in --------------------------------------------------------------------------------------------------
+
+struct Neg : Function {
+  LazyBuffer forward(const LazyBuffer& x) { return x.unary(UnaryOp::Neg); }
+  Grads backward(const Tensor& grad, const Tensor&) override { return {-grad}; }
+};
+Tensor Tensor::neg() const {
+  if (dtype() == DType::Bool) fail("neg: a bool has no negative; logical_not() inverts it");
+  return apply(Neg{}, *this);
+}
+
+struct Reciprocal : Function {
+  LazyBuffer forward(const LazyBuffer& x) { return x.unary(UnaryOp::Recip); }
+  Grads backward(const Tensor& grad, const Tensor& out) override { return {-grad * out * out}; }
+};
+Tensor Tensor::reciprocal() const { return apply(Reciprocal{}, as_float(*this)); }
+
+struct Sqrt : Function {
+  LazyBuffer forward(const LazyBuffer& x) { return x.unary(UnaryOp::Sqrt); }
+  Grads backward(const Tensor& grad, const Tensor& out) override { return {grad / (out * 2)}; }
+};
+Tensor Tensor::sqrt() const { return apply(Sqrt{}, as_float(*this)); }
+
+struct Exp : Function {
+  LazyBuffer forward(const LazyBuffer& x) { return x.unary(UnaryOp::Exp); }
+  Grads backward(const Tensor& grad, const Tensor& out) override { return {grad * out}; }
+};
+Tensor Tensor::exp() const { return apply(Exp{}, as_float(*this)); }
+
+struct Log : Function {
+  LazyBuffer forward(const LazyBuffer& x) { return x.unary(UnaryOp::Log); }
+  Grads backward(const Tensor& grad, const Tensor&) override { return {grad / inputs[0]}; }
+};
+Tensor Tensor::log() const { return apply(Log{}, as_float(*this)); }
+
+struct Sin : Function {
+  LazyBuffer forward(const LazyBuffer& x) { return x.unary(UnaryOp::Sin); }
+  Grads backward(const Tensor& grad, const Tensor&) override { return {grad * inputs[0].cos()}; }
+};
+Tensor Tensor::sin() const { return apply(Sin{}, as_float(*this)); }
+
+struct Cos : Function {
+  LazyBuffer forward(const LazyBuffer& x) { return x.unary(UnaryOp::Cos); }
+  Grads backward(const Tensor& grad, const Tensor&) override { return {-grad * inputs[0].sin()}; }
+};
+Tensor Tensor::cos() const { return apply(Cos{}, as_float(*this)); }
+
+struct Tanh : Function {
+  LazyBuffer forward(const LazyBuffer& x) { return x.unary(UnaryOp::Tanh); }
+  Grads backward(const Tensor& grad, const Tensor& out) override { return {grad * (1 - out * out)}; }
+};
+Tensor Tensor::tanh() const { return apply(Tanh{}, as_float(*this)); }
+
+struct Erf : Function {
+  LazyBuffer forward(const LazyBuffer& x) { return x.unary(UnaryOp::Erf); }
+  Grads backward(const Tensor& grad, const Tensor&) override {
+    return {grad * (-inputs[0].square()).exp() * (2 / std::sqrt(std::numbers::pi))};
+  }
+};
+Tensor Tensor::erf() const { return apply(Erf{}, as_float(*this)); }
+
+/// Not `where(x > 0, x, 0)`, which would turn a NaN into 0.
+struct Relu : Function {
+  LazyBuffer forward(const LazyBuffer& x) {
+    return x.binary(BinaryOp::Max, LazyBuffer::number(0, x.dtype(), x.shape()));
+  }
+  Grads backward(const Tensor& grad, const Tensor& out) override { return {where(out > 0, grad, 0)}; }
+};
+Tensor Tensor::relu() const { return apply(Relu{}, *this); }
+
+/// Flat between its jumps: floor, trunc, round.
+struct Stepwise : Function {
+  UnaryOp op;
+  explicit Stepwise(UnaryOp op) : op(op) {}
+  LazyBuffer forward(const LazyBuffer& x) { return is_float(x.dtype()) ? x.unary(op) : x; }
+  Grads backward(const Tensor& grad, const Tensor&) override { return {grad.zeros_like()}; }
+};
+Tensor Tensor::floor() const { return apply(Stepwise(UnaryOp::Floor), *this); }
+Tensor Tensor::trunc() const { return apply(Stepwise(UnaryOp::Trunc), *this); }
+Tensor Tensor::round() const { return apply(Stepwise(UnaryOp::Round), *this); }
+
+struct Cast : Function {
+  DType to;
+  explicit Cast(DType to) : to(to) {}
+  LazyBuffer forward(const LazyBuffer& x) { return x.cast(to); }
+  Grads backward(const Tensor& grad, const Tensor&) override { return {grad.cast(inputs[0].dtype())}; }
+};
+Tensor Tensor::cast(DType to) const { return to == dtype() ? *this : apply(Cast(to), *this); }
+
+Tensor Tensor::logical_not() const { return Tensor(lazy().unary(UnaryOp::Not)); }
+
+// ---- Two numbers in -------------------------------------------------------------------------------------------------
+
+struct Add : Function {
+  LazyBuffer forward(const LazyBuffer& x, const LazyBuffer& y) { return x.binary(BinaryOp::Add, y); }
+  Grads backward(const Tensor& grad, const Tensor&) override { return {grad, grad}; }
+};
+Tensor operator+(const Tensor& x, const Tensor& y) {
+  const auto [a, b] = matched(x, y, "add");
+  return apply(Add{}, a, b);
+}
+
+struct Sub : Function {
+  LazyBuffer forward(const LazyBuffer& x, const LazyBuffer& y) { return x.binary(BinaryOp::Sub, y); }
+  Grads backward(const Tensor& grad, const Tensor&) override { return {grad, -grad}; }
+};
+Tensor operator-(const Tensor& x, const Tensor& y) {
+  const auto [a, b] = matched(x, y, "sub");
+  if (a.dtype() == DType::Bool) fail("sub: bools cannot be subtracted; ^ gives their difference");
+  return apply(Sub{}, a, b);
+}
+
+struct Mul : Function {
+  LazyBuffer forward(const LazyBuffer& x, const LazyBuffer& y) { return x.binary(BinaryOp::Mul, y); }
+  Grads backward(const Tensor& grad, const Tensor&) override {
+    const auto [x, y] = saved<2>();
+    return {grad * y, grad * x};
+  }
+};
+Tensor operator*(const Tensor& x, const Tensor& y) {
+  const auto [a, b] = matched(x, y, "mul");
+  return apply(Mul{}, a, b);
+}
+
+struct Div : Function {
+  LazyBuffer forward(const LazyBuffer& x, const LazyBuffer& y) { return x.binary(BinaryOp::Div, y); }
+  Grads backward(const Tensor& grad, const Tensor& out) override {
+    const auto [x, y] = saved<2>();
+    return {grad / y, -grad * out / y};
+  }
+};
+Tensor operator/(const Tensor& x, const Tensor& y) {
+  const auto [a, b] = matched(x, y, "div");
+  return apply(Div{}, as_float(a), as_float(b));
+}
+
+struct Pow : Function {
+  LazyBuffer forward(const LazyBuffer& x, const LazyBuffer& y) { return x.binary(BinaryOp::Pow, y); }
+  Grads backward(const Tensor& grad, const Tensor& out) override {
+    const auto [x, y] = saved<2>();
+    // 0 * x^-1 and 0^y * log 0 are 0 in the limit, and NaN in floats.
+    return {where(y == 0, 0, grad * y * x.pow(y - 1)), where((x == 0) & (y >= 0), 0, grad * out * x.log())};
+  }
+};
+Tensor Tensor::pow(const Tensor& exponent) const {
+  const auto [a, b] = matched(*this, exponent, "pow");
+  if (a.dtype() == DType::Bool) fail("pow: not defined on bools");
+  return apply(Pow{}, a, b);
+}
+Tensor Tensor::pow(Scalar exponent) const { return pow(scalar_like(exponent)); }
+
+struct Fmod : Function {
+  LazyBuffer forward(const LazyBuffer& x, const LazyBuffer& y) { return x.binary(BinaryOp::Mod, y); }
+  Grads backward(const Tensor& grad, const Tensor&) override {
+    const auto [x, y] = saved<2>();
+    return {grad, -grad * (x / y).trunc()};
+  }
+};
+Tensor Tensor::fmod(const Tensor& y) const {
+  const auto [a, b] = matched(*this, y, "fmod");
+  if (a.dtype() == DType::Bool) fail("fmod: not defined on bools");
+  return apply(Fmod{}, a, b);
+}
+
+/// The larger or the smaller of two; a tie shares the gradient in halves.
+struct Extremum : Function {
+  BinaryOp op;
+  explicit Extremum(BinaryOp op) : op(op) {}
+  LazyBuffer forward(const LazyBuffer& x, const LazyBuffer& y) { return x.binary(op, y); }
+  Grads backward(const Tensor& grad, const Tensor&) override {
+    const auto [x, y] = saved<2>();
+    const Tensor half = grad / 2, first = op == BinaryOp::Max ? x > y : x < y, tie = x == y;
+    return {where(tie, half, where(first, grad, 0)), where(tie, half, where(first, 0, grad))};
+  }
+};
+Tensor Tensor::maximum(const Tensor& y) const {
+  const auto [a, b] = matched(*this, y, "maximum");
+  return apply(Extremum(BinaryOp::Max), a, b);
+}
+Tensor Tensor::minimum(const Tensor& y) const {
+  const auto [a, b] = matched(*this, y, "minimum");
+  return apply(Extremum(BinaryOp::Min), a, b);
+}
+
+struct Where : Function {
+  LazyBuffer forward(const LazyBuffer& c, const LazyBuffer& x, const LazyBuffer& y) { return teeny::where(c, x, y); }
+  Grads backward(const Tensor& grad, const Tensor&) override {
+    return {{}, teeny::where(inputs[0], grad, 0), teeny::where(inputs[0], 0, grad)};
+  }
+};
+Tensor where(const Tensor& condition, const Tensor& x, const Tensor& y) {
+  const auto [a, b] = matched(x, y, "where");
+  const Shape shape = broadcast(condition.shape(), a.shape(), "where");
+  const Tensor c = condition.dtype() == DType::Bool ? condition : condition != 0;
+  return apply(Where{}, c.expand(shape), a.expand(shape), b.expand(shape));
+}
+
+// Comparisons and bits have no gradient: no rule, no history.
+namespace {
+Tensor compare(BinaryOp op, const Tensor& x, const Tensor& y, const char* name) {
+  const auto [a, b] = matched(x, y, name);
+  return Tensor(a.lazy().binary(op, b.lazy()));
+}
+Tensor bits(BinaryOp op, const Tensor& x, const Tensor& y, const char* name) {
+  const auto [a, b] = matched(x, y, name);
+  const bool shift = op == BinaryOp::Shl || op == BinaryOp::Shr;
+  if (is_float(a.dtype()) || (shift && a.dtype() == DType::Bool)) fail(name, ": not defined on ", a.dtype());
+  return Tensor(a.lazy().binary(op, b.lazy()));
+}
+}  // namespace
+Tensor operator<(const Tensor& x, const Tensor& y) { return compare(BinaryOp::Lt, x, y, "<"); }
+Tensor operator<=(const Tensor& x, const Tensor& y) { return compare(BinaryOp::Le, x, y, "<="); }
+Tensor operator>(const Tensor& x, const Tensor& y) { return compare(BinaryOp::Lt, y, x, ">"); }
+Tensor operator>=(const Tensor& x, const Tensor& y) { return compare(BinaryOp::Le, y, x, ">="); }
+Tensor operator==(const Tensor& x, const Tensor& y) { return compare(BinaryOp::Eq, x, y, "=="); }
+Tensor operator!=(const Tensor& x, const Tensor& y) { return (x == y).logical_not(); }
+Tensor operator&(const Tensor& x, const Tensor& y) { return bits(BinaryOp::And, x, y, "&"); }
+Tensor operator|(const Tensor& x, const Tensor& y) { return bits(BinaryOp::Or, x, y, "|"); }
+Tensor operator^(const Tensor& x, const Tensor& y) { return bits(BinaryOp::Xor, x, y, "^"); }
+Tensor operator<<(const Tensor& x, const Tensor& y) { return bits(BinaryOp::Shl, x, y, "<<"); }
+Tensor operator>>(const Tensor& x, const Tensor& y) { return bits(BinaryOp::Shr, x, y, ">>"); }
+
+// ---- Reductions: the axes stay with size 1; the method drops them ---------------------------------------------------
+
+namespace {
+Tensor drop(const Tensor& reduced, const Dims& axes, bool keepdim) {
+  if (keepdim) return reduced;
+  Shape kept;
+  for (int a = 0; a < reduced.rank(); ++a)
+    if (!axes.contains(a)) kept.push_back(reduced.shape()[a]);
+  return reduced.reshape(kept);
+}
+}  // namespace
+
+struct Sum : Function {
+  Dims axes;
+  explicit Sum(Dims axes) : axes(std::move(axes)) {}
+  LazyBuffer forward(const LazyBuffer& x) { return x.reduce(ReduceOp::Sum, axes); }
+  Grads backward(const Tensor& grad, const Tensor&) override { return {grad.expand(inputs[0].shape())}; }
+};
+Tensor Tensor::sum(const Axes& axes, bool keepdim) const {
+  const Dims list = axis_list(axes, "sum");
+  const Tensor wide = is_float(dtype()) ? *this : cast(DType::Int64);
+  return drop(apply(Sum(list), wide), list, keepdim);
+}
+
+struct Prod : Function {
+  Dims axes;
+  explicit Prod(Dims axes) : axes(std::move(axes)) {}
+  LazyBuffer forward(const LazyBuffer& x) { return x.reduce(ReduceOp::Prod, axes); }
+  // The product of the others. With one zero among them only the zero gets a gradient, with two nobody does.
+  Grads backward(const Tensor& grad, const Tensor&) override {
+    const Tensor x = inputs[0], zero = x == 0, zeros = zero.sum(axes, true);
+    const Tensor filled = where(zero, 1, x), others = filled.prod(axes, true) / filled;
+    return {grad * where(zeros == zero.cast(DType::Int64), others, 0)};
+  }
+};
+Tensor Tensor::prod(const Axes& axes, bool keepdim) const {
+  const Dims list = axis_list(axes, "prod");
+  const Tensor wide = is_float(dtype()) ? *this : cast(DType::Int64);
+  return drop(apply(Prod(list), wide), list, keepdim);
+}
+
+/// The largest or smallest; ties share the gradient.
+struct Extreme : Function {
+  ReduceOp op;
+  Dims axes;
+  Extreme(ReduceOp op, Dims axes) : op(op), axes(std::move(axes)) {}
+  LazyBuffer forward(const LazyBuffer& x) { return x.reduce(op, axes); }
+  Grads backward(const Tensor& grad, const Tensor& out) override {
+    const Tensor chosen = inputs[0] == out;
+    return {where(chosen, grad / chosen.sum(axes, true), 0)};
+  }
+};
+namespace {
+Tensor extreme(ReduceOp op, const Tensor& x, const Axes& axes, bool keepdim, const char* name) {
+  const Dims list = x.axis_list(axes, name);
+  for (int64_t a : list)
+    if (x.shape()[int(a)] == 0) fail(name, ": axis ", a, " of ", x.shape(), " is empty, and nothing has no ", name);
+  return drop(apply(Extreme(op, list), x), list, keepdim);
+}
+}  // namespace
+Tensor Tensor::max(const Axes& axes, bool keepdim) const { return extreme(ReduceOp::Max, *this, axes, keepdim, "max"); }
+Tensor Tensor::min(const Axes& axes, bool keepdim) const { return extreme(ReduceOp::Min, *this, axes, keepdim, "min"); }
+
+// ---- Movement -------------------------------------------------------------------------------------------------------
+
+struct Reshape : Function {
+  Shape to;
+  explicit Reshape(Shape to) : to(std::move(to)) {}
+  LazyBuffer forward(const LazyBuffer& x) { return x.reshape(to); }
+  Grads backward(const Tensor& grad, const Tensor&) override { return {grad.reshape(inputs[0].shape())}; }
+};
+Tensor Tensor::reshape(const Shape& sizes) const {
+  Shape to = sizes;
+  int64_t known = 1;
+  int open = -1;
+  for (int a = 0; a < to.size(); ++a) {
+    if (to[a] == -1 && open < 0) open = a;
+    else if (to[a] < 0) fail("reshape: ", shape(), " to ", sizes, ": a size is >= 0, or -1 once");
+    else if (__builtin_mul_overflow(known, to[a], &known)) fail("reshape: ", shape(), " to ", sizes, ": too large");
+  }
+  if (open >= 0) {
+    if (known == 0 || numel() % known)
+      fail("reshape: ", shape(), " to ", sizes, ": ", numel(), " elements do not divide by ", known);
+    to[open] = numel() / known;
+  } else if (known != numel()) {
+    fail("reshape: ", shape(), " has ", numel(), " elements, ", sizes, " would have ", known);
+  }
+  return to == shape() ? *this : apply(Reshape(to), *this);
+}
+
+struct Permute : Function {
+  Dims axes;
+  explicit Permute(Dims axes) : axes(std::move(axes)) {}
+  LazyBuffer forward(const LazyBuffer& x) { return x.permute(axes); }
+  Grads backward(const Tensor& grad, const Tensor&) override {
+    Dims back = axes;
+    for (int a = 0; a < axes.size(); ++a) back[int(axes[a])] = a;
+    return {grad.permute(back)};
+  }
+};
+Tensor Tensor::permute(const Dims& axes) const {
+  Dims order;
+  for (int64_t a : axes) order.push_back(axis_index(a, "permute"));
+  Dims sorted = order;
+  std::sort(sorted.begin(), sorted.end());
+  for (int a = 0; a < sorted.size(); ++a)
+    if (sorted.size() != rank() || sorted[a] != a) fail("permute: ", axes, " does not name each axis of ", shape(), " once");
+  if (order.size() != rank()) fail("permute: ", axes, " does not name each axis of ", shape(), " once");
+  return apply(Permute(order), *this);
+}
+
+struct Expand : Function {
+  Shape to;
+  explicit Expand(Shape to) : to(std::move(to)) {}
+  LazyBuffer forward(const LazyBuffer& x) { return x.expand(to); }
+  Grads backward(const Tensor& grad, const Tensor&) override {
+    Dims repeated;
+    for (int a = 0; a < to.size(); ++a)
+      if (inputs[0].shape()[a] != to[a]) repeated.push_back(a);
+    return {grad.sum(repeated, true)};
+  }
+};
+Tensor Tensor::expand(const Shape& sizes) const {
+  const int extra = sizes.size() - rank();
+  if (extra < 0) fail("expand: ", shape(), " to ", sizes, ": fewer axes than before");
+  Shape from = Dims::filled(extra, 1), to = sizes;
+  for (int64_t size : shape()) from.push_back(size);
+  for (int a = 0; a < to.size(); ++a) {
+    if (to[a] == -1 && a >= extra) to[a] = from[a];
+    if (to[a] < 0 || (from[a] != to[a] && from[a] != 1))
+      fail("expand: ", shape(), " to ", sizes, ": only axes of size 1 can grow");
+  }
+  const Tensor aligned = reshape(from);
+  return from == to ? aligned : apply(Expand(to), aligned);
+}
+
+struct Pad : Function {
+  Dims before, after;
+  Pad(Dims before, Dims after) : before(std::move(before)), after(std::move(after)) {}
+  LazyBuffer forward(const LazyBuffer& x) { return x.pad(before, after); }
+  Grads backward(const Tensor& grad, const Tensor&) override {
+    Dims end = before;
+    for (int a = 0; a < end.size(); ++a) end[a] += inputs[0].shape()[a];
+    return {grad.shrink(before, end)};
+  }
+};
+Tensor Tensor::pad(const Dims& before, const Dims& after, Scalar value) const {
+  if (before.size() != rank() || after.size() != rank())
+    fail("pad: ", before, " and ", after, " must have an amount for each axis of ", shape());
+  Dims begin = before, end = shape(), front = before, back = after;  // negative amounts cut first
+  bool grows = false;
+  for (int a = 0; a < rank(); ++a) {
+    begin[a] = std::max<int64_t>(-before[a], 0);
+    end[a] = shape()[a] - std::max<int64_t>(-after[a], 0);
+    front[a] = std::max<int64_t>(before[a], 0);
+    back[a] = std::max<int64_t>(after[a], 0);
+    grows |= front[a] + back[a] > 0;
+    if (begin[a] > end[a]) fail("pad: ", before, " and ", after, " cut more than ", shape(), " has");
+  }
+  const Tensor cut = shrink(begin, end);
+  if (!grows) return cut;
+  const Tensor padded = apply(Pad(front, back), cut);
+  teeny::numel(padded.shape());  // throws when there are too many
+  if (value == Scalar(0) || value == Scalar(0.0)) return padded;
+  const Tensor inside = full(cut.shape(), true).pad(front, back);
+  return teeny::where(inside, padded, value);
+}
+
+struct Shrink : Function {
+  Dims begin, end;
+  Shrink(Dims begin, Dims end) : begin(std::move(begin)), end(std::move(end)) {}
+  LazyBuffer forward(const LazyBuffer& x) { return x.shrink(begin, end); }
+  Grads backward(const Tensor& grad, const Tensor&) override {
+    Dims after = end;
+    for (int a = 0; a < end.size(); ++a) after[a] = inputs[0].shape()[a] - end[a];
+    return {grad.pad(begin, after)};
+  }
+};
+Tensor Tensor::shrink(const Dims& begin, const Dims& end) const {
+  bool all = true;
+  if (begin.size() != rank() || end.size() != rank())
+    fail("shrink: ", begin, " and ", end, " must have a position for each axis of ", shape());
+  for (int a = 0; a < rank(); ++a) {
+    if (begin[a] < 0 || begin[a] > end[a] || end[a] > shape()[a])
+      fail("shrink: [", begin[a], ", ", end[a], ") is not inside axis ", a, " of ", shape());
+    all &= begin[a] == 0 && end[a] == shape()[a];
+  }
+  return all ? *this : apply(Shrink(begin, end), *this);
+}
+
+struct Flip : Function {
+  Dims axes;
+  explicit Flip(Dims axes) : axes(std::move(axes)) {}
+  LazyBuffer forward(const LazyBuffer& x) { return x.flip(axes); }
+  Grads backward(const Tensor& grad, const Tensor&) override { return {grad.flip(axes)}; }
+};
+Tensor Tensor::flip(const Axes& axes) const { return apply(Flip(axis_list(axes, "flip")), *this); }
+
+struct Unfold : Function {
+  int axis;
+  int64_t size, step, dilation;
+  Unfold(int axis, int64_t size, int64_t step, int64_t dilation)
+      : axis(axis), size(size), step(step), dilation(dilation) {}
+  LazyBuffer forward(const LazyBuffer& x) { return x.unfold(axis, size, step, dilation); }
+  Grads backward(const Tensor& grad, const Tensor&) override {
+    return {fold(grad, axis, inputs[0].shape()[axis], step, dilation)};
+  }
+};
+Tensor Tensor::unfold(int64_t axis, int64_t size, int64_t step, int64_t dilation) const {
+  const int a = axis_index(axis, "unfold");
+  if (size < 1 || step < 1 || dilation < 1)
+    fail("unfold: size ", size, ", step ", step, " and dilation ", dilation, " must be at least 1");
+  if (size > shape()[a] || (size - 1) > (shape()[a] - 1) / dilation)
+    fail("unfold: a window of ", size, " taps, ", dilation, " apart, is longer than axis ", a, " of ", shape());
+  return apply(Unfold(a, size, step, dilation), *this);
+}
+
+struct Diagonal : Function {
+  int a, b;
+  Diagonal(int a, int b) : a(a), b(b) {}
+  LazyBuffer forward(const LazyBuffer& x) { return x.diagonal(a, b); }
+  Grads backward(const Tensor& grad, const Tensor&) override {
+    const int last = grad.rank() - 1;  // (.., n) to (.., n, n), zero off the diagonal
+    const Tensor square = where(Tensor::eye(grad.shape()[last], {}, DType::Bool), grad.unsqueeze(-1), 0);
+    Dims order;
+    for (int axis = 0, at = 0; axis <= last + 1; ++axis)
+      order.push_back(axis == a ? last : axis == b ? last + 1 : at++);
+    return {square.permute(order)};
+  }
+};
+Tensor Tensor::diagonal(int64_t a, int64_t b) const {
+  const int first = axis_index(a, "diagonal"), second = axis_index(b, "diagonal");
+  if (first == second || shape()[first] != shape()[second])
+    fail("diagonal: axes ", a, " and ", b, " of ", shape(), " are not two of equal size");
+  return apply(Diagonal(first, second), *this);
+}
+
+struct Contiguous : Function {
+  LazyBuffer forward(const LazyBuffer& x) { return x.contiguous(); }
+  Grads backward(const Tensor& grad, const Tensor&) override { return {grad}; }
+};
+Tensor Tensor::contiguous() const { return apply(Contiguous{}, *this); }
+
+struct Concat : Function {
+  int axis;
+  explicit Concat(int axis) : axis(axis) {}
+  Grads backward(const Tensor& grad, const Tensor&) override {
+    Grads parts;
+    Dims begin = Dims::filled(grad.rank(), 0), end = grad.shape();
+    for (const Tensor& input : inputs) {
+      end[axis] = begin[axis] + input.shape()[axis];
+      parts.push_back(grad.shrink(begin, end));
+      begin[axis] = end[axis];
+    }
+    return parts;
+  }
+};
+Tensor Tensor::cat(std::span<const Tensor> parts, int64_t axis) {
+  if (parts.empty()) fail("cat: nothing to put together");
+  const int at = parts[0].axis_index(axis, "cat");
+  DType dtype = parts[0].dtype();
+  bool history = false;
+  for (const Tensor& part : parts) {
+    Shape expected = parts[0].shape();
+    if (part.rank() == expected.size()) expected[at] = part.shape()[at];
+    if (part.shape() != expected)
+      fail("cat: ", parts[0].shape(), " and ", part.shape(), " differ in more than axis ", at);
+    dtype = promote(dtype, part.dtype());
+    history |= part.requires_grad();
+  }
+  Concat rule(at);
+  std::vector<LazyBuffer> buffers;
+  for (const Tensor& part : parts) {
+    rule.inputs.push_back(part.cast(dtype));
+    buffers.push_back(rule.inputs.back().lazy());
+  }
+  Tensor out(concat(buffers, at));
+  if (GradMode::enabled() && is_float(dtype) && history) out.set_rule(std::make_shared<Concat>(std::move(rule)));
+  return out;
+}
+
+// ---- Indexing by numbers --------------------------------------------------------------------------------------------
+
+namespace {
+void check_index(const Tensor& x, int axis, const Tensor& index, const char* op) {
+  if (!is_int(index.dtype())) fail(op, ": the index is ", index.dtype(), " and must be an integer");
+  bool fits = index.rank() == x.rank();
+  for (int a = 0; fits && a < x.rank(); ++a) fits = a == axis || index.shape()[a] <= x.shape()[a];
+  if (!fits) fail(op, ": an index of ", index.shape(), " does not fit ", x.shape(), " along axis ", axis);
+}
+}  // namespace
+
+struct ScatterAdd : Function {
+  Shape shape;
+  int axis;
+  ScatterAdd(Shape shape, int axis) : shape(std::move(shape)), axis(axis) {}
+  LazyBuffer forward(const LazyBuffer& index, const LazyBuffer& source) {
+    return scatter_add(shape, axis, index, source);
+  }
+  Grads backward(const Tensor& grad, const Tensor&) override { return {{}, grad.gather(axis, inputs[0])}; }
+};
+Tensor Tensor::scatter_add(int64_t axis, const Tensor& index, const Tensor& source) const {
+  const int a = axis_index(axis, "scatter_add");
+  check_index(*this, a, index, "scatter_add");
+  if (source.shape() != index.shape() || source.dtype() != dtype())
+    fail("scatter_add: the source is ", source.dtype(), ' ', source.shape(), " and must be ", dtype(), " of the index's ",
+         index.shape());
+  return *this + apply(ScatterAdd(shape(), a), index, source);
+}
+
+struct Gather : Function {
+  int axis;
+  explicit Gather(int axis) : axis(axis) {}
+  LazyBuffer forward(const LazyBuffer& x, const LazyBuffer& index) { return gather(x, axis, index); }
+  Grads backward(const Tensor& grad, const Tensor&) override {
+    return {apply(ScatterAdd(inputs[0].shape(), axis), inputs[1], grad), {}};
+  }
+};
+Tensor Tensor::gather(int64_t axis, const Tensor& index) const {
+  const int a = axis_index(axis, "gather");
+  check_index(*this, a, index, "gather");
+  return apply(Gather(a), *this, index);
+}
+
+}  // namespace teeny

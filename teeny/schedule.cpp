@@ -1,0 +1,479 @@
+// Which nodes become one kernel. The rules, in the order in which they are applied:
+//
+//  1. A node that is read through several views, or by a kernel that needs memory where there is only a number, is
+//     copied first.                                                                              collect()
+//  2. These have a buffer of their own (they are roots): targets, reductions, the special kinds and what they read,
+//     copies; what is read more than once and dear; and whatever would make a program too long.     mark_roots()
+//     Everything else is computed where it is read.
+//  3. What cannot be computed where it is read, because two views do not merge, is a root too.   mark_unmergeable()
+//  4. A root joins the kernel of its newest input, or one that reads the same data, when it walks the same elements
+//     and everything else it reads is ready by then; otherwise it starts a kernel.                  place_roots()
+//  5. A root that nobody outside its kernel looks at is not stored.                                   finish()
+//  6. An element-wise result takes over the buffer of an input that dies with it.                     finish()
+#include "teeny/schedule.h"
+
+#include <algorithm>
+#include <map>
+#include <unordered_map>
+
+#include "teeny/lower.h"
+
+namespace teeny {
+
+Execution& execution() {
+  static Execution mode;
+  return mode;
+}
+
+namespace {
+
+/// Computing this again costs more than reading it from memory.
+constexpr int kDear = 8;
+/// What one root may bring into a kernel; the rest of the limit is for roots that join it.
+constexpr int kMaxOwnOps = tinyops::kMaxInstructions / 2;
+constexpr int kMaxOwnInputs = tinyops::kMaxInputs / 2;
+
+int cost(const NodeOp& op) {
+  if (const auto* unary = std::get_if<UnaryOp>(&op)) {
+    switch (*unary) {
+      case UnaryOp::Exp:
+      case UnaryOp::Log:
+      case UnaryOp::Sin:
+      case UnaryOp::Cos:
+      case UnaryOp::Tanh:
+      case UnaryOp::Erf: return kDear;
+      case UnaryOp::Sqrt:
+      case UnaryOp::Recip: return 3;
+      default: return 1;
+    }
+  }
+  if (const auto* binary = std::get_if<BinaryOp>(&op)) {
+    if (*binary == BinaryOp::Pow) return kDear;
+    if (*binary == BinaryOp::Div || *binary == BinaryOp::IDiv || *binary == BinaryOp::Mod) return 3;
+  }
+  return 1;
+}
+
+bool is_elementwise(const NodeOp& op) {
+  return std::holds_alternative<UnaryOp>(op) || std::holds_alternative<BinaryOp>(op) ||
+         std::holds_alternative<TernaryOp>(op);
+}
+bool is_special(const NodeOp& op) {
+  return std::holds_alternative<node::Contract>(op) || std::holds_alternative<node::Gather>(op) ||
+         std::holds_alternative<node::ScatterAdd>(op) || std::holds_alternative<node::Random>(op);
+}
+bool has_no_memory(const NodeOp& op) {
+  return std::holds_alternative<node::Number>(op) || std::holds_alternative<node::Iota>(op);
+}
+/// Whether a view shows some element of `node` more than once.
+bool repeats(const View& view, const Node& node) { return view.numel() > numel(node.shape); }
+
+/// What the scheduler knows of a node.
+struct Info {
+  std::shared_ptr<Node> node;
+  int uses = 0;           ///< by nodes of this schedule
+  bool target = false;
+  bool root = false;
+  bool kept = false;      ///< somebody will look at its numbers later
+  bool stored = false;    ///< a root that needs its buffer
+  int ops = 1, inputs = 1, cost = 0;  ///< what computing it in place brings into a kernel, down to the next roots
+  int group = -1;         ///< of a root
+  int last_reader = -1;   ///< the last group that reads its buffer
+  tinyops::BufferRef buffer;
+
+  bool is_leaf() const { return root || node->realized() || has_no_memory(node->op); }
+};
+
+/// A root or leaf that a root reads, through which view of the root's own shape.
+struct Read {
+  const Node* node;
+  View view;
+};
+
+/// A kernel in the making: a row kernel of several roots, or one root of a special kind.
+struct Planned {
+  Group group;
+  bool open = false;  ///< whether more roots may join
+  int ops = 0;
+  std::vector<int> inputs;  ///< leaves and roots of other groups
+};
+
+class Scheduler {
+ public:
+  explicit Scheduler(std::span<const LazyBuffer> targets) {
+    for (const LazyBuffer& target : targets)
+      if (!target.node()->realized() && !has_no_memory(target.node()->op)) {
+        collect(target.node());
+        info(*target.node()).target = true;
+      }
+    copies_.clear();
+  }
+  ~Scheduler() {
+    for (Info& i : infos_) i.node->order = -1;
+  }
+
+  std::vector<Step> run() {
+    find_kept();
+    mark_roots();
+    mark_unmergeable();
+    place_roots();
+    return finish();
+  }
+
+ private:
+  Info& info(const Node& node) { return infos_[size_t(node.order)]; }
+
+  // ---- 1. The nodes, each after its sources
+
+  void collect(const std::shared_ptr<Node>& target) {
+    if (target->order >= 0) return;
+    struct Visit {
+      std::shared_ptr<Node> node;
+      size_t next = 0;
+    };
+    std::vector<Visit> stack{{target}};
+    while (!stack.empty()) {
+      Visit& top = stack.back();
+      if (top.next == 0) prepare_sources(*top.node);
+      if (top.next < top.node->sources.size()) {
+        const std::shared_ptr<Node>& source = top.node->sources[top.next++].node();
+        if (source->order < 0) stack.push_back({source});
+        continue;
+      }
+      if (top.node->order < 0) {
+        top.node->order = int(infos_.size());
+        for (const LazyBuffer& source : top.node->sources) ++info(*source.node()).uses;
+        infos_.emplace_back().node = top.node;
+      }
+      stack.pop_back();
+    }
+  }
+
+  void prepare_sources(Node& node) {
+    for (LazyBuffer& source : node.sources) {
+      while (!source.views().is_single())
+        source = LazyBuffer(copy(source.node(), source.views().views()[0]),
+                            ShapeTracker(source.views().views().subspan(1)));
+      if (is_special(node.op) && has_no_memory(source.node()->op))
+        source = LazyBuffer(copy(source.node(), source.views().view()));
+    }
+  }
+
+  /// The node's numbers as `view` shows them, in memory: made once for all who ask.
+  std::shared_ptr<Node> copy(const std::shared_ptr<Node>& node, const View& view) {
+    auto& made = copies_[node.get()];
+    for (const auto& [known, result] : made)
+      if (known == view) return result;
+    const LazyBuffer result = LazyBuffer(node, ShapeTracker(view)).contiguous();
+    made.emplace_back(view, result.node());
+    return result.node();
+  }
+
+  // ---- Who will look at a node after this schedule has run: more owners than this schedule knows of. A node that
+  // stays a promise will look at its sources.
+  void find_kept() {
+    for (Info& i : infos_) i.kept = i.target || i.node.use_count() - 1 > i.uses;
+  }
+
+  // ---- 2. Roots
+
+  void mark_roots() {
+    for (Info& i : infos_) {
+      const Node& node = *i.node;
+      if (i.is_leaf()) continue;
+      if (std::holds_alternative<node::Concat>(node.op)) {
+        i.root = true;
+        continue;
+      }
+      if (is_special(node.op)) {
+        for (const LazyBuffer& source : node.sources)
+          if (!source.node()->realized()) info(*source.node()).root = true;
+        i.root = true;
+        continue;
+      }
+      if (!execution().fuse) {
+        i.root = true;
+        continue;
+      }
+      for (const LazyBuffer& source : node.sources) {
+        Info& from = info(*source.node());
+        if (!from.is_leaf() && from.cost >= kDear && repeats(source.views().view(), *from.node)) from.root = true;
+      }
+      while (!count(i)) largest_source(node).root = true;
+      const bool shared = i.uses + i.kept > 1;
+      i.root = i.target || !is_elementwise(node.op) || (shared && i.cost >= kDear);
+    }
+  }
+
+  /// Adds up what the node brings into a kernel; false when it is too much.
+  bool count(Info& i) {
+    i.ops = 1;
+    i.inputs = 0;
+    i.cost = cost(i.node->op);
+    for (const LazyBuffer& source : i.node->sources) {
+      const Info& from = info(*source.node());
+      i.ops += from.is_leaf() ? 1 : from.ops;
+      i.inputs += from.is_leaf() ? 1 : from.inputs;
+      i.cost += from.is_leaf() ? 0 : from.cost;
+    }
+    return i.ops <= kMaxOwnOps && i.inputs <= kMaxOwnInputs;
+  }
+
+  Info& largest_source(const Node& node) {
+    Info* largest = nullptr;
+    for (const LazyBuffer& source : node.sources) {
+      Info& from = info(*source.node());
+      if (!from.is_leaf() && (!largest || from.ops + 4 * from.inputs > largest->ops + 4 * largest->inputs))
+        largest = &from;
+    }
+    return *largest;
+  }
+
+  // ---- 3. Views that do not merge. From the last root to the first, because a root found on the way comes earlier.
+
+  void mark_unmergeable() {
+    std::vector<Read> ignored;
+    for (size_t k = infos_.size(); k-- > 0;)
+      if (infos_[k].root && !infos_[k].node->realized())
+        for (const LazyBuffer& source : infos_[k].node->sources) walk(source, source.views().view(), ignored);
+  }
+
+  /// Everything computed in place under `source`, down to the roots and leaves, which are listed in `reads`. The depth
+  /// is bounded by kMaxOwnOps.
+  void walk(const LazyBuffer& source, const View& view, std::vector<Read>& reads) {
+    const Node& node = *source.node();
+    if (!info(node).is_leaf()) {
+      std::vector<View> views;
+      for (const LazyBuffer& next : node.sources) {
+        std::optional<View> merged = compose(view, next.views().view());
+        if (!merged) {
+          info(node).root = true;
+          break;
+        }
+        views.push_back(std::move(*merged));
+      }
+      if (!info(node).root) {
+        for (size_t s = 0; s < views.size(); ++s) walk(node.sources[s], views[s], reads);
+        return;
+      }
+    }
+    reads.push_back({&node, view});
+  }
+
+  // ---- 4. Kernels
+
+  void place_roots() {
+    for (Info& i : infos_) {
+      if (!i.root || i.node->realized()) continue;
+      std::vector<Read> reads;
+      for (const LazyBuffer& source : i.node->sources) walk(source, source.views().view(), reads);
+      i.group = choose_group(i, reads);
+      remember(i, reads);
+    }
+  }
+
+  int choose_group(Info& i, std::span<const Read> reads) {
+    const Node& node = *i.node;
+    if (is_elementwise(node.op) || std::holds_alternative<node::Reduce>(node.op) ||
+        std::holds_alternative<node::Copy>(node.op)) {
+      if (execution().fuse)
+        for (const int candidate : candidates(reads))
+          if (join(planned_[size_t(candidate)], candidate, i, reads)) return candidate;
+      planned_.push_back({{iteration_shape(node), inner_axes(node), {&node}}, true, 0, {}});
+    } else {
+      planned_.push_back({{{}, {}, {&node}}, false, 0, {}});
+    }
+    return int(planned_.size()) - 1;
+  }
+
+  /// Groups a root may join: the newest it reads from (its other inputs are ready before that one is), and later ones
+  /// that read the same data in full.
+  std::vector<int> candidates(std::span<const Read> reads) {
+    int newest = -1;
+    for (const Read& read : reads) newest = std::max(newest, info(*read.node).group);
+    std::vector<int> result;
+    if (newest >= 0) result.push_back(newest);
+    for (const Read& read : reads) {
+      const int reader = info(*read.node).last_reader;
+      if (reader > newest && numel(read.node->shape) > 1 && !repeats(read.view, *read.node)) result.push_back(reader);
+    }
+    return result;
+  }
+
+  static Shape iteration_shape(const Node& node) {
+    return squeezed(std::holds_alternative<node::Reduce>(node.op) ? node.sources[0].shape() : node.shape);
+  }
+
+  /// The axes a reduction sums over, counted in its squeezed iteration shape.
+  static Dims inner_axes(const Node& node) {
+    const auto* reduction = std::get_if<node::Reduce>(&node.op);
+    Dims inner;
+    if (!reduction) return inner;
+    const Shape& shape = node.sources[0].shape();
+    for (int a = 0, at = 0; a < shape.size(); ++a) {
+      if (shape[a] == 1) continue;
+      if (reduction->axes.contains(a)) inner.push_back(at);
+      ++at;
+    }
+    return inner;
+  }
+
+  /// Adds the root to the kernel if it walks the same elements (or rows) and reads what the kernel makes only in step.
+  bool join(Planned& plan, int number, const Info& i, std::span<const Read> reads) {
+    if (!plan.open) return false;
+    Group& group = plan.group;
+    const Node& node = *i.node;
+    const Shape space = iteration_shape(node);
+    const Dims inner = inner_axes(node);
+    const Shape rows = row_shape(group);
+    const bool per_element = space == group.space;
+    if (!per_element && !(inner.empty() && space == rows)) return false;
+    if (!inner.empty() && !group.inner.empty() && inner != group.inner) return false;
+
+    std::vector<int> inputs = plan.inputs;
+    for (const Read& read : reads) {
+      if (info(*read.node).group != number) {
+        if (!has_no_memory(read.node->op) && !std::ranges::count(inputs, read.node->order))
+          inputs.push_back(read.node->order);
+        continue;
+      }
+      const View view = *read.view.reshape(space);
+      const Shape made = squeezed(read.node->shape);
+      const bool in_step = view.is_contiguous() && made == space;
+      if (in_step) continue;
+      // A value of the row, read by each of its elements: the row is walked once more.
+      const bool of_row = per_element && made == rows && view == spread(View::contiguous(rows), group);
+      if (!of_row || row_length(group) > tinyops::kMaxRow) return false;
+    }
+    if (plan.ops + i.ops > tinyops::kMaxInstructions || int(inputs.size()) > tinyops::kMaxInputs ||
+        int(group.members.size()) >= tinyops::kMaxOutputs)
+      return false;
+    if (group.inner.empty()) group.inner = inner;
+    group.members.push_back(&node);
+    return true;
+  }
+
+  static int64_t row_length(const Group& group) {
+    int64_t length = 1;
+    for (int64_t a : group.inner) length *= group.space[int(a)];
+    return length;
+  }
+
+  void remember(const Info& i, std::span<const Read> reads) {
+    Planned& plan = planned_[size_t(i.group)];
+    plan.ops += i.ops;
+    for (const Read& read : reads) {
+      Info& from = info(*read.node);
+      if (from.group == i.group) continue;
+      if (!has_no_memory(read.node->op) && !std::ranges::count(plan.inputs, read.node->order))
+        plan.inputs.push_back(read.node->order);
+      from.stored = true;
+      from.last_reader = std::max(from.last_reader, i.group);
+    }
+  }
+
+  // ---- 5. and 6. Buffers and programs
+
+  std::vector<Step> finish() {
+    keep_sources_of_promises();
+    std::vector<Step> steps;
+    const BufferOf buffer_of = [this](const Node& node) { return node.realized() ? node.buffer : info(node).buffer; };
+    for (size_t g = 0; g < planned_.size(); ++g) {
+      const Group& group = planned_[g].group;
+      Step step;
+      if (planned_[g].open) {
+        std::vector<Destination> destinations;
+        for (const Node* member : group.members) {
+          Info& i = info(*member);
+          if (!i.stored && !i.kept) continue;
+          i.buffer = group.inner.empty() ? inherited(int(g), *member) : nullptr;
+          if (!i.buffer) i.buffer = new_buffer(*member);
+          step.results.push_back({i.node, i.buffer});
+        }
+        // Only now, when every buffer of the group is known, its members are written: they read each other by value.
+        for (const Step::Result& result : step.results)
+          destinations.push_back({result.node.get(), result.buffer, View::contiguous(squeezed(result.node->shape))});
+        if (!destinations.empty()) step.kernel = lower(group, destinations, outside(group, buffer_of));
+      } else {
+        Info& i = info(*group.members[0]);
+        i.buffer = new_buffer(*i.node);
+        step.results.push_back({i.node, i.buffer});
+        if (std::holds_alternative<node::Concat>(i.node->op)) {
+          add_concat(steps, i, buffer_of);
+          continue;
+        }
+        step.kernel = lower_special(*i.node, i.buffer, buffer_of);
+      }
+      if (!step.results.empty()) steps.push_back(std::move(step));
+    }
+    return steps;
+  }
+
+  static BufferOf outside(const Group& group, const BufferOf& buffer_of) {
+    return [&](const Node& node) {
+      return std::ranges::count(group.members, &node) ? nullptr : buffer_of(node);
+    };
+  }
+
+  static tinyops::BufferRef new_buffer(const Node& node) {
+    return std::make_shared<tinyops::Buffer>(size_t(numel(node.shape) * itemsize(node.dtype)));
+  }
+
+  /// A kernel for each part, all into the one buffer:  [ part 0 | part 1 | part 2 ]
+  void add_concat(std::vector<Step>& steps, Info& i, const BufferOf& buffer_of) {
+    const int axis = std::get<node::Concat>(i.node->op).axis;
+    Dims begin = Dims::filled(i.node->shape.size(), 0), end = i.node->shape;
+    for (const LazyBuffer& source : i.node->sources) {
+      end[axis] = begin[axis] + source.shape()[axis];
+      const Node part(node::Concat{axis}, i.node->dtype, source.shape(), {source});
+      const Group group{squeezed(part.shape), {}, {&part}};
+      const Destination to{&part, i.buffer, View::contiguous(i.node->shape).shrink(begin, end)};
+      steps.push_back({lower(group, {&to, 1}, outside(group, buffer_of)), {}});
+      begin[axis] = end[axis];
+    }
+    steps.back().results.push_back({i.node, i.buffer});
+  }
+
+  /// A node that is somebody's and stays a promise will read its sources' numbers later.
+  void keep_sources_of_promises() {
+    for (size_t k = infos_.size(); k-- > 0;) {
+      const Info& i = infos_[k];
+      if (!i.kept || i.is_leaf()) continue;
+      for (const LazyBuffer& source : i.node->sources) info(*source.node()).kept = true;
+    }
+  }
+
+  /// The buffer of an input that nobody needs after this element-wise kernel and that is read in step: the result can be
+  /// written over it. This is how an optimiser updates its parameters in place.
+  tinyops::BufferRef inherited(int group, const Node& member) {
+    for (const int input : planned_[size_t(group)].inputs) {
+      Info& i = infos_[size_t(input)];
+      const tinyops::BufferRef buffer = i.node->realized() ? i.node->buffer : i.buffer;
+      if (i.kept || i.last_reader != group || i.node->dtype != member.dtype || i.node->shape != member.shape) continue;
+      bool in_step = true;
+      for (const Node* reader : planned_[size_t(group)].group.members)
+        for (const Read& read : reads_of(*reader))
+          if (read.node == i.node.get()) in_step &= read.view.is_contiguous() && read.view.shape == i.node->shape;
+      if (!in_step) continue;
+      i.last_reader = -1;  // given away
+      return buffer;
+    }
+    return nullptr;
+  }
+
+  std::vector<Read> reads_of(const Node& node) {
+    std::vector<Read> reads;
+    for (const LazyBuffer& source : node.sources) walk(source, source.views().view(), reads);
+    return reads;
+  }
+
+  std::vector<Info> infos_;
+  std::vector<Planned> planned_;
+  std::unordered_map<const Node*, std::vector<std::pair<View, std::shared_ptr<Node>>>> copies_;
+};
+
+}  // namespace
+
+std::vector<Step> schedule(std::span<const LazyBuffer> targets) { return Scheduler(targets).run(); }
+
+}  // namespace teeny

@@ -1,0 +1,339 @@
+#pragma once
+// The user's type. Names and meanings are PyTorch's where PyTorch has them.
+//
+//   Tensor x = Tensor::randn({2, 3});         nothing is computed yet ...
+//   Tensor y = (x * 2).relu().sum(1);         ... nor here ...
+//   std::cout << y;                           ... but now, all at once
+#include <functional>
+#include <initializer_list>
+#include <memory>
+#include <optional>
+#include <ostream>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "teeny/lazy.h"
+
+namespace teeny {
+
+class Function;
+
+/// Which axes a reduction runs over: none named means all. Negative axes count from the end.
+struct Axes {
+  std::optional<Dims> list;
+  Axes() = default;
+  Axes(std::integral auto axis) : list(Dims{int64_t(axis)}) {}
+  Axes(std::initializer_list<int64_t> axes) : list(Dims(axes)) {}
+  Axes(const Dims& axes) : list(axes) {}
+};
+
+/// `slice(1, 5)`, `slice({}, {}, -1)`: a range of an axis, as in Python's `1:5` and `::-1`.
+struct Slice {
+  std::optional<int64_t> start, stop;
+  int64_t step = 1;
+};
+inline Slice slice(std::optional<int64_t> start = {}, std::optional<int64_t> stop = {}, int64_t step = 1) {
+  return {start, stop, step};
+}
+inline constexpr struct Ellipsis {} ellipsis;  ///< as many whole axes as are left
+inline constexpr struct NewAxis {} none;       ///< a new axis of size 1
+/// One entry of `x[{...}]`.
+using Index = std::variant<int64_t, Slice, Ellipsis, NewAxis>;
+
+/// Sizes along the spatial axes: one number for all of them, or one for each.
+struct Sizes {
+  Dims list;
+  Sizes(std::integral auto same) : list{int64_t(same)} {}
+  Sizes(std::initializer_list<int64_t> each) : list(each) {}
+};
+struct ConvOptions {
+  Sizes stride = 1, padding = 0, dilation = 1;
+  int64_t groups = 1;
+};
+struct PoolOptions {
+  std::optional<Sizes> stride = {};  ///< the window's size unless given
+  Sizes padding = 0, dilation = 1;
+};
+struct CrossEntropyOptions {
+  double label_smoothing = 0;
+  std::optional<int64_t> ignore_index = {};  ///< samples of this class count for nothing
+};
+
+/// A tensor is a handle: copies share the numbers, the gradient and the history, as in Python.
+class Tensor {
+ public:
+  Tensor() = default;                                ///< undefined: no shape, no numbers; `defined()` is false
+  explicit Tensor(LazyBuffer data, bool requires_grad = false);
+  explicit Tensor(Scalar value);                     ///< no axes; float32, int64 or bool
+
+  // ---- Creation. Shapes are checked here; numbers come when someone asks.
+  /// Copies `values`, row-major. Throws when their count is not that of `shape`.
+  template <class T>
+  static Tensor from(std::span<const T> values, const Shape& shape) {
+    return from_bytes(std::as_bytes(values), dtype_of<T>(), shape);
+  }
+  template <class T>
+  static Tensor from(const std::vector<T>& values, const Shape& shape) { return from(std::span<const T>(values), shape); }
+  template <class T>
+  static Tensor from(const std::vector<T>& values) { return from(values, {int64_t(values.size())}); }
+  static Tensor from_bytes(std::span<const std::byte> bytes, DType dtype, const Shape& shape);
+  /// `Tensor::of({1, 2, 3})` and `Tensor::of({{1, 2}, {3, 4}})`: float32 unless a type is named, `of<int64_t>(...)`.
+  template <class T = float>
+  static Tensor of(std::initializer_list<std::type_identity_t<T>> values) { return from(std::vector<T>(values)); }
+  template <class T = float>
+  static Tensor of(std::initializer_list<std::initializer_list<std::type_identity_t<T>>> rows);
+
+  static Tensor full(const Shape& shape, Scalar value, std::optional<DType> dtype = {});
+  static Tensor zeros(const Shape& shape, DType dtype = DType::Float32) { return full(shape, 0, dtype); }
+  static Tensor ones(const Shape& shape, DType dtype = DType::Float32) { return full(shape, 1, dtype); }
+  static Tensor empty(const Shape& shape, DType dtype = DType::Float32) { return zeros(shape, dtype); }
+  Tensor full_like(Scalar value) const { return full(shape(), value, dtype()); }
+  Tensor zeros_like() const { return full_like(0); }
+  Tensor ones_like() const { return full_like(1); }
+  /// start, start+step, ... below stop: int64 unless one of them is a fraction, then float32.
+  static Tensor arange(Scalar start, Scalar stop, Scalar step = 1, std::optional<DType> dtype = {});
+  static Tensor arange(Scalar stop) { return arange(0, stop); }
+  static Tensor linspace(double start, double stop, int64_t steps);
+  static Tensor eye(int64_t n, std::optional<int64_t> m = {}, DType dtype = DType::Float32);
+  static Tensor tri(int64_t rows, int64_t columns, int64_t diagonal = 0);  ///< bool: column <= row + diagonal
+
+  // Random numbers: a counter-based stream, the same on every backend. `manual_seed` starts it anew; SEED= does too.
+  static void manual_seed(uint64_t seed);
+  static std::pair<uint64_t, uint64_t> random_state();              ///< seed and words drawn so far
+  static void set_random_state(uint64_t seed, uint64_t counter);
+  static Tensor rand(const Shape& shape, DType dtype = DType::Float32);   ///< uniform in [0, 1)
+  static Tensor randn(const Shape& shape, DType dtype = DType::Float32);  ///< standard normal
+  static Tensor uniform(const Shape& shape, double low, double high);
+  static Tensor normal(const Shape& shape, double mean, double std);
+  static Tensor randint(int64_t low, int64_t high, const Shape& shape);   ///< int64 in [low, high)
+  static Tensor scaled_uniform(const Shape& shape);   ///< uniform(-1, 1) / sqrt(numel)
+  static Tensor glorot_uniform(const Shape& shape);   ///< shape (out, in, ...); Glorot & Bengio 2010
+  static Tensor kaiming_uniform(const Shape& shape, double a = 0.01);  ///< He et al. 2015, fan-in, leaky slope a
+  static Tensor kaiming_normal(const Shape& shape, double a = 0.01);
+
+  // ---- Properties
+  bool defined() const { return state_ != nullptr; }
+  const Shape& shape() const { return lazy().shape(); }
+  int64_t size(int64_t axis) const { return shape()[axis_index(axis, "size")]; }
+  int rank() const { return shape().size(); }
+  int64_t numel() const { return teeny::numel(shape()); }
+  DType dtype() const { return lazy().dtype(); }
+  bool same(const Tensor& other) const { return state_ == other.state_; }  ///< handles of one tensor
+
+  // ---- Numbers
+  const Tensor& realize() const;               ///< computes, with everything assigned and still pending
+  template <class T>
+  T item() const;                              ///< the one number of a tensor of one element
+  double item() const { return item<double>(); }
+  template <class T = float>
+  std::vector<T> to_vector() const;            ///< all numbers, row-major, converted to T
+  std::vector<std::byte> to_bytes() const;     ///< as stored
+  /// These numbers from now on, for every handle. Shapes must be equal; the dtype stays this tensor's.
+  Tensor& assign(const Tensor& x);
+
+  // ---- Gradients
+  bool requires_grad() const;
+  Tensor& requires_grad_(bool on = true);
+  Tensor grad() const;                         ///< undefined before the first backward
+  void set_grad(const Tensor& grad) const;
+  void zero_grad() const { set_grad({}); }
+  /// Adds d(this)/d(leaf) to the `grad` of every leaf that requires one, and drops the graph; with `keep_graph` it
+  /// stays and the gradients can be differentiated. Only of a tensor of one element. Returns this tensor.
+  Tensor backward(bool keep_graph = false) const;
+  Tensor detach() const;                       ///< the same numbers without a history
+
+  // ---- Movement: nothing is copied
+  Tensor reshape(const Shape& shape) const;    ///< one size may be -1
+  Tensor view(const Shape& shape) const { return reshape(shape); }
+  Tensor permute(const Dims& axes) const;
+  Tensor transpose(int64_t a = -2, int64_t b = -1) const;
+  Tensor t() const { return transpose(0, 1); }
+  Tensor flatten(int64_t start = 0, int64_t end = -1) const;
+  Tensor unflatten(int64_t axis, const Shape& sizes) const;
+  Tensor squeeze(std::optional<int64_t> axis = {}) const;
+  Tensor unsqueeze(int64_t axis) const;
+  Tensor expand(const Shape& shape) const;     ///< -1 keeps a size; new axes may stand in front
+  Tensor repeat(const Dims& times) const;
+  Tensor flip(const Axes& axes) const;
+  Tensor pad(const Dims& before, const Dims& after, Scalar value = 0) const;  ///< negative amounts cut
+  Tensor shrink(const Dims& begin, const Dims& end) const;
+  Tensor unfold(int64_t axis, int64_t size, int64_t step, int64_t dilation = 1) const;  ///< windows; taps come last
+  Tensor diagonal(int64_t a = 0, int64_t b = 1) const;   ///< of two axes of equal size; comes last
+  Tensor roll(int64_t shift, int64_t axis) const;
+  Tensor operator[](std::initializer_list<Index> index) const;   ///< x[{0, slice(1, 3), ellipsis, none}]
+  Tensor operator[](int64_t index) const { return (*this)[{Index(index)}]; }
+  Tensor contiguous() const;                   ///< in a buffer of its own
+  static Tensor cat(std::span<const Tensor> parts, int64_t axis = 0);
+  static Tensor cat(std::initializer_list<Tensor> parts, int64_t axis = 0) {
+    return cat(std::span<const Tensor>(parts.begin(), parts.size()), axis);
+  }
+  static Tensor stack(std::span<const Tensor> parts, int64_t axis = 0);
+  static Tensor stack(std::initializer_list<Tensor> parts, int64_t axis = 0) {
+    return stack(std::span<const Tensor>(parts.begin(), parts.size()), axis);
+  }
+  std::vector<Tensor> split(int64_t size, int64_t axis = 0) const;
+  std::vector<Tensor> chunk(int64_t chunks, int64_t axis = 0) const;
+  Tensor tril(int64_t diagonal = 0) const;
+  Tensor triu(int64_t diagonal = 0) const;
+
+  // ---- Indexing by numbers. An index outside its axis throws when it is met, at the latest when the result is read.
+  Tensor gather(int64_t axis, const Tensor& index) const;        ///< out[i][j] = x[index[i][j]][j] for axis 0
+  Tensor scatter_add(int64_t axis, const Tensor& index, const Tensor& source) const;
+  Tensor index_select(int64_t axis, const Tensor& index) const;  ///< `index` has one axis
+  Tensor embedding(const Tensor& index) const;                   ///< rows of this (V, D): index.shape + (D,)
+  Tensor one_hot(int64_t classes) const;                         ///< int64, one axis more
+
+  // ---- Elementwise, one number in
+  Tensor cast(DType to) const;
+  Tensor operator-() const { return neg(); }
+  Tensor neg() const, reciprocal() const, square() const, sqrt() const, rsqrt() const, abs() const, sign() const;
+  Tensor exp() const, exp2() const, log() const, log2() const, log1p() const;
+  Tensor sin() const, cos() const, tan() const, sinh() const, cosh() const, tanh() const, erf() const;
+  Tensor floor() const, ceil() const, round() const, trunc() const;
+  Tensor isnan() const, isinf() const, isfinite() const, logical_not() const;
+  Tensor relu() const, relu6() const, sigmoid() const, logsigmoid() const, silu() const, mish() const;
+  Tensor gelu() const;                         ///< the tanh form, as in GPT-2; `gelu_erf` is the exact one
+  Tensor gelu_erf() const, quick_gelu() const, hardswish() const, hardsigmoid() const, softsign() const, selu() const;
+  Tensor leaky_relu(double slope = 0.01) const, elu(double alpha = 1) const, celu(double alpha = 1) const;
+  Tensor softplus(double beta = 1) const, hardtanh(double low = -1, double high = 1) const;
+  Tensor clamp(std::optional<Scalar> low, std::optional<Scalar> high = {}) const;
+
+  // ---- Elementwise, two numbers in: operators below
+  Tensor pow(const Tensor& exponent) const;
+  Tensor pow(Scalar exponent) const;
+  Tensor maximum(const Tensor& y) const;       ///< a tie shares its gradient
+  Tensor minimum(const Tensor& y) const;
+  Tensor maximum(Scalar y) const { return maximum(scalar_like(y)); }
+  Tensor minimum(Scalar y) const { return minimum(scalar_like(y)); }
+  Tensor fmod(const Tensor& y) const;          ///< sign of the dividend, as in C
+  Tensor lerp(const Tensor& end, double weight) const;
+  Tensor masked_fill(const Tensor& mask, Scalar value) const;
+  Tensor scalar_like(Scalar value) const;      ///< `value` in the dtype it takes beside this tensor, without axes
+
+  // ---- Reductions
+  Tensor sum(const Axes& axes = {}, bool keepdim = false) const;   ///< bools and small integers add up in int64
+  Tensor mean(const Axes& axes = {}, bool keepdim = false) const;
+  Tensor prod(const Axes& axes = {}, bool keepdim = false) const;
+  Tensor max(const Axes& axes = {}, bool keepdim = false) const;   ///< ties share the gradient
+  Tensor min(const Axes& axes = {}, bool keepdim = false) const;
+  Tensor argmax(std::optional<int64_t> axis = {}, bool keepdim = false) const;  ///< int64, the first of equals
+  Tensor argmin(std::optional<int64_t> axis = {}, bool keepdim = false) const;
+  Tensor var(const Axes& axes = {}, double correction = 1, bool keepdim = false) const;
+  Tensor std(const Axes& axes = {}, double correction = 1, bool keepdim = false) const;
+  Tensor any(const Axes& axes = {}, bool keepdim = false) const;
+  Tensor all(const Axes& axes = {}, bool keepdim = false) const;
+  Tensor softmax(int64_t axis = -1) const;
+  Tensor log_softmax(int64_t axis = -1) const;
+  Tensor logsumexp(const Axes& axes = {}, bool keepdim = false) const;
+
+  // ---- Products
+  Tensor matmul(const Tensor& y) const;        ///< (.., M, K) x (.., K, N); one axis is a vector, the rest broadcast
+  Tensor dot(const Tensor& y) const { return matmul(y); }
+  Tensor linear(const Tensor& weight, const Tensor& bias = {}) const;  ///< x (.., in), weight (out, in), bias (out)
+  /// x (N, C, H, W), weight (out, C/groups, KH, KW), bias (out): (N, out, OH, OW). Any number of spatial axes.
+  Tensor conv2d(const Tensor& weight, const Tensor& bias = {}, const ConvOptions& options = {}) const;
+  Tensor max_pool2d(const Sizes& window = 2, const PoolOptions& options = {}) const;
+  Tensor avg_pool2d(const Sizes& window = 2, const PoolOptions& options = {}) const;
+  Tensor scaled_dot_product_attention(const Tensor& key, const Tensor& value, bool causal = false) const;
+
+  // ---- Training
+  Tensor dropout(double p = 0.5) const;        ///< zero with probability p, the rest / (1 - p); only while training
+  Tensor layernorm(int64_t axes = 1, double eps = 1e-5) const;  ///< over the last `axes` axes
+  /// logits (N, C, ...): `target` holds classes (N, ...) if integers, probabilities (N, C, ...) if floats. The mean.
+  Tensor cross_entropy(const Tensor& target, const CrossEntropyOptions& options = {}) const;
+  Tensor nll_loss(const Tensor& target, const CrossEntropyOptions& options = {}) const;  ///< of log-probabilities
+  Tensor binary_cross_entropy(const Tensor& target) const;              ///< of probabilities
+  Tensor binary_cross_entropy_with_logits(const Tensor& target) const;
+  Tensor mse_loss(const Tensor& target) const;
+  Tensor l1_loss(const Tensor& target) const;
+
+  // ---- For rules and the walk
+  const LazyBuffer& lazy() const;
+  const std::shared_ptr<Function>& rule() const;   ///< what made this tensor; null for a leaf
+  void set_rule(std::shared_ptr<Function> rule);
+  void drop_graph() const;                         ///< forgets the rule
+  const void* id() const { return state_.get(); }  ///< equal for handles of one tensor
+  /// An axis counted from either end, as 0 <= axis < rank; throws naming `op`.
+  int axis_index(int64_t axis, const char* op) const;
+  Dims axis_list(const Axes& axes, const char* op) const;  ///< all of them when none is named; sorted
+
+ private:
+  struct State;
+  std::shared_ptr<State> state_;
+};
+
+/// Computes all of them in one go: what they share is computed once.
+void realize(std::span<const Tensor> tensors);
+
+/// Where `condition` is not zero, x; elsewhere y. All three broadcast.
+Tensor where(const Tensor& condition, const Tensor& x, const Tensor& y);
+Tensor where(const Tensor& condition, const Tensor& x, Scalar y);
+Tensor where(const Tensor& condition, Scalar x, const Tensor& y);
+
+/// d(y)/d(x) for each x, with a graph of their own: they can be differentiated again. `y` has one element. An x that y
+/// does not depend on gets zeros. The `grad` fields are left alone.
+std::vector<Tensor> gradient(const Tensor& y, std::span<const Tensor> xs);
+inline std::vector<Tensor> gradient(const Tensor& y, std::initializer_list<Tensor> xs) {
+  return gradient(y, std::span<const Tensor>(xs.begin(), xs.size()));
+}
+
+/// Shape, dtype and the numbers, the middle left out when there are many.
+std::ostream& operator<<(std::ostream& out, const Tensor& x);
+
+// Operators broadcast and promote. `/` is true division: integers give float32. `%` takes the divisor's sign, `floor_divide`
+// rounds down. `& | ^ << >>` are for integers and bools. Comparisons give bool.
+#define TEENY_OPERATOR(op)                          \
+  Tensor operator op(const Tensor& x, const Tensor& y); \
+  Tensor operator op(const Tensor& x, Scalar y);        \
+  Tensor operator op(Scalar x, const Tensor& y);
+TEENY_OPERATOR(+) TEENY_OPERATOR(-) TEENY_OPERATOR(*) TEENY_OPERATOR(/) TEENY_OPERATOR(%)
+TEENY_OPERATOR(&) TEENY_OPERATOR(|) TEENY_OPERATOR(^) TEENY_OPERATOR(<<) TEENY_OPERATOR(>>)
+TEENY_OPERATOR(<) TEENY_OPERATOR(<=) TEENY_OPERATOR(>) TEENY_OPERATOR(>=) TEENY_OPERATOR(==) TEENY_OPERATOR(!=)
+#undef TEENY_OPERATOR
+Tensor floor_divide(const Tensor& x, const Tensor& y);
+inline Tensor& operator+=(Tensor& x, const Tensor& y) { return x = x + y; }
+inline Tensor& operator-=(Tensor& x, const Tensor& y) { return x = x - y; }
+inline Tensor& operator*=(Tensor& x, const Tensor& y) { return x = x * y; }
+
+/// While one of these lives, the mode is as it says; then it is again what it was.
+///
+///   NoGrad guard;            no history is kept: evaluation, and the insides of optimisers
+///   Training guard(true);    dropout drops, batch norm uses the batch's statistics
+class GradMode {
+ public:
+  explicit GradMode(bool on) : before_(std::exchange(enabled_, on)) {}
+  ~GradMode() { enabled_ = before_; }
+  GradMode(const GradMode&) = delete;
+  static bool enabled() { return enabled_; }
+
+ private:
+  bool before_;
+  static inline thread_local bool enabled_ = true;
+};
+struct NoGrad : GradMode {
+  NoGrad() : GradMode(false) {}
+};
+class Training {
+ public:
+  explicit Training(bool on = true) : before_(std::exchange(enabled_, on)) {}
+  ~Training() { enabled_ = before_; }
+  Training(const Training&) = delete;
+  static bool enabled() { return enabled_; }
+
+ private:
+  bool before_;
+  static inline thread_local bool enabled_ = false;
+};
+
+template <class T>
+Tensor Tensor::of(std::initializer_list<std::initializer_list<std::type_identity_t<T>>> rows) {
+  std::vector<T> values;
+  for (const auto& row : rows) values.insert(values.end(), row);
+  const int64_t width = rows.size() ? int64_t(rows.begin()->size()) : 0;
+  for (const auto& row : rows)
+    if (int64_t(row.size()) != width) fail("Tensor::of: rows of ", width, " and ", row.size(), " numbers");
+  return from(values, {int64_t(rows.size()), width});
+}
+
+}  // namespace teeny

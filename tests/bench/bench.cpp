@@ -1,0 +1,228 @@
+// How fast teeny is: the workloads of PERFORMANCE.md by their names, one line each, `name  milliseconds ms  rate unit`,
+// the median of repeats after a warm-up, and peak memory last. PyTorch, JAX and tinygrad have programs that print the
+// same names for the same work; compare ratios of runs from the same minute, never times of two days.
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <fstream>
+#include <sstream>
+
+#include "examples/common.h"
+#include "teeny/teeny.h"
+#include "tinyops/device.h"
+
+using namespace teeny;
+
+/// Runs workloads, prints their times and keeps them.
+class Bench {
+ public:
+  Bench(const std::string& only, double seconds) : seconds_(seconds) {
+    std::istringstream parts(only);
+    for (std::string part; std::getline(parts, part, ',');) only_.push_back(part);
+  }
+
+  /// Whether ONLY is empty or has a part of this name.
+  bool wants(const std::string& name) const {
+    return only_.empty() || std::ranges::any_of(only_, [&](const auto& part) { return name.find(part) != name.npos; });
+  }
+
+  /// Times `work`, which must compute something anew at each call. `amount` counts what one call does, in `unit` x s.
+  template <class Work>
+  void operator()(const std::string& name, Work&& work, double amount = 0, const char* unit = "") {
+    if (!wants(name)) return;
+    for (int i = 0; i < 5; ++i) work();
+    tinyops::synchronize();
+    std::vector<double> times;
+    for (const auto start = Clock::now(); since(start) < seconds_ || times.size() < 5;) {
+      // What takes microseconds is timed by the millisecond: the clock has its price too.
+      const int calls = times.empty() || times.back() > 1e-3 ? 1 : int(1e-3 / times.back()) + 1;
+      const auto begin = Clock::now();
+      for (int i = 0; i < calls; ++i) work();
+      tinyops::synchronize();
+      times.push_back(since(begin) / calls);
+    }
+    std::ranges::nth_element(times, times.begin() + times.size() / 2);
+    const double median = times[times.size() / 2];
+    std::printf("%-34s %10.4f ms", name.c_str(), 1e3 * median);
+    if (amount > 0) std::printf("  %.4g %s", amount / median, unit);
+    std::printf("\n");
+    std::fflush(stdout);
+    json_ << "  \"" << name << "\": " << 1e3 * median << ",\n";
+  }
+
+  /// The last line: the most that tensors held, and that the process had, in MiB.
+  void finish(const std::string& json_file) {
+    rusage process{};
+    getrusage(RUSAGE_SELF, &process);
+    const double tensors = double(tinyops::memory_use().peak) / (1 << 20), resident = double(process.ru_maxrss) / 1024;
+    std::printf("peak memory: tensors %.1f MiB, process %.1f MiB\n", tensors, resident);
+    if (json_file.empty()) return;
+    std::ofstream file(json_file);
+    file << "{\n" << json_.str() << "  \"peak_mib\": " << resident << "\n}\n";
+    if (!file.flush()) fail(json_file, ": cannot be written");
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  static double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+  std::vector<std::string> only_;
+  double seconds_;
+  std::ostringstream json_;
+};
+
+static Tensor numbers(const Shape& shape) { return Tensor::randn(shape).realize(); }
+
+// ---- Single operations. Rates count the least that must be done: multiplications and additions, or bytes moved
+// -------
+
+static void products(Bench& bench) {
+  const auto product = [&](const std::string& name, int64_t m, int64_t k, int64_t n) {
+    if (!bench.wants(name)) return;
+    const Tensor x = numbers({m, k}), y = numbers({k, n});
+    bench(
+        name, [&] { x.matmul(y).realize(); }, 2e-9 * double(m * k * n), "GFLOP/s");
+  };
+  for (int64_t n : {64, 256, 512, 1024, 2048}) product("matmul_" + std::to_string(n), n, n, n);
+  product("matmul_128x784x512", 128, 784, 512);
+}
+
+static void elementwise_and_reductions(Bench& bench) {
+  const auto unary = [&](const std::string& name, const Shape& shape, double bytes_an_element, auto f) {
+    if (!bench.wants(name)) return;
+    const Tensor x = numbers(shape);
+    bench(
+        name, [&] { f(x).realize(); }, 1e-9 * bytes_an_element * double(x.numel()), "GB/s");
+  };
+  const Shape big{1 << 24}, rows{4096, 1024};
+  if (bench.wants("add_big")) {
+    const Tensor y = numbers(big);
+    unary("add_big", big, 12, [&](const Tensor& x) { return x + y; });
+  }
+  unary("gelu_chain_big", big, 8,
+        [](const Tensor& x) { return 0.5 * x * (1 + (0.7978845608 * (x + 0.044715 * x * x * x)).tanh()); });
+  unary("sum_big", big, 4, [](const Tensor& x) { return x.sum(); });
+  unary("softmax_rows_1024", rows, 8, [](const Tensor& x) { return x.softmax(-1); });
+  unary("layernorm_rows_1024", rows, 8, [](const Tensor& x) { return x.layernorm(); });
+  unary("sum_cols", rows, 4, [](const Tensor& x) { return x.sum(0); });
+  unary("transpose_4096", {4096, 4096}, 8, [](const Tensor& x) { return x.t().contiguous(); });
+  if (bench.wants("tiny_add_16")) {
+    const Tensor x = numbers({16});
+    bench("tiny_add_16", [&] { (x + x).realize(); });
+  }
+}
+
+static void convolutions(Bench& bench) {
+  if (!bench.wants("conv_128x32x24_k5_fwd") && !bench.wants("conv_128x32x24_k5_fwdbwd")) return;
+  Tensor x = numbers({128, 32, 24, 24}), w = numbers({32, 32, 5, 5});
+  const double work = 2e-9 * 128 * 32 * 20 * 20 * 32 * 25;
+  bench(
+      "conv_128x32x24_k5_fwd", [&] { x.conv2d(w).realize(); }, work, "GFLOP/s");
+  x.requires_grad_(), w.requires_grad_();
+  const auto both_ways = [&] {
+    const Tensor out = x.conv2d(w);
+    const auto grads = gradient(out.sum(), {x, w});
+    realize(std::vector<Tensor>{out, grads[0], grads[1]});
+  };
+  bench("conv_128x32x24_k5_fwdbwd", both_ways, 3 * work, "GFLOP/s");
+}
+
+// ---- Networks -------------------------------------------------------------------------------------------------------
+
+struct Mlp {
+  nn::Linear a{784, 512}, b{512, 512}, c{512, 10};
+  Tensor operator()(const Tensor& x) { return c(b(a(x.flatten(1)).relu()).relu()); }
+  TEENY_STATE(a, b, c)
+};
+
+struct TinyConv {  // teenygrad's mnist.py
+  nn::Conv2d c1{1, 8, 3, {}, false}, c2{8, 16, 3, {}, false};
+  nn::Linear head{400, 10, false};
+  Tensor operator()(const Tensor& x) { return head(c2(c1(x).relu().max_pool2d()).relu().max_pool2d().flatten(1)); }
+  TEENY_STATE(c1, c2, head)
+};
+
+struct Beautiful {  // tinygrad's beautiful_mnist.py
+  nn::Conv2d c1{1, 32, 5}, c2{32, 32, 5}, c3{32, 64, 3}, c4{64, 64, 3};
+  nn::BatchNorm2d b1{32}, b2{64};
+  nn::Linear head{576, 10};
+  Tensor operator()(Tensor x) {
+    x = b1(c2(c1(x).relu()).relu()).max_pool2d();
+    x = b2(c4(c3(x).relu()).relu()).max_pool2d();
+    return head(x.flatten(1));
+  }
+  TEENY_STATE(c1, c2, c3, c4, b1, b2, head)
+};
+
+struct Block {
+  static constexpr int64_t kWidth = 128, kHeads = 4;
+  nn::LayerNorm norm1{kWidth}, norm2{kWidth};
+  nn::Linear qkv{kWidth, 3 * kWidth}, out{kWidth, kWidth}, up{kWidth, 4 * kWidth}, down{4 * kWidth, kWidth};
+  Tensor operator()(const Tensor& x) const {
+    const int64_t batch = x.size(0), time = x.size(1);
+    const Tensor parts = qkv(norm1(x)).reshape({batch, time, 3, kHeads, -1}).permute({2, 0, 3, 1, 4});
+    const Tensor mixed = parts[0].scaled_dot_product_attention(parts[1], parts[2], true);
+    const Tensor y = x + out(mixed.transpose(1, 2).reshape(x.shape()));
+    return y + down(up(norm2(y)).gelu());
+  }
+  TEENY_STATE(norm1, norm2, qkv, out, up, down)
+};
+
+struct Gpt {
+  nn::Embedding symbols{65, Block::kWidth}, places{64, Block::kWidth};
+  std::vector<Block> blocks = std::vector<Block>(4);
+  nn::LayerNorm norm{Block::kWidth};
+  nn::Linear head{Block::kWidth, 65, false};
+  Tensor operator()(const Tensor& index) {
+    Tensor x = symbols(index) + places.weight;
+    for (Block& block : blocks) x = block(x);
+    return head(norm(x)).reshape({-1, 65});
+  }
+  TEENY_STATE(symbols, places, blocks, norm, head)
+};
+
+template <class Model>
+static void network(Bench& bench, const std::string& name, const Tensor& x, const Tensor& y) {
+  if (!bench.wants(name + "_train") && !bench.wants(name + "_infer")) return;
+  Model model;
+  optim::Adam adam(nn::parameters(model), {.lr = 1e-3});
+  const Training training;  // for `infer` too, as in the peers: batch norm does the same work everywhere
+  bench(name + "_train", [&] {
+    adam.zero_grad();
+    const Tensor loss = model(x).cross_entropy(y).backward();
+    adam.step();
+    loss.realize();  // and with it all that was assigned
+  });
+  bench(name + "_infer", [&] {
+    const NoGrad guard;
+    model(x).realize();
+  });
+}
+
+static void networks(Bench& bench) {
+  const auto classes = [](int64_t count, int64_t size) { return Tensor::randint(0, count, {size}).realize(); };
+  network<Mlp>(bench, "mlp_b128", numbers({128, 1, 28, 28}), classes(10, 128));
+  network<TinyConv>(bench, "tinyconv_b128", numbers({128, 1, 28, 28}), classes(10, 128));
+  network<Beautiful>(bench, "beautiful_b512", numbers({512, 1, 28, 28}), classes(10, 512));
+  network<Gpt>(bench, "gpt_b32", classes(65, 32 * 64).reshape({32, 64}), classes(65, 32 * 64));
+}
+
+int main(int argc, char** argv) {
+  std::string only, json;
+  double seconds = 2;
+  return examples::run(argc, argv, "Measures teeny on the workloads of PERFORMANCE.md.",
+                       {{"--only", &only, "names, or parts of names, with commas: conv,train"},
+                        {"--seconds", &seconds, "how long each workload is repeated"},
+                        {"--json", &json, "write the milliseconds to this file, too"}},
+                       [&] {
+                         std::printf("%s\n", tinyops::device_name().c_str());
+                         Bench bench(only, seconds);
+                         products(bench);
+                         elementwise_and_reductions(bench);
+                         convolutions(bench);
+                         networks(bench);
+                         bench.finish(json);
+                       });
+}

@@ -1,0 +1,641 @@
+"""What teeny is compared with: PyTorch expressions, one case a line.
+
+    case("sum_axis/int", "x.sum(1)", i64(2, 3))
+
+name        The part before the slash names a line of C++ in tests/test_golden_<section>.cpp, which computes the same in
+            teeny; what follows the slash tells cases apart that run the same line on other inputs.
+expression  PyTorch, in x, y, z and w: the inputs in order.
+inputs      f32(2, 3) is a (2, 3) tensor of float32, uniform in [-2, 2) in steps of 1/64; f32(2, 3, low=0, high=1) in
+            another range; given([1, nan], "float16") has these values. The seed is the case's name and the letter.
+grad        Whether the gradients of the floating-point inputs are compared; False where PyTorch has none, or has one
+            that is an accident of its formula (at inf and NaN).
+
+After a change: `python tests/golden/generate.py`.
+"""
+from math import inf, nan
+
+SECTIONS = {}
+
+
+class Input:
+    def __init__(self, dtype, shape=None, low=None, high=None, values=None):
+        self.dtype, self.shape, self.low, self.high, self.values = dtype, shape, low, high, values
+
+
+def maker(dtype, low, high):
+    return lambda *shape, low=low, high=high: Input(dtype, shape, low, high)
+
+
+f32, f64, f16, bf16 = (maker(d, -2, 2) for d in ("float32", "float64", "float16", "bfloat16"))
+i32, i64, u8, b1 = maker("int32", -5, 6), maker("int64", -5, 6), maker("uint8", 0, 11), maker("bool", 0, 2)
+DTYPES = {"bool": b1, "uint8": u8, "int32": i32, "int64": i64, "float16": f16, "bfloat16": bf16, "float32": f32, "float64": f64}
+
+
+def given(values, dtype="float32"):
+    return Input(dtype, values=values)
+
+
+def section(name):
+    global cases
+    cases = SECTIONS.setdefault(name, [])
+
+
+def case(name, expression, *inputs, grad=True):
+    cases.append((name, expression, inputs, grad))
+
+
+# ---- Creation -------------------------------------------------------------------------------------------------------
+section("creation")
+case("full_float", "torch.full((2, 3), 0.5)")
+case("full_int", "torch.full((2, 3), 7)")
+case("full_bool", "torch.full((2,), True)")
+case("full_half", "torch.full((2,), 3, dtype=torch.float16)")
+case("full_scalar", "torch.full((), 2.5)")
+case("zeros", "torch.zeros(2, 0, 3)")
+case("ones_int", "torch.ones(2, 2, dtype=torch.int32)")
+case("full_like", "torch.full_like(x, 3)", u8(2, 3))
+case("zeros_like", "torch.zeros_like(x)", f16(2))
+case("ones_like", "torch.ones_like(x)", b1(3))
+case("arange", "torch.arange(5)")
+case("arange_none", "torch.arange(0)")
+case("arange_step", "torch.arange(2, 12, 3)")
+case("arange_down", "torch.arange(5, -4, -2)")
+case("arange_fraction", "torch.arange(0.5, 2, 0.25)")
+case("arange_float", "torch.arange(0., 5.)")
+case("arange_dtype", "torch.arange(0, 6, 2, dtype=torch.float16)")
+case("linspace", "torch.linspace(-1, 2, 7)")
+case("linspace_down", "torch.linspace(3, -3, 4)")
+case("linspace_one", "torch.linspace(2, 5, 1)")
+case("linspace_none", "torch.linspace(2, 5, 0)")
+case("eye", "torch.eye(3)")
+case("eye_wide", "torch.eye(2, 4)")
+case("eye_tall_int", "torch.eye(4, 2, dtype=torch.int64)")
+case("tri", "torch.ones(3, 4).tril().bool()")
+case("tri_above", "torch.ones(3, 4).tril(1).bool()")
+case("tri_below", "torch.ones(4, 3).tril(-2).bool()")
+
+# ---- Elementwise, one number in -------------------------------------------------------------------------------------
+section("unary")
+SPECIAL = [nan, inf, -inf, 0.0, -0.0, 0.5, -0.5, 1.5, 2.5, -2.5, 30.0, -30.0, 100.0, -100.0]
+KINKS = [-7.0, -6.0, -3.0, -1.0, -0.5, 0.0, 0.5, 1.0, 3.0, 6.0, 7.0]
+
+
+def unary(name, expression, low=-2, high=2, kinks=False, ints=False, bools=False):
+    """One function over the floating-point types, and where PyTorch has it over integers and bools."""
+    case(name, expression, f32(3, 4, low=low, high=high))
+    case(name + "/f64", expression, f64(5, low=low, high=high))
+    case(name + "/f16", expression, f16(6, low=low, high=high))
+    case(name + "/bf16", expression, bf16(6, low=low, high=high))
+    case(name + "/special", expression, given(SPECIAL), grad=False)
+    if kinks:
+        case(name + "/kinks", expression, given(KINKS))
+    if ints:
+        case(name + "/i32", expression, i32(6, low=max(-5, low)))
+        case(name + "/i64", expression, i64(6, low=max(-5, low)))
+        case(name + "/u8", expression, u8(6, low=max(0, low)))
+    if bools:
+        case(name + "/bool", expression, b1(4))
+
+
+unary("neg", "-x", ints=True)
+unary("reciprocal", "x.reciprocal()", low=0.5, ints=True, bools=True)
+unary("square", "x.square()", ints=True)
+unary("sqrt", "x.sqrt()", low=0.5, ints=True, bools=True)
+unary("rsqrt", "x.rsqrt()", low=0.5, ints=True, bools=True)
+unary("abs", "x.abs()", kinks=True, ints=True)
+unary("sign", "x.sign()", kinks=True, ints=True, bools=True)
+unary("exp", "x.exp()", ints=True, bools=True)
+unary("exp2", "x.exp2()", ints=True, bools=True)
+unary("log", "x.log()", low=0.5, ints=True, bools=True)
+unary("log2", "x.log2()", low=0.5, ints=True, bools=True)
+unary("log1p", "x.log1p()", low=-0.5, ints=True, bools=True)
+unary("sin", "x.sin()", ints=True, bools=True)
+unary("cos", "x.cos()", ints=True, bools=True)
+unary("tan", "x.tan()", low=-1, high=1, ints=True, bools=True)
+unary("sinh", "x.sinh()", ints=True, bools=True)
+unary("cosh", "x.cosh()", ints=True, bools=True)
+unary("tanh", "x.tanh()", ints=True, bools=True)
+unary("erf", "x.erf()", ints=True, bools=True)
+unary("sigmoid", "x.sigmoid()", ints=True, bools=True)
+unary("floor", "x.floor()", kinks=True, ints=True)
+unary("ceil", "x.ceil()", kinks=True, ints=True)
+unary("round", "x.round()", kinks=True, ints=True)
+unary("trunc", "x.trunc()", kinks=True, ints=True)
+unary("isnan", "x.isnan()", ints=True, bools=True)
+unary("isinf", "x.isinf()", ints=True, bools=True)
+unary("isfinite", "x.isfinite()", ints=True, bools=True)
+unary("logical_not", "x.logical_not()", kinks=True, ints=True, bools=True)
+unary("relu", "x.relu()", kinks=True, ints=True)
+unary("relu6", "F.relu6(x)", kinks=True)
+unary("logsigmoid", "F.logsigmoid(x)")
+unary("silu", "F.silu(x)")
+unary("mish", "F.mish(x)")
+unary("gelu", "F.gelu(x, approximate='tanh')")
+unary("gelu_erf", "F.gelu(x)")
+unary("quick_gelu", "x * (x * 1.702).sigmoid()")
+unary("hardswish", "F.hardswish(x)", kinks=True)
+unary("hardsigmoid", "F.hardsigmoid(x)", kinks=True)
+unary("softsign", "F.softsign(x)", kinks=True)
+unary("selu", "F.selu(x)", kinks=True)
+unary("leaky_relu", "F.leaky_relu(x)", kinks=True)
+unary("leaky_relu_slope", "F.leaky_relu(x, 0.3)", kinks=True)
+unary("elu", "F.elu(x)", kinks=True)
+unary("elu_alpha", "F.elu(x, 0.7)", kinks=True)
+unary("celu", "F.celu(x)", kinks=True)
+unary("celu_alpha", "F.celu(x, 0.7)", kinks=True)
+unary("softplus", "F.softplus(x)")
+unary("softplus_beta", "F.softplus(x, 3)")
+unary("hardtanh", "F.hardtanh(x)", kinks=True)
+unary("hardtanh_range", "F.hardtanh(x, -0.5, 3)", kinks=True)
+unary("clamp", "x.clamp(-0.5, 1)", kinks=True)
+unary("clamp_low", "x.clamp(min=1)", kinks=True, ints=True)
+unary("clamp_high", "x.clamp(max=1)", kinks=True, ints=True)
+
+# 1 / -0 is -inf: this shows the sign of a zero, which == does not.
+for name in ("neg", "abs", "floor", "ceil", "round", "trunc", "sqrt", "sin", "tanh"):
+    case("signed_zero_" + name, f"1 / x.{name}()", given([0.0, -0.0]), grad=False)
+
+# A fraction is cut towards zero; integers wrap. What PyTorch leaves undefined (a float outside the integer's range) is
+# not asked for.
+for to in DTYPES:
+    for start in DTYPES:
+        values = {"bool": [False, True], "uint8": [0, 1, 200]}.get(start, [0, 1, 100, -1, -100])
+        if start in ("int32", "int64"):
+            values = values + [300, -129, 70000]
+        if DTYPES[start] in (f16, bf16, f32, f64):
+            values = [0, 0.3, 1.5, 100.25] + ([-1.7, -0.5] if to != "uint8" else [])
+        case(f"cast_{to}/{start}", f"x.to(torch.{to})", given(values, start))
+case("cast_int32/wrap", "x.to(torch.int32)", given([2**31, -(2**31) - 1, 2**40 + 5], "int64"))
+case("cast_bool/special", "x.to(torch.bool)", given(SPECIAL), grad=False)
+case("cast_float16/range", "x.to(torch.float16)", given([65504.0, 65519.0, 65520.0, 1e-7, 3e-8, 2e-8, 6.1e-5]))
+case("cast_bfloat16/range", "x.to(torch.bfloat16)", given([3.4e38, 1.00390625, 1.01171875, 1e-40, -nan]), grad=False)
+
+# ---- Elementwise, two numbers in ------------------------------------------------------------------------------------
+section("binary")
+GRID = [nan, inf, -inf, 0.0, -0.0, 1.0, -2.5, 3.0]
+INTS = [-7, -3, -2, -1, 0, 1, 2, 3, 7]
+
+
+def column(values, dtype="float32"):
+    return given([[v] for v in values], dtype)
+
+
+def binary(name, expression, low=-2, floats=True, ints=True, zero=True, bools=False, grad=True):
+    """One operation on equal and broadcast shapes, on all pairs of special values, and on integers."""
+    if floats:
+        case(name, expression, f32(3, 4), f32(3, 4, low=low), grad=grad)
+        case(name + "/f64", expression, f64(5), f64(5, low=low), grad=grad)
+        case(name + "/f16", expression, f16(5), f16(5, low=low), grad=grad)
+        case(name + "/bf16", expression, bf16(5), bf16(5, low=low), grad=grad)
+        case(name + "/row", expression, f32(3, 4), f32(4, low=low), grad=grad)
+        case(name + "/column", expression, f32(3, 1), f32(1, 4, low=low), grad=grad)
+        case(name + "/longer", expression, f32(3), f32(2, 1, 3, low=low), grad=grad)
+        case(name + "/number", expression, f32(2, 3), f32(low=low), grad=grad)
+        case(name + "/empty", expression, f32(0, 3), f32(1, 3, low=low), grad=grad)
+        case(name + "/special", expression, column(GRID), given(GRID), grad=False)
+    if ints:
+        divisors = [v for v in INTS if v or zero]
+        for dtype in ("int32", "int64"):
+            case(f"{name}/{dtype}", expression, column(INTS, dtype), given(divisors, dtype))
+        case(name + "/uint8", expression, column([0, 1, 7, 200, 255], "uint8"), given([1, 2, 7, 100, 255], "uint8"))
+    if bools:
+        case(name + "/bool", expression, column([False, True], "bool"), given([False, True], "bool"))
+
+
+binary("add", "x + y", bools=True)
+binary("sub", "x - y")
+binary("mul", "x * y", bools=True)
+binary("div", "x / y", low=0.5, bools=True)
+binary("floor_divide", "x // y", low=0.5, zero=False, grad=False)
+binary("remainder", "x % y", low=0.5, zero=False)
+binary("fmod", "x.fmod(y)", low=0.5, zero=False)
+binary("maximum", "x.maximum(y)", bools=True)
+binary("minimum", "x.minimum(y)", bools=True)
+binary("less", "x < y", bools=True)
+binary("less_equal", "x <= y", bools=True)
+binary("greater", "x > y", bools=True)
+binary("greater_equal", "x >= y", bools=True)
+binary("equal", "x == y", bools=True)
+binary("not_equal", "x != y", bools=True)
+binary("and", "x & y", floats=False, bools=True)
+binary("or", "x | y", floats=False, bools=True)
+binary("xor", "x ^ y", floats=False, bools=True)
+case("shift_left/int32", "x << y", column([-7, -1, 0, 1, 5], "int32"), given([0, 1, 5, 20], "int32"))
+case("shift_left/int64", "x << y", column([-7, -1, 0, 1, 5], "int64"), given([0, 1, 5, 40], "int64"))
+case("shift_left/uint8", "x << y", column([0, 1, 5, 200], "uint8"), given([0, 1, 5, 7], "uint8"))
+case("shift_right/int32", "x >> y", column([-70, -1, 0, 1, 500], "int32"), given([0, 1, 5, 31], "int32"))
+case("shift_right/int64", "x >> y", column([-70, -1, 0, 1, 500], "int64"), given([0, 1, 5, 63], "int64"))
+case("shift_right/uint8", "x >> y", column([0, 1, 5, 200], "uint8"), given([0, 1, 5, 7], "uint8"))
+case("maximum/ties", "x.maximum(y)", given([1.0, 2.0, 3.0]), given([1.0, 3.0, 3.0]))
+case("minimum/ties", "x.minimum(y)", given([1.0, 2.0, 3.0]), given([1.0, 3.0, 3.0]))
+
+POWERS = [-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 3.0]
+case("pow", "x.pow(y)", f32(3, 4, low=0.25), f32(3, 4))
+case("pow/f64", "x.pow(y)", f64(5, low=0.25), f64(5))
+case("pow/f16", "x.pow(y)", f16(5, low=0.25), f16(5))
+case("pow/broadcast", "x.pow(y)", f32(3, 1, low=0.25), f32(2))
+case("pow/signs", "x.pow(y)", column(POWERS), given(POWERS))
+case("pow/special", "x.pow(y)", column(GRID), given(GRID), grad=False)
+case("pow/int64", "x.pow(y)", column([-3, -2, -1, 0, 1, 2, 7], "int64"), given([-2, -1, 0, 1, 2, 5, 30], "int64"))
+case("pow/int32", "x.pow(y)", column([-3, 1, 2, 7], "int32"), given([0, 1, 5, 30], "int32"))
+case("pow/uint8", "x.pow(y)", column([0, 1, 2, 7], "uint8"), given([0, 1, 5, 9], "uint8"))
+case("pow_0", "x**0", given(POWERS))
+case("pow_1", "x**1", given(POWERS))
+case("pow_2", "x**2", given(POWERS))
+case("pow_2/int64", "x**2", i64(5))
+case("pow_3", "x**3", given(POWERS))
+case("pow_half", "x**0.5", given(POWERS[3:]))
+case("pow_half/int64", "x**0.5", given([0, 1, 4, 5], "int64"))
+case("pow_third", "x**0.3", given(GRID + POWERS), grad=False)
+case("pow_minus_1", "x**-1", given(POWERS))
+case("pow_minus_2", "x**-2.0", given(POWERS))
+
+# Numbers of the program text take the tensor's type, unless they are fractions and it holds integers.
+for dtype, make in DTYPES.items():
+    case("plus_2/" + dtype, "x + 2", make(3))
+    case("plus_half/" + dtype, "x + 0.5", make(3))
+    case("half_times/" + dtype, "0.5 * x", make(3))
+    case("divided_by_2/" + dtype, "x / 2", make(3))
+    case("below_half/" + dtype, "x < 0.5", make(4))
+    case("equals_1/" + dtype, "x == 1", make(4))
+    if dtype != "bool":
+        case("2_minus/" + dtype, "2 - x", make(3))
+        case("remainder_3/" + dtype, "x % 3", make(4))
+        case("minus_3_remainder/" + dtype, "-3 % x", make(4, low=1), grad=False)
+        case("maximum_1/" + dtype, "x.maximum(torch.ones((), dtype=x.dtype))", make(4))
+        case("minimum_1/" + dtype, "x.minimum(torch.ones((), dtype=x.dtype))", make(4))
+case("1_over/f32", "1 / x", given([0.0, -0.0, 2.0, -4.0, inf]))
+case("1_over/i64", "1 / x", given([0, 2, -4], "int64"))
+case("over_0/f32", "x / 0", given([0.0, -0.0, 2.0, -4.0, nan]))
+case("over_0/i32", "x / 0", given([0, 2, -4], "int32"))
+case("7_and", "7 & x", i32(5))
+case("or_true", "x | True", b1(3))
+case("xor_3", "x ^ 3", u8(4))
+case("1_shifted", "1 << x", i64(4, low=0))
+case("shifted_1", "x >> 1", i32(4))
+
+# Two dtypes meet: every pair, both ways round.
+for first, make in DTYPES.items():
+    for second, other in DTYPES.items():
+        case(f"add/{first}+{second}", "x + y", make(3), other(3))
+        if first < second:
+            case(f"div/{first}:{second}", "x / y", make(3), other(3, low=1))
+            case(f"less/{first}<{second}", "x < y", make(3), other(3))
+            case(f"where/{first}?{second}", "torch.where(x, y, z)", b1(4), make(4), other(4))
+
+case("where", "torch.where(x, y, z)", b1(3, 4), f32(3, 4), f32(3, 4))
+case("where/broadcast", "torch.where(x, y, z)", b1(3, 1), f32(4), f32(2, 1, 1))
+case("where/nan", "torch.where(x, y, z)", given([True, False], "bool"), given([1.0, nan]), given([inf, 2.0]))
+case("where_right", "torch.where(x, y, -1)", b1(3, 4), f32(3, 4))
+case("where_right/int", "torch.where(x, y, -1)", b1(4), i32(4))
+case("where_right_fraction", "torch.where(x, y, 0.5)", b1(4), i32(4))
+case("where_left", "torch.where(x, 0.5, y)", b1(3, 1), f32(4))
+case("where_left/f16", "torch.where(x, 0.5, y)", b1(4), f16(4))
+case("masked_fill", "x.masked_fill(y, -inf)", f32(3, 4), b1(3, 4))
+case("masked_fill/row", "x.masked_fill(y, -inf)", f32(3, 4), b1(4))
+case("lerp", "x.lerp(y, 0.25)", f32(3, 4), f32(3, 4))
+case("lerp/f64", "x.lerp(y, 0.25)", f64(3), f64(3))
+case("many", "((x + y) * x - y / 2).exp().sin() + (x < y).to(x.dtype) * y", f32(3, 4), f32(4))
+case("twice", "x * x + x", f32(3, 4))
+
+# ---- Movement -------------------------------------------------------------------------------------------------------
+section("movement")
+X = f32(2, 3, 4)
+case("reshape", "x.reshape(4, 6)", X)
+case("reshape/int", "x.reshape(4, 6)", i64(24))
+case("reshape_rest", "x.reshape(3, -1)", X)
+case("reshape_none", "x.reshape(())", f32(1, 1))
+case("reshape_empty", "x.reshape(0, 5)", f32(3, 0))
+case("reshape_permuted", "x.permute(2, 0, 1).reshape(2, 12)", X)
+case("permute", "x.permute(2, 0, 1)", X)
+case("permute_negative", "x.permute(0, -1, -2)", X)
+case("permute_none", "x.permute(())", f32())
+case("transpose", "x.transpose(-2, -1)", X)
+case("transpose_axes", "x.transpose(0, -1)", X)
+case("t", "x.t()", f32(2, 3))
+case("flatten", "x.flatten()", X)
+case("flatten/number", "x.flatten()", f32())
+case("flatten_from", "x.flatten(1)", X)
+case("flatten_to", "x.flatten(0, -2)", X)
+case("unflatten", "x.unflatten(1, (2, 3))", f32(2, 6))
+case("unflatten_rest", "x.unflatten(-1, (-1, 2))", f32(2, 6))
+case("squeeze", "x.squeeze()", f32(1, 3, 1))
+case("squeeze_axis", "x.squeeze(-1)", f32(1, 3, 1))
+case("squeeze_axis/nothing", "x.squeeze(-1)", f32(1, 3))
+case("unsqueeze", "x.unsqueeze(1)", f32(2, 3))
+case("unsqueeze_last", "x.unsqueeze(-1)", f32(2, 3))
+case("expand", "x.expand(2, 3, 4)", f32(3, 1))
+case("expand_keep", "x.expand(2, -1, 4)", f32(3, 1))
+case("expand_number", "x.expand(2, 2)", f32())
+case("expand_empty", "x.expand(0, 3)", f32(1, 3))
+case("repeat", "x.repeat(2, 3)", f32(2, 3))
+case("repeat_new", "x.repeat(2, 1, 2)", f32(2, 3))
+case("repeat_zero", "x.repeat(0, 2)", f32(2, 3))
+case("flip", "x.flip(0, 2)", X)
+case("flip/int", "x.flip(0, 2)", i32(2, 1, 3))
+case("flip_axis", "x.flip(-1)", X)
+case("pad", "F.pad(x, (1, 2, 3, 0))", f32(2, 3))
+case("pad/int", "F.pad(x, (1, 2, 3, 0))", i64(2, 3))
+case("pad/bool", "F.pad(x, (1, 2, 3, 0))", b1(2, 3))
+case("pad_value", "F.pad(x, (1, 0, 0, 2), value=7)", f32(2, 3))
+case("pad_value/half", "F.pad(x, (1, 0, 0, 2), value=7)", f16(2, 3))
+case("pad_infinite", "F.pad(x, (1, 1), value=-inf)", f32(3))
+case("pad_negative", "F.pad(x, (-1, 2, 1, -1))", f32(3, 4))
+case("pad_negative_value", "F.pad(x, (-1, 2, 1, -1), value=0.5)", f32(3, 4))
+case("pad_exp", "F.pad(x, (1, 1)).exp()", f32(3))
+case("pad_divide", "1 / F.pad(x, (1, 1))", f32(3, low=1), grad=False)
+case("pad_twice", "F.pad(F.pad(x, (1, 1)).cos(), (2, 0))", f32(3))
+case("shrink", "x[1:2, 0:2, 1:4]", X)
+case("shrink_empty", "x[1:1, 0:2]", f32(2, 3))
+case("unfold", "x.unfold(1, 3, 2)", f32(2, 7))
+case("unfold_overlap", "x.unfold(-1, 3, 1)", f32(2, 5))
+case("unfold_gaps", "x.unfold(0, 2, 3)", f32(8, 2))
+case("unfold_dilated", "x.unfold(1, 5, 2)[..., ::2]", f32(2, 9))
+case("unfold_twice", "x.unfold(0, 2, 1).unfold(1, 3, 2)", f32(4, 5))
+case("diagonal", "x.diagonal()", f32(3, 3))
+case("diagonal_axes", "x.diagonal(0, 0, 2)", f32(3, 2, 3))
+case("roll", "x.roll(1, 0)", f32(3, 4))
+case("roll_back", "x.roll(-2, 1)", f32(3, 4))
+case("roll_around", "x.roll(5, 1)", f32(3, 4))
+case("contiguous", "x.t().contiguous()", f32(2, 3))
+case("tril", "x.tril()", f32(3, 4))
+case("tril/batch", "x.tril()", f32(2, 3, 3))
+case("tril/nan", "x.tril()", given([[1.0, nan], [inf, 2.0]]))
+case("tril/int", "x.tril()", i64(3, 3))
+case("tril_below", "x.tril(-1)", f32(3, 4))
+case("triu", "x.triu()", f32(4, 3))
+case("triu_above", "x.triu(2)", f32(3, 4))
+
+# Slices as in Python. PyTorch has no negative step, so these are written with a flip.
+case("index", "x[1]", X)
+case("index_negative", "x[-1]", X)
+case("index_all", "x[1, 2, 3]", X)
+case("index_columns", "x[:, 1]", X)
+case("slice", "x[1:3]", f32(5, 2))
+case("slice_open", "x[2:, :-1]", f32(5, 3))
+case("slice_step", "x[::2, 1::3]", f32(5, 5))
+case("slice_negative", "x[-3:-1]", f32(5))
+case("slice_beyond", "x[-9:2, 3:99]", f32(5, 5))
+case("slice_empty", "x[4:2]", f32(5, 2))
+case("slice_past_end", "x[7:]", f32(5, 2))
+case("slice_reverse", "x.flip(0)", f32(5, 2))
+case("slice_reverse_step", "x[[3, 1]]", f32(5, 2))
+case("slice_reverse_open", "x[[3, 2, 1, 0]]", f32(5))
+case("slice_reverse_far", "x[[4, 1]]", f32(5))
+case("index_ellipsis", "x[..., 0]", X)
+case("index_ellipsis_middle", "x[0, ..., 1:3]", X)
+case("index_new_axis", "x[None, :, None, 1]", X)
+case("index_mixed", "x[1:, None, ..., -1]", X)
+case("index_bools", "x[1, ::2]", b1(2, 5))
+
+case("cat", "torch.cat([x, y])", f32(2, 3), f32(1, 3))
+case("cat/int", "torch.cat([x, y])", i64(2, 3), i64(1, 3))
+case("cat/bool", "torch.cat([x, y])", b1(2), b1(1))
+case("cat/types", "torch.cat([x, y])", i32(2), f32(1))
+case("cat/halves", "torch.cat([x, y])", f16(2), bf16(1))
+case("cat/empty", "torch.cat([x, y])", f32(0, 3), f32(2, 3))
+case("cat_axis", "torch.cat([x, y, x], -1)", f32(2, 3), f32(2, 1))
+case("cat_views", "torch.cat([x.t(), x.flip(0).t()], 1)", f32(2, 3))
+case("cat_nested", "torch.cat([torch.cat([x, y]).exp(), x * 2])", f32(2, 2), f32(1, 2))
+case("stack", "torch.stack([x, y])", f32(2, 3), f32(2, 3))
+case("stack_last", "torch.stack([x, y], -1)", f32(2, 3), f32(2, 3))
+case("stack/numbers", "torch.stack([x, y])", f32(), f32())
+case("split_first", "x.split(2)[0]", f32(5, 2))
+case("split_last", "x.split(2)[2]", f32(5, 2))
+case("split_axis", "torch.cat([x.split(2, -1)[1], x.split(2, -1)[0]], 1)", f32(2, 4))
+case("chunk", "x.chunk(3)[1]", f32(7, 2))
+case("chunk_last", "x.chunk(3, 1)[2]", f32(2, 7))
+case("chunk_few", "torch.tensor(len(x.chunk(4)))", f32(5))
+
+case("gather", "x.gather(0, y)", f32(4, 3), given([[0, 3, 1], [0, 0, 2]], "int64"))
+case("gather/int", "x.gather(0, y)", i32(4, 2), given([[0, 3], [1, 1]], "int64"))
+case("gather_last", "x.gather(-1, y)", f32(2, 3), given([[2, 2, 0, 1], [0, 1, 1, 1]], "int64"))
+case("gather_middle", "x.gather(1, y)", f32(2, 3, 2), given([[[2, 0]], [[1, 1]]], "int64"))
+case("gather_middle/fewer", "x.gather(1, y)", f32(4, 3), given([[2], [0]], "int64"))
+case("scatter_add", "x.scatter_add(0, y, z)", f32(4, 3), given([[0, 3, 1], [0, 0, 2]], "int64"), f32(2, 3))
+case("scatter_add/int", "x.scatter_add(0, y, z)", i64(4, 2), given([[0, 3], [0, 0]], "int64"), i64(2, 2))
+case("scatter_add_last", "x.scatter_add(-1, y, z)", f32(2, 3), given([[2, 2, 0, 2], [0, 1, 1, 1]], "int64"), f32(2, 4))
+case("index_select", "x.index_select(0, y)", f32(4, 3), given([3, 0, 0], "int64"))
+case("index_select/i32", "x.index_select(0, y)", f32(4, 3), given([3, 0, 0], "int32"))
+case("index_select/none", "x.index_select(0, y)", f32(4, 3), given([], "int64"))
+case("index_select_last", "x.index_select(-1, y)", f32(2, 3), given([1, 1, 2, 0], "int64"))
+case("embedding", "F.embedding(y, x)", f32(5, 3), given([[4, 0], [0, 2]], "int64"))
+case("embedding/one", "F.embedding(y, x)", f32(5, 3), given(3, "int64"))
+case("one_hot", "F.one_hot(x, 4)", given([[0, 3], [1, 1]], "int64"))
+
+# ---- Reductions -----------------------------------------------------------------------------------------------------
+section("reductions")
+
+
+def reduction(name, torch_name=None, numbers=(f32, f64, f16, bf16), several=True):
+    """One reduction over all axes, one, several, and with its axes kept."""
+    call = f"x.{torch_name or name}"
+    for make in numbers:
+        case(f"{name}/{make(1).dtype}", f"{call}()", make(2, 3))
+        case(f"{name}_axis/{make(1).dtype}", f"{call}(1)", make(2, 3))
+    make = numbers[0]
+    case(f"{name}/number", f"{call}()", make())
+    case(f"{name}_axis/middle", f"{call}(1)", make(2, 3, 4))
+    case(f"{name}_axis/no_rows", f"{call}(1)", make(0, 3))
+    if name in ("sum", "prod", "any", "all", "mean"):
+        case(f"{name}_axis/empty_rows", f"{call}(1)", make(2, 0, 3))
+    case(f"{name}_last", f"{call}(-1)", make(2, 3, 4))
+    case(f"{name}_last/one", f"{call}(-1)", make(2, 1))
+    case(f"{name}_keep", f"{call}(1, keepdim=True)", make(2, 3, 2))
+    if several:
+        case(f"{name}_axes", f"{call}((0, 2))", make(2, 3, 4))
+        case(f"{name}_axes_keep", f"{call}((0, -1), keepdim=True)", make(2, 3, 4))
+
+
+NUMBERS = (f32, f64, f16, bf16, i32, i64, u8)
+TIES = [[1.0, 3.0, 3.0], [2.0, 2.0, 2.0], [0.0, -0.0, -1.0]]
+NANS = [[1.0, nan, 3.0], [nan, nan, 2.0], [inf, -inf, 0.0]]
+reduction("sum", numbers=NUMBERS + (b1,))
+reduction("mean")
+reduction("prod", numbers=NUMBERS + (b1,), several=False)
+reduction("max", "amax", numbers=NUMBERS + (b1,))
+reduction("min", "amin", numbers=NUMBERS + (b1,))
+reduction("argmax", numbers=NUMBERS, several=False)
+reduction("argmin", numbers=NUMBERS, several=False)
+reduction("any", numbers=(f32, i64, b1))
+reduction("all", numbers=(f32, i64, b1))
+reduction("var")
+reduction("std")
+for name in ("sum", "prod", "any", "all"):
+    case(name + "/empty", f"x.{name}()", f32(0))
+for name in ("sum", "mean", "prod", "max", "min", "argmax", "argmin", "any", "all"):
+    call = {"max": "amax", "min": "amin"}.get(name, name)
+    case(name + "_axis/nan", f"x.{call}(1)", given(NANS), grad=False)
+for name in ("max", "min"):
+    case(name + "_axis/ties", f"x.a{name}(1)", given(TIES))
+    case(f"arg{name}_axis/ties", f"x.arg{name}(1)", given(TIES))
+    case(f"arg{name}/ties", f"x.arg{name}()", given(TIES))
+    case(name + "/ties", f"x.{name}()", given([3.0, 1.0, 3.0, 1.0]))
+case("sum/cancel", "x.sum()", given([1e8, 1.0, -1e8, 0.5], "float64"))
+case("sum/uint8_wide", "x.sum()", given([200, 100], "uint8"))
+case("mean/empty", "x.mean()", f32(0), grad=False)
+case("prod_axis/one_zero", "x.prod(1)", given([[1.0, 0.0, 3.0], [2.0, 4.0, 0.5]]))
+case("prod_axis/two_zeros", "x.prod(1)", given([[1.0, 0.0, 0.0], [0.0, 4.0, 0.5]]))
+case("prod_two_axes", "x.prod(2).prod(0)", f32(2, 3, 2))
+case("var_population", "x.var(1, correction=0)", f32(3, 4))
+case("var_correction_2", "x.var((0, 1), correction=2)", f32(3, 4))
+case("var/far", "x.var()", given([10000.0, 10001.0, 10002.0]))
+case("std_population", "x.std(1, correction=0)", f32(3, 4))
+case("std_population/constant", "x.std(1, correction=0)", given([[2.0, 2.0], [1.0, 3.0]]))
+for name in ("softmax", "log_softmax"):
+    case(name, f"x.{name}(-1)", f32(3, 4))
+    case(name + "/f64", f"x.{name}(-1)", f64(3, 4))
+    case(name + "/f16", f"x.{name}(-1)", f16(3, 4))
+    case(name + "/bf16", f"x.{name}(-1)", bf16(3, 4))
+    case(name + "/large", f"x.{name}(-1)", given([[1e4, 1e4, -1e4], [-1e30, 0.0, 1.0]]))
+    case(name + "/masked", f"x.{name}(-1)", given([[0.0, -inf, 1.0], [-inf, -inf, -inf], [inf, 0.0, 1.0], [nan, 0.0, 1.0]]), grad=False)
+    case(name + "/number", f"x.{name}(-1)", f32())
+    case(name + "/empty", f"x.{name}(-1)", f32(0, 3))
+    case(name + "_axis", f"x.{name}(1)", f32(2, 3, 4))
+    case(name + "_first", f"x.{name}(0)", f32(2, 3))
+case("logsumexp", "x.logsumexp((0, 1))", f32(3, 4))
+case("logsumexp_axis", "x.logsumexp(1)", f32(3, 4))
+case("logsumexp_axis/f64", "x.logsumexp(1)", f64(3, 4))
+case("logsumexp_axis/large", "x.logsumexp(1)", given([[1e4, 1e4], [-1e4, -1e4]]))
+case("logsumexp_axis/infinite", "x.logsumexp(1)", given([[-inf, -inf], [inf, 0.0], [-inf, 1.0], [nan, 0.0]]), grad=False)
+case("logsumexp_keep", "x.logsumexp((0, 2), keepdim=True)", f32(2, 3, 2))
+case("sum_of_sums", "(x - x.mean(1, keepdim=True)).square().sum(0)", f32(3, 4))
+
+# ---- Products: matmul, convolution, pooling, attention --------------------------------------------------------------
+section("products")
+case("matmul", "x @ y", f32(3, 4), f32(4, 5))
+case("matmul/f64", "x @ y", f64(3, 4), f64(4, 5))
+case("matmul/f16", "x @ y", f16(3, 4), f16(4, 5))
+case("matmul/bf16", "x @ y", bf16(3, 4), bf16(4, 5))
+case("matmul/i32", "x @ y", i32(2, 3), i32(3, 2))
+case("matmul/i64", "x @ y", i64(2, 3), i64(3, 2))
+case("matmul/u8", "x @ y", u8(2, 3), u8(3, 2))
+case("matmul/vectors", "x @ y", f32(4), f32(4))
+case("matmul/vector_matrix", "x @ y", f32(4), f32(4, 3))
+case("matmul/matrix_vector", "x @ y", f32(3, 4), f32(4))
+case("matmul/vector_batch", "x @ y", f32(4), f32(2, 4, 3))
+case("matmul/batch_vector", "x @ y", f32(2, 3, 4), f32(4))
+case("matmul/batches", "x @ y", f32(2, 3, 4), f32(2, 4, 2))
+case("matmul/batch_matrix", "x @ y", f32(2, 3, 4), f32(4, 2))
+case("matmul/matrix_batch", "x @ y", f32(3, 4), f32(2, 4, 2))
+case("matmul/four", "x @ y", f32(2, 3, 2, 4), f32(2, 3, 4, 2))
+case("matmul/four_broadcast", "x @ y", f32(2, 1, 2, 4), f32(3, 4, 2))
+case("matmul/one", "x @ y", f32(1, 1), f32(1, 1))
+case("matmul/outer", "x @ y", f32(3, 1), f32(1, 4))
+case("matmul/no_rows", "x @ y", f32(0, 3), f32(3, 2))
+case("matmul/no_inner", "x @ y", f32(2, 0), f32(0, 3))
+case("matmul/nan", "x @ y", given([[1.0, nan], [inf, 0.0]]), given([[0.0, 1.0], [1.0, 0.0]]), grad=False)
+case("matmul/wide", "x @ y", f32(2, 70), f32(70, 3))
+case("matmul_transposed", "x.t() @ y.t()", f32(4, 3), f32(5, 4))
+case("matmul_self", "x @ x", f32(3, 3))
+case("matmul_chain", "(x @ y).relu() @ y.t() + x", f32(3, 4), f32(4, 2))
+case("dot", "x.dot(y)", f32(5), f32(5))
+case("linear", "F.linear(x, y, z)", f32(3, 4), f32(5, 4), f32(5))
+case("linear/no_bias", "F.linear(x, y)", f32(3, 4), f32(5, 4))
+case("linear/vector", "F.linear(x, y, z)", f32(4), f32(5, 4), f32(5))
+case("linear/batches", "F.linear(x, y, z)", f32(2, 2, 4), f32(3, 4), f32(3))
+case("linear/f64", "F.linear(x, y, z)", f64(3, 4), f64(5, 4), f64(5))
+
+case("conv2d", "F.conv2d(x, y, z)", f32(2, 3, 5, 4), f32(4, 3, 3, 2), f32(4))
+case("conv2d/no_bias", "F.conv2d(x, y)", f32(2, 3, 5, 4), f32(2, 3, 2, 3))
+case("conv2d/f64", "F.conv2d(x, y, z)", f64(1, 2, 4, 4), f64(2, 2, 3, 3), f64(2))
+case("conv2d/f16", "F.conv2d(x, y, z)", f16(1, 2, 4, 4), f16(2, 2, 2, 2), f16(2))
+case("conv2d/bf16", "F.conv2d(x, y, z)", bf16(1, 2, 4, 4), bf16(2, 2, 2, 2), bf16(2))
+case("conv2d/one_by_one", "F.conv2d(x, y, z)", f32(2, 3, 3, 2), f32(4, 3, 1, 1), f32(4))
+case("conv2d/whole", "F.conv2d(x, y, z)", f32(2, 2, 3, 4), f32(3, 2, 3, 4), f32(3))
+case("conv2d/tall", "F.conv2d(x, y, z)", f32(1, 1, 6, 2), f32(2, 1, 5, 1), f32(2))
+case("conv2d/no_images", "F.conv2d(x, y, z)", f32(0, 2, 4, 4), f32(3, 2, 3, 3), f32(3))
+case("conv2d_stride", "F.conv2d(x, y, z, stride=2)", f32(2, 2, 6, 5), f32(3, 2, 3, 3), f32(3))
+case("conv2d_stride/one_by_one", "F.conv2d(x, y, z, stride=2)", f32(2, 2, 5, 4), f32(3, 2, 1, 1), f32(3))
+case("conv2d_stride/even", "F.conv2d(x, y, z, stride=2)", f32(1, 2, 7, 6), f32(2, 2, 2, 4), f32(2))
+case("conv2d_strides", "F.conv2d(x, y, z, stride=(2, 3))", f32(1, 2, 7, 8), f32(2, 2, 3, 2), f32(2))
+case("conv2d_padding", "F.conv2d(x, y, z, padding=1)", f32(2, 2, 4, 3), f32(3, 2, 3, 3), f32(3))
+case("conv2d_padding/wide", "F.conv2d(x, y, z, padding=1)", f32(1, 2, 2, 2), f32(2, 2, 1, 4), f32(2))
+case("conv2d_paddings", "F.conv2d(x, y, z, padding=(2, 1))", f32(1, 2, 3, 4), f32(2, 2, 3, 2), f32(2))
+case("conv2d_dilation", "F.conv2d(x, y, z, dilation=2)", f32(1, 2, 6, 7), f32(2, 2, 2, 3), f32(2))
+case("conv2d_dilations", "F.conv2d(x, y, z, dilation=(1, 3))", f32(1, 2, 4, 8), f32(2, 2, 3, 2), f32(2))
+case("conv2d_groups", "F.conv2d(x, y, z, groups=2)", f32(2, 4, 4, 3), f32(6, 2, 2, 2), f32(6))
+case("conv2d_depthwise", "F.conv2d(x, y, z, padding=1, groups=3)", f32(2, 3, 4, 4), f32(3, 1, 3, 3), f32(3))
+case("conv2d_multiplier", "F.conv2d(x, y, z, padding=1, groups=3)", f32(1, 3, 3, 3), f32(6, 1, 2, 2), f32(6))
+case("conv2d_stride_padding", "F.conv2d(x, y, z, stride=2, padding=1)", f32(2, 2, 5, 6), f32(3, 2, 3, 3), f32(3))
+case("conv2d_everything", "F.conv2d(x, y, z, (2, 1), (1, 2), (2, 1), 2)", f32(2, 4, 7, 5), f32(4, 2, 3, 2), f32(4))
+case("conv2d_everything/f64", "F.conv2d(x, y, z, (2, 1), (1, 2), (2, 1), 2)", f64(2, 4, 7, 5), f64(4, 2, 3, 2), f64(4))
+case("conv1d", "F.conv1d(x, y, z)", f32(2, 3, 6), f32(4, 3, 3), f32(4))
+case("conv1d_options", "F.conv1d(x, y, z, 2, 3, 2)", f32(2, 2, 7), f32(3, 2, 3), f32(3))
+case("conv3d", "F.conv3d(x, y, z)", f32(1, 2, 3, 4, 3), f32(2, 2, 2, 2, 3), f32(2))
+case("conv3d_options", "F.conv3d(x, y, z, 2, 1, (1, 1, 2), 2)", f32(1, 2, 3, 4, 3), f32(2, 1, 2, 3, 2), f32(2))
+case("conv2d_chain", "F.conv2d(F.conv2d(x, y, padding=1).relu(), y, stride=2)", f32(1, 2, 5, 5), f32(2, 2, 3, 3))
+
+case("max_pool2d", "F.max_pool2d(x, 2)", f32(2, 2, 4, 6))
+case("max_pool2d/rest", "F.max_pool2d(x, 2)", f32(1, 2, 5, 3))
+case("max_pool2d/f64", "F.max_pool2d(x, 2)", f64(1, 1, 4, 4))
+case("max_pool2d/f16", "F.max_pool2d(x, 2)", f16(1, 1, 4, 4))
+case("max_pool2d/bf16", "F.max_pool2d(x, 2)", bf16(1, 1, 4, 4))
+case("max_pool2d/ties", "F.max_pool2d(x, 2)", given([[[[1.0, 1, 2, 3], [1, 1, 3, 3], [0, 5, 4, 4], [5, 5, 4, 4]]]]))
+case("max_pool2d_windows", "F.max_pool2d(x, (3, 2))", f32(1, 2, 6, 5))
+case("max_pool2d_overlap", "F.max_pool2d(x, 3, 1)", f32(1, 2, 5, 4))
+case("max_pool2d_overlap/ties", "F.max_pool2d(x, 3, 1)", given([[[[1.0, 1, 1, 1], [1, 2, 2, 1], [1, 2, 2, 1], [0, 0, 0, 0]]]]))
+case("max_pool2d_gaps", "F.max_pool2d(x, 2, 3)", f32(1, 2, 7, 8))
+case("max_pool2d_padding", "F.max_pool2d(x, 3, 2, 1)", f32(1, 2, 5, 6))
+case("max_pool2d_padding/negative", "F.max_pool2d(x, 3, 2, 1)", f32(1, 1, 4, 4, low=-3, high=-1))
+case("max_pool2d_dilation", "F.max_pool2d(x, 2, 1, 0, 2)", f32(1, 2, 5, 4))
+case("max_pool2d_everything", "F.max_pool2d(x, (3, 2), (1, 2), (1, 0), (2, 1))", f32(2, 1, 6, 6))
+case("avg_pool2d", "F.avg_pool2d(x, 2)", f32(2, 2, 4, 6))
+case("avg_pool2d/rest", "F.avg_pool2d(x, 2)", f32(1, 2, 5, 3))
+case("avg_pool2d/f64", "F.avg_pool2d(x, 2)", f64(1, 1, 4, 4))
+case("avg_pool2d/f16", "F.avg_pool2d(x, 2)", f16(1, 1, 4, 4))
+case("avg_pool2d/bf16", "F.avg_pool2d(x, 2)", bf16(1, 1, 4, 4))
+case("avg_pool2d_windows", "F.avg_pool2d(x, (3, 2))", f32(1, 2, 6, 5))
+case("avg_pool2d_overlap", "F.avg_pool2d(x, 3, 1)", f32(1, 2, 5, 4))
+case("avg_pool2d_gaps", "F.avg_pool2d(x, 2, 3)", f32(1, 2, 7, 8))
+case("avg_pool2d_padding", "F.avg_pool2d(x, (3, 2), (2, 1), 1)", f32(1, 2, 5, 4))
+
+Q, K, V = f32(2, 3, 4), f32(2, 5, 4), f32(2, 5, 2)
+case("attention", "F.scaled_dot_product_attention(x, y, z)", Q, K, V)
+case("attention/heads", "F.scaled_dot_product_attention(x, y, z)", f32(1, 2, 3, 4), f32(1, 2, 3, 4), f32(1, 2, 3, 4))
+case("attention/f64", "F.scaled_dot_product_attention(x, y, z)", f64(2, 3, 4), f64(2, 3, 4), f64(2, 3, 4))
+case("attention_causal", "F.scaled_dot_product_attention(x, y, z, is_causal=True)", f32(2, 4, 3), f32(2, 4, 3), f32(2, 4, 3))
+case("attention_causal/longer", "F.scaled_dot_product_attention(x, y, z, is_causal=True)", Q, K, V)
+
+# ---- Training: normalisation and losses -----------------------------------------------------------------------------
+section("training")
+case("layernorm", "F.layer_norm(x, x.shape[-1:])", f32(3, 4))
+case("layernorm/f64", "F.layer_norm(x, x.shape[-1:])", f64(3, 4))
+case("layernorm/f16", "F.layer_norm(x, x.shape[-1:])", f16(3, 4))
+case("layernorm/bf16", "F.layer_norm(x, x.shape[-1:])", bf16(3, 4))
+case("layernorm/constant", "F.layer_norm(x, x.shape[-1:])", given([[2.0, 2.0, 2.0], [0.0, 0.0, 1.0]]))
+case("layernorm_axes", "F.layer_norm(x, x.shape[-2:])", f32(2, 3, 4))
+case("layernorm_eps", "F.layer_norm(x, x.shape[-1:], eps=0.1)", f32(3, 4))
+CLASSES = given([2, 0, 3], "int64")
+PLACES = given([[2, 0], [1, 1], [0, 2]], "int64")
+P = {"low": 1 / 64, "high": 1}
+case("cross_entropy", "F.cross_entropy(x, y)", f32(3, 4), CLASSES)
+case("cross_entropy/f64", "F.cross_entropy(x, y)", f64(3, 4), CLASSES)
+case("cross_entropy/f16", "F.cross_entropy(x, y)", f16(3, 4), CLASSES)
+case("cross_entropy/bf16", "F.cross_entropy(x, y)", bf16(3, 4), CLASSES)
+case("cross_entropy/large", "F.cross_entropy(x, y)", given([[1e4, 0.0], [0.0, 1e4]]), given([0, 0], "int64"))
+case("cross_entropy/places", "F.cross_entropy(x, y)", f32(3, 3, 2), PLACES)
+case("cross_entropy/chances", "F.cross_entropy(x, y)", f32(3, 4), f32(3, 4, **P))
+case("cross_entropy/chances_places", "F.cross_entropy(x, y)", f32(2, 3, 2), f32(2, 3, 2, **P))
+case("cross_entropy_smooth", "F.cross_entropy(x, y, label_smoothing=0.1)", f32(3, 4), CLASSES)
+case("cross_entropy_smooth/places", "F.cross_entropy(x, y, label_smoothing=0.1)", f32(3, 3, 2), PLACES)
+case("cross_entropy_smooth/chances", "F.cross_entropy(x, y, label_smoothing=0.1)", f32(3, 4), f32(3, 4, **P))
+case("cross_entropy_ignore", "F.cross_entropy(x, y, ignore_index=0)", f32(3, 4), CLASSES)
+case("cross_entropy_ignore_outside", "F.cross_entropy(x, y, ignore_index=-1)", f32(3, 4), given([2, -1, -1], "int64"))
+case("cross_entropy_ignore_smooth", "F.cross_entropy(x, y, ignore_index=-1, label_smoothing=0.2)", f32(3, 4), given([2, -1, 0], "int64"))
+case("nll_loss", "F.nll_loss(x, y)", f32(3, 4), CLASSES)
+case("nll_loss/places", "F.nll_loss(x, y)", f32(3, 3, 2), PLACES)
+case("nll_loss_ignore", "F.nll_loss(x, y, ignore_index=0)", f32(3, 4), CLASSES)
+case("binary_cross_entropy", "F.binary_cross_entropy(x, y)", f32(3, 4, **P), f32(3, 4, **P))
+case("binary_cross_entropy/f64", "F.binary_cross_entropy(x, y)", f64(3, 4, **P), f64(3, 4, **P))
+case("binary_cross_entropy/certain", "F.binary_cross_entropy(x, y)", given([0.0, 1.0, 0.0, 1.0]), given([0.0, 1.0, 1.0, 0.0]), grad=False)
+case("bce_with_logits", "F.binary_cross_entropy_with_logits(x, y)", f32(3, 4), f32(3, 4, **P))
+case("bce_with_logits/f64", "F.binary_cross_entropy_with_logits(x, y)", f64(3, 4), f64(3, 4, **P))
+case("bce_with_logits/large", "F.binary_cross_entropy_with_logits(x, y)", given([1e4, -1e4, 0.0]), given([0.0, 1.0, 0.5]))
+case("mse_loss", "F.mse_loss(x, y)", f32(3, 4), f32(3, 4))
+case("mse_loss/f64", "F.mse_loss(x, y)", f64(3, 4), f64(3, 4))
+case("mse_loss/f16", "F.mse_loss(x, y)", f16(3, 4), f16(3, 4))
+case("l1_loss", "F.l1_loss(x, y)", f32(3, 4), f32(3, 4))
+case("l1_loss/equal", "F.l1_loss(x, y)", given([1.0, 2.0, 3.0]), given([1.0, 3.0, 2.0]))
+case("network", "F.cross_entropy(F.linear(F.max_pool2d(F.conv2d(x, y).relu(), 2).flatten(1), z), w)",
+     f32(2, 1, 6, 6), f32(2, 1, 3, 3), f32(3, 8), given([2, 0], "int64"))

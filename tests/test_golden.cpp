@@ -1,0 +1,107 @@
+// Values and gradients against PyTorch's. golden/cases.py lists the cases, golden/generate.py asked PyTorch and stored
+// the answers beside it, and test_golden_*.cpp say the same in teeny. No Python is needed to run this.
+#include "tests/golden.h"
+
+#include <doctest/doctest.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <set>
+
+#include "teeny/io/safetensors.h"
+#include "tests/check.h"
+
+namespace teeny::test {
+namespace {
+
+using Tensors = std::map<std::string, Tensor>;
+const std::filesystem::path kFolder = std::filesystem::path(__FILE__).parent_path() / "golden";
+const std::string kEnding = ".safetensors.gz";
+
+Tensors load(const std::string& section) {
+  gzFile packed = gzopen((kFolder / (section + kEnding)).c_str(), "rb");
+  REQUIRE_MESSAGE(packed != nullptr, "cannot open golden/" << section << kEnding);
+  const auto plain = std::filesystem::temp_directory_path() / text("teeny-golden-", getpid());
+  std::ofstream out(plain, std::ios::binary);
+  char block[4096];
+  for (int n; (n = gzread(packed, block, sizeof block)) > 0;) out.write(block, n);
+  gzclose(packed);
+  out.close();
+  const auto file = io::load_safetensors(plain);
+  std::filesystem::remove(plain);
+  return {file.tensors.begin(), file.tensors.end()};
+}
+
+/// generate.py's weights: 1, 2, 3, 4, 5, 1, 2, ... / 4.
+Tensor weights(const Tensor& out) {
+  std::vector<float> values(out.numel());
+  for (size_t i = 0; i < values.size(); ++i) values[i] = float(i % 5 + 1) / 4;
+  return Tensor::from(values, out.shape()).cast(out.dtype());
+}
+
+/// What is wrong with teeny's answer to one case, value or gradient; nothing when all is right.
+std::string mistake(const GoldenLine& line, const std::string& name, const Tensors& file) {
+  const std::string letters[] = {"x", "y", "z", "w"};
+  Tensor inputs[4];
+  bool gradients = false;
+  for (int i = 0; i < 4; ++i) {
+    if (!file.count(name + "." + letters[i])) continue;
+    inputs[i] = file.at(name + "." + letters[i]);
+    if (file.count(name + ".d" + letters[i])) gradients = true, inputs[i].requires_grad_();
+  }
+  try {
+    const Tensor out = line.run(inputs[0], inputs[1], inputs[2], inputs[3]);
+    const std::string wrong = difference(out, file.at(name + ".out"));
+    if (!wrong.empty() || !gradients) return wrong;
+    (out * weights(out)).sum().backward();
+    for (int i = 0; i < 4; ++i) {
+      const auto want = file.find(name + ".d" + letters[i]);
+      if (want == file.end()) continue;
+      const std::string wrong = difference(inputs[i].grad(), want->second);
+      if (!wrong.empty()) return "the gradient of " + letters[i] + " " + wrong;
+    }
+    return "";
+  } catch (const std::exception& error) {
+    return text("threw: ", error.what());
+  }
+}
+
+void check(const std::string& section, const std::vector<GoldenLine>& lines) {
+  std::map<std::string_view, const GoldenLine*> by_name;
+  for (const GoldenLine& line : lines) CHECK_MESSAGE(by_name.emplace(line.name, &line).second, "two lines are called " << line.name);
+  const Tensors file = load(section);
+  std::set<std::string_view> used;
+  for (const auto& [key, tensor] : file) {
+    if (!key.ends_with(".out")) continue;
+    const std::string name = key.substr(0, key.size() - 4);
+    const auto line = by_name.find(std::string_view(name).substr(0, name.find('/')));
+    CHECK_MESSAGE(line != by_name.end(), name << " has no line in test_golden_" << section << ".cpp");
+    if (line == by_name.end()) continue;
+    used.insert(line->first);
+    const std::string wrong = mistake(*line->second, name, file);
+    CHECK_MESSAGE(wrong.empty(), section << ": " << name << " " << wrong);
+  }
+  for (const GoldenLine& line : lines) CHECK_MESSAGE(used.count(line.name), line.name << " has no case in golden/cases.py");
+}
+
+}  // namespace
+
+TEST_CASE("golden: values and gradients are PyTorch's") {
+  const std::map<std::string, std::vector<GoldenLine> (*)()> sections = {
+      {"creation", golden_creation}, {"unary", golden_unary},           {"binary", golden_binary},
+      {"movement", golden_movement}, {"reductions", golden_reductions}, {"products", golden_products},
+      {"training", golden_training},
+  };
+  for (const auto& entry : std::filesystem::directory_iterator(kFolder)) {
+    const std::string file = entry.path().filename();
+    if (file.ends_with(kEnding)) CHECK_MESSAGE(sections.count(file.substr(0, file.size() - kEnding.size())), file << " is not in the table");
+  }
+  for (const auto& [section, lines] : sections) {
+    SUBCASE(section.c_str()) { check(section, lines()); }
+  }
+}
+
+}  // namespace teeny::test

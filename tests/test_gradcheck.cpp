@@ -1,0 +1,268 @@
+// Every rule against central finite differences, in float64: its gradient, and the gradient of its gradient. No number
+// here comes from anywhere but the definition of the derivative.
+#include <doctest/doctest.h>
+
+#include <functional>
+#include <random>
+
+#include "tests/check.h"
+
+namespace teeny::test {
+namespace {
+
+/// The inputs are spread evenly over (low, high) in shuffled order: no two are equal, and none sits on a kink, so that
+/// `max` and `relu` are smooth where they are asked.
+struct Rule {
+  const char* name;
+  Expression run;
+  std::vector<Shape> shapes;
+  double low = -2, high = 2;
+};
+
+using Tensors = std::vector<Tensor>;
+using Loss = std::function<Tensor(const Tensors&)>;
+
+constexpr double kStep = 1e-5, kTolerance = 1e-6;
+
+Tensor leaf(const std::vector<double>& numbers, const Shape& shape) { return Tensor::from(numbers, shape).requires_grad_(); }
+
+Tensors inputs_of(const Rule& rule) {
+  std::mt19937 random(7);
+  Tensors inputs;
+  for (const Shape& shape : rule.shapes) {
+    std::vector<double> numbers(numel(shape));
+    for (size_t i = 0; i < numbers.size(); ++i) {
+      const double place = (i + 0.31 + 0.17 * inputs.size()) / numbers.size();
+      numbers[i] = rule.low + place * (rule.high - rule.low);
+    }
+    std::shuffle(numbers.begin(), numbers.end(), random);
+    inputs.push_back(leaf(numbers, shape));
+  }
+  return inputs;
+}
+
+/// sum(x * v) for a fixed v without symmetry: all derivatives of x are seen in it, and in different amounts.
+Tensor weighted_sum(const Tensor& x) {
+  std::vector<double> v(x.numel());
+  for (size_t i = 0; i < v.size(); ++i) v[i] = std::cos(3.0 * double(i) + 1);
+  return (x * Tensor::from(v, x.shape())).sum();
+}
+
+/// What is wrong with gradient(loss); nothing when it is (loss(x + h) - loss(x - h)) / 2h for every number of every x.
+std::string mistake(const Loss& loss, const Tensors& xs) {
+  const Tensors grads = gradient(loss(xs), xs);
+  for (size_t k = 0; k < xs.size(); ++k) {
+    if (!(grads[k].shape() == xs[k].shape())) return text("input ", k, ": shape ", grads[k].shape(), " for ", xs[k].shape());
+    const std::vector<double> numbers = xs[k].to_vector<double>(), got = grads[k].to_vector<double>();
+    for (size_t i = 0; i < numbers.size(); ++i) {
+      const auto moved = [&](double by) {
+        Tensors near = xs;
+        std::vector<double> changed = numbers;
+        changed[i] += by;
+        near[k] = leaf(changed, xs[k].shape());
+        return loss(near).item();
+      };
+      const double want = (moved(kStep) - moved(-kStep)) / (2 * kStep);
+      if (!close(got[i], want, kTolerance)) return text("input ", k, ", number ", i, ": ", got[i], " and should be ", want);
+    }
+  }
+  return "";
+}
+
+std::string attempt(const Loss& loss, const Tensors& xs) {
+  try {
+    return mistake(loss, xs);
+  } catch (const std::exception& error) {
+    return text("threw: ", error.what());
+  }
+}
+
+void check(const std::vector<Rule>& rules) {
+  for (const Rule& rule : rules) {
+    const Loss loss = [&](const Tensors& xs) {
+      const auto input = [&](size_t i) { return i < xs.size() ? xs[i] : Tensor(); };
+      return weighted_sum(rule.run(input(0), input(1), input(2), input(3)));
+    };
+    const Loss gradients = [&](const Tensors& xs) {
+      Tensor sum = Tensor::zeros({}, DType::Float64);
+      for (const Tensor& grad : gradient(loss(xs), xs)) sum += weighted_sum(grad);
+      return sum;
+    };
+    const Tensors inputs = inputs_of(rule);
+    std::string wrong = attempt(loss, inputs);
+    CHECK_MESSAGE(wrong.empty(), rule.name << ": " << wrong);
+    wrong = attempt(gradients, inputs);
+    CHECK_MESSAGE(wrong.empty(), rule.name << ", second derivative: " << wrong);
+  }
+}
+
+Tensor ints(std::initializer_list<int64_t> values) { return Tensor::of<int64_t>(values); }
+
+}  // namespace
+
+TEST_CASE("gradcheck: elementwise") {
+  check({
+      {"neg", FN(-x), {{3, 4}}},
+      {"reciprocal", FN(x.reciprocal()), {{3, 4}}, 0.5, 2},
+      {"square", FN(x.square()), {{3, 4}}},
+      {"sqrt", FN(x.sqrt()), {{3, 4}}, 0.5, 2},
+      {"rsqrt", FN(x.rsqrt()), {{3, 4}}, 0.5, 2},
+      {"abs", FN(x.abs()), {{3, 4}}},
+      {"sign", FN(x.sign() * x), {{4}}},
+      {"floor", FN(x.floor() * x), {{4}}},
+      {"round", FN(x.round() * x), {{4}}},
+      {"exp", FN(x.exp()), {{3, 4}}},
+      {"exp2", FN(x.exp2()), {{3, 4}}},
+      {"log", FN(x.log()), {{3, 4}}, 0.5, 2},
+      {"log2", FN(x.log2()), {{3, 4}}, 0.5, 2},
+      {"log1p", FN(x.log1p()), {{3, 4}}, -0.5, 2},
+      {"sin", FN(x.sin()), {{3, 4}}},
+      {"cos", FN(x.cos()), {{3, 4}}},
+      {"tan", FN(x.tan()), {{3, 4}}, -1, 1},
+      {"sinh", FN(x.sinh()), {{3, 4}}},
+      {"cosh", FN(x.cosh()), {{3, 4}}},
+      {"tanh", FN(x.tanh()), {{3, 4}}},
+      {"erf", FN(x.erf()), {{3, 4}}},
+      {"sigmoid", FN(x.sigmoid()), {{3, 4}}},
+      {"logsigmoid", FN(x.logsigmoid()), {{3, 4}}},
+      {"relu", FN(x.relu()), {{3, 4}}},
+      {"relu6", FN(x.relu6()), {{3, 4}}, -3, 9},
+      {"silu", FN(x.silu()), {{3, 4}}},
+      {"mish", FN(x.mish()), {{3, 4}}},
+      {"gelu", FN(x.gelu()), {{3, 4}}},
+      {"gelu_erf", FN(x.gelu_erf()), {{3, 4}}},
+      {"quick_gelu", FN(x.quick_gelu()), {{3, 4}}},
+      {"hardswish", FN(x.hardswish()), {{3, 4}}, -5, 5},
+      {"hardsigmoid", FN(x.hardsigmoid()), {{3, 4}}, -5, 5},
+      {"softsign", FN(x.softsign()), {{3, 4}}},
+      {"selu", FN(x.selu()), {{3, 4}}},
+      {"leaky_relu", FN(x.leaky_relu(0.2)), {{3, 4}}},
+      {"elu", FN(x.elu(0.7)), {{3, 4}}},
+      {"celu", FN(x.celu(0.7)), {{3, 4}}},
+      {"softplus", FN(x.softplus(3)), {{3, 4}}},
+      {"hardtanh", FN(x.hardtanh()), {{3, 4}}},
+      {"clamp", FN(x.clamp(-1, 0.5)), {{3, 4}}},
+      {"cast", FN(x.cast(DType::Float64)), {{3}}},
+      {"add", FN(x + y), {{3, 4}, {4}}},
+      {"sub", FN(x - y), {{3, 1}, {4}}},
+      {"mul", FN(x * y), {{3, 4}, {3, 1}}},
+      {"div", FN(x / y), {{3, 4}, {4}}, 0.5, 2},
+      {"remainder", FN(x % y), {{3, 4}, {4}}, 0.5, 2},
+      {"fmod", FN(x.fmod(y)), {{3, 4}, {4}}, 0.5, 2},
+      {"pow", FN(x.pow(y)), {{3, 4}, {4}}, 0.5, 2},
+      {"pow(3)", FN(x.pow(3)), {{3, 4}}},
+      {"pow(-0.5)", FN(x.pow(-0.5)), {{3, 4}}, 0.5, 2},
+      {"maximum", FN(x.maximum(y)), {{3, 4}, {4}}},
+      {"minimum", FN(x.minimum(y)), {{3, 4}, {4}}},
+      {"lerp", FN(x.lerp(y, 0.3)), {{3, 4}, {4}}},
+      {"where", FN(where(x > 0, x * y, y)), {{3, 4}, {4}}},
+      {"where_number", FN(where(x > y, x, 0.5)), {{3, 4}, {4}}},
+      {"masked_fill", FN(x.masked_fill(y > 0, 3)), {{3, 4}, {4}}},
+      {"chain", FN((x * y + x / z).exp().sin() * y), {{3}, {2, 1}, {3}}, 0.5, 1},
+  });
+}
+
+TEST_CASE("gradcheck: movement") {
+  check({
+      {"reshape", FN(x.reshape({3, 4}).square()), {{2, 6}}},
+      {"permute", FN(x.permute({2, 0, 1}).square()), {{2, 3, 2}}},
+      {"expand", FN(x.expand({2, 3, 4}).square()), {{3, 1}}},
+      {"repeat", FN(x.repeat({2, 3}).square()), {{2, 2}}},
+      {"flip", FN(x.flip({0, 1}).square()), {{2, 3}}},
+      {"pad", FN(x.pad({1, 0}, {0, 2}).square()), {{2, 3}}},
+      {"pad_value", FN(x.pad({1, 0}, {0, 2}, 3).square()), {{2, 3}}},
+      {"pad_exp", FN(x.pad({1, 0}, {0, 2}).exp()), {{2, 3}}},
+      {"pad_negative", FN(x.pad({-1, 1}, {1, -1}).exp()), {{3, 3}}},
+      {"shrink", FN(x.shrink({1, 0}, {3, 2}).square()), {{3, 3}}},
+      {"slice_step", FN(x[{slice({}, {}, -2), none, 1}].square()), {{5, 2}}},
+      {"unfold", FN(x.unfold(1, 3, 1).square()), {{2, 5}}},
+      {"unfold_step", FN(x.unfold(0, 2, 2).square()), {{5, 2}}},
+      {"unfold_gaps", FN(x.unfold(0, 2, 3).square()), {{8}}},
+      {"unfold_dilated", FN(x.unfold(0, 3, 1, 2).square()), {{7}}},
+      {"unfold_everything", FN(x.unfold(0, 3, 2, 2).square()), {{10}}},
+      {"unfold_twice", FN(x.unfold(0, 2, 1).unfold(1, 2, 2).square()), {{4, 5}}},
+      {"diagonal", FN(x.diagonal(0, 2).square()), {{3, 2, 3}}},
+      {"roll", FN(x.roll(2, 1).square()), {{2, 3}}},
+      {"contiguous", FN(x.t().contiguous().square()), {{2, 3}}},
+      {"tril", FN(x.tril().square()), {{3, 3}}},
+      {"cat", FN(Tensor::cat({x, y.square(), x}, 1).square()), {{2, 2}, {2, 1}}},
+      {"stack", FN(Tensor::stack({x, y}, 1).square()), {{2, 2}, {2, 2}}},
+      {"split", FN(x.split(2)[1].square()), {{5, 2}}},
+      {"gather", FN(x.gather(0, Tensor::of<int64_t>({{0, 3}, {0, 1}})).square()), {{4, 2}}},
+      {"scatter_add", FN(x.scatter_add(0, Tensor::of<int64_t>({{0, 3}, {0, 1}}), y.square()).square()), {{4, 2}, {2, 2}}},
+      {"index_select", FN(x.index_select(1, ints({2, 0, 2})).square()), {{2, 3}}},
+      {"embedding", FN(x.embedding(ints({3, 0, 3})).square()), {{4, 2}}},
+  });
+}
+
+TEST_CASE("gradcheck: reductions") {
+  check({
+      {"sum", FN(x.sum(1).square()), {{3, 4}}},
+      {"mean", FN(x.mean({0, 2}).square()), {{2, 2, 3}}},
+      {"prod", FN(x.prod(1)), {{3, 3}}},
+      {"prod_all", FN(x.prod()), {{5}}},
+      {"max", FN(x.max(1).square()), {{3, 4}}},
+      {"max_axes", FN(x.max({0, 2}, true).square()), {{2, 2, 3}}},
+      {"min", FN(x.min().square()), {{3, 4}}},
+      {"var", FN(x.var(1)), {{3, 4}}},
+      {"std", FN(x.std(0, 0)), {{3, 4}}},
+      {"softmax", FN(x.softmax()), {{3, 4}}},
+      {"softmax_axis", FN(x.softmax(1)), {{2, 3, 2}}},
+      {"log_softmax", FN(x.log_softmax(0)), {{3, 4}}},
+      {"logsumexp", FN(x.logsumexp(1)), {{3, 4}}},
+      {"layernorm", FN(x.layernorm()), {{3, 4}}},
+      {"layernorm_axes", FN(x.layernorm(2, 0.1)), {{2, 2, 3}}},
+  });
+}
+
+TEST_CASE("gradcheck: products") {
+  check({
+      {"matmul", FN(x.matmul(y)), {{3, 4}, {4, 2}}},
+      {"matmul_vectors", FN(x.matmul(y)), {{4}, {4}}},
+      {"matmul_vector", FN(x.matmul(y)), {{2, 3}, {3}}},
+      {"matmul_batches", FN(x.matmul(y)), {{2, 2, 3}, {2, 3, 2}}},
+      {"matmul_broadcast", FN(x.matmul(y)), {{2, 1, 2, 3}, {2, 3, 1}}},
+      {"matmul_views", FN(x.t().matmul(y.flip(0)).exp()), {{3, 2}, {3, 2}}, -1, 1},
+      {"linear", FN(x.linear(y, z)), {{2, 3}, {2, 3}, {2}}},
+      {"attention", FN(x.scaled_dot_product_attention(y, z)), {{2, 3}, {3, 3}, {3, 2}}},
+      {"attention_causal", FN(x.scaled_dot_product_attention(y, z, true)), {{3, 2}, {3, 2}, {3, 2}}},
+      {"max_pool2d", FN(x.max_pool2d(2).square()), {{1, 1, 4, 4}}},
+      {"max_pool2d_overlap", FN(x.max_pool2d(2, {.stride = 1, .padding = 1}).square()), {{1, 1, 3, 3}}},
+      {"max_pool2d_dilation", FN(x.max_pool2d(2, {.stride = 1, .dilation = 2}).square()), {{1, 1, 4, 3}}},
+      {"avg_pool2d", FN(x.avg_pool2d(2).square()), {{1, 1, 4, 4}}},
+      {"avg_pool2d_overlap", FN(x.avg_pool2d(3, {.stride = 2, .padding = 1}).square()), {{1, 1, 4, 3}}},
+  });
+}
+
+TEST_CASE("gradcheck: convolutions") {
+  check({
+      {"conv2d", FN(x.conv2d(y, z)), {{1, 2, 3, 3}, {2, 2, 2, 2}, {2}}},
+      {"one_by_one", FN(x.conv2d(y, z)), {{2, 2, 2, 1}, {2, 2, 1, 1}, {2}}},
+      {"stride", FN(x.conv2d(y, z, {.stride = 2})), {{1, 1, 5, 4}, {2, 1, 2, 3}, {2}}},
+      {"stride_beyond_kernel", FN(x.conv2d(y, {}, {.stride = 3})), {{1, 1, 6, 5}, {1, 1, 2, 2}}},
+      {"padding", FN(x.conv2d(y, z, {.padding = 1})), {{1, 1, 3, 2}, {2, 1, 3, 3}, {2}}},
+      {"padding_beyond_kernel", FN(x.conv2d(y, {}, {.padding = {2, 1}})), {{1, 1, 2, 3}, {1, 1, 2, 1}}},
+      {"dilation", FN(x.conv2d(y, {}, {.dilation = {2, 1}})), {{1, 1, 5, 3}, {1, 1, 3, 2}}},
+      {"groups", FN(x.conv2d(y, z, {.groups = 2})), {{1, 4, 2, 3}, {2, 2, 2, 2}, {2}}},
+      {"depthwise", FN(x.conv2d(y, {}, {.padding = 1, .groups = 2})), {{1, 2, 3, 2}, {2, 1, 2, 2}}},
+      {"everything", FN(x.conv2d(y, z, {.stride = {2, 1}, .padding = {1, 2}, .dilation = {1, 2}, .groups = 2})),
+       {{1, 2, 4, 3}, {2, 1, 3, 2}, {2}}},
+      {"conv1d", FN(x.conv2d(y, {}, {.stride = 2, .padding = 1})), {{2, 2, 5}, {1, 2, 3}}},
+      {"conv3d", FN(x.conv2d(y)), {{1, 1, 2, 3, 2}, {1, 1, 2, 2, 1}}},
+  });
+}
+
+TEST_CASE("gradcheck: losses") {
+  check({
+      {"cross_entropy", FN(x.cross_entropy(ints({2, 0, 1}))), {{3, 4}}},
+      {"cross_entropy_smooth", FN(x.cross_entropy(ints({2, 0, 1}), {.label_smoothing = 0.2, .ignore_index = 0})), {{3, 4}}},
+      {"cross_entropy_chances", FN(x.cross_entropy(y)), {{2, 3}, {2, 3}}, 0.1, 0.9},
+      {"nll_loss", FN(x.log_softmax().nll_loss(ints({2, 0, 1}))), {{3, 4}}},
+      {"binary_cross_entropy", FN(x.binary_cross_entropy(y)), {{3, 2}, {3, 2}}, 0.1, 0.9},
+      {"binary_cross_entropy_with_logits", FN(x.binary_cross_entropy_with_logits(y)), {{3, 2}, {3, 2}}, 0.1, 0.9},
+      {"mse_loss", FN(x.mse_loss(y)), {{3, 2}, {3, 2}}},
+      {"l1_loss", FN(x.l1_loss(y)), {{3, 2}, {3, 2}}},
+  });
+}
+
+}  // namespace teeny::test

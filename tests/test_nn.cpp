@@ -1,0 +1,316 @@
+// Layers against plain loops, and optimisers against their formulas in double precision.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+
+#include "teeny/nn/layers.h"
+#include "teeny/nn/optim.h"
+#include "teeny/schedule.h"
+
+using namespace teeny;
+
+namespace {
+
+/// All numbers within the bounds, and reaching far into both halves.
+void check_uniform(const Tensor& x, double bound) {
+  const auto values = x.to_vector<double>();
+  const auto [low, high] = std::minmax_element(values.begin(), values.end());
+  CHECK(*low >= -bound);
+  CHECK(*high <= bound);
+  CHECK(*low < -0.8 * bound);
+  CHECK(*high > 0.8 * bound);
+}
+
+void check_close(const Tensor& x, const std::vector<double>& wanted, double tolerance) {
+  const auto values = x.to_vector<double>();
+  REQUIRE(values.size() == wanted.size());
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    INFO("element ", i);
+    CHECK(std::abs(values[i] - wanted[i]) <= tolerance * (1 + std::abs(wanted[i])));
+  }
+}
+
+}  // namespace
+
+TEST_CASE("nn: Linear") {
+  Tensor::manual_seed(1);
+  const nn::Linear layer(100, 30), plain(3, 2, false);
+  CHECK(layer.weight.shape() == Shape{30, 100});
+  CHECK(layer.bias.shape() == Shape{30});
+  CHECK(layer.weight.requires_grad());
+  CHECK(layer.bias.requires_grad());
+  CHECK_FALSE(plain.bias.defined());
+  check_uniform(layer.weight, 0.1);
+  check_uniform(layer.bias, 0.1);
+
+  const Tensor x = Tensor::randn({2, 5, 3});
+  const auto in = x.to_vector<double>(), w = plain.weight.to_vector<double>();
+  std::vector<double> wanted;
+  for (size_t row = 0; row < 10; ++row)
+    for (size_t o = 0; o < 2; ++o)
+      wanted.push_back(in[3 * row] * w[3 * o] + in[3 * row + 1] * w[3 * o + 1] + in[3 * row + 2] * w[3 * o + 2]);
+  CHECK(plain(x).shape() == Shape{2, 5, 2});
+  check_close(plain(x), wanted, 1e-5);
+  CHECK_THROWS_AS(nn::Linear(-1, 2), Error);
+}
+
+TEST_CASE("nn: Conv2d") {
+  const nn::Conv2d square(3, 8, 5), wide(4, 6, {3, 5}, {.stride = 2, .padding = {1, 2}, .groups = 2}, false);
+  CHECK(square.weight.shape() == Shape{8, 3, 5, 5});
+  CHECK(square.bias.shape() == Shape{8});
+  check_uniform(square.weight, 1 / std::sqrt(75.0));
+  CHECK(wide.weight.shape() == Shape{6, 2, 3, 5});
+  CHECK_FALSE(wide.bias.defined());
+  check_uniform(wide.weight, 1 / std::sqrt(30.0));
+  CHECK(square(Tensor::zeros({2, 3, 9, 8})).shape() == Shape{2, 8, 5, 4});
+  CHECK(wide(Tensor::zeros({2, 4, 9, 8})).shape() == Shape{2, 6, 5, 4});
+  CHECK_THROWS_AS(nn::Conv2d(3, 8, 5, {.groups = 2}), Error);
+  CHECK_THROWS_AS(nn::Conv2d(3, 8, {1, 2, 3}), Error);
+}
+
+TEST_CASE("nn: BatchNorm2d follows the batch while training") {
+  Tensor::manual_seed(2);
+  nn::BatchNorm2d norm(3);
+  nn::load_state_dict(norm, {{"weight", Tensor::of<float>({1, 2, -3})},
+                             {"bias", Tensor::of<float>({0, 1, 5})},
+                             {"running_mean", Tensor::of<float>({0.5, 0, -1})},
+                             {"running_var", Tensor::of<float>({1, 2, 3})},
+                             {"num_batches_tracked", Tensor::full({}, 7, DType::Int64)}});
+  const Tensor x = Tensor::randn({4, 3, 2, 5}) * 2 + 100;
+  const auto in = x.to_vector<double>();
+  const double weight[] = {1, 2, -3}, bias[] = {0, 1, 5}, mean0[] = {0.5, 0, -1}, var0[] = {1, 2, 3};
+  std::vector<double> trained(120), evaluated(120), means, vars;
+  for (size_t c = 0; c < 3; ++c) {
+    const auto at = [c](size_t n, size_t p) { return 30 * n + 10 * c + p; };
+    double mean = 0, var = 0;
+    for (size_t n = 0; n < 4; ++n) for (size_t p = 0; p < 10; ++p) mean += in[at(n, p)] / 40;
+    for (size_t n = 0; n < 4; ++n) for (size_t p = 0; p < 10; ++p) var += std::pow(in[at(n, p)] - mean, 2) / 40;
+    for (size_t n = 0; n < 4; ++n)
+      for (size_t p = 0; p < 10; ++p) {
+        trained[at(n, p)] = (in[at(n, p)] - mean) / std::sqrt(var + 1e-5) * weight[c] + bias[c];
+        evaluated[at(n, p)] = (in[at(n, p)] - mean0[c]) / std::sqrt(var0[c] + 1e-5) * weight[c] + bias[c];
+      }
+    means.push_back(0.9 * mean0[c] + 0.1 * mean);
+    vars.push_back(0.9 * var0[c] + 0.1 * var * 40 / 39);
+  }
+  check_close(norm(x), evaluated, 1e-5);
+  CHECK(norm.num_batches_tracked.item<int64_t>() == 7);
+  {
+    Training guard;
+    check_close(norm(x), trained, 1e-4);
+  }
+  check_close(norm.running_mean, means, 1e-6);
+  check_close(norm.running_var, vars, 1e-5);
+  CHECK(norm.num_batches_tracked.item<int64_t>() == 8);
+  CHECK_FALSE(norm.running_mean.requires_grad());
+  CHECK_FALSE(norm.running_var.requires_grad());
+
+  Training guard;
+  CHECK_THROWS_AS(norm(Tensor::zeros({4, 2, 2, 2})), Error);
+  CHECK_THROWS_AS(norm(Tensor::zeros({1, 3, 1, 1})), Error);
+}
+
+TEST_CASE("nn: BatchNorm2d's gradient, and the gradient of that") {
+  Tensor::manual_seed(3);
+  Training guard;
+  nn::BatchNorm2d norm(2);
+  const Tensor k = Tensor::randn({3, 2, 2, 2}, DType::Float64);
+  const auto loss = [&](const Tensor& x) { return (norm(x).square() * k).sum(); };
+  const auto slope = [&](const Tensor& x) { return (gradient(loss(x), {x})[0] * k).sum(); };
+  const std::vector<double> at = Tensor::randn({3, 2, 2, 2}, DType::Float64).to_vector<double>();
+  const auto check_gradient = [&](const std::function<Tensor(const Tensor&)>& f) {
+    const auto tensor = [](const std::vector<double>& v) { return Tensor::from(v, {3, 2, 2, 2}).requires_grad_(); };
+    const Tensor x = tensor(at);
+    std::vector<double> numeric;
+    for (size_t i = 0; i < at.size(); ++i) {
+      auto up = at, down = at;
+      up[i] += 1e-5, down[i] -= 1e-5;
+      numeric.push_back((f(tensor(up)).item() - f(tensor(down)).item()) / 2e-5);
+    }
+    check_close(gradient(f(x), {x})[0], numeric, 1e-6);
+  };
+  check_gradient(loss);
+  check_gradient(slope);
+}
+
+TEST_CASE("nn: LayerNorm, Embedding, Dropout") {
+  Tensor::manual_seed(4);
+  const nn::LayerNorm norm(4), whole(Shape{3, 4});
+  const Tensor x = Tensor::randn({2, 3, 4}) * 3 + 1;
+  const auto in = x.to_vector<double>();
+  const auto normalised = [&in](size_t row) {
+    std::vector<double> out;
+    for (size_t start = 0; start < in.size(); start += row) {
+      double mean = 0, var = 0;
+      for (size_t i = start; i < start + row; ++i) mean += in[i] / double(row);
+      for (size_t i = start; i < start + row; ++i) var += std::pow(in[i] - mean, 2) / double(row);
+      for (size_t i = start; i < start + row; ++i) out.push_back((in[i] - mean) / std::sqrt(var + 1e-5));
+    }
+    return out;
+  };
+  check_close(norm(x), normalised(4), 1e-5);
+  check_close(whole(x), normalised(12), 1e-5);
+  CHECK(whole.weight.shape() == Shape{3, 4});
+
+  const nn::Embedding table(5, 3);
+  const auto rows = table.weight.to_vector(), picked = table(Tensor::of<int64_t>({4, 0, 4})).to_vector();
+  CHECK(table(Tensor::of<int64_t>({{4, 0}})).shape() == Shape{1, 2, 3});
+  for (size_t i = 0; i < 3; ++i) {
+    CHECK(picked[i] == rows[12 + i]);
+    CHECK(picked[3 + i] == rows[i]);
+  }
+
+  const nn::Dropout drop(0.25);
+  const Tensor ones = Tensor::ones({10000});
+  CHECK(drop(ones).sum().item() == 10000);
+  Training guard;
+  const auto kept = drop(ones).to_vector();
+  const auto zeros = std::count(kept.begin(), kept.end(), 0.0f);
+  CHECK(zeros > 2200);
+  CHECK(zeros < 2800);
+  CHECK(std::count(kept.begin(), kept.end(), 1 / 0.75f) == 10000 - zeros);
+  CHECK_THROWS_AS(nn::Dropout(1.5), Error);
+}
+
+namespace {
+
+/// What one step does to one number: `p`, with gradient `g` and rate `lr`, at step t = 1, 2, ...
+using Rule = std::function<void(double& p, double g, double& m, double& v, double lr, int t)>;
+
+/// Ten steps of `optimizer` on two parameters against `rule`; the rate changes on the way. A third parameter never has a
+/// gradient and stays as it is.
+template <class Optimizer, class Options>
+void check_optimizer(const Options& options, DType dtype, double tolerance, const Rule& rule) {
+  const std::vector<double> start = {1, -2, 3, 0.5, -0.25, 0};
+  const auto parameter = [&](double scale) {
+    return (Tensor::from(start, {2, 3}) * scale).cast(dtype).detach().requires_grad_();
+  };
+  std::vector<Tensor> params = {parameter(1), parameter(2), parameter(3)};
+  Optimizer optimizer(params, options);
+  std::vector<double> p(12), m(12), v(12);
+  for (size_t i = 0; i < 12; ++i) p[i] = start[i % 6] * (i < 6 ? 1 : 2);
+
+  double lr = options.lr;
+  for (int t = 1; t <= 10; ++t) {
+    if (t == 6) optimizer.set_lr(lr *= 0.3);
+    CHECK(optimizer.lr() == lr);
+    std::vector<double> grads;
+    for (size_t i = 0; i < 12; ++i) grads.push_back(std::sin(double(t) * 0.7 + double(i)) * double(i + 1) / 4);
+    optimizer.zero_grad();
+    CHECK_FALSE(params[0].grad().defined());
+    for (size_t k = 0; k < 2; ++k) {
+      const std::vector<double> part(grads.begin() + long(6 * k), grads.begin() + long(6 * k + 6));
+      params[k].set_grad(Tensor::from(part, {2, 3}).cast(dtype));
+    }
+    optimizer.step();
+    for (size_t i = 0; i < 12; ++i) rule(p[i], grads[i], m[i], v[i], lr, t);
+  }
+  check_close(params[0], {p.begin(), p.begin() + 6}, tolerance);
+  check_close(params[1], {p.begin() + 6, p.end()}, tolerance);
+  const Tensor untouched = parameter(3);
+  check_close(params[2], untouched.to_vector<double>(), 0);
+  CHECK(params[0].dtype() == dtype);
+}
+
+Rule sgd_rule(const optim::SGDOptions& o) {
+  return [o](double& p, double g, double& m, double&, double lr, int) {
+    g += o.weight_decay * p;
+    if (o.momentum != 0) {
+      m = o.momentum * m + g;
+      g = o.nesterov ? g + o.momentum * m : m;
+    }
+    p -= lr * g;
+  };
+}
+
+template <class Options>
+Rule adam_rule(const Options& o, bool decoupled) {
+  return [o, decoupled](double& p, double g, double& m, double& v, double lr, int t) {
+    if (decoupled) p *= 1 - lr * o.weight_decay;
+    else g += o.weight_decay * p;
+    m = o.beta1 * m + (1 - o.beta1) * g;
+    v = o.beta2 * v + (1 - o.beta2) * g * g;
+    const double mean = m / (1 - std::pow(o.beta1, t)), square = v / (1 - std::pow(o.beta2, t));
+    p -= lr * mean / (std::sqrt(square) + o.eps);
+  };
+}
+
+}  // namespace
+
+TEST_CASE("optim: SGD follows its formula") {
+  for (const optim::SGDOptions& o : {optim::SGDOptions{.lr = 0.1}, {.lr = 0.1, .weight_decay = 0.2},
+                                     {.lr = 0.05, .momentum = 0.9}, {.lr = 0.05, .momentum = 0.8, .weight_decay = 0.1},
+                                     {.lr = 0.05, .momentum = 0.9, .nesterov = true, .weight_decay = 0.1}}) {
+    check_optimizer<optim::SGD>(o, DType::Float64, 1e-12, sgd_rule(o));
+    check_optimizer<optim::SGD>(o, DType::Float32, 2e-6, sgd_rule(o));
+  }
+}
+
+TEST_CASE("optim: Adam and AdamW follow their formulas") {
+  for (const optim::AdamOptions& o : {optim::AdamOptions{.lr = 0.1}, {.lr = 0.1, .weight_decay = 0.2},
+                                      {.lr = 0.05, .beta1 = 0.5, .beta2 = 0.9, .eps = 1e-3}}) {
+    check_optimizer<optim::Adam>(o, DType::Float64, 1e-12, adam_rule(o, false));
+    check_optimizer<optim::Adam>(o, DType::Float32, 5e-6, adam_rule(o, false));
+  }
+  for (const optim::AdamWOptions& o : {optim::AdamWOptions{.lr = 0.1}, {.lr = 0.1, .weight_decay = 0.5}}) {
+    check_optimizer<optim::AdamW>(o, DType::Float64, 1e-12, adam_rule(o, true));
+    check_optimizer<optim::AdamW>(o, DType::Float32, 5e-6, adam_rule(o, true));
+  }
+}
+
+TEST_CASE("optim: what is wrong is said at once") {
+  const std::vector<Tensor> some = {Tensor::ones({2}).requires_grad_()};
+  CHECK_THROWS_AS(optim::SGD({}), Error);
+  CHECK_THROWS_AS(optim::SGD({Tensor()}), Error);
+  CHECK_THROWS_AS(optim::SGD({Tensor::zeros({2}, DType::Int64)}), Error);
+  CHECK_THROWS_AS(optim::SGD(some, {.lr = -1}), Error);
+  CHECK_THROWS_AS(optim::SGD(some, {.nesterov = true}), Error);
+  CHECK_THROWS_AS(optim::Adam(some, {.beta1 = 1}), Error);
+  CHECK_THROWS_AS(optim::Adam(some, {.weight_decay = NAN}), Error);
+  optim::Adam adam(some);
+  CHECK_THROWS_AS(adam.set_lr(-1), Error);
+  CHECK(adam.lr() == 1e-3);
+}
+
+namespace {
+int element_kernels = 0, scalar_kernels = 0;
+void count_and_run(const tinyops::Kernel& kernel) {
+  const auto* row = std::get_if<tinyops::RowKernel>(&kernel);
+  (row && numel(row->shape) == 1 ? scalar_kernels : element_kernels)++;
+  tinyops::run(kernel);
+}
+}  // namespace
+
+TEST_CASE("optim: one kernel updates a parameter and its moments") {
+  std::vector<Tensor> params;
+  for (int64_t size : {4, 5, 6}) params.push_back(Tensor::ones({size, 3}).requires_grad_());
+  optim::AdamW adam(params, {.weight_decay = 0.1});
+  const auto step = [&] {
+    for (const Tensor& p : params) p.set_grad((Tensor::ones(p.shape()) * 2).contiguous().realize());
+    element_kernels = scalar_kernels = 0;
+    execution().run = count_and_run;
+    adam.step();
+    realize(params);
+    execution().run = tinyops::run;
+  };
+  step();
+  step();
+  CHECK(element_kernels == 3);
+  CHECK(scalar_kernels <= 5);
+}
+
+TEST_CASE("optim: a loop that looks at nothing keeps a short graph") {
+  const Tensor p = Tensor::ones({3}).requires_grad_();
+  optim::SGD sgd({p}, {.lr = 0.5, .momentum = 0.5});
+  for (int i = 0; i < 20; ++i) {
+    sgd.zero_grad();
+    (p * p).sum().backward();
+    sgd.step();
+    if (i == 10) CHECK(p.lazy().node()->sources.size() > 0);
+  }
+  int depth = 0;
+  for (auto node = p.lazy().node(); !node->sources.empty(); node = node->sources[0].node()) ++depth;
+  CHECK(depth < 20);
+}

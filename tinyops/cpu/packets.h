@@ -1,0 +1,27 @@
+#pragma once
+// The one door to Eigen: a packet is as many numbers of a type as one vector register holds, and an operation on a
+// packet is one instruction. 16 floats with AVX-512, 8 with AVX2, 4 with SSE2; the code never says which.
+//
+// EIGEN_FAST_MATH must be off before Eigen is seen anywhere in this folder: with it, sqrt(infinity) is NaN and some
+// squares are off by a bit.
+#define EIGEN_FAST_MATH 0
+#ifndef __clang__
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // GCC 12 says both of its own AVX-512 header
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wignored-attributes"  // of a packet as a template argument: it does no harm
+#endif
+#include <Eigen/Core>
+
+namespace tinyops::cpu {
+
+template <class T>
+struct Packets {
+  using Type = typename Eigen::internal::packet_traits<T>::type;
+  static constexpr int lanes = Eigen::internal::unpacket_traits<Type>::size;
+
+  static Type load(const T* from) { return Eigen::internal::ploadu<Type>(from); }
+  static Type fill(T value) { return Eigen::internal::pset1<Type>(value); }
+  static void store(T* to, const Type& packet) { Eigen::internal::pstoreu(to, packet); }
+};
+
+}  // namespace tinyops::cpu

@@ -1,0 +1,55 @@
+#pragma once
+// Work spread over OpenMP's threads: `count` independent pieces, taken a chunk at a time by whoever is free. Which
+// thread does a piece must not change its result; every caller cuts its pieces by the shape alone.
+//
+//   pieces   0 1 2 3 | 4 5 6 7 | 8 9 ...         thread 0: setup(), then pieces 0-3, 8-11, ...
+//            chunk     chunk                     thread 1: setup(), then pieces 4-7, ...
+#include <omp.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <exception>
+
+namespace tinyops::cpu {
+
+/// An OpenMP region costs a few microseconds: work below about as many simple steps stays on the calling thread.
+inline constexpr int64_t kWorthThreads = 1 << 15;
+
+/// `setup()` runs once on each thread and returns what is then called with every piece's number. An exception stops
+/// the thread it happens on and is thrown again when all are done (it must not cross the region).
+template <class Setup>
+void parallel(int64_t count, int64_t steps, Setup&& setup) {
+  if (count <= 0) return;
+  if (count == 1 || steps < kWorthThreads || omp_get_max_threads() == 1) {
+    auto&& work = setup();
+    for (int64_t piece = 0; piece < count; ++piece) work(piece);
+    return;
+  }
+  const int64_t chunk = std::max<int64_t>(1, count / 64);
+  std::exception_ptr thrown;
+#pragma omp parallel
+  {
+    std::exception_ptr mine;
+    try {
+      auto&& work = setup();
+#pragma omp for schedule(dynamic, chunk) nowait
+      for (int64_t piece = 0; piece < count; ++piece) {
+        if (mine) continue;
+        try {
+          work(piece);
+        } catch (...) {
+          mine = std::current_exception();
+        }
+      }
+    } catch (...) {
+      mine = std::current_exception();
+    }
+    if (mine) {
+#pragma omp critical(tinyops_thrown)
+      thrown = mine;
+    }
+  }
+  if (thrown) std::rethrow_exception(thrown);
+}
+
+}  // namespace tinyops::cpu

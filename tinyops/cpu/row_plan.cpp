@@ -1,0 +1,398 @@
+// Planning a row kernel: axes, lanes, stages, slots, tiles. See the drawings in row_plan.h.
+#include "tinyops/cpu/row_plan.h"
+
+#include <unistd.h>
+
+#include <cstdlib>
+#include <numeric>
+
+namespace tinyops::cpu {
+namespace {
+
+using teeny::Affine;
+
+constexpr int64_t kShortRow = 32;         // rows shorter than this are better taken many at a time
+constexpr int64_t kLongAxis = 128;        // tiles do not cross the end of a last lane axis this long: no run is cut
+constexpr int64_t kBoxSide = 32;
+constexpr int64_t kKeptBytes = 256 << 10;  // what a block keeps between stages should fit the second-level cache
+constexpr int64_t kEnoughBlocks = 16;
+constexpr int64_t kChunkElements = 1 << 14;
+
+/// The last-level cache, or a usual size where the system does not tell.
+size_t cache_bytes() {
+#ifdef _SC_LEVEL3_CACHE_SIZE
+  static const long bytes = sysconf(_SC_LEVEL3_CACHE_SIZE);
+  if (bytes > 0) return size_t(bytes);
+#endif
+  return size_t(32) << 20;
+}
+
+PlannedOperand plan_operand(const Operand& operand, int first_form, TileOp (*conversion)(DType)) {
+  PlannedOperand planned;
+  planned.first_form = first_form;
+  planned.itemsize = teeny::itemsize(operand.dtype);
+  planned.convert = conversion(operand.dtype);
+  planned.walk.count = 1 + int(operand.view.guards.size());
+  if (planned.walk.count > kMaxForms) teeny::fail("cpu: a view with ", planned.walk.count - 1, " guards is too much");
+  if (operand.buffer) {
+    planned.walk.memory = static_cast<char*>(operand.buffer->data());
+    planned.walk.elements = int64_t(operand.buffer->bytes()) / planned.itemsize;
+  }
+  return planned;
+}
+
+bool is_load(const Instruction& step) { return std::holds_alternative<Load>(step.op); }
+bool is_reduce(const Instruction& step) { return std::holds_alternative<Reduce>(step.op); }
+
+}  // namespace
+
+RowPlan::RowPlan(const RowKernel& k) : kernel(k) {
+  const bool elementwise = is_elementwise();
+  plan_values(elementwise);
+  plan_axes(elementwise);
+  plan_stages();
+  plan_tiles(elementwise);
+}
+
+/// Without a Reduce, and with nothing written once a row, inner axes are no different from outer ones.
+bool RowPlan::is_elementwise() const {
+  if (std::ranges::any_of(kernel.program, is_reduce)) return false;
+  return kernel.inner == 0 ||
+         std::ranges::none_of(kernel.outputs, [&](const Output& o) { return kernel.program[size_t(o.value)].per_row; });
+}
+
+void RowPlan::plan_values(bool elementwise) {
+  values.resize(kernel.program.size());
+  for (size_t i = 0; i < values.size(); ++i) {
+    const Instruction& step = kernel.program[i];
+    values[i].dtype = compute_dtype(step.dtype);
+    values[i].is_row = is_reduce(step) || (step.per_row && !elementwise);
+    values[i].is_fixed = std::holds_alternative<Constant>(step.op);
+    if (const auto* load = std::get_if<Load>(&step.op)) {
+      const View& view = kernel.inputs[size_t(load->input)].operand.view;
+      values[i].is_fixed = view.guards.empty();
+      for (int a = 0; a < view.rank(); ++a) values[i].is_fixed &= view.shape[a] == 1 || view.address.coef[a] == 0;
+    }
+    value_bytes = std::max(value_bytes, teeny::itemsize(values[i].dtype));
+  }
+}
+
+// ---- Axes -----------------------------------------------------------------------------------------------------------
+
+/// Axes of size 1 go. The others are ordered so that the first output is written as it lies in memory (the inner ones:
+/// the first input read), and neighbours that every operand walks through without a gap become one.
+void RowPlan::plan_axes(bool elementwise) {
+  const int rank = kernel.shape.size(), inner = elementwise ? 0 : kernel.inner;
+  std::vector<const Affine*> affine;
+  std::vector<int64_t> guard_size;
+  auto add = [&](const View& view) {
+    affine.push_back(&view.address), guard_size.push_back(0);
+    for (const teeny::Guard& g : view.guards) affine.push_back(&g.position), guard_size.push_back(g.size);
+  };
+  for (const Input& input : kernel.inputs) {
+    inputs.push_back(plan_operand(input.operand, int(affine.size()), widen_op));
+    inputs.back().kind = input.kind;
+    if (input.kind != Input::Kind::Memory) inputs.back().convert = nullptr;
+    add(input.operand.view);
+  }
+  size_t bytes = 0;
+  for (const Output& output : kernel.outputs) {
+    outputs.push_back(plan_operand(output.operand, int(affine.size()), round_op));
+    bytes += size_t(output.operand.view.numel() * outputs.back().itemsize);
+    add(output.operand.view);
+  }
+  stream = bytes > cache_bytes() / 2;
+
+  Dims axes;
+  int outer = 0;
+  for (int a = 0; a < rank; ++a)
+    if (kernel.shape[a] != 1) axes.push_back(a), outer += a < rank - inner;
+  auto by_stride = [&](const Affine& form) {
+    return [&](int64_t a, int64_t b) { return std::abs(form.coef[int(a)]) > std::abs(form.coef[int(b)]); };
+  };
+  if (!outputs.empty())
+    std::stable_sort(axes.begin(), axes.begin() + outer, by_stride(*affine[size_t(outputs[0].first_form)]));
+  for (const PlannedOperand& input : inputs) {
+    const Affine& form = *affine[size_t(input.first_form)];
+    if (input.kind != Input::Kind::Memory) continue;
+    if (std::all_of(axes.begin() + outer, axes.end(), [&](int64_t a) { return form.coef[int(a)] == 0; })) continue;
+    std::stable_sort(axes.begin() + outer, axes.end(), by_stride(form));
+    break;
+  }
+
+  Shape sizes;
+  for (int64_t a : axes) sizes.push_back(kernel.shape[int(a)]);
+  forms.resize(affine.size());
+  for (size_t f = 0; f < forms.size(); ++f) {
+    for (int64_t a : axes) forms[f].fixed.push_back(affine[f]->coef[int(a)]);
+    forms[f].offset = affine[f]->offset;
+    forms[f].size = guard_size[f];
+  }
+  for (int a = axes.size() - 2; a >= 0; --a) {
+    if (a == outer - 1) continue;
+    if (!std::ranges::all_of(forms, [&](const Form& f) { return f.fixed[a] == sizes[a + 1] * f.fixed[a + 1]; })) continue;
+    sizes[a] *= sizes[a + 1];
+    sizes.erase(a + 1);
+    for (Form& f : forms) f.fixed.erase(a);
+    outer -= a < outer;
+  }
+  choose_lanes(sizes, outer, elementwise);
+}
+
+/// Cuts the axes, outer ones first, into lanes and fixed ones.
+void RowPlan::choose_lanes(const Shape& sizes, int outer, bool elementwise) {
+  const int rank = sizes.size();
+  int64_t outer_size = 1, inner_size = 1;
+  for (int a = 0; a < rank; ++a) (a < outer ? outer_size : inner_size) *= sizes[a];
+  if (inner_size > 1) {
+    int votes = 0;  // of the operands whose memory is contiguous one way or the other
+    for (const PlannedOperand& input : inputs) {
+      const Dims& coef = forms[size_t(input.first_form)].fixed;
+      if (input.kind != Input::Kind::Memory) continue;
+      votes += std::abs(coef[rank - 1]) == 1;
+      if (outer > 0) votes -= std::abs(coef[outer - 1]) == 1;
+    }
+    const bool inner_contiguous = votes > 0 || (votes == 0 && inner_size >= 2 * kShortRow);
+    lanes_are_inner = outer_size < kStep || (inner_contiguous && inner_size >= kShortRow) ||
+                      (sizes[outer - 1] < kStep && inner_size >= 2 * kShortRow);
+  }
+  // An elementwise kernel that reads along one axis and writes along another works on boxes of the two.
+  int turned = -1;
+  const int last = outer - 1;
+  if (elementwise && outer >= 2 && sizes[last] >= kStep)
+    for (const PlannedOperand& input : inputs) {
+      const Dims& coef = forms[size_t(input.first_form)].fixed;
+      if (turned >= 0 || input.kind != Input::Kind::Memory || coef[last] == 0 || std::abs(coef[last]) == 1) continue;
+      for (int a = 0; a < last; ++a)
+        if (std::abs(coef[a]) == 1 && sizes[a] >= kStep / 2) turned = a;
+    }
+  if (turned >= 0) {
+    auto turn = [&](Dims& dims) { std::rotate(dims.begin() + turned, dims.begin() + turned + 1, dims.begin() + last); };
+    fixed_shape = sizes;
+    turn(fixed_shape);
+    lane_shape = {fixed_shape[last - 1], fixed_shape[last]};
+    for (Form& f : forms) {
+      turn(f.fixed);
+      f.lane = {f.fixed[last - 1], f.fixed[last]};
+    }
+    const int64_t side = std::min(kBoxSide, lane_shape[1]);
+    box = {std::min(kTile / side, lane_shape[0]), side};
+    return;
+  }
+  for (int a = 0; a < rank; ++a) ((a < outer) == lanes_are_inner ? fixed_shape : lane_shape).push_back(sizes[a]);
+  for (Form& f : forms) {
+    const Dims coef = f.fixed;
+    f.fixed = {};
+    for (int a = 0; a < rank; ++a) ((a < outer) == lanes_are_inner ? f.fixed : f.lane).push_back(coef[a]);
+  }
+  if (lane_shape.empty()) {
+    lane_shape.push_back(1);
+    for (Form& f : forms) f.lane.push_back(0);
+  }
+}
+
+// ---- Stages ---------------------------------------------------------------------------------------------------------
+
+/// Whether a buffer that output `o` shares with an input is still read after the output's value is computed: then it is
+/// written at the end.
+bool RowPlan::reads_later(int o) const {
+  const Output& output = kernel.outputs[size_t(o)];
+  for (size_t i = size_t(output.value) + 1; i < kernel.program.size(); ++i)
+    for (int arg : kernel.program[i].args) {
+      if (arg < 0) continue;
+      const auto* load = std::get_if<Load>(&kernel.program[size_t(arg)].op);
+      if (load && kernel.inputs[size_t(load->input)].operand.buffer == output.operand.buffer) return true;
+    }
+  for (const Output& other : kernel.outputs) {
+    const auto* load = std::get_if<Load>(&kernel.program[size_t(other.value)].op);
+    if (load && kernel.inputs[size_t(load->input)].operand.buffer == output.operand.buffer) return true;
+  }
+  return false;
+}
+
+void RowPlan::plan_stages() {
+  stages.resize(1);
+  auto stage = [&](int s) -> Stage& {
+    if (size_t(s) >= stages.size()) stages.resize(size_t(s) + 1);
+    return stages[size_t(s)];
+  };
+  std::vector<uint64_t> loaded(values.size(), 0);  // bit s: stage s has a Load of the value
+  auto load_step = [&](int v) {
+    Step step{.kind = Step::Kind::Load, .value = v};
+    step.operand = std::get<Load>(kernel.program[size_t(v)].op).input;
+    return step;
+  };
+  // Makes value `v` readable by the tiles of stage s.
+  auto need = [&](int v, int s) {
+    PlannedValue& value = values[size_t(v)];
+    if (value.is_row || value.is_fixed) value.in_tiles = true;
+    else if (is_load(kernel.program[size_t(v)])) {
+      if (!(loaded[size_t(v)] >> (s % 64) & 1)) stage(s).tiles.push_back(load_step(v));
+      loaded[size_t(v)] |= uint64_t(1) << (s % 64);
+    } else if (value.stage != s && value.kept < 0) value.kept = kept++;
+  };
+  auto store_step = [&](int o) {
+    Step step{.kind = Step::Kind::Store, .value = kernel.outputs[size_t(o)].value};
+    step.operand = o;
+    return step;
+  };
+  std::vector<int> late;  // outputs written at the end of the last stage
+
+  for (int v = 0; v < int(values.size()); ++v) {
+    const Instruction& instruction = kernel.program[size_t(v)];
+    PlannedValue& value = values[size_t(v)];
+    Step step{.kind = Step::Kind::Op, .value = v, .args = instruction.args};
+    if (std::holds_alternative<Constant>(instruction.op)) step.kind = Step::Kind::Constant;
+    else if (is_load(instruction)) step = load_step(v);
+    else if (!is_reduce(instruction)) {
+      const bool where = std::holds_alternative<teeny::TernaryOp>(instruction.op);
+      step.op = tile_op(instruction, kernel.program[size_t(instruction.args[where])].dtype);
+    }
+    for (int arg : instruction.args)
+      if (arg >= 0) value.stage = std::max(value.stage, values[size_t(arg)].stage);
+
+    std::vector<Step>* home = nullptr;
+    if (value.is_fixed) constants.push_back(step);
+    else if (is_reduce(instruction)) {
+      need(instruction.args[0], value.stage);
+      step.operand = int(totals.size());
+      totals.push_back(&tile_reduction(std::get<Reduce>(instruction.op).op, value.dtype));
+      step.kind = Step::Kind::Accumulate;
+      stage(value.stage).tiles.push_back(step);
+      step.kind = Step::Kind::Finish;
+      home = &stage(++value.stage).rows;
+    } else if (value.is_row) home = &stage(value.stage).rows;
+    else if (!is_load(instruction)) {
+      for (int arg : instruction.args)
+        if (arg >= 0) need(arg, value.stage);
+      home = &stage(value.stage).tiles;
+    }
+    if (home) home->push_back(step);
+
+    for (int o = 0; o < int(outputs.size()); ++o) {
+      if (kernel.outputs[size_t(o)].value != v) continue;
+      if (value.is_row) stage(value.stage).rows.push_back(store_step(o));
+      else if (reads_later(o)) late.push_back(o);
+      else {
+        need(v, value.stage);
+        std::vector<Step>& steps = stage(value.stage).tiles;
+        const bool direct = home && !stream && !outputs[size_t(o)].convert && steps.back().value == v;
+        if (direct && steps.back().kind == Step::Kind::Op) steps.back().through = o;
+        steps.push_back(store_step(o));
+      }
+    }
+  }
+  for (int o : late) {
+    const int v = kernel.outputs[size_t(o)].value;
+    need(v, values[size_t(v)].stage);
+    stage(values[size_t(v)].stage).tiles.push_back(store_step(o));
+  }
+
+  // Every value of the kernel or of a row has a slot of its own; those of a tile share what is left.
+  for (Step& step : constants) step.slot = slots++;
+  for (Stage& s : stages)
+    for (Step& step : s.rows)
+      if (step.kind != Step::Kind::Store) step.slot = slots++;
+  const int first_free = slots;
+  for (Stage& s : stages) plan_slots(s.tiles, first_free);
+}
+
+/// A slot is free again when its value was read for the last time. A result may take the slot of an argument whose
+/// elements are as wide: no operation looks back.
+void RowPlan::plan_slots(std::vector<Step>& steps, int first_free) {
+  std::vector<int> last_use(values.size(), -1), slot(values.size(), -1), free;
+  int used = first_free;
+  for (int i = 0; i < int(steps.size()); ++i) {
+    for (int arg : steps[size_t(i)].args)
+      if (arg >= 0) last_use[size_t(arg)] = i;
+    if (steps[size_t(i)].kind == Step::Kind::Store) last_use[size_t(steps[size_t(i)].value)] = i;
+  }
+  for (int i = 0; i < int(steps.size()); ++i) {
+    Step& step = steps[size_t(i)];
+    auto release = [&](bool same_width) {
+      auto one = [&](int v) {
+        if (v < 0 || last_use[size_t(v)] != i || slot[size_t(v)] < 0) return;
+        const DType d = values[size_t(v)].dtype, result = values[size_t(step.value)].dtype;
+        if ((teeny::itemsize(d) == teeny::itemsize(result)) != same_width) return;
+        free.push_back(slot[size_t(v)]);
+        slot[size_t(v)] = -1;
+      };
+      for (int arg : step.args) one(arg);
+      if (step.kind == Step::Kind::Store) one(step.value);
+    };
+    release(true);
+    const bool has_result = step.kind == Step::Kind::Load || step.kind == Step::Kind::Op;
+    if (has_result && values[size_t(step.value)].kept < 0) {
+      if (free.empty()) free.push_back(used++);
+      step.slot = slot[size_t(step.value)] = free.back();
+      free.pop_back();
+    }
+    release(false);
+  }
+  slots = std::max(slots, used);
+}
+
+// ---- Tiles ----------------------------------------------------------------------------------------------------------
+
+void RowPlan::plan_tiles(bool elementwise) {
+  const int64_t lanes = teeny::numel(lane_shape), fixed = teeny::numel(fixed_shape);
+  work = (box.empty() ? lanes * fixed : fixed) * int64_t(values.size() + 1);
+  if (!box.empty()) {
+    tile = whole_steps(box[0] * box[1]);
+    const int last = fixed_shape.size() - 1;
+    for (int i : {0, 1}) fixed_shape[last - 1 + i] = (fixed_shape[last - 1 + i] + box[i] - 1) / box[i];
+    blocks = teeny::numel(fixed_shape);
+    return;
+  }
+  const int64_t last = lane_shape[lane_shape.size() - 1];
+  period = last >= kLongAxis ? last : lanes;
+  const bool one_walk = std::ranges::count_if(stages, [](const Stage& s) { return !s.tiles.empty(); }) <= 1;
+  int64_t most = kTile;
+  if (!lanes_are_inner && !elementwise) {
+    if (kept > 0) most = std::min(most, kKeptBytes / (kept * value_bytes * std::max<int64_t>(fixed, 1)));
+    if (!one_walk) most = std::min(most, lanes / kEnoughBlocks);
+    most = std::max(most, 4 * kStep);
+  }
+  per_period = std::max<int64_t>(1, (period + most - 1) / most);
+  tile = whole_steps((period + per_period - 1) / per_period);
+  const int64_t stretches = period ? lanes / period * per_period : 0;
+  blocks = lanes_are_inner ? fixed : stretches;
+  tiles = lanes_are_inner ? stretches : fixed;
+  if (one_walk && !totals.empty() && blocks < kEnoughBlocks) {
+    const int64_t by_size = lanes * fixed / (std::max<int64_t>(blocks, 1) * kChunkElements);
+    chunks = std::max<int64_t>(1, std::min({tiles, by_size, 2 * kEnoughBlocks / std::max<int64_t>(blocks, 1)}));
+  }
+}
+
+Spot RowPlan::place(int64_t b, int64_t t, int64_t* at) const {
+  Spot spot{lane_shape, Dims::filled(lane_shape.size(), 0), 0};
+  int64_t rest = lanes_are_inner || !box.empty() ? b : t;
+  Dims fixed = fixed_shape;
+  for (int a = fixed.size() - 1; a >= 0; --a) {
+    const int64_t size = std::max<int64_t>(fixed_shape[a], 1);
+    fixed[a] = rest % size, rest /= size;
+  }
+  if (!box.empty()) {
+    spot.n = 1;
+    for (int i : {0, 1}) {
+      int64_t& first = fixed[fixed.size() - 2 + i];
+      first *= box[i];
+      spot.lanes[i] = std::min(box[i], lane_shape[i] - first);
+      spot.n *= spot.lanes[i];
+    }
+  } else {
+    const int64_t stretch = lanes_are_inner ? t : b, inside = stretch % per_period * tile;
+    spot.n = std::min(tile, period - inside);
+    int64_t left = stretch / per_period * period + inside;
+    for (int a = spot.start.size() - 1; a >= 0; --a) spot.start[a] = left % lane_shape[a], left /= lane_shape[a];
+  }
+  for (size_t f = 0; f < forms.size(); ++f) {
+    int64_t value = forms[f].offset;
+    for (int a = 0; a < fixed.size(); ++a) value += forms[f].fixed[a] * fixed[a];
+    for (int a = 0; a < spot.start.size(); ++a) value += forms[f].lane[a] * spot.start[a];
+    at[f] = value;
+  }
+  return spot;
+}
+
+}  // namespace tinyops::cpu

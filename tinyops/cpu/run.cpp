@@ -1,0 +1,10 @@
+// The door of the backend: which kind of kernel is it? When `run` returns, the work is done.
+#include "tinyops/cpu/kernels.h"
+
+namespace tinyops {
+
+void run(const Kernel& kernel) {
+  std::visit([](const auto& k) { cpu::run_kernel(k); }, kernel);
+}
+
+}  // namespace tinyops

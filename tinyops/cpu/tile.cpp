@@ -1,0 +1,215 @@
+// The element operations of one tile. Whatever is one instruction of the machine is a plain loop over scalar.h's own
+// definition, which the compiler turns into packets; exp and its kind are polynomials on packets (math.h).
+#include "tinyops/cpu/tile.h"
+
+#include <array>
+#include <utility>
+
+#include "tinyops/cpu/math.h"
+
+#ifdef __clang__
+#pragma clang diagnostic ignored "-Wpass-failed"  // not every build vectorises (sanitizers), and that is no error
+#endif
+
+namespace tinyops::cpu {
+namespace {
+
+/// out[i] = f(x[i], ...), the loop that becomes packets. `simd` promises that no element reads another's result, which
+/// holds also when `out` is one of the arguments.
+template <class Out, class... In, class F>
+void each(int64_t n, void* out, F f, const In*... in) {
+  Out* to = static_cast<Out*>(out);
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) to[i] = Out(f(in[i]...));
+}
+/// The same, where f is a call or a division of integers: no packets to hope for.
+template <class Out, class... In, class F>
+void each_alone(int64_t n, void* out, F f, const In*... in) {
+  Out* to = static_cast<Out*>(out);
+  for (int64_t i = 0; i < n; ++i) to[i] = Out(f(in[i]...));
+}
+template <class T>
+const InTile<T>* in(const void* values) {
+  return static_cast<const InTile<T>*>(values);
+}
+
+constexpr bool is_compare(BinaryOp op) { return op >= BinaryOp::Lt && op <= BinaryOp::Eq; }
+
+template <class T>
+constexpr bool has_packets(BinaryOp op) {
+  if (op == BinaryOp::Pow || op == BinaryOp::Mod || op == BinaryOp::IDiv) return false;
+  return op != BinaryOp::Div || std::is_floating_point_v<T>;
+}
+
+template <class T, BinaryOp op>
+void binary(int64_t n, void* out, const void* a, const void* b, const void*) {
+  if constexpr (is_compare(op))
+    each<uint8_t>(n, out, [](auto x, auto y) { return compare<T>(op, T(x), T(y)); }, in<T>(a), in<T>(b));
+  else if constexpr (has_packets<T>(op))
+    each<InTile<T>>(n, out, [](auto x, auto y) { return apply<T>(op, T(x), T(y)); }, in<T>(a), in<T>(b));
+  else each_alone<InTile<T>>(n, out, [](auto x, auto y) { return apply<T>(op, T(x), T(y)); }, in<T>(a), in<T>(b));
+}
+
+template <class T, UnaryOp op>
+void unary(int64_t n, void* out, const void* a, const void*, const void*) {
+  constexpr bool has_function = op == UnaryOp::Sqrt || (op >= UnaryOp::Exp && op <= UnaryOp::Erf);
+  if constexpr (op == UnaryOp::Not)
+    each<uint8_t>(n, out, [](auto x) { return T(x) == T(0); }, in<T>(a));
+  else if constexpr (std::is_floating_point_v<T> && has_function)
+    packet_function<T, op>(n, static_cast<T*>(out), in<T>(a));
+  else each<InTile<T>>(n, out, [](auto x) { return apply<T>(op, T(x)); }, in<T>(a));
+}
+
+template <class To, class From>
+void cast(int64_t n, void* out, const void* a, const void*, const void*) {
+  each<InTile<To>>(n, out, [](auto x) { return convert<To>(From(x)); }, in<From>(a));
+}
+
+template <class T>
+void where(int64_t n, void* out, const void* condition, const void* a, const void* b) {
+  each<InTile<T>>(n, out, [](auto c, auto x, auto y) { return c ? x : y; }, in<bool>(condition), in<T>(a), in<T>(b));
+}
+
+/// A table of `make.template operator()<i>()` for i = 0 to count - 1: an enum becomes a template argument.
+template <int count, class Make>
+constexpr auto table(Make make) {
+  return [&]<int... i>(std::integer_sequence<int, i...>) {
+    return std::array<TileOp, count>{make.template operator()<i>()...};
+  }(std::make_integer_sequence<int, count>{});
+}
+
+template <class T>
+TileOp find_unary(UnaryOp op) {
+  static constexpr auto ops = table<int(UnaryOp::Not) + 1>([]<int i>() { return &unary<T, UnaryOp(i)>; });
+  return ops[size_t(op)];
+}
+template <class T>
+TileOp find_binary(BinaryOp op) {
+  static constexpr auto ops = table<int(BinaryOp::Shr) + 1>([]<int i>() { return &binary<T, BinaryOp(i)>; });
+  return ops[size_t(op)];
+}
+
+}  // namespace
+
+TileOp tile_op(const Instruction& instruction, DType from) {
+  return with_compute(from, [&]<class T>(T) -> TileOp {
+    if (std::holds_alternative<teeny::TernaryOp>(instruction.op)) return where<T>;
+    if (const auto* op = std::get_if<BinaryOp>(&instruction.op)) return find_binary<T>(*op);
+    const auto op = std::get<UnaryOp>(instruction.op);
+    if (op != UnaryOp::Cast) return find_unary<T>(op);
+    return with_compute(instruction.dtype, [&]<class To>(To) -> TileOp { return cast<To, T>; });
+  });
+}
+
+TileOp widen_op(DType stored) {
+  return teeny::with_type(stored, []<class T>(T) -> TileOp {
+    if constexpr (std::is_same_v<T, Compute<T>>) return nullptr;
+    else return [](int64_t n, void* out, const void* a, const void*, const void*) {
+      each<float>(n, out, [](T x) { return float(x); }, static_cast<const T*>(a));
+    };
+  });
+}
+
+TileOp round_op(DType stored) {
+  return teeny::with_type(stored, []<class T>(T) -> TileOp {
+    if constexpr (std::is_same_v<T, Compute<T>>) return nullptr;
+    else return [](int64_t n, void* out, const void* a, const void*, const void*) {
+      each<T>(n, out, [](float x) { return T(x); }, static_cast<const float*>(a));
+    };
+  });
+}
+
+void fill_tile(DType dtype, void* to, int64_t n, const void* value) {
+  with_compute(dtype, [&]<class T>(T) {
+    std::fill_n(static_cast<InTile<T>*>(to), n, *static_cast<const InTile<T>*>(value));
+  });
+}
+
+// ---- Reductions -----------------------------------------------------------------------------------------------------
+
+namespace {
+
+template <class T>
+using Wide = std::conditional_t<std::is_floating_point_v<T>, double, InTile<T>>;
+
+/// One more element. For a bool, `+` is or and `*` is and, as in scalar.h.
+template <class T, ReduceOp op>
+Wide<T> step_wide(Wide<T> total, Wide<T> x) {
+  using Number = std::conditional_t<std::is_same_v<T, bool>, bool, Wide<T>>;
+  return Wide<T>(apply<Number>(step(op), Number(total), Number(x)));
+}
+
+template <ReduceOp op, class Packet>
+Packet step_packet(const Packet& a, const Packet& b) {
+  using namespace Eigen::internal;
+  if constexpr (op == ReduceOp::Sum) return padd(a, b);
+  else if constexpr (op == ReduceOp::Max) return pmax<Eigen::PropagateNaN>(a, b);
+  else return pmin<Eigen::PropagateNaN>(a, b);
+}
+
+template <class T, ReduceOp op>
+struct Reduction {
+  using W = Wide<T>;
+
+  static void reset(int64_t n, void* totals) { std::fill_n(static_cast<W*>(totals), n, W(identity<start_type>(op))); }
+
+  /// Four packets of running totals: short chains, and a tile's sum is nearly pairwise. What does not fill a packet is
+  /// taken one by one. A product could leave float's range on the way to a result inside it, so it is wide from the
+  /// start.
+  static void row(int64_t n, void* total, const void* values) {
+    const InTile<T>* x = in<T>(values);
+    W sum = *static_cast<W*>(total);
+    int64_t i = 0;
+    if constexpr (std::is_floating_point_v<T> && op != ReduceOp::Prod) {
+      using P = Packets<T>;
+      constexpr int lanes = P::lanes;
+      if (n >= lanes) {
+        auto part0 = P::fill(identity<T>(op)), part1 = part0, part2 = part0, part3 = part0;
+        for (; i + 4 * lanes <= n; i += 4 * lanes) {
+          part0 = step_packet<op>(part0, P::load(x + i));
+          part1 = step_packet<op>(part1, P::load(x + i + lanes));
+          part2 = step_packet<op>(part2, P::load(x + i + 2 * lanes));
+          part3 = step_packet<op>(part3, P::load(x + i + 3 * lanes));
+        }
+        for (; i + lanes <= n; i += lanes) part0 = step_packet<op>(part0, P::load(x + i));
+        T parts[lanes];
+        P::store(parts, step_packet<op>(step_packet<op>(part0, part1), step_packet<op>(part2, part3)));
+        for (int width = lanes / 2; width > 0; width /= 2)
+          for (int j = 0; j < width; ++j) parts[j] = apply<T>(step(op), parts[j], parts[j + width]);
+        sum = step_wide<T, op>(sum, parts[0]);
+      }
+    }
+    for (; i < n; ++i) sum = step_wide<T, op>(sum, W(x[i]));
+    *static_cast<W*>(total) = sum;
+  }
+
+  static void rows(int64_t n, void* totals, const void* values) {
+    each<W>(n, totals, [](W t, InTile<T> x) { return step_wide<T, op>(t, W(x)); }, static_cast<const W*>(totals),
+            in<T>(values));
+  }
+  static void combine(int64_t n, void* totals, const void* others) {
+    each<W>(n, totals, step_wide<T, op>, static_cast<const W*>(totals), static_cast<const W*>(others));
+  }
+  static void finish(int64_t n, void* values, const void* totals) {
+    each<InTile<T>>(n, values, [](W t) { return InTile<T>(t); }, static_cast<const W*>(totals));
+  }
+
+  using start_type = std::conditional_t<std::is_same_v<T, bool>, bool, W>;
+  static constexpr TileReduction functions{reset, row, rows, combine, finish};
+};
+
+}  // namespace
+
+const TileReduction& tile_reduction(ReduceOp op, DType dtype) {
+  return with_compute(dtype, [&]<class T>(T) -> const TileReduction& {
+    switch (op) {
+      case ReduceOp::Sum: return Reduction<T, ReduceOp::Sum>::functions;
+      case ReduceOp::Prod: return Reduction<T, ReduceOp::Prod>::functions;
+      case ReduceOp::Max: return Reduction<T, ReduceOp::Max>::functions;
+      case ReduceOp::Min: return Reduction<T, ReduceOp::Min>::functions;
+    }
+    teeny::fail("unknown reduction");
+  });
+}
+
+}  // namespace tinyops::cpu

@@ -1,0 +1,102 @@
+#pragma once
+// How a tile meets memory. The elements of a tile are a stretch of a few axes, the lanes, taken in row-major order;
+// along the last lane axis a view moves in a straight line, so a tile is filled and emptied run by run:
+//
+//   lanes (3, 5)     a b c d e         tile of 8 from index (0, 3):   d e | f g h i j | k
+//                    f g h i j                                        run    run       run
+//                    k l m n o
+//
+// Padding costs nothing an element: each guard is a straight line too, so it leaves of a run one interval [low, high)
+// that is read, and zeros before and after it.
+#include <algorithm>
+
+#include "tinyops/device.h"
+
+namespace tinyops::cpu {
+
+using teeny::Dims;
+
+/// One affine form of a view, the address or a guard's position, cut into the axes that are lanes and those held fixed
+/// while a tile is processed.
+struct Form {
+  Dims lane, fixed;
+  int64_t offset = 0;
+  int64_t size = 0;  ///< of a guard: it holds where 0 <= position < size
+};
+
+/// What one operand of a kernel looks like to a walk: its address form, then its guards.
+struct Walk {
+  const Form* forms = nullptr;
+  int count = 1;
+  char* memory = nullptr;
+  int64_t elements = 0;  ///< of the buffer, for the checked build
+};
+
+/// Where a tile is.
+struct Spot {
+  Shape lanes;      ///< the axes it runs over, at least one
+  Dims start;       ///< its first element's index in them
+  int64_t n = 0;    ///< how many elements it has
+};
+
+inline constexpr int kMaxForms = 32;  ///< of one operand
+
+inline int64_t floor_div(int64_t a, int64_t b) { return a / b - (a % b != 0 && (a < 0) != (b < 0)); }
+
+/// Narrows [low, high) to the i where 0 <= position + step * i < size.
+inline void clip(int64_t position, int64_t step, int64_t size, int64_t& low, int64_t& high) {
+  if (step == 0) {
+    if (position < 0 || position >= size) high = low;
+  } else if (step == 1) {
+    low = std::max(low, -position);
+    high = std::min(high, size - position);
+  } else if (step > 0) {
+    low = std::max(low, -floor_div(position, step));
+    high = std::min(high, floor_div(size - 1 - position, step) + 1);
+  } else {
+    low = std::max(low, -floor_div(size - 1 - position, -step));
+    high = std::min(high, floor_div(position, -step) + 1);
+  }
+  high = std::max(low, high);
+}
+
+/// Calls `run(done, length, low, high, address)` for each run: it fills elements [done, done + length) of the tile, of
+/// which only [done + low, done + high) exist; `address` is the (perhaps missing) first one's. `at` has the values of
+/// the walk's forms at the tile's first element.
+template <class Run>
+void for_each_run(const Walk& walk, const int64_t* at, const Spot& spot, Run&& run) {
+  const int last = spot.lanes.size() - 1;
+  int64_t value[kMaxForms];
+  std::copy_n(at, walk.count, value);
+  Dims index = spot.start;
+  for (int64_t done = 0;;) {
+    const int64_t length = std::min(spot.n - done, spot.lanes[last] - index[last]);
+    int64_t low = 0, high = length;
+    for (int f = 1; f < walk.count; ++f) clip(value[f], walk.forms[f].lane[last], walk.forms[f].size, low, high);
+    run(done, length, std::min(low, length), std::min(high, length), value[0]);
+    done += length;
+    if (done == spot.n) return;
+    for (int f = 0; f < walk.count; ++f) value[f] -= walk.forms[f].lane[last] * index[last];
+    index[last] = 0;
+    for (int a = last - 1; a >= 0; --a) {
+      const bool carry = ++index[a] == spot.lanes[a];
+      for (int f = 0; f < walk.count; ++f) value[f] += walk.forms[f].lane[a] * (carry ? 1 - spot.lanes[a] : 1);
+      if (!carry) break;
+      index[a] = 0;
+    }
+  }
+}
+
+/// The tile's elements where they stand in memory, if they stand there one after the other; else null.
+char* in_place(const Walk& walk, const int64_t* at, const Spot& spot, int64_t itemsize);
+
+/// Copies the tile's elements, `itemsize` bytes each, to `tile`; 0 where a guard says no.
+void gather(const Walk& walk, const int64_t* at, const Spot& spot, int64_t itemsize, void* tile);
+
+/// The reverse. `stream` goes around the processor's cache: for results too big to still be there when they are read.
+void scatter(const Walk& walk, const int64_t* at, const Spot& spot, int64_t itemsize, const void* tile, bool stream);
+
+/// Makes streamed stores visible to other threads.
+void finish_streaming();
+
+}  // namespace tinyops::cpu

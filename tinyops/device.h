@@ -1,0 +1,164 @@
+#pragma once
+// The whole interface between teeny and what runs it: buffers, kernels as data, and the seven functions a backend
+// implements. A backend is one folder beside this file; exactly one is the device of a binary, and the reference is
+// always there beside it as the judge.
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "teeny/dtype.h"
+#include "teeny/op.h"
+#include "teeny/shape.h"
+
+namespace tinyops {
+
+using teeny::DType;
+using teeny::Scalar;
+using teeny::Shape;
+using teeny::View;
+
+// What a backend can take in one kernel. The scheduler cuts there, so that a GPU can hold a program in registers and
+// its arguments in constant memory.
+inline constexpr int kMaxInstructions = 64;
+inline constexpr int kMaxInputs = 16;
+inline constexpr int kMaxOutputs = 8;
+/// A row of at most this many elements may be reduced and then read again in one kernel: it fits a CPU's second-level
+/// cache, or a GPU's shared memory.
+inline constexpr int64_t kMaxRow = 16384;
+
+/// Memory of the device. It is reserved when a kernel first needs it and goes back when the last owner is gone.
+class Buffer {
+ public:
+  explicit Buffer(size_t bytes) : bytes_(bytes) {}
+  ~Buffer();
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+
+  size_t bytes() const { return bytes_; }
+  void* data();  ///< reserves on the first call; throws teeny::Error when there is no memory
+
+ private:
+  size_t bytes_;
+  void* data_ = nullptr;
+};
+using BufferRef = std::shared_ptr<Buffer>;
+
+/// Bytes reserved now, and the most there ever were since the last `reset_peak`.
+struct MemoryUse {
+  size_t live = 0, peak = 0;
+};
+MemoryUse memory_use();
+void reset_peak();
+
+/// A buffer seen through a View. Where the view's guards say no, it reads as 0.
+struct Operand {
+  BufferRef buffer;
+  DType dtype = DType::Float32;
+  View view;
+};
+
+// ---- The row kernel -------------------------------------------------------------------------------------------------
+//
+//   shape = (outer axes | inner axes)         one row = all the inner elements of one outer index
+//
+//        inner ──────────►                    for every row:
+//   outer  x x x x x x x  ── Reduce ──► r       run the program from top to bottom; a value belongs to an element or,
+//     │    x x x x x x x  ── Reduce ──► r       where nothing it reads moves along the inner axes, to the row
+//     ▼    x x x x x x x  ── Reduce ──► r     with no inner axes every element is a row of its own: elementwise
+//
+// Values are numbered in the order of the program, and a value is only read after it was written (SSA).
+
+/// Reads input `input`.
+struct Load {
+  int input;
+  bool operator==(const Load&) const = default;
+};
+/// The same number everywhere.
+struct Constant {
+  Scalar value;
+  bool operator==(const Constant&) const = default;
+};
+/// Sums (or the like) of a value over the inner axes: what comes out belongs to the row.
+struct Reduce {
+  teeny::ReduceOp op;
+  bool operator==(const Reduce&) const = default;
+};
+
+struct Instruction {
+  std::variant<Load, Constant, teeny::UnaryOp, teeny::BinaryOp, teeny::TernaryOp, Reduce> op;
+  DType dtype;                  ///< of the result
+  std::array<int, 3> args{-1, -1, -1};  ///< the values it reads
+  bool per_row = false;         ///< the result is the same for all elements of a row
+  bool operator==(const Instruction&) const = default;
+};
+
+/// What a Load reads: a buffer, or, without one, a number wherever the view's guards hold (0 elsewhere), or the view's
+/// address itself (`arange` costs no memory).
+struct Input {
+  enum class Kind { Memory, Number, Address } kind = Kind::Memory;
+  Operand operand;  ///< its view has the kernel's shape
+  Scalar number = 0;
+};
+
+struct Output {
+  Operand operand;  ///< its view has the kernel's shape and no guards; a value of the row is written once a row
+  int value = 0;
+};
+
+struct RowKernel {
+  Shape shape;
+  int inner = 0;  ///< how many axes, at the end of `shape`, make a row
+  std::vector<Input> inputs;
+  std::vector<Instruction> program;
+  std::vector<Output> outputs;
+};
+
+// ---- The other kinds ------------------------------------------------------------------------------------------------
+
+/// out[i] = sum over r of a[i, r] * b[i, r]: matrix products and convolutions. Where an operand does not depend on an
+/// axis its stride there is 0, which tells the rows of the product from its columns.
+struct ContractKernel {
+  Shape shape;      ///< (i axes | r axes)
+  int reduced = 0;  ///< how many axes at the end are summed
+  Operand a, b;     ///< views have `shape`; both operands and `out` have one dtype
+  Operand out;      ///< its view has the i axes alone
+};
+
+/// out[i] = table[i, index[i]]: the table's view has one axis more than `out`, the last, along which the index picks.
+/// Throws teeny::Error when an index is outside 0 <= index < that axis.
+struct GatherKernel {
+  Operand table, index, out;
+};
+
+/// out = 0, then out[i, index[i]] += source[i], in the order of i: the adjoint of Gather.
+struct ScatterAddKernel {
+  Operand source, index, out;
+};
+
+/// Uniform numbers in [0, 1): element i comes from word i of Philox-4x32-10's stream under `seed`, starting at word
+/// `counter`; 24 bits of a word for float32, 53 bits of two words for float64.
+struct RandomKernel {
+  uint64_t seed = 0, counter = 0;
+  Operand out;  ///< contiguous, float32 or float64
+};
+
+using Kernel = std::variant<RowKernel, ContractKernel, GatherKernel, ScatterAddKernel, RandomKernel>;
+
+// ---- The seven functions --------------------------------------------------------------------------------------------
+
+std::string device_name();                                  ///< "cpu (2 threads, 16 float lanes)"
+void* allocate(size_t bytes);                               ///< null when there is no memory
+void deallocate(void* memory, size_t bytes);
+void write(void* to, const void* host, size_t bytes);       ///< host -> device
+void read(void* host, const void* from, size_t bytes);      ///< device -> host; waits for what is still running
+void run(const Kernel& kernel);                             ///< may return before the work is done
+void synchronize();                                         ///< waits, and throws what a kernel had to say
+
+/// The judge: the same kernels in plain loops, summed in double, on memory of the host.
+namespace reference {
+void run(const Kernel& kernel);
+}
+
+}  // namespace tinyops

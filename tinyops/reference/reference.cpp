@@ -1,0 +1,224 @@
+// The meaning of every kernel, in plain loops: one element after the other, sums in double (or in 64-bit integers), no
+// dependency. Slow on purpose; every other backend is tested against it.
+//
+// A value of the program is a Number: a double or an int64, whichever its dtype computes in.
+#include <algorithm>
+
+#include "tinyops/device.h"
+#include "tinyops/scalar.h"
+
+namespace tinyops::reference {
+namespace {
+
+using teeny::Dims;
+using teeny::fail;
+
+/// Calls `visit` with every index of `shape`, in row-major order.
+template <class F>
+void for_each_index(const Shape& shape, F&& visit) {
+  Dims index = Dims::filled(shape.size(), 0);
+  for (int64_t left = teeny::numel(shape); left > 0; --left) {
+    visit(index);
+    for (int a = shape.size() - 1; a >= 0 && ++index[a] == shape[a]; --a) index[a] = 0;
+  }
+}
+
+Dims concat(const Dims& a, const Dims& b) {
+  Dims result = a;
+  for (int64_t value : b) result.push_back(value);
+  return result;
+}
+
+/// One element of any dtype. Floats are kept as double, after rounding to what their dtype computes in.
+struct Number {
+  double real = 0;
+  int64_t integer = 0;
+};
+
+template <class T>
+Number number(T value) {
+  if constexpr (std::is_floating_point_v<T>) return {double(value), 0};
+  else return {0, int64_t(value)};
+}
+template <class T>
+T as(const Number& n) {
+  if constexpr (std::is_floating_point_v<T>) return T(n.real);
+  else return T(n.integer);
+}
+
+/// `f` with the type a value of dtype `d` is computed in.
+template <class F>
+decltype(auto) with_compute(DType d, F&& f) {
+  return teeny::with_type(d, [&]<class T>(T) { return f(Compute<T>{}); });
+}
+
+/// The one place where memory is touched, so the one place where it is checked.
+void* element(const Operand& operand, int64_t address) {
+  const int64_t size = teeny::itemsize(operand.dtype);
+  if (address < 0 || (address + 1) * size > int64_t(operand.buffer->bytes()))
+    fail("reference: element ", address, " is outside a buffer of ", operand.buffer->bytes() / size);
+  return static_cast<char*>(operand.buffer->data()) + address * size;
+}
+
+Number load(const Operand& from, const Dims& index) {
+  if (!from.view.valid(index)) return {};
+  return teeny::with_type(from.dtype, [&]<class T>(T) {
+    return number(Compute<T>(*static_cast<const T*>(element(from, from.view.address.at(index)))));
+  });
+}
+
+void store(const Operand& to, const Dims& index, const Number& value) {
+  teeny::with_type(to.dtype, [&]<class T>(T) {
+    *static_cast<T*>(element(to, to.view.address.at(index))) = T(as<Compute<T>>(value));
+  });
+}
+
+// ---- The row kernel -------------------------------------------------------------------------------------------------
+
+Number constant(const Scalar& value, DType dtype) {
+  return with_compute(dtype, [&]<class T>(T) { return number(value.as<T>()); });
+}
+
+Number read(const Input& input, const Dims& index, DType dtype) {
+  if (input.kind == Input::Kind::Memory) return load(input.operand, index);
+  if (!input.operand.view.valid(index)) return {};
+  if (input.kind == Input::Kind::Number) return constant(input.number, dtype);
+  return constant(input.operand.view.address.at(index), dtype);
+}
+
+/// Any operation on single elements; `from` is the dtype of the values it reads.
+Number compute(const Instruction& step, DType from, const Number& x, const Number& y, const Number& z) {
+  return with_compute(from, [&]<class T>(T) -> Number {
+    if (std::holds_alternative<teeny::TernaryOp>(step.op)) return x.integer ? y : z;
+    if (const auto* unary = std::get_if<UnaryOp>(&step.op)) {
+      if (*unary == UnaryOp::Not) return number(as<T>(x) == T(0));
+      if (*unary == UnaryOp::Cast)
+        return with_compute(step.dtype, [&]<class To>(To) { return number(convert<To>(as<T>(x))); });
+      return number(apply(*unary, as<T>(x)));
+    }
+    const auto binary = std::get<BinaryOp>(step.op);
+    if (step.dtype == DType::Bool && binary >= BinaryOp::Lt && binary <= BinaryOp::Eq)
+      return number(compare(binary, as<T>(x), as<T>(y)));
+    return number(apply(binary, as<T>(x), as<T>(y)));
+  });
+}
+
+/// A row's values: one for each inner element, or just one where the value belongs to the row.
+using RowValue = std::vector<Number>;
+
+Number reduce(ReduceOp op, DType dtype, const RowValue& value, int64_t inner) {
+  return with_compute(dtype, [&]<class T>(T) {
+    using Wide = std::conditional_t<std::is_floating_point_v<T>, double, T>;
+    Wide total = identity<Wide>(op);
+    for (int64_t i = 0; i < inner; ++i)
+      total = apply(tinyops::step(op), total, as<Wide>(value[value.size() == 1 ? 0 : size_t(i)]));
+    return number(T(total));
+  });
+}
+
+void run_kernel(const RowKernel& k) {
+  const int outer_rank = k.shape.size() - k.inner;
+  const Shape outer(k.shape.begin(), k.shape.begin() + outer_rank), inner(k.shape.begin() + outer_rank, k.shape.end());
+  const int64_t width = teeny::numel(inner);
+  const Dims row_start = Dims::filled(inner.size(), 0);
+
+  for_each_index(outer, [&](const Dims& row) {
+    std::vector<RowValue> values;
+    for (const Instruction& step : k.program) {
+      RowValue result;
+      if (const auto* reduction = std::get_if<Reduce>(&step.op)) {
+        result.push_back(reduce(reduction->op, step.dtype, values[size_t(step.args[0])], width));
+      } else {
+        auto arg = [&](int a, size_t i) -> Number {
+          if (step.args[size_t(a)] < 0) return {};
+          const RowValue& value = values[size_t(step.args[size_t(a)])];
+          return value[value.size() == 1 ? 0 : i];
+        };
+        // `where` computes in the dtype of its branches; everything else in that of its first argument.
+        const bool where = std::holds_alternative<teeny::TernaryOp>(step.op);
+        const int typed = where ? step.args[1] : step.args[0];
+        const DType from = typed < 0 ? step.dtype : k.program[size_t(typed)].dtype;
+        auto one = [&](const Dims& position, size_t i) {
+          if (const auto* load = std::get_if<Load>(&step.op))
+            return read(k.inputs[size_t(load->input)], concat(row, position), step.dtype);
+          if (const auto* value = std::get_if<Constant>(&step.op)) return constant(value->value, step.dtype);
+          return compute(step, from, arg(0, i), arg(1, i), arg(2, i));
+        };
+        if (step.per_row) result.push_back(one(row_start, 0));
+        else for_each_index(inner, [&](const Dims& position) { result.push_back(one(position, result.size())); });
+      }
+      values.push_back(std::move(result));
+    }
+    for (const Output& out : k.outputs) {
+      const RowValue& value = values[size_t(out.value)];
+      if (k.program[size_t(out.value)].per_row) store(out.operand, concat(row, row_start), value[0]);
+      else {
+        size_t i = 0;
+        for_each_index(inner, [&](const Dims& position) { store(out.operand, concat(row, position), value[i++]); });
+      }
+    }
+  });
+}
+
+// ---- The other kinds ------------------------------------------------------------------------------------------------
+
+void run_kernel(const ContractKernel& k) {
+  const int kept = k.shape.size() - k.reduced;
+  const Shape free(k.shape.begin(), k.shape.begin() + kept), summed(k.shape.begin() + kept, k.shape.end());
+  for_each_index(free, [&](const Dims& i) {
+    with_compute(k.out.dtype, [&]<class T>(T) {
+      using Wide = std::conditional_t<std::is_floating_point_v<T>, double, T>;
+      Wide total = 0;
+      for_each_index(summed, [&](const Dims& r) {
+        const Dims at = concat(i, r);
+        total = apply(BinaryOp::Add, total, apply(BinaryOp::Mul, as<Wide>(load(k.a, at)), as<Wide>(load(k.b, at))));
+      });
+      store(k.out, i, number(T(total)));
+    });
+  });
+}
+
+/// index[i], checked against the size of the axis it picks from.
+int64_t picked(const Operand& index, const Dims& at, int64_t size, const char* op) {
+  const int64_t i = load(index, at).integer;
+  if (i < 0 || i >= size) fail(op, ": index ", i, " at position ", at, " is outside 0 <= index < ", size);
+  return i;
+}
+
+void run_kernel(const GatherKernel& k) {
+  for_each_index(k.out.view.shape, [&](const Dims& at) {
+    const int64_t i = picked(k.index, at, k.table.view.shape.back(), "gather");
+    store(k.out, at, load(k.table, concat(at, {i})));
+  });
+}
+
+void run_kernel(const ScatterAddKernel& k) {
+  const int64_t size = int64_t(k.out.buffer->bytes()) / teeny::itemsize(k.out.dtype);
+  const Operand all{k.out.buffer, k.out.dtype, View::contiguous({size})};
+  for (int64_t i = 0; i < size; ++i) store(all, {i}, {});
+  for_each_index(k.source.view.shape, [&](const Dims& at) {
+    const Dims to = concat(at, {picked(k.index, at, k.out.view.shape.back(), "scatter_add")});
+    const Number sum = with_compute(k.out.dtype, [&]<class T>(T) {
+      return number(apply(BinaryOp::Add, as<T>(load(k.out, to)), as<T>(load(k.source, at))));
+    });
+    store(k.out, to, sum);
+  });
+}
+
+void run_kernel(const RandomKernel& k) {
+  const bool wide = k.out.dtype == DType::Float64;
+  const Operand flat{k.out.buffer, k.out.dtype, View::contiguous({k.out.view.numel()})};
+  for (int64_t i = 0; i < k.out.view.numel(); ++i) {
+    auto word = [&](int64_t n) { return philox(k.seed, k.counter + uint64_t(n)); };
+    const double value = wide ? uniform_double(word(2 * i), word(2 * i + 1)) : double(uniform_float(word(i)));
+    store(flat, {i}, number(value));
+  }
+}
+
+}  // namespace
+
+void run(const Kernel& kernel) {
+  std::visit([](const auto& k) { run_kernel(k); }, kernel);
+}
+
+}  // namespace tinyops::reference
