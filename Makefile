@@ -86,7 +86,7 @@ EIGEN     := $(subst -I,-isystem ,$(or $(shell pkg-config --cflags eigen3 2> /de
 CPU_FLAGS  = $(EIGEN) -fopenmp
 DATA_FLAGS = -DTEENY_DATA_DIR=$(call quote,"$(CURDIR)/examples/data")
 flags_of   = $(FLAGS) $(if $(filter tinyops/cpu/%,$1),$(CPU_FLAGS)) $(if $(filter teeny/data/%,$1),$(DATA_FLAGS))
-LIBS      := $(if $(filter cpu,$(BACKEND)),-fopenmp) -lz -pthread
+LIBS      := $(strip $(if $(filter cpu,$(BACKEND)),-fopenmp) -lz -pthread)
 
 # The thread sanitizer learns from Archer, a part of clang's OpenMP, what a parallel loop orders.
 ifneq (,$(filter thread,$(sanitizers)))
@@ -101,7 +101,7 @@ ifeq (cpu,$(BACKEND))
 else
   library += tinyops/$(BACKEND)/device.cpp
 endif
-tests    := tests/main.cpp $(wildcard tests/test_*.cpp)
+tests    := tests/main.cpp tests/random_graph.cpp $(wildcard tests/test_*.cpp)
 programs := $(wildcard examples/*.cpp) tests/bench/bench.cpp
 sources  := $(library) $(tests) $(programs)
 object    = $(patsubst %.cpp,$B/%.o,$1)

@@ -9,6 +9,7 @@
 #include <csignal>
 #include <cstdio>
 #include <exception>
+#include <filesystem>
 
 #include "teeny/error.h"
 
@@ -32,29 +33,35 @@ static void interrupted(int signal) {
 
 int run(int argc, char** argv, const char* description, std::initializer_list<Option> options,
         const std::function<void()>& body) {
-  CLI::App app{description};
-  for (const Option& option : options) {
-    std::visit(
-        [&](auto* value) {
-          using Value = std::remove_pointer_t<decltype(value)>;
-          if constexpr (std::is_same_v<Value, bool>) app.add_flag(option.name, *value, option.help);
-          else {
-            auto* added = app.add_option(option.name, *value, option.help);
-            if constexpr (std::is_arithmetic_v<Value>) added->capture_default_str();
-            if constexpr (!std::is_same_v<Value, std::string>) added->check(CLI::NonNegativeNumber);
-          }
-        },
-        option.value);
-  }
-  CLI11_PARSE(app, argc, argv);
+  const std::string name = std::filesystem::path(argv[0]).filename();
+  CLI::App app{description, name};
+  const auto not_negative = [](const std::string& number) {
+    return number.starts_with('-') ? number + " is less than 0" : "";
+  };
+  const auto add = [&](const Option& option, auto& value) {
+    using Value = std::remove_reference_t<decltype(value)>;
+    if constexpr (std::is_same_v<Value, bool>) {
+      app.add_flag(option.name, value, option.help);
+    } else {
+      auto* added = app.add_option(option.name, value, option.help);
+      if constexpr (std::is_arithmetic_v<Value>) added->capture_default_str();
+      if constexpr (!std::is_same_v<Value, std::string>) added->check(not_negative);
+    }
+  };
+  for (const Option& option : options) std::visit([&](auto* value) { add(option, *value); }, option.value);
 
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;  // 0 is --help
+  }
   if (on_terminal()) std::signal(SIGINT, interrupted);
   try {
     body();
     return 0;
   } catch (const std::exception& error) {
     std::fflush(stdout);
-    std::fprintf(stderr, "%s: %s\n", app.get_name().c_str(), error.what());
+    std::fprintf(stderr, "%s: %s\n", name.c_str(), error.what());
     return 1;
   }
 }

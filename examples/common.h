@@ -20,7 +20,7 @@ struct Option {
 };
 
 /// A whole `main`: reads the options (`--help` lists them), runs the body, and returns the exit code. A teeny::Error
-/// becomes one line on stderr and the code 1.
+/// becomes one line on stderr and the code 1; a wrong option, the code 2.
 int run(int argc, char** argv, const char* description, std::initializer_list<Option> options,
         const std::function<void()>& body);
 

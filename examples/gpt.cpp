@@ -100,7 +100,9 @@ static void write(const Gpt& model, std::string text, int64_t letters, int64_t c
     // Gumbel's trick: the largest of logits + noise is a draw from softmax(logits).
     const Tensor noise = -(-Tensor::rand({256}).log()).log();
     text += char((logits + temperature * noise).argmax().item<int64_t>());
-    std::putchar(text.back());
+    // A network that knows little also writes what a terminal would obey.
+    std::putchar(text.back() >= 0 && text.back() < ' ' && text.back() != '\n' && text.back() != '\t' ? '?'
+                                                                                                     : text.back());
     std::fflush(stdout);
   }
   std::printf("\n");

@@ -22,12 +22,15 @@ Tensor where(const Tensor& condition, Scalar x, const Tensor& y) { return where(
 
 /// C's remainder, moved to the divisor's side of zero.
 Tensor operator%(const Tensor& x, const Tensor& y) {
-  const Tensor r = x.fmod(y);
-  return where((r != 0) & ((r < 0) != (y < 0)), r + y, r);
+  const auto [a, b] = matched(x, y, "%");
+  const Tensor r = a.fmod(b);
+  return where((r != 0) & ((r < 0) != (b < 0)), r + b, r);
 }
 Tensor floor_divide(const Tensor& x, const Tensor& y) {
   const auto [a, b] = matched(x, y, "floor_divide");
-  if (is_float(a.dtype())) return (a / b).floor();
+  if (a.dtype() == DType::Bool) fail("floor_divide: not defined on bools");
+  // Not floor(a / b), where the rounding of a / b can reach the next integer: floor_divide(1, 0.1) is 9.
+  if (is_float(a.dtype())) return where(b == 0, a / b, ((a - a % b) / b).round());
   const Tensor q(a.lazy().binary(BinaryOp::IDiv, b.lazy()));  // cut towards zero: one too many below it
   return where((a - q * b != 0) & ((a < 0) != (b < 0)), q - 1, q);
 }
@@ -41,12 +44,6 @@ constexpr double kLn2 = std::numbers::ln2, kPi = std::numbers::pi, kInf = std::n
 Tensor Tensor::square() const { return *this * *this; }
 Tensor Tensor::rsqrt() const { return sqrt().reciprocal(); }
 Tensor Tensor::abs() const { return dtype() == DType::Bool || dtype() == DType::UInt8 ? *this : *this * sign(); }
-Tensor Tensor::sign() const {
-  const Tensor one = ones_like();
-  if (dtype() == DType::Bool) return *this;
-  const Tensor unsigned_sign = where(*this > 0, one, 0);
-  return dtype() == DType::UInt8 ? unsigned_sign : where(*this < 0, -one, where(*this != *this, *this, unsigned_sign)).detach();
-}
 Tensor Tensor::exp2() const { return (*this * kLn2).exp(); }
 Tensor Tensor::log2() const { return log() / kLn2; }
 /// Accurate near 0, where 1 + x has lost x's last bits: log(u) * x / (u - 1) with u = 1 + x. Kahan; HP-15C handbook, 1982.
@@ -56,15 +53,15 @@ Tensor Tensor::log1p() const {
   return where(u == kInf, u, exact);
 }
 Tensor Tensor::tan() const { return sin() / cos(); }
-Tensor Tensor::sinh() const { return (exp() - (-*this).exp()) / 2; }
-Tensor Tensor::cosh() const { return (exp() + (-*this).exp()) / 2; }
+Tensor Tensor::sinh() const { return (exp() - (-as_float(*this)).exp()) / 2; }
+Tensor Tensor::cosh() const { return (exp() + (-as_float(*this)).exp()) / 2; }
 Tensor Tensor::ceil() const { return is_float(dtype()) ? -(-*this).floor() : *this; }
 Tensor Tensor::isnan() const { return *this != *this; }
 Tensor Tensor::isinf() const { return is_float(dtype()) ? (*this == kInf) | (*this == -kInf) : zeros(shape(), DType::Bool); }
 Tensor Tensor::isfinite() const { return (isnan() | isinf()).logical_not(); }
 
-Tensor Tensor::sigmoid() const { return (1 + (-*this).exp()).reciprocal(); }
-Tensor Tensor::logsigmoid() const { return -(-*this).softplus(); }
+Tensor Tensor::sigmoid() const { return (1 + (-as_float(*this)).exp()).reciprocal(); }
+Tensor Tensor::logsigmoid() const { return -(-as_float(*this)).softplus(); }
 Tensor Tensor::relu6() const { return clamp(0, 6); }
 Tensor Tensor::silu() const { return *this * sigmoid(); }
 Tensor Tensor::mish() const { return *this * softplus().tanh(); }
@@ -77,27 +74,36 @@ Tensor Tensor::hardswish() const { return *this * (*this + 3).relu6() / 6; }
 Tensor Tensor::hardsigmoid() const { return (*this + 3).relu6() / 6; }
 Tensor Tensor::softsign() const { return *this / (1 + abs()); }
 Tensor Tensor::leaky_relu(double slope) const { return where(*this > 0, *this, *this * slope); }
-Tensor Tensor::elu(double alpha) const { return relu() + (minimum(0).exp() - 1) * alpha; }
-Tensor Tensor::celu(double alpha) const { return relu() + ((minimum(0) / alpha).exp() - 1) * alpha; }
+/// exp sees no positive number: what overflowed there would come back as NaN in the gradient.
+Tensor Tensor::elu(double alpha) const {
+  return where(*this > 0, *this, (where(*this > 0, 0, *this).exp() - 1) * alpha);
+}
+Tensor Tensor::celu(double alpha) const {
+  return where(*this > 0, *this, ((where(*this > 0, 0, *this) / alpha).exp() - 1) * alpha);
+}
 /// Klambauer et al., "Self-normalizing neural networks", 2017.
 Tensor Tensor::selu() const { return elu(1.6732632423543772) * 1.0507009873554805; }
-/// log(1 + e^(beta x)) / beta, with the large part taken out so that nothing overflows.
+/// log(1 + e^(beta x)) / beta, with the large part taken out so that nothing overflows. Not relu, whose slope at 0 is 0.
 Tensor Tensor::softplus(double beta) const {
-  const Tensor x = *this * beta;
-  return (x.relu() + (-x.abs()).exp().log1p()) / beta;
+  const Tensor x = as_float(*this) * beta;
+  return (x.maximum(0) + (-x.abs()).exp().log1p()) / beta;
 }
 Tensor Tensor::hardtanh(double low, double high) const { return clamp(low, high); }
 
 Tensor Tensor::clamp(std::optional<Scalar> low, std::optional<Scalar> high) const {
   if (!low && !high) fail("clamp: needs a lower bound, an upper bound, or both");
   Tensor x = *this;
-  if (low) x = where(x < *low, *low, x);
-  if (high) x = where(x > *high, *high, x);
+  if (low) x = where(x <= *low, *low, x);
+  if (high) x = where(x >= *high, *high, x);
   return x;
 }
-Tensor Tensor::lerp(const Tensor& end, double weight) const { return *this + (end - *this) * weight; }
+Tensor Tensor::lerp(const Tensor& end, double weight) const {
+  const auto [a, b] = matched(*this, end, "lerp");
+  return a + (b - a) * weight;
+}
 Tensor Tensor::masked_fill(const Tensor& mask, Scalar value) const {
   if (mask.dtype() != DType::Bool) fail("masked_fill: the mask is ", mask.dtype(), " and must be bool");
+  broadcast(mask.shape(), shape(), "masked_fill");
   return where(mask, full({}, value, dtype()), *this);
 }
 Tensor Tensor::tril(int64_t diagonal) const {
@@ -109,7 +115,7 @@ Tensor Tensor::triu(int64_t diagonal) const {
   return where(tri(size(-2), size(-1), diagonal - 1), full({}, 0, dtype()), *this);
 }
 Tensor Tensor::one_hot(int64_t classes) const {
-  if (!is_int(dtype())) fail("one_hot: needs integers, not ", dtype());
+  if (!is_int(dtype()) || classes < 1) fail("one_hot: ", classes, " classes of ", dtype(), "; needs integers, and a class");
   return (unsqueeze(-1) == arange(classes)).cast(DType::Int64);
 }
 
@@ -130,9 +136,15 @@ Tensor Tensor::var(const Axes& axes, double correction, bool keepdim) const {
   const Tensor x = as_float(*this);
   return (x - x.mean(axes, true)).square().sum(axes, keepdim) / std::max(0.0, double(count(x, axes, "var")) - correction);
 }
-Tensor Tensor::std(const Axes& axes, double correction, bool keepdim) const { return var(axes, correction, keepdim).sqrt(); }
-Tensor Tensor::any(const Axes& axes, bool keepdim) const { return (*this != 0).sum(axes, keepdim) != 0; }
-Tensor Tensor::all(const Axes& axes, bool keepdim) const { return (*this == 0).sum(axes, keepdim) == 0; }
+Tensor Tensor::std(const Axes& axes, double correction, bool keepdim) const {
+  return var(axis_list(axes, "std"), correction, keepdim).sqrt();
+}
+Tensor Tensor::any(const Axes& axes, bool keepdim) const {
+  return (*this != 0).sum(axis_list(axes, "any"), keepdim) != 0;
+}
+Tensor Tensor::all(const Axes& axes, bool keepdim) const {
+  return (*this == 0).sum(axis_list(axes, "all"), keepdim) == 0;
+}
 
 namespace {
 /// The position of the first element that equals the extreme, or that is NaN.
@@ -163,18 +175,21 @@ namespace {
 Tensor without_max(const Tensor& x, const Axes& axes) { return x - x.detach().max(axes, true); }
 }  // namespace
 Tensor Tensor::softmax(int64_t axis) const {
-  const Tensor e = without_max(as_float(*this), axis).exp();
-  return e / e.sum(axis, true);
+  const int a = axis_index(axis, "softmax");
+  const Tensor e = without_max(as_float(*this), a).exp();
+  return e / e.sum(a, true);
 }
 Tensor Tensor::log_softmax(int64_t axis) const {
-  const Tensor x = without_max(as_float(*this), axis);
-  return x - x.exp().sum(axis, true).log();
+  const int a = axis_index(axis, "log_softmax");
+  const Tensor x = without_max(as_float(*this), a);
+  return x - x.exp().sum(a, true).log();
 }
 Tensor Tensor::logsumexp(const Axes& axes, bool keepdim) const {
-  const Tensor x = as_float(*this), top = x.detach().max(axes, true);
+  const Dims list = axis_list(axes, "logsumexp");
+  const Tensor x = as_float(*this), top = x.detach().max(list, true);
   const Tensor finite = where(top.isfinite(), top, 0);  // -inf - -inf would be NaN
-  const Tensor result = (x - finite).exp().sum(axes, true).log() + finite;
-  return keepdim ? result : result.sum(axes);
+  const Tensor result = (x - finite).exp().sum(list, true).log() + finite;
+  return keepdim ? result : result.sum(list);
 }
 
 // ---- Networks -------------------------------------------------------------------------------------------------------

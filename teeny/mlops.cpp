@@ -90,6 +90,16 @@ Tensor Tensor::floor() const { return apply(Stepwise(UnaryOp::Floor), *this); }
 Tensor Tensor::trunc() const { return apply(Stepwise(UnaryOp::Trunc), *this); }
 Tensor Tensor::round() const { return apply(Stepwise(UnaryOp::Round), *this); }
 
+/// -1, 0 or 1; 0 for NaN.
+struct Sign : Function {
+  LazyBuffer forward(const LazyBuffer& x) {
+    const LazyBuffer zero = LazyBuffer::number(0, x.dtype(), x.shape());
+    return zero.binary(BinaryOp::Lt, x).cast(x.dtype()).binary(BinaryOp::Sub, x.binary(BinaryOp::Lt, zero).cast(x.dtype()));
+  }
+  Grads backward(const Tensor& grad, const Tensor&) override { return {grad.zeros_like()}; }
+};
+Tensor Tensor::sign() const { return dtype() == DType::Bool ? *this : apply(Sign{}, *this); }
+
 struct Cast : Function {
   DType to;
   explicit Cast(DType to) : to(to) {}
@@ -224,7 +234,7 @@ Tensor operator<=(const Tensor& x, const Tensor& y) { return compare(BinaryOp::L
 Tensor operator>(const Tensor& x, const Tensor& y) { return compare(BinaryOp::Lt, y, x, ">"); }
 Tensor operator>=(const Tensor& x, const Tensor& y) { return compare(BinaryOp::Le, y, x, ">="); }
 Tensor operator==(const Tensor& x, const Tensor& y) { return compare(BinaryOp::Eq, x, y, "=="); }
-Tensor operator!=(const Tensor& x, const Tensor& y) { return (x == y).logical_not(); }
+Tensor operator!=(const Tensor& x, const Tensor& y) { return compare(BinaryOp::Eq, x, y, "!=").logical_not(); }
 Tensor operator&(const Tensor& x, const Tensor& y) { return bits(BinaryOp::And, x, y, "&"); }
 Tensor operator|(const Tensor& x, const Tensor& y) { return bits(BinaryOp::Or, x, y, "|"); }
 Tensor operator^(const Tensor& x, const Tensor& y) { return bits(BinaryOp::Xor, x, y, "^"); }

@@ -26,19 +26,14 @@ void realize(std::span<const LazyBuffer> targets) {
   pending().clear();  // they are in `steps` now, or were computed already
   if (steps.empty()) return;
   debug::draw_graph(all, steps);
-  try {
-    for (Step& step : steps) {
-      debug::traced(step, [&] { execution().run(step.kernel); });
-      for (Step::Result& result : step.results) {
-        result.node->buffer = std::move(result.buffer);
-        result.node->sources.clear();  // a promise kept; what only it needed goes back to the allocator
-      }
-      step = {};
+  // When a kernel throws, what was computed before it stays, and the rest is a promise as before.
+  for (Step& step : steps) {
+    debug::traced(step, [&] { execution().run(step.kernel); });
+    for (Step::Result& result : step.results) {
+      result.node->buffer = std::move(result.buffer);
+      result.node->sources.clear();  // a promise kept; what only it needed goes back to the allocator
     }
-  } catch (...) {  // what was computed stays; the rest is a promise as before, and can be asked for again
-    for (const LazyBuffer& target : all)
-      if (!target.node()->realized()) add_pending(target.node());
-    throw;
+    step = {};
   }
 }
 

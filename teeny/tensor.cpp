@@ -84,9 +84,20 @@ Dims Tensor::axis_list(const Axes& axes, const char* op) const {
 
 // ---- Meeting of dtypes and shapes -----------------------------------------------------------------------------------
 
+namespace {
+/// PyTorch's rule: a tensor without axes is a number, and does not widen a tensor with axes unless its kind (bool,
+/// integer, float) is the higher one. So a float32 learning rate leaves a float16 weight what it is.
+DType common_dtype(const Tensor& x, const Tensor& y) {
+  if ((x.rank() == 0) == (y.rank() == 0)) return promote(x.dtype(), y.dtype());
+  const DType number = x.rank() == 0 ? x.dtype() : y.dtype(), tensor = x.rank() == 0 ? y.dtype() : x.dtype();
+  auto kind = [](DType d) { return is_float(d) ? 2 : is_int(d) ? 1 : 0; };
+  return kind(number) > kind(tensor) ? number : tensor;
+}
+}  // namespace
+
 std::pair<Tensor, Tensor> matched(const Tensor& x, const Tensor& y, const char* op) {
   const Shape shape = broadcast(x.shape(), y.shape(), op);
-  const DType common = promote(x.dtype(), y.dtype());
+  const DType common = common_dtype(x, y);
   return {x.cast(common).expand(shape), y.cast(common).expand(shape)};
 }
 
@@ -111,11 +122,16 @@ void check_shape(const Shape& shape, const char* op) {
 
 Tensor Tensor::from_bytes(std::span<const std::byte> bytes, DType dtype, const Shape& shape) {
   check_shape(shape, "from");
-  const int64_t count = int64_t(bytes.size()) / itemsize(dtype);
-  if (count != teeny::numel(shape)) fail("from: ", count, " values do not fill ", shape);
+  if (int64_t(bytes.size()) != teeny::numel(shape) * itemsize(dtype))
+    fail("from: ", bytes.size(), " bytes of ", dtype, " do not fill ", shape);
   auto buffer = std::make_shared<tinyops::Buffer>(bytes.size());
   if (!bytes.empty()) tinyops::write(buffer->data(), bytes.data(), bytes.size());
   return Tensor(LazyBuffer::source(std::move(buffer), dtype, shape));
+}
+
+Tensor Tensor::from(const std::vector<bool>& values, const Shape& shape) {
+  const std::vector<uint8_t> bytes(values.begin(), values.end());  // vector<bool> packs eight into one
+  return from_bytes(std::as_bytes(std::span(bytes)), DType::Bool, shape);
 }
 
 Tensor Tensor::full(const Shape& shape, Scalar value, std::optional<DType> dtype) {
@@ -144,6 +160,7 @@ Tensor Tensor::linspace(double start, double stop, int64_t steps) {
 }
 
 Tensor Tensor::eye(int64_t n, std::optional<int64_t> m, DType dtype) {
+  check_shape({n, m.value_or(n)}, "eye");
   return (arange(n).unsqueeze(-1) == arange(m.value_or(n))).cast(dtype);
 }
 
@@ -181,6 +198,7 @@ Tensor Tensor::rand(const Shape& shape, DType dtype) {
 
 // Box & Muller, "A note on the generation of random normal deviates", 1958. 1 - u is never 0.
 Tensor Tensor::randn(const Shape& shape, DType dtype) {
+  if (!is_float(dtype)) fail("randn: makes floats, not ", dtype);
   const DType drawn = dtype == DType::Float64 ? dtype : DType::Float32;
   const Tensor u = rand(shape, drawn), v = rand(shape, drawn);
   return (((1 - u).log() * -2).sqrt() * (v * (2 * std::numbers::pi)).cos()).cast(dtype);
@@ -430,13 +448,15 @@ std::vector<Tensor> Tensor::split(int64_t size, int64_t axis) const {
 }
 
 std::vector<Tensor> Tensor::chunk(int64_t chunks, int64_t axis) const {
+  const int a = axis_index(axis, "chunk");
   if (chunks < 1) fail("chunk: ", chunks, " chunks");
-  return split(std::max<int64_t>((size(axis) + chunks - 1) / chunks, 1), axis);
+  return split(std::max<int64_t>((shape()[a] + chunks - 1) / chunks, 1), a);
 }
 
 Tensor Tensor::index_select(int64_t axis, const Tensor& index) const {
   const int a = axis_index(axis, "index_select");
-  if (index.rank() != 1) fail("index_select: the index has shape ", index.shape(), " and must have one axis");
+  if (index.rank() != 1 || !is_int(index.dtype()))
+    fail("index_select: the index is ", index.dtype(), ' ', index.shape(), " and must be integers along one axis");
   Shape aligned = Dims::filled(rank(), 1), to = shape();
   aligned[a] = to[a] = index.shape()[0];
   return gather(a, index.reshape(aligned).expand(to));
@@ -444,6 +464,7 @@ Tensor Tensor::index_select(int64_t axis, const Tensor& index) const {
 
 Tensor Tensor::embedding(const Tensor& index) const {
   if (rank() != 2) fail("embedding: the weight has shape ", shape(), " and must be (rows, width)");
+  if (!is_int(index.dtype())) fail("embedding: the index is ", index.dtype(), " and must be integers");
   Shape to = index.shape();
   to.push_back(shape()[1]);
   return index_select(0, index.reshape({-1})).reshape(to);

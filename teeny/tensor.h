@@ -77,6 +77,7 @@ class Tensor {
   static Tensor from(const std::vector<T>& values, const Shape& shape) { return from(std::span<const T>(values), shape); }
   template <class T>
   static Tensor from(const std::vector<T>& values) { return from(values, {int64_t(values.size())}); }
+  static Tensor from(const std::vector<bool>& values, const Shape& shape);
   static Tensor from_bytes(std::span<const std::byte> bytes, DType dtype, const Shape& shape);
   /// `Tensor::of({1, 2, 3})` and `Tensor::of({{1, 2}, {3, 4}})`: float32 unless a type is named, `of<int64_t>(...)`.
   template <class T = float>
@@ -182,7 +183,7 @@ class Tensor {
   Tensor scatter_add(int64_t axis, const Tensor& index, const Tensor& source) const;
   Tensor index_select(int64_t axis, const Tensor& index) const;  ///< `index` has one axis
   Tensor embedding(const Tensor& index) const;                   ///< rows of this (V, D): index.shape + (D,)
-  Tensor one_hot(int64_t classes) const;                         ///< int64, one axis more
+  Tensor one_hot(int64_t classes) const;                         ///< int64, one axis more; zeros for any other class
 
   // ---- Elementwise, one number in
   Tensor cast(DType to) const;
@@ -271,8 +272,8 @@ Tensor where(const Tensor& condition, const Tensor& x, const Tensor& y);
 Tensor where(const Tensor& condition, const Tensor& x, Scalar y);
 Tensor where(const Tensor& condition, Scalar x, const Tensor& y);
 
-/// d(y)/d(x) for each x, with a graph of their own: they can be differentiated again. `y` has one element. An x that y
-/// does not depend on gets zeros. The `grad` fields are left alone.
+/// d(y)/d(x) for each x, with a graph of their own: they can be differentiated again. `y` has one element and a history;
+/// an x that is not part of it gets zeros. The `grad` fields are left alone.
 std::vector<Tensor> gradient(const Tensor& y, std::span<const Tensor> xs);
 inline std::vector<Tensor> gradient(const Tensor& y, std::initializer_list<Tensor> xs) {
   return gradient(y, std::span<const Tensor>(xs.begin(), xs.size()));

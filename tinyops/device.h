@@ -86,6 +86,7 @@ struct Reduce {
   bool operator==(const Reduce&) const = default;
 };
 
+/// float16 and bfloat16 are computed in float32, and rounded by a Cast to them and where they are stored.
 struct Instruction {
   std::variant<Load, Constant, teeny::UnaryOp, teeny::BinaryOp, teeny::TernaryOp, Reduce> op;
   DType dtype;                  ///< of the result

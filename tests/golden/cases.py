@@ -131,7 +131,7 @@ unary("logsigmoid", "F.logsigmoid(x)")
 unary("silu", "F.silu(x)")
 unary("mish", "F.mish(x)")
 unary("gelu", "F.gelu(x, approximate='tanh')")
-unary("gelu_erf", "F.gelu(x)")
+unary("gelu_erf", "x * 0.5 * (1 + (x / 2**0.5).erf())")  # F.gelu(inf) is NaN or inf, depending on the tensor's size
 unary("quick_gelu", "x * (x * 1.702).sigmoid()")
 unary("hardswish", "F.hardswish(x)", kinks=True)
 unary("hardsigmoid", "F.hardsigmoid(x)", kinks=True)
@@ -228,6 +228,8 @@ case("shift_right/int64", "x >> y", column([-70, -1, 0, 1, 500], "int64"), given
 case("shift_right/uint8", "x >> y", column([0, 1, 5, 200], "uint8"), given([0, 1, 5, 7], "uint8"))
 case("maximum/ties", "x.maximum(y)", given([1.0, 2.0, 3.0]), given([1.0, 3.0, 3.0]))
 case("minimum/ties", "x.minimum(y)", given([1.0, 2.0, 3.0]), given([1.0, 3.0, 3.0]))
+case("floor_divide/rounding", "x // y", given([1.0, -1.0, 6.0]), given([0.1, 0.1, 0.2]), grad=False)
+case("floor_divide/zero", "x // y", given([1.0, -1.0, 0.0]), given([0.0, 0.0, 0.0]), grad=False)
 
 POWERS = [-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 3.0]
 case("pow", "x.pow(y)", f32(3, 4, low=0.25), f32(3, 4))
@@ -489,14 +491,13 @@ for name in ("softmax", "log_softmax"):
     case(name + "/bf16", f"x.{name}(-1)", bf16(3, 4))
     case(name + "/large", f"x.{name}(-1)", given([[1e4, 1e4, -1e4], [-1e30, 0.0, 1.0]]))
     case(name + "/masked", f"x.{name}(-1)", given([[0.0, -inf, 1.0], [-inf, -inf, -inf], [inf, 0.0, 1.0], [nan, 0.0, 1.0]]), grad=False)
-    case(name + "/number", f"x.{name}(-1)", f32())
     case(name + "/empty", f"x.{name}(-1)", f32(0, 3))
     case(name + "_axis", f"x.{name}(1)", f32(2, 3, 4))
     case(name + "_first", f"x.{name}(0)", f32(2, 3))
 case("logsumexp", "x.logsumexp((0, 1))", f32(3, 4))
 case("logsumexp_axis", "x.logsumexp(1)", f32(3, 4))
 case("logsumexp_axis/f64", "x.logsumexp(1)", f64(3, 4))
-case("logsumexp_axis/large", "x.logsumexp(1)", given([[1e4, 1e4], [-1e4, -1e4]]))
+case("logsumexp_axis/large", "x.logsumexp(1)", given([[1e4, 1e4], [-1e4, -1e4]]), grad=False)  # PyTorch's is off by 2e-4
 case("logsumexp_axis/infinite", "x.logsumexp(1)", given([[-inf, -inf], [inf, 0.0], [-inf, 1.0], [nan, 0.0]]), grad=False)
 case("logsumexp_keep", "x.logsumexp((0, 2), keepdim=True)", f32(2, 3, 2))
 case("sum_of_sums", "(x - x.mean(1, keepdim=True)).square().sum(0)", f32(3, 4))

@@ -354,7 +354,8 @@ void RowPlan::plan_tiles(bool elementwise) {
     most = std::max(most, 4 * kStep);
   }
   per_period = std::max<int64_t>(1, (period + most - 1) / most);
-  tile = whole_steps((period + per_period - 1) / per_period);
+  tile = std::max(kStep, whole_steps((period + per_period - 1) / per_period));
+  per_period = (period + tile - 1) / tile;
   const int64_t stretches = period ? lanes / period * per_period : 0;
   blocks = lanes_are_inner ? fixed : stretches;
   tiles = lanes_are_inner ? stretches : fixed;

@@ -93,7 +93,9 @@ Number compute(const Instruction& step, DType from, const Number& x, const Numbe
     if (const auto* unary = std::get_if<UnaryOp>(&step.op)) {
       if (*unary == UnaryOp::Not) return number(as<T>(x) == T(0));
       if (*unary == UnaryOp::Cast)
-        return with_compute(step.dtype, [&]<class To>(To) { return number(convert<To>(as<T>(x))); });
+        return teeny::with_type(step.dtype, [&]<class To>(To) {  // to 16 bits rounds here, not only when stored
+          return number(Compute<To>(To(convert<Compute<To>>(as<T>(x)))));
+        });
       return number(apply(*unary, as<T>(x)));
     }
     const auto binary = std::get<BinaryOp>(step.op);

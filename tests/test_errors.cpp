@@ -1,0 +1,290 @@
+// Every mistake a user can make through tensor.h, once: it is refused at the call, before anything is computed, by a
+// teeny::Error that names the operation, what it was given, and the rule.
+#include <doctest/doctest.h>
+
+#include "tests/check.h"
+
+namespace teeny::test {
+namespace {
+
+/// `wrong` throws an Error that contains `message`. Its inputs: x (3, 4), y (5, 6) and w (2, 3, 4, 5) of floats, z (3) of
+/// int64.
+struct Refusal {
+  std::string message;
+  Expression wrong;
+};
+
+std::string answer(const Refusal& refusal) {
+  const Tensor x = Tensor::zeros({3, 4}), y = Tensor::zeros({5, 6}), z = Tensor::arange(3), w = Tensor::zeros({2, 3, 4, 5});
+  try {
+    refusal.wrong(x, y, z, w);
+  } catch (const Error& error) {
+    return error.what();
+  } catch (const std::exception& error) {
+    return text("(not a teeny::Error) ", error.what());
+  }
+  return "(nothing was thrown)";
+}
+
+void check(const std::vector<Refusal>& refusals) {
+  for (const Refusal& refusal : refusals) {
+    const std::string got = answer(refusal);
+    CHECK_MESSAGE(got.find(refusal.message) != got.npos, "wanted: " << refusal.message << "\n        got: " << got);
+  }
+}
+
+Tensor booleans() { return Tensor::full({3}, true); }
+
+}  // namespace
+
+TEST_CASE("errors: creation and numbers") {
+  check({
+      {"from: 3 values do not fill (2, 2)", FN(Tensor::from(std::vector<float>{1, 2, 3}, {2, 2}))},
+      {"from: 5 bytes", FN(Tensor::from_bytes(std::vector<std::byte>(5), DType::Float32, {1}))},
+      {"from: a size in (-1, 3) is negative", FN(Tensor::from(std::vector<float>{}, {-1, 3}))},
+      {"Tensor::of: rows of 2 and 1 numbers", FN(Tensor::of({{1.f, 2.f}, {3.f}}))},
+      {"full: a size in (2, -1) is negative", FN(Tensor::zeros({2, -1}))},
+      {"more elements than 63 bits can count", FN(Tensor::zeros({1LL << 32, 1LL << 32}))},
+      {"full: (2305843009213693952,) is too large", FN(Tensor::zeros({1LL << 61}))},
+      {"at most 16 axes", FN(Tensor::zeros(Dims::filled(16, 1)).unsqueeze(0))},
+      {"arange: from 0 to 5 in steps of 0", FN(Tensor::arange(0, 5, 0))},
+      {"arange: from 0 to inf in steps of 1", FN(Tensor::arange(0, INFINITY))},
+      {"linspace: -1 steps", FN(Tensor::linspace(0, 1, -1))},
+      {"eye: ", FN(Tensor::eye(-1))},
+      {"rand: a size in (-2,) is negative", FN(Tensor::rand({-2}))},
+      {"rand: makes floats, not int64", FN(Tensor::rand({2}, DType::Int64))},
+      {"randn: makes floats, not bool", FN(Tensor::randn({2}, DType::Bool))},
+      {"randint: no integer is in [3, 3)", FN(Tensor::randint(3, 3, {2}))},
+      {"glorot_uniform: needs a shape (out, in, ...), not (3,)", FN(Tensor::glorot_uniform({3}))},
+      {"kaiming_uniform: needs a shape", FN(Tensor::kaiming_uniform({}))},
+      {"kaiming_normal: needs a shape", FN(Tensor::kaiming_normal({2}))},
+      {"this tensor is undefined", FN(Tensor() + x)},
+      {"this tensor is undefined", FN(x.matmul(Tensor()))},
+      {"this tensor is undefined", FN((Tensor().shape(), x))},
+      {"this tensor is undefined", FN(Tensor::cat({x, Tensor()}))},
+      {"size: axis 2 is outside -2 <= axis < 2 of (3, 4)", FN((x.size(2), x))},
+      {"item: (3, 4) has 12 elements, not one", FN((x.item(), x))},
+      {"item: (0,) has 0 elements, not one", FN((Tensor::zeros({0}).item(), x))},
+      {"assign: (5, 6) to a tensor of (3, 4)", FN(Tensor(x).assign(y))},
+  });
+}
+
+TEST_CASE("errors: gradients") {
+  check({
+      {"requires_grad_: only floats have gradients, this is int64", FN(Tensor(z).requires_grad_())},
+      {"set_grad: (5, 6) for a tensor of (3, 4)", FN((x.set_grad(y), x))},
+      {"backward: starts from one number, not from (3, 4)", FN((x * Tensor(x).requires_grad_()).backward())},
+      {"backward: nothing here requires a gradient", FN(x.sum().backward())},
+      {"gradient: starts from one number, not from (3, 4)", FN(gradient(Tensor(x).requires_grad_() * 2, {x})[0])},
+      {"gradient: nothing here requires a gradient", FN(gradient(x.sum(), {x})[0])},
+  });
+}
+
+TEST_CASE("errors: movement") {
+  check({
+      {"reshape: (3, 4) has 12 elements, (5, 2) would have 10", FN(x.reshape({5, 2}))},
+      {"reshape: (3, 4) to (5, -1): 12 elements do not divide by 5", FN(x.reshape({5, -1}))},
+      {"reshape: (3, 4) to (-1, -1): a size is >= 0, or -1 once", FN(x.reshape({-1, -1}))},
+      {"reshape: (3, 4) to (-2, 6)", FN(x.reshape({-2, 6}))},
+      {"reshape: (0,) to (0, -1)", FN(Tensor::zeros({0}).reshape({0, -1}))},
+      {"permute: (0,) does not name each axis of (3, 4) once", FN(x.permute({0}))},
+      {"permute: (0, -2) does not name each axis of (3, 4) once", FN(x.permute({0, -2}))},
+      {"permute: axis 2 is outside -2 <= axis < 2 of (3, 4)", FN(x.permute({0, 2}))},
+      {"transpose: axis 2 is outside -2 <= axis < 2 of (3, 4)", FN(x.transpose(0, 2))},
+      {"transpose: axis -2 is outside -1 <= axis < 1 of (3,)", FN(z.transpose())},
+      {"flatten: from axis 1 to axis 0", FN(x.flatten(1, 0))},
+      {"flatten: axis 2 is outside", FN(x.flatten(2))},
+      {"unflatten: axis 1 of (3, 4) does not split into (3, 2)", FN(x.unflatten(1, {3, 2}))},
+      {"unflatten: axis 1 of (3, 4) does not split into (-1, -1)", FN(x.unflatten(1, {-1, -1}))},
+      {"squeeze: axis 3 is outside", FN(x.squeeze(3))},
+      {"unsqueeze: axis 3 is outside -3 <= axis <= 2 of (3, 4)", FN(x.unsqueeze(3))},
+      {"expand: (3, 4) to (3, 8): only axes of size 1 can grow", FN(x.expand({3, 8}))},
+      {"expand: (3, 4) to (4,): fewer axes than before", FN(x.expand({4}))},
+      {"expand: (3, 4) to (-1, 3, 4)", FN(x.expand({-1, 3, 4}))},
+      {"repeat: (2,) names fewer axes than (3, 4)", FN(x.repeat({2}))},
+      {"repeat: (2, -1): a count is negative", FN(x.repeat({2, -1}))},
+      {"flip: axis 2 is outside", FN(x.flip(2))},
+      {"flip: axis 1 is named twice in (1, -1)", FN(x.flip({1, -1}))},
+      {"pad: (1,) and (1,) must have an amount for each axis of (3, 4)", FN(x.pad({1}, {1}))},
+      {"pad: (-2, 0) and (-2, 0) cut more than (3, 4) has", FN(x.pad({-2, 0}, {-2, 0}))},
+      {"shrink: (0,) and (1,) must have a position for each axis of (3, 4)", FN(x.shrink({0}, {1}))},
+      {"shrink: [0, 5) is not inside axis 1 of (3, 4)", FN(x.shrink({0, 0}, {3, 5}))},
+      {"shrink: [2, 1) is not inside axis 0 of (3, 4)", FN(x.shrink({2, 0}, {1, 4}))},
+      {"unfold: a window of 5 taps, 1 apart, is longer than axis 1 of (3, 4)", FN(x.unfold(1, 5, 1))},
+      {"unfold: a window of 3 taps, 2 apart, is longer than axis 1 of (3, 4)", FN(x.unfold(1, 3, 1, 2))},
+      {"unfold: size 2, step 0 and dilation 1 must be at least 1", FN(x.unfold(1, 2, 0))},
+      {"diagonal: axes 0 and 1 of (3, 4) are not two of equal size", FN(x.diagonal())},
+      {"diagonal: axes 0 and 0 of (3, 4)", FN(x.diagonal(0, 0))},
+      {"roll: axis 2 is outside", FN(x.roll(1, 2))},
+      {"tril: (3,) has no two axes", FN(z.tril())},
+      {"triu: (3,) has no two axes", FN(z.triu())},
+      {"cat: nothing to put together", FN(Tensor::cat({}))},
+      {"cat: (3, 4) and (5, 6) differ in more than axis 0", FN(Tensor::cat({x, y}))},
+      {"cat: (3, 4) and (3,) differ in more than axis 0", FN(Tensor::cat({x, z}))},
+      {"cat: axis 2 is outside", FN(Tensor::cat({x, x}, 2))},
+      {"stack: nothing to put together", FN(Tensor::stack({}))},
+      {"stack: (3, 4) and (5, 6) differ", FN(Tensor::stack({x, y}))},
+      {"split: parts of 0", FN(x.split(0)[0])},
+      {"split: axis 2 is outside", FN(x.split(1, 2)[0])},
+      {"chunk: 0 chunks", FN(x.chunk(0)[0])},
+      {"chunk: axis 2 is outside", FN(x.chunk(2, 2)[0])},
+  });
+}
+
+TEST_CASE("errors: indexing") {
+  check({
+      {"index: 3 entries for the 2 axes of (3, 4)", FN(x[{0, 0, 0}])},
+      {"index: 3 is outside -3 <= index < 3 of axis 0 of (3, 4)", FN(x[3])},
+      {"index: -5 is outside -4 <= index < 4 of axis 1 of (3, 4)", FN(x[{slice(), -5}])},
+      {"index: a slice with step 0", FN(x[{slice(0, 2, 0)}])},
+      {"index: more than one ellipsis", FN(x[{ellipsis, ellipsis}])},
+      {"index: 1 entries for the 0 axes of ()", FN(x.sum()[0])},
+      {"gather: the index is float32 and must be an integer", FN(x.gather(0, x))},
+      {"gather: an index of (3,) does not fit (3, 4) along axis 0", FN(x.gather(0, z))},
+      {"gather: an index of (2, 5) does not fit (3, 4) along axis 0", FN(x.gather(0, Tensor::zeros({2, 5}, DType::Int64)))},
+      {"gather: axis 2 is outside", FN(x.gather(2, z))},
+      {"scatter_add: the index is float32 and must be an integer", FN(x.scatter_add(0, x, x))},
+      {"scatter_add: the source is int64 (3, 4) and must be float32", FN(x.scatter_add(0, x.cast(DType::Int64), x.cast(DType::Int64)))},
+      {"scatter_add: the source is float32 (5, 6) and must be float32 of the index's (3, 4)", FN(x.scatter_add(0, x.cast(DType::Int64), y))},
+      {"index_select: the index has shape (3, 4) and must have one axis", FN(x.index_select(0, x.cast(DType::Int64)))},
+      {"index_select: the index is float32 and must be an integer", FN(x.index_select(0, z.cast(DType::Float32)))},
+      {"index_select: axis 2 is outside", FN(x.index_select(2, z))},
+      {"embedding: the weight has shape (2, 3, 4, 5) and must be (rows, width)", FN(w.embedding(z))},
+      {"embedding: the index is float32 and must be an integer", FN(x.embedding(y))},
+      {"one_hot: needs integers, not float32", FN(x.one_hot(3))},
+      {"one_hot: ", FN(z.one_hot(-1))},
+  });
+}
+
+TEST_CASE("errors: an index outside its axis is met when the result is read") {
+  const auto at = [](int64_t index) { return Tensor::of<int64_t>({0, index}); };
+  for (int64_t outside : {3, -1, 1000000}) {
+    const Tensor x = Tensor::ones({3, 3}), index = at(outside);
+    const Tensor results[] = {x.gather(1, index.unsqueeze(0)), x.index_select(1, index), x.embedding(index),
+                              x.scatter_add(1, index.unsqueeze(0), Tensor::ones({1, 2})), x[{slice(0, 2)}].cross_entropy(index),
+                              x[{slice(0, 2)}].nll_loss(index)};
+    for (const Tensor& result : results) {
+      std::string got = "(nothing was thrown)";
+      try {
+        result.realize();
+      } catch (const Error& error) {
+        got = error.what();
+      }
+      CHECK_MESSAGE(got.find(text(outside)) != got.npos, "index " << outside << ", got: " << got);
+    }
+  }
+}
+
+TEST_CASE("errors: elementwise") {
+  check({
+      {"add: (3, 4) and (5, 6) do not broadcast: sizes 4 and 6", FN(x + y)},
+      {"sub: (3, 4) and (5, 6) do not broadcast", FN(x - y)},
+      {"mul: (3, 4) and (3,) do not broadcast: sizes 4 and 3", FN(x * z)},
+      {"div: (3, 4) and (5, 6) do not broadcast", FN(x / y)},
+      {"floor_divide: (3, 4) and (5, 6) do not broadcast", FN(floor_divide(x, y))},
+      {"remainder: (3, 4) and (5, 6) do not broadcast", FN(x % y)},
+      {"fmod: (3, 4) and (5, 6) do not broadcast", FN(x.fmod(y))},
+      {"pow: (3, 4) and (5, 6) do not broadcast", FN(x.pow(y))},
+      {"maximum: (3, 4) and (5, 6) do not broadcast", FN(x.maximum(y))},
+      {"minimum: (3, 4) and (5, 6) do not broadcast", FN(x.minimum(y))},
+      {"lerp: (3, 4) and (5, 6) do not broadcast", FN(x.lerp(y, 0.5))},
+      {"<: (3, 4) and (5, 6) do not broadcast", FN(x < y)},
+      {"!=: (3, 4) and (5, 6) do not broadcast", FN(x != y)},
+      {"where: (3, 4) and (5, 6) do not broadcast", FN(where(x, x, y))},
+      {"where: (5, 6) and (3, 4) do not broadcast", FN(where(y, x, x))},
+      {"masked_fill: (3,) and (3, 4) do not broadcast", FN(x.masked_fill(booleans(), 0))},
+      {"masked_fill: the mask is int64 and must be bool", FN(x.masked_fill(z, 0))},
+      {"clamp: needs a lower bound, an upper bound, or both", FN(x.clamp({}))},
+      {"neg: a bool has no negative", FN(-booleans())},
+      {"sub: bools cannot be subtracted", FN(booleans() - booleans())},
+      {"pow: not defined on bools", FN(booleans().pow(booleans()))},
+      {"fmod: not defined on bools", FN(booleans().fmod(booleans()))},
+      {"remainder: not defined on bools", FN(booleans() % booleans())},
+      {"floor_divide: not defined on bools", FN(floor_divide(booleans(), booleans()))},
+      {"&: not defined on float32", FN(x & x)},
+      {"|: not defined on float32", FN(x | 1)},
+      {"^: not defined on float32", FN(x ^ z.unsqueeze(-1))},
+      {"<<: not defined on float32", FN(x << 1)},
+      {">>: not defined on bool", FN(booleans() >> booleans())},
+  });
+}
+
+TEST_CASE("errors: reductions") {
+  check({
+      {"sum: axis 2 is outside -2 <= axis < 2 of (3, 4)", FN(x.sum(2))},
+      {"sum: axis 0 is named twice in (0, -2)", FN(x.sum({0, -2}))},
+      {"mean: axis 2 is outside", FN(x.mean(2))},
+      {"prod: axis -3 is outside", FN(x.prod(-3))},
+      {"max: axis 2 is outside", FN(x.max(2))},
+      {"min: axis 2 is outside", FN(x.min(2))},
+      {"argmax: axis 2 is outside", FN(x.argmax(2))},
+      {"argmin: axis 2 is outside", FN(x.argmin(2))},
+      {"any: axis 2 is outside", FN(x.any(2))},
+      {"all: axis 2 is outside", FN(x.all(2))},
+      {"var: axis 2 is outside", FN(x.var(2))},
+      {"std: axis 2 is outside", FN(x.std(2))},
+      {"softmax: axis 2 is outside", FN(x.softmax(2))},
+      {"log_softmax: axis 2 is outside", FN(x.log_softmax(2))},
+      {"logsumexp: axis 2 is outside", FN(x.logsumexp(2))},
+      {"max: axis 0 of (0, 2) is empty", FN(Tensor::zeros({0, 2}).max(0))},
+      {"min: axis 0 of (0, 2) is empty", FN(Tensor::zeros({0, 2}).min())},
+      {"argmax: axis 0 of (0, 2) is empty", FN(Tensor::zeros({0, 2}).argmax(0))},
+      {"argmin: axis 0 of (0,) is empty", FN(Tensor::zeros({0}).argmin())},
+      {"softmax: ", FN(x.sum().softmax())},
+  });
+}
+
+TEST_CASE("errors: products") {
+  check({
+      {"matmul: (3, 4) x (5, 6): inner sizes 4 and 5 differ", FN(x.matmul(y))},
+      {"matmul: (3, 4) x (3,): inner sizes 4 and 3 differ", FN(x.matmul(z))},
+      {"matmul: () x (3, 4): both need at least one axis", FN(x.sum().matmul(x))},
+      {"matmul: (2,) and (3,) do not broadcast", FN(Tensor::zeros({2, 3, 4}).matmul(Tensor::zeros({3, 4, 2})))},
+      {"matmul: not defined on bools", FN(booleans().matmul(booleans()))},
+      {"linear: an input of (3, 4) does not fit a weight of (5, 6)", FN(x.linear(y))},
+      {"linear: a bias of (3,) does not fit a weight of (5, 4)", FN(x.linear(Tensor::zeros({5, 4}), z))},
+      {"conv2d: an image of (3, 4) does not fit a weight of (2, 3, 4, 5)", FN(x.conv2d(w))},
+      {"conv2d: an image of (3, 4) does not fit a weight of (5, 6)", FN(x.conv2d(y))},
+      {"conv2d: 3 channels in 1 groups do not fit a weight of (2, 2, 1, 1)", FN(w.conv2d(Tensor::zeros({2, 2, 1, 1})))},
+      {"conv2d: 3 channels in 3 groups do not fit a weight of (2, 1, 1, 1)", FN(w.conv2d(Tensor::zeros({2, 1, 1, 1}), {}, {.groups = 3}))},
+      {"conv2d: 3 channels in 0 groups", FN(w.conv2d(w, {}, {.groups = 0}))},
+      {"conv2d: a bias of (3,) does not fit a weight of (2, 3, 4, 5)", FN(w.conv2d(w, z))},
+      {"conv2d: a kernel of (1, 3, 5, 5), dilation (1, 1), is larger than the padded image (2, 3, 4, 5), padding (0, 0)",
+       FN(w.conv2d(Tensor::zeros({1, 3, 5, 5})))},
+      {"conv2d: a kernel of (1, 3, 3, 3), dilation (2, 2), is larger", FN(w.conv2d(Tensor::zeros({1, 3, 3, 3}), {}, {.dilation = 2}))},
+      {"conv2d: stride (0,) must be at least 1", FN(w.conv2d(w, {}, {.stride = 0}))},
+      {"conv2d: stride (1, 2, 3) must have one size, or 2", FN(w.conv2d(w, {}, {.stride = {1, 2, 3}}))},
+      {"conv2d: padding (-1,) must be at least 0", FN(w.conv2d(w, {}, {.padding = -1}))},
+      {"conv2d: dilation (0,) must be at least 1", FN(w.conv2d(w, {}, {.dilation = 0}))},
+      {"max_pool2d: (3,) needs batch or channel axes", FN(z.cast(DType::Float32).max_pool2d())},
+      {"max_pool2d: needs floats, not int64", FN(w.cast(DType::Int64).max_pool2d())},
+      {"max_pool2d: a window of (5, 5), dilation (1, 1), is larger than (2, 3, 4, 5)", FN(w.max_pool2d(5))},
+      {"max_pool2d: padding (2, 2) is more than half the window (3, 3)", FN(w.max_pool2d(3, {.padding = 2}))},
+      {"max_pool2d: window (0,) must be at least 1", FN(w.max_pool2d(0))},
+      {"avg_pool2d: stride (0,) must be at least 1", FN(w.avg_pool2d(2, {.stride = 0}))},
+      {"avg_pool2d: stride (1, 1, 1) must have one size, or 2", FN(w.avg_pool2d(2, {.stride = Sizes{1, 1, 1}}))},
+      {"avg_pool2d: a window of (5, 5), dilation (1, 1), is larger than (2, 3, 4, 5)", FN(w.avg_pool2d(5))},
+      {"scaled_dot_product_attention: queries (3, 4) do not fit keys (5, 6)", FN(x.scaled_dot_product_attention(y, y))},
+      {"scaled_dot_product_attention: keys (3, 4) do not fit values (5, 6)", FN(x.scaled_dot_product_attention(x, y))},
+  });
+}
+
+TEST_CASE("errors: training") {
+  check({
+      {"dropout: probability 1.5 is outside [0, 1]", FN(x.dropout(1.5))},
+      {"layernorm: 3 axes of (3, 4)", FN(x.layernorm(3))},
+      {"layernorm: 0 axes of (3, 4)", FN(x.layernorm(0))},
+      {"cross_entropy: logits need an axis of classes", FN(x.sum().cross_entropy(z))},
+      {"cross_entropy: logits (3, 4) need a class for each of (3,), not (5,)", FN(x.cross_entropy(Tensor::arange(5)))},
+      {"cross_entropy: logits (3, 4) and probabilities (5, 6) differ", FN(x.cross_entropy(y))},
+      {"cross_entropy: label_smoothing 2 is outside [0, 1]", FN(x.cross_entropy(z, {.label_smoothing = 2}))},
+      {"nll_loss: log-probabilities need an axis of classes", FN(x.sum().nll_loss(z))},
+      {"nll_loss: ", FN(x.nll_loss(Tensor::arange(5)))},
+      {"binary_cross_entropy: (3, 4) and (5, 6) differ", FN(x.binary_cross_entropy(y))},
+      {"binary_cross_entropy_with_logits: (3, 4) and (5, 6) differ", FN(x.binary_cross_entropy_with_logits(y))},
+      {"mse_loss: (3, 4) and (5, 6) differ", FN(x.mse_loss(y))},
+      {"l1_loss: (3, 4) and (5, 6) differ", FN(x.l1_loss(y))},
+  });
+}
+
+}  // namespace teeny::test

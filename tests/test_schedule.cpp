@@ -1,0 +1,149 @@
+// What becomes one kernel, by counting kernels; and that nothing runs too early, too late or too deep.
+#include <doctest/doctest.h>
+
+#include "teeny/debug/trace.h"
+#include "teeny/schedule.h"
+#include "teeny/tensor.h"
+
+using namespace teeny;
+
+namespace {
+
+/// How many kernels `f` runs.
+template <class F>
+int64_t kernels(F&& f) {
+  const int64_t before = debug::counters().kernels;
+  f();
+  return debug::counters().kernels - before;
+}
+
+Tensor data(const Shape& shape) { return Tensor::rand(shape).realize(); }
+
+}  // namespace
+
+TEST_CASE("schedule: nothing runs before someone asks") {
+  const Tensor x = data({4, 4});
+  CHECK(kernels([&] {
+          Tensor y = (x + 1).exp().sum(0);
+          y = y.matmul(x).reshape({2, 2});
+        }) == 0);
+}
+
+TEST_CASE("schedule: a chain is one kernel") {
+  const Tensor x = data({32, 8}), y = data({8});
+  CHECK(kernels([&] { ((((((((((x + 1) * 2).exp() - y) / 3).tanh() + x) * y).sqrt() - 1).relu()).maximum(y))).realize(); }) == 1);
+  CHECK(kernels([&] { x.t().exp().flip(0).pad({1, 0}, {0, 2}).realize(); }) == 1);
+  CHECK(kernels([&] { (x * 2).sum(1).realize(); }) == 1);
+  CHECK(kernels([&] { ((x * 2).sum(1) + 1).realize(); }) == 1);
+}
+
+TEST_CASE("schedule: row kernels keep several reductions together") {
+  const Tensor x = data({32, 64});
+  CHECK(kernels([&] { x.softmax().realize(); }) == 1);
+  CHECK(kernels([&] { x.log_softmax().realize(); }) == 1);
+  CHECK(kernels([&] { x.layernorm().realize(); }) == 1);
+  CHECK(kernels([&] { x.var(1).realize(); }) == 1);
+  const Tensor a = x.sum(1), b = x.square().sum(1);
+  CHECK(kernels([&] { realize(std::vector<Tensor>{a, b}); }) == 1);
+}
+
+TEST_CASE("schedule: a row that does not fit is read again by other kernels") {
+  const Tensor x = data({2, tinyops::kMaxRow + 1});
+  const int64_t count = kernels([&] { x.softmax().realize(); });
+  CHECK(count > 1);
+  CHECK(count <= 3);
+}
+
+TEST_CASE("schedule: what is shared and dear is computed once, what is cheap is not stored") {
+  const Tensor x = data({16, 16});
+  const Tensor e = x.exp(), y = e + 1, z = e.t() * 2;
+  CHECK(kernels([&] { realize(std::vector<Tensor>{y, z}); }) == 2);  // exp with y, then z, which reads it transposed
+  const Tensor r = x * 2, p = r.t() + 1, q = r.t() + 2;
+  CHECK(kernels([&] { realize(std::vector<Tensor>{p, q}); }) == 1);
+}
+
+TEST_CASE("schedule: an update of a parameter with its moments is one kernel, in place") {
+  Tensor p = data({64, 64}), m = data({64, 64}), v = data({64, 64});
+  const Tensor g = data({64, 64}), lr = Tensor(0.1).contiguous().realize();
+  auto step = [&] {
+    m.assign(m * 0.9 + g * 0.1);
+    v.assign(v * 0.99 + g * g * 0.01);
+    p.assign(p - lr * m / (v.sqrt() + 1e-8));
+  };
+  step();
+  CHECK(kernels([&] { p.realize(); }) == 1);
+  const void* before = p.lazy().node()->buffer->data();
+  const size_t live = tinyops::memory_use().live;
+  tinyops::reset_peak();
+  step();
+  CHECK(kernels([&] { p.realize(); }) == 1);
+  CHECK(p.lazy().node()->buffer->data() == before);
+  CHECK(tinyops::memory_use().live == live);
+  CHECK(tinyops::memory_use().peak == live);
+}
+
+TEST_CASE("schedule: assigning does not disturb who holds the old numbers") {
+  Tensor p = data({8});
+  const std::vector<float> old = p.to_vector();
+  const Tensor alias = p.detach(), later = p * 1;  // a second holder, and a promise that reads it
+  p.assign(p + 1);
+  p.realize();
+  CHECK(alias.to_vector() == old);
+  CHECK(later.to_vector() == old);
+  CHECK(p.to_vector()[0] == old[0] + 1);
+}
+
+TEST_CASE("schedule: realizing anything computes what was assigned") {
+  Tensor p = data({4});
+  const Tensor x = data({3});
+  p.assign(p * 2);
+  CHECK(kernels([&] { (x + 1).realize(); }) == 2);
+  CHECK(p.lazy().node()->realized());
+  CHECK(kernels([&] { p.realize(); }) == 0);
+}
+
+TEST_CASE("schedule: cat writes each part in its place") {
+  const Tensor x = data({4, 3}), y = data({4, 5});
+  const std::vector<float> got = Tensor::cat({x * 2, y.flip(1)}, 1).to_vector(), a = x.to_vector(), b = y.to_vector();
+  for (size_t i = 0; i < 4; ++i) {
+    CHECK(got[i * 8] == a[i * 3] * 2);
+    CHECK(got[i * 8 + 3] == b[i * 5 + 4]);
+  }
+}
+
+TEST_CASE("schedule: limits are kept by cutting") {
+  std::vector<Tensor> parts;
+  for (int i = 0; i < 100; ++i) parts.push_back(data({7}));
+  Tensor sum = parts[0];
+  for (size_t i = 1; i < parts.size(); ++i) sum = sum + parts[i] * 2;
+  const LazyBuffer target = sum.lazy();
+  for (const Step& step : schedule(std::span(&target, 1)))
+    if (const auto* k = std::get_if<tinyops::RowKernel>(&step.kernel)) {
+      CHECK(int(k->inputs.size()) <= tinyops::kMaxInputs);
+      CHECK(int(k->outputs.size()) <= tinyops::kMaxOutputs);
+      CHECK(int(k->program.size()) <= tinyops::kMaxInstructions);
+    }
+  double expected = 0;
+  for (size_t i = 0; i < parts.size(); ++i) expected += parts[i].to_vector()[0] * (i ? 2 : 1);
+  CHECK(sum.to_vector()[0] == doctest::Approx(expected));
+}
+
+TEST_CASE("schedule: a chain of a million operations runs, differentiates and dies on a small stack") {
+  Tensor x = Tensor::of({1, 2}).requires_grad_();
+  Tensor y = x;
+  for (int i = 0; i < 1000000; ++i) y = y + 1;
+  const Tensor loss = y.sum();
+  loss.backward();
+  CHECK(loss.item() == 2000003);
+  CHECK(x.grad().to_vector() == std::vector<float>{1, 1});
+  Tensor unused = x;
+  for (int i = 0; i < 1000000; ++i) unused = unused * 2;
+}
+
+TEST_CASE("schedule: an error while running leaves the rest to be asked for again") {
+  const Tensor table = data({5, 2}), bad = table.embedding(Tensor::of<int64_t>({1, 7}));
+  const Tensor good = table + 1;
+  CHECK_THROWS_AS(realize(std::vector<Tensor>{bad, good}), Error);
+  CHECK_THROWS_AS(bad.realize(), Error);
+  CHECK(good.to_vector()[0] == table.to_vector()[0] + 1);
+}

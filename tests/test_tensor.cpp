@@ -1,0 +1,298 @@
+// The user's type: reading numbers, printing, laziness, assignment, histories. What the operations compute is in the
+// golden and gradcheck tests; random numbers and the 16-bit floats are in test_numbers.cpp.
+#include <doctest/doctest.h>
+
+#include <limits>
+#include <sstream>
+
+#include "teeny/debug/trace.h"
+#include "teeny/function.h"
+#include "tests/check.h"
+
+namespace teeny::test {
+namespace {
+
+std::string printed(const Tensor& x) {
+  std::ostringstream out;
+  out << x;
+  return out.str();
+}
+std::vector<float> list(const Tensor& x) { return x.to_vector(); }
+using Floats = std::vector<float>;
+
+Tensor leaf(std::initializer_list<float> values) { return Tensor::of(values).requires_grad_(); }
+
+}  // namespace
+
+TEST_CASE("tensor: one number takes its natural dtype") {
+  CHECK(difference(Tensor(2.5), Tensor::full({}, 2.5, DType::Float32)) == "");
+  CHECK(difference(Tensor(3), Tensor::full({}, 3, DType::Int64)) == "");
+  CHECK(difference(Tensor(true), Tensor::full({}, 1, DType::Bool)) == "");
+}
+
+TEST_CASE("tensor: numbers are read in the type that is asked for") {
+  const Tensor x = Tensor::of({0.0f, 1.0f, -2.75f, 300.5f});
+  CHECK(x.to_vector<double>() == std::vector<double>{0, 1, -2.75, 300.5});
+  CHECK(x.to_vector<int64_t>() == std::vector<int64_t>{0, 1, -2, 300});
+  CHECK(x.to_vector<bool>() == std::vector<bool>{false, true, true, true});
+  CHECK(x.to_bytes().size() == 16);
+  CHECK(x.cast(DType::UInt8).to_bytes().size() == 4);
+  CHECK(Tensor::of({7.5f}).item() == 7.5);
+  CHECK(Tensor::full({1, 1, 1}, 7).item<int64_t>() == 7);
+  CHECK(Tensor::of<int64_t>({int64_t(1) << 60}).item<int64_t>() == int64_t(1) << 60);
+  CHECK(Tensor::zeros({0, 4}).to_vector().empty());
+}
+
+TEST_CASE("tensor: a tensor owns a copy of the numbers it is made from") {
+  std::vector<int32_t> numbers{1, 2, 3, 4};
+  const Tensor x = Tensor::from(numbers, {2, 2});
+  numbers[0] = 100;
+  CHECK(x.to_vector<int32_t>() == std::vector<int32_t>{1, 2, 3, 4});
+  CHECK(x.dtype() == DType::Int32);
+  CHECK(Tensor::of<bool>({true, false}).to_vector<bool>() == std::vector<bool>{true, false});
+}
+
+TEST_CASE("tensor: sizes are counted from either end") {
+  const Tensor x = Tensor::zeros({2, 3, 4});
+  CHECK(x.size(0) == 2);
+  CHECK(x.size(-1) == 4);
+  CHECK(x.rank() == 3);
+  CHECK(x.numel() == 24);
+  CHECK(Tensor::zeros({}).numel() == 1);
+  CHECK(Tensor::zeros({3, 0}).numel() == 0);
+}
+
+TEST_CASE("tensor: an undefined tensor says so") {
+  const Tensor nothing;
+  CHECK_FALSE(nothing.defined());
+  CHECK_THROWS_WITH_AS(nothing.realize(), doctest::Contains("undefined"), Error);
+  CHECK_THROWS_WITH_AS(nothing.to_vector(), doctest::Contains("undefined"), Error);
+  CHECK_THROWS_WITH_AS(nothing.backward(), doctest::Contains("undefined"), Error);
+}
+
+TEST_CASE("tensor: printing") {
+  CHECK(printed(Tensor()) == "Tensor(undefined)");
+  CHECK(printed(Tensor(2.5)) == "Tensor() float32\n2.5000");
+  CHECK(printed(Tensor::arange(3)) == "Tensor(3,) int64\n[0, 1, 2]");
+  CHECK(printed(Tensor::of({{1, -2.5}, {0, 10}})) == "Tensor(2, 2) float32\n[[ 1.0000, -2.5000],\n [ 0.0000, 10.0000]]");
+  CHECK(printed(Tensor::of({1e-6, 3e7})) == "Tensor(2,) float32\n[1.0000e-06, 3.0000e+07]");
+  CHECK(printed(Tensor::of({NAN, -INFINITY})) == "Tensor(2,) float32\n[ nan, -inf]");
+  CHECK(printed(Tensor::arange(2) == 1) == "Tensor(2,) bool\n[false,  true]");
+  CHECK(printed(Tensor::ones({1}, DType::BFloat16)) == "Tensor(1,) bfloat16\n[1.0000]");
+  CHECK(printed(Tensor::zeros({2, 0})) == "Tensor(2, 0) float32\n[[],\n []]");
+  CHECK(printed(Tensor::of<int64_t>({std::numeric_limits<int64_t>::max()})) == "Tensor(1,) int64\n[9223372036854775807]");
+}
+
+TEST_CASE("tensor: a large tensor is printed by its corners") {
+  CHECK(printed(Tensor::arange(2000).reshape({2, 1000})) ==
+        "Tensor(2, 1000) int64\n"
+        "[[   0,    1,    2, ...,  997,  998,  999],\n"
+        " [1000, 1001, 1002, ..., 1997, 1998, 1999]]");
+  CHECK(printed(Tensor::zeros({100, 100, 100})).size() < 3000);
+}
+
+TEST_CASE("tensor: nothing runs before someone asks") {
+  const Tensor x = Tensor::of({{1, 2}, {3, 4}});
+  const int64_t before = debug::counters().kernels;
+  const Tensor y = (x * 2).exp().matmul(x.t()).sum(0), z = Tensor::rand({4}) + Tensor::arange(4);
+  CHECK(debug::counters().kernels == before);
+  y.realize();
+  const int64_t after = debug::counters().kernels;
+  CHECK(after > before);
+  y.realize();
+  y.to_vector();
+  CHECK(debug::counters().kernels == after);
+}
+
+TEST_CASE("tensor: movement copies nothing") {
+  const Tensor x = Tensor::of({{1, 2}, {3, 4}});
+  const Tensor y = x.t().flip(0).pad({1, 0}, {0, 0})[{slice(1, 3), 0}].unsqueeze(0);
+  CHECK(y.lazy().node() == x.lazy().node());
+  CHECK(list(y) == Floats{2, 1});
+}
+
+TEST_CASE("tensor: realize takes several at once") {
+  const Tensor x = Tensor::of({1, 2}), both[] = {x + 1, x * x};
+  realize(both);
+  const int64_t before = debug::counters().kernels;
+  CHECK(list(both[0]) == Floats{2, 3});
+  CHECK(list(both[1]) == Floats{1, 4});
+  CHECK(debug::counters().kernels == before);
+}
+
+TEST_CASE("tensor: copies are handles, and += makes a new tensor") {
+  Tensor x = Tensor::of({1, 2});
+  const Tensor handle = x;
+  CHECK(handle.same(x));
+  x += Tensor::of({10, 10});
+  CHECK_FALSE(handle.same(x));
+  CHECK(list(handle) == Floats{1, 2});
+  CHECK(list(x) == Floats{11, 12});
+}
+
+TEST_CASE("assign: every handle sees the new numbers, and the dtype stays") {
+  Tensor x = Tensor::of({1, 2});
+  const Tensor handle = x;
+  x.assign(Tensor::of<int64_t>({3, 4}));
+  CHECK(list(handle) == Floats{3, 4});
+  CHECK(handle.dtype() == DType::Float32);
+  x.assign(x * 2).assign(x + 1);
+  CHECK(list(handle) == Floats{7, 9});
+}
+
+TEST_CASE("assign: who read the old numbers keeps them") {
+  Tensor x = Tensor::of({1, 2});
+  const Tensor doubled = x * 2, first = x[0], flipped = x.flip(0);
+  x.assign(x + 10);
+  CHECK(list(x) == Floats{11, 12});
+  CHECK(list(doubled) == Floats{2, 4});
+  CHECK(list(first) == Floats{1});
+  CHECK(list(flipped) == Floats{2, 1});
+}
+
+TEST_CASE("assign: from a view of itself, and two tensors crosswise") {
+  Tensor x = Tensor::of({1, 2, 3}), y = Tensor::of({4, 5, 6});
+  x.assign(x.flip(0));
+  CHECK(list(x) == Floats{3, 2, 1});
+  const Tensor old = x.detach();
+  x.assign(y);
+  y.assign(old);
+  CHECK(list(x) == Floats{4, 5, 6});
+  CHECK(list(y) == Floats{3, 2, 1});
+}
+
+TEST_CASE("assign: the source and the target stay two tensors") {
+  Tensor x = Tensor::of({1, 2}), y = Tensor::zeros({2}), z = Tensor::zeros({2});
+  y.assign(x);
+  x.assign(x + 1);
+  y.assign(y * 10);
+  CHECK(list(x) == Floats{2, 3});
+  CHECK(list(y) == Floats{10, 20});
+  CHECK(list(z) == Floats{0, 0});
+}
+
+TEST_CASE("assign: realize of anything computes what was assigned") {
+  Tensor x = Tensor::of({1, 2});
+  x.assign(x + 1);
+  (Tensor::of({5, 6}) * 2).realize();
+  const int64_t before = debug::counters().kernels;
+  CHECK(list(x) == Floats{2, 3});
+  CHECK(debug::counters().kernels == before);
+}
+
+TEST_CASE("assign: a parameter stays a leaf") {
+  Tensor x = leaf({1, 2});
+  (x * x).sum().backward();
+  {
+    const NoGrad guard;
+    x.assign(x - 0.5 * x.grad());
+  }
+  CHECK(list(x) == Floats{0, 0});
+  CHECK(x.requires_grad());
+  CHECK(x.rule() == nullptr);
+}
+
+TEST_CASE("gradients: backward adds to .grad until it is cleared") {
+  const Tensor x = leaf({1, 2, 3});
+  CHECK_FALSE(x.grad().defined());
+  (x * x).sum().backward();
+  CHECK(list(x.grad()) == Floats{2, 4, 6});
+  (x * 10).sum().backward();
+  CHECK(list(x.grad()) == Floats{12, 14, 16});
+  CHECK_FALSE(x.grad().requires_grad());
+  x.zero_grad();
+  CHECK_FALSE(x.grad().defined());
+}
+
+TEST_CASE("gradients: every way from the leaf to the loss counts") {
+  const Tensor x = leaf({3});
+  const Tensor y = x * x, z = y * x + y + x;  // x^3 + x^2 + x
+  z.sum().backward();
+  CHECK(list(x.grad()) == Floats{3 * 9 + 2 * 3 + 1});
+}
+
+TEST_CASE("gradients: only leaves that require one get one, in their own dtype") {
+  const Tensor x = leaf({1, 2}), y = Tensor::of({3, 4}), unused = leaf({5}), half = leaf({1, 2}).cast(DType::Float16).detach();
+  Tensor h = half;
+  h.requires_grad_();
+  const Tensor product = x * y;
+  (product * h).sum().backward();
+  CHECK(list(x.grad()) == Floats{3, 8});
+  CHECK_FALSE(y.grad().defined());
+  CHECK_FALSE(unused.grad().defined());
+  CHECK_FALSE(product.grad().defined());
+  CHECK(h.grad().dtype() == DType::Float16);
+}
+
+TEST_CASE("gradients: the graph is gone after backward, unless it is kept") {
+  const Tensor x = leaf({1, 2});
+  const Tensor loss = (x * x).sum();
+  loss.backward(true);
+  loss.backward();
+  CHECK(list(x.grad()) == Floats{4, 8});
+  CHECK_THROWS_WITH_AS(loss.backward(), doctest::Contains("keep_graph"), Error);
+}
+
+TEST_CASE("gradients: backward returns its tensor, and reading the loss afterwards works") {
+  const Tensor x = leaf({1, 2});
+  CHECK((x * x).sum().backward().item() == 5);
+}
+
+TEST_CASE("gradients: detach and NoGrad cut the history, guards nest") {
+  const Tensor x = leaf({1, 2});
+  CHECK_FALSE(x.detach().requires_grad());
+  CHECK(list(x.detach()) == Floats{1, 2});
+  (x.detach() * x).sum().backward();
+  CHECK(list(x.grad()) == Floats{1, 2});
+  {
+    const NoGrad outer;
+    CHECK_FALSE((x * 2).requires_grad());
+    {
+      const GradMode inner(true);
+      CHECK((x * 2).requires_grad());
+    }
+    CHECK_FALSE((x * 2).requires_grad());
+  }
+  CHECK((x * 2).requires_grad());
+  CHECK_FALSE((x > 1).requires_grad());
+  CHECK_FALSE(x.argmax().requires_grad());
+}
+
+TEST_CASE("gradients: of inputs that need none, nothing is asked") {
+  Tensor x = leaf({1, 2});
+  x.requires_grad_(false);
+  const Tensor y = leaf({3, 4});
+  (x * y).sum().backward();
+  CHECK_FALSE(x.grad().defined());
+  CHECK(list(y.grad()) == Floats{1, 2});
+}
+
+TEST_CASE("gradient(): leaves .grad alone and can be taken again") {
+  const Tensor x = leaf({2}), other = leaf({1, 1});
+  const Tensor y = x.pow(4).sum();
+  const Tensor first = gradient(y, {x})[0], second = gradient(first.sum(), {x})[0], third = gradient(second.sum(), {x})[0];
+  CHECK(list(first) == Floats{32});
+  CHECK(list(second) == Floats{48});
+  CHECK(list(third) == Floats{48});
+  CHECK_FALSE(x.grad().defined());
+  CHECK(list(gradient(y, {other})[0]) == Floats{0, 0});
+}
+
+TEST_CASE("gradient(): by a tensor in the middle of the graph") {
+  const Tensor x = leaf({1, 2});
+  const Tensor middle = x * 3, y = (middle * middle).sum();
+  const std::vector<Tensor> grads = gradient(y, {middle, x});
+  CHECK(list(grads[0]) == Floats{6, 12});
+  CHECK(list(grads[1]) == Floats{18, 36});
+}
+
+TEST_CASE("gradients: a rule without one says its name") {
+  const Tensor x = leaf({1, 2});
+  CHECK_FALSE((x == 1).requires_grad());
+  struct Halve : Function {
+    LazyBuffer forward(const LazyBuffer& x) { return x; }
+  };
+  CHECK_THROWS_WITH_AS(apply(Halve{}, x).sum().backward(), "Halve has no gradient", Error);
+}
+
+}  // namespace teeny::test

@@ -1,0 +1,2 @@
+#include "tinyops/cpu/kernels.h"
+namespace tinyops::cpu { void run_kernel(const ContractKernel&) {} }
