@@ -20,19 +20,27 @@ TEENY_OPERATOR(<) TEENY_OPERATOR(<=) TEENY_OPERATOR(>) TEENY_OPERATOR(>=) TEENY_
 Tensor where(const Tensor& condition, const Tensor& x, Scalar y) { return where(condition, x, x.scalar_like(y)); }
 Tensor where(const Tensor& condition, Scalar x, const Tensor& y) { return where(condition, y.scalar_like(x), y); }
 
-/// C's remainder, moved to the divisor's side of zero.
+// C cuts a quotient towards zero, Python rounds it down: they differ where the remainder is on the other side of zero
+// than the divisor.
+namespace {
+Tensor other_side(const Tensor& remainder, const Tensor& divisor) {
+  return (remainder != 0) & ((remainder < 0) != (divisor < 0));
+}
+}  // namespace
 Tensor operator%(const Tensor& x, const Tensor& y) {
   const auto [a, b] = matched(x, y, "%");
+  if (a.dtype() == DType::Bool) fail("%: not defined on bools");
   const Tensor r = a.fmod(b);
-  return where((r != 0) & ((r < 0) != (b < 0)), r + b, r);
+  return where(other_side(r, b), r + b, r);
 }
 Tensor floor_divide(const Tensor& x, const Tensor& y) {
   const auto [a, b] = matched(x, y, "floor_divide");
   if (a.dtype() == DType::Bool) fail("floor_divide: not defined on bools");
+  const Tensor r = a.fmod(b);
   // Not floor(a / b), where the rounding of a / b can reach the next integer: floor_divide(1, 0.1) is 9.
-  if (is_float(a.dtype())) return where(b == 0, a / b, ((a - a % b) / b).round());
-  const Tensor q(a.lazy().binary(BinaryOp::IDiv, b.lazy()));  // cut towards zero: one too many below it
-  return where((a - q * b != 0) & ((a < 0) != (b < 0)), q - 1, q);
+  const Tensor q = is_float(a.dtype()) ? ((a - r) / b).round() : Tensor(a.lazy().binary(BinaryOp::IDiv, b.lazy()));
+  const Tensor down = where(other_side(r, b), q - 1, q);
+  return is_float(a.dtype()) ? where(b == 0, a / b, down) : down;
 }
 
 // ---- Elementwise ----------------------------------------------------------------------------------------------------
@@ -43,7 +51,9 @@ constexpr double kLn2 = std::numbers::ln2, kPi = std::numbers::pi, kInf = std::n
 
 Tensor Tensor::square() const { return *this * *this; }
 Tensor Tensor::rsqrt() const { return sqrt().reciprocal(); }
-Tensor Tensor::abs() const { return dtype() == DType::Bool || dtype() == DType::UInt8 ? *this : *this * sign(); }
+Tensor Tensor::abs() const {  // + 0 makes 0 of -0
+  return dtype() == DType::Bool || dtype() == DType::UInt8 ? *this : *this * sign() + 0;
+}
 Tensor Tensor::exp2() const { return (*this * kLn2).exp(); }
 Tensor Tensor::log2() const { return log() / kLn2; }
 /// Accurate near 0, where 1 + x has lost x's last bits: log(u) * x / (u - 1) with u = 1 + x. Kahan; HP-15C handbook, 1982.
@@ -137,7 +147,8 @@ Tensor Tensor::var(const Axes& axes, double correction, bool keepdim) const {
   return (x - x.mean(axes, true)).square().sum(axes, keepdim) / std::max(0.0, double(count(x, axes, "var")) - correction);
 }
 Tensor Tensor::std(const Axes& axes, double correction, bool keepdim) const {
-  return var(axis_list(axes, "std"), correction, keepdim).sqrt();
+  const Tensor v = var(axis_list(axes, "std"), correction, keepdim);
+  return where(v == 0, 0, v).sqrt();  // equal numbers get the gradient 0, not inf * 0
 }
 Tensor Tensor::any(const Axes& axes, bool keepdim) const {
   return (*this != 0).sum(axis_list(axes, "any"), keepdim) != 0;
@@ -198,6 +209,8 @@ Tensor Tensor::logsumexp(const Axes& axes, bool keepdim) const {
 Tensor Tensor::scaled_dot_product_attention(const Tensor& key, const Tensor& value, bool causal) const {
   if (rank() < 2 || key.rank() < 2 || size(-1) != key.size(-1))
     fail("scaled_dot_product_attention: queries ", shape(), " do not fit keys ", key.shape());
+  if (value.rank() < 2 || key.size(-2) != value.size(-2))
+    fail("scaled_dot_product_attention: keys ", key.shape(), " do not fit values ", value.shape());
   Tensor score = matmul(key.transpose()) / std::sqrt(double(size(-1)));
   if (causal) score = where(tri(size(-2), key.size(-2)), score, -kInf);
   return score.softmax().matmul(value);

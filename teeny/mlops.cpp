@@ -439,25 +439,6 @@ struct Flip : Function {
 };
 Tensor Tensor::flip(const Axes& axes) const { return apply(Flip(axis_list(axes, "flip")), *this); }
 
-struct Unfold : Function {
-  int axis;
-  int64_t size, step, dilation;
-  Unfold(int axis, int64_t size, int64_t step, int64_t dilation)
-      : axis(axis), size(size), step(step), dilation(dilation) {}
-  LazyBuffer forward(const LazyBuffer& x) { return x.unfold(axis, size, step, dilation); }
-  Grads backward(const Tensor& grad, const Tensor&) override {
-    return {fold(grad, axis, inputs[0].shape()[axis], step, dilation)};
-  }
-};
-Tensor Tensor::unfold(int64_t axis, int64_t size, int64_t step, int64_t dilation) const {
-  const int a = axis_index(axis, "unfold");
-  if (size < 1 || step < 1 || dilation < 1)
-    fail("unfold: size ", size, ", step ", step, " and dilation ", dilation, " must be at least 1");
-  if (size > shape()[a] || (size - 1) > (shape()[a] - 1) / dilation)
-    fail("unfold: a window of ", size, " taps, ", dilation, " apart, is longer than axis ", a, " of ", shape());
-  return apply(Unfold(a, size, step, dilation), *this);
-}
-
 struct Diagonal : Function {
   int a, b;
   Diagonal(int a, int b) : a(a), b(b) {}

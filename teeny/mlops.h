@@ -16,8 +16,9 @@ Tensor as_float(const Tensor& x);
 /// Sum of a * b over the last `reduced` axes, which disappear. The two have equally many axes and broadcast.
 Tensor contract(const Tensor& a, const Tensor& b, int reduced);
 
-/// The adjoint of `unfold`: each tap added to the position of a tensor with `size` elements along `axis` it came from.
-Tensor fold(const Tensor& windows, int axis, int64_t size, int64_t step, int64_t dilation);
+/// The adjoint of sliding windows (.., O0, O1, K0, K1) that begin at `axis`: each tap is added to the position it came
+/// from, in a tensor with `sizes` elements along the axes.
+Tensor fold(const Tensor& windows, int axis, const Dims& sizes, const Dims& steps, const Dims& dilations);
 
 /// `x` with the values of its last axis moved apart: x0 0 0 x1 0 0 x2 for every = 3.
 Tensor spread_last(const Tensor& x, int64_t every);

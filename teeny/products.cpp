@@ -17,7 +17,7 @@ Dims range(int64_t begin, int64_t end) {
 /// sum of x * y over `axes`, which stay with size 1. The two broadcast.
 Tensor product_sum(const Tensor& x, const Tensor& y, const Dims& axes) {
   if (axes.empty()) return x * y;
-  Dims order, back;
+  Dims order;
   for (int a = 0; a < x.rank(); ++a)
     if (!axes.contains(a)) order.push_back(a);
   for (int64_t a : axes) order.push_back(a);
@@ -89,6 +89,47 @@ Tensor Tensor::linear(const Tensor& weight, const Tensor& bias) const {
   return bias.defined() ? out + bias : out;
 }
 
+// ---- Sliding windows ------------------------------------------------------------------------------------------------
+
+/// (.., H, W) -> (.., OH, OW, KH, KW): every window over the last axes, as a view.
+struct Windows : Function {
+  Dims window, step, dilation;
+  Windows(Dims window, Dims step, Dims dilation)
+      : window(std::move(window)), step(std::move(step)), dilation(std::move(dilation)) {}
+  LazyBuffer forward(const LazyBuffer& x) {
+    LazyBuffer result = x;
+    const int first = x.shape().size() - window.size();
+    for (int a = 0; a < window.size(); ++a) result = result.unfold(first + a, window[a], step[a], dilation[a]);
+    return result;
+  }
+  Grads backward(const Tensor& grad, const Tensor&) override {
+    const Shape& x = inputs[0].shape();
+    const int first = x.size() - window.size();
+    return {fold(grad, first, Dims(x.begin() + first, x.end()), step, dilation)};
+  }
+};
+
+namespace {
+Tensor windows(const Tensor& x, const Dims& window, const Dims& step, const Dims& dilation) {
+  return apply(Windows(window, step, dilation), x);
+}
+}  // namespace
+
+Tensor Tensor::unfold(int64_t axis, int64_t size, int64_t step, int64_t dilation) const {
+  const int a = axis_index(axis, "unfold");
+  if (size < 1 || step < 1 || dilation < 1)
+    fail("unfold: size ", size, ", step ", step, " and dilation ", dilation, " must be at least 1");
+  if (size > shape()[a] || (size - 1) > (shape()[a] - 1) / dilation)
+    fail("unfold: a window of ", size, " taps, ", dilation, " apart, is longer than axis ", a, " of ", shape());
+  if (a == rank() - 1) return windows(*this, {size}, {step}, {dilation});
+  Dims order = Dims::filled(rank() + 1, 0);  // (.., n, ..) -> (.., .., windows, taps) -> (.., windows, .., taps)
+  for (int i = 0; i <= rank(); ++i) order[i] = i == a ? rank() - 1 : i > a && i < rank() ? i - 1 : i;
+  Dims last = range(0, rank());
+  last.erase(a);
+  last.push_back(a);
+  return windows(permute(last), {size}, {step}, {dilation}).permute(order);
+}
+
 // ---- Convolution ----------------------------------------------------------------------------------------------------
 
 namespace {
@@ -114,13 +155,6 @@ Tensor pad_spatial(const Tensor& x, const Dims& before, const Dims& after, Scala
   for (int64_t amount : before) front.push_back(amount);
   for (int64_t amount : after) back.push_back(amount);
   return x.pad(front, back, value);
-}
-
-/// (.., H, W) -> (.., OH, OW, KH, KW): every window, as a view.
-Tensor windows(Tensor x, const Dims& window, const Dims& stride, const Dims& dilation) {
-  const int first = x.rank() - window.size();
-  for (int a = 0; a < window.size(); ++a) x = x.unfold(first + a, window[a], stride[a], dilation[a]);
-  return x;
 }
 
 /// x (N, C, H, W) -> (N, G, 1, OH, OW, C/G, KH, KW): what the outputs of one group look at.
@@ -317,7 +351,10 @@ Tensor spread_last(const Tensor& x, int64_t every) {
   return x.unsqueeze(-1).pad(none, gap).flatten(-2, -1).shrink(begin, end);
 }
 
-// Position h = step*q + r gets, from window o = q - j, its tap k = step*j + r:   dx[q, r] = sum over j of g[q - j, j, r].
+// Along one axis, position h = step*q + r gets, from window o = q - j, its tap k = step*j + r:
+//
+//   dx[q, r] = sum over j of g[q - j, j, r]
+//
 // That is a view and a sum: pad the windows' axis by J-1 on both sides, slide a window of J along it, and walk its taps
 // and the j axis together (a diagonal):
 //
@@ -325,30 +362,42 @@ Tensor spread_last(const Tensor& x, int64_t every) {
 //   o=0   a0   a1   a2                0:  a0
 //   o=1   b0   b1   b2      ->        1:  a1 + b0
 //   o=2   c0   c1   c2                2:  a2 + b1 + c0  ...
-Tensor fold(const Tensor& grad, int axis, int64_t size, int64_t step, int64_t dilation) {
-  Tensor g = dilation > 1 ? spread_last(grad, dilation) : grad;
-  const int last = g.rank() - 1;
-  const int64_t taps = g.size(-1), groups = (taps + step - 1) / step;
-  Dims none = Dims::filled(g.rank(), 0), fill = none;
-  fill[last] = groups * step - taps;
-  g = g.pad(none, fill).unflatten(-1, {groups, step});  // (.., O, .., J, step)
-  if (groups == 1) {
-    g = g.squeeze(last);
-  } else {
-    Dims around = Dims::filled(g.rank(), 0);
-    around[axis] = groups - 1;
-    g = g.pad(around, around).flip(last).unfold(axis, groups, 1);  // (.., Q, .., J, step, J)
-    g = g.diagonal(last, -1).sum(-1);                              // (.., Q, .., step)
+//
+// Where windows do not overlap J is 1, and only the interleaving of (q, r) is left: one copy for all axes.
+Tensor fold(const Tensor& grad, int axis, const Dims& sizes, const Dims& steps, const Dims& dilations) {
+  const int n = sizes.size();
+  Tensor g = grad;  // (.., O0, O1, K0, K1)
+  for (int a = 0; a < n; ++a) {
+    Dims order = range(0, g.rank());  // the next taps go last
+    order.erase(axis + n + a);
+    order.push_back(axis + n + a);
+    g = g.permute(order);
+    if (dilations[a] > 1) g = spread_last(g, dilations[a]);
+    const int last = g.rank() - 1;
+    const int64_t step = steps[a], taps = g.size(-1), groups = (taps + step - 1) / step;
+    Dims none = Dims::filled(g.rank(), 0), fill = none;
+    fill[last] = groups * step - taps;
+    g = g.pad(none, fill).unflatten(-1, {groups, step});  // (.., O, .., J, step)
+    if (groups == 1) {
+      g = g.squeeze(last);
+    } else {
+      Dims around = Dims::filled(g.rank(), 0);
+      around[axis + a] = groups - 1;
+      g = g.pad(around, around).flip(last).unfold(axis + a, groups, 1);  // (.., Q, .., J, step, J)
+      g = g.diagonal(last, -1).sum(-1);                                  // (.., Q, .., step)
+    }
+    order = range(0, last);  // and back to where they were
+    order.insert(axis + n + a, last);
+    g = g.permute(order);
   }
-  Dims order;
-  for (int a = 0; a < last; ++a) {
-    order.push_back(a);
-    if (a == axis) order.push_back(last);
+  Dims order = range(0, axis), before = Dims::filled(axis + n, 0), after = before;
+  Shape joined(g.shape().begin(), g.shape().begin() + axis);
+  for (int a = 0; a < n; ++a) {
+    order.push_back(axis + a), order.push_back(axis + n + a);
+    joined.push_back(g.size(axis + a) * steps[a]);
+    after[axis + a] = sizes[a] - joined.back();  // negative: what never was in a window's reach
   }
-  g = g.permute(order).flatten(axis, axis + 1);
-  Dims before = Dims::filled(g.rank(), 0), after = before;
-  after[axis] = size - g.size(axis);  // negative: what never was in a window's reach
-  return g.pad(before, after);
+  return g.permute(order).reshape(joined).pad(before, after);
 }
 
 }  // namespace teeny

@@ -193,7 +193,9 @@ Tensor Tensor::rand(const Shape& shape, DType dtype) {
   const Tensor out(LazyBuffer::random(state.seed, state.counter, drawn, shape));
   const uint64_t words = uint64_t(teeny::numel(shape)) * (drawn == DType::Float64 ? 2 : 1);
   state.counter += (words + 3) / 4 * 4;  // whole blocks: every tensor starts at word 0 of one
-  return out.cast(dtype);
+  if (dtype == drawn) return out;
+  const double steps = dtype == DType::Float16 ? 2048 : 256;  // as fine as the type is below 1, so that none rounds to 1
+  return ((out * steps).floor() / steps).cast(dtype);
 }
 
 // Box & Muller, "A note on the generation of random normal deviates", 1958. 1 - u is never 0.

@@ -1,6 +1,7 @@
 #pragma once
 // What the tests share: when two tensors count as equal, and a short way to write a function of tensors.
 #include <cmath>
+#include <iomanip>
 #include <string>
 #include <vector>
 
@@ -36,16 +37,18 @@ inline std::string difference(const Tensor& got, const Tensor& want) {
   const std::vector<double> g = got.to_vector<double>(), w = want.to_vector<double>();
   for (size_t i = 0; i < w.size(); ++i)
     if (exact ? g[i] != w[i] : !close(g[i], w[i], tolerance(want.dtype())))
-      return text("number ", i, " is ", g[i], " and should be ", w[i], " (", want.dtype(), want.shape(), ")");
+      return text(std::setprecision(10), "number ", i, " is ", g[i], " and should be ", w[i], " (", want.dtype(),
+                  want.shape(), ")");
   return exact ? "differs in the last digits" : "";
 }
 
 /// A function of up to four tensors, for tables with one operation a line: `{"add", FN(x + y)}`.
 using Expression = Tensor (*)(const Tensor& x, const Tensor& y, const Tensor& z, const Tensor& w);
-#define FN(...)                                                                                                      \
-  [](const teeny::Tensor& x, const teeny::Tensor& y, const teeny::Tensor& z, const teeny::Tensor& w) -> teeny::Tensor { \
-    (void)x, (void)y, (void)z, (void)w;                                                                              \
-    return __VA_ARGS__;                                                                                              \
+#define FN(...)                                                              \
+  [](const teeny::Tensor& x, const teeny::Tensor& y, const teeny::Tensor& z, \
+     const teeny::Tensor& w) -> teeny::Tensor {                              \
+    (void)x, (void)y, (void)z, (void)w;                                      \
+    return __VA_ARGS__;                                                      \
   }
 
 }  // namespace teeny::test

@@ -7,6 +7,8 @@
 #include <string>
 #include <string_view>
 
+#include "teeny/error.h"
+
 class TemporaryDirectory {
  public:
   TemporaryDirectory() {
@@ -38,13 +40,12 @@ inline std::string contents(const std::string& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-/// What `f` throws: the message of a teeny::Error, or "" where it throws none. Anything else escapes, and fails the test.
+/// What `f` throws: the message of a teeny::Error, or "" where it throws none. Anything else escapes, and fails the
+/// test.
 template <class F>
 std::string error_of(F&& f) {
   try {
     f();
-  } catch (const teeny::Error& error) {
-    return error.what();
-  }
+  } catch (const teeny::Error& error) { return error.what(); }
   return "";
 }

@@ -7,20 +7,19 @@
 namespace teeny::test {
 namespace {
 
-/// `wrong` throws an Error that contains `message`. Its inputs: x (3, 4), y (5, 6) and w (2, 3, 4, 5) of floats, z (3) of
-/// int64.
+/// `wrong` throws an Error that contains `message`. Its inputs: x (3, 4), y (5, 6) and w (2, 3, 4, 5) of floats, z (3)
+/// of int64.
 struct Refusal {
   std::string message;
   Expression wrong;
 };
 
 std::string answer(const Refusal& refusal) {
-  const Tensor x = Tensor::zeros({3, 4}), y = Tensor::zeros({5, 6}), z = Tensor::arange(3), w = Tensor::zeros({2, 3, 4, 5});
+  const Tensor x = Tensor::zeros({3, 4}), y = Tensor::zeros({5, 6}), z = Tensor::arange(3),
+               w = Tensor::zeros({2, 3, 4, 5});
   try {
     refusal.wrong(x, y, z, w);
-  } catch (const Error& error) {
-    return error.what();
-  } catch (const std::exception& error) {
+  } catch (const Error& error) { return error.what(); } catch (const std::exception& error) {
     return text("(not a teeny::Error) ", error.what());
   }
   return "(nothing was thrown)";
@@ -39,8 +38,9 @@ Tensor booleans() { return Tensor::full({3}, true); }
 
 TEST_CASE("errors: creation and numbers") {
   check({
-      {"from: 3 values do not fill (2, 2)", FN(Tensor::from(std::vector<float>{1, 2, 3}, {2, 2}))},
-      {"from: 5 bytes", FN(Tensor::from_bytes(std::vector<std::byte>(5), DType::Float32, {1}))},
+      {"from: 12 bytes of float32 do not fill (2, 2)", FN(Tensor::from(std::vector<float>{1, 2, 3}, {2, 2}))},
+      {"from: 5 bytes of float32 do not fill (1,)",
+       FN(Tensor::from_bytes(std::vector<std::byte>(5), DType::Float32, {1}))},
       {"from: a size in (-1, 3) is negative", FN(Tensor::from(std::vector<float>{}, {-1, 3}))},
       {"Tensor::of: rows of 2 and 1 numbers", FN(Tensor::of({{1.f, 2.f}, {3.f}}))},
       {"full: a size in (2, -1) is negative", FN(Tensor::zeros({2, -1}))},
@@ -141,18 +141,23 @@ TEST_CASE("errors: indexing") {
       {"index: 1 entries for the 0 axes of ()", FN(x.sum()[0])},
       {"gather: the index is float32 and must be an integer", FN(x.gather(0, x))},
       {"gather: an index of (3,) does not fit (3, 4) along axis 0", FN(x.gather(0, z))},
-      {"gather: an index of (2, 5) does not fit (3, 4) along axis 0", FN(x.gather(0, Tensor::zeros({2, 5}, DType::Int64)))},
+      {"gather: an index of (2, 5) does not fit (3, 4) along axis 0",
+       FN(x.gather(0, Tensor::zeros({2, 5}, DType::Int64)))},
       {"gather: axis 2 is outside", FN(x.gather(2, z))},
       {"scatter_add: the index is float32 and must be an integer", FN(x.scatter_add(0, x, x))},
-      {"scatter_add: the source is int64 (3, 4) and must be float32", FN(x.scatter_add(0, x.cast(DType::Int64), x.cast(DType::Int64)))},
-      {"scatter_add: the source is float32 (5, 6) and must be float32 of the index's (3, 4)", FN(x.scatter_add(0, x.cast(DType::Int64), y))},
-      {"index_select: the index has shape (3, 4) and must have one axis", FN(x.index_select(0, x.cast(DType::Int64)))},
-      {"index_select: the index is float32 and must be an integer", FN(x.index_select(0, z.cast(DType::Float32)))},
+      {"scatter_add: the source is int64 (3, 4) and must be float32",
+       FN(x.scatter_add(0, x.cast(DType::Int64), x.cast(DType::Int64)))},
+      {"scatter_add: the source is float32 (5, 6) and must be float32 of the index's (3, 4)",
+       FN(x.scatter_add(0, x.cast(DType::Int64), y))},
+      {"index_select: the index is int64 (3, 4) and must be integers along one axis",
+       FN(x.index_select(0, x.cast(DType::Int64)))},
+      {"index_select: the index is float32 (3,) and must be integers along one axis",
+       FN(x.index_select(0, z.cast(DType::Float32)))},
       {"index_select: axis 2 is outside", FN(x.index_select(2, z))},
       {"embedding: the weight has shape (2, 3, 4, 5) and must be (rows, width)", FN(w.embedding(z))},
-      {"embedding: the index is float32 and must be an integer", FN(x.embedding(y))},
-      {"one_hot: needs integers, not float32", FN(x.one_hot(3))},
-      {"one_hot: ", FN(z.one_hot(-1))},
+      {"embedding: the index is float32 and must be integers", FN(x.embedding(y))},
+      {"one_hot: 3 classes of float32; needs integers", FN(x.one_hot(3))},
+      {"one_hot: -1 classes of int64", FN(z.one_hot(-1))},
   });
 }
 
@@ -160,16 +165,17 @@ TEST_CASE("errors: an index outside its axis is met when the result is read") {
   const auto at = [](int64_t index) { return Tensor::of<int64_t>({0, index}); };
   for (int64_t outside : {3, -1, 1000000}) {
     const Tensor x = Tensor::ones({3, 3}), index = at(outside);
-    const Tensor results[] = {x.gather(1, index.unsqueeze(0)), x.index_select(1, index), x.embedding(index),
-                              x.scatter_add(1, index.unsqueeze(0), Tensor::ones({1, 2})), x[{slice(0, 2)}].cross_entropy(index),
+    const Tensor results[] = {x.gather(1, index.unsqueeze(0)),
+                              x.index_select(1, index),
+                              x.embedding(index),
+                              x.scatter_add(1, index.unsqueeze(0), Tensor::ones({1, 2})),
+                              x[{slice(0, 2)}].cross_entropy(index),
                               x[{slice(0, 2)}].nll_loss(index)};
     for (const Tensor& result : results) {
       std::string got = "(nothing was thrown)";
       try {
         result.realize();
-      } catch (const Error& error) {
-        got = error.what();
-      }
+      } catch (const Error& error) { got = error.what(); }
       CHECK_MESSAGE(got.find(text(outside)) != got.npos, "index " << outside << ", got: " << got);
     }
   }
@@ -182,7 +188,7 @@ TEST_CASE("errors: elementwise") {
       {"mul: (3, 4) and (3,) do not broadcast: sizes 4 and 3", FN(x * z)},
       {"div: (3, 4) and (5, 6) do not broadcast", FN(x / y)},
       {"floor_divide: (3, 4) and (5, 6) do not broadcast", FN(floor_divide(x, y))},
-      {"remainder: (3, 4) and (5, 6) do not broadcast", FN(x % y)},
+      {"%: (3, 4) and (5, 6) do not broadcast", FN(x % y)},
       {"fmod: (3, 4) and (5, 6) do not broadcast", FN(x.fmod(y))},
       {"pow: (3, 4) and (5, 6) do not broadcast", FN(x.pow(y))},
       {"maximum: (3, 4) and (5, 6) do not broadcast", FN(x.maximum(y))},
@@ -199,7 +205,7 @@ TEST_CASE("errors: elementwise") {
       {"sub: bools cannot be subtracted", FN(booleans() - booleans())},
       {"pow: not defined on bools", FN(booleans().pow(booleans()))},
       {"fmod: not defined on bools", FN(booleans().fmod(booleans()))},
-      {"remainder: not defined on bools", FN(booleans() % booleans())},
+      {"%: not defined on bools", FN(booleans() % booleans())},
       {"floor_divide: not defined on bools", FN(floor_divide(booleans(), booleans()))},
       {"&: not defined on float32", FN(x & x)},
       {"|: not defined on float32", FN(x | 1)},
@@ -246,12 +252,15 @@ TEST_CASE("errors: products") {
       {"conv2d: an image of (3, 4) does not fit a weight of (2, 3, 4, 5)", FN(x.conv2d(w))},
       {"conv2d: an image of (3, 4) does not fit a weight of (5, 6)", FN(x.conv2d(y))},
       {"conv2d: 3 channels in 1 groups do not fit a weight of (2, 2, 1, 1)", FN(w.conv2d(Tensor::zeros({2, 2, 1, 1})))},
-      {"conv2d: 3 channels in 3 groups do not fit a weight of (2, 1, 1, 1)", FN(w.conv2d(Tensor::zeros({2, 1, 1, 1}), {}, {.groups = 3}))},
+      {"conv2d: 3 channels in 3 groups do not fit a weight of (2, 1, 1, 1)",
+       FN(w.conv2d(Tensor::zeros({2, 1, 1, 1}), {}, {.groups = 3}))},
       {"conv2d: 3 channels in 0 groups", FN(w.conv2d(w, {}, {.groups = 0}))},
       {"conv2d: a bias of (3,) does not fit a weight of (2, 3, 4, 5)", FN(w.conv2d(w, z))},
-      {"conv2d: a kernel of (1, 3, 5, 5), dilation (1, 1), is larger than the padded image (2, 3, 4, 5), padding (0, 0)",
+      {"conv2d: a kernel of (1, 3, 5, 5), dilation (1, 1), is larger than the padded image (2, 3, 4, 5), padding (0, "
+       "0)",
        FN(w.conv2d(Tensor::zeros({1, 3, 5, 5})))},
-      {"conv2d: a kernel of (1, 3, 3, 3), dilation (2, 2), is larger", FN(w.conv2d(Tensor::zeros({1, 3, 3, 3}), {}, {.dilation = 2}))},
+      {"conv2d: a kernel of (1, 3, 3, 3), dilation (2, 2), is larger",
+       FN(w.conv2d(Tensor::zeros({1, 3, 3, 3}), {}, {.dilation = 2}))},
       {"conv2d: stride (0,) must be at least 1", FN(w.conv2d(w, {}, {.stride = 0}))},
       {"conv2d: stride (1, 2, 3) must have one size, or 2", FN(w.conv2d(w, {}, {.stride = {1, 2, 3}}))},
       {"conv2d: padding (-1,) must be at least 0", FN(w.conv2d(w, {}, {.padding = -1}))},

@@ -64,27 +64,27 @@ std::string mistake(const GoldenLine& line, const std::string& name, const Tenso
       if (!wrong.empty()) return "the gradient of " + letters[i] + " " + wrong;
     }
     return "";
-  } catch (const std::exception& error) {
-    return text("threw: ", error.what());
-  }
+  } catch (const std::exception& error) { return text("threw: ", error.what()); }
 }
 
 void check(const std::string& section, const std::vector<GoldenLine>& lines) {
   std::map<std::string_view, const GoldenLine*> by_name;
-  for (const GoldenLine& line : lines) CHECK_MESSAGE(by_name.emplace(line.name, &line).second, "two lines are called " << line.name);
+  for (const GoldenLine& line : lines)
+    CHECK_MESSAGE(by_name.emplace(line.name, &line).second, "two lines are called " << line.name);
   const Tensors file = load(section);
   std::set<std::string_view> used;
   for (const auto& [key, tensor] : file) {
     if (!key.ends_with(".out")) continue;
     const std::string name = key.substr(0, key.size() - 4);
     const auto line = by_name.find(std::string_view(name).substr(0, name.find('/')));
-    CHECK_MESSAGE(line != by_name.end(), name << " has no line in test_golden_" << section << ".cpp");
+    CHECK_MESSAGE(line != by_name.end(), name << " has no line in golden_" << section << "()");
     if (line == by_name.end()) continue;
     used.insert(line->first);
     const std::string wrong = mistake(*line->second, name, file);
     CHECK_MESSAGE(wrong.empty(), section << ": " << name << " " << wrong);
   }
-  for (const GoldenLine& line : lines) CHECK_MESSAGE(used.count(line.name), line.name << " has no case in golden/cases.py");
+  for (const GoldenLine& line : lines)
+    CHECK_MESSAGE(used.count(line.name), line.name << " has no case in golden/cases.py");
 }
 
 }  // namespace
@@ -97,7 +97,8 @@ TEST_CASE("golden: values and gradients are PyTorch's") {
   };
   for (const auto& entry : std::filesystem::directory_iterator(kFolder)) {
     const std::string file = entry.path().filename();
-    if (file.ends_with(kEnding)) CHECK_MESSAGE(sections.count(file.substr(0, file.size() - kEnding.size())), file << " is not in the table");
+    if (file.ends_with(kEnding))
+      CHECK_MESSAGE(sections.count(file.substr(0, file.size() - kEnding.size())), file << " is not in the table");
   }
   for (const auto& [section, lines] : sections) {
     SUBCASE(section.c_str()) { check(section, lines()); }

@@ -82,7 +82,7 @@ std::vector<GoldenLine> golden_unary() {
       {"elu", FN(x.elu())},
       {"elu_alpha", FN(x.elu(0.7))},
       {"celu", FN(x.celu())},
-      {"celu_alpha", FN(x.celu(0.7))},
+      {"celu_alpha", FN(x.celu(0.5))},
       {"softplus", FN(x.softplus())},
       {"softplus_beta", FN(x.softplus(3))},
       {"hardtanh", FN(x.hardtanh())},

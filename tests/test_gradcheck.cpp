@@ -24,7 +24,9 @@ using Loss = std::function<Tensor(const Tensors&)>;
 
 constexpr double kStep = 1e-5, kTolerance = 1e-6;
 
-Tensor leaf(const std::vector<double>& numbers, const Shape& shape) { return Tensor::from(numbers, shape).requires_grad_(); }
+Tensor leaf(const std::vector<double>& numbers, const Shape& shape) {
+  return Tensor::from(numbers, shape).requires_grad_();
+}
 
 Tensors inputs_of(const Rule& rule) {
   std::mt19937 random(7);
@@ -55,7 +57,8 @@ std::string mistake(const Loss& loss, const Tensors& xs) {
   for (Tensor& grad : grads) grad = grad.zeros_like();  // of a loss that depends on nothing: the second one of x + y
   if (y.requires_grad()) grads = gradient(y, xs);
   for (size_t k = 0; k < xs.size(); ++k) {
-    if (!(grads[k].shape() == xs[k].shape())) return text("input ", k, ": shape ", grads[k].shape(), " for ", xs[k].shape());
+    if (!(grads[k].shape() == xs[k].shape()))
+      return text("input ", k, ": shape ", grads[k].shape(), " for ", xs[k].shape());
     const std::vector<double> numbers = xs[k].to_vector<double>(), got = grads[k].to_vector<double>();
     for (size_t i = 0; i < numbers.size(); ++i) {
       const auto moved = [&](double by) {
@@ -66,7 +69,8 @@ std::string mistake(const Loss& loss, const Tensors& xs) {
         return loss(near).item();
       };
       const double want = (moved(kStep) - moved(-kStep)) / (2 * kStep);
-      if (!close(got[i], want, kTolerance)) return text("input ", k, ", number ", i, ": ", got[i], " and should be ", want);
+      if (!close(got[i], want, kTolerance))
+        return text(std::setprecision(10), "input ", k, ", number ", i, ": ", got[i], " and should be ", want);
     }
   }
   return "";
@@ -75,9 +79,7 @@ std::string mistake(const Loss& loss, const Tensors& xs) {
 std::string attempt(const Loss& loss, const Tensors& xs) {
   try {
     return mistake(loss, xs);
-  } catch (const std::exception& error) {
-    return text("threw: ", error.what());
-  }
+  } catch (const std::exception& error) { return text("threw: ", error.what()); }
 }
 
 void check(const std::vector<Rule>& rules) {
@@ -145,7 +147,6 @@ TEST_CASE("gradcheck: elementwise") {
       {"softplus", FN(x.softplus(3)), {{3, 4}}},
       {"hardtanh", FN(x.hardtanh()), {{3, 4}}},
       {"clamp", FN(x.clamp(-1, 0.5)), {{3, 4}}},
-      {"cast", FN(x.cast(DType::Float64)), {{3}}},
       {"add", FN(x + y), {{3, 4}, {4}}},
       {"sub", FN(x - y), {{3, 1}, {4}}},
       {"mul", FN(x * y), {{3, 4}, {3, 1}}},
@@ -192,7 +193,9 @@ TEST_CASE("gradcheck: movement") {
       {"stack", FN(Tensor::stack({x, y}, 1).square()), {{2, 2}, {2, 2}}},
       {"split", FN(x.split(2)[1].square()), {{5, 2}}},
       {"gather", FN(x.gather(0, Tensor::of<int64_t>({{0, 3}, {0, 1}})).square()), {{4, 2}}},
-      {"scatter_add", FN(x.scatter_add(0, Tensor::of<int64_t>({{0, 3}, {0, 1}}), y.square()).square()), {{4, 2}, {2, 2}}},
+      {"scatter_add",
+       FN(x.scatter_add(0, Tensor::of<int64_t>({{0, 3}, {0, 1}}), y.square()).square()),
+       {{4, 2}, {2, 2}}},
       {"index_select", FN(x.index_select(1, ints({2, 0, 2})).square()), {{2, 3}}},
       {"embedding", FN(x.embedding(ints({3, 0, 3})).square()), {{4, 2}}},
   });
@@ -248,7 +251,8 @@ TEST_CASE("gradcheck: convolutions") {
       {"dilation", FN(x.conv2d(y, {}, {.dilation = {2, 1}})), {{1, 1, 5, 3}, {1, 1, 3, 2}}},
       {"groups", FN(x.conv2d(y, z, {.groups = 2})), {{1, 4, 2, 3}, {2, 2, 2, 2}, {2}}},
       {"depthwise", FN(x.conv2d(y, {}, {.padding = 1, .groups = 2})), {{1, 2, 3, 2}, {2, 1, 2, 2}}},
-      {"everything", FN(x.conv2d(y, z, {.stride = {2, 1}, .padding = {1, 2}, .dilation = {1, 2}, .groups = 2})),
+      {"everything",
+       FN(x.conv2d(y, z, {.stride = {2, 1}, .padding = {1, 2}, .dilation = {1, 2}, .groups = 2})),
        {{1, 2, 4, 3}, {2, 1, 3, 2}, {2}}},
       {"conv1d", FN(x.conv2d(y, {}, {.stride = 2, .padding = 1})), {{2, 2, 5}, {1, 2, 3}}},
       {"conv3d", FN(x.conv2d(y)), {{1, 1, 2, 3, 2}, {1, 1, 2, 2, 1}}},
@@ -258,7 +262,9 @@ TEST_CASE("gradcheck: convolutions") {
 TEST_CASE("gradcheck: losses") {
   check({
       {"cross_entropy", FN(x.cross_entropy(ints({2, 0, 1}))), {{3, 4}}},
-      {"cross_entropy_smooth", FN(x.cross_entropy(ints({2, 0, 1}), {.label_smoothing = 0.2, .ignore_index = 0})), {{3, 4}}},
+      {"cross_entropy_smooth",
+       FN(x.cross_entropy(ints({2, 0, 1}), {.label_smoothing = 0.2, .ignore_index = 0})),
+       {{3, 4}}},
       {"cross_entropy_chances", FN(x.cross_entropy(y)), {{2, 3}, {2, 3}}, 0.1, 0.9},
       {"nll_loss", FN(x.log_softmax().nll_loss(ints({2, 0, 1}))), {{3, 4}}},
       {"binary_cross_entropy", FN(x.binary_cross_entropy(y)), {{3, 2}, {3, 2}}, 0.1, 0.9},

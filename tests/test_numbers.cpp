@@ -38,7 +38,8 @@ void check_half(int fraction_bits) {
     if (std::isinf(value)) continue;
     Half next;  // away from zero; after the largest comes infinity, whose place is taken by what would have been there
     next.bits = uint16_t(i + 1);
-    const double beyond = std::isinf(float(next)) ? value + (value - meaning(uint16_t(i - 1), fraction_bits)) : double(float(next));
+    const double beyond =
+        std::isinf(float(next)) ? value + (value - meaning(uint16_t(i - 1), fraction_bits)) : double(float(next));
     const float middle = float((value + beyond) / 2);
     wrong += Half(middle).bits != (i % 2 ? next.bits : half.bits);
     wrong += Half(std::nextafter(middle, 0.0f)).bits != half.bits;
@@ -84,7 +85,8 @@ TEST_CASE("philox: Random123's known answers") {
         Words{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1});
   for (uint64_t seed : {uint64_t(0), uint64_t(42), uint64_t(0x123456789abcdef0)})
     for (uint64_t block : {uint64_t(0), uint64_t(1), uint64_t(0x3fedcba987654321)}) {
-      const Words words = philox4x32({uint32_t(block), uint32_t(block >> 32), 0, 0}, uint32_t(seed), uint32_t(seed >> 32));
+      const Words words =
+          philox4x32({uint32_t(block), uint32_t(block >> 32), 0, 0}, uint32_t(seed), uint32_t(seed >> 32));
       for (uint64_t i = 0; i < 4; ++i) CHECK(tinyops::philox(seed, 4 * block + i) == words[i]);
     }
 }
@@ -133,7 +135,8 @@ TEST_CASE("random: distributions") {
   Tensor::manual_seed(1);
   const int64_t n = 40000;
   const double error = 5 / std::sqrt(double(n));
-  const Tensor u = Tensor::rand({n}), v = Tensor::uniform({n}, -3, 5), z = Tensor::randn({n}), w = Tensor::normal({n}, 10, 2);
+  const Tensor u = Tensor::rand({n}), v = Tensor::uniform({n}, -3, 5), z = Tensor::randn({n}),
+               w = Tensor::normal({n}, 10, 2);
   CHECK(std::abs(mean(u) - 0.5) < error * 0.29);
   CHECK(std::abs(variance(u) - 1 / 12.0) < error * 0.08);
   CHECK(u.min().item() >= 0);

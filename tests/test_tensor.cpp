@@ -74,13 +74,15 @@ TEST_CASE("tensor: printing") {
   CHECK(printed(Tensor()) == "Tensor(undefined)");
   CHECK(printed(Tensor(2.5)) == "Tensor() float32\n2.5000");
   CHECK(printed(Tensor::arange(3)) == "Tensor(3,) int64\n[0, 1, 2]");
-  CHECK(printed(Tensor::of({{1, -2.5}, {0, 10}})) == "Tensor(2, 2) float32\n[[ 1.0000, -2.5000],\n [ 0.0000, 10.0000]]");
+  CHECK(printed(Tensor::of({{1, -2.5}, {0, 10}})) ==
+        "Tensor(2, 2) float32\n[[ 1.0000, -2.5000],\n [ 0.0000, 10.0000]]");
   CHECK(printed(Tensor::of({1e-6, 3e7})) == "Tensor(2,) float32\n[1.0000e-06, 3.0000e+07]");
   CHECK(printed(Tensor::of({NAN, -INFINITY})) == "Tensor(2,) float32\n[ nan, -inf]");
   CHECK(printed(Tensor::arange(2) == 1) == "Tensor(2,) bool\n[false,  true]");
   CHECK(printed(Tensor::ones({1}, DType::BFloat16)) == "Tensor(1,) bfloat16\n[1.0000]");
   CHECK(printed(Tensor::zeros({2, 0})) == "Tensor(2, 0) float32\n[[],\n []]");
-  CHECK(printed(Tensor::of<int64_t>({std::numeric_limits<int64_t>::max()})) == "Tensor(1,) int64\n[9223372036854775807]");
+  CHECK(printed(Tensor::of<int64_t>({std::numeric_limits<int64_t>::max()})) ==
+        "Tensor(1,) int64\n[9223372036854775807]");
 }
 
 TEST_CASE("tensor: a large tensor is printed by its corners") {
@@ -118,6 +120,18 @@ TEST_CASE("tensor: realize takes several at once") {
   CHECK(list(both[0]) == Floats{2, 3});
   CHECK(list(both[1]) == Floats{1, 4});
   CHECK(debug::counters().kernels == before);
+}
+
+TEST_CASE("tensor: more parts than one kernel takes") {
+  std::vector<Tensor> parts;
+  Tensor sum = Tensor::zeros({2});
+  for (int i = 0; i < 40; ++i) {
+    parts.push_back(Tensor::full({2}, float(i)).contiguous());
+    sum += parts.back() * parts.back();
+  }
+  CHECK(list(sum) == Floats{20540, 20540});
+  CHECK(list(Tensor::cat(parts)[{slice(76)}]) == Floats{38, 38, 39, 39});
+  CHECK(list(Tensor::stack(parts, 1).sum(1)) == Floats{780, 780});
 }
 
 TEST_CASE("tensor: copies are handles, and += makes a new tensor") {
@@ -212,7 +226,8 @@ TEST_CASE("gradients: every way from the leaf to the loss counts") {
 }
 
 TEST_CASE("gradients: only leaves that require one get one, in their own dtype") {
-  const Tensor x = leaf({1, 2}), y = Tensor::of({3, 4}), unused = leaf({5}), half = leaf({1, 2}).cast(DType::Float16).detach();
+  const Tensor x = leaf({1, 2}), y = Tensor::of({3, 4}), unused = leaf({5}),
+               half = leaf({1, 2}).cast(DType::Float16).detach();
   Tensor h = half;
   h.requires_grad_();
   const Tensor product = x * y;
@@ -270,7 +285,8 @@ TEST_CASE("gradients: of inputs that need none, nothing is asked") {
 TEST_CASE("gradient(): leaves .grad alone and can be taken again") {
   const Tensor x = leaf({2}), other = leaf({1, 1});
   const Tensor y = x.pow(4).sum();
-  const Tensor first = gradient(y, {x})[0], second = gradient(first.sum(), {x})[0], third = gradient(second.sum(), {x})[0];
+  const Tensor first = gradient(y, {x})[0], second = gradient(first.sum(), {x})[0],
+               third = gradient(second.sum(), {x})[0];
   CHECK(list(first) == Floats{32});
   CHECK(list(second) == Floats{48});
   CHECK(list(third) == Floats{48});

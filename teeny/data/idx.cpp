@@ -82,7 +82,8 @@ Tensor read_idx(const std::string& path) {
   Reader file(path);
   std::vector<std::byte> header;
   file.append(4, header);
-  if (header[0] != std::byte{0} || header[1] != std::byte{0}) fail(path, ": no IDX file: it does not start with two zeros");
+  if (header[0] != std::byte{0} || header[1] != std::byte{0})
+    fail(path, ": no IDX file: it does not start with two zeros");
   const DType dtype = element_type(path, int(header[2]));
   const int rank = int(header[3]);
   if (rank > kMaxRank) fail(path, ": ", rank, " axes; a tensor has at most ", kMaxRank);

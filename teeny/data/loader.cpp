@@ -82,8 +82,8 @@ void DataLoader::State::normalise(std::span<float> values) const {
   }
 }
 
-/// One walk over the dataset. A thread prepares one batch and ends; joining it hands the batch, or what was thrown, over
-/// to the caller. So no two threads ever look at the same thing, and there is nothing to lock.
+/// One walk over the dataset. A thread prepares one batch and ends; joining it hands the batch, or what was thrown,
+/// over to the caller. So no two threads ever look at the same thing, and there is nothing to lock.
 ///
 ///   caller   take 0 | train on 0       | take 1 | train on 1       | ...
 ///   thread          | prepare 1 |               | prepare 2 |
@@ -123,13 +123,9 @@ struct DataLoader::Iterator::Epoch {
       thread = std::thread([this] {
         try {
           prepare();
-        } catch (...) {
-          error = std::current_exception();
-        }
+        } catch (...) { error = std::current_exception(); }
       });
-    } catch (const std::system_error& e) {
-      fail("DataLoader: no thread to prepare batches: ", e.what());
-    }
+    } catch (const std::system_error& e) { fail("DataLoader: no thread to prepare batches: ", e.what()); }
   }
 
   /// The batch in preparation; nothing at the end of the epoch.
@@ -183,7 +179,8 @@ Position DataLoader::position() const { return state_->position; }
 
 void DataLoader::set_position(const Position& position) {
   if (position.epoch < 0 || position.index < 0 || position.index > state_->samples())
-    fail("DataLoader: no position ", position.index, " of epoch ", position.epoch, " in ", state_->samples(), " samples");
+    fail("DataLoader: no position ", position.index, " of epoch ", position.epoch, " in ", state_->samples(),
+         " samples");
   state_->move_to(position);
   state_->resumed = true;
 }

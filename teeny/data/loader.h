@@ -1,11 +1,13 @@
 #pragma once
-// A dataset in batches, shuffled anew for every epoch. While the network works on one batch, a thread prepares the next.
+// A dataset in batches, shuffled anew for every epoch. While the network works on one batch, a thread prepares the
+// next.
 //
 //   data::DataLoader loader(train, {.batch_size = 128, .shuffle = true});
 //   for (int epoch = 0; epoch < 5; ++epoch)
 //     for (auto [x, y] : loader) ...            x (128, 1, 28, 28) float32, y (128) int64
 //
-// Everything random follows from the seed, the epoch and the sample: the same numbers in every run, wherever it resumes.
+// Everything random follows from the seed, the epoch and the sample: the same numbers in every run, wherever it
+// resumes.
 #include <functional>
 #include <iterator>
 #include <memory>
@@ -59,8 +61,8 @@ class DataLoader {
   void set_position(const Position& position);
 
   class Iterator;
-  /// Starts an epoch: each loop is one, also after a loop that was left early. What a transform throws is thrown here or
-  /// by `++`.
+  /// Starts an epoch: each loop is one, also after a loop that was left early. What a transform throws is thrown here
+  /// or by `++`.
   Iterator begin();
   std::default_sentinel_t end() const { return {}; }
 

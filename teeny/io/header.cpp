@@ -14,8 +14,8 @@ struct Format {
   DType dtype;
   std::string_view name;
 };
-constexpr Format kFormats[] = {{DType::Bool, "BOOL"}, {DType::UInt8, "U8"},     {DType::Int32, "I32"},
-                               {DType::Int64, "I64"}, {DType::Float16, "F16"},  {DType::BFloat16, "BF16"},
+constexpr Format kFormats[] = {{DType::Bool, "BOOL"},   {DType::UInt8, "U8"},    {DType::Int32, "I32"},
+                               {DType::Int64, "I64"},   {DType::Float16, "F16"}, {DType::BFloat16, "BF16"},
                                {DType::Float32, "F32"}, {DType::Float64, "F64"}};
 constexpr std::string_view kMetadata = "__metadata__";
 
@@ -51,10 +51,16 @@ class HeaderReader : public nlohmann::json_sax<json> {
   }
 
   bool string(std::string& text) override {
-    if (depth_ == 2 && in_metadata()) return header.metadata[field_] = text, true;
+    if (depth_ == 2 && in_metadata()) {
+      header.metadata[field_] = text;
+      return true;
+    }
     if (depth_ != 2 || in_array_ || field_ != "dtype") refuse("a string where none belongs");
-    for (const Format& format : kFormats)
-      if (format.name == text) return header.entries.back().dtype = format.dtype, true;
+    for (const Format& format : kFormats) {
+      if (format.name != text) continue;
+      header.entries.back().dtype = format.dtype;
+      return true;
+    }
     refuse("dtype \"" + text + "\"; teeny has BOOL U8 I32 I64 F16 BF16 F32 F64");
   }
 
@@ -87,7 +93,8 @@ class HeaderReader : public nlohmann::json_sax<json> {
   }
 
   bool end_object() override {
-    if (depth_ == 2 && !in_metadata() && fields_.size() != 3) refuse("\"dtype\", \"shape\" and \"data_offsets\" are needed");
+    if (depth_ == 2 && !in_metadata() && fields_.size() != 3)
+      refuse("\"dtype\", \"shape\" and \"data_offsets\" are needed");
     --depth_;
     return true;
   }
@@ -95,7 +102,9 @@ class HeaderReader : public nlohmann::json_sax<json> {
   bool null() override { refuse("null where it does not belong"); }
   bool boolean(bool) override { refuse("a boolean where none belongs"); }
   bool number_integer(int64_t number) override { refuse(text("negative number ", number)); }
-  bool number_float(double, const std::string& number) override { refuse("\"" + number + "\" is no integer of 64 bits"); }
+  bool number_float(double, const std::string& number) override {
+    refuse("\"" + number + "\" is no integer of 64 bits");
+  }
   bool binary(json::binary_t&) override { refuse("binary where none belongs"); }
   bool parse_error(size_t position, const std::string&, const json::exception& error) override {
     fail(file_, ": the header is no JSON at byte ", position, ": ", error.what());
@@ -147,7 +156,8 @@ Header parse_header(const std::string& file, std::string_view text, uint64_t dat
     if (entry->begin < covered) refuse(" overlap with those of another, which end at ", covered);
     if (entry->begin > covered) refuse(" leave a hole behind ", covered);
     const uint64_t needed = bytes_of(file, *entry);
-    if (entry->end - entry->begin != needed) refuse(" for ", entry->shape, " of ", entry->dtype, ", which needs ", needed);
+    if (entry->end - entry->begin != needed)
+      refuse(" for ", entry->shape, " of ", entry->dtype, ", which needs ", needed);
     covered = entry->end;
   }
   if (covered != data_size) fail(file, ": ", data_size - covered, " bytes at the end belong to no tensor");

@@ -74,8 +74,16 @@ class File {
 /// A file beside `path`, which takes its place when all has gone well and is removed when anything has not.
 class Replacement {
  public:
+  /// A directory, or a device such as /dev/null, is not to be replaced by a file.
+  static const std::string& check(const std::string& path) {
+    struct stat info = {};
+    if (stat(path.c_str(), &info) == 0 && !S_ISREG(info.st_mode)) fail(path, ": not a regular file");
+    return path;
+  }
   explicit Replacement(const std::string& path)
-      : path_(path), temporary_(text(path, ".tmp-", getpid(), "-", ++count_)), file_(temporary_, O_WRONLY | O_CREAT | O_EXCL) {
+      : path_(check(path)),
+        temporary_(text(path, ".tmp-", getpid(), "-", ++count_)),
+        file_(temporary_, O_WRONLY | O_CREAT | O_EXCL) {
     if (!file_.is_open()) fail_errno(temporary_, "cannot write");
   }
   ~Replacement() {

@@ -39,8 +39,7 @@ Conv2d::Conv2d(int64_t in, int64_t out, const Sizes& kernel, const ConvOptions& 
   if (with_bias) bias = uniform_parameter({out}, fan_in);
 }
 
-BatchNorm2d::BatchNorm2d(int64_t channels, double eps, double momentum)
-    : eps(eps), momentum(momentum) {
+BatchNorm2d::BatchNorm2d(int64_t channels, double eps, double momentum) : eps(eps), momentum(momentum) {
   check_sizes("BatchNorm2d", {channels});
   weight = Tensor::ones({channels}).requires_grad_();
   bias = Tensor::zeros({channels}).requires_grad_();
@@ -54,28 +53,29 @@ Tensor BatchNorm2d::operator()(const Tensor& x) {
   if (x.rank() != 4 || x.size(1) != channels)
     fail("BatchNorm2d: x of shape ", x.shape(), "; (N, ", channels, ", H, W) wanted");
   const Shape per_channel = {1, channels, 1, 1};
-  Tensor mean, var;
-
-  if (Training::enabled()) {
-    const int64_t n = x.numel() / std::max<int64_t>(channels, 1);
-    if (n < 2) fail("BatchNorm2d: x of shape ", x.shape(), " has one value a channel; training needs two");
-    // var = E[(x-a)^2] - (E[x]-a)^2 holds for every constant a, with no cancellation at a = E[x]. Taken apart like
-    // this, no gradient flows from the variance back through the mean, which would cost another walk over x.
-    mean = x.mean({0, 2, 3}, true);
-    const Tensor a = mean.detach();
-    var = (x - a).square().mean({0, 2, 3}, true) - (mean - a).square();
-
-    NoGrad guard;
-    const double unbiased = double(n) / double(n - 1);
-    running_mean.assign(running_mean * (1 - momentum) + mean.detach().reshape({channels}) * momentum);
-    running_var.assign(running_var * (1 - momentum) + var.detach().reshape({channels}) * (momentum * unbiased));
-    num_batches_tracked.assign(num_batches_tracked + 1);
-  } else {
-    mean = running_mean.reshape(per_channel);
-    var = running_var.reshape(per_channel);
+  const Tensor w = weight.reshape(per_channel), b = bias.reshape(per_channel);
+  if (!Training::enabled()) {
+    const Tensor scale = w * (running_var.reshape(per_channel) + eps).rsqrt();
+    return (x - running_mean.reshape(per_channel)) * scale + b;
   }
-  const Tensor scale = (var + eps).rsqrt() * weight.reshape(per_channel);
-  return (x - mean) * scale + bias.reshape(per_channel);
+
+  const int64_t n = x.numel() / std::max<int64_t>(channels, 1);
+  if (n < 2) fail("BatchNorm2d: x of shape ", x.shape(), " has one value a channel; training needs two");
+  // With any constant a,  x - mean = (x - a) - (mean - a)  and  var = E[(x-a)^2] - (mean - a)^2. Here a is the mean
+  // itself without its history: so `drift` is 0 and costs no precision, but the gradient passes through it, by channel.
+  // The sums over x that the way back needs are then those of g and g * (x - a), which one walk over x gives.
+  const Tensor mean = x.mean({0, 2, 3}, true), a = mean.detach();
+  const Tensor centred = x - a, drift = mean - a;
+  const Tensor var = centred.square().mean({0, 2, 3}, true) - drift.square();
+  const Tensor scale = w * (var + eps).rsqrt();
+  const Tensor y = centred * scale + (b - drift * scale);
+
+  NoGrad guard;
+  const double unbiased = double(n) / double(n - 1);
+  running_mean.assign(running_mean * (1 - momentum) + a.reshape({channels}) * momentum);
+  running_var.assign(running_var * (1 - momentum) + var.detach().reshape({channels}) * (momentum * unbiased));
+  num_batches_tracked.assign(num_batches_tracked + 1);
+  return y;
 }
 
 LayerNorm::LayerNorm(const Shape& shape, double eps) : eps(eps) {

@@ -34,14 +34,14 @@ struct BatchNorm2d {
   Tensor operator()(const Tensor& x);
 
   double eps, momentum;
-  Tensor weight, bias;                 ///< (C), trained
-  Tensor running_mean, running_var;    ///< (C), followed
-  Tensor num_batches_tracked;          ///< int64, no axes
+  Tensor weight, bias;               ///< (C), trained
+  Tensor running_mean, running_var;  ///< (C), followed
+  Tensor num_batches_tracked;        ///< int64, no axes
   TEENY_STATE(weight, bias, running_mean, running_var, num_batches_tracked)
 };
 
-/// Each (.., shape) block of x to mean 0 and variance 1, then * weight + bias, both of `shape`. Ba, Kiros, Hinton: "Layer
-/// normalization", 2016.
+/// Each (.., shape) block of x to mean 0 and variance 1, then * weight + bias, both of `shape`. Ba, Kiros, Hinton:
+/// "Layer normalization", 2016.
 struct LayerNorm {
   explicit LayerNorm(const Shape& shape, double eps = 1e-5);
   explicit LayerNorm(int64_t features, double eps = 1e-5) : LayerNorm(Shape{features}, eps) {}

@@ -1,7 +1,7 @@
 #pragma once
-// Optimisers: what a gradient does to a parameter. Each update of a parameter is elementwise tensor arithmetic, assigned
-// to the parameter and its moments, so it runs as one kernel. Rates and step counts are tensors without axes: a recorded
-// step (jit.h) replays with new ones.
+// Optimisers: what a gradient does to a parameter. Each update of a parameter is elementwise tensor arithmetic,
+// assigned to the parameter and its moments, so it runs as one kernel. Rates and step counts are tensors without axes:
+// a recorded step (jit.h) replays with new ones.
 //
 //   optim::Adam adam(nn::parameters(model), {.lr = 1e-3});
 //   for (auto [x, y] : loader) {
@@ -19,9 +19,9 @@ namespace teeny::optim {
 /// What all optimisers have. Copies share parameters and state, as tensors do.
 class Optimizer {
  public:
-  void zero_grad() const;      ///< forgets the gradients; before `backward`, which adds to them
+  void zero_grad() const;  ///< forgets the gradients; before `backward`, which adds to them
   double lr() const { return lr_.item(); }
-  void set_lr(double lr);      ///< from the next step on
+  void set_lr(double lr);  ///< from the next step on
   const std::vector<Tensor>& parameters() const { return params_; }
 
  protected:

@@ -40,18 +40,24 @@ void visit_parts(Visit& visit, std::string_view names, const Parts&... parts) {
 
 /// Lists the parts of a struct, in its public section: tensors, structs that have a TEENY_STATE of their own, and
 /// vectors, arrays and optionals (or owning pointers) of those.
-#define TEENY_STATE(...)                                                            \
-  template <class Visit>                                                            \
-  void visit_state(Visit&& visit) const {                                           \
-    ::teeny::nn::visit_parts(visit, #__VA_ARGS__ __VA_OPT__(, ) __VA_ARGS__);       \
+#define TEENY_STATE(...)                                                      \
+  template <class Visit>                                                      \
+  void visit_state(Visit&& visit) const {                                     \
+    ::teeny::nn::visit_parts(visit, #__VA_ARGS__ __VA_OPT__(, ) __VA_ARGS__); \
   }
 
 template <class T>
-concept HasState = requires(const T& part) { part.visit_state([](std::string_view, const auto&) {}); };
+concept HasState = requires(const T& part) {
+  part.visit_state([](std::string_view, const auto&) {});
+};
 template <class T>
-concept Sequence = requires(const T& part) { part.begin(), part.end(); };
+concept Sequence = requires(const T& part) {
+  part.begin(), part.end();
+};
 template <class T>
-concept Maybe = requires(const T& part) { static_cast<bool>(part), *part; };
+concept Maybe = requires(const T& part) {
+  static_cast<bool>(part), *part;
+};
 
 /// Appends the tensors of `part`, and of the parts of `part`, to `into`; each name starts with `name`. Undefined
 /// tensors (a layer without a bias) and empty optionals are left out.
@@ -87,7 +93,9 @@ StateDict state_dict(const Model& model) {
 /// layers share it.
 std::vector<Tensor> parameters(const StateDict& dict);
 template <class Model>
-std::vector<Tensor> parameters(const Model& model) { return parameters(state_dict(model)); }
+std::vector<Tensor> parameters(const Model& model) {
+  return parameters(state_dict(model));
+}
 
 /// Throws one Error that lists every missing, unexpected and doubled name, wrong shape and wrong dtype, unless `from`
 /// fits `into` exactly.
@@ -96,6 +104,8 @@ void check_state_dict(const StateDict& into, const StateDict& from);
 /// Assigns `from` to the tensors of the same names. On an Error (see `check_state_dict`) nothing has changed.
 void load_state_dict(const StateDict& into, const StateDict& from);
 template <class Model>
-void load_state_dict(Model& model, const StateDict& from) { load_state_dict(state_dict(std::as_const(model)), from); }
+void load_state_dict(Model& model, const StateDict& from) {
+  load_state_dict(state_dict(std::as_const(model)), from);
+}
 
 }  // namespace teeny::nn

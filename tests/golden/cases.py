@@ -28,7 +28,8 @@ def maker(dtype, low, high):
 
 f32, f64, f16, bf16 = (maker(d, -2, 2) for d in ("float32", "float64", "float16", "bfloat16"))
 i32, i64, u8, b1 = maker("int32", -5, 6), maker("int64", -5, 6), maker("uint8", 0, 11), maker("bool", 0, 2)
-DTYPES = {"bool": b1, "uint8": u8, "int32": i32, "int64": i64, "float16": f16, "bfloat16": bf16, "float32": f32, "float64": f64}
+DTYPES = {"bool": b1, "uint8": u8, "int32": i32, "int64": i64, "float16": f16, "bfloat16": bf16, "float32": f32,
+          "float64": f64}
 
 
 def given(values, dtype="float32"):
@@ -134,7 +135,7 @@ unary("gelu", "F.gelu(x, approximate='tanh')")
 unary("gelu_erf", "x * 0.5 * (1 + (x / 2**0.5).erf())")  # F.gelu(inf) is NaN or inf, depending on the tensor's size
 unary("quick_gelu", "x * (x * 1.702).sigmoid()")
 unary("hardswish", "F.hardswish(x)", kinks=True)
-unary("hardsigmoid", "F.hardsigmoid(x)", kinks=True)
+unary("hardsigmoid", "F.relu6(x + 3) / 6", kinks=True)  # F.hardsigmoid multiplies by a float32 1/6, in float64 too
 unary("softsign", "F.softsign(x)", kinks=True)
 unary("selu", "F.selu(x)", kinks=True)
 unary("leaky_relu", "F.leaky_relu(x)", kinks=True)
@@ -142,7 +143,7 @@ unary("leaky_relu_slope", "F.leaky_relu(x, 0.3)", kinks=True)
 unary("elu", "F.elu(x)", kinks=True)
 unary("elu_alpha", "F.elu(x, 0.7)", kinks=True)
 unary("celu", "F.celu(x)", kinks=True)
-unary("celu_alpha", "F.celu(x, 0.7)", kinks=True)
+unary("celu_alpha", "F.celu(x, 0.5)", kinks=True)  # 1 / alpha is a float32 in PyTorch: let it be exact
 unary("softplus", "F.softplus(x)")
 unary("softplus_beta", "F.softplus(x, 3)")
 unary("hardtanh", "F.hardtanh(x)", kinks=True)
@@ -284,6 +285,21 @@ for first, make in DTYPES.items():
             case(f"div/{first}:{second}", "x / y", make(3), other(3, low=1))
             case(f"less/{first}<{second}", "x < y", make(3), other(3))
             case(f"where/{first}?{second}", "torch.where(x, y, z)", b1(4), make(4), other(4))
+
+
+# A tensor without axes widens nothing of its own kind: it is a number, with gradients.
+case("add/f16+f32_number", "x + y", f16(3), f32())
+case("add/f32_number+f16", "x + y", f32(), f16(3))
+case("add/f32+f64_number", "x + y", f32(2, 2), f64())
+case("add/bf16+f16_number", "x + y", bf16(3), f16())
+case("add/i32+i64_number", "x + y", i32(3), i64())
+case("add/i32+f64_number", "x + y", i32(3), f64())
+case("add/bool+u8_number", "x + y", b1(3), u8())
+case("add/f16_number+f32_number", "x + y", f16(), f32())
+case("div/i32:i64_number", "x / y", i32(3), i64(low=1))
+case("maximum/f16,f32_number", "x.maximum(y)", f16(3), f32())
+case("pow/f16,f32_number", "x.pow(y)", f16(3, low=0.5), f32(), grad=False)  # of y a float32, but of float16 accuracy
+case("where/f16?f32_number", "torch.where(x, y, z)", b1(3), f16(3), f32())
 
 case("where", "torch.where(x, y, z)", b1(3, 4), f32(3, 4), f32(3, 4))
 case("where/broadcast", "torch.where(x, y, z)", b1(3, 1), f32(4), f32(2, 1, 1))
@@ -490,7 +506,8 @@ for name in ("softmax", "log_softmax"):
     case(name + "/f16", f"x.{name}(-1)", f16(3, 4))
     case(name + "/bf16", f"x.{name}(-1)", bf16(3, 4))
     case(name + "/large", f"x.{name}(-1)", given([[1e4, 1e4, -1e4], [-1e30, 0.0, 1.0]]))
-    case(name + "/masked", f"x.{name}(-1)", given([[0.0, -inf, 1.0], [-inf, -inf, -inf], [inf, 0.0, 1.0], [nan, 0.0, 1.0]]), grad=False)
+    case(name + "/masked", f"x.{name}(-1)", given([[0.0, -inf, 1.0], [-inf, -inf, -inf], [inf, 0.0, 1.0], [nan, 0.0, 1.0]]),
+         grad=False)
     case(name + "/empty", f"x.{name}(-1)", f32(0, 3))
     case(name + "_axis", f"x.{name}(1)", f32(2, 3, 4))
     case(name + "_first", f"x.{name}(0)", f32(2, 3))

@@ -24,4 +24,14 @@ struct Packets {
   static void store(T* to, const Type& packet) { Eigen::internal::pstoreu(to, packet); }
 };
 
+/// A square block of lanes x lanes numbers, turned in registers: to[i][j] = from[j][i]. Only bits move.
+template <class T>
+void transpose_block(T* to, int64_t to_stride, const T* from, int64_t from_stride) {
+  constexpr int lanes = Packets<T>::lanes;
+  Eigen::internal::PacketBlock<typename Packets<T>::Type, lanes> block;
+  for (int i = 0; i < lanes; ++i) block.packet[i] = Packets<T>::load(from + i * from_stride);
+  Eigen::internal::ptranspose(block);
+  for (int i = 0; i < lanes; ++i) Packets<T>::store(to + i * to_stride, block.packet[i]);
+}
+
 }  // namespace tinyops::cpu

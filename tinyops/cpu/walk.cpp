@@ -82,20 +82,12 @@ template <class T>
 void gather_turned(T* tile, const T* from, int64_t rows, int64_t columns, int64_t column_stride) {
   int64_t done = 0;
   if constexpr (sizeof(T) == 4) {
-    using namespace Eigen::internal;
-    using P = Packets<float>;
-    constexpr int lanes = P::lanes;
-    if (columns % lanes == 0) {
+    constexpr int lanes = Packets<float>::lanes;
+    if (columns % lanes == 0)
       for (; done + lanes <= rows; done += lanes)
-        for (int64_t c = 0; c < columns; c += lanes) {
-          PacketBlock<P::Type, lanes> block;
-          for (int i = 0; i < lanes; ++i)
-            block.packet[i] = P::load(reinterpret_cast<const float*>(from + (c + i) * column_stride + done));
-          ptranspose(block);
-          for (int i = 0; i < lanes; ++i)
-            P::store(reinterpret_cast<float*>(tile + (done + i) * columns + c), block.packet[i]);
-        }
-    }
+        for (int64_t c = 0; c < columns; c += lanes)
+          transpose_block(reinterpret_cast<float*>(tile + done * columns + c), columns,
+                          reinterpret_cast<const float*>(from + c * column_stride + done), column_stride);
   }
   for (int64_t c = 0; c < columns; ++c)
     for (int64_t r = done; r < rows; ++r) tile[r * columns + c] = from[c * column_stride + r];
