@@ -232,32 +232,39 @@ Tensor Tensor::layernorm(int64_t axes, double eps) const {
 
 // ---- Losses: means over everything ----------------------------------------------------------------------------------
 
-Tensor Tensor::cross_entropy(const Tensor& target, const CrossEntropyOptions& options) const {
-  if (rank() == 0) fail("cross_entropy: logits need an axis of classes");
-  return log_softmax(rank() == 1 ? 0 : 1).nll_loss(target, options);
-}
-
-Tensor Tensor::nll_loss(const Tensor& target, const CrossEntropyOptions& options) const {
-  const int axis = rank() == 1 ? 0 : 1;  // (C) or (N, C, ...)
+namespace {
+/// The mean of -log p of what was wanted; `op` is who asks.
+Tensor class_loss(const Tensor& log_p, const Tensor& target, const CrossEntropyOptions& options, const char* op) {
+  const Shape& shape = log_p.shape();
+  const int axis = log_p.rank() == 1 ? 0 : 1;  // (C) or (N, C, ...)
   const double smoothing = options.label_smoothing;
-  if (rank() == 0) fail("nll_loss: log-probabilities need an axis of classes");
-  if (smoothing < 0 || smoothing > 1) fail("cross_entropy: label_smoothing ", smoothing, " is outside [0, 1]");
-  const int64_t classes = shape()[axis];
+  if (smoothing < 0 || smoothing > 1) fail(op, ": label_smoothing ", smoothing, " is outside [0, 1]");
+  const int64_t classes = shape[axis];
   if (is_float(target.dtype())) {
-    if (target.shape() != shape()) fail("cross_entropy: logits ", shape(), " and probabilities ", target.shape(), " differ");
+    if (target.shape() != shape) fail(op, ": ", shape, " and the probabilities ", target.shape(), " differ");
     const Tensor wanted = target * (1 - smoothing) + smoothing / double(classes);
-    return -(*this * wanted).sum() / (double(numel()) / double(classes));
+    return -(log_p * wanted).sum() / (double(log_p.numel()) / double(classes));
   }
-  Shape expected = shape();
+  Shape expected = shape;
   expected.erase(axis);
   if (target.shape() != expected)
-    fail("cross_entropy: logits ", shape(), " need a class for each of ", expected, ", not ", target.shape());
+    fail(op, ": ", shape, " needs a class for each of ", expected, ", not ", target.shape());
   const Tensor counted = options.ignore_index ? target != Scalar(*options.ignore_index) : Tensor::full(expected, true);
   const Tensor index = options.ignore_index ? where(counted, target, 0) : target;
-  Tensor loss = -gather(axis, index.unsqueeze(axis)).squeeze(axis);
-  if (smoothing > 0) loss = loss * (1 - smoothing) - mean(axis) * smoothing;
+  Tensor loss = -log_p.gather(axis, index.unsqueeze(axis)).squeeze(axis);
+  if (smoothing > 0) loss = loss * (1 - smoothing) - log_p.mean(axis) * smoothing;
   if (!options.ignore_index) return loss.mean();
   return where(counted, loss, 0).sum() / counted.sum();
+}
+}  // namespace
+
+Tensor Tensor::cross_entropy(const Tensor& target, const CrossEntropyOptions& options) const {
+  if (rank() == 0) fail("cross_entropy: logits need an axis of classes");
+  return class_loss(log_softmax(rank() == 1 ? 0 : 1), target, options, "cross_entropy");
+}
+Tensor Tensor::nll_loss(const Tensor& target, const CrossEntropyOptions& options) const {
+  if (rank() == 0) fail("nll_loss: log-probabilities need an axis of classes");
+  return class_loss(*this, target, options, "nll_loss");
 }
 
 namespace {

@@ -206,6 +206,15 @@ TEST_CASE("assign: a parameter stays a leaf") {
   CHECK(x.rule() == nullptr);
 }
 
+TEST_CASE("assign: a result that is assigned to forgets how it was made") {
+  const Tensor x = leaf({1, 2});
+  Tensor y = x * 2;
+  y.assign(Tensor::of({5, 5}));
+  CHECK_FALSE(y.requires_grad());
+  (y * x).sum().backward();
+  CHECK(list(x.grad()) == Floats{5, 5});
+}
+
 TEST_CASE("gradients: backward adds to .grad until it is cleared") {
   const Tensor x = leaf({1, 2, 3});
   CHECK_FALSE(x.grad().defined());

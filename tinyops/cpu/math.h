@@ -1,5 +1,6 @@
 #pragma once
-// exp, log, sin, cos, tanh, erf and sqrt of a tile: Eigen's polynomials on packets, mended where they are wrong.
+// exp, log, sin, cos, tanh and erf of a tile: Eigen's polynomials on packets, mended where they are wrong. And sqrt,
+// floor and trunc, which compilers hesitate to make packets of.
 //
 //   x      -1e9     -104        -87                              88        inf   NaN
 //   exp     0        |  libm     |       polynomial, 1 ulp        |        libm
@@ -17,23 +18,11 @@
 
 namespace tinyops::cpu {
 
-/// Whether `op` has a polynomial for T.
+/// Whether `op` is computed by packets for T.
 template <class T>
-constexpr bool has_polynomial(UnaryOp op) {
-  if (op == UnaryOp::Sqrt || op == UnaryOp::Exp || op == UnaryOp::Log) return true;
-  return std::is_same_v<T, float>;
-}
-
-template <UnaryOp op, class Packet>
-Packet polynomial(const Packet& x) {
-  using namespace Eigen::internal;
-  if constexpr (op == UnaryOp::Sqrt) return psqrt(x);
-  else if constexpr (op == UnaryOp::Exp) return pexp(x);
-  else if constexpr (op == UnaryOp::Log) return plog(x);
-  else if constexpr (op == UnaryOp::Sin) return psin(x);
-  else if constexpr (op == UnaryOp::Cos) return pcos(x);
-  else if constexpr (op == UnaryOp::Tanh) return ptanh(x);
-  else return perf(x);
+constexpr bool has_packets(UnaryOp op) {
+  const bool polynomial_in_float = op == UnaryOp::Sin || op == UnaryOp::Cos || op == UnaryOp::Tanh || op == UnaryOp::Erf;
+  return std::is_same_v<T, float> || !polynomial_in_float;
 }
 
 /// Below this, exp is 0 in T.
@@ -52,26 +41,38 @@ bool needs_libm(T x) {
   else return false;
 }
 
+template <class T, UnaryOp op, class Packet>
+Packet polynomial(const Packet& x) {
+  using namespace Eigen::internal;
+  if constexpr (op == UnaryOp::Sqrt) return psqrt(x);
+  else if constexpr (op == UnaryOp::Exp)
+    return pselect(pcmp_lt(x, Packets<T>::fill(exp_is_zero<T>)), Packets<T>::fill(T(0)), pexp(x));
+  else if constexpr (op == UnaryOp::Log) return plog(x);
+  else if constexpr (op == UnaryOp::Sin) return psin(x);
+  else if constexpr (op == UnaryOp::Cos) return pcos(x);
+  else if constexpr (op == UnaryOp::Tanh) return ptanh(x);
+  else if constexpr (op == UnaryOp::Erf) return perf(x);
+  else if constexpr (op == UnaryOp::Floor) return pfloor(x);
+  else return pselect(pcmp_lt(x, Packets<T>::fill(T(0))), pceil(x), pfloor(x));  // Trunc
+}
+
 /// out[i] = op(x[i]) for n elements, n a whole number of packets; `out` may be `x`.
 template <class T, UnaryOp op>
 void packet_function(int64_t n, T* out, const T* x) {
-  if constexpr (!has_polynomial<T>(op)) {
+  if constexpr (!has_packets<T>(op)) {
     for (int64_t i = 0; i < n; ++i) out[i] = apply<T>(op, x[i]);
   } else {
     using P = Packets<T>;
-    constexpr int lanes = P::lanes;
-    for (int64_t i = 0; i < n; i += lanes) {
-      T before[lanes];
+    int mend = 0;
+#pragma omp simd reduction(| : mend)
+    for (int64_t i = 0; i < n; ++i) mend |= needs_libm<op>(x[i]);
+    for (int64_t i = 0; i < n; i += P::lanes) {
+      T before[P::lanes];
       const auto packet = P::load(x + i);
-      P::store(before, packet);
-      P::store(out + i, polynomial<op>(packet));
-      int mend = 0;
-      for (int j = 0; j < lanes; ++j) mend |= needs_libm<op>(before[j]);
-      if constexpr (op == UnaryOp::Exp)
-        for (int j = 0; j < lanes; ++j) out[i + j] = before[j] < exp_is_zero<T> ? T(0) : out[i + j];
-      if (mend)
-        for (int j = 0; j < lanes; ++j)
-          if (needs_libm<op>(before[j])) out[i + j] = apply<T>(op, before[j]);
+      if (mend) P::store(before, packet);
+      P::store(out + i, polynomial<T, op>(packet));
+      for (int j = 0; mend && j < P::lanes; ++j)
+        if (needs_libm<op>(before[j])) out[i + j] = apply<T>(op, before[j]);
     }
   }
 }

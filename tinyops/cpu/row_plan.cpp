@@ -94,6 +94,7 @@ void RowPlan::plan_axes(bool elementwise) {
     inputs.back().kind = input.kind;
     if (input.kind != Input::Kind::Memory) inputs.back().convert = nullptr;
     add(input.operand.view);
+    prefetch |= inputs.back().walk.elements * inputs.back().itemsize > kKeptBytes;
   }
   size_t bytes = 0;
   for (const Output& output : kernel.outputs) {

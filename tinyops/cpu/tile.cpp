@@ -52,7 +52,7 @@ void binary(int64_t n, void* out, const void* a, const void* b, const void*) {
 
 template <class T, UnaryOp op>
 void unary(int64_t n, void* out, const void* a, const void*, const void*) {
-  constexpr bool has_function = op == UnaryOp::Sqrt || (op >= UnaryOp::Exp && op <= UnaryOp::Erf);
+  constexpr bool has_function = op >= UnaryOp::Sqrt && op <= UnaryOp::Trunc;
   if constexpr (op == UnaryOp::Not)
     each<uint8_t>(n, out, [](auto x) { return T(x) == T(0); }, in<T>(a));
   else if constexpr (std::is_floating_point_v<T> && has_function)
@@ -129,14 +129,15 @@ void fill_tile(DType dtype, void* to, int64_t n, const void* value) {
 
 namespace {
 
-template <class T>
-using Wide = std::conditional_t<std::is_floating_point_v<T>, double, InTile<T>>;
+/// Sums and products of floats are wide; the greatest of some numbers is one of them.
+template <class T, ReduceOp op>
+using Wide = std::conditional_t<std::is_floating_point_v<T> && (op == ReduceOp::Sum || op == ReduceOp::Prod), double, InTile<T>>;
 
 /// One more element. For a bool, `+` is or and `*` is and, as in scalar.h.
 template <class T, ReduceOp op>
-Wide<T> step_wide(Wide<T> total, Wide<T> x) {
-  using Number = std::conditional_t<std::is_same_v<T, bool>, bool, Wide<T>>;
-  return Wide<T>(apply<Number>(step(op), Number(total), Number(x)));
+Wide<T, op> step_wide(Wide<T, op> total, Wide<T, op> x) {
+  using Number = std::conditional_t<std::is_same_v<T, bool>, bool, Wide<T, op>>;
+  return Wide<T, op>(apply<Number>(step(op), Number(total), Number(x)));
 }
 
 template <ReduceOp op, class Packet>
@@ -149,7 +150,7 @@ Packet step_packet(const Packet& a, const Packet& b) {
 
 template <class T, ReduceOp op>
 struct Reduction {
-  using W = Wide<T>;
+  using W = Wide<T, op>;
 
   static void reset(int64_t n, void* totals) { std::fill_n(static_cast<W*>(totals), n, W(identity<start_type>(op))); }
 

@@ -46,7 +46,7 @@ TileOp round_op(DType stored);
 /// `to[0..n)` all equal to the one element at `value`.
 void fill_tile(DType dtype, void* to, int64_t n, const void* value);
 
-// A reduction's total is wide: double for floats, the type itself for integers; both fit eight bytes.
+// The total of a sum or a product of floats is a double, any other has the type of its elements; eight bytes hold it.
 //
 //   one row       x x x x x x x x  ->  t       the elements of a tile into one total
 //   many rows     x x x x x x x x              element i into total i

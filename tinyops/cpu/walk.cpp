@@ -115,6 +115,11 @@ void gather(const Walk& walk, const int64_t* at, const Spot& spot, int64_t items
       return gather_turned(to, memory + at[0], spot.lanes[0], spot.lanes[1], step[1]);
     }
     const int64_t stride = step[spot.lanes.size() - 1];
+    if (walk.count == 1)
+      return for_each_run(walk, at, spot, [&](int64_t done, int64_t length, int64_t, int64_t, int64_t address) {
+        check(walk, address, stride, length);
+        copy_strided(to + done, memory + address, stride, length);
+      });
     for_each_run(walk, at, spot, [&](int64_t done, int64_t length, int64_t low, int64_t high, int64_t address) {
       if (low > 0) std::fill_n(to + done, low, T(0));
       if (high > low) {
