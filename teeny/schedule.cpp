@@ -155,7 +155,7 @@ class Scheduler {
         source = LazyBuffer(copy(source.node(), source.views().views()[0]),
                             ShapeTracker(source.views().views().subspan(1)));
       if (is_special(node.op) && has_no_memory(source.node()->op))
-        source = LazyBuffer(copy(source.node(), source.views().view()));
+        source = LazyBuffer(copy(source.node(), View::contiguous(source.node()->shape)), source.views());
     }
   }
 

@@ -111,6 +111,14 @@ TEST_CASE("schedule: cat writes each part in its place") {
   }
 }
 
+TEST_CASE("schedule: a number that a product needs in memory stays one number") {
+  const Tensor x = data({64, 64});
+  tinyops::reset_peak();
+  const size_t before = tinyops::memory_use().live;
+  Tensor::ones({4096, 64}).matmul(x).sum(0).realize();
+  CHECK(tinyops::memory_use().peak - before <= 4 * (4096 * 64 + 64 + 1));  // the product, its sums, the number
+}
+
 TEST_CASE("schedule: limits are kept by cutting") {
   std::vector<Tensor> parts;
   for (int i = 0; i < 100; ++i) parts.push_back(data({7}));

@@ -13,7 +13,7 @@ using teeny::Affine;
 
 constexpr int64_t kShortRow = 32;         // rows shorter than this are better taken many at a time
 constexpr int64_t kLongAxis = 128;        // tiles do not cross the end of a last lane axis this long: no run is cut
-constexpr int64_t kBoxSide = 32;
+constexpr int64_t kBoxSide = 64;            // a box is written in runs of this length, and read in runs of a cache line
 constexpr int64_t kKeptBytes = 256 << 10;  // what a block keeps between stages should fit the second-level cache
 constexpr int64_t kEnoughBlocks = 16;
 constexpr int64_t kChunkElements = 1 << 14;
@@ -366,18 +366,18 @@ void RowPlan::plan_tiles(bool elementwise) {
   }
 }
 
-Spot RowPlan::place(int64_t b, int64_t t, int64_t* at) const {
-  Spot spot{lane_shape, Dims::filled(lane_shape.size(), 0), 0};
-  int64_t rest = lanes_are_inner || !box.empty() ? b : t;
-  Dims fixed = fixed_shape;
-  for (int a = fixed.size() - 1; a >= 0; --a) {
+void RowPlan::place(int64_t b, int64_t t, Spot& spot, int64_t* at) const {
+  const int fixed_rank = fixed_shape.size(), lane_rank = lane_shape.size();
+  int64_t fixed[teeny::kMaxRank], rest = lanes_are_inner || !box.empty() ? b : t;
+  for (int a = fixed_rank - 1; a > 0; --a) {
     const int64_t size = std::max<int64_t>(fixed_shape[a], 1);
     fixed[a] = rest % size, rest /= size;
   }
+  fixed[0] = rest;
   if (!box.empty()) {
     spot.n = 1;
     for (int i : {0, 1}) {
-      int64_t& first = fixed[fixed.size() - 2 + i];
+      int64_t& first = fixed[fixed_rank - 2 + i];
       first *= box[i];
       spot.lanes[i] = std::min(box[i], lane_shape[i] - first);
       spot.n *= spot.lanes[i];
@@ -386,15 +386,15 @@ Spot RowPlan::place(int64_t b, int64_t t, int64_t* at) const {
     const int64_t stretch = lanes_are_inner ? t : b, inside = stretch % per_period * tile;
     spot.n = std::min(tile, period - inside);
     int64_t left = stretch / per_period * period + inside;
-    for (int a = spot.start.size() - 1; a >= 0; --a) spot.start[a] = left % lane_shape[a], left /= lane_shape[a];
+    for (int a = lane_rank - 1; a > 0; --a) spot.start[a] = left % lane_shape[a], left /= lane_shape[a];
+    spot.start[0] = left;
   }
   for (size_t f = 0; f < forms.size(); ++f) {
     int64_t value = forms[f].offset;
-    for (int a = 0; a < fixed.size(); ++a) value += forms[f].fixed[a] * fixed[a];
-    for (int a = 0; a < spot.start.size(); ++a) value += forms[f].lane[a] * spot.start[a];
+    for (int a = 0; a < fixed_rank; ++a) value += forms[f].fixed[a] * fixed[a];
+    for (int a = 0; a < lane_rank; ++a) value += forms[f].lane[a] * spot.start[a];
     at[f] = value;
   }
-  return spot;
 }
 
 }  // namespace tinyops::cpu

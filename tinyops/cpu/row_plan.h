@@ -79,8 +79,9 @@ struct RowPlan {
   int64_t chunks = 1;                  ///< parts of a block whose totals are put together afterwards
   int64_t work = 0;                    ///< roughly, in instructions on elements
 
-  /// Which elements tile `t` of block `b` has. Sets `at`: the value of every form at the first of them.
-  Spot place(int64_t b, int64_t t, int64_t* at) const;
+  /// Which elements tile `t` of block `b` has. `spot` starts with `lane_shape` as its lanes; `at` gets the value of every
+  /// form at the tile's first element.
+  void place(int64_t b, int64_t t, Spot& spot, int64_t* at) const;
 
  private:
   bool is_elementwise() const;

@@ -40,7 +40,7 @@ class Worker {
  public:
   explicit Worker(const RowPlan& plan)
       : plan_(plan), slot_bytes_(plan.tile * plan.value_bytes), at_(plan.forms.size()), data_(plan.values.size()),
-        before_(plan.inputs.size()) {
+        expected_(plan.inputs.size()) {
     thread_local Scratch scratch;
     const int64_t packed = plan.tile * 8;
     total_bytes_ = plan.tile * 8;
@@ -91,7 +91,7 @@ class Worker {
   void run_rows(int64_t block, size_t stage, bool with_stores) {
     const std::vector<Step>& steps = plan_.stages[stage].rows;
     if (steps.empty()) return;
-    spot_ = plan_.place(block, 0, at_.data());
+    plan_.place(block, 0, spot_, at_.data());
     if (plan_.lanes_are_inner) spot_.n = 1;
     for (const Step& step : steps)
       if (step.kind != Step::Kind::Store) run_row_step(step);
@@ -128,11 +128,14 @@ class Worker {
         plan_.totals[size_t(step.operand)]->reset(plan_.lanes_are_inner ? 1 : plan_.tile,
                                                   totals_ + step.operand * total_bytes_);
     for (int64_t t = begin; t < end; ++t) {
-      spot_ = plan_.place(block, t, at_.data());
+      plan_.place(block, t, spot_, at_.data());
       if (plan_.kept)
         for (size_t v = 0; v < data_.size(); ++v)
           if (plan_.values[v].kept >= 0) data_[v] = kept(plan_.values[v].kept, t);
-      for (const Step& step : steps) run_tile_step(step);
+      for (const Step& step : steps) {
+        run_tile_step(step);
+        if (plan_.prefetch) prefetch();
+      }
     }
   }
 
@@ -144,7 +147,7 @@ class Worker {
         if (can_touch_memory(plan_.inputs[size_t(step.operand)]))
           data = in_place(plan_.inputs[size_t(step.operand)]);
         if (!data) data = slot(step.slot), load(step);
-        else if (plan_.prefetch) prefetch(step.operand, data);
+        else if (plan_.prefetch) expect_next(step.operand, data);
         break;
       case Step::Kind::Op:
         if (step.slot >= 0) data = slot(step.slot);
@@ -163,13 +166,21 @@ class Worker {
     }
   }
 
-  /// Asks for the next tile while this one is computed, supposing that it is as far away as this one was from the last.
-  /// A wrong guess, even outside the buffer, only costs its time.
-  void prefetch(int input, const char* data) {
-    const uintptr_t here = reinterpret_cast<uintptr_t>(data), next = here + (here - before_[size_t(input)]);
-    before_[size_t(input)] = here;
+  /// The next tile of an input is asked for while this one is computed, a few cache lines a step, supposing that it is
+  /// as far away as this one was from the last. A wrong guess, even outside the buffer, only costs its time; a tile that
+  /// just follows is left to the processor, which sees it coming.
+  void expect_next(int input, const char* data) {
+    Expected& e = expected_[size_t(input)];
+    const uintptr_t here = reinterpret_cast<uintptr_t>(data);
     const uintptr_t bytes = uintptr_t(spot_.n * plan_.inputs[size_t(input)].itemsize);
-    for (uintptr_t line = 0; line < bytes; line += 64) __builtin_prefetch(reinterpret_cast<const void*>(next + line));
+    e.next = here + (here - e.before);
+    e.end = e.next == here + bytes ? e.next : e.next + bytes;
+    e.before = here;
+  }
+  void prefetch() {
+    int lines = 16;
+    for (Expected& e : expected_)
+      for (; e.next < e.end && lines > 0; e.next += 64, --lines) __builtin_prefetch(reinterpret_cast<const void*>(e.next));
   }
 
   /// Only whole steps: what stands behind the last element belongs to someone else.
@@ -232,7 +243,10 @@ class Worker {
   char *slots_, *packed_, *totals_, *kept_;
   std::vector<int64_t> at_;   // every form's value at the tile's first element
   std::vector<char*> data_;   // where every value is now
-  std::vector<uintptr_t> before_;  // where every input's last tile was
+  struct Expected {
+    uintptr_t before = 0, next = 0, end = 0;
+  };
+  std::vector<Expected> expected_;  // of every input: where its last tile was, and what is left to prefetch
   Spot spot_;
 };
 
