@@ -27,8 +27,9 @@ Execution& execution() {
 
 namespace {
 
-/// Computing this again costs more than reading it from memory.
-constexpr int kDear = 8;
+/// Computing this again costs more than reading it from memory; and computing this for every element of a long row
+/// costs more than once for the row.
+constexpr int kDear = 8, kDearRepeated = 3;
 /// What one root may bring into a kernel; the rest of the limit is for roots that join it.
 constexpr int kMaxOwnOps = tinyops::kMaxInstructions / 2;
 constexpr int kMaxOwnInputs = tinyops::kMaxInputs / 2;
@@ -43,13 +44,13 @@ int cost(const NodeOp& op) {
       case UnaryOp::Tanh:
       case UnaryOp::Erf: return kDear;
       case UnaryOp::Sqrt:
-      case UnaryOp::Recip: return 3;
+      case UnaryOp::Recip: return kDearRepeated;
       default: return 1;
     }
   }
   if (const auto* binary = std::get_if<BinaryOp>(&op)) {
     if (*binary == BinaryOp::Pow) return kDear;
-    if (*binary == BinaryOp::Div || *binary == BinaryOp::IDiv || *binary == BinaryOp::Mod) return 3;
+    if (*binary == BinaryOp::Div || *binary == BinaryOp::IDiv || *binary == BinaryOp::Mod) return kDearRepeated;
   }
   return 1;
 }
@@ -197,7 +198,7 @@ class Scheduler {
       }
       for (const LazyBuffer& source : node.sources) {
         Info& from = info(*source.node());
-        if (!from.is_leaf() && from.cost >= kDear && repeats(source.views().view(), *from.node)) from.root = true;
+        if (!from.is_leaf() && from.cost >= kDearRepeated && repeats(source.views().view(), *from.node)) from.root = true;
       }
       while (!count(i)) largest_source(node).root = true;
       const bool shared = i.uses + i.kept > 1;

@@ -71,8 +71,8 @@ void run_as_rows(const ContractKernel& k) {
                        {Output{out, 3}}});
 }
 
-/// Few outputs, each a long sum, are too few tasks: one summed axis is cut into parts, which become a batch of products,
-/// and the parts' results are summed afterwards. Into how many depends on the shape alone.
+/// Few outputs, each a long sum, are too few tasks: one summed axis is cut into parts, which become a batch of
+/// products, and the parts' results are summed afterwards. Into how many depends on the shape alone.
 ///
 ///   sum over (N) ──► products (8) x sum over (N / 8) ──► sum over (8)
 bool run_in_parts(const ContractKernel& k, const Axes& axes) {
@@ -133,6 +133,21 @@ void merge(Shape& sizes, std::initializer_list<Dims*> strides) {
   }
 }
 
+/// For the checked build: the corners of a view without guards are inside its buffer, and so is everything else.
+void check_bounds([[maybe_unused]] const Operand& operand) {
+#ifdef TEENY_CHECKED
+  const View& view = operand.view;
+  int64_t low = view.address.offset, high = low;
+  for (int a = 0; a < view.rank(); ++a) {
+    const int64_t reach = view.address.coef[a] * (view.shape[a] - 1);
+    (reach < 0 ? low : high) += reach;
+  }
+  const int64_t elements = int64_t(operand.buffer->bytes()) / teeny::itemsize(operand.dtype);
+  if (low < 0 || high >= elements)
+    teeny::fail("cpu: elements ", low, " to ", high, " are not all inside a buffer of ", elements);
+#endif
+}
+
 /// What it would cost to have this operand's free axes as rows, in multiply-adds of one lane.
 double cost_as_rows(const Operand& rows_of, const std::vector<int>& rows, const std::vector<int>& columns,
                     const ContractKernel& k, double r) {
@@ -155,7 +170,8 @@ void run_kernel(const ContractKernel& k) {
   if (!teeny::is_float(k.out.dtype) || std::min(in_a, in_b) < kNarrow || r < 2) return run_as_rows(k);
   if (in_a * in_b * batches <= kFewOutputs && r >= kLongSum && batches < 4 && run_in_parts(k, axes)) return;
 
-  const bool a_as_rows = cost_as_rows(k.a, axes.a, axes.b, k, double(r)) <= cost_as_rows(k.b, axes.b, axes.a, k, double(r));
+  const bool a_as_rows =
+      cost_as_rows(k.a, axes.a, axes.b, k, double(r)) <= cost_as_rows(k.b, axes.b, axes.a, k, double(r));
   const std::vector<int>&rows = a_as_rows ? axes.a : axes.b, &columns = a_as_rows ? axes.b : axes.a;
   Operand row_side = a_as_rows ? k.a : k.b, column_side = a_as_rows ? k.b : k.a;
 
@@ -176,6 +192,7 @@ void run_kernel(const ContractKernel& k) {
   Product p;
   p.batch = pick(k.shape, axes.batch), p.rows = pick(k.shape, rows), p.columns = pick(k.shape, columns);
   p.reduced = pick(k.shape, axes.reduced);
+  check_bounds(row_side), check_bounds(column_side), check_bounds(k.out);
   auto factor = [&](const Operand& operand, const std::vector<int>& free) {
     const Dims& coef = operand.view.address.coef;
     return Factor{operand.buffer->data(), operand.view.address.offset, pick(coef, axes.batch), pick(coef, free),

@@ -49,7 +49,8 @@ class Indexed {
  public:
   Indexed(const Operand& operand, const Rows& rows)
       : view_(operand.view), elements_(int64_t(operand.buffer->bytes()) / teeny::itemsize(operand.dtype)),
-        lane_axis_(rows.axes.empty() ? -1 : int(rows.axes.back())), rank_(rows.shape.size()), at_(1 + view_.guards.size()) {}
+        lane_axis_(rows.axes.empty() ? -1 : int(rows.axes.back())), rank_(rows.shape.size()),
+        at_(1 + view_.guards.size()) {}
 
   void go_to(const Dims& index) {
     for (size_t f = 0; f < at_.size(); ++f) {

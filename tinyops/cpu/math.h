@@ -21,8 +21,8 @@ namespace tinyops::cpu {
 /// Whether `op` is computed by packets for T.
 template <class T>
 constexpr bool has_packets(UnaryOp op) {
-  const bool polynomial_in_float = op == UnaryOp::Sin || op == UnaryOp::Cos || op == UnaryOp::Tanh || op == UnaryOp::Erf;
-  return std::is_same_v<T, float> || !polynomial_in_float;
+  const bool only_in_float = op == UnaryOp::Sin || op == UnaryOp::Cos || op == UnaryOp::Tanh || op == UnaryOp::Erf;
+  return std::is_same_v<T, float> || !only_in_float;
 }
 
 /// Below this, exp is 0 in T.

@@ -38,8 +38,14 @@ namespace {
 constexpr size_t kAlignment = 64;       // a cache line, and the widest vector register
 constexpr size_t kHugePage = 2 << 20;  // blocks of this size and more ask for huge pages: fewer misses of the TLB
 
+#ifdef TINYOPS_EXACT_MEMORY
+constexpr size_t kMost = size_t(1) << 39;  // a sanitizer ends the program where it cannot serve a request
+#else
+constexpr size_t kMost = PTRDIFF_MAX;
+#endif
+
 void* system_allocate(size_t bytes) {
-  if (bytes > size_t(PTRDIFF_MAX)) return nullptr;
+  if (bytes > kMost) return nullptr;
   void* memory = nullptr;
   if (posix_memalign(&memory, bytes >= kHugePage ? kHugePage : kAlignment, bytes)) return nullptr;
 #if defined(__linux__) && !defined(TINYOPS_EXACT_MEMORY)
@@ -121,7 +127,7 @@ Cache& cache() {
 void* allocate(size_t bytes) { return system_allocate(bytes); }
 void deallocate(void* memory, size_t) { std::free(memory); }
 #else
-void* allocate(size_t bytes) { return bytes > size_t(PTRDIFF_MAX) ? nullptr : cache().take(bytes); }
+void* allocate(size_t bytes) { return bytes > kMost ? nullptr : cache().take(bytes); }
 void deallocate(void* memory, size_t bytes) { if (memory) cache().give_back(memory, bytes); }
 #endif
 

@@ -5,7 +5,9 @@
 // EIGEN_FAST_MATH must be off before Eigen is seen anywhere in this folder: with it, sqrt(infinity) is NaN and some
 // squares are off by a bit.
 #define EIGEN_FAST_MATH 0
-#ifndef __clang__
+#ifdef __clang__
+#pragma clang diagnostic ignored "-Wpass-failed"  // a build for a sanitizer vectorises nothing, and that is no error
+#else
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // GCC 12 says both of its own AVX-512 header
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #pragma GCC diagnostic ignored "-Wignored-attributes"  // of a packet as a template argument: it does no harm

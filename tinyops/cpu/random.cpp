@@ -12,7 +12,7 @@ namespace {
 constexpr int kBlocks = 16;
 constexpr int kWords = 4 * kBlocks;
 
-/// The words `4 * first_block` to `4 * first_block + kWords - 1` of the stream. The same steps as `philox`, lane by lane.
+/// kWords words of the stream, from word `4 * first_block` on. The same steps as `philox`, lane by lane.
 void philox_blocks(uint64_t seed, uint64_t first_block, uint32_t* words) {
   uint32_t c0[kBlocks], c1[kBlocks], c2[kBlocks], c3[kBlocks];
   for (int i = 0; i < kBlocks; ++i) {

@@ -29,9 +29,10 @@ struct Step {
   int value;                           ///< the instruction's number, which is its result's; of a Store, what it stores
   std::array<int, 3> args{-1, -1, -1};
   TileOp op = nullptr;
-  int operand = -1;                    ///< of a Load, the input; of a Store, the output; of Accumulate, Finish, which total
+  int operand = -1;                    ///< of a Load, the input; of a Store, the output; of the other two, which total
   int slot = -1;                       ///< where the result goes; -1: it is kept
   int through = -1;                    ///< the output whose memory the result may be computed straight into
+  bool copied = false;                 ///< of a Load: its memory is overwritten while the value is still needed
 };
 
 struct PlannedValue {
@@ -79,8 +80,8 @@ struct RowPlan {
   int64_t chunks = 1;                  ///< parts of a block whose totals are put together afterwards
   int64_t work = 0;                    ///< roughly, in instructions on elements
 
-  /// Which elements tile `t` of block `b` has. `spot` starts with `lane_shape` as its lanes; `at` gets the value of every
-  /// form at the tile's first element.
+  /// Which elements tile `t` of block `b` has. `spot` starts with `lane_shape` as its lanes; `at` gets the value of
+  /// every form at the tile's first element.
   void place(int64_t b, int64_t t, Spot& spot, int64_t* at) const;
 
  private:

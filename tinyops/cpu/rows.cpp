@@ -80,7 +80,8 @@ class Worker {
     std::memcpy(totals_, totals, size_t(chunk_bytes()));
     for (int64_t chunk = 1; chunk < plan_.chunks; ++chunk)
       for (int64_t i = 0; i < int64_t(plan_.totals.size()); ++i)
-        plan_.totals[size_t(i)]->combine(n, totals_ + i * total_bytes_, totals + chunk * chunk_bytes() + i * total_bytes_);
+        plan_.totals[size_t(i)]->combine(n, totals_ + i * total_bytes_,
+                                         totals + chunk * chunk_bytes() + i * total_bytes_);
     for (size_t s = 0; s < plan_.stages.size(); ++s) run_rows(block, s, true);
   }
 
@@ -110,7 +111,9 @@ class Worker {
       case Step::Kind::Constant:
         set(value.dtype, result, std::get<Constant>(plan_.kernel.program[size_t(step.value)].op).value);
         break;
-      case Step::Kind::Finish: plan_.totals[size_t(step.operand)]->finish(n, result, totals_ + step.operand * total_bytes_); break;
+      case Step::Kind::Finish:
+        plan_.totals[size_t(step.operand)]->finish(n, result, totals_ + step.operand * total_bytes_);
+        break;
       default: compute(step, result, whole_steps(n)); return spread(value, result, one_number);
     }
     spread(value, result, one_number);
@@ -144,7 +147,7 @@ class Worker {
     switch (step.kind) {
       case Step::Kind::Load:
         data = nullptr;
-        if (can_touch_memory(plan_.inputs[size_t(step.operand)]))
+        if (!step.copied && can_touch_memory(plan_.inputs[size_t(step.operand)]))
           data = in_place(plan_.inputs[size_t(step.operand)]);
         if (!data) data = slot(step.slot), load(step);
         else if (plan_.prefetch) expect_next(step.operand, data);
@@ -167,8 +170,8 @@ class Worker {
   }
 
   /// The next tile of an input is asked for while this one is computed, a few cache lines a step, supposing that it is
-  /// as far away as this one was from the last. A wrong guess, even outside the buffer, only costs its time; a tile that
-  /// just follows is left to the processor, which sees it coming.
+  /// as far away as this one was from the last. A wrong guess, even outside the buffer, only costs its time; a tile
+  /// that just follows is left to the processor, which sees it coming.
   void expect_next(int input, const char* data) {
     Expected& e = expected_[size_t(input)];
     const uintptr_t here = reinterpret_cast<uintptr_t>(data);
@@ -180,7 +183,8 @@ class Worker {
   void prefetch() {
     int lines = 16;
     for (Expected& e : expected_)
-      for (; e.next < e.end && lines > 0; e.next += 64, --lines) __builtin_prefetch(reinterpret_cast<const void*>(e.next));
+      for (; e.next < e.end && lines > 0; e.next += 64, --lines)
+        __builtin_prefetch(reinterpret_cast<const void*>(e.next));
   }
 
   /// Only whole steps: what stands behind the last element belongs to someone else.

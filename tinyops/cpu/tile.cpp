@@ -7,10 +7,6 @@
 
 #include "tinyops/cpu/math.h"
 
-#ifdef __clang__
-#pragma clang diagnostic ignored "-Wpass-failed"  // not every build vectorises (sanitizers), and that is no error
-#endif
-
 namespace tinyops::cpu {
 namespace {
 
@@ -60,9 +56,10 @@ void unary(int64_t n, void* out, const void* a, const void*, const void*) {
   else each<InTile<T>>(n, out, [](auto x) { return apply<T>(op, T(x)); }, in<T>(a));
 }
 
+/// To a 16-bit float the number is rounded here, though it goes on as a float32.
 template <class To, class From>
 void cast(int64_t n, void* out, const void* a, const void*, const void*) {
-  each<InTile<To>>(n, out, [](auto x) { return convert<To>(From(x)); }, in<From>(a));
+  each<InTile<Compute<To>>>(n, out, [](auto x) { return Compute<To>(To(convert<Compute<To>>(From(x)))); }, in<From>(a));
 }
 
 template <class T>
@@ -97,7 +94,7 @@ TileOp tile_op(const Instruction& instruction, DType from) {
     if (const auto* op = std::get_if<BinaryOp>(&instruction.op)) return find_binary<T>(*op);
     const auto op = std::get<UnaryOp>(instruction.op);
     if (op != UnaryOp::Cast) return find_unary<T>(op);
-    return with_compute(instruction.dtype, [&]<class To>(To) -> TileOp { return cast<To, T>; });
+    return teeny::with_type(instruction.dtype, []<class To>(To) -> TileOp { return cast<To, T>; });
   });
 }
 
@@ -131,7 +128,8 @@ namespace {
 
 /// Sums and products of floats are wide; the greatest of some numbers is one of them.
 template <class T, ReduceOp op>
-using Wide = std::conditional_t<std::is_floating_point_v<T> && (op == ReduceOp::Sum || op == ReduceOp::Prod), double, InTile<T>>;
+using Wide = std::conditional_t<std::is_floating_point_v<T> && (op == ReduceOp::Sum || op == ReduceOp::Prod), double,
+                                InTile<T>>;
 
 /// One more element. For a bool, `+` is or and `*` is and, as in scalar.h.
 template <class T, ReduceOp op>

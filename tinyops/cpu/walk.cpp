@@ -53,7 +53,7 @@ void stream_run(T* to, const T* from, int64_t n) {
   const char* in = reinterpret_cast<const char*>(from);
   size_t left = size_t(n) * sizeof(T);
   const size_t head = std::min(left, (line - reinterpret_cast<uintptr_t>(out) % line) % line);
-  std::memcpy(out, in, head);
+  if (head) std::memcpy(out, in, head);
   out += head, in += head, left -= head;
   for (; left >= line; out += line, in += line, left -= line) {
 #if defined(__AVX512F__)
@@ -67,7 +67,7 @@ void stream_run(T* to, const T* from, int64_t n) {
       _mm_stream_si128(reinterpret_cast<__m128i*>(out + i), _mm_loadu_si128(reinterpret_cast<const __m128i*>(in + i)));
 #endif
   }
-  std::memcpy(out, in, left);
+  if (left) std::memcpy(out, in, left);
 #else
   std::memcpy(to, from, size_t(n) * sizeof(T));
 #endif
@@ -85,9 +85,12 @@ void gather_turned(T* tile, const T* from, int64_t rows, int64_t columns, int64_
     constexpr int lanes = Packets<float>::lanes;
     if (columns % lanes == 0)
       for (; done + lanes <= rows; done += lanes)
-        for (int64_t c = 0; c < columns; c += lanes)
+        for (int64_t c = 0; c < columns; c += lanes) {
+          for (int i = 0; i < lanes; ++i)  // the block below, perhaps of the next box: a prefetch cannot fault
+            __builtin_prefetch(from + (c + lanes + i) * column_stride + done);
           transpose_block(reinterpret_cast<float*>(tile + done * columns + c), columns,
                           reinterpret_cast<const float*>(from + c * column_stride + done), column_stride);
+        }
   }
   for (int64_t c = 0; c < columns; ++c)
     for (int64_t r = done; r < rows; ++r) tile[r * columns + c] = from[c * column_stride + r];
