@@ -88,9 +88,15 @@ DATA_FLAGS = -DTEENY_DATA_DIR=$(call quote,"$(CURDIR)/examples/data")
 flags_of   = $(FLAGS) $(if $(filter tinyops/cpu/%,$1),$(CPU_FLAGS)) $(if $(filter teeny/data/%,$1),$(DATA_FLAGS))
 LIBS      := $(strip $(if $(filter cpu,$(BACKEND)),-fopenmp) -lz -pthread)
 
-# The thread sanitizer learns from Archer, a part of clang's OpenMP, what a parallel loop orders.
+# Sanitizers name functions and lines through a symbolizer. The one for threads learns from Archer, a part of clang's
+# OpenMP, what a parallel loop orders.
+symbolizer := $(shell command -v llvm-symbolizer-16 || command -v llvm-symbolizer)
+symbols    := $(if $(symbolizer),:external_symbolizer_path=$(symbolizer))
 ifneq (,$(filter thread,$(sanitizers)))
-  RUN := TSAN_OPTIONS=ignore_noninstrumented_modules=1 OMP_TOOL_LIBRARIES=$(shell $(CXX) -print-file-name=libarcher.so)
+  RUN := TSAN_OPTIONS=ignore_noninstrumented_modules=1$(symbols) \
+    OMP_TOOL_LIBRARIES=$(abspath $(shell $(CXX) -print-resource-dir)/../../libarcher.so)
+else ifneq (,$(SAN))
+  RUN := ASAN_OPTIONS=$(symbols) UBSAN_OPTIONS=print_stacktrace=1$(symbols)
 endif
 
 # ---- What is built --------------------------------------------------------------------------------------------------

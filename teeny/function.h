@@ -10,7 +10,7 @@
 //   };
 //
 // `forward` is what runs, on LazyBuffers. `backward` is written in tensor arithmetic, so its result can be
-// differentiated again. All rules there are stand in mlops.h.
+// differentiated again. The rules stand in mlops.cpp, movement.cpp and products.cpp.
 #include <array>
 #include <memory>
 #include <string>

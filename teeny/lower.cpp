@@ -117,7 +117,9 @@ class Writer {
   }
 
   int add_load(Input input, DType dtype) {
-    const bool per_row = kernel_.inner > 0 && !moves_inside_rows(input.operand.view);
+    // An element of an empty row is not there to be read, though its address may not depend on the row's axes.
+    const bool readable = per_row_ || numel(kernel_.shape) > 0;
+    const bool per_row = kernel_.inner > 0 && readable && !moves_inside_rows(input.operand.view);
     size_t i = 0;
     for (; i < kernel_.inputs.size(); ++i) {
       const Input& other = kernel_.inputs[i];

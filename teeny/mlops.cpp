@@ -1,4 +1,5 @@
-// Every rule there is, but for the products (products.cpp): a Function, and the Tensor method that applies it.
+// The rules of arithmetic: each a Function, and the Tensor method that applies it. (Movement has its rules in
+// movement.cpp, products in products.cpp.)
 //
 // `forward` may take its arguments as right; the method has checked them. `backward` is plain tensor arithmetic.
 #include "teeny/mlops.h"
@@ -8,6 +9,27 @@
 #include <numbers>
 
 namespace teeny {
+
+// ---- Meeting of dtypes and shapes -----------------------------------------------------------------------------------
+
+namespace {
+/// PyTorch's rule: a tensor without axes is a number, and does not widen a tensor with axes unless its kind (bool,
+/// integer, float) is the higher one. So a float32 learning rate leaves a float16 weight what it is.
+DType common_dtype(const Tensor& x, const Tensor& y) {
+  if ((x.rank() == 0) == (y.rank() == 0)) return promote(x.dtype(), y.dtype());
+  const DType number = x.rank() == 0 ? x.dtype() : y.dtype(), tensor = x.rank() == 0 ? y.dtype() : x.dtype();
+  auto kind = [](DType d) { return is_float(d) ? 2 : is_int(d) ? 1 : 0; };
+  return kind(number) > kind(tensor) ? number : tensor;
+}
+}  // namespace
+
+std::pair<Tensor, Tensor> matched(const Tensor& x, const Tensor& y, const char* op) {
+  const Shape shape = broadcast(x.shape(), y.shape(), op);
+  const DType common = common_dtype(x, y);
+  return {x.cast(common).expand(shape), y.cast(common).expand(shape)};
+}
+
+Tensor as_float(const Tensor& x) { return is_float(x.dtype()) ? x : x.cast(DType::Float32); }
 
 // ---- One number in --------------------------------------------------------------------------------------------------
 
@@ -303,205 +325,6 @@ Tensor extreme(ReduceOp op, const Tensor& x, const Axes& axes, bool keepdim, con
 }  // namespace
 Tensor Tensor::max(const Axes& axes, bool keepdim) const { return extreme(ReduceOp::Max, *this, axes, keepdim, "max"); }
 Tensor Tensor::min(const Axes& axes, bool keepdim) const { return extreme(ReduceOp::Min, *this, axes, keepdim, "min"); }
-
-// ---- Movement -------------------------------------------------------------------------------------------------------
-
-struct Reshape : Function {
-  Shape to;
-  explicit Reshape(Shape to) : to(std::move(to)) {}
-  LazyBuffer forward(const LazyBuffer& x) { return x.reshape(to); }
-  Grads backward(const Tensor& grad, const Tensor&) override { return {grad.reshape(inputs[0].shape())}; }
-};
-Tensor Tensor::reshape(const Shape& sizes) const {
-  Shape to = sizes;
-  int64_t known = 1;
-  int open = -1;
-  for (int a = 0; a < to.size(); ++a) {
-    if (to[a] == -1 && open < 0) open = a;
-    else if (to[a] < 0) fail("reshape: ", shape(), " to ", sizes, ": a size is >= 0, or -1 once");
-    else if (__builtin_mul_overflow(known, to[a], &known)) fail("reshape: ", shape(), " to ", sizes, ": too large");
-  }
-  if (open >= 0) {
-    if (known == 0 || numel() % known)
-      fail("reshape: ", shape(), " to ", sizes, ": ", numel(), " elements do not divide by ", known);
-    to[open] = numel() / known;
-  } else if (known != numel()) {
-    fail("reshape: ", shape(), " has ", numel(), " elements, ", sizes, " would have ", known);
-  }
-  return to == shape() ? *this : apply(Reshape(to), *this);
-}
-
-struct Permute : Function {
-  Dims axes;
-  explicit Permute(Dims axes) : axes(std::move(axes)) {}
-  LazyBuffer forward(const LazyBuffer& x) { return x.permute(axes); }
-  Grads backward(const Tensor& grad, const Tensor&) override {
-    Dims back = axes;
-    for (int a = 0; a < axes.size(); ++a) back[int(axes[a])] = a;
-    return {grad.permute(back)};
-  }
-};
-Tensor Tensor::permute(const Dims& axes) const {
-  Dims order;
-  for (int64_t a : axes) order.push_back(axis_index(a, "permute"));
-  Dims sorted = order;
-  std::sort(sorted.begin(), sorted.end());
-  for (int a = 0; a < sorted.size(); ++a)
-    if (sorted.size() != rank() || sorted[a] != a) fail("permute: ", axes, " does not name each axis of ", shape(), " once");
-  if (order.size() != rank()) fail("permute: ", axes, " does not name each axis of ", shape(), " once");
-  return apply(Permute(order), *this);
-}
-
-struct Expand : Function {
-  Shape to;
-  explicit Expand(Shape to) : to(std::move(to)) {}
-  LazyBuffer forward(const LazyBuffer& x) { return x.expand(to); }
-  Grads backward(const Tensor& grad, const Tensor&) override {
-    Dims repeated;
-    for (int a = 0; a < to.size(); ++a)
-      if (inputs[0].shape()[a] != to[a]) repeated.push_back(a);
-    return {grad.sum(repeated, true)};
-  }
-};
-Tensor Tensor::expand(const Shape& sizes) const {
-  const int extra = sizes.size() - rank();
-  if (extra < 0) fail("expand: ", shape(), " to ", sizes, ": fewer axes than before");
-  Shape from = Dims::filled(extra, 1), to = sizes;
-  for (int64_t size : shape()) from.push_back(size);
-  for (int a = 0; a < to.size(); ++a) {
-    if (to[a] == -1 && a >= extra) to[a] = from[a];
-    if (to[a] < 0 || (from[a] != to[a] && from[a] != 1))
-      fail("expand: ", shape(), " to ", sizes, ": only axes of size 1 can grow");
-  }
-  const Tensor aligned = reshape(from);
-  return from == to ? aligned : apply(Expand(to), aligned);
-}
-
-struct Pad : Function {
-  Dims before, after;
-  Pad(Dims before, Dims after) : before(std::move(before)), after(std::move(after)) {}
-  LazyBuffer forward(const LazyBuffer& x) { return x.pad(before, after); }
-  Grads backward(const Tensor& grad, const Tensor&) override {
-    Dims end = before;
-    for (int a = 0; a < end.size(); ++a) end[a] += inputs[0].shape()[a];
-    return {grad.shrink(before, end)};
-  }
-};
-Tensor Tensor::pad(const Dims& before, const Dims& after, Scalar value) const {
-  if (before.size() != rank() || after.size() != rank())
-    fail("pad: ", before, " and ", after, " must have an amount for each axis of ", shape());
-  Dims begin = before, end = shape(), front = before, back = after;  // negative amounts cut first
-  bool grows = false;
-  for (int a = 0; a < rank(); ++a) {
-    begin[a] = std::max<int64_t>(-before[a], 0);
-    end[a] = shape()[a] - std::max<int64_t>(-after[a], 0);
-    front[a] = std::max<int64_t>(before[a], 0);
-    back[a] = std::max<int64_t>(after[a], 0);
-    grows |= front[a] + back[a] > 0;
-    if (begin[a] > end[a]) fail("pad: ", before, " and ", after, " cut more than ", shape(), " has");
-  }
-  const Tensor cut = shrink(begin, end);
-  if (!grows) return cut;
-  const Tensor padded = apply(Pad(front, back), cut);
-  teeny::numel(padded.shape());  // throws when there are too many
-  if (value == Scalar(0) || value == Scalar(0.0)) return padded;
-  const Tensor inside = full(cut.shape(), true).pad(front, back);
-  return teeny::where(inside, padded, value);
-}
-
-struct Shrink : Function {
-  Dims begin, end;
-  Shrink(Dims begin, Dims end) : begin(std::move(begin)), end(std::move(end)) {}
-  LazyBuffer forward(const LazyBuffer& x) { return x.shrink(begin, end); }
-  Grads backward(const Tensor& grad, const Tensor&) override {
-    Dims after = end;
-    for (int a = 0; a < end.size(); ++a) after[a] = inputs[0].shape()[a] - end[a];
-    return {grad.pad(begin, after)};
-  }
-};
-Tensor Tensor::shrink(const Dims& begin, const Dims& end) const {
-  bool all = true;
-  if (begin.size() != rank() || end.size() != rank())
-    fail("shrink: ", begin, " and ", end, " must have a position for each axis of ", shape());
-  for (int a = 0; a < rank(); ++a) {
-    if (begin[a] < 0 || begin[a] > end[a] || end[a] > shape()[a])
-      fail("shrink: [", begin[a], ", ", end[a], ") is not inside axis ", a, " of ", shape());
-    all &= begin[a] == 0 && end[a] == shape()[a];
-  }
-  return all ? *this : apply(Shrink(begin, end), *this);
-}
-
-struct Flip : Function {
-  Dims axes;
-  explicit Flip(Dims axes) : axes(std::move(axes)) {}
-  LazyBuffer forward(const LazyBuffer& x) { return x.flip(axes); }
-  Grads backward(const Tensor& grad, const Tensor&) override { return {grad.flip(axes)}; }
-};
-Tensor Tensor::flip(const Axes& axes) const { return apply(Flip(axis_list(axes, "flip")), *this); }
-
-struct Diagonal : Function {
-  int a, b;
-  Diagonal(int a, int b) : a(a), b(b) {}
-  LazyBuffer forward(const LazyBuffer& x) { return x.diagonal(a, b); }
-  Grads backward(const Tensor& grad, const Tensor&) override {
-    const int last = grad.rank() - 1;  // (.., n) to (.., n, n), zero off the diagonal
-    const Tensor square = where(Tensor::eye(grad.shape()[last], {}, DType::Bool), grad.unsqueeze(-1), 0);
-    Dims order;
-    for (int axis = 0, at = 0; axis <= last + 1; ++axis)
-      order.push_back(axis == a ? last : axis == b ? last + 1 : at++);
-    return {square.permute(order)};
-  }
-};
-Tensor Tensor::diagonal(int64_t a, int64_t b) const {
-  const int first = axis_index(a, "diagonal"), second = axis_index(b, "diagonal");
-  if (first == second || shape()[first] != shape()[second])
-    fail("diagonal: axes ", a, " and ", b, " of ", shape(), " are not two of equal size");
-  return apply(Diagonal(first, second), *this);
-}
-
-struct Contiguous : Function {
-  LazyBuffer forward(const LazyBuffer& x) { return x.contiguous(); }
-  Grads backward(const Tensor& grad, const Tensor&) override { return {grad}; }
-};
-Tensor Tensor::contiguous() const { return apply(Contiguous{}, *this); }
-
-struct Concat : Function {
-  int axis;
-  explicit Concat(int axis) : axis(axis) {}
-  Grads backward(const Tensor& grad, const Tensor&) override {
-    Grads parts;
-    Dims begin = Dims::filled(grad.rank(), 0), end = grad.shape();
-    for (const Tensor& input : inputs) {
-      end[axis] = begin[axis] + input.shape()[axis];
-      parts.push_back(grad.shrink(begin, end));
-      begin[axis] = end[axis];
-    }
-    return parts;
-  }
-};
-Tensor Tensor::cat(std::span<const Tensor> parts, int64_t axis) {
-  if (parts.empty()) fail("cat: nothing to put together");
-  const int at = parts[0].axis_index(axis, "cat");
-  DType dtype = parts[0].dtype();
-  bool history = false;
-  for (const Tensor& part : parts) {
-    Shape expected = parts[0].shape();
-    if (part.rank() == expected.size()) expected[at] = part.shape()[at];
-    if (part.shape() != expected)
-      fail("cat: ", parts[0].shape(), " and ", part.shape(), " differ in more than axis ", at);
-    dtype = promote(dtype, part.dtype());
-    history |= part.requires_grad();
-  }
-  Concat rule(at);
-  std::vector<LazyBuffer> buffers;
-  for (const Tensor& part : parts) {
-    rule.inputs.push_back(part.cast(dtype));
-    buffers.push_back(rule.inputs.back().lazy());
-  }
-  Tensor out(concat(buffers, at));
-  if (GradMode::enabled() && is_float(dtype) && history) out.set_rule(std::make_shared<Concat>(std::move(rule)));
-  return out;
-}
 
 // ---- Indexing by numbers --------------------------------------------------------------------------------------------
 

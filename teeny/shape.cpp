@@ -221,8 +221,8 @@ std::optional<View> View::reshape(const Shape& to) const {
 }
 
 View View::simplified() const {
+  if (guards.empty() || teeny::numel(shape) == 0) return *this;
   View result{shape, address, {}};
-  if (guards.empty() || teeny::numel(shape) == 0) return result;
   const std::vector<Interval> box = whole(shape);
   for (const Guard& guard : guards) {
     const Interval r = range(guard.position, box);

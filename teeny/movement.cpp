@@ -1,0 +1,372 @@
+// Looking at the same numbers differently: the rules that move axes and cut parts, and what is made of them.
+#include <algorithm>
+
+#include "teeny/function.h"
+
+namespace teeny {
+
+struct Reshape : Function {
+  Shape to;
+  explicit Reshape(Shape to) : to(std::move(to)) {}
+  LazyBuffer forward(const LazyBuffer& x) { return x.reshape(to); }
+  Grads backward(const Tensor& grad, const Tensor&) override { return {grad.reshape(inputs[0].shape())}; }
+};
+Tensor Tensor::reshape(const Shape& sizes) const {
+  Shape to = sizes;
+  int64_t known = 1;
+  int open = -1;
+  for (int a = 0; a < to.size(); ++a) {
+    if (to[a] == -1 && open < 0) open = a;
+    else if (to[a] < 0) fail("reshape: ", shape(), " to ", sizes, ": a size is >= 0, or -1 once");
+    else if (__builtin_mul_overflow(known, to[a], &known)) fail("reshape: ", shape(), " to ", sizes, ": too large");
+  }
+  if (open >= 0) {
+    if (known == 0 || numel() % known)
+      fail("reshape: ", shape(), " to ", sizes, ": ", numel(), " elements do not divide by ", known);
+    to[open] = numel() / known;
+  } else if (known != numel()) {
+    fail("reshape: ", shape(), " has ", numel(), " elements, ", sizes, " would have ", known);
+  }
+  return to == shape() ? *this : apply(Reshape(to), *this);
+}
+
+struct Permute : Function {
+  Dims axes;
+  explicit Permute(Dims axes) : axes(std::move(axes)) {}
+  LazyBuffer forward(const LazyBuffer& x) { return x.permute(axes); }
+  Grads backward(const Tensor& grad, const Tensor&) override {
+    Dims back = axes;
+    for (int a = 0; a < axes.size(); ++a) back[int(axes[a])] = a;
+    return {grad.permute(back)};
+  }
+};
+Tensor Tensor::permute(const Dims& axes) const {
+  Dims order;
+  for (int64_t a : axes) order.push_back(axis_index(a, "permute"));
+  Dims sorted = order;
+  std::sort(sorted.begin(), sorted.end());
+  for (int a = 0; a < sorted.size(); ++a)
+    if (sorted.size() != rank() || sorted[a] != a) fail("permute: ", axes, " does not name each axis of ", shape(), " once");
+  if (order.size() != rank()) fail("permute: ", axes, " does not name each axis of ", shape(), " once");
+  return apply(Permute(order), *this);
+}
+
+struct Expand : Function {
+  Shape to;
+  explicit Expand(Shape to) : to(std::move(to)) {}
+  LazyBuffer forward(const LazyBuffer& x) { return x.expand(to); }
+  Grads backward(const Tensor& grad, const Tensor&) override {
+    Dims repeated;
+    for (int a = 0; a < to.size(); ++a)
+      if (inputs[0].shape()[a] != to[a]) repeated.push_back(a);
+    return {grad.sum(repeated, true)};
+  }
+};
+Tensor Tensor::expand(const Shape& sizes) const {
+  const int extra = sizes.size() - rank();
+  if (extra < 0) fail("expand: ", shape(), " to ", sizes, ": fewer axes than before");
+  Shape from = Dims::filled(extra, 1), to = sizes;
+  for (int64_t size : shape()) from.push_back(size);
+  for (int a = 0; a < to.size(); ++a) {
+    if (to[a] == -1 && a >= extra) to[a] = from[a];
+    if (to[a] < 0 || (from[a] != to[a] && from[a] != 1))
+      fail("expand: ", shape(), " to ", sizes, ": only axes of size 1 can grow");
+  }
+  const Tensor aligned = reshape(from);
+  return from == to ? aligned : apply(Expand(to), aligned);
+}
+
+struct Pad : Function {
+  Dims before, after;
+  Pad(Dims before, Dims after) : before(std::move(before)), after(std::move(after)) {}
+  LazyBuffer forward(const LazyBuffer& x) { return x.pad(before, after); }
+  Grads backward(const Tensor& grad, const Tensor&) override {
+    Dims end = before;
+    for (int a = 0; a < end.size(); ++a) end[a] += inputs[0].shape()[a];
+    return {grad.shrink(before, end)};
+  }
+};
+Tensor Tensor::pad(const Dims& before, const Dims& after, Scalar value) const {
+  if (before.size() != rank() || after.size() != rank())
+    fail("pad: ", before, " and ", after, " must have an amount for each axis of ", shape());
+  Dims begin = before, end = shape(), front = before, back = after;  // negative amounts cut first
+  bool grows = false;
+  for (int a = 0; a < rank(); ++a) {
+    begin[a] = std::max<int64_t>(-before[a], 0);
+    end[a] = shape()[a] - std::max<int64_t>(-after[a], 0);
+    front[a] = std::max<int64_t>(before[a], 0);
+    back[a] = std::max<int64_t>(after[a], 0);
+    grows |= front[a] + back[a] > 0;
+    if (begin[a] > end[a]) fail("pad: ", before, " and ", after, " cut more than ", shape(), " has");
+  }
+  const Tensor cut = shrink(begin, end);
+  if (!grows) return cut;
+  const Tensor padded = apply(Pad(front, back), cut);
+  teeny::numel(padded.shape());  // throws when there are too many
+  if (value == Scalar(0) || value == Scalar(0.0)) return padded;
+  const Tensor inside = full(cut.shape(), true).pad(front, back);
+  return teeny::where(inside, padded, value);
+}
+
+struct Shrink : Function {
+  Dims begin, end;
+  Shrink(Dims begin, Dims end) : begin(std::move(begin)), end(std::move(end)) {}
+  LazyBuffer forward(const LazyBuffer& x) { return x.shrink(begin, end); }
+  Grads backward(const Tensor& grad, const Tensor&) override {
+    Dims after = end;
+    for (int a = 0; a < end.size(); ++a) after[a] = inputs[0].shape()[a] - end[a];
+    return {grad.pad(begin, after)};
+  }
+};
+Tensor Tensor::shrink(const Dims& begin, const Dims& end) const {
+  bool all = true;
+  if (begin.size() != rank() || end.size() != rank())
+    fail("shrink: ", begin, " and ", end, " must have a position for each axis of ", shape());
+  for (int a = 0; a < rank(); ++a) {
+    if (begin[a] < 0 || begin[a] > end[a] || end[a] > shape()[a])
+      fail("shrink: [", begin[a], ", ", end[a], ") is not inside axis ", a, " of ", shape());
+    all &= begin[a] == 0 && end[a] == shape()[a];
+  }
+  return all ? *this : apply(Shrink(begin, end), *this);
+}
+
+struct Flip : Function {
+  Dims axes;
+  explicit Flip(Dims axes) : axes(std::move(axes)) {}
+  LazyBuffer forward(const LazyBuffer& x) { return x.flip(axes); }
+  Grads backward(const Tensor& grad, const Tensor&) override { return {grad.flip(axes)}; }
+};
+Tensor Tensor::flip(const Axes& axes) const { return apply(Flip(axis_list(axes, "flip")), *this); }
+
+struct Diagonal : Function {
+  int a, b;
+  Diagonal(int a, int b) : a(a), b(b) {}
+  LazyBuffer forward(const LazyBuffer& x) { return x.diagonal(a, b); }
+  Grads backward(const Tensor& grad, const Tensor&) override {
+    const int last = grad.rank() - 1;  // (.., n) to (.., n, n), zero off the diagonal
+    const Tensor square = where(Tensor::eye(grad.shape()[last], {}, DType::Bool), grad.unsqueeze(-1), 0);
+    Dims order;
+    for (int axis = 0, at = 0; axis <= last + 1; ++axis)
+      order.push_back(axis == a ? last : axis == b ? last + 1 : at++);
+    return {square.permute(order)};
+  }
+};
+Tensor Tensor::diagonal(int64_t a, int64_t b) const {
+  const int first = axis_index(a, "diagonal"), second = axis_index(b, "diagonal");
+  if (first == second || shape()[first] != shape()[second])
+    fail("diagonal: axes ", a, " and ", b, " of ", shape(), " are not two of equal size");
+  return apply(Diagonal(first, second), *this);
+}
+
+struct Contiguous : Function {
+  LazyBuffer forward(const LazyBuffer& x) { return x.contiguous(); }
+  Grads backward(const Tensor& grad, const Tensor&) override { return {grad}; }
+};
+Tensor Tensor::contiguous() const { return apply(Contiguous{}, *this); }
+
+struct Concat : Function {
+  int axis;
+  explicit Concat(int axis) : axis(axis) {}
+  Grads backward(const Tensor& grad, const Tensor&) override {
+    Grads parts;
+    Dims begin = Dims::filled(grad.rank(), 0), end = grad.shape();
+    for (const Tensor& input : inputs) {
+      end[axis] = begin[axis] + input.shape()[axis];
+      parts.push_back(grad.shrink(begin, end));
+      begin[axis] = end[axis];
+    }
+    return parts;
+  }
+};
+Tensor Tensor::cat(std::span<const Tensor> parts, int64_t axis) {
+  if (parts.empty()) fail("cat: nothing to put together");
+  const int at = parts[0].axis_index(axis, "cat");
+  DType dtype = parts[0].dtype();
+  bool history = false;
+  for (const Tensor& part : parts) {
+    Shape expected = parts[0].shape();
+    if (part.rank() == expected.size()) expected[at] = part.shape()[at];
+    if (part.shape() != expected)
+      fail("cat: ", parts[0].shape(), " and ", part.shape(), " differ in more than axis ", at);
+    dtype = promote(dtype, part.dtype());
+    history |= part.requires_grad();
+  }
+  Concat rule(at);
+  std::vector<LazyBuffer> buffers;
+  for (const Tensor& part : parts) {
+    rule.inputs.push_back(part.cast(dtype));
+    buffers.push_back(rule.inputs.back().lazy());
+  }
+  Tensor out(concat(buffers, at));
+  if (GradMode::enabled() && is_float(dtype) && history) out.set_rule(std::make_shared<Concat>(std::move(rule)));
+  return out;
+}
+
+// ---- Parts ----------------------------------------------------------------------------------------------------------
+
+Tensor Tensor::operator[](std::initializer_list<Index> entries) const {
+  int used = 0;
+  for (const Index& entry : entries) used += std::holds_alternative<int64_t>(entry) || std::holds_alternative<Slice>(entry);
+  if (used > rank()) fail("index: ", used, " entries for the ", rank(), " axes of ", shape());
+
+  Tensor x = *this;
+  int axis = 0;
+  bool seen_ellipsis = false;
+  for (const Index& entry : entries) {
+    if (std::holds_alternative<Ellipsis>(entry)) {
+      if (std::exchange(seen_ellipsis, true)) fail("index: more than one ellipsis");
+      axis += rank() - used;
+    } else if (std::holds_alternative<NewAxis>(entry)) {
+      x = x.unsqueeze(axis++);
+    } else {
+      const int64_t n = x.shape()[axis];
+      Dims begin = Dims::filled(x.rank(), 0), end = x.shape();
+      if (const auto* at = std::get_if<int64_t>(&entry)) {
+        if (*at < -n || *at >= n) fail("index: ", *at, " is outside ", -n, " <= index < ", n, " of axis ", axis, " of ", shape());
+        begin[axis] = *at < 0 ? *at + n : *at;
+        end[axis] = begin[axis] + 1;
+        x = x.shrink(begin, end).squeeze(axis);
+        continue;
+      }
+      // Python's rule: bounds count from either end and are cut to the axis.
+      const Slice& s = std::get<Slice>(entry);
+      if (s.step == 0) fail("index: a slice with step 0");
+      auto bound = [&](std::optional<int64_t> value, int64_t missing) {
+        const int64_t low = s.step > 0 ? 0 : -1, high = s.step > 0 ? n : n - 1;
+        return value ? std::clamp(*value < 0 ? *value + n : *value, low, high) : missing;
+      };
+      const int64_t start = bound(s.start, s.step > 0 ? 0 : n - 1), stop = bound(s.stop, s.step > 0 ? n : -1);
+      begin[axis] = s.step > 0 ? start : stop + 1;
+      end[axis] = std::max(begin[axis], s.step > 0 ? stop : start + 1);
+      x = x.shrink(begin, end);
+      if (s.step < 0) x = x.flip(axis);
+      const int64_t by = s.step < 0 ? -s.step : s.step;
+      if (by > 1 && x.shape()[axis] > 0) x = x.unfold(axis, 1, by).squeeze(-1);
+      ++axis;
+    }
+  }
+  return x;
+}
+
+Tensor Tensor::transpose(int64_t a, int64_t b) const {
+  const int first = axis_index(a, "transpose"), second = axis_index(b, "transpose");
+  Dims order;
+  for (int i = 0; i < rank(); ++i) order.push_back(i == first ? second : i == second ? first : i);
+  return permute(order);
+}
+
+Tensor Tensor::flatten(int64_t start, int64_t end) const {
+  if (rank() == 0) return reshape({1});
+  const int first = axis_index(start, "flatten"), last = axis_index(end, "flatten");
+  if (first > last) fail("flatten: from axis ", first, " to axis ", last);
+  Shape to(shape().begin(), shape().begin() + first);
+  to.push_back(teeny::numel(Shape(shape().begin() + first, shape().begin() + last + 1)));
+  for (int a = last + 1; a < rank(); ++a) to.push_back(shape()[a]);
+  return reshape(to);
+}
+
+Tensor Tensor::unflatten(int64_t axis, const Shape& sizes) const {
+  const int at = axis_index(axis, "unflatten");
+  Shape inner = sizes;
+  int64_t known = 1, open = 0;
+  for (int64_t size : sizes) size == -1 ? ++open : known *= size;
+  const int64_t n = shape()[at];
+  if (open > 1 || known <= 0 || (open ? n % known : n != known))
+    fail("unflatten: axis ", at, " of ", shape(), " does not split into ", sizes);
+  for (int64_t& size : inner)
+    if (size == -1) size = n / known;
+  Shape to(shape().begin(), shape().begin() + at);
+  for (int64_t size : inner) to.push_back(size);
+  for (int a = at + 1; a < rank(); ++a) to.push_back(shape()[a]);
+  return reshape(to);
+}
+
+Tensor Tensor::squeeze(std::optional<int64_t> axis) const {
+  const int only = axis ? axis_index(*axis, "squeeze") : -1;
+  Shape to;
+  for (int a = 0; a < rank(); ++a)
+    if (shape()[a] != 1 || (axis && a != only)) to.push_back(shape()[a]);
+  return reshape(to);
+}
+
+Tensor Tensor::unsqueeze(int64_t axis) const {
+  if (axis < -rank() - 1 || axis > rank())
+    fail("unsqueeze: axis ", axis, " is outside ", -rank() - 1, " <= axis <= ", rank(), " of ", shape());
+  Shape to = shape();
+  to.insert(int(axis < 0 ? axis + rank() + 1 : axis), 1);
+  return reshape(to);
+}
+
+Tensor Tensor::repeat(const Dims& times) const {
+  if (times.size() < rank()) fail("repeat: ", times, " names fewer axes than ", shape());
+  Shape apart, grown, to;  // (n) -> (1, n) -> (t, n) -> (t*n)
+  for (int a = 0; a < times.size(); ++a) {
+    const int from = a - (times.size() - rank());
+    const int64_t n = from < 0 ? 1 : shape()[from];
+    if (times[a] < 0) fail("repeat: ", times, ": a count is negative");
+    apart.push_back(1), apart.push_back(n);
+    grown.push_back(times[a]), grown.push_back(n);
+    to.push_back(times[a] * n);
+  }
+  return reshape(apart).expand(grown).reshape(to);
+}
+
+Tensor Tensor::roll(int64_t shift, int64_t axis) const {
+  const int a = axis_index(axis, "roll");
+  const int64_t n = shape()[a];
+  if (n == 0) return *this;
+  const int64_t cut = n - (shift % n + n) % n;
+  Dims begin = Dims::filled(rank(), 0), end = shape();
+  begin[a] = cut;
+  const Tensor back = shrink(begin, end);
+  begin[a] = 0, end[a] = cut;
+  return cat({back, shrink(begin, end)}, a);
+}
+
+Tensor Tensor::stack(std::span<const Tensor> parts, int64_t axis) {
+  if (parts.empty()) fail("stack: nothing to put together");
+  std::vector<Tensor> raised;
+  for (const Tensor& part : parts) {
+    if (part.shape() != parts[0].shape()) fail("stack: ", parts[0].shape(), " and ", part.shape(), " differ");
+    raised.push_back(part.unsqueeze(axis));
+  }
+  return cat(raised, axis < 0 ? axis + parts[0].rank() + 1 : axis);
+}
+
+std::vector<Tensor> Tensor::split(int64_t size, int64_t axis) const {
+  const int a = axis_index(axis, "split");
+  if (size < 1) fail("split: parts of ", size);
+  std::vector<Tensor> parts;
+  Dims begin = Dims::filled(rank(), 0), end = shape();
+  do {
+    end[a] = std::min(begin[a] + size, shape()[a]);
+    parts.push_back(shrink(begin, end));
+    begin[a] = end[a];
+  } while (end[a] < shape()[a]);
+  return parts;
+}
+
+std::vector<Tensor> Tensor::chunk(int64_t chunks, int64_t axis) const {
+  const int a = axis_index(axis, "chunk");
+  if (chunks < 1) fail("chunk: ", chunks, " chunks");
+  return split(std::max<int64_t>((shape()[a] + chunks - 1) / chunks, 1), a);
+}
+
+Tensor Tensor::index_select(int64_t axis, const Tensor& index) const {
+  const int a = axis_index(axis, "index_select");
+  if (index.rank() != 1 || !is_int(index.dtype()))
+    fail("index_select: the index is ", index.dtype(), ' ', index.shape(), " and must be integers along one axis");
+  Shape aligned = Dims::filled(rank(), 1), to = shape();
+  aligned[a] = to[a] = index.shape()[0];
+  return gather(a, index.reshape(aligned).expand(to));
+}
+
+Tensor Tensor::embedding(const Tensor& index) const {
+  if (rank() != 2) fail("embedding: the weight has shape ", shape(), " and must be (rows, width)");
+  if (!is_int(index.dtype())) fail("embedding: the index is ", index.dtype(), " and must be integers");
+  Shape to = index.shape();
+  to.push_back(shape()[1]);
+  return index_select(0, index.reshape({-1})).reshape(to);
+}
+
+}  // namespace teeny
