@@ -147,13 +147,18 @@ void RowPlan::choose_lanes(const Shape& sizes, int outer, bool elementwise) {
   int64_t outer_size = 1, inner_size = 1;
   for (int a = 0; a < rank; ++a) (a < outer ? outer_size : inner_size) *= sizes[a];
   if (inner_size > 1) {
-    int votes = 0;  // of the operands whose memory is contiguous one way or the other
-    for (const PlannedOperand& input : inputs) {
-      const Dims& coef = forms[size_t(input.first_form)].fixed;
-      if (input.kind != Input::Kind::Memory) continue;
-      votes += std::abs(coef[rank - 1]) == 1;
-      if (outer > 0) votes -= std::abs(coef[outer - 1]) == 1;
-    }
+    int64_t votes = 0;  // of the operands whose memory is contiguous one way or the other: a vote for each element
+    auto vote = [&](const PlannedOperand& operand) {
+      const Dims& coef = forms[size_t(operand.first_form)].fixed;
+      if (operand.kind != Input::Kind::Memory) return;
+      int64_t elements = 1;
+      for (int a = 0; a < rank; ++a)
+        if (coef[a] != 0) elements *= sizes[a];
+      if (std::abs(coef[rank - 1]) == 1) votes += elements;
+      if (outer > 0 && std::abs(coef[outer - 1]) == 1) votes -= elements;
+    };
+    for (const PlannedOperand& input : inputs) vote(input);
+    for (const PlannedOperand& output : outputs) vote(output);
     const bool inner_contiguous = votes > 0 || (votes == 0 && inner_size >= 2 * kShortRow);
     lanes_are_inner = outer_size < kStep || (inner_contiguous && inner_size >= kShortRow) ||
                       (sizes[outer - 1] < kStep && inner_size >= 2 * kShortRow);

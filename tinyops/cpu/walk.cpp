@@ -98,10 +98,29 @@ void gather_turned(T* tile, const T* from, int64_t rows, int64_t columns, int64_
 
 }  // namespace
 
+Block::Block(const Walk& walk, const Spot& spot) {
+  const int rank = spot.lanes.size();
+  if (walk.count != 1 || spot.lanes[rank - 1] >= kShort) return;
+  offset[0] = 0;
+  for (int a = rank - 1; a >= 0 && size * spot.lanes[a] <= kMost; --a, ++axes) {
+    for (int64_t i = size; i < size * spot.lanes[a]; ++i) offset[i] = offset[i - size] + walk.forms[0].lane[a];
+    size *= spot.lanes[a];
+  }
+}
+
+/// Whether the elements follow each other in memory as they do in the tile, over all lane axes.
+static bool is_dense(const Walk& walk, const Spot& spot) {
+  int64_t step = 1;
+  for (int a = spot.lanes.size() - 1; a >= 0; step *= spot.lanes[a--])
+    if (walk.forms[0].lane[a] != step) return false;
+  return true;
+}
+
 char* in_place(const Walk& walk, const int64_t* at, const Spot& spot, int64_t itemsize) {
   const int last = spot.lanes.size() - 1;
+  if (walk.count != 1 || walk.forms[0].lane[last] != 1) return nullptr;
   const bool one_run = spot.start[last] + spot.n <= spot.lanes[last];
-  if (!one_run || walk.count != 1 || walk.forms[0].lane[last] != 1) return nullptr;
+  if (!one_run && !is_dense(walk, spot)) return nullptr;
   check(walk, at[0], 1, spot.n);
   return walk.memory + at[0] * itemsize;
 }
@@ -118,6 +137,13 @@ void gather(const Walk& walk, const int64_t* at, const Spot& spot, int64_t items
       return gather_turned(to, memory + at[0], spot.lanes[0], spot.lanes[1], step[1]);
     }
     const int64_t stride = step[spot.lanes.size() - 1];
+    if (const Block block(walk, spot); block.axes > 1)
+      return for_each_block(block, walk, at, spot, [&](int64_t done, int64_t length, int64_t first, int64_t address) {
+        for (int64_t i = 0; i < length; ++i) {
+          check(walk, address + block.offset[first + i], 0, 1);
+          to[done + i] = memory[address + block.offset[first + i]];
+        }
+      });
     if (walk.count == 1)
       return for_each_run(walk, at, spot, [&](int64_t done, int64_t length, int64_t, int64_t, int64_t address) {
         check(walk, address, stride, length);
@@ -139,6 +165,13 @@ void scatter(const Walk& walk, const int64_t* at, const Spot& spot, int64_t item
     const T* from = static_cast<const T*>(tile);
     T* memory = reinterpret_cast<T*>(walk.memory);
     const int64_t stride = walk.forms[0].lane[spot.lanes.size() - 1];
+    if (const Block block(walk, spot); block.axes > 1)
+      return for_each_block(block, walk, at, spot, [&](int64_t done, int64_t length, int64_t first, int64_t address) {
+        for (int64_t i = 0; i < length; ++i) {
+          check(walk, address + block.offset[first + i], 0, 1);
+          memory[address + block.offset[first + i]] = from[done + i];
+        }
+      });
     for_each_run(walk, at, spot, [&](int64_t done, int64_t length, int64_t, int64_t, int64_t address) {
       check(walk, address, stride, length);
       T* to = memory + address;

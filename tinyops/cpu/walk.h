@@ -87,6 +87,42 @@ void for_each_run(const Walk& walk, const int64_t* at, const Spot& spot, Run&& r
   }
 }
 
+/// The last lane axes, where they are too short to make a run worth its while: where each of their elements lies, from
+/// the first one. A tile is then a few blocks, each read through this table.
+///
+///   lanes (.., 2, 3), strides (.., 10, 1)      offset = 0 1 2 10 11 12
+struct Block {
+  static constexpr int64_t kMost = 256, kShort = 16;
+  int axes = 0;        ///< how many; 0 where runs serve better
+  int64_t size = 1;
+  int64_t offset[kMost];
+
+  Block(const Walk& walk, const Spot& spot);
+};
+
+/// Calls `run(done, length, first, address)`: elements [done, done + length) of the tile are the block's elements
+/// [first, first + length), and `address` is that of the block's beginning.
+template <class Run>
+void for_each_block(const Block& block, const Walk& walk, const int64_t* at, const Spot& spot, Run&& run) {
+  const int outer = spot.lanes.size() - block.axes;
+  Dims index = spot.start;
+  int64_t first = 0, address = at[0];
+  for (int a = outer; a < spot.lanes.size(); ++a) first = first * spot.lanes[a] + index[a];
+  address -= block.offset[first];
+  for (int64_t done = 0;;) {
+    const int64_t length = std::min(spot.n - done, block.size - first);
+    run(done, length, first, address);
+    done += length, first = 0;
+    if (done == spot.n) return;
+    for (int a = outer - 1; a >= 0; --a) {
+      const bool carry = ++index[a] == spot.lanes[a];
+      address += walk.forms[0].lane[a] * (carry ? 1 - spot.lanes[a] : 1);
+      if (!carry) break;
+      index[a] = 0;
+    }
+  }
+}
+
 /// The tile's elements where they stand in memory, if they stand there one after the other; else null.
 char* in_place(const Walk& walk, const int64_t* at, const Spot& spot, int64_t itemsize);
 
