@@ -128,7 +128,7 @@ class Maker {
 
   /// matmul of x with something that fits.
   Step product(int x) {
-    const Shape& a = at(x).shape;
+    const Shape a = at(x).shape;  // a copy: the steps move when one is added
     if (a.size() < 2) return {};
     Shape b = a;
     b[a.size() - 2] = a[a.size() - 1];

@@ -15,9 +15,21 @@ namespace {
 constexpr size_t kMostNodes = 2000;  ///< Graphviz takes minutes beyond that
 
 std::string dot_source(std::span<const LazyBuffer> targets, std::span<const Step> steps, size_t& size) {
+  // A kernel's results, and everything computed in place on the way to them. What serves two kernels shows the first.
   std::map<const Node*, size_t> kernel_of;
   for (size_t s = 0; s < steps.size(); ++s)
     for (const Step::Result& result : steps[s].results) kernel_of[result.node.get()] = s;
+  for (size_t s = 0; s < steps.size(); ++s) {
+    std::vector<const Node*> inside;
+    for (const Step::Result& result : steps[s].results) inside.push_back(result.node.get());
+    while (!inside.empty()) {
+      const Node* node = inside.back();
+      inside.pop_back();
+      for (const LazyBuffer& source : node->sources)
+        if (!source.node()->realized() && kernel_of.try_emplace(source.node().get(), s).second)
+          inside.push_back(source.node().get());
+    }
+  }
 
   std::ostringstream out;
   out << "digraph teeny {\n  rankdir=LR; node [shape=box style=filled fillcolor=white fontname=\"sans-serif\"];\n";
@@ -30,7 +42,7 @@ std::string dot_source(std::span<const LazyBuffer> targets, std::span<const Step
     if (!seen.insert(node).second) continue;
     out << "  n" << node << " [label=\"" << name(node->op) << "\\n" << node->dtype << ' ' << node->shape << '"';
     if (const auto kernel = kernel_of.find(node); kernel != kernel_of.end())
-      out << " fillcolor=\"" << double(kernel->second * 61 % 100) / 100 << " 0.25 1.0\" penwidth=2 xlabel=\"kernel "
+      out << " fillcolor=\"" << double(kernel->second * 61 % 100) / 100 << " 0.25 1.0\" xlabel=\"kernel "
           << kernel->second << '"';
     else if (node->realized()) out << " fillcolor=lightgrey";
     out << "];\n";
