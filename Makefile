@@ -96,7 +96,7 @@ ifneq (,$(filter thread,$(sanitizers)))
   RUN := TSAN_OPTIONS=ignore_noninstrumented_modules=1$(symbols) \
     OMP_TOOL_LIBRARIES=$(abspath $(shell $(CXX) -print-resource-dir)/../../libarcher.so)
 else ifneq (,$(SAN))
-  RUN := ASAN_OPTIONS=$(symbols) UBSAN_OPTIONS=print_stacktrace=1$(symbols)
+  RUN := ASAN_OPTIONS=print_legend=0$(symbols) UBSAN_OPTIONS=print_stacktrace=1$(symbols)
 endif
 
 # ---- What is built --------------------------------------------------------------------------------------------------

@@ -132,19 +132,21 @@ Tensor Tensor::one_hot(int64_t classes) const {
 // ---- Reductions -----------------------------------------------------------------------------------------------------
 
 namespace {
-int64_t count(const Tensor& x, const Axes& axes, const char* op) {
+int64_t count(const Tensor& x, const Dims& axes) {
   int64_t n = 1;
-  for (int64_t a : x.axis_list(axes, op)) n *= x.shape()[int(a)];
+  for (int64_t a : axes) n *= x.shape()[int(a)];
   return n;
 }
 }  // namespace
 
 Tensor Tensor::mean(const Axes& axes, bool keepdim) const {
-  return as_float(*this).sum(axes, keepdim) / double(count(*this, axes, "mean"));
+  const Dims list = axis_list(axes, "mean");
+  return as_float(*this).sum(list, keepdim) / double(count(*this, list));
 }
 Tensor Tensor::var(const Axes& axes, double correction, bool keepdim) const {
+  const Dims list = axis_list(axes, "var");
   const Tensor x = as_float(*this);
-  return (x - x.mean(axes, true)).square().sum(axes, keepdim) / std::max(0.0, double(count(x, axes, "var")) - correction);
+  return (x - x.mean(list, true)).square().sum(list, keepdim) / std::max(0.0, double(count(x, list)) - correction);
 }
 Tensor Tensor::std(const Axes& axes, double correction, bool keepdim) const {
   const Tensor v = var(axis_list(axes, "std"), correction, keepdim);
