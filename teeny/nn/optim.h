@@ -1,7 +1,7 @@
 #pragma once
 // Optimisers: what a gradient does to a parameter. Each update of a parameter is elementwise tensor arithmetic,
 // assigned to the parameter and its moments, so it runs as one kernel. Rates and step counts are tensors without axes:
-// a recorded step (jit.h) replays with new ones.
+// nothing that changes from step to step is baked into a kernel.
 //
 //   optim::Adam adam(nn::parameters(model), {.lr = 1e-3});
 //   for (auto [x, y] : loader) {
