@@ -13,7 +13,6 @@
 #include "teeny/schedule.h"
 
 #include <algorithm>
-#include <map>
 #include <unordered_map>
 
 #include "teeny/lower.h"

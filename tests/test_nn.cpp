@@ -5,6 +5,7 @@
 #include <cmath>
 #include <functional>
 
+#include "check_close.h"
 #include "teeny/nn/layers.h"
 
 using namespace teeny;
@@ -19,15 +20,6 @@ void check_uniform(const Tensor& x, double bound) {
   CHECK(*high <= bound);
   CHECK(*low < -0.8 * bound);
   CHECK(*high > 0.8 * bound);
-}
-
-void check_close(const Tensor& x, const std::vector<double>& wanted, double tolerance) {
-  const auto values = x.to_vector<double>();
-  REQUIRE(values.size() == wanted.size());
-  for (size_t i = 0; i < wanted.size(); ++i) {
-    INFO("element ", i);
-    CHECK(std::abs(values[i] - wanted[i]) <= tolerance * (1 + std::abs(wanted[i])));
-  }
 }
 
 }  // namespace

@@ -4,21 +4,13 @@
 #include <cmath>
 #include <functional>
 
+#include "check_close.h"
 #include "teeny/nn/optim.h"
 #include "teeny/schedule.h"
 
 using namespace teeny;
 
 namespace {
-
-void check_close(const Tensor& x, const std::vector<double>& wanted, double tolerance) {
-  const auto values = x.to_vector<double>();
-  REQUIRE(values.size() == wanted.size());
-  for (size_t i = 0; i < wanted.size(); ++i) {
-    INFO("element ", i);
-    CHECK(std::abs(values[i] - wanted[i]) <= tolerance * (1 + std::abs(wanted[i])));
-  }
-}
 
 /// What one step does to one number: `p`, with gradient `g` and rate `lr`, at step t = 1, 2, ...
 using Rule = std::function<void(double& p, double g, double& m, double& v, double lr, int t)>;
