@@ -273,24 +273,33 @@ namespace {
 void check_same(const Tensor& x, const Tensor& target, const char* op) {
   if (x.shape() != target.shape()) fail(op, ": ", x.shape(), " and ", target.shape(), " differ");
 }
+Tensor reduced(const Tensor& terms, Reduction reduction) {
+  switch (reduction) {
+    case Reduction::None: return terms;
+    case Reduction::Mean: return terms.mean();
+    case Reduction::Sum: return terms.sum();
+    case Reduction::BatchMean: return terms.sum() / double(terms.rank() ? terms.shape()[0] : 1);
+  }
+  return terms;
+}
 }  // namespace
 
 /// PyTorch's floor of -100 under each logarithm keeps a certain but wrong answer finite.
-Tensor Tensor::binary_cross_entropy(const Tensor& target) const {
+Tensor Tensor::binary_cross_entropy(const Tensor& target, Reduction reduction) const {
   check_same(*this, target, "binary_cross_entropy");
-  return -(target * log().maximum(-100) + (1 - target) * (1 - *this).log().maximum(-100)).mean();
+  return reduced(-(target * log().maximum(-100) + (1 - target) * (1 - *this).log().maximum(-100)), reduction);
 }
-Tensor Tensor::binary_cross_entropy_with_logits(const Tensor& target) const {
+Tensor Tensor::binary_cross_entropy_with_logits(const Tensor& target, Reduction reduction) const {
   check_same(*this, target, "binary_cross_entropy_with_logits");
-  return (softplus() - *this * target).mean();
+  return reduced(softplus() - *this * target, reduction);
 }
-Tensor Tensor::mse_loss(const Tensor& target) const {
+Tensor Tensor::mse_loss(const Tensor& target, Reduction reduction) const {
   check_same(*this, target, "mse_loss");
-  return (*this - target).square().mean();
+  return reduced((*this - target).square(), reduction);
 }
-Tensor Tensor::l1_loss(const Tensor& target) const {
+Tensor Tensor::l1_loss(const Tensor& target, Reduction reduction) const {
   check_same(*this, target, "l1_loss");
-  return (*this - target).abs().mean();
+  return reduced((*this - target).abs(), reduction);
 }
 
 }  // namespace teeny

@@ -18,6 +18,7 @@
 namespace teeny {
 
 class Function;
+class Tensor;
 
 /// Which axes a reduction runs over: none named means all. Negative axes count from the end.
 struct Axes {
@@ -38,8 +39,8 @@ inline Slice slice(std::optional<int64_t> start = {}, std::optional<int64_t> sto
 }
 inline constexpr struct Ellipsis {} ellipsis;  ///< as many whole axes as are left
 inline constexpr struct NewAxis {} none;       ///< a new axis of size 1
-/// One entry of `x[{...}]`.
-using Index = std::variant<int64_t, Slice, Ellipsis, NewAxis>;
+/// One entry of `x[{...}]`. A Tensor of integers picks by numbers; negative ones count from the end.
+using Index = std::variant<int64_t, Slice, Ellipsis, NewAxis, Tensor>;
 
 /// Sizes along the spatial axes: one number for all of them, or one for each.
 struct Sizes {
@@ -50,15 +51,35 @@ struct Sizes {
 struct ConvOptions {
   Sizes stride = 1, padding = 0, dilation = 1;
   int64_t groups = 1;
+  std::optional<Sizes> padding_end = {};  ///< `padding` is for both ends unless this is given
+};
+struct ConvTransposeOptions {
+  Sizes stride = 1, padding = 0, output_padding = 0, dilation = 1;
+  int64_t groups = 1;
 };
 struct PoolOptions {
   std::optional<Sizes> stride = {};  ///< the window's size unless given
   Sizes padding = 0, dilation = 1;
+  bool ceil_mode = false;            ///< a last window may hang over the end
+  bool count_include_pad = true;     ///< avg_pool: padding counts as zeros, else not at all
 };
+enum class PadMode { Reflect, Replicate, Circular };
+enum class Interpolation { Nearest, Linear, Cubic };
+struct InterpolateOptions {
+  Interpolation mode = Interpolation::Nearest;
+  bool align_corners = false;        ///< the corners' centres, not their borders, lie on each other
+};
+
+/// What a loss makes of its terms. BatchMean is their sum divided by the first axis' size.
+enum class Reduction { None, Mean, Sum, BatchMean };
 struct CrossEntropyOptions {
   double label_smoothing = 0;
   std::optional<int64_t> ignore_index = {};  ///< samples of this class count for nothing
+  Reduction reduction = Reduction::Mean;
 };
+
+/// Numbers, and where along the axis each of them stood.
+struct Picked;
 
 /// A tensor is a handle: copies share the numbers, the gradient and the history, as in Python.
 class Tensor {
@@ -107,7 +128,12 @@ class Tensor {
   static Tensor randn(const Shape& shape, DType dtype = DType::Float32);  ///< standard normal
   static Tensor uniform(const Shape& shape, double low, double high);
   static Tensor normal(const Shape& shape, double mean, double std);
+  Tensor rand_like() const { return rand(shape(), dtype()); }
+  Tensor randn_like() const { return randn(shape(), dtype()); }
   static Tensor randint(int64_t low, int64_t high, const Shape& shape);   ///< int64 in [low, high)
+  static Tensor randperm(int64_t n);                  ///< 0 .. n-1 in random order, int64
+  /// Positions drawn from weights (n) or (rows, n), which need not add up to 1: (samples) or (rows, samples), int64.
+  Tensor multinomial(int64_t samples, bool replacement = false) const;
   static Tensor scaled_uniform(const Shape& shape);   ///< uniform(-1, 1) / sqrt(numel)
   static Tensor glorot_uniform(const Shape& shape);   ///< shape (out, in, ...); Glorot & Bengio 2010
   static Tensor kaiming_uniform(const Shape& shape, double a = 0.01);  ///< He et al. 2015, fan-in, leaky slope a
@@ -132,6 +158,9 @@ class Tensor {
   std::vector<std::byte> to_bytes() const;     ///< as stored
   /// These numbers from now on, for every handle. Shapes must be equal; the dtype stays this tensor's.
   Tensor& assign(const Tensor& x);
+  /// x[{...}] = value: that part has these numbers from now on, the rest stays. `value` broadcasts to the part.
+  Tensor& set(std::initializer_list<Index> index, const Tensor& value);
+  Tensor& set(std::initializer_list<Index> index, Scalar value);
 
   // ---- Gradients
   bool requires_grad() const;
@@ -158,6 +187,7 @@ class Tensor {
   Tensor repeat(const Dims& times) const;
   Tensor flip(const Axes& axes) const;
   Tensor pad(const Dims& before, const Dims& after, Scalar value = 0) const;  ///< negative amounts cut
+  Tensor pad(const Dims& before, const Dims& after, PadMode mode) const;
   Tensor shrink(const Dims& begin, const Dims& end) const;
   Tensor unfold(int64_t axis, int64_t size, int64_t step, int64_t dilation = 1) const;  ///< windows; taps come last
   Tensor diagonal(int64_t a = 0, int64_t b = 1) const;   ///< of two axes of equal size; comes last
@@ -175,22 +205,30 @@ class Tensor {
   }
   std::vector<Tensor> split(int64_t size, int64_t axis = 0) const;
   std::vector<Tensor> chunk(int64_t chunks, int64_t axis = 0) const;
+  /// The axes of a grid: n tensors of rank n. "ij": the first runs along axis 0; "xy": along axis 1, as in pictures.
+  static std::vector<Tensor> meshgrid(std::span<const Tensor> axes, std::string_view indexing = "ij");
   Tensor tril(int64_t diagonal = 0) const;
   Tensor triu(int64_t diagonal = 0) const;
 
   // ---- Indexing by numbers. An index outside its axis throws when it is met, at the latest when the result is read.
   Tensor gather(int64_t axis, const Tensor& index) const;        ///< out[i][j] = x[index[i][j]][j] for axis 0
   Tensor scatter_add(int64_t axis, const Tensor& index, const Tensor& source) const;
+  /// This tensor with out[index[i][j]][j] = source[i][j] for axis 0; of several for one place the last stays.
+  Tensor scatter(int64_t axis, const Tensor& index, const Tensor& source) const;
+  Tensor scatter(int64_t axis, const Tensor& index, Scalar value) const;
   Tensor index_select(int64_t axis, const Tensor& index) const;  ///< `index` has one axis
   Tensor embedding(const Tensor& index) const;                   ///< rows of this (V, D): index.shape + (D,)
   Tensor one_hot(int64_t classes) const;                         ///< int64, one axis more; zeros for any other class
 
   // ---- Elementwise, one number in
   Tensor cast(DType to) const;
+  /// The same bits read as another type. Of another size, the last axis grows or shrinks as in PyTorch's view(dtype).
+  Tensor bitcast(DType to) const;
   Tensor operator-() const { return neg(); }
   Tensor neg() const, reciprocal() const, square() const, sqrt() const, rsqrt() const, abs() const, sign() const;
   Tensor exp() const, exp2() const, log() const, log2() const, log1p() const;
   Tensor sin() const, cos() const, tan() const, sinh() const, cosh() const, tanh() const, erf() const;
+  Tensor asin() const, acos() const, atan() const, asinh() const, acosh() const, atanh() const;
   Tensor floor() const, ceil() const, round() const, trunc() const;
   Tensor isnan() const, isinf() const, isfinite() const, logical_not() const;
   Tensor relu() const, relu6() const, sigmoid() const, logsigmoid() const, silu() const, mish() const;
@@ -209,6 +247,7 @@ class Tensor {
   Tensor minimum(Scalar y) const { return minimum(scalar_like(y)); }
   Tensor fmod(const Tensor& y) const;          ///< sign of the dividend, as in C
   Tensor lerp(const Tensor& end, double weight) const;
+  Tensor lerp(const Tensor& end, const Tensor& weight) const;
   Tensor masked_fill(const Tensor& mask, Scalar value) const;
   Tensor scalar_like(Scalar value) const;      ///< `value` in the dtype it takes beside this tensor, without axes
 
@@ -228,26 +267,69 @@ class Tensor {
   Tensor log_softmax(int64_t axis = -1) const;
   Tensor logsumexp(const Axes& axes = {}, bool keepdim = false) const;
 
+  // ---- Along one axis
+  Tensor cumsum(int64_t axis) const;           ///< out[i] = x[0] + .. + x[i]
+  Tensor cumprod(int64_t axis) const;
+  Picked cummax(int64_t axis) const;           ///< the largest so far; of equals the last
+  Picked cummin(int64_t axis) const;
+  /// In ascending order (NaN counts as the largest); equals keep their order.
+  Picked sort(int64_t axis = -1, bool descending = false) const;
+  Tensor argsort(int64_t axis = -1, bool descending = false) const;
+  Picked topk(int64_t k, int64_t axis = -1, bool largest = true) const;  ///< in order
+
   // ---- Products
   Tensor matmul(const Tensor& y) const;        ///< (.., M, K) x (.., K, N); one axis is a vector, the rest broadcast
   Tensor dot(const Tensor& y) const { return matmul(y); }
   Tensor linear(const Tensor& weight, const Tensor& bias = {}) const;  ///< x (.., in), weight (out, in), bias (out)
-  /// x (N, C, H, W), weight (out, C/groups, KH, KW), bias (out): (N, out, OH, OW). Any number of spatial axes.
+  /// A product written in letters: einsum("bij,bjk->bik", {x, y}). Repeated letters are summed unless they are in the
+  /// result; without "->" the result has the letters that occur once, in alphabetical order. "..." broadcasts.
+  static Tensor einsum(std::string_view formula, std::span<const Tensor> operands);
+  static Tensor einsum(std::string_view formula, std::initializer_list<Tensor> operands) {
+    return einsum(formula, std::span<const Tensor>(operands.begin(), operands.size()));
+  }
+  /// x (N, C, H, W), weight (out, C/groups, KH, KW), bias (out): (N, out, OH, OW).
   Tensor conv2d(const Tensor& weight, const Tensor& bias = {}, const ConvOptions& options = {}) const;
+  Tensor conv1d(const Tensor& weight, const Tensor& bias = {}, const ConvOptions& options = {}) const;
+  Tensor conv3d(const Tensor& weight, const Tensor& bias = {}, const ConvOptions& options = {}) const;
+  /// The adjoint of conv2d: x (N, C, H, W), weight (C, out/groups, KH, KW), bias (out): (N, out, OH, OW).
+  Tensor conv_transpose2d(const Tensor& weight, const Tensor& bias = {}, const ConvTransposeOptions& options = {}) const;
+  Tensor conv_transpose1d(const Tensor& weight, const Tensor& bias = {}, const ConvTransposeOptions& options = {}) const;
+  Tensor conv_transpose3d(const Tensor& weight, const Tensor& bias = {}, const ConvTransposeOptions& options = {}) const;
   Tensor max_pool2d(const Sizes& window = 2, const PoolOptions& options = {}) const;
   Tensor avg_pool2d(const Sizes& window = 2, const PoolOptions& options = {}) const;
+  Tensor max_pool1d(const Sizes& window, const PoolOptions& options = {}) const;
+  Tensor avg_pool1d(const Sizes& window, const PoolOptions& options = {}) const;
+  Tensor max_pool3d(const Sizes& window, const PoolOptions& options = {}) const;
+  Tensor avg_pool3d(const Sizes& window, const PoolOptions& options = {}) const;
+  /// x (N, C, ...) to `size` along the axes after C, one to three of them.
+  Tensor interpolate(const Sizes& size, const InterpolateOptions& options = {}) const;
   Tensor scaled_dot_product_attention(const Tensor& key, const Tensor& value, bool causal = false) const;
+  /// `mask`: bool, true where a query may look at a key; or numbers that are added to the scores.
+  Tensor scaled_dot_product_attention(const Tensor& key, const Tensor& value, const Tensor& mask) const;
 
   // ---- Training
   Tensor dropout(double p = 0.5) const;        ///< zero with probability p, the rest / (1 - p); only while training
   Tensor layernorm(int64_t axes = 1, double eps = 1e-5) const;  ///< over the last `axes` axes
-  /// logits (N, C, ...): `target` holds classes (N, ...) if integers, probabilities (N, C, ...) if floats. The mean.
+  /// (x - mean) / sqrt(var + eps) * weight + bias for every channel of x (N, C, ...); weight and bias may be undefined.
+  Tensor batchnorm(const Tensor& weight, const Tensor& bias, const Tensor& mean, const Tensor& var, double eps = 1e-5) const;
+  /// logits (N, C, ...): `target` holds classes (N, ...) if integers, probabilities (N, C, ...) if floats. `weight` has
+  /// one number a class; the mean is then weighted by them, too.
   Tensor cross_entropy(const Tensor& target, const CrossEntropyOptions& options = {}) const;
+  Tensor cross_entropy(const Tensor& target, const Tensor& weight, const CrossEntropyOptions& options = {}) const;
   Tensor nll_loss(const Tensor& target, const CrossEntropyOptions& options = {}) const;  ///< of log-probabilities
-  Tensor binary_cross_entropy(const Tensor& target) const;              ///< of probabilities
-  Tensor binary_cross_entropy_with_logits(const Tensor& target) const;
-  Tensor mse_loss(const Tensor& target) const;
-  Tensor l1_loss(const Tensor& target) const;
+  Tensor nll_loss(const Tensor& target, const Tensor& weight, const CrossEntropyOptions& options = {}) const;
+  /// Of probabilities. `weight` multiplies each term and broadcasts.
+  Tensor binary_cross_entropy(const Tensor& target, Reduction reduction = Reduction::Mean) const;
+  Tensor binary_cross_entropy(const Tensor& target, const Tensor& weight, Reduction reduction = Reduction::Mean) const;
+  /// Of logits. `pos_weight` multiplies what a positive target adds; either weight may be undefined.
+  Tensor binary_cross_entropy_with_logits(const Tensor& target, Reduction reduction = Reduction::Mean) const;
+  Tensor binary_cross_entropy_with_logits(const Tensor& target, const Tensor& weight, const Tensor& pos_weight,
+                                          Reduction reduction = Reduction::Mean) const;
+  Tensor mse_loss(const Tensor& target, Reduction reduction = Reduction::Mean) const;
+  Tensor l1_loss(const Tensor& target, Reduction reduction = Reduction::Mean) const;
+  Tensor smooth_l1_loss(const Tensor& target, double beta = 1, Reduction reduction = Reduction::Mean) const;
+  /// target * (log target - this): this holds log-probabilities; so does `target`, if `log_target`.
+  Tensor kl_div(const Tensor& target, bool log_target = false, Reduction reduction = Reduction::Mean) const;
 
   // ---- For rules and the walk
   const LazyBuffer& lazy() const;
@@ -262,6 +344,10 @@ class Tensor {
  private:
   struct State;
   std::shared_ptr<State> state_;
+};
+
+struct Picked {
+  Tensor values, indices;  ///< int64 indices
 };
 
 /// Computes all of them in one go: what they share is computed once.

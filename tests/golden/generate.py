@@ -1,4 +1,5 @@
-"""Asks PyTorch for the values and gradients of every case in cases.py and writes <section>.safetensors.gz beside it.
+"""Asks PyTorch for the values and gradients of every case in cases.py and writes <section>.safetensors.gz beside it;
+`generate.py unary movement` does it for these sections alone.
 
 For a case `name` a file holds the inputs `name.x`, `name.y`, ..., the value `name.out`, and the gradients `name.dx`,
 ... of (out * weights).sum(), where weights are 1, 2, 3, 4, 5, 1, 2, ... / 4 in row-major order.
@@ -8,6 +9,7 @@ import json
 import pathlib
 import random
 import struct
+import sys
 import warnings
 
 import torch
@@ -57,7 +59,8 @@ def write_safetensors(path, tensors):
 
 def main():
     warnings.simplefilter("ignore")  # of var() with too few numbers, which is asked for on purpose
-    for section, cases in SECTIONS.items():
+    for section in sys.argv[1:] or SECTIONS:
+        cases = SECTIONS[section]
         tensors, gradients = {}, 0
         for name, expression, specs, grad in cases:
             try:
