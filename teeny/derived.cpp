@@ -63,6 +63,8 @@ Tensor Tensor::log1p() const {
   return where(u == kInf, u, exact);
 }
 Tensor Tensor::tan() const { return sin() / cos(); }
+Tensor Tensor::asin() const { return (*this / ((1 - *this) * (1 + *this)).sqrt()).atan(); }
+Tensor Tensor::acos() const { return ((1 - *this) / (1 + *this)).sqrt().atan() * 2; }
 Tensor Tensor::sinh() const { return (exp() - (-as_float(*this)).exp()) / 2; }
 Tensor Tensor::cosh() const { return (exp() + (-as_float(*this)).exp()) / 2; }
 Tensor Tensor::ceil() const { return is_float(dtype()) ? -(-*this).floor() : *this; }

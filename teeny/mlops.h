@@ -13,6 +13,9 @@ std::pair<Tensor, Tensor> matched(const Tensor& x, const Tensor& y, const char* 
 /// A float tensor as it is, anything else as float32: what `exp` and its like work on.
 Tensor as_float(const Tensor& x);
 
+/// Throws, naming `op`, unless `index` holds integers and is nowhere longer than x but along `axis`.
+void check_index(const Tensor& x, int axis, const Tensor& index, const char* op);
+
 /// Sum of a * b over the last `reduced` axes, which disappear. The two have equally many axes and broadcast.
 Tensor contract(const Tensor& a, const Tensor& b, int reduced);
 

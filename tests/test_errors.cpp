@@ -36,6 +36,42 @@ Tensor booleans() { return Tensor::full({3}, true); }
 
 }  // namespace
 
+TEST_CASE("errors: in order, and writing") {
+  check({
+      {"cumsum: axis 2 is outside -2 <= axis < 2 of (3, 4)", FN(x.cumsum(2))},
+      {"cumprod: axis -3 is outside", FN(x.cumprod(-3))},
+      {"cummax: axis 0 is outside", FN(Tensor(1.0).cummax(0).values)},
+      {"cummin: axis 5 is outside", FN(x.cummin(5).indices)},
+      {"sort: axis 2 is outside", FN(x.sort(2).values)},
+      {"argsort: axis 2 is outside", FN(x.argsort(2))},
+      {"topk: 5 of the 4 along axis 1 of (3, 4)", FN(x.topk(5).values)},
+      {"topk: -1 of the 4", FN(x.topk(-1).values)},
+      {"topk: axis 3 is outside", FN(x.topk(1, 3).values)},
+      {"randperm: -1 numbers", FN(Tensor::randperm(-1))},
+      {"multinomial: weights are floats, not int64", FN(z.multinomial(1))},
+      {"multinomial: weights of (2, 3, 4, 5); (n) or (rows, n)", FN(w.multinomial(1))},
+      {"multinomial: 5 samples of 4 without replacement", FN(x.multinomial(5))},
+      {"multinomial: 0 samples of 4", FN(x.multinomial(0, true))},
+      {"scatter: the index is float32 and must be an integer", FN(x.scatter(0, x, x))},
+      {"scatter: an index of (3, 5) does not fit (3, 4) along axis 0",
+       FN(x.scatter(0, Tensor::zeros({3, 5}, DType::Int64), 1))},
+      {"scatter: the source is int64 (3, 4) and must be float32 and at least as large as the index's (3, 4)",
+       FN(x.scatter(0, x.cast(DType::Int64), x.cast(DType::Int64)))},
+      {"scatter: the source is float32 (2, 4)", FN(x.scatter(0, x.cast(DType::Int64), Tensor::zeros({2, 4})))},
+      {"set: (5, 6) and (4,) do not broadcast", FN(Tensor(x).set({0}, y))},
+      {"set: (3, 4) does not fit the part of (4,)", FN(Tensor(x).set({0}, x))},
+      {"index: 3 is outside -3 <= index < 3 of axis 0 of (3, 4)", FN(Tensor(x).set({3}, 1))},
+      {"set: (3, 1) and (5, 6) do not broadcast", FN(Tensor(y).set({booleans()}, 1))},
+      {"set: a leaf that requires a gradient would lose it", FN(x.detach().contiguous().requires_grad_().set({0}, 1))},
+      {"bitcast: bool to uint8: a bool is not made of bits", FN(booleans().bitcast(DType::UInt8))},
+      {"bitcast: float32 to bool", FN(x.bitcast(DType::Bool))},
+      {"bitcast: int64 to uint8: the last axis of () does not make whole numbers of 1 bytes",
+       FN(Tensor::full({}, 1, DType::Int64).bitcast(DType::UInt8))},
+      {"bitcast: uint8 to int64: the last axis of (3,) does not make whole numbers of 8 bytes",
+       FN(z.cast(DType::UInt8).bitcast(DType::Int64))},
+  });
+}
+
 TEST_CASE("errors: creation and numbers") {
   check({
       {"from: 12 bytes of float32 do not fill (2, 2)", FN(Tensor::from(std::vector<float>{1, 2, 3}, {2, 2}))},

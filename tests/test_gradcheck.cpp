@@ -43,6 +43,8 @@ Tensors inputs_of(const Rule& rule) {
   return inputs;
 }
 
+Tensor put(Tensor x, std::initializer_list<Index> index, const Tensor& value) { return x.set(index, value); }
+
 /// sum(x * v) for a fixed v without symmetry: all derivatives of x are seen in it, and in different amounts.
 Tensor weighted_sum(const Tensor& x) {
   std::vector<double> v(x.numel());
@@ -198,6 +200,23 @@ TEST_CASE("gradcheck: movement") {
        {{4, 2}, {2, 2}}},
       {"index_select", FN(x.index_select(1, ints({2, 0, 2})).square()), {{2, 3}}},
       {"embedding", FN(x.embedding(ints({3, 0, 3})).square()), {{4, 2}}},
+  });
+}
+
+TEST_CASE("gradcheck: in order") {
+  check({
+      {"cumsum", FN(x.cumsum(1).square()), {{2, 4}}},
+      {"cumprod", FN(x.cumprod(0)), {{4, 2}}},
+      {"cummax", FN(x.cummax(1).values.square()), {{3, 5}}},
+      {"cummin", FN(x.cummin(0).values.square()), {{5, 2}}},
+      {"sort", FN(x.sort(1, true).values.square() * Tensor::arange(4)), {{2, 4}}},
+      {"topk", FN(x.topk(2, 0).values.square()), {{4, 2}}},
+      {"atan", FN(x.atan()), {{3, 4}}},
+      {"asin", FN(x.asin()), {{3, 4}}, -0.9, 0.9},
+      {"acos", FN(x.acos()), {{3, 4}}, -0.9, 0.9},
+      {"scatter", FN(x.square().scatter(0, Tensor::of<int64_t>({{0, 3}, {0, 1}}), y.square())), {{4, 2}, {2, 2}}},
+      {"set", FN(put(x.square(), {slice({}, {}, 2), 1}, y.square()).square()), {{3, 2}, {2}}},
+      {"set_mask", FN(put(x.square(), {x.detach() > 0}, y).square()), {{3, 2}, {}}},
   });
 }
 

@@ -4,7 +4,7 @@
 
 name        The part before the slash names a line of C++ in tests/test_golden_<section>.cpp, which computes the same in
             teeny; what follows the slash tells cases apart that run the same line on other inputs.
-expression  PyTorch, in x, y, z and w: the inputs in order.
+expression  PyTorch, in x, y, z and w: the inputs in order. put(x, i, y) is a copy of x after x[i] = y.
 inputs      f32(2, 3) is a (2, 3) tensor of float32, uniform in [-2, 2) in steps of 1/64; f32(2, 3, low=0, high=1) in
             another range; given([1, nan], "float16") has these values. The seed is the case's name and the letter.
 grad        Whether the gradients of the floating-point inputs are compared; False where PyTorch has none, or has one
@@ -658,3 +658,96 @@ case("l1_loss", "F.l1_loss(x, y)", f32(3, 4), f32(3, 4))
 case("l1_loss/equal", "F.l1_loss(x, y)", given([1.0, 2.0, 3.0]), given([1.0, 3.0, 2.0]))
 case("network", "F.cross_entropy(F.linear(F.max_pool2d(F.conv2d(x, y).relu(), 2).flatten(1), z), w)",
      f32(2, 1, 6, 6), f32(2, 1, 3, 3), f32(3, 8), given([2, 0], "int64"))
+
+# ---- Along one axis, in order ---------------------------------------------------------------------------------------
+section("ordering")
+
+
+def along(name, expression, numbers, grad=True):
+    """One function along an axis, over several types; expression has {} where the axis goes."""
+    for make in numbers:
+        case(f"{name}/{make(1).dtype}", expression.format(0), make(7), grad=grad)
+    make = numbers[0]
+    case(f"{name}/one", expression.format(0), make(1), grad=grad)
+    case(f"{name}/none", expression.format(0), make(0), grad=grad)
+    case(f"{name}/rows", expression.format(0), make(5, 3), grad=grad)
+    case(f"{name}_last", expression.format(-1), make(2, 3, 5), grad=grad)
+    case(f"{name}_last/no_rows", expression.format(-1), make(0, 3), grad=grad)
+    case(f"{name}_middle", expression.format(1), make(2, 6, 3), grad=grad)
+
+
+INTS, FLOATS = (i32, i64, u8), (f32, f64, f16, bf16)
+NANS = [[1.0, nan, 3.0, 2.0], [inf, 2.0, -inf, inf], [0.0, -0.0, 0.0, -1.0]]
+EQUALS = [[2.0, 1.0, 2.0, 2.0], [1.0, 1.0, 3.0, 3.0], [-1.0, -1.0, -1.0, -1.0]]
+along("cumsum", "x.cumsum({})", FLOATS + INTS + (b1,))
+case("cumsum_last/nan", "x.cumsum(-1)", given(NANS), grad=False)
+case("cumsum_view", "x.t().flip(0).cumsum(1)", f32(4, 3))
+case("cumsum_padded", "F.pad(x, (2, 1)).cumsum(0)", f32(3, 2))
+along("cumprod", "x.cumprod({})", FLOATS + INTS + (b1,))
+case("cumprod_last/zero", "x.cumprod(-1)", given([[2.0, 0.0, 3.0, 0.5], [0.0, 2.0, 0.0, 3.0], [1.0, 2.0, 3.0, 0.0]]))
+case("cumprod_last/nan", "x.cumprod(-1)", given(NANS), grad=False)
+for which in ("max", "min"):
+    along(f"cum{which}", f"x.cum{which}({{}}).values", FLOATS + INTS + (b1,))
+    along(f"cum{which}_indices", f"x.cum{which}({{}}).indices", (f32, i32), grad=False)
+    case(f"cum{which}_last/nan", f"x.cum{which}(-1).values", given(NANS), grad=False)
+    case(f"cum{which}_last/equals", f"x.cum{which}(-1).values", given(EQUALS))
+    case(f"cum{which}_indices_last/nan", f"x.cum{which}(-1).indices", given(NANS))
+    case(f"cum{which}_indices_last/equals", f"x.cum{which}(-1).indices", given(EQUALS))
+for name, call in (("sort", "x.sort(dim={}, stable=True)"), ("sort_down", "x.sort(dim={}, stable=True, descending=True)")):
+    along(name, call + ".values", FLOATS + INTS + (b1,))
+    along(name + "_indices", call + ".indices", FLOATS + INTS + (b1,), grad=False)
+    for which in ("values", "indices"):
+        tail = "_indices" if which == "indices" else ""
+        case(f"{name}{tail}_last/nan", f"{call.format(-1)}.{which}", given(NANS), grad=False)
+        case(f"{name}{tail}_last/equals", f"{call.format(-1)}.{which}", given(EQUALS), grad=False)
+        case(f"{name}{tail}_last/extremes", f"{call.format(-1)}.{which}", given([[2**63 - 1, -2**63, 0, -1, 1]], "int64"))
+        case(f"{name}{tail}_last/long", f"{call.format(-1)}.{which}", f32(2, 300), grad=False)
+        case(f"{name}{tail}_last/long_int", f"{call.format(-1)}.{which}", i64(2, 300))
+case("sort_view", "x.t().flip(0).sort(stable=True).values", f32(4, 3))
+case("argsort", "x.argsort(stable=True)", f32(3, 5))
+case("argsort_down", "x.argsort(dim=0, stable=True, descending=True)", i32(5, 2))
+case("topk", "x.topk(2).values", f32(3, 5))
+case("topk/int", "x.topk(2).values", i64(3, 5))
+case("topk_indices", "x.topk(2).indices", f32(3, 5))
+case("topk_smallest", "x.topk(3, 0, largest=False).values", f32(5, 2))
+case("topk_all", "x.topk(4).values", f32(4))
+case("topk_none", "x.topk(0).values", f32(4))
+
+# ---- Writing into a part --------------------------------------------------------------------------------------------
+section("writing")
+AT = given([[0, 3, 1], [1, 0, 2]], "int64")
+case("scatter", "x.scatter(0, y, z)", f32(4, 3), AT, f32(2, 3))
+for make in (f64, f16, bf16, i32, i64, u8, b1):
+    case(f"scatter/{make(1).dtype}", "x.scatter(0, y, z)", make(4, 3), AT, make(2, 3))
+case("scatter/larger_source", "x.scatter(0, y, z)", f32(4, 3), AT, f32(3, 5), grad=False)  # PyTorch has no gradient here
+case("scatter/none", "x.scatter(0, y, z)", f32(4, 3), given([[], []], "int64"), f32(2, 3), grad=False)
+case("scatter_last", "x.scatter(-1, y, z)", f32(2, 3), given([[2], [0]], "int64"), f32(2, 1))
+case("scatter_number", "x.scatter(1, y, 7)", f32(2, 4), given([[2, 0], [0, 0]], "int64"))
+case("set_row", "put(x, 1, y)", f32(3, 4), f32(4))
+for make in (f64, f16, bf16, i32, i64, u8, b1):
+    case(f"set_row/{make(1).dtype}", "put(x, 1, y)", make(3, 4), make(4))
+case("set_row/other_type", "put(x, 1, y)", i32(3, 4), f32(4))
+case("set_column", "put(x, (slice(None), -1), y)", f32(3, 4), f32(3))
+case("set_number", "put(x, (slice(1, 3), 2), 5)", f32(4, 3))
+case("set_number/int", "put(x, (slice(1, 3), 2), 5)", i64(4, 3))
+case("set_broadcast", "put(x, slice(0, 2), y)", f32(3, 2, 2), f32(2, 1))
+case("set_step", "put(x, (..., slice(None, None, 2)), y)", f32(2, 5), f32(2, 3))
+case("set_reverse", "put(x, slice(0, 3), y.flip(0))", f32(4, 2), f32(3, 2))
+case("set_all", "put(x, slice(None), y)", f32(3, 2), f32(3, 2))
+case("set_none", "put(x, slice(3, 1), y)", f32(3, 2), f32(1, 2))
+case("set_new_axis", "put(x, (None, 1), y)", f32(3, 2), f32(1, 2))
+case("set_shifted", "put(x, slice(1, None), x[:-1] * 2)", f32(4, 2))
+case("set_doubled", "put(x, slice(1, 3), x[1:3] * 2)", f32(4, 2))
+case("set_twice", "put(put(x, 0, y), (slice(None), 0), y)", f32(3, 3), f32(3))
+case("set_mask", "put(x, y, 9)", f32(2, 3), b1(2, 3))
+case("set_mask/rows", "put(x, y, 9)", f32(3, 2), given([True, False, True], "bool"))
+for make in (i32, u8):
+    case(f"set_mask/{make(1).dtype}", "put(x, y, 9)", make(2, 3), b1(2, 3))
+
+BITS = {"f16": f16, "bf16": bf16, "f32": f32, "f64": f64, "i32": i32, "i64": i64, "u8": u8}
+NAMES = {"f16": "float16", "bf16": "bfloat16", "f32": "float32", "f64": "float64", "i32": "int32", "i64": "int64", "u8": "uint8"}
+for a, make in BITS.items():
+    for b, name in NAMES.items():
+        case(f"bitcast_{b}/{a}", f"x.view(torch.{name})", make(2, 8), grad=False)
+case("bitcast_i32/special", "x.view(torch.int32)", given([inf, -inf, -0.0, 1e-40]), grad=False)
+case("bitcast_u8/halves", "x.view(torch.uint8)", given([inf, -inf, -0.0, 6e-8], "float16"), grad=False)
