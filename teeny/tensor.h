@@ -59,7 +59,7 @@ struct ConvTransposeOptions {
 };
 struct PoolOptions {
   std::optional<Sizes> stride = {};  ///< the window's size unless given
-  Sizes padding = 0, dilation = 1;
+  Sizes padding = 0, dilation = 1;   ///< an average has no dilation
   bool ceil_mode = false;            ///< a last window may hang over the end
   bool count_include_pad = true;     ///< avg_pool: padding counts as zeros, else not at all
 };
