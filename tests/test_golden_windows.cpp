@@ -68,7 +68,8 @@ std::vector<GoldenLine> golden_windows() {
       {"conv_transpose3d", FN(x.conv_transpose3d(y, z))},
       {"conv_transpose3d_options",
        FN(x.conv_transpose3d(
-           y, z, {.stride = 2, .padding = {1, 0, 1}, .output_padding = {1, 0, 1}, .dilation = {1, 2, 1}, .groups = 2}))},
+           y, z,
+           {.stride = 2, .padding = {1, 0, 1}, .output_padding = {1, 0, 1}, .dilation = {1, 2, 1}, .groups = 2}))},
       {"autoencoder",
        FN(x.conv2d(y, {}, {.stride = 2}).relu().conv_transpose2d(y, {}, {.stride = 2, .output_padding = 1}))},
 
