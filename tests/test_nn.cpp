@@ -6,7 +6,7 @@
 #include <functional>
 
 #include "check_close.h"
-#include "teeny/nn/layers.h"
+#include "teeny/teeny.h"
 
 using namespace teeny;
 
