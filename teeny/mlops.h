@@ -16,11 +16,7 @@ Tensor as_float(const Tensor& x);
 /// Sum of a * b over the last `reduced` axes, which disappear. The two have equally many axes and broadcast.
 Tensor contract(const Tensor& a, const Tensor& b, int reduced);
 
-/// The adjoint of sliding windows (.., O0, O1, K0, K1) that begin at `axis`: each tap is added to the position it came
-/// from, in a tensor with `sizes` elements along the axes.
-Tensor fold(const Tensor& windows, int axis, const Dims& sizes, const Dims& steps, const Dims& dilations);
-
-/// `x` with the values of its last axis moved apart: x0 0 0 x1 0 0 x2 for every = 3.
-Tensor spread_last(const Tensor& x, int64_t every);
+/// Sum of a * b over `axes`, which stay with size 1. The two have equally many axes and broadcast.
+Tensor product_sum(const Tensor& a, const Tensor& b, const Dims& axes);
 
 }  // namespace teeny
