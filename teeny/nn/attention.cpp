@@ -42,5 +42,10 @@ Tensor MultiHeadAttention::operator()(const Tensor& query, const Tensor& key, co
   const Projected p = project(query, key, value);
   return merge(p.query.scaled_dot_product_attention(p.key, p.value, causal));
 }
+Tensor MultiHeadAttention::operator()(const Tensor& query, const Tensor& key, const Tensor& value,
+                                      const Tensor& mask) const {
+  const Projected p = project(query, key, value);
+  return merge(p.query.scaled_dot_product_attention(p.key, p.value, mask));
+}
 
 }  // namespace teeny::nn

@@ -17,10 +17,7 @@ namespace teeny::nn {
 struct MultiHeadAttention {
   MultiHeadAttention(int64_t width, int64_t heads, bool with_bias = true);
   Tensor operator()(const Tensor& query, const Tensor& key, const Tensor& value, bool causal = false) const;
-  Tensor operator()(const Tensor& query, const Tensor& key, const Tensor& value, const Tensor& mask) const {
-    const Projected p = project(query, key, value);
-    return merge(p.query.scaled_dot_product_attention(p.key, p.value, mask));
-  }
+  Tensor operator()(const Tensor& query, const Tensor& key, const Tensor& value, const Tensor& mask) const;
 
   int64_t heads;
   Tensor in_proj_weight, in_proj_bias;

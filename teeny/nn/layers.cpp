@@ -41,9 +41,15 @@ Conv<kAxes>::Conv(int64_t in, int64_t out, const Sizes& kernel, const ConvOption
   weight = init::fan_in_uniform(weight_shape(out, in / options.groups, k), fan_in);
   if (with_bias) bias = init::fan_in_uniform({out}, fan_in);
 }
-template Conv<1>::Conv(int64_t, int64_t, const Sizes&, const ConvOptions&, bool);
-template Conv<2>::Conv(int64_t, int64_t, const Sizes&, const ConvOptions&, bool);
-template Conv<3>::Conv(int64_t, int64_t, const Sizes&, const ConvOptions&, bool);
+template <int kAxes>
+Tensor Conv<kAxes>::operator()(const Tensor& x) const {
+  if constexpr (kAxes == 1) return x.conv1d(weight, bias, options);
+  else if constexpr (kAxes == 2) return x.conv2d(weight, bias, options);
+  else return x.conv3d(weight, bias, options);
+}
+template struct Conv<1>;
+template struct Conv<2>;
+template struct Conv<3>;
 
 template <int kAxes>
 ConvTranspose<kAxes>::ConvTranspose(int64_t in, int64_t out, const Sizes& kernel, const ConvTransposeOptions& options,
@@ -54,9 +60,15 @@ ConvTranspose<kAxes>::ConvTranspose(int64_t in, int64_t out, const Sizes& kernel
   weight = init::fan_in_uniform(weight_shape(in, out / options.groups, k), fan_in);
   if (with_bias) bias = init::fan_in_uniform({out}, fan_in);
 }
-template ConvTranspose<1>::ConvTranspose(int64_t, int64_t, const Sizes&, const ConvTransposeOptions&, bool);
-template ConvTranspose<2>::ConvTranspose(int64_t, int64_t, const Sizes&, const ConvTransposeOptions&, bool);
-template ConvTranspose<3>::ConvTranspose(int64_t, int64_t, const Sizes&, const ConvTransposeOptions&, bool);
+template <int kAxes>
+Tensor ConvTranspose<kAxes>::operator()(const Tensor& x) const {
+  if constexpr (kAxes == 1) return x.conv_transpose1d(weight, bias, options);
+  else if constexpr (kAxes == 2) return x.conv_transpose2d(weight, bias, options);
+  else return x.conv_transpose3d(weight, bias, options);
+}
+template struct ConvTranspose<1>;
+template struct ConvTranspose<2>;
+template struct ConvTranspose<3>;
 
 Embedding::Embedding(int64_t count, int64_t size, std::optional<int64_t> padding) : padding(padding) {
   init::check_sizes("Embedding", {count, size});

@@ -21,11 +21,7 @@ struct Linear {
 template <int kAxes>
 struct Conv {
   Conv(int64_t in, int64_t out, const Sizes& kernel, const ConvOptions& options = {}, bool with_bias = true);
-  Tensor operator()(const Tensor& x) const {
-    if constexpr (kAxes == 1) return x.conv1d(weight, bias, options);
-    else if constexpr (kAxes == 2) return x.conv2d(weight, bias, options);
-    else return x.conv3d(weight, bias, options);
-  }
+  Tensor operator()(const Tensor& x) const;
 
   ConvOptions options;
   Tensor weight, bias;
@@ -42,11 +38,7 @@ template <int kAxes>
 struct ConvTranspose {
   ConvTranspose(int64_t in, int64_t out, const Sizes& kernel, const ConvTransposeOptions& options = {},
                 bool with_bias = true);
-  Tensor operator()(const Tensor& x) const {
-    if constexpr (kAxes == 1) return x.conv_transpose1d(weight, bias, options);
-    else if constexpr (kAxes == 2) return x.conv_transpose2d(weight, bias, options);
-    else return x.conv_transpose3d(weight, bias, options);
-  }
+  Tensor operator()(const Tensor& x) const;
 
   ConvTransposeOptions options;
   Tensor weight, bias;
