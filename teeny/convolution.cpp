@@ -1,5 +1,7 @@
 // Convolution and its adjoint, the transposed convolution. Each is the other's gradient by its image; both are one
 // contraction over windows, which are views: no window is ever copied.
+#include <algorithm>
+
 #include "teeny/mlops.h"
 #include "teeny/windows.h"
 
@@ -61,11 +63,13 @@ Tensor conv_adjoint(const Tensor& grad, const Tensor& weight, const Shape& x, Ge
   Tensor w = weight.unflatten(0, {g.groups, -1});  // (G, O/G, C/G, K..)
   Dims taps, first, before, after;
   for (int a = 0; a < n; ++a) {
+    const int64_t outputs = grad.size(2 + a);
+    if (outputs == 1) g.stride[a] = std::min(g.stride[a], g.padding[a] + x[2 + a]);  // one window takes no step
     if (g.stride[a] > 1 && g.dilation[a] > 1) {  // the taps' gaps become taps of 0
       w = spread_last(w.transpose(3 + a, -1), g.dilation[a]).transpose(3 + a, -1);
       g.dilation[a] = 1;
     }
-    const int64_t s = g.stride[a], size = w.size(3 + a), outputs = grad.size(2 + a);
+    const int64_t s = g.stride[a], size = w.size(3 + a);
     taps.push_back((size + s - 1) / s);
     first.push_back(g.padding[a] / s);
     const int64_t last = (g.padding[a] + x[2 + a] - 1) / s;
@@ -209,8 +213,8 @@ Tensor conv_transpose(const Tensor& x, const Tensor& weight, const Tensor& bias,
     const int64_t reach = (input[2 + a] - 1) * g.stride[a] + (kernel[2 + a] - 1) * g.dilation[a] + 1;
     image.push_back(reach - g.padding[a] - g.padding_end[a]);
     if (input[2 + a] < 1 || kernel[2 + a] < 1 || image[2 + a] < 1)
-      fail(op, ": an image of ", input, ", a weight of ", kernel, ", padding ", g.padding, ": nothing is left along axis ",
-           2 + a);
+      fail(op, ": an image of ", input, ", a weight of ", kernel, ", padding ", g.padding,
+           ": nothing is left along axis ", 2 + a);
   }
   const DType common = common_dtype(x, weight, op);
   return with_bias(apply(ConvTranspose(image, g), x.cast(common), weight.cast(common)), bias);

@@ -49,7 +49,8 @@ Tensor Tensor::interpolate(const Sizes& size, const InterpolateOptions& options)
   const Dims to = each(size, n, "interpolate", "size", 1);
   for (int a = 2; a < rank(); ++a)
     if (shape()[a] == 0) fail("interpolate: axis ", a, " of ", shape(), " is empty");
-  Tensor x = nearest || dtype() == DType::Float64 ? *this : cast(DType::Float32);  // 16 bits are rounded to once, at the end
+  // Of 16 bits, only the end result is rounded to them.
+  Tensor x = nearest || dtype() == DType::Float64 ? *this : cast(DType::Float32);
   for (int a = 0; a < n; ++a) x = resized(x, 2 + a, to[a], options);
   return x.cast(dtype());
 }

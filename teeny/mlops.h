@@ -1,6 +1,6 @@
 #pragma once
-// What the rules and the code around them share. The rules themselves stand in mlops.cpp, movement.cpp and
-// products.cpp, each with the Tensor method that applies it.
+// What the rules and the code around them share. The rules themselves stand in mlops.cpp, movement.cpp, products.cpp,
+// windows.cpp, convolution.cpp and pooling.cpp, each with the Tensor method that applies it.
 #include <utility>
 
 #include "teeny/function.h"

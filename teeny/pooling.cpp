@@ -46,7 +46,8 @@ struct Pool {
       const int64_t input = x.size(a - n), reach = dilation[a] * (window[a] - 1) + 1;
       const int64_t room = input + 2 * padding[a] - reach + (options.ceil_mode ? stride[a] - 1 : 0);
       if (input == 0 || room < 0)
-        fail(op, ": a window of ", window, ", dilation ", dilation, ", is larger than ", x.shape(), ", padding ", padding);
+        fail(op, ": a window of ", window, ", dilation ", dilation, ", is larger than ", x.shape(), ", padding ",
+             padding);
       // A window must begin inside the input or the padding before it.
       const int64_t last = std::min(room / stride[a], (input + padding[a] - 1) / stride[a]) * stride[a];
       const int64_t over = last + reach - (input + 2 * padding[a]);

@@ -94,7 +94,7 @@ Tensor spread_last(const Tensor& x, int64_t every) {
 //   o=2   c0   c1   c2                2:  a2 + b1 + c0  ...
 //
 // Where windows do not overlap J is 1, and only the interleaving of (q, r) is left: one copy for all axes.
-Tensor fold(const Tensor& grad, int axis, const Dims& sizes, const Dims& steps, const Dims& dilations) {
+Tensor fold(const Tensor& grad, int axis, const Dims& sizes, Dims steps, const Dims& dilations) {
   const int n = sizes.size();
   Tensor g = grad;  // (.., O0, O1, K0, K1)
   for (int a = 0; a < n; ++a) {
@@ -104,7 +104,9 @@ Tensor fold(const Tensor& grad, int axis, const Dims& sizes, const Dims& steps, 
     g = g.permute(order);
     if (dilations[a] > 1) g = spread_last(g, dilations[a]);
     const int last = g.rank() - 1;
-    const int64_t step = steps[a], taps = g.size(-1), groups = (taps + step - 1) / step;
+    const int64_t taps = g.size(-1);
+    if (g.size(axis + a) == 1) steps[a] = std::min(steps[a], taps);  // one window takes no step
+    const int64_t step = steps[a], groups = (taps + step - 1) / step;
     Dims none = Dims::filled(g.rank(), 0), fill = none;
     fill[last] = groups * step - taps;
     g = g.pad(none, fill).unflatten(-1, {groups, step});  // (.., O, .., J, step)

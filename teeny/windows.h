@@ -18,7 +18,7 @@ Tensor windows(const Tensor& x, const Dims& window, const Dims& step, const Dims
 
 /// The adjoint of sliding windows (.., O0, O1, K0, K1) that begin at `axis`: each tap is added to the position it came
 /// from, in a tensor with `sizes` elements along the axes.
-Tensor fold(const Tensor& windows, int axis, const Dims& sizes, const Dims& steps, const Dims& dilations);
+Tensor fold(const Tensor& windows, int axis, const Dims& sizes, Dims steps, const Dims& dilations);
 
 /// `x` with the values of its last axis moved apart: x0 0 0 x1 0 0 x2 for every = 3.
 Tensor spread_last(const Tensor& x, int64_t every);

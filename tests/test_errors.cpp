@@ -315,7 +315,8 @@ TEST_CASE("errors: windows and einsum") {
        FN(w.conv_transpose2d(Tensor::zeros({3, 2, 1, 1}), {}, {.padding = 2}))},
       {"conv_transpose2d: an image of (1, 3, 0, 2)",
        FN(Tensor::zeros({1, 3, 0, 2}).conv_transpose2d(w.transpose(0, 1)))},
-      {"conv_transpose2d: stride (0,) must be at least 1", FN(w.conv_transpose2d(w.transpose(0, 1), {}, {.stride = 0}))},
+      {"conv_transpose2d: stride (0,) must be at least 1",
+       FN(w.conv_transpose2d(w.transpose(0, 1), {}, {.stride = 0}))},
       {"conv_transpose2d: not defined on bools",
        FN(w.cast(DType::Bool).conv_transpose2d(w.transpose(0, 1).cast(DType::Bool)))},
       {"max_pool1d: an input of (2, 3, 4, 5) must have 1 spatial axes behind (N, C) or (C)", FN(w.max_pool1d(2))},
@@ -358,7 +359,8 @@ TEST_CASE("errors: windows and einsum") {
       {"scaled_dot_product_attention: (3, 4) and (3, 3) do not broadcast", FN(x.scaled_dot_product_attention(x, x, x))},
       {"scaled_dot_product_attention: a mask of (2, 3, 3) is larger than the scores (3, 3)",
        FN(x.scaled_dot_product_attention(x, x, Tensor::zeros({2, 3, 3})))},
-      {"scaled_dot_product_attention: queries (3, 4) do not fit keys (5, 6)", FN(x.scaled_dot_product_attention(y, y, x))},
+      {"scaled_dot_product_attention: queries (3, 4) do not fit keys (5, 6)",
+       FN(x.scaled_dot_product_attention(y, y, x))},
   });
 }
 

@@ -27,6 +27,7 @@ std::vector<GoldenLine> golden_windows() {
       {"conv2d_fancy", FN(x.conv2d(y, z, {.stride = 2, .padding = 3, .dilation = 2, .groups = 3}))},
       {"conv2d_stride_gap", FN(x.conv2d(y, {}, {.stride = 4}))},
       {"conv2d_stride_beyond_image", FN(x.conv2d(y, {}, {.stride = 7}))},
+      {"conv2d_stride_huge", FN(x.conv2d(y, {}, {.stride = 1000000, .padding = 1}))},
       {"conv2d_cut", FN(x.pad({0, 0, -1, -1}, {0, 0, 1, -2}).conv2d(y))},
       {"conv2d_asymmetric", FN(x.conv2d(y, z, {.padding = {0, 1}, .padding_end = Sizes{3, 2}}))},
       {"conv2d_asymmetric_front", FN(x.conv2d(y, z, {.padding = 2, .padding_end = 0}))},
@@ -67,7 +68,8 @@ std::vector<GoldenLine> golden_windows() {
       {"conv_transpose3d", FN(x.conv_transpose3d(y, z))},
       {"conv_transpose3d_options",
        FN(x.conv_transpose3d(
-           y, z, {.stride = 2, .padding = {1, 0, 1}, .output_padding = {1, 0, 1}, .dilation = {1, 2, 1}, .groups = 2}))},
+           y, z,
+           {.stride = 2, .padding = {1, 0, 1}, .output_padding = {1, 0, 1}, .dilation = {1, 2, 1}, .groups = 2}))},
       {"autoencoder",
        FN(x.conv2d(y, {}, {.stride = 2}).relu().conv_transpose2d(y, {}, {.stride = 2, .output_padding = 1}))},
 
@@ -105,6 +107,7 @@ std::vector<GoldenLine> golden_windows() {
       {"avg_pool2d_ceil_uncounted",
        FN(x.avg_pool2d(3, {.stride = 2, .padding = 1, .ceil_mode = true, .count_include_pad = false}))},
       {"avg_pool2d_ceil_large", FN(x.avg_pool2d(3, {.stride = 2, .ceil_mode = true}))},
+      {"avg_pool2d_stride_huge", FN(x.avg_pool2d(2, {.stride = 1000000}))},
       {"avg_pool1d", FN(x.avg_pool1d(3, {.stride = 2}))},
       {"avg_pool1d_padding",
        FN(x.avg_pool1d(4, {.stride = 3, .padding = 2, .ceil_mode = true, .count_include_pad = false}))},
