@@ -5,6 +5,7 @@
 #include <functional>
 #include <random>
 
+#include "teeny/nn/norms.h"
 #include "tests/check.h"
 
 namespace teeny::test {
@@ -302,6 +303,15 @@ TEST_CASE("gradcheck: convolutions") {
        {{1, 1, 2, 2}, {1, 2, 2, 2}}},
       {"transpose1d", FN(x.conv_transpose1d(y, {}, {.stride = 2, .padding = 1})), {{2, 2, 3}, {2, 1, 3}}},
       {"transpose3d", FN(x.conv_transpose3d(y)), {{1, 1, 2, 1, 2}, {1, 1, 1, 2, 2}}},
+  });
+}
+
+TEST_CASE("gradcheck: layers") {
+  check({
+      {"groupnorm", FN(nn::GroupNorm(2, 4, 1e-5, false)(x)), {{2, 4, 2}}},
+      {"instancenorm", FN(nn::InstanceNorm1d(2)(x)), {{2, 2, 3}}},
+      {"rmsnorm", FN(nn::RMSNorm(4, {}, false)(x)), {{2, 4}}},
+      {"rmsnorm_axes", FN(nn::RMSNorm(Shape{2, 2}, 0.1, false)(x)), {{2, 2, 2}}},
   });
 }
 

@@ -11,9 +11,10 @@ namespace teeny::nn {
 ///   head    = softmax(q k^T / sqrt(d)) v  (N, heads, L, d), see Tensor::scaled_dot_product_attention
 ///   out     = heads side by side, through out_proj: (N, L, width)
 ///
-/// Causal: place i sees the places up to i. A mask is as for scaled_dot_product_attention, true where a query may look
-/// (PyTorch's layer, unlike its function, means the opposite), and broadcasts to (N, heads, L, S). There is no dropout of
-/// attention weights. in_proj_weight starts as Glorot's uniform distribution, the biases as zeros, as in PyTorch.
+/// Causal: place i sees the places up to i. A mask broadcasts to (N, heads, L, S) and is that of
+/// scaled_dot_product_attention, true where a query may look: PyTorch's layer, unlike its function, means the opposite.
+/// Attention weights are never dropped. in_proj_weight starts as Glorot's uniform distribution, the biases as zeros, as
+/// in PyTorch.
 struct MultiHeadAttention {
   MultiHeadAttention(int64_t width, int64_t heads, bool with_bias = true);
   Tensor operator()(const Tensor& query, const Tensor& key, const Tensor& value, bool causal = false) const;

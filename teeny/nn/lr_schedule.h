@@ -44,8 +44,8 @@ struct CosineAnnealingLR {
   double eta_min = 0;
   double operator()(int64_t step) const;
 };
-/// For `steps` steps on a straight line from `start_factor` times the first rate of `then` up to that rate; there `then`
-/// takes over, and counts from 0. PyTorch writes it as SequentialLR of LinearLR and another.
+/// For `steps` steps on a straight line from `start_factor` times the first rate of `then` up to that rate; there
+/// `then` takes over, and counts from 0. PyTorch writes it as SequentialLR of LinearLR and another.
 struct Warmup {
   int64_t steps;
   double start_factor;

@@ -56,8 +56,8 @@ struct RMSNorm {
   TEENY_STATE(weight)
 };
 
-/// The channels of x (N, C, ...) in `groups` groups, each to mean 0 and variance 1 in every sample; then * weight + bias,
-/// which have a number for every channel. Wu, He: "Group normalization", 2018.
+/// The channels of x (N, C, ...) in `groups` groups, each to mean 0 and variance 1 in every sample; then
+/// * weight + bias, which have a number for every channel. Wu, He: "Group normalization", 2018.
 struct GroupNorm {
   GroupNorm(int64_t groups, int64_t channels, double eps = 1e-5, bool affine = true);
   Tensor operator()(const Tensor& x) const;

@@ -108,8 +108,8 @@ struct LAMBOptions {
   double lr = 1e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-6, weight_decay = 0;
 };
 
-/// Adam whose step is as long as the parameter allows, for large batches. You et al., "Large batch optimization for deep
-/// learning: training BERT in 76 minutes", 2020, with phi(z) = z and for all parameters alike:
+/// Adam whose step is as long as the parameter allows, for large batches. You et al., "Large batch optimization for
+/// deep learning: training BERT in 76 minutes", 2020, with phi(z) = z and for all parameters alike:
 ///
 ///   m, v as in Adam
 ///   u = m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + eps) + weight_decay * p
@@ -139,8 +139,8 @@ struct MuonOptions {
   MuonRate rate = MuonRate::Original;
 };
 
-/// Momentum, orthogonalised: every direction of a matrix is learned at the same rate. For parameters (out, in) only; the
-/// others need another optimiser. Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024, as
+/// Momentum, orthogonalised: every direction of a matrix is learned at the same rate. For parameters (out, in) only;
+/// the others need another optimiser. Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024, as
 /// torch.optim.Muon:
 ///
 ///   b = b + (grad - b) * (1 - momentum)
