@@ -190,11 +190,13 @@ namespace {
 Tensor without_max(const Tensor& x, const Axes& axes) { return x - x.detach().max(axes, true); }
 }  // namespace
 Tensor Tensor::softmax(int64_t axis) const {
+  if (rank() == 0) return unsqueeze(0).softmax(axis).squeeze(0);
   const int a = axis_index(axis, "softmax");
   const Tensor e = without_max(as_float(*this), a).exp();
   return e / e.sum(a, true);
 }
 Tensor Tensor::log_softmax(int64_t axis) const {
+  if (rank() == 0) return unsqueeze(0).log_softmax(axis).squeeze(0);
   const int a = axis_index(axis, "log_softmax");
   const Tensor x = without_max(as_float(*this), a);
   return x - x.exp().sum(a, true).log();
@@ -253,74 +255,19 @@ Tensor Tensor::layernorm(int64_t axes, double eps) const {
   return centered * (centered.square().mean(last, true) + eps).rsqrt();
 }
 
-// ---- Losses: means over everything ----------------------------------------------------------------------------------
-
-namespace {
-/// The mean of -log p of what was wanted; `op` is who asks.
-Tensor class_loss(const Tensor& log_p, const Tensor& target, const CrossEntropyOptions& options, const char* op) {
-  const Shape& shape = log_p.shape();
-  const int axis = log_p.rank() == 1 ? 0 : 1;  // (C) or (N, C, ...)
-  const double smoothing = options.label_smoothing;
-  if (smoothing < 0 || smoothing > 1) fail(op, ": label_smoothing ", smoothing, " is outside [0, 1]");
-  const int64_t classes = shape[axis];
-  if (is_float(target.dtype())) {
-    if (target.shape() != shape) fail(op, ": ", shape, " and the probabilities ", target.shape(), " differ");
-    const Tensor wanted = target * (1 - smoothing) + smoothing / double(classes);
-    return -(log_p * wanted).sum() / (double(log_p.numel()) / double(classes));
-  }
-  Shape expected = shape;
-  expected.erase(axis);
-  if (target.shape() != expected)
-    fail(op, ": ", shape, " needs a class for each of ", expected, ", not ", target.shape());
-  const Tensor counted = options.ignore_index ? target != Scalar(*options.ignore_index) : Tensor::full(expected, true);
-  const Tensor index = options.ignore_index ? where(counted, target, 0) : target;
-  Tensor loss = -log_p.gather(axis, index.unsqueeze(axis)).squeeze(axis);
-  if (smoothing > 0) loss = loss * (1 - smoothing) - log_p.mean(axis) * smoothing;
-  if (!options.ignore_index) return loss.mean();
-  return where(counted, loss, 0).sum() / counted.sum();
-}
-}  // namespace
-
-Tensor Tensor::cross_entropy(const Tensor& target, const CrossEntropyOptions& options) const {
-  if (rank() == 0) fail("cross_entropy: logits need an axis of classes");
-  return class_loss(log_softmax(rank() == 1 ? 0 : 1), target, options, "cross_entropy");
-}
-Tensor Tensor::nll_loss(const Tensor& target, const CrossEntropyOptions& options) const {
-  if (rank() == 0) fail("nll_loss: log-probabilities need an axis of classes");
-  return class_loss(*this, target, options, "nll_loss");
-}
-
-namespace {
-void check_same(const Tensor& x, const Tensor& target, const char* op) {
-  if (x.shape() != target.shape()) fail(op, ": ", x.shape(), " and ", target.shape(), " differ");
-}
-Tensor reduced(const Tensor& terms, Reduction reduction) {
-  switch (reduction) {
-    case Reduction::None: return terms;
-    case Reduction::Mean: return terms.mean();
-    case Reduction::Sum: return terms.sum();
-    case Reduction::BatchMean: return terms.sum() / double(terms.rank() ? terms.shape()[0] : 1);
-  }
-  return terms;
-}
-}  // namespace
-
-/// PyTorch's floor of -100 under each logarithm keeps a certain but wrong answer finite.
-Tensor Tensor::binary_cross_entropy(const Tensor& target, Reduction reduction) const {
-  check_same(*this, target, "binary_cross_entropy");
-  return reduced(-(target * log().maximum(-100) + (1 - target) * (1 - *this).log().maximum(-100)), reduction);
-}
-Tensor Tensor::binary_cross_entropy_with_logits(const Tensor& target, Reduction reduction) const {
-  check_same(*this, target, "binary_cross_entropy_with_logits");
-  return reduced(softplus() - *this * target, reduction);
-}
-Tensor Tensor::mse_loss(const Tensor& target, Reduction reduction) const {
-  check_same(*this, target, "mse_loss");
-  return reduced((*this - target).square(), reduction);
-}
-Tensor Tensor::l1_loss(const Tensor& target, Reduction reduction) const {
-  check_same(*this, target, "l1_loss");
-  return reduced((*this - target).abs(), reduction);
+Tensor Tensor::batchnorm(const Tensor& weight, const Tensor& bias, const Tensor& mean, const Tensor& var,
+                         double eps) const {
+  if (rank() < 2) fail("batchnorm: x of ", shape(), " must be (N, C, ...)");
+  Shape per_channel = Dims::filled(rank(), 1);
+  per_channel[1] = size(1);
+  const auto spread = [&](const Tensor& x, const char* what) {
+    if (x.shape() != Shape{size(1)}) fail("batchnorm: a ", what, " of ", x.shape(), " for x of ", shape());
+    return x.reshape(per_channel);
+  };
+  const Tensor centred = *this - spread(mean, "mean");
+  Tensor scale = (spread(var, "variance") + eps).rsqrt();
+  if (weight.defined()) scale = spread(weight, "weight") * scale;
+  return bias.defined() ? centred * scale + spread(bias, "bias") : centred * scale;
 }
 
 }  // namespace teeny

@@ -314,7 +314,7 @@ class Tensor {
   /// (x - mean) / sqrt(var + eps) * weight + bias for every channel of x (N, C, ...); weight and bias may be undefined.
   Tensor batchnorm(const Tensor& weight, const Tensor& bias, const Tensor& mean, const Tensor& var, double eps = 1e-5) const;
   /// logits (N, C, ...): `target` holds classes (N, ...) if integers, probabilities (N, C, ...) if floats. `weight` has
-  /// one number a class; the mean is then weighted by them, too.
+  /// one number a class; of classes, the mean is then weighted by them, too.
   Tensor cross_entropy(const Tensor& target, const CrossEntropyOptions& options = {}) const;
   Tensor cross_entropy(const Tensor& target, const Tensor& weight, const CrossEntropyOptions& options = {}) const;
   Tensor nll_loss(const Tensor& target, const CrossEntropyOptions& options = {}) const;  ///< of log-probabilities

@@ -272,7 +272,7 @@ TEST_CASE("errors: reductions") {
       {"min: axis 0 of (0, 2) is empty", FN(Tensor::zeros({0, 2}).min())},
       {"argmax: axis 0 of (0, 2) is empty", FN(Tensor::zeros({0, 2}).argmax(0))},
       {"argmin: axis 0 of (0,) is empty", FN(Tensor::zeros({0}).argmin())},
-      {"softmax: ", FN(x.sum().softmax())},
+      {"softmax: axis 1 is outside -1 <= axis < 1", FN(x.sum().softmax(1))},
   });
 }
 
@@ -405,16 +405,47 @@ TEST_CASE("errors: training") {
       {"dropout: probability 1.5 is outside [0, 1]", FN(x.dropout(1.5))},
       {"layernorm: 3 axes of (3, 4)", FN(x.layernorm(3))},
       {"layernorm: 0 axes of (3, 4)", FN(x.layernorm(0))},
+      {"batchnorm: x of (3,) must be (N, C, ...)", FN(z.batchnorm({}, {}, z, z))},
+      {"batchnorm: a mean of (5, 6) for x of (3, 4)", FN(x.batchnorm({}, {}, y, z))},
+      {"batchnorm: a variance of (3,) for x of (3, 4)", FN(x.batchnorm({}, {}, x[0], z))},
+      {"batchnorm: a weight of (3,) for x of (3, 4)", FN(x.batchnorm(z, {}, x[0], x[0]))},
+      {"batchnorm: a bias of (3,) for x of (3, 4)", FN(x.batchnorm({}, z, x[0], x[0]))},
+  });
+}
+
+TEST_CASE("errors: losses") {
+  check({
       {"cross_entropy: logits need an axis of classes", FN(x.sum().cross_entropy(z))},
       {"cross_entropy: (3, 4) needs a class for each of (3,), not (5,)", FN(x.cross_entropy(Tensor::arange(5)))},
+      {"cross_entropy: (2, 3, 4, 5) needs a class for each of (2, 4, 5), not (3,)", FN(w.cross_entropy(z))},
       {"cross_entropy: (3, 4) and the probabilities (5, 6) differ", FN(x.cross_entropy(y))},
       {"cross_entropy: label_smoothing 2 is outside [0, 1]", FN(x.cross_entropy(z, {.label_smoothing = 2}))},
+      {"cross_entropy: label_smoothing nan is outside [0, 1]", FN(x.cross_entropy(z, {.label_smoothing = NAN}))},
+      {"cross_entropy: ignore_index 1 needs classes, not probabilities", FN(x.cross_entropy(x, {.ignore_index = 1}))},
+      {"cross_entropy: the target is bool; classes are integers, probabilities floats",
+       FN(x.cross_entropy(booleans()))},
+      {"cross_entropy: the weight is int64 (3,) and must be float32 (4,), one number a class",
+       FN(x.cross_entropy(z, z))},
+      {"cross_entropy: the weight is float32 (3, 4) and must be float32 (4,)", FN(x.cross_entropy(z, x))},
+      {"cross_entropy: the weight is float64 (4,) and must be float32 (4,)",
+       FN(x.cross_entropy(z, x[0].cast(DType::Float64)))},
       {"nll_loss: log-probabilities need an axis of classes", FN(x.sum().nll_loss(z))},
       {"nll_loss: (3, 4) needs a class for each of (3,), not (5,)", FN(x.nll_loss(Tensor::arange(5)))},
+      {"nll_loss: the weight is float32 (6,) and must be float32 (4,)", FN(x.nll_loss(z, y[0]))},
       {"binary_cross_entropy: (3, 4) and (5, 6) differ", FN(x.binary_cross_entropy(y))},
+      {"binary_cross_entropy: (5, 6) and (3, 4) do not broadcast", FN(x.binary_cross_entropy(x, y))},
+      {"binary_cross_entropy: a weight of (2, 3, 4) has more than the (3, 4) it is for",
+       FN(x.binary_cross_entropy(x, Tensor::ones({2, 3, 4})))},
       {"binary_cross_entropy_with_logits: (3, 4) and (5, 6) differ", FN(x.binary_cross_entropy_with_logits(y))},
+      {"binary_cross_entropy_with_logits: (5, 6) and (3, 4) do not broadcast",
+       FN(x.binary_cross_entropy_with_logits(x, y, {}))},
+      {"binary_cross_entropy_with_logits: (5, 6) and (3, 4) do not broadcast",
+       FN(x.binary_cross_entropy_with_logits(x, {}, y))},
       {"mse_loss: (3, 4) and (5, 6) differ", FN(x.mse_loss(y))},
       {"l1_loss: (3, 4) and (5, 6) differ", FN(x.l1_loss(y))},
+      {"smooth_l1_loss: (3, 4) and (5, 6) differ", FN(x.smooth_l1_loss(y))},
+      {"smooth_l1_loss: beta -1 is negative", FN(x.smooth_l1_loss(x, -1))},
+      {"kl_div: (3, 4) and (5, 6) differ", FN(x.kl_div(y))},
   });
 }
 

@@ -888,37 +888,107 @@ case("layernorm/bf16", "F.layer_norm(x, x.shape[-1:])", bf16(3, 4))
 case("layernorm/constant", "F.layer_norm(x, x.shape[-1:])", given([[2.0, 2.0, 2.0], [0.0, 0.0, 1.0]]))
 case("layernorm_axes", "F.layer_norm(x, x.shape[-2:])", f32(2, 3, 4))
 case("layernorm_eps", "F.layer_norm(x, x.shape[-1:], eps=0.1)", f32(3, 4))
+BATCHNORM = "F.batch_norm(x, z[0].detach(), z[1].detach().exp(), y[0], y[1])"
+case("batchnorm", BATCHNORM, f32(2, 3, 4, 2), f32(2, 3), f32(2, 3))
+case("batchnorm/f64", BATCHNORM, f64(2, 3, 4), f64(2, 3), f64(2, 3))
+case("batchnorm/matrix", BATCHNORM, f32(5, 3), f32(2, 3), f32(2, 3))
+case("batchnorm/volume", BATCHNORM, f32(2, 3, 2, 2, 2), f32(2, 3), f32(2, 3))
+case("batchnorm/f16", BATCHNORM, f16(2, 3, 4), f16(2, 3), f16(2, 3))
+case("batchnorm/bf16", BATCHNORM, bf16(2, 3, 4), bf16(2, 3), bf16(2, 3))
+case("batchnorm_plain", "F.batch_norm(x, y[0].detach(), y[1].detach().exp(), eps=0.1)", f32(2, 3, 4), f32(2, 3))
+case("softmax_of_a_number", "x.softmax(-1)", f32())
+case("log_softmax_of_a_number", "x.log_softmax(0)", f32())
+
+# Losses of classes: every option with every other, and with every reduction.
 CLASSES = given([2, 0, 3], "int64")
 PLACES = given([[2, 0], [1, 1], [0, 2]], "int64")
+MANY = given([[[2, 0, 1]] * 2] * 2, "int64")
 P = {"low": 1 / 64, "high": 1}
-case("cross_entropy", "F.cross_entropy(x, y)", f32(3, 4), CLASSES)
-case("cross_entropy/f64", "F.cross_entropy(x, y)", f64(3, 4), CLASSES)
-case("cross_entropy/f16", "F.cross_entropy(x, y)", f16(3, 4), CLASSES)
-case("cross_entropy/bf16", "F.cross_entropy(x, y)", bf16(3, 4), CLASSES)
+FLOATS = {"f32": f32, "f64": f64, "f16": f16, "bf16": bf16}
+REDUCTIONS = {"": "'mean'", "_none": "'none'", "_sum": "'sum'"}
+
+
+def class_loss(name, expression):
+    """Logits (N, C), (C) and (N, C, d1, ...), weights (C), and every floating-point type."""
+    for dtype, make in FLOATS.items():
+        case(f"{name}/{dtype}", expression, make(3, 4), CLASSES, make(4, **P))
+    case(name + "/one", expression, f32(4), given(2, "int64"), f32(4, **P))
+    case(name + "/places", expression, f32(3, 3, 2), PLACES, f32(3, **P))
+    case(name + "/volume", expression, f32(2, 3, 2, 3), MANY, f32(3, **P))
+    case(name + "/int32", expression.replace("y,", "y.long(),"), f32(3, 4), given([2, 0, 3], "int32"), f32(4, **P))
+
+
+for suffix, reduction in REDUCTIONS.items():
+    R = f"reduction={reduction})"
+    class_loss("cross_entropy" + suffix, "F.cross_entropy(x, y, " + R)
+    class_loss("cross_entropy_smooth" + suffix, "F.cross_entropy(x, y, label_smoothing=0.1, " + R)
+    class_loss("cross_entropy_ignore" + suffix, "F.cross_entropy(x, y, ignore_index=0, " + R)
+    class_loss("cross_entropy_ignore_smooth" + suffix,
+               "F.cross_entropy(x, y, ignore_index=2, label_smoothing=0.2, " + R)
+    class_loss("cross_entropy_weight" + suffix, "F.cross_entropy(x, y, z.detach(), " + R)
+    class_loss("cross_entropy_weight_smooth" + suffix, "F.cross_entropy(x, y, z.detach(), label_smoothing=0.1, " + R)
+    class_loss("cross_entropy_weight_ignore" + suffix, "F.cross_entropy(x, y, z.detach(), ignore_index=0, " + R)
+    class_loss("cross_entropy_weight_ignore_smooth" + suffix,
+               "F.cross_entropy(x, y, z.detach(), ignore_index=2, label_smoothing=0.2, " + R)
+    class_loss("nll_loss" + suffix, "F.nll_loss(x, y, " + R)
+    class_loss("nll_loss_ignore" + suffix, "F.nll_loss(x, y, ignore_index=0, " + R)
+    class_loss("nll_loss_weight" + suffix, "F.nll_loss(x, y, z.detach(), " + R)
+    class_loss("nll_loss_weight_ignore" + suffix, "F.nll_loss(x, y, z.detach(), ignore_index=0, " + R)
+    for dtype, make in FLOATS.items():  # probabilities instead of classes
+        case(f"cross_entropy{suffix}/chances_{dtype}", "F.cross_entropy(x, y, " + R, make(3, 4), make(3, 4, **P))
+    case(f"cross_entropy{suffix}/chances_one", "F.cross_entropy(x, y, " + R, f32(4), f32(4, **P))
+    case(f"cross_entropy{suffix}/chances_places", "F.cross_entropy(x, y, " + R, f32(2, 3, 2), f32(2, 3, 2, **P))
+    case(f"cross_entropy_smooth{suffix}/chances", "F.cross_entropy(x, y, label_smoothing=0.1, " + R,
+         f32(3, 4), f32(3, 4, **P))
+    case(f"cross_entropy_weight{suffix}/chances", "F.cross_entropy(x, y, z.detach(), " + R,
+         f32(2, 3, 2), f32(2, 3, 2, **P), f32(3, **P))
+    case(f"cross_entropy_weight_smooth{suffix}/chances", "F.cross_entropy(x, y, z.detach(), label_smoothing=0.1, " + R,
+         f32(3, 4), f32(3, 4, **P), f32(4, **P))
+case("cross_entropy_batchmean", "F.cross_entropy(x, y, reduction='sum') / 3", f32(3, 3, 2), PLACES)
 case("cross_entropy/large", "F.cross_entropy(x, y)", given([[1e4, 0.0], [0.0, 1e4]]), given([0, 0], "int64"))
-case("cross_entropy/places", "F.cross_entropy(x, y)", f32(3, 3, 2), PLACES)
-case("cross_entropy/chances", "F.cross_entropy(x, y)", f32(3, 4), f32(3, 4, **P))
-case("cross_entropy/chances_places", "F.cross_entropy(x, y)", f32(2, 3, 2), f32(2, 3, 2, **P))
-case("cross_entropy_smooth", "F.cross_entropy(x, y, label_smoothing=0.1)", f32(3, 4), CLASSES)
-case("cross_entropy_smooth/places", "F.cross_entropy(x, y, label_smoothing=0.1)", f32(3, 3, 2), PLACES)
-case("cross_entropy_smooth/chances", "F.cross_entropy(x, y, label_smoothing=0.1)", f32(3, 4), f32(3, 4, **P))
-case("cross_entropy_ignore", "F.cross_entropy(x, y, ignore_index=0)", f32(3, 4), CLASSES)
+case("cross_entropy_ignore/all", "F.cross_entropy(x, y, ignore_index=0)", f32(2, 3), given([0, 0], "int64"), grad=False)
 case("cross_entropy_ignore_outside", "F.cross_entropy(x, y, ignore_index=-1)", f32(3, 4), given([2, -1, -1], "int64"))
-case("cross_entropy_ignore_smooth", "F.cross_entropy(x, y, ignore_index=-1, label_smoothing=0.2)", f32(3, 4), given([2, -1, 0], "int64"))
-case("nll_loss", "F.nll_loss(x, y)", f32(3, 4), CLASSES)
-case("nll_loss/places", "F.nll_loss(x, y)", f32(3, 3, 2), PLACES)
-case("nll_loss_ignore", "F.nll_loss(x, y, ignore_index=0)", f32(3, 4), CLASSES)
-case("binary_cross_entropy", "F.binary_cross_entropy(x, y)", f32(3, 4, **P), f32(3, 4, **P))
-case("binary_cross_entropy/f64", "F.binary_cross_entropy(x, y)", f64(3, 4, **P), f64(3, 4, **P))
-case("binary_cross_entropy/certain", "F.binary_cross_entropy(x, y)", given([0.0, 1.0, 0.0, 1.0]), given([0.0, 1.0, 1.0, 0.0]), grad=False)
-case("bce_with_logits", "F.binary_cross_entropy_with_logits(x, y)", f32(3, 4), f32(3, 4, **P))
-case("bce_with_logits/f64", "F.binary_cross_entropy_with_logits(x, y)", f64(3, 4), f64(3, 4, **P))
-case("bce_with_logits/large", "F.binary_cross_entropy_with_logits(x, y)", given([1e4, -1e4, 0.0]), given([0.0, 1.0, 0.5]))
-case("mse_loss", "F.mse_loss(x, y)", f32(3, 4), f32(3, 4))
-case("mse_loss/f64", "F.mse_loss(x, y)", f64(3, 4), f64(3, 4))
-case("mse_loss/f16", "F.mse_loss(x, y)", f16(3, 4), f16(3, 4))
-case("l1_loss", "F.l1_loss(x, y)", f32(3, 4), f32(3, 4))
+
+
+def distance(name, expression, low=-2, high=2, target=P):
+    """A loss of two tensors of equal shape."""
+    for suffix, reduction in REDUCTIONS.items():
+        for dtype, make in FLOATS.items():
+            case(f"{name}{suffix}/{dtype}", f"{expression}, reduction={reduction})", make(3, 4, low=low, high=high),
+                 make(3, 4, **target))
+        case(f"{name}{suffix}/number", f"{expression}, reduction={reduction})", f32(low=low, high=high), f32(**target))
+
+
+WIDE = {"low": -2, "high": 2}
+distance("mse_loss", "F.mse_loss(x, y", target=WIDE)
+distance("l1_loss", "F.l1_loss(x, y", target=WIDE)
+distance("smooth_l1_loss", "F.smooth_l1_loss(x, y", target=WIDE)
+distance("smooth_l1_loss_beta", "F.smooth_l1_loss(x, y, beta=0.5", target=WIDE)
+distance("smooth_l1_loss_0", "F.smooth_l1_loss(x, y, beta=0", target=WIDE)
+distance("kl_div", "F.kl_div(x, y", low=-4, high=0)
+distance("kl_div_log", "F.kl_div(x, y, log_target=True", low=-4, high=0, target={"low": -4, "high": 0})
+distance("binary_cross_entropy", "F.binary_cross_entropy(x, y", low=1 / 64, high=1)
+distance("bce_with_logits", "F.binary_cross_entropy_with_logits(x, y")
 case("l1_loss/equal", "F.l1_loss(x, y)", given([1.0, 2.0, 3.0]), given([1.0, 3.0, 2.0]))
+case("smooth_l1_loss/corner", "F.smooth_l1_loss(x, y)", given([1.0, 2.0, 3.0, 0.5]), given([1.0, 3.0, 2.0, 2.5]))
+case("kl_div/never", "F.kl_div(x, y)", given([-1.0, -2.0, -3.0]), given([0.0, 0.5, 1.0]), grad=False)
+case("kl_div_batchmean", "F.kl_div(x, y, reduction='batchmean')", f32(3, 4, low=-4, high=0), f32(3, 4, **P))
+case("kl_div_log_batchmean", "F.kl_div(x, y, log_target=True, reduction='batchmean')", f32(3, 4, low=-4, high=0),
+     f32(3, 4, low=-4, high=0))
+case("binary_cross_entropy/certain", "F.binary_cross_entropy(x, y)", given([0.0, 1.0, 0.0, 1.0]),
+     given([0.0, 1.0, 1.0, 0.0]), grad=False)
+case("bce_with_logits/large", "F.binary_cross_entropy_with_logits(x, y)", given([1e4, -1e4, 0.0]),
+     given([0.0, 1.0, 0.5]))
+for suffix, reduction in REDUCTIONS.items():
+    R = f"reduction={reduction})"
+    case("binary_cross_entropy_weight" + suffix, "F.binary_cross_entropy(x, y, z.detach(), " + R,
+         f32(3, 4, **P), f32(3, 4, **P), f32(4, **P))
+    case("bce_with_logits_weight" + suffix, "F.binary_cross_entropy_with_logits(x, y, z.detach(), " + R,
+         f32(3, 4), f32(3, 4, **P), f32(3, 1, **P))
+    case("bce_with_logits_pos_weight" + suffix, "F.binary_cross_entropy_with_logits(x, y, pos_weight=z.detach(), " + R,
+         f32(3, 4), f32(3, 4, **P), f32(4, low=0, high=4))
+    case("bce_with_logits_both" + suffix, "F.binary_cross_entropy_with_logits(x, y, z.detach(), pos_weight=w.detach(), " + R,
+         f64(3, 4), f64(3, 4, **P), f64(4, **P), f64(4, low=0, high=4))
 case("network", "F.cross_entropy(F.linear(F.max_pool2d(F.conv2d(x, y).relu(), 2).flatten(1), z), w)",
      f32(2, 1, 6, 6), f32(2, 1, 3, 3), f32(3, 8), given([2, 0], "int64"))
 
