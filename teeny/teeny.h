@@ -8,4 +8,5 @@
 #include "teeny/nn/layers.h"
 #include "teeny/nn/optim.h"
 #include "teeny/nn/state.h"
+#include "teeny/jit.h"
 #include "teeny/tensor.h"
