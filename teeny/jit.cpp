@@ -284,22 +284,25 @@ class Recording : public Recorder {
     for (const LazyBuffer& input : placeholders_) nodes.push_back(input.node());
     placeholders_.clear();
     for (size_t i = 0; i < nodes.size(); ++i)
-      if (!nodes[i].expired() && std::ranges::none_of(returned_, [&](const Result& r) { return r.slot == inputs_[i]; }))
+      if (!nodes[i].expired() && !std::ranges::count(results(), inputs_[i], &Result::slot))
         fail("Jit: a tensor that the call made from input ", i, kRemedy);
   }
 
   void check_nothing_else_lives() const {
     std::unordered_set<const Buffer*> left;
-    for (const auto& [weak, result] : left_) left.insert(original(result));
-    for (const Result& result : returned_) left.insert(original(result));
-    for (const auto& [x, result] : gradients_)
-      if (result) left.insert(original(*result));
+    for (const Result& result : results())
+      if (result.slot >= 0) left.insert(slots_[size_t(result.slot)].original.lock().get());
     for (const std::weak_ptr<Node>& weak : made_)
       if (const auto node = weak.lock(); node && !left.contains(node->buffer.get()))
         fail("Jit: a tensor of ", node->shape, " that the call made", kRemedy);
   }
-  const Buffer* original(const Result& result) const {
-    return result.slot < 0 ? nullptr : slots_[size_t(result.slot)].original.lock().get();
+  /// All that the call leaves behind.
+  std::vector<Result> results() const {
+    std::vector<Result> all = returned_;
+    for (const auto& [weak, result] : left_) all.push_back(result);
+    for (const auto& [x, result] : gradients_)
+      if (result) all.push_back(*result);
+    return all;
   }
 
   /// Every slot that only this call's kernels know gets a part in a block; the largest choose first.
@@ -308,15 +311,11 @@ class Recording : public Recorder {
     for (int s : inputs_) placed[size_t(s)] = true;
     for (const Origin& origin : origins_)
       if (origin.slot >= 0) placed[size_t(origin.slot)] = true;
-    auto keep = [&](const Result& result) {
-      if (result.slot < 0 || placed[size_t(result.slot)]) return;
+    for (const Result& result : results()) {
+      if (result.slot < 0 || placed[size_t(result.slot)]) continue;
       placed[size_t(result.slot)] = true;
       fresh_.push_back(result.slot);
-    };
-    for (const auto& [weak, result] : left_) keep(result);
-    for (const Result& result : returned_) keep(result);
-    for (const auto& [x, result] : gradients_)
-      if (result) keep(*result);
+    }
 
     std::vector<size_t> temporaries;
     for (size_t s = 0; s < slots_.size(); ++s)
