@@ -14,4 +14,5 @@
 #include "teeny/nn/recurrent.h"
 #include "teeny/nn/sequential.h"
 #include "teeny/nn/state.h"
+#include "teeny/jit.h"
 #include "teeny/tensor.h"
