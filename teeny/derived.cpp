@@ -29,13 +29,13 @@ Tensor other_side(const Tensor& remainder, const Tensor& divisor) {
 }  // namespace
 Tensor operator%(const Tensor& x, const Tensor& y) {
   const auto [a, b] = matched(x, y, "%");
-  if (a.dtype() == DType::Bool) fail("%: not defined on bools");
+  refuse_bools(a, "%");
   const Tensor r = a.fmod(b);
   return where(other_side(r, b), r + b, r);
 }
 Tensor floor_divide(const Tensor& x, const Tensor& y) {
   const auto [a, b] = matched(x, y, "floor_divide");
-  if (a.dtype() == DType::Bool) fail("floor_divide: not defined on bools");
+  refuse_bools(a, "floor_divide");
   const Tensor r = a.fmod(b);
   // Not floor(a / b), where the rounding of a / b can reach the next integer: floor_divide(1, 0.1) is 9.
   const Tensor q = is_float(a.dtype()) ? ((a - r) / b).round() : Tensor(a.lazy().binary(BinaryOp::IDiv, b.lazy()));
@@ -51,8 +51,9 @@ constexpr double kLn2 = std::numbers::ln2, kPi = std::numbers::pi, kInf = std::n
 
 Tensor Tensor::square() const { return *this * *this; }
 Tensor Tensor::rsqrt() const { return sqrt().reciprocal(); }
-Tensor Tensor::abs() const {  // + 0 makes 0 of -0
-  return dtype() == DType::Bool || dtype() == DType::UInt8 ? *this : *this * sign() + 0;
+Tensor Tensor::abs() const {
+  refuse_bools(*this, "abs");
+  return dtype() == DType::UInt8 ? *this : *this * sign() + 0;  // + 0 makes 0 of -0
 }
 Tensor Tensor::exp2() const { return (*this * kLn2).exp(); }
 Tensor Tensor::log2() const { return log() / kLn2; }
@@ -63,16 +64,37 @@ Tensor Tensor::log1p() const {
   return where(u == kInf, u, exact);
 }
 Tensor Tensor::tan() const { return sin() / cos(); }
-Tensor Tensor::asin() const { return (*this / ((1 - *this) * (1 + *this)).sqrt()).atan(); }
-Tensor Tensor::acos() const { return ((1 - *this) / (1 + *this)).sqrt().atan() * 2; }
-Tensor Tensor::sinh() const { return (exp() - (-as_float(*this)).exp()) / 2; }
+Tensor Tensor::asin() const {
+  const Tensor x = as_float(*this);
+  return (x / ((1 - x) * (1 + x)).sqrt()).atan();
+}
+Tensor Tensor::acos() const {
+  const Tensor x = as_float(*this);
+  return ((1 - x) / (1 + x)).sqrt().atan() * 2;
+}
+Tensor Tensor::sinh() const { return tanh() * cosh(); }  // (exp(x) - exp(-x)) / 2 would cancel near 0
 Tensor Tensor::cosh() const { return (exp() + (-as_float(*this)).exp()) / 2; }
-Tensor Tensor::ceil() const { return is_float(dtype()) ? -(-*this).floor() : *this; }
+/// Odd, and exact where x is small and where its square would overflow: log1p(a + a / (1/a + sqrt(1/a^2 + 1))) is
+/// log(a + sqrt(a^2 + 1)), Abramowitz & Stegun 4.6.20.
+Tensor Tensor::asinh() const {
+  const Tensor x = as_float(*this), a = where(x < 0, -x, x), tiny = a <= 1e-10, t = where(tiny, 1, a).reciprocal();
+  const Tensor result = where(tiny, a, (a + a / (t + (t.square() + 1).sqrt())).log1p());
+  return where(x < 0, -result, result);
+}
+/// log(x + sqrt(x^2 - 1)) with x = 1 + t. Abramowitz & Stegun 4.6.21.
+Tensor Tensor::acosh() const {
+  const Tensor t = as_float(*this) - 1;
+  return (t + t.sqrt() * (t + 2).sqrt()).log1p();
+}
+Tensor Tensor::atanh() const { return (as_float(*this).log1p() - (-as_float(*this)).log1p()) / 2; }
+Tensor Tensor::ceil() const {
+  refuse_bools(*this, "ceil");
+  return is_float(dtype()) ? -(-*this).floor() : *this;
+}
 Tensor Tensor::isnan() const { return *this != *this; }
 Tensor Tensor::isinf() const { return is_float(dtype()) ? (*this == kInf) | (*this == -kInf) : zeros(shape(), DType::Bool); }
 Tensor Tensor::isfinite() const { return (isnan() | isinf()).logical_not(); }
 
-Tensor Tensor::sigmoid() const { return (1 + (-as_float(*this)).exp()).reciprocal(); }
 Tensor Tensor::logsigmoid() const { return -(-as_float(*this)).softplus(); }
 Tensor Tensor::relu6() const { return clamp(0, 6); }
 Tensor Tensor::silu() const { return *this * sigmoid(); }
@@ -100,22 +122,35 @@ Tensor Tensor::softplus(double beta) const {
   const Tensor x = as_float(*this) * beta;
   return (x.maximum(0) + (-x.abs()).exp().log1p()) / beta;
 }
-Tensor Tensor::hardtanh(double low, double high) const { return clamp(low, high); }
+Tensor Tensor::hardtanh(double low, double high) const { return clamp(low, high).cast(dtype()); }
 
 Tensor Tensor::clamp(std::optional<Scalar> low, std::optional<Scalar> high) const {
   if (!low && !high) fail("clamp: needs a lower bound, an upper bound, or both");
+  // A whole bound takes the type of integers, where one beyond all of them would wrap round. `low` under them, or `high`
+  // over them, holds nothing back.
+  const auto beyond = [&](const std::optional<Scalar>& bound) {
+    return bound && !bound->is_fraction() && !is_float(dtype()) && !fits(*bound, dtype());
+  };
+  if (beyond(low) && low->as<int64_t>() > 0) fail("clamp: ", *low, " does not fit ", dtype());
+  if (beyond(high) && high->as<int64_t>() < 0) fail("clamp: ", *high, " does not fit ", dtype());
   Tensor x = *this;
-  if (low) x = where(x <= *low, *low, x);
-  if (high) x = where(x >= *high, *high, x);
+  if (low && !beyond(low)) x = where(x <= *low, *low, x);
+  if (high && !beyond(high)) x = where(x >= *high, *high, x);
   return x;
 }
 Tensor Tensor::lerp(const Tensor& end, double weight) const {
   const auto [a, b] = matched(*this, end, "lerp");
   return a + (b - a) * weight;
 }
+Tensor Tensor::lerp(const Tensor& end, const Tensor& weight) const {
+  const auto [a, b] = matched(*this, end, "lerp");
+  broadcast(a.shape(), weight.shape(), "lerp");
+  return a + (b - a) * weight;
+}
 Tensor Tensor::masked_fill(const Tensor& mask, Scalar value) const {
   if (mask.dtype() != DType::Bool) fail("masked_fill: the mask is ", mask.dtype(), " and must be bool");
   broadcast(mask.shape(), shape(), "masked_fill");
+  if (!fits(value, dtype())) fail("masked_fill: ", value, " does not fit ", dtype());
   return where(mask, full({}, value, dtype()), *this);
 }
 Tensor Tensor::tril(int64_t diagonal) const {

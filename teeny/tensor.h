@@ -113,10 +113,11 @@ class Tensor {
   Tensor full_like(Scalar value) const { return full(shape(), value, dtype()); }
   Tensor zeros_like() const { return full_like(0); }
   Tensor ones_like() const { return full_like(1); }
+  Tensor empty_like() const { return zeros_like(); }
   /// start, start+step, ... below stop: int64 unless one of them is a fraction, then float32.
   static Tensor arange(Scalar start, Scalar stop, Scalar step = 1, std::optional<DType> dtype = {});
   static Tensor arange(Scalar stop) { return arange(0, stop); }
-  static Tensor linspace(double start, double stop, int64_t steps);
+  static Tensor linspace(double start, double stop, int64_t steps, DType dtype = DType::Float32);
   static Tensor eye(int64_t n, std::optional<int64_t> m = {}, DType dtype = DType::Float32);
   static Tensor tri(int64_t rows, int64_t columns, int64_t diagonal = 0);  ///< bool: column <= row + diagonal
 
@@ -190,8 +191,9 @@ class Tensor {
   Tensor pad(const Dims& before, const Dims& after, PadMode mode) const;
   Tensor shrink(const Dims& begin, const Dims& end) const;
   Tensor unfold(int64_t axis, int64_t size, int64_t step, int64_t dilation = 1) const;  ///< windows; taps come last
-  Tensor diagonal(int64_t a = 0, int64_t b = 1) const;   ///< of two axes of equal size; comes last
-  Tensor roll(int64_t shift, int64_t axis) const;
+  Tensor diagonal(int64_t a = 0, int64_t b = 1, int64_t offset = 0) const;  ///< i of a, i + offset of b; comes last
+  Tensor roll(int64_t shift, std::optional<int64_t> axis = {}) const;   ///< without an axis: of all numbers in a row
+  Tensor roll(const Dims& shifts, const Dims& axes) const;
   Tensor operator[](std::initializer_list<Index> index) const;   ///< x[{0, slice(1, 3), ellipsis, none}]
   Tensor operator[](int64_t index) const { return (*this)[{Index(index)}]; }
   Tensor contiguous() const;                   ///< in a buffer of its own
@@ -203,7 +205,8 @@ class Tensor {
   static Tensor stack(std::initializer_list<Tensor> parts, int64_t axis = 0) {
     return stack(std::span<const Tensor>(parts.begin(), parts.size()), axis);
   }
-  std::vector<Tensor> split(int64_t size, int64_t axis = 0) const;
+  std::vector<Tensor> split(int64_t size, int64_t axis = 0) const;       ///< the last part may be smaller
+  std::vector<Tensor> split(const Dims& sizes, int64_t axis = 0) const;
   std::vector<Tensor> chunk(int64_t chunks, int64_t axis = 0) const;
   /// The axes of a grid: n tensors of rank n. "ij": the first runs along axis 0; "xy": along axis 1, as in pictures.
   static std::vector<Tensor> meshgrid(std::span<const Tensor> axes, std::string_view indexing = "ij");

@@ -24,6 +24,7 @@ std::vector<GoldenLine> golden_creation();
 std::vector<GoldenLine> golden_unary();
 std::vector<GoldenLine> golden_binary();
 std::vector<GoldenLine> golden_movement();
+std::vector<GoldenLine> golden_indexing();
 std::vector<GoldenLine> golden_reductions();
 std::vector<GoldenLine> golden_products();
 std::vector<GoldenLine> golden_windows();

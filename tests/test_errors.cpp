@@ -149,8 +149,7 @@ TEST_CASE("errors: movement") {
       {"unfold: a window of 5 taps, 1 apart, is longer than axis 1 of (3, 4)", FN(x.unfold(1, 5, 1))},
       {"unfold: a window of 3 taps, 2 apart, is longer than axis 1 of (3, 4)", FN(x.unfold(1, 3, 1, 2))},
       {"unfold: size 2, step 0 and dilation 1 must be at least 1", FN(x.unfold(1, 2, 0))},
-      {"diagonal: axes 0 and 1 of (3, 4) are not two of equal size", FN(x.diagonal())},
-      {"diagonal: axes 0 and 0 of (3, 4)", FN(x.diagonal(0, 0))},
+      {"diagonal: axes 0 and -2 of (3, 4) are one", FN(x.diagonal(0, -2))},
       {"roll: axis 2 is outside", FN(x.roll(1, 2))},
       {"tril: (3,) has no two axes", FN(z.tril())},
       {"triu: (3,) has no two axes", FN(z.triu())},
@@ -248,6 +247,99 @@ TEST_CASE("errors: elementwise") {
       {"^: not defined on float32", FN(x ^ z.unsqueeze(-1))},
       {"<<: not defined on float32", FN(x << 1)},
       {">>: not defined on bool", FN(booleans() >> booleans())},
+  });
+}
+
+TEST_CASE("errors: elementwise, of a type or number that has no answer") {
+  check({
+      {"abs: not defined on bools", FN(booleans().abs())},
+      {"relu: not defined on bools", FN(booleans().relu())},
+      {"floor: not defined on bools", FN(booleans().floor())},
+      {"ceil: not defined on bools", FN(booleans().ceil())},
+      {"round: not defined on bools", FN(booleans().round())},
+      {"trunc: not defined on bools", FN(booleans().trunc())},
+      {"sub: bools cannot be subtracted", FN(1 - booleans())},
+      {"sub: bools cannot be subtracted", FN(booleans() - z)},
+      {"sub: bools cannot be subtracted", FN(x - (x > 0))},
+      {"<<: not defined on bool", FN(booleans() << booleans())},
+      {"^: not defined on float16", FN(z ^ x.cast(DType::Float16).sum())},
+      {"pow: int64 to the power -1 would be fractions", FN(z.pow(-1))},
+      {"pow: uint8 to the power -2 would be fractions", FN(z.cast(DType::UInt8).pow(-2))},
+      {"lerp: (3, 4) and (5, 6) do not broadcast", FN(x.lerp(x, y))},
+      {"lerp: (3, 4) and (5, 6) do not broadcast", FN(x.lerp(y, x))},
+      {"full: 300 does not fit uint8", FN(Tensor::full({2}, 300, DType::UInt8))},
+      {"full: -1 does not fit uint8", FN(z.cast(DType::UInt8).full_like(-1))},
+      {"full: 2147483648 does not fit int32", FN(Tensor::full({2}, 1LL << 31, DType::Int32))},
+      {"full: nan does not fit int64", FN(z.full_like(NAN))},
+      {"full: 100000 does not fit float16", FN(Tensor::full({}, 1e5, DType::Float16))},
+      {"full: 1e+300 does not fit float32", FN(x.full_like(1e300))},
+      {"masked_fill: 1e+10 does not fit float16", FN(x.cast(DType::Float16).masked_fill(x > 0, 1e10))},
+      {"masked_fill: 256 does not fit uint8", FN(z.cast(DType::UInt8).masked_fill(z > 0, 256))},
+      {"pad: 300 does not fit uint8", FN(z.cast(DType::UInt8).pad({1}, {1}, 300))},
+      {"clamp: 300 does not fit uint8", FN(z.cast(DType::UInt8).clamp(300))},
+      {"clamp: -1 does not fit uint8", FN(z.cast(DType::UInt8).clamp({}, -1))},
+      {"arange: counts, and bools do not", FN(Tensor::arange(0, 2, 1, DType::Bool))},
+      {"linspace: counts, and bools do not", FN(Tensor::linspace(0, 1, 2, DType::Bool))},
+  });
+}
+
+TEST_CASE("errors: grids, borders, parts") {
+  check({
+      {"meshgrid: indexing is \"ij\" or \"xy\", not \"yx\"", FN(Tensor::meshgrid(std::vector<Tensor>{z, z}, "yx")[0])},
+      {"meshgrid: (3, 4) has more than one axis", FN(Tensor::meshgrid(std::vector<Tensor>{z, x})[0])},
+      {"meshgrid: of nothing", FN(Tensor::meshgrid({})[0])},
+      {"pad: (1,) and (1,) must have an amount for each axis of (3, 4)", FN(x.pad({1}, {1}, PadMode::Reflect))},
+      {"pad: 4 on axis 1 of (3, 4): a reflection must be shorter than the axis",
+       FN(x.pad({0, 4}, {0, 0}, PadMode::Reflect))},
+      {"pad: 5 on axis 1 of (3, 4): a circle goes round once, and 4 are kept",
+       FN(x.pad({0, 0}, {0, 5}, PadMode::Circular))},
+      {"pad: 3 on axis 1 of (3, 4): a circle goes round once, and 2 are kept",
+       FN(x.pad({0, -2}, {0, 3}, PadMode::Circular))},
+      {"pad: (0, -3) and (0, -2) cut more than (3, 4) has", FN(x.pad({0, -3}, {0, -2}, PadMode::Replicate))},
+      {"pad: axis 0 of (0, 2) has nothing to repeat",
+       FN(Tensor::zeros({0, 2}).pad({1, 0}, {0, 0}, PadMode::Replicate))},
+      {"roll: (1,) has not one shift for each axis of (0, 1)", FN(x.roll({1}, {0, 1}))},
+      {"roll: axis 2 is outside", FN(x.roll({1, 1}, {0, 2}))},
+      {"split: axis 1 of (3, 4) into (1, 2)", FN(x.split({1, 2}, 1)[0])},
+      {"split: axis 1 of (3, 4) into (1, 4)", FN(x.split({1, 4}, 1)[0])},
+      {"split: axis 0 of (3, 4) into (4, -1)", FN(x.split({4, -1})[0])},
+      {"split: axis 2 is outside", FN(x.split({1, 2}, 2)[0])},
+  });
+}
+
+TEST_CASE("errors: a tensor in x[{...}] that points outside is met when the result is read") {
+  const Tensor x = Tensor::ones({3, 4, 5}), zero = Tensor::of<int64_t>({0, 0});
+  const auto check_message = [](const Tensor& result, const std::string& part) {
+    std::string got = "(nothing was thrown)";
+    try {
+      result.realize();
+    } catch (const Error& error) { got = error.what(); }
+    CHECK_MESSAGE(got.find(part) != got.npos, "wanted: " << part << "\n        got: " << got);
+  };
+  for (int64_t outside : {5, -6, 1000000}) {
+    const Tensor index = Tensor::of<int64_t>({0, outside});
+    check_message(x[{index}], text("index ", outside));
+    check_message(x[{ellipsis, index}], text("index ", outside));
+    check_message(x[{slice(), slice(), index[1]}], text("index ", outside));
+    // Of two, (0, 5) would be (1, 0) if nobody looked.
+    check_message(x[{zero, slice(), index}], "index -1");
+    check_message(x[{index, zero}], "index -1");
+    check_message(x[{zero, index, zero}], "index -1");
+  }
+  check_message(Tensor::zeros({0, 2})[{zero}], "index 0");
+}
+
+TEST_CASE("errors: indexing by tensors") {
+  check({
+      {"index: how many numbers a mask picks is not known before they are: use where() or masked_fill()",
+       FN(x[{x > 0}])},
+      {"index: a tensor of float32; only int32 and int64 say positions", FN(x[{x}])},
+      {"index: a tensor of uint8; only int32 and int64 say positions", FN(x[{z.cast(DType::UInt8)}])},
+      {"index: 3 entries for the 2 axes of (3, 4)", FN(x[{z, z, z}])},
+      {"index: 1 entries for the 0 axes of ()", FN(x.sum()[{z}])},
+      {"index: (3,) and (2,) do not broadcast", FN(x[{z, Tensor::arange(2)}])},
+      {"index: more than one ellipsis", FN(x[{ellipsis, z, ellipsis}])},
+      {"index: 4 is outside -4 <= index < 4 of axis 1 of (3, 4)", FN(x[{z, 4}])},
   });
 }
 

@@ -221,6 +221,37 @@ TEST_CASE("gradcheck: in order") {
   });
 }
 
+TEST_CASE("gradcheck: hyperbolic, weights, borders, grids") {
+  check({
+      {"asinh", FN(x.asinh()), {{3, 4}}},
+      {"acosh", FN(x.acosh()), {{3, 4}}, 1.2, 4},
+      {"atanh", FN(x.atanh()), {{3, 4}}, -0.8, 0.8},
+      {"trunc", FN(x.trunc() * x), {{4}}},
+      {"ceil", FN(x.ceil() * x), {{4}}},
+      {"lerp_weights", FN(x.lerp(y, z)), {{3, 4}, {4}, {3, 1}}},
+      {"clamp_low", FN(x.clamp(-0.5)), {{3, 4}}},
+      {"pad_reflect", FN(x.pad({1, 0}, {0, 2}, PadMode::Reflect).square()), {{2, 3}}},
+      {"pad_replicate", FN(x.pad({1, 0}, {-1, 2}, PadMode::Replicate).square()), {{3, 3}}},
+      {"pad_circular", FN(x.pad({2, -1}, {0, 2}, PadMode::Circular).square()), {{2, 3}}},
+      {"meshgrid", FN(Tensor::stack(Tensor::meshgrid(std::vector{x, y}, "xy")).square()), {{3}, {2}}},
+      {"roll_axes", FN(x.roll({1, 2}, {0, 1}).square()), {{2, 3}}},
+      {"roll_flat", FN(x.roll(2).square()), {{2, 3}}},
+      {"split_sizes", FN(x.split({1, 3}, 1)[1].square()), {{2, 4}}},
+      {"diagonal_offset", FN(x.diagonal(0, 1, 1).square()), {{3, 4}}},
+      {"triu", FN(x.triu(1).square()), {{3, 3}}},
+      {"flatten", FN(x.unflatten(1, {2, -1}).flatten(0, 1).square()), {{2, 4}}},
+  });
+}
+
+TEST_CASE("gradcheck: indexing by tensors") {
+  check({
+      {"one", FN(x[{slice(), ints({2, 0, -1})}].square()), {{2, 3}}},
+      {"neighbours", FN(x[{ints({0, 1, 0}), ints({2, -1, 2})}].square()), {{2, 3}}},
+      {"apart", FN(x[{ints({0, 1}), slice(), ints({2, 2}).unsqueeze(-1)}].square()), {{2, 2, 3}}},
+      {"number", FN(x[{Tensor(-1), slice({}, {}, -1), none}].square()), {{2, 3}}},
+  });
+}
+
 TEST_CASE("gradcheck: reductions") {
   check({
       {"sum", FN(x.sum(1).square()), {{3, 4}}},

@@ -56,7 +56,7 @@ def write_safetensors(path, tensors):
     """Eight bytes with the header's length, the header in JSON, the raw bytes; large elements first, so all align."""
     header, body = {}, b""
     for key, value in sorted(tensors.items(), key=lambda item: (-item[1].itemsize, item[0])):
-        data = bytes(value.contiguous().reshape(-1).view(torch.uint8).tolist())
+        data = bytes(value.clone(memory_format=torch.contiguous_format).reshape(-1).view(torch.uint8).tolist())
         header[key] = {"dtype": TYPES[value.dtype], "shape": list(value.shape), "data_offsets": [len(body), len(body) + len(data)]}
         body += data
     text = json.dumps(header, separators=(",", ":")).encode()
