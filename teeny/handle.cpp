@@ -106,6 +106,7 @@ std::vector<std::byte> Tensor::to_bytes() const {
 
 template <class T>
 std::vector<T> Tensor::to_vector() const {
+  if (itemsize(dtype()) == 2) realize();  // what is read is what is stored: rounded, before it is cast
   const std::vector<std::byte> bytes = cast(dtype_of<T>()).to_bytes();
   std::vector<T> values(static_cast<size_t>(numel()));
   if constexpr (std::same_as<T, bool>) {
