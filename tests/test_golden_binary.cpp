@@ -63,6 +63,7 @@ std::vector<GoldenLine> golden_binary() {
       {"shifted_1", FN(x >> 1)},
 
       {"where", FN(where(x, y, z))},
+      {"where_permuted", FN(where(x > 0, y, z).permute({1, 0}))},
       {"where_right", FN(where(x, y, -1))},
       {"where_2", FN(where(x, y, 2))},
       {"where_right_fraction", FN(where(x, y, 0.5))},

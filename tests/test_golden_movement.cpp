@@ -78,6 +78,8 @@ std::vector<GoldenLine> golden_movement() {
       {"roll_flat", FN(x.roll(2))},
       {"roll_axes", FN(x.roll({1, -2}, {0, 1}))},
       {"roll_around", FN(x.roll(5, 1))},
+      {"detach", FN(x.detach() * x)},
+      {"empty", FN(Tensor::empty({0, 3}))},
       {"contiguous", FN(x.t().contiguous())},
       {"tril", FN(x.tril())},
       {"tril_below", FN(x.tril(-1))},

@@ -111,6 +111,8 @@ def unary(name, expression, low=-2, high=2, kinks=False, ints=False, bools=False
     case(name + "/f16", expression, f16(6, low=low, high=high))
     case(name + "/bf16", expression, bf16(6, low=low, high=high))
     case(name + "/special", expression, given(SPECIAL), grad=False)
+    for dtype in ("float64", "float16", "bfloat16"):
+        case(f"{name}/special_{dtype}", expression, given(SPECIAL, dtype), grad=False)
     if kinks:
         case(name + "/kinks", expression, given(KINKS))
     if ints:
@@ -309,6 +311,12 @@ case("shift_right/negative", "x >> y", given([5, -5], "int32"), given([-1, -1], 
 case("div/int64_zero", "x / y", given([-1, 0, 1], "int64"), given([0, 0, 0], "int64"))
 case("div/bool_zero", "x / y", given([False, True], "bool"), given([False, False], "bool"))
 
+# A 16-bit number is rounded where it is stored: what does not fit is infinite, what is too small is 0.
+LIMITS = {"float16": [6e-8, -1e-4, 1.0, -300.0, 65504.0], "bfloat16": [1e-39, -1e-20, 1.0, -1e30, 3e38]}
+for dtype, values in LIMITS.items():
+    for name, expression in {"add": "x + y", "sub": "x - y", "mul": "x * y", "div": "x / y"}.items():
+        case(f"{name}/{dtype}_limits", expression, column(values, dtype), given(values, dtype), grad=False)
+
 POWERS = [-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 3.0]
 case("pow", "x.pow(y)", f32(3, 4, low=0.25), f32(3, 4))
 case("pow/f64", "x.pow(y)", f64(5, low=0.25), f64(5))
@@ -409,6 +417,7 @@ for dtype, make in DTYPES.items():
 
 case("where", "torch.where(x, y, z)", b1(3, 4), f32(3, 4), f32(3, 4))
 case("where/broadcast", "torch.where(x, y, z)", b1(3, 1), f32(4), f32(2, 1, 1))
+case("where_permuted", "torch.where(x > 0, y, z).permute(1, 0)", f32(3, 4), f32(3, 4), f32(3, 4))
 case("where/nan", "torch.where(x, y, z)", given([True, False], "bool"), given([1.0, nan]), given([inf, 2.0]))
 case("where_right", "torch.where(x, y, -1)", b1(3, 4), f32(3, 4))
 case("where_right/int", "torch.where(x, y, -1)", b1(4), i32(4))
@@ -508,6 +517,8 @@ case("diagonal/batch", "x.diagonal()", f32(2, 3, 2))
 case("diagonal_above", "x.diagonal(1)", f32(3, 4))
 case("diagonal_below", "x.diagonal(-2)", f32(3, 4))
 case("diagonal_below/outside", "x.diagonal(-2)", f32(1, 4))
+case("detach", "x.detach() * x", f32(2, 3))
+case("empty", "torch.zeros(0, 3)")
 case("contiguous", "x.t().contiguous()", f32(2, 3))
 case("tril", "x.tril()", f32(3, 4))
 case("tril/batch", "x.tril()", f32(2, 3, 3))
@@ -614,6 +625,14 @@ for name, pair in TWO.items():
     case("at_view/" + name, "x.transpose(0, 2)[y, :, z]", f32(3, 2, 2), *pair)
 case("at_three", "x[y, z, w]", f32(2, 3, 2), COLUMN, given([0, 2], "int64"), given([1, 1], "int64"))
 case("at_three/number", "x[y, z, w]", f32(2, 3, 2), COLUMN, given(-1, "int64"), given([1, 1], "int64"))
+case("at_middle", "x[:, y, z, w, :]", f32(2, 2, 3, 2, 2), COLUMN, given([0, 2], "int64"), given([1, 1], "int64"))
+case("at_gaps", "x[y, :, z, :, w]", f32(2, 2, 3, 2, 2), COLUMN, given([0, 2], "int64"), given([1, 1], "int64"))
+case("at_numbers_between", "x[y, 1, z, 0, w]", f32(2, 2, 3, 2, 2), COLUMN, given([0, 2], "int64"), given([1, 1], "int64"))
+case("at_numbers_around", "x[1, y, None, z, 1]", f32(2, 2, 3, 2), COLUMN, given([0, 2], "int64"))
+case("at_new_axes_around", "x[None, y, 1, z, None]", f32(2, 2, 3), COLUMN, given([0, 2], "int64"))
+case("at_after_ellipsis", "x[..., 1, y, None]", f32(2, 2, 3), COLUMN)
+case("at_among_slices", "x[1, :, 1:4:2, y, 0:2]", f32(2, 2, 5, 2, 3), COLUMN)
+case("at_one", "x[y]", f32(3), given([[[[2]]]], "int64"))
 case("at_twice", "x[y][:, y]", f32(3, 3), given([2, 0, 2], "int64"))
 
 case("gather", "x.gather(0, y)", f32(4, 3), given([[0, 3, 1], [0, 0, 2]], "int64"))
