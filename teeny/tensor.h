@@ -194,7 +194,9 @@ class Tensor {
   Tensor diagonal(int64_t a = 0, int64_t b = 1, int64_t offset = 0) const;  ///< i of a, i + offset of b; comes last
   Tensor roll(int64_t shift, std::optional<int64_t> axis = {}) const;   ///< without an axis: of all numbers in a row
   Tensor roll(const Dims& shifts, const Dims& axes) const;
-  Tensor operator[](std::initializer_list<Index> index) const;   ///< x[{0, slice(1, 3), ellipsis, none}]
+  /// x[{0, slice(1, 3), ellipsis, none, t}]: numbers select first; the tensors, if there are several, broadcast together,
+  /// and their axes stand where they were if they were neighbours, otherwise in front.
+  Tensor operator[](std::initializer_list<Index> index) const;
   Tensor operator[](int64_t index) const { return (*this)[{Index(index)}]; }
   Tensor contiguous() const;                   ///< in a buffer of its own
   static Tensor cat(std::span<const Tensor> parts, int64_t axis = 0);
@@ -210,6 +212,9 @@ class Tensor {
   std::vector<Tensor> chunk(int64_t chunks, int64_t axis = 0) const;
   /// The axes of a grid: n tensors of rank n. "ij": the first runs along axis 0; "xy": along axis 1, as in pictures.
   static std::vector<Tensor> meshgrid(std::span<const Tensor> axes, std::string_view indexing = "ij");
+  static std::vector<Tensor> meshgrid(std::initializer_list<Tensor> axes, std::string_view indexing = "ij") {
+    return meshgrid(std::span<const Tensor>(axes.begin(), axes.size()), indexing);
+  }
   Tensor tril(int64_t diagonal = 0) const;
   Tensor triu(int64_t diagonal = 0) const;
 
@@ -223,7 +228,7 @@ class Tensor {
   Tensor embedding(const Tensor& index) const;                   ///< rows of this (V, D): index.shape + (D,)
   Tensor one_hot(int64_t classes) const;                         ///< int64, one axis more; zeros for any other class
 
-  // ---- Elementwise, one number in
+  // ---- Elementwise, one number in. A function of real numbers takes integers and bools as float32.
   Tensor cast(DType to) const;
   /// The same bits read as another type. Of another size, the last axis grows or shrinks as in PyTorch's view(dtype).
   Tensor bitcast(DType to) const;
@@ -386,6 +391,7 @@ Tensor floor_divide(const Tensor& x, const Tensor& y);
 inline Tensor& operator+=(Tensor& x, const Tensor& y) { return x = x + y; }
 inline Tensor& operator-=(Tensor& x, const Tensor& y) { return x = x - y; }
 inline Tensor& operator*=(Tensor& x, const Tensor& y) { return x = x * y; }
+inline Tensor& operator/=(Tensor& x, const Tensor& y) { return x = x / y; }
 
 /// While one of these lives, the mode is as it says; then it is again what it was.
 ///

@@ -285,8 +285,8 @@ TEST_CASE("errors: elementwise, of a type or number that has no answer") {
 
 TEST_CASE("errors: grids, borders, parts") {
   check({
-      {"meshgrid: indexing is \"ij\" or \"xy\", not \"yx\"", FN(Tensor::meshgrid(std::vector<Tensor>{z, z}, "yx")[0])},
-      {"meshgrid: (3, 4) has more than one axis", FN(Tensor::meshgrid(std::vector<Tensor>{z, x})[0])},
+      {"meshgrid: indexing is \"ij\" or \"xy\", not \"yx\"", FN(Tensor::meshgrid({z, z}, "yx")[0])},
+      {"meshgrid: (3, 4) has more than one axis", FN(Tensor::meshgrid({z, x})[0])},
       {"meshgrid: of nothing", FN(Tensor::meshgrid({})[0])},
       {"pad: (1,) and (1,) must have an amount for each axis of (3, 4)", FN(x.pad({1}, {1}, PadMode::Reflect))},
       {"pad: 4 on axis 1 of (3, 4): a reflection must be shorter than the axis",

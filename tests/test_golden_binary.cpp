@@ -75,6 +75,10 @@ std::vector<GoldenLine> golden_binary() {
       {"lerp_weights", FN(x.lerp(y, z))},
       {"infinite_below", FN(where(x < 0, -std::numeric_limits<double>::infinity(), x))},
       {"nan_at", FN((x - x) / (x - x) + y)},
+      {"in_place", FN([](Tensor t, const Tensor& x, const Tensor& y) {
+         t += y, t *= y, t -= x;
+         return t /= y;
+       }(x, x, y))},
       {"reused", FN([](const Tensor& t) { return t * t.exp() + t / (t * t + 1); }(x * y))},
       {"many", FN(((x + y) * x - y / 2).exp().sin() + (x < y).cast(x.dtype()) * y)},
       {"twice", FN(x * x + x)},

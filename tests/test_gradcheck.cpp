@@ -233,7 +233,7 @@ TEST_CASE("gradcheck: hyperbolic, weights, borders, grids") {
       {"pad_reflect", FN(x.pad({1, 0}, {0, 2}, PadMode::Reflect).square()), {{2, 3}}},
       {"pad_replicate", FN(x.pad({1, 0}, {-1, 2}, PadMode::Replicate).square()), {{3, 3}}},
       {"pad_circular", FN(x.pad({2, -1}, {0, 2}, PadMode::Circular).square()), {{2, 3}}},
-      {"meshgrid", FN(Tensor::stack(Tensor::meshgrid(std::vector{x, y}, "xy")).square()), {{3}, {2}}},
+      {"meshgrid", FN(Tensor::stack(Tensor::meshgrid({x, y}, "xy")).square()), {{3}, {2}}},
       {"roll_axes", FN(x.roll({1, 2}, {0, 1}).square()), {{2, 3}}},
       {"roll_flat", FN(x.roll(2).square()), {{2, 3}}},
       {"split_sizes", FN(x.split({1, 3}, 1)[1].square()), {{2, 4}}},
