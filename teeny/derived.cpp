@@ -176,14 +176,17 @@ int64_t count(const Tensor& x, const Dims& axes) {
 }
 }  // namespace
 
+// Of 16-bit floats in float32: their own sums would end at 65504, or stand still at 256.
 Tensor Tensor::mean(const Axes& axes, bool keepdim) const {
   const Dims list = axis_list(axes, "mean");
-  return as_float(*this).sum(list, keepdim) / double(count(*this, list));
+  const Tensor x = cast(promote(dtype(), DType::Float32));
+  return (x.sum(list, keepdim) / double(count(x, list))).cast(as_float(*this).dtype());
 }
 Tensor Tensor::var(const Axes& axes, double correction, bool keepdim) const {
   const Dims list = axis_list(axes, "var");
-  const Tensor x = as_float(*this);
-  return (x - x.mean(list, true)).square().sum(list, keepdim) / std::max(0.0, double(count(x, list)) - correction);
+  const Tensor x = cast(promote(dtype(), DType::Float32)), squares = (x - x.mean(list, true)).square();
+  const double degrees = std::max(0.0, double(count(x, list)) - correction);
+  return (squares.sum(list, keepdim) / degrees).cast(as_float(*this).dtype());
 }
 Tensor Tensor::std(const Axes& axes, double correction, bool keepdim) const {
   const Tensor v = var(axis_list(axes, "std"), correction, keepdim);

@@ -15,6 +15,15 @@ void check_index(const Tensor& x, int axis, const Tensor& index, const char* op)
   if (!fits) fail(op, ": an index of ", index.shape(), " does not fit ", x.shape(), " along axis ", axis);
 }
 
+Tensor scattered(const Tensor& x, const Tensor& index, const Tensor& source, const char* op) {
+  bool fits = source.rank() == index.rank() && source.dtype() == x.dtype();
+  for (int a = 0; fits && a < index.rank(); ++a) fits = index.shape()[a] <= source.shape()[a];
+  if (!fits)
+    fail(op, ": the source is ", source.dtype(), ' ', source.shape(), " and must be ", x.dtype(),
+         " and at least as large as the index's ", index.shape());
+  return source.shrink(Dims::filled(index.rank(), 0), index.shape());
+}
+
 struct ScatterAdd : Function {
   Shape shape;
   int axis;
@@ -27,10 +36,7 @@ struct ScatterAdd : Function {
 Tensor Tensor::scatter_add(int64_t axis, const Tensor& index, const Tensor& source) const {
   const int a = axis_index(axis, "scatter_add");
   check_index(*this, a, index, "scatter_add");
-  if (source.shape() != index.shape() || source.dtype() != dtype())
-    fail("scatter_add: the source is ", source.dtype(), ' ', source.shape(), " and must be ", dtype(), " of the index's ",
-         index.shape());
-  return *this + apply(ScatterAdd(shape(), a), index, source);
+  return *this + apply(ScatterAdd(shape(), a), index, scattered(*this, index, source, "scatter_add"));
 }
 
 struct Gather : Function {

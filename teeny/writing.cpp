@@ -78,13 +78,8 @@ Tensor& Tensor::set(std::initializer_list<Index> index, Scalar value) { return s
 Tensor Tensor::scatter(int64_t axis, const Tensor& index, const Tensor& source) const {
   const int a = axis_index(axis, "scatter");
   check_index(*this, a, index, "scatter");
-  bool fits = source.rank() == index.rank() && source.dtype() == dtype();
-  for (int i = 0; fits && i < index.rank(); ++i) fits = index.shape()[i] <= source.shape()[i];
-  if (!fits)
-    fail("scatter: the source is ", source.dtype(), ' ', source.shape(), " and must be ", dtype(),
-         " and at least as large as the index's ", index.shape());
+  const Tensor wanted = scattered(*this, index, source, "scatter");
   if (index.numel() == 0) return *this;
-  const Tensor wanted = source.shrink(Dims::filled(rank(), 0), index.shape());
   const Tensor number = arange(index.numel()).reshape(index.shape());
   const Tensor last(teeny::scatter(shape(), a, index.lazy(), number.lazy(), ReduceOp::Max));
   const Tensor chosen = wanted.flatten().gather(0, last.maximum(0).flatten()).reshape(shape());

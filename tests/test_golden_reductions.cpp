@@ -12,6 +12,8 @@ std::vector<GoldenLine> golden_reductions() {
       {"sum_keep", FN(x.sum(1, true))},
       {"sum_axes_keep", FN(x.sum({0, -1}, true))},
       {"mean", FN(x.mean())},
+      {"mean_of_many", FN(x.expand({100000}).mean())},
+      {"var_of_many", FN(x.repeat({50000}).var())},
       {"mean_axis", FN(x.mean(1))},
       {"mean_axes", FN(x.mean({0, 2}))},
       {"mean_last", FN(x.mean(-1))},

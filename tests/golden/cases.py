@@ -648,6 +648,7 @@ case("gather_middle", "x.gather(1, y)", f32(2, 3, 2), given([[[2, 0]], [[1, 1]]]
 case("gather_middle/fewer", "x.gather(1, y)", f32(4, 3), given([[2], [0]], "int64"))
 case("scatter_add", "x.scatter_add(0, y, z)", f32(4, 3), given([[0, 3, 1], [0, 0, 2]], "int64"), f32(2, 3))
 case("scatter_add/int", "x.scatter_add(0, y, z)", i64(4, 2), given([[0, 3], [0, 0]], "int64"), i64(2, 2))
+case("scatter_add/larger_source", "x.scatter_add(0, y, z)", f32(4, 3), given([[0, 3], [0, 0]], "int64"), f32(2, 3), grad=False)
 case("scatter_add_last", "x.scatter_add(-1, y, z)", f32(2, 3), given([[2, 2, 0, 2], [0, 1, 1, 1]], "int64"), f32(2, 4))
 case("index_select", "x.index_select(0, y)", f32(4, 3), given([3, 0, 0], "int64"))
 case("index_select/i32", "x.index_select(0, y)", f32(4, 3), given([3, 0, 0], "int32"))
@@ -754,6 +755,11 @@ case("logsumexp_axis/large", "x.logsumexp(1)", given([[1e4, 1e4], [-1e4, -1e4]])
 case("logsumexp_axis/infinite", "x.logsumexp(1)", given([[-inf, -inf], [inf, 0.0], [-inf, 1.0], [nan, 0.0]]), grad=False)
 case("logsumexp_keep", "x.logsumexp((0, 2), keepdim=True)", f32(2, 3, 2))
 case("sum_of_sums", "(x - x.mean(1, keepdim=True)).square().sum(0)", f32(3, 4))
+
+# Sums that a 16-bit float could not hold.
+for make in (f16, bf16):
+    case(f"mean_of_many/{make(1).dtype}", "x.expand(100000).mean()", make(1, low=1), grad=False)
+    case(f"var_of_many/{make(1).dtype}", "x.repeat(50000).var()", make(2, low=1), grad=False)
 
 # ---- Products: matmul, convolution, pooling, attention --------------------------------------------------------------
 section("products")
@@ -1307,6 +1313,10 @@ case("set_new_axis", "put(x, (None, 1), y)", f32(3, 2), f32(1, 2))
 case("set_shifted", "put(x, slice(1, None), x[:-1] * 2)", f32(4, 2))
 case("set_doubled", "put(x, slice(1, 3), x[1:3] * 2)", f32(4, 2))
 case("set_twice", "put(put(x, 0, y), (slice(None), 0), y)", f32(3, 3), f32(3))
+case("set_rows", "put(x, y, z)", f32(4, 3), given([2, 0], "int64"), f32(2, 3))
+case("set_rows/negative", "put(x, y, z)", f32(4, 3), given([-1, 0], "int64"), f32(2, 3))
+case("set_points", "put(x, (y, z), w)", f32(4, 3), given([2, 0, 1], "int64"), given([1, 1, 0], "int64"), f32(3))
+case("set_rows_part", "put(x, (slice(1, None), y), z)", f32(4, 3), given([2, 0], "int64"), f32(3, 2))
 case("set_mask", "put(x, y, 9)", f32(2, 3), b1(2, 3))
 case("set_mask/rows", "put(x, y, 9)", f32(3, 2), given([True, False, True], "bool"))
 for make in (i32, u8):
