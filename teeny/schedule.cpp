@@ -386,7 +386,7 @@ class Scheduler {
         for (const Node* member : group.members) {
           Info& i = info(*member);
           if (!i.stored && !i.kept) continue;
-          i.buffer = group.inner.empty() ? inherited(int(g), *member) : nullptr;
+          i.buffer = execution().fuse && group.inner.empty() ? inherited(int(g), *member) : nullptr;
           if (!i.buffer) i.buffer = new_buffer(*member);
           step.results.push_back({i.node, i.buffer});
         }

@@ -31,7 +31,7 @@ void realize(std::span<const LazyBuffer> targets);
 /// statistics and parameters do not pile up unevaluated graphs.
 void add_pending(const std::shared_ptr<Node>& node);
 
-/// For tests: the kernels unfused (one for each node), or run by another backend.
+/// For tests: the kernels unfused (one for each node, and nothing in place), or run by another backend.
 struct Execution {
   bool fuse = true;
   void (*run)(const tinyops::Kernel&) = tinyops::run;
