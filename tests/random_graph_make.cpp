@@ -95,7 +95,8 @@ bool Maker::add(Step step) {
   return true;
 }
 
-int Maker::leaf(const Shape& shape, DType dtype, int64_t below) {
+int Maker::leaf(Shape shape, DType dtype, int64_t below) {
+  while (numel(shape) > kMostElements) shape[int(pick(0, shape.size() - 1))] = 1;  // who wanted all of it goes without
   Step step;
   step.op = "leaf", step.shape = shape, step.dtype = dtype, step.below = below, step.bound = 3;
   if (below) step.bound = double(below - 1);

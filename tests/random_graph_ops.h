@@ -45,7 +45,7 @@ class Maker {
   int64_t pick(int64_t low, int64_t high) { return std::uniform_int_distribution<int64_t>(low, high)(random_); }
   const Step& at(int i) const { return program_.steps[size_t(i)]; }
   bool add(Step step);
-  int leaf(const Shape& shape, DType dtype, int64_t below = 0);  ///< its position
+  int leaf(Shape shape, DType dtype, int64_t below = 0);  ///< its position
   int operand();
   int partner(int x);
   int index(const Shape& shape, int64_t below);
