@@ -63,6 +63,8 @@ Tensor Tensor::log1p() const {
   return where(u == kInf, u, exact);
 }
 Tensor Tensor::tan() const { return sin() / cos(); }
+Tensor Tensor::asin() const { return (*this / ((1 - *this) * (1 + *this)).sqrt()).atan(); }
+Tensor Tensor::acos() const { return ((1 - *this) / (1 + *this)).sqrt().atan() * 2; }
 Tensor Tensor::sinh() const { return (exp() - (-as_float(*this)).exp()) / 2; }
 Tensor Tensor::cosh() const { return (exp() + (-as_float(*this)).exp()) / 2; }
 Tensor Tensor::ceil() const { return is_float(dtype()) ? -(-*this).floor() : *this; }
@@ -207,15 +209,34 @@ Tensor Tensor::logsumexp(const Axes& axes, bool keepdim) const {
 
 // ---- Networks -------------------------------------------------------------------------------------------------------
 
-/// softmax(q k^T / sqrt(width)) v; `causal` lets position i see positions up to i. Vaswani et al. 2017.
-Tensor Tensor::scaled_dot_product_attention(const Tensor& key, const Tensor& value, bool causal) const {
-  if (rank() < 2 || key.rank() < 2 || size(-1) != key.size(-1))
-    fail("scaled_dot_product_attention: queries ", shape(), " do not fit keys ", key.shape());
+// softmax(q k^T / sqrt(width)) v: a query looks at the keys, and gets the values of those it finds. Vaswani et al. 2017.
+namespace {
+/// q k^T / sqrt(width), the three checked.
+Tensor attention_scores(const Tensor& query, const Tensor& key, const Tensor& value) {
+  if (query.rank() < 2 || key.rank() < 2 || query.size(-1) != key.size(-1))
+    fail("scaled_dot_product_attention: queries ", query.shape(), " do not fit keys ", key.shape());
   if (value.rank() < 2 || key.size(-2) != value.size(-2))
     fail("scaled_dot_product_attention: keys ", key.shape(), " do not fit values ", value.shape());
-  Tensor score = matmul(key.transpose()) / std::sqrt(double(size(-1)));
+  return query.matmul(key.transpose()) / std::sqrt(double(query.size(-1)));
+}
+}  // namespace
+/// `causal` lets position i see positions up to i.
+Tensor Tensor::scaled_dot_product_attention(const Tensor& key, const Tensor& value, bool causal) const {
+  Tensor score = attention_scores(*this, key, value);
   if (causal) score = where(tri(size(-2), key.size(-2)), score, -kInf);
   return score.softmax().matmul(value);
+}
+/// A query that may look at no key gets zeros, as in PyTorch; its scores are set to 0 so that no NaN comes about.
+Tensor Tensor::scaled_dot_product_attention(const Tensor& key, const Tensor& value, const Tensor& mask) const {
+  const Tensor score = attention_scores(*this, key, value);
+  const bool chooses = mask.dtype() == DType::Bool;
+  if (!chooses && !is_float(mask.dtype()))
+    fail("scaled_dot_product_attention: the mask is ", mask.dtype(), " and must be bool or floats");
+  if (broadcast(mask.shape(), score.shape(), "scaled_dot_product_attention") != score.shape())
+    fail("scaled_dot_product_attention: a mask of ", mask.shape(), " is larger than the scores ", score.shape());
+  const Tensor masked = chooses ? where(mask, score, -kInf) : score + mask.cast(score.dtype());
+  const Tensor blind = (masked == -kInf).all(-1, true);
+  return where(blind, 0, where(blind, 0, masked).softmax()).matmul(value);
 }
 
 Tensor Tensor::dropout(double p) const {

@@ -10,7 +10,7 @@
 //   };
 //
 // `forward` is what runs, on LazyBuffers. `backward` is written in tensor arithmetic, so its result can be
-// differentiated again. The rules stand in mlops.cpp, movement.cpp and products.cpp.
+// differentiated again. The rules stand in mlops.cpp, movement.cpp, products.cpp and what is built on it.
 #include <array>
 #include <memory>
 #include <string>

@@ -55,6 +55,8 @@ LazyBuffer LazyBuffer::cast(DType to) const {
   return to == dtype() ? *this : make(UnaryOp::Cast, to, shape(), {*this});
 }
 
+LazyBuffer LazyBuffer::bitcast(DType to) const { return make(UnaryOp::Bitcast, to, shape(), {*this}); }
+
 LazyBuffer LazyBuffer::unary(UnaryOp op) const {
   return make(op, op == UnaryOp::Not ? DType::Bool : dtype(), shape(), {*this});
 }
@@ -74,6 +76,14 @@ LazyBuffer LazyBuffer::reduce(ReduceOp op, const Dims& axes) const {
   return make(node::Reduce{op, axes}, dtype(), kept, {*this});
 }
 
+LazyBuffer LazyBuffer::scan(ReduceOp op, int axis) const {
+  return make(node::Scan{op, axis}, dtype(), shape(), {*this});
+}
+
+LazyBuffer LazyBuffer::argsort(int axis, bool descending) const {
+  return make(node::Sort{axis, descending}, DType::Int64, shape(), {*this});
+}
+
 LazyBuffer LazyBuffer::contiguous() const { return make(node::Copy{}, dtype(), shape(), {*this}); }
 
 LazyBuffer where(const LazyBuffer& condition, const LazyBuffer& x, const LazyBuffer& y) {
@@ -89,15 +99,26 @@ LazyBuffer gather(const LazyBuffer& x, int axis, const LazyBuffer& index) {
   return make(node::Gather{axis}, x.dtype(), index.shape(), {x, index});
 }
 
-LazyBuffer scatter_add(const Shape& shape, int axis, const LazyBuffer& index, const LazyBuffer& source) {
-  return make(node::ScatterAdd{axis}, source.dtype(), shape, {index, source});
+LazyBuffer scatter(const Shape& shape, int axis, const LazyBuffer& index, const LazyBuffer& source, ReduceOp op) {
+  return make(node::Scatter{axis, op}, source.dtype(), shape, {index, source});
 }
 
 LazyBuffer concat(std::span<const LazyBuffer> parts, int axis) {
   Shape shape = parts[0].shape();
   shape[axis] = 0;
   for (const LazyBuffer& part : parts) shape[axis] += part.shape()[axis];
-  return make(node::Concat{axis}, parts[0].dtype(), shape, {parts.begin(), parts.end()});
+  std::vector<View> places;
+  Dims begin = Dims::filled(shape.size(), 0), end = shape;
+  for (const LazyBuffer& part : parts) {
+    end[axis] = begin[axis] + part.shape()[axis];
+    places.push_back(View::contiguous(shape).shrink(begin, end));
+    begin[axis] = end[axis];
+  }
+  return make(node::Place{std::move(places)}, parts[0].dtype(), shape, {parts.begin(), parts.end()});
+}
+
+LazyBuffer overwrite(const LazyBuffer& x, const LazyBuffer& part, const View& place) {
+  return make(node::Place{{View::contiguous(x.shape()), place}}, x.dtype(), x.shape(), {x, part});
 }
 
 View picking(const View& x, int axis, const Shape& picked) {
@@ -125,8 +146,10 @@ struct NodeName {
   std::string_view operator()(node::Copy) const { return "Copy"; }
   std::string_view operator()(node::Contract) const { return "Contract"; }
   std::string_view operator()(node::Gather) const { return "Gather"; }
-  std::string_view operator()(node::ScatterAdd) const { return "ScatterAdd"; }
-  std::string_view operator()(node::Concat) const { return "Concat"; }
+  std::string_view operator()(node::Scatter) const { return "Scatter"; }
+  std::string_view operator()(node::Scan) const { return "Scan"; }
+  std::string_view operator()(node::Sort) const { return "Sort"; }
+  std::string_view operator()(const node::Place&) const { return "Place"; }
   std::string_view operator()(node::Random) const { return "Random"; }
   std::string_view operator()(const node::Reduce& r) const { return teeny::name(r.op); }
   std::string_view operator()(auto elementwise) const { return teeny::name(elementwise); }

@@ -56,9 +56,12 @@ class LazyBuffer {
 
   // New nodes
   LazyBuffer cast(DType to) const;
+  LazyBuffer bitcast(DType to) const;                         ///< to a type of the same size
   LazyBuffer unary(UnaryOp op) const;
   LazyBuffer binary(BinaryOp op, const LazyBuffer& y) const;  ///< same shape and dtype; Lt, Le and Eq give bool
   LazyBuffer reduce(ReduceOp op, const Dims& axes) const;     ///< the axes stay, with size 1
+  LazyBuffer scan(ReduceOp op, int axis) const;               ///< x[0], x[0] op x[1], ... along the axis
+  LazyBuffer argsort(int axis, bool descending) const;        ///< int64; see tinyops::SortKernel
   LazyBuffer contiguous() const;                              ///< the same numbers in a buffer of their own
 
  private:
@@ -72,9 +75,12 @@ LazyBuffer where(const LazyBuffer& condition, const LazyBuffer& x, const LazyBuf
 LazyBuffer contract(const LazyBuffer& a, const LazyBuffer& b, int reduced);
 /// out[i..] = x[i.., index[i..] in place of i at `axis`, ..]: the result has the shape of `index`.
 LazyBuffer gather(const LazyBuffer& x, int axis, const LazyBuffer& index);
-/// Zeros of `shape`, to which each source[i] is added at index[i] along `axis`: the adjoint of `gather`.
-LazyBuffer scatter_add(const Shape& shape, int axis, const LazyBuffer& index, const LazyBuffer& source);
+/// What `op` makes of nothing (0 for Sum), in `shape`, and each source[i] added (or the like) at index[i] along `axis`.
+/// With Sum the adjoint of `gather`.
+LazyBuffer scatter(const Shape& shape, int axis, const LazyBuffer& index, const LazyBuffer& source, ReduceOp op);
 LazyBuffer concat(std::span<const LazyBuffer> parts, int axis);
+/// `x`, but for the elements that `place` sees in it: these are `part`'s. No element is seen twice.
+LazyBuffer overwrite(const LazyBuffer& x, const LazyBuffer& part, const View& place);
 
 /// What a node does. UnaryOp, BinaryOp and TernaryOp stand for themselves.
 namespace node {
@@ -94,18 +100,29 @@ struct Contract {
 struct Gather {
   int axis;
 };
-struct ScatterAdd {
+struct Scatter {
+  int axis;
+  ReduceOp op;
+};
+struct Scan {
+  ReduceOp op;
   int axis;
 };
-struct Concat {
+struct Sort {
   int axis;
+  bool descending;
+};
+/// Each source is written where its view of the result says, the later ones over the earlier: [ part 0 | part 1 ].
+struct Place {
+  std::vector<View> places;
 };
 struct Random {
   uint64_t seed, counter;
 };
 }  // namespace node
 using NodeOp = std::variant<node::Source, node::Number, node::Iota, node::Copy, UnaryOp, BinaryOp, TernaryOp,
-                            node::Reduce, node::Contract, node::Gather, node::ScatterAdd, node::Concat, node::Random>;
+                            node::Reduce, node::Contract, node::Gather, node::Scatter, node::Scan, node::Sort, node::Place,
+                            node::Random>;
 
 /// Its numbers are laid out row-major over `shape`, once there are any: then `buffer` is set and `sources` is empty.
 struct Node {
@@ -127,7 +144,7 @@ struct Node {
 std::string_view name(const NodeOp& op);
 
 /// How `x[.., axis, ..]` looks from an index of `picked` plus one position along `axis`: shape `picked` + (size of
-/// axis). Gather reads and ScatterAdd writes through it.
+/// axis). Gather reads and Scatter writes through it.
 View picking(const View& x, int axis, const Shape& picked);
 
 }  // namespace teeny

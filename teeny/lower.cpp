@@ -67,7 +67,7 @@ class Writer {
     if (reduction) {
       const int from = read(node.sources[0]);
       value = add({tinyops::Reduce{reduction->op}, node.dtype, {from, -1, -1}, true});
-    } else if (std::holds_alternative<node::Copy>(node.op) || std::holds_alternative<node::Concat>(node.op)) {
+    } else if (std::holds_alternative<node::Copy>(node.op) || std::holds_alternative<node::Place>(node.op)) {
       value = read(node.sources[0]);
     } else {
       value = compute(node, View::contiguous(node.shape));
@@ -267,11 +267,24 @@ tinyops::Kernel lower_special(const Node& node, const tinyops::BufferRef& out, c
     table.view = picking(table.view, gather->axis, node.shape);
     return tinyops::GatherKernel{table, operand(node.sources[1]), result};
   }
-  if (const auto* scatter = std::get_if<node::ScatterAdd>(&node.op)) {
+  if (const auto* scatter = std::get_if<node::Scatter>(&node.op)) {
     Operand into = result;
     into.view = picking(into.view, scatter->axis, node.sources[0].shape());
-    return tinyops::ScatterAddKernel{operand(node.sources[1]), operand(node.sources[0]), into};
+    return tinyops::ScatterKernel{scatter->op, operand(node.sources[1]), operand(node.sources[0]), into};
   }
+  // Scan and Sort run along the last axis of their operands.
+  auto turned = [](Operand o, int axis) {
+    Dims order;
+    for (int a = 0; a < o.view.rank(); ++a)
+      if (a != axis) order.push_back(a);
+    order.push_back(axis);
+    o.view = o.view.permute(order);
+    return o;
+  };
+  if (const auto* scan = std::get_if<node::Scan>(&node.op))
+    return tinyops::ScanKernel{scan->op, turned(operand(node.sources[0]), scan->axis), turned(result, scan->axis)};
+  if (const auto* sort = std::get_if<node::Sort>(&node.op))
+    return tinyops::SortKernel{sort->descending, turned(operand(node.sources[0]), sort->axis), turned(result, sort->axis)};
   const auto& random = std::get<node::Random>(node.op);
   return tinyops::RandomKernel{random.seed, random.counter, result};
 }

@@ -38,7 +38,7 @@ using BufferOf = std::function<tinyops::BufferRef(const Node&)>;
 /// The group's program, with every node that has no buffer of its own computed in place.
 tinyops::RowKernel lower(const Group& group, std::span<const Destination> destinations, const BufferOf& buffer_of);
 
-/// Contract, Gather, ScatterAdd and Random, into `out`. Their sources have buffers and single views.
+/// Contract, Gather, Scatter, Scan, Sort and Random, into `out`. Their sources have buffers and single views.
 tinyops::Kernel lower_special(const Node& node, const tinyops::BufferRef& out, const BufferOf& buffer_of);
 
 /// Whether f(0, ..) = 0 for the element-wise `op`: only then does a padded input give a padded result.

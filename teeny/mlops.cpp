@@ -92,6 +92,12 @@ struct Erf : Function {
 };
 Tensor Tensor::erf() const { return apply(Erf{}, as_float(*this)); }
 
+struct Atan : Function {
+  LazyBuffer forward(const LazyBuffer& x) { return x.unary(UnaryOp::Atan); }
+  Grads backward(const Tensor& grad, const Tensor&) override { return {grad / (1 + inputs[0].square())}; }
+};
+Tensor Tensor::atan() const { return apply(Atan{}, as_float(*this)); }
+
 /// Not `where(x > 0, x, 0)`, which would turn a NaN into 0.
 struct Relu : Function {
   LazyBuffer forward(const LazyBuffer& x) {
@@ -328,21 +334,19 @@ Tensor Tensor::min(const Axes& axes, bool keepdim) const { return extreme(Reduce
 
 // ---- Indexing by numbers --------------------------------------------------------------------------------------------
 
-namespace {
 void check_index(const Tensor& x, int axis, const Tensor& index, const char* op) {
   if (!is_int(index.dtype())) fail(op, ": the index is ", index.dtype(), " and must be an integer");
   bool fits = index.rank() == x.rank();
   for (int a = 0; fits && a < x.rank(); ++a) fits = a == axis || index.shape()[a] <= x.shape()[a];
   if (!fits) fail(op, ": an index of ", index.shape(), " does not fit ", x.shape(), " along axis ", axis);
 }
-}  // namespace
 
 struct ScatterAdd : Function {
   Shape shape;
   int axis;
   ScatterAdd(Shape shape, int axis) : shape(std::move(shape)), axis(axis) {}
   LazyBuffer forward(const LazyBuffer& index, const LazyBuffer& source) {
-    return scatter_add(shape, axis, index, source);
+    return scatter(shape, axis, index, source, ReduceOp::Sum);
   }
   Grads backward(const Tensor& grad, const Tensor&) override { return {{}, grad.gather(axis, inputs[0])}; }
 };

@@ -1,6 +1,6 @@
 #pragma once
-// What the rules and the code around them share. The rules themselves stand in mlops.cpp, movement.cpp and
-// products.cpp, each with the Tensor method that applies it.
+// What the rules and the code around them share. The rules themselves stand in mlops.cpp, movement.cpp, products.cpp,
+// windows.cpp, convolution.cpp and pooling.cpp, each with the Tensor method that applies it.
 #include <utility>
 
 #include "teeny/function.h"
@@ -13,14 +13,13 @@ std::pair<Tensor, Tensor> matched(const Tensor& x, const Tensor& y, const char* 
 /// A float tensor as it is, anything else as float32: what `exp` and its like work on.
 Tensor as_float(const Tensor& x);
 
+/// Throws, naming `op`, unless `index` holds integers and is nowhere longer than x but along `axis`.
+void check_index(const Tensor& x, int axis, const Tensor& index, const char* op);
+
 /// Sum of a * b over the last `reduced` axes, which disappear. The two have equally many axes and broadcast.
 Tensor contract(const Tensor& a, const Tensor& b, int reduced);
 
-/// The adjoint of sliding windows (.., O0, O1, K0, K1) that begin at `axis`: each tap is added to the position it came
-/// from, in a tensor with `sizes` elements along the axes.
-Tensor fold(const Tensor& windows, int axis, const Dims& sizes, const Dims& steps, const Dims& dilations);
-
-/// `x` with the values of its last axis moved apart: x0 0 0 x1 0 0 x2 for every = 3.
-Tensor spread_last(const Tensor& x, int64_t every);
+/// Sum of a * b over `axes`, which stay with size 1. The two have equally many axes and broadcast.
+Tensor product_sum(const Tensor& a, const Tensor& b, const Dims& axes);
 
 }  // namespace teeny

@@ -9,7 +9,8 @@ namespace teeny {
 
 // NAME(Enum, member) lists: the enum and its printed names are made from one list, so they cannot drift apart.
 #define TEENY_UNARY(X) \
-  X(Cast) X(Neg) X(Recip) X(Sqrt) X(Exp) X(Log) X(Sin) X(Cos) X(Tanh) X(Erf) X(Floor) X(Trunc) X(Round) X(Not)
+  X(Cast) X(Bitcast) X(Neg) X(Recip) X(Sqrt) X(Exp) X(Log) X(Sin) X(Cos) X(Tanh) X(Erf) X(Atan) \
+  X(Floor) X(Trunc) X(Round) X(Not)
 #define TEENY_BINARY(X) \
   X(Add) X(Sub) X(Mul) X(Div) X(IDiv) X(Mod) X(Pow) X(Max) X(Min) X(Lt) X(Le) X(Eq) X(And) X(Or) X(Xor) X(Shl) X(Shr)
 #define TEENY_REDUCE(X) X(Sum) X(Prod) X(Max) X(Min)
@@ -25,6 +26,7 @@ namespace teeny {
   inline std::ostream& operator<<(std::ostream& out, Enum op) { return out << name(op); }
 
 /// One number in, one out. `Not` is logical: 1 for zero, 0 for the rest. `Round` takes ties to the even neighbour.
+/// `Cast` keeps the number as well as the new type can, `Bitcast` the bits (of a type of equal size, no bool).
 TEENY_ENUM(UnaryOp, TEENY_UNARY)
 /// `Div` divides floats; `IDiv` and `Mod` cut towards zero. `Lt Le Eq` give bool. `And Or Xor Shl Shr` work on bits.
 /// `Max` and `Min` hand a NaN on.

@@ -41,7 +41,8 @@ int cost(const NodeOp& op) {
       case UnaryOp::Sin:
       case UnaryOp::Cos:
       case UnaryOp::Tanh:
-      case UnaryOp::Erf: return kDear;
+      case UnaryOp::Erf:
+      case UnaryOp::Atan: return kDear;
       case UnaryOp::Sqrt:
       case UnaryOp::Recip: return kDearRepeated;
       default: return 1;
@@ -60,7 +61,8 @@ bool is_elementwise(const NodeOp& op) {
 }
 bool is_special(const NodeOp& op) {
   return std::holds_alternative<node::Contract>(op) || std::holds_alternative<node::Gather>(op) ||
-         std::holds_alternative<node::ScatterAdd>(op) || std::holds_alternative<node::Random>(op);
+         std::holds_alternative<node::Scatter>(op) || std::holds_alternative<node::Scan>(op) ||
+         std::holds_alternative<node::Sort>(op) || std::holds_alternative<node::Random>(op);
 }
 bool has_no_memory(const NodeOp& op) {
   return std::holds_alternative<node::Number>(op) || std::holds_alternative<node::Iota>(op);
@@ -181,7 +183,7 @@ class Scheduler {
     for (Info& i : infos_) {
       const Node& node = *i.node;
       if (i.is_leaf()) continue;
-      if (std::holds_alternative<node::Concat>(node.op)) {
+      if (std::holds_alternative<node::Place>(node.op)) {
         i.root = true;
         continue;
       }
@@ -396,12 +398,12 @@ class Scheduler {
         if (!destinations.empty()) step.kernel = lower(group, destinations, outside(group, buffer_of));
       } else {
         Info& i = info(*group.members[0]);
-        i.buffer = new_buffer(*i.node);
-        step.results.push_back({i.node, i.buffer});
-        if (std::holds_alternative<node::Concat>(i.node->op)) {
-          add_concat(steps, i, buffer_of);
+        if (const auto* place = std::get_if<node::Place>(&i.node->op)) {
+          add_places(steps, i, place->places, buffer_of);
           continue;
         }
+        i.buffer = new_buffer(*i.node);
+        step.results.push_back({i.node, i.buffer});
         step.kernel = lower_special(*i.node, i.buffer, buffer_of);
       }
       if (!step.results.empty()) steps.push_back(std::move(step));
@@ -419,19 +421,38 @@ class Scheduler {
     return std::make_shared<tinyops::Buffer>(size_t(numel(node.shape) * itemsize(node.dtype)));
   }
 
-  /// A kernel for each part, all into the one buffer:  [ part 0 | part 1 | part 2 ]
-  void add_concat(std::vector<Step>& steps, Info& i, const BufferOf& buffer_of) {
-    const int axis = std::get<node::Concat>(i.node->op).axis;
-    Dims begin = Dims::filled(i.node->shape.size(), 0), end = i.node->shape;
-    for (const LazyBuffer& source : i.node->sources) {
-      end[axis] = begin[axis] + source.shape()[axis];
-      const Node part(node::Concat{axis}, i.node->dtype, source.shape(), {source});
+  /// A kernel for each part, all into the one buffer:  [ part 0 | part 1 | part 2 ]. A first part that is the whole and
+  /// dies here is there already: a slice is assigned without a copy of the rest.
+  void add_places(std::vector<Step>& steps, Info& i, std::span<const View> places, const BufferOf& buffer_of) {
+    i.buffer = taken_over(i, places);
+    const size_t first = i.buffer ? 1 : 0;
+    if (!i.buffer) i.buffer = new_buffer(*i.node);
+    for (size_t p = first; p < places.size(); ++p) {
+      const LazyBuffer& source = i.node->sources[p];
+      const Node part(node::Copy{}, i.node->dtype, source.shape(), {source});
       const Group group{squeezed(part.shape), {}, {&part}};
-      const Destination to{&part, i.buffer, View::contiguous(i.node->shape).shrink(begin, end)};
+      const Destination to{&part, i.buffer, places[p]};
       steps.push_back({lower(group, {&to, 1}, outside(group, buffer_of)), {}});
-      begin[axis] = end[axis];
     }
     steps.back().results.push_back({i.node, i.buffer});
+  }
+
+  /// The buffer of the first part, if it is all of the result, nobody needs it after this, and the other parts see nothing
+  /// of it but what they are written over.
+  tinyops::BufferRef taken_over(const Info& i, std::span<const View> places) {
+    const LazyBuffer& first = i.node->sources[0];
+    Info& from = info(*first.node());
+    const bool whole = first.views().is_contiguous() && first.node()->shape == i.node->shape && places.size() > 1;
+    if (!whole || from.kept || from.last_reader != i.group) return nullptr;
+    const tinyops::BufferRef buffer = first.node()->realized() ? first.node()->buffer : from.buffer;
+    for (size_t p = 1; p < places.size(); ++p) {
+      std::vector<Read> reads;
+      walk(i.node->sources[p], i.node->sources[p].views().view(), reads);
+      for (const Read& read : reads)
+        if (read.node == first.node().get() && !(read.view == places[p])) return nullptr;
+    }
+    if (buffer) from.last_reader = -1;  // given away
+    return buffer;
   }
 
   /// A node that is somebody's and stays a promise will read its sources' numbers later.

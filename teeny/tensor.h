@@ -59,7 +59,7 @@ struct ConvTransposeOptions {
 };
 struct PoolOptions {
   std::optional<Sizes> stride = {};  ///< the window's size unless given
-  Sizes padding = 0, dilation = 1;
+  Sizes padding = 0, dilation = 1;   ///< an average has no dilation
   bool ceil_mode = false;            ///< a last window may hang over the end
   bool count_include_pad = true;     ///< avg_pool: padding counts as zeros, else not at all
 };
@@ -295,6 +295,7 @@ class Tensor {
   Tensor conv_transpose2d(const Tensor& weight, const Tensor& bias = {}, const ConvTransposeOptions& options = {}) const;
   Tensor conv_transpose1d(const Tensor& weight, const Tensor& bias = {}, const ConvTransposeOptions& options = {}) const;
   Tensor conv_transpose3d(const Tensor& weight, const Tensor& bias = {}, const ConvTransposeOptions& options = {}) const;
+  /// x (N, C, H, W) or (C, H, W), the largest or the mean of every window.
   Tensor max_pool2d(const Sizes& window = 2, const PoolOptions& options = {}) const;
   Tensor avg_pool2d(const Sizes& window = 2, const PoolOptions& options = {}) const;
   Tensor max_pool1d(const Sizes& window, const PoolOptions& options = {}) const;

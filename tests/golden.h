@@ -19,6 +19,9 @@ std::vector<GoldenLine> golden_binary();
 std::vector<GoldenLine> golden_movement();
 std::vector<GoldenLine> golden_reductions();
 std::vector<GoldenLine> golden_products();
+std::vector<GoldenLine> golden_windows();
 std::vector<GoldenLine> golden_training();
+std::vector<GoldenLine> golden_ordering();
+std::vector<GoldenLine> golden_writing();
 
 }  // namespace teeny::test

@@ -93,7 +93,8 @@ TEST_CASE("golden: values and gradients are PyTorch's") {
   const std::map<std::string, std::vector<GoldenLine> (*)()> sections = {
       {"creation", golden_creation}, {"unary", golden_unary},           {"binary", golden_binary},
       {"movement", golden_movement}, {"reductions", golden_reductions}, {"products", golden_products},
-      {"training", golden_training},
+      {"windows", golden_windows},   {"training", golden_training},     {"ordering", golden_ordering},
+      {"writing", golden_writing},
   };
   for (const auto& entry : std::filesystem::directory_iterator(kFolder)) {
     const std::string file = entry.path().filename();

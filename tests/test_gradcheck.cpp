@@ -43,6 +43,8 @@ Tensors inputs_of(const Rule& rule) {
   return inputs;
 }
 
+Tensor put(Tensor x, std::initializer_list<Index> index, const Tensor& value) { return x.set(index, value); }
+
 /// sum(x * v) for a fixed v without symmetry: all derivatives of x are seen in it, and in different amounts.
 Tensor weighted_sum(const Tensor& x) {
   std::vector<double> v(x.numel());
@@ -201,6 +203,23 @@ TEST_CASE("gradcheck: movement") {
   });
 }
 
+TEST_CASE("gradcheck: in order") {
+  check({
+      {"cumsum", FN(x.cumsum(1).square()), {{2, 4}}},
+      {"cumprod", FN(x.cumprod(0)), {{4, 2}}},
+      {"cummax", FN(x.cummax(1).values.square()), {{3, 5}}},
+      {"cummin", FN(x.cummin(0).values.square()), {{5, 2}}},
+      {"sort", FN(x.sort(1, true).values.square() * Tensor::arange(4)), {{2, 4}}},
+      {"topk", FN(x.topk(2, 0).values.square()), {{4, 2}}},
+      {"atan", FN(x.atan()), {{3, 4}}},
+      {"asin", FN(x.asin()), {{3, 4}}, -0.9, 0.9},
+      {"acos", FN(x.acos()), {{3, 4}}, -0.9, 0.9},
+      {"scatter", FN(x.square().scatter(0, Tensor::of<int64_t>({{0, 3}, {0, 1}}), y.square())), {{4, 2}, {2, 2}}},
+      {"set", FN(put(x.square(), {slice({}, {}, 2), 1}, y.square()).square()), {{3, 2}, {2}}},
+      {"set_mask", FN(put(x.square(), {x.detach() > 0}, y).square()), {{3, 2}, {}}},
+  });
+}
+
 TEST_CASE("gradcheck: reductions") {
   check({
       {"sum", FN(x.sum(1).square()), {{3, 4}}},
@@ -232,11 +251,45 @@ TEST_CASE("gradcheck: products") {
       {"linear", FN(x.linear(y, z)), {{2, 3}, {2, 3}, {2}}},
       {"attention", FN(x.scaled_dot_product_attention(y, z)), {{2, 3}, {3, 3}, {3, 2}}},
       {"attention_causal", FN(x.scaled_dot_product_attention(y, z, true)), {{3, 2}, {3, 2}, {3, 2}}},
+      {"attention_mask", FN(x.scaled_dot_product_attention(y, z, Tensor::tri(2, 3))), {{2, 3}, {3, 3}, {3, 2}}},
+      {"attention_mask_blind",
+       FN(x.scaled_dot_product_attention(y, z, Tensor::tri(2, 3, -1))),
+       {{2, 3}, {3, 3}, {3, 2}}},
+      {"attention_added", FN(x.scaled_dot_product_attention(y, z, w)), {{2, 3}, {3, 3}, {3, 2}, {3}}},
+      {"einsum_trace", FN(Tensor::einsum("ii", {x}).square()), {{3, 3}}},
+      {"einsum_diagonal", FN(Tensor::einsum("iji->ij", {x}).square()), {{2, 3, 2}}},
+      {"einsum_three", FN(Tensor::einsum("ik,jkl,il->ij", {x, y, z})), {{2, 2}, {3, 2, 2}, {2, 2}}},
+      {"einsum_lone", FN(Tensor::einsum("ij,kl->ki", {x, y})), {{2, 3}, {2, 2}}},
+      {"einsum_repeated", FN(Tensor::einsum("ij,jk->ik", {x, y})), {{2, 3}, {1, 2}}},
+      {"einsum_dots", FN(Tensor::einsum("...ij,...jk", {x, y})), {{2, 1, 2, 2}, {3, 2, 1}}},
+  });
+}
+
+TEST_CASE("gradcheck: pooling and interpolation") {
+  check({
       {"max_pool2d", FN(x.max_pool2d(2).square()), {{1, 1, 4, 4}}},
       {"max_pool2d_overlap", FN(x.max_pool2d(2, {.stride = 1, .padding = 1}).square()), {{1, 1, 3, 3}}},
       {"max_pool2d_dilation", FN(x.max_pool2d(2, {.stride = 1, .dilation = 2}).square()), {{1, 1, 4, 3}}},
       {"avg_pool2d", FN(x.avg_pool2d(2).square()), {{1, 1, 4, 4}}},
       {"avg_pool2d_overlap", FN(x.avg_pool2d(3, {.stride = 2, .padding = 1}).square()), {{1, 1, 4, 3}}},
+      {"max_pool2d_ceil", FN(x.max_pool2d(3, {.stride = 2, .padding = 1, .ceil_mode = true}).square()), {{1, 4, 4}}},
+      {"max_pool1d", FN(x.max_pool1d(3, {.stride = 2, .ceil_mode = true}).square()), {{2, 6}}},
+      {"max_pool3d", FN(x.max_pool3d({1, 2, 2}, {.stride = 1}).square()), {{1, 2, 2, 3}}},
+      {"avg_pool2d_ceil", FN(x.avg_pool2d(3, {.stride = 2, .padding = 1, .ceil_mode = true}).square()), {{1, 4, 4}}},
+      {"avg_pool2d_uncounted",
+       FN(x.avg_pool2d(3, {.stride = 2, .padding = 1, .ceil_mode = true, .count_include_pad = false}).square()),
+       {{1, 4, 4}}},
+      {"avg_pool1d", FN(x.avg_pool1d(3, {.stride = 2, .ceil_mode = true}).square()), {{2, 6}}},
+      {"avg_pool3d", FN(x.avg_pool3d({1, 2, 2}, {.stride = 1}).square()), {{1, 2, 2, 3}}},
+      {"interpolate_nearest", FN(x.interpolate({5, 2}).square()), {{1, 1, 3, 3}}},
+      {"interpolate_linear", FN(x.interpolate(5, {.mode = Interpolation::Linear}).square()), {{1, 2, 3}}},
+      {"interpolate_bilinear",
+       FN(x.interpolate({5, 2}, {.mode = Interpolation::Linear, .align_corners = true}).square()),
+       {{1, 1, 3, 3}}},
+      {"interpolate_trilinear",
+       FN(x.interpolate({1, 3, 3}, {.mode = Interpolation::Linear}).square()),
+       {{1, 1, 2, 2, 2}}},
+      {"interpolate_cubic", FN(x.interpolate({5, 2}, {.mode = Interpolation::Cubic}).square()), {{1, 1, 3, 3}}},
   });
 }
 
@@ -254,8 +307,20 @@ TEST_CASE("gradcheck: convolutions") {
       {"everything",
        FN(x.conv2d(y, z, {.stride = {2, 1}, .padding = {1, 2}, .dilation = {1, 2}, .groups = 2})),
        {{1, 2, 4, 3}, {2, 1, 3, 2}, {2}}},
-      {"conv1d", FN(x.conv2d(y, {}, {.stride = 2, .padding = 1})), {{2, 2, 5}, {1, 2, 3}}},
-      {"conv3d", FN(x.conv2d(y)), {{1, 1, 2, 3, 2}, {1, 1, 2, 2, 1}}},
+      {"asymmetric",
+       FN(x.conv2d(y, {}, {.stride = 3, .padding = {1, 0}, .dilation = 2, .padding_end = Sizes{0, 3}})),
+       {{1, 1, 7, 4}, {2, 1, 2, 3}}},
+      {"conv1d", FN(x.conv1d(y, {}, {.stride = 2, .padding = 1})), {{2, 2, 5}, {1, 2, 3}}},
+      {"conv3d", FN(x.conv3d(y)), {{1, 1, 2, 3, 2}, {1, 1, 2, 2, 1}}},
+      {"transpose", FN(x.conv_transpose2d(y, z)), {{1, 2, 2, 3}, {2, 2, 2, 2}, {2}}},
+      {"transpose_everything",
+       FN(x.conv_transpose2d(y, z, {.stride = 2, .padding = {1, 0}, .output_padding = 1, .groups = 2})),
+       {{1, 4, 2, 2}, {4, 1, 3, 2}, {2}}},
+      {"transpose_dilation",
+       FN(x.conv_transpose2d(y, {}, {.stride = {2, 1}, .output_padding = {1, 2}, .dilation = {2, 3}})),
+       {{1, 1, 2, 2}, {1, 2, 2, 2}}},
+      {"transpose1d", FN(x.conv_transpose1d(y, {}, {.stride = 2, .padding = 1})), {{2, 2, 3}, {2, 1, 3}}},
+      {"transpose3d", FN(x.conv_transpose3d(y)), {{1, 1, 2, 1, 2}, {1, 1, 1, 2, 2}}},
   });
 }
 

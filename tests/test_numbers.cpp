@@ -1,7 +1,9 @@
 // The numbers themselves: the 16-bit floats over all their values, and the random stream.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <array>
+#include <set>
 
 #include "tests/check.h"
 #include "tinyops/scalar.h"
@@ -173,6 +175,42 @@ TEST_CASE("random: randint hits every integer of its range and no other") {
   }
   for (int count : hits) CHECK(std::abs(count - 1000) < 150);
   CHECK(Tensor::randint(5, 6, {3}).to_vector<int64_t>() == std::vector<int64_t>{5, 5, 5});
+}
+
+TEST_CASE("random: randperm has every number once, in another order each time") {
+  Tensor::manual_seed(1);
+  const std::vector<int64_t> first = Tensor::randperm(1000).to_vector<int64_t>();
+  const std::vector<int64_t> second = Tensor::randperm(1000).to_vector<int64_t>();
+  std::vector<int64_t> sorted = first;
+  std::sort(sorted.begin(), sorted.end());
+  for (size_t i = 0; i < sorted.size(); ++i) CHECK(sorted[i] == int64_t(i));
+  CHECK(first != second);
+  CHECK(first != sorted);
+  CHECK(Tensor::randperm(0).numel() == 0);
+}
+
+TEST_CASE("random: multinomial draws as often as the weights say") {
+  Tensor::manual_seed(2);
+  const Tensor weights = Tensor::of({{1, 0, 2, 1}, {0, 5, 0, 0}});
+  const int64_t n = 20000;
+  const std::vector<int64_t> drawn = weights.multinomial(n, true).to_vector<int64_t>();
+  std::vector<double> count(4);
+  for (int64_t i = 0; i < n; ++i) ++count[size_t(drawn[size_t(i)])];
+  for (int64_t i = n; i < 2 * n; ++i) CHECK(drawn[size_t(i)] == 1);
+  const double expected[] = {0.25, 0, 0.5, 0.25};
+  for (size_t c = 0; c < 4; ++c) CHECK(std::abs(count[c] / n - expected[c]) < 4 * 0.5 / std::sqrt(n));
+}
+
+TEST_CASE("random: multinomial without replacement draws nobody twice, and the heavy ones first") {
+  Tensor::manual_seed(3);
+  const Tensor drawn = Tensor::of({1, 0, 8, 1}).expand({5000, 4}).multinomial(3);
+  const std::vector<int64_t> places = drawn.to_vector<int64_t>();
+  double heavy_first = 0;
+  for (size_t i = 0; i < places.size(); i += 3) {
+    CHECK(std::set<int64_t>{places[i], places[i + 1], places[i + 2]} == std::set<int64_t>{0, 2, 3});
+    heavy_first += places[i] == 2;
+  }
+  CHECK(std::abs(heavy_first / 5000 - 0.8) < 4 * std::sqrt(0.8 * 0.2 / 5000));
 }
 
 TEST_CASE("random: initialisers have the bounds of their papers") {

@@ -111,6 +111,38 @@ TEST_CASE("schedule: cat writes each part in its place") {
   }
 }
 
+TEST_CASE("schedule: a slice is written in place unless someone else looks at the rest") {
+  Tensor x = data({64, 32});
+  const Tensor row = data({32});
+  const std::vector<float> old = x.to_vector(), put = row.to_vector();
+  const void* before = x.lazy().node()->buffer->data();
+  x.set({3}, row);
+  CHECK(kernels([&] { x.realize(); }) == 1);
+  CHECK(x.lazy().node()->buffer->data() == before);
+  x.set({4}, x[4] * 2);  // it reads no more than what it writes
+  CHECK(kernels([&] { x.realize(); }) == 1);
+  CHECK(x.lazy().node()->buffer->data() == before);
+  CHECK(x[3].to_vector() == put);
+  CHECK(x[{4, 0}].item<float>() == old[4 * 32] * 2);
+}
+
+TEST_CASE("schedule: a slice that is still needed elsewhere is not written over") {
+  Tensor x = data({4, 3});
+  const std::vector<float> old = x.to_vector();
+  const Tensor alias = x.detach(), later = x * 1, shifted = x[{slice({}, -1)}];
+  x.set({slice(1)}, shifted);  // reads the row above the one it writes
+  x.realize();
+  CHECK(alias.to_vector() == old);
+  CHECK(later.to_vector() == old);
+  const std::vector<float> now = x.to_vector();
+  for (size_t i = 3; i < 12; ++i) CHECK(now[i] == old[i - 3]);
+  Tensor y = data({4, 3});
+  const std::vector<float> numbers = y.to_vector();
+  y.set({slice(1)}, y[{slice({}, -1)}]);  // the same with no other holder
+  const std::vector<float> moved = y.to_vector();
+  for (size_t i = 3; i < 12; ++i) CHECK(moved[i] == numbers[i - 3]);
+}
+
 TEST_CASE("schedule: a number that a product needs in memory stays one number") {
   const Tensor x = data({64, 64});
   tinyops::reset_peak();

@@ -43,6 +43,14 @@ TEST_CASE("threads: large kernels of every kind give the same bits") {
   same_for_all_threads([&] { return image.conv2d(w, {}, {.padding = 1}).relu().max_pool2d(); });
   same_for_all_threads([&] { return Tensor::zeros({300, 40}).scatter_add(0, index.unsqueeze(1).expand({5000, 40}), rows); });
   same_for_all_threads([&] { return x.index_select(0, index); });
+  same_for_all_threads([&] { return Tensor::zeros({300, 40}).scatter(0, index.unsqueeze(1).expand({5000, 40}), rows); });
+  same_for_all_threads([&] { return x.cumsum(0); });
+  same_for_all_threads([&] { return x.cumsum(1); });
+  same_for_all_threads([&] { return x.flatten().cumsum(0); });
+  same_for_all_threads([&] { return x.reshape({3, 100000}).cumprod(1); });
+  same_for_all_threads([&] { return x.sort(0).indices; });
+  same_for_all_threads([&] { return x.flatten().sort().values; });
+  same_for_all_threads([&] { return index.sort(-1, true).indices; });
   same_for_all_threads([&] { return Tensor::manual_seed(3), Tensor::randn({200, 500}); });
 }
 

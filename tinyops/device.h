@@ -133,9 +133,24 @@ struct GatherKernel {
   Operand table, index, out;
 };
 
-/// out = 0, then out[i, index[i]] += source[i], in the order of i: the adjoint of Gather.
-struct ScatterAddKernel {
+/// out = what `op` makes of nothing, then out[i, index[i]] op= source[i], in the order of i. With Sum the adjoint of
+/// Gather. Throws as Gather does.
+struct ScatterKernel {
+  teeny::ReduceOp op = teeny::ReduceOp::Sum;
   Operand source, index, out;
+};
+
+/// out[.., i] = in[.., 0] op in[.., 1] op .. in[.., i], along the last axis: running sums and the like.
+struct ScanKernel {
+  teeny::ReduceOp op = teeny::ReduceOp::Sum;
+  Operand in, out;  ///< of one shape and dtype
+};
+
+/// out[.., i] = the place, along the last axis, of the i-th number of `in` in ascending (descending) order. Equal numbers
+/// keep their order; -0 equals 0, and NaN is larger than all others.
+struct SortKernel {
+  bool descending = false;
+  Operand in, out;  ///< of one shape; `out` is int64
 };
 
 /// Uniform numbers in [0, 1): element i comes from word i of Philox-4x32-10's stream under `seed`, starting at word
@@ -145,7 +160,8 @@ struct RandomKernel {
   Operand out;  ///< contiguous, float32 or float64
 };
 
-using Kernel = std::variant<RowKernel, ContractKernel, GatherKernel, ScatterAddKernel, RandomKernel>;
+using Kernel =
+    std::variant<RowKernel, ContractKernel, GatherKernel, ScatterKernel, ScanKernel, SortKernel, RandomKernel>;
 
 // ---- The seven functions --------------------------------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 #pragma once
 // What each primitive means on one number, once, for the reference and for CUDA (host and device). A faster backend may
 // compute it differently; it may not mean anything else.
+#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -38,6 +39,14 @@ TINYOPS_HD To convert(From x) {
   } else return To(x);
 }
 
+/// The bits of x, which is stored as a From, read as a To. The two have one size; bools take no part.
+template <class To, class From>
+TINYOPS_HD Compute<To> same_bits(Compute<From> x) {
+  if constexpr (sizeof(To) == sizeof(From) && !std::is_same_v<To, bool> && !std::is_same_v<From, bool>)
+    return Compute<To>(std::bit_cast<To>(From(x)));
+  else return Compute<To>(0);
+}
+
 /// Integers wrap to their width: compute in the unsigned type of the same size, where C++ defines it.
 template <class T, class F>
 TINYOPS_HD T wrapped(T x, T y, F f) {
@@ -60,10 +69,11 @@ TINYOPS_HD T apply(UnaryOp op, T x) {
       case UnaryOp::Cos: return std::cos(x);
       case UnaryOp::Tanh: return std::tanh(x);
       case UnaryOp::Erf: return std::erf(x);
+      case UnaryOp::Atan: return std::atan(x);
       case UnaryOp::Floor: return std::floor(x);
       case UnaryOp::Trunc: return std::trunc(x);
       case UnaryOp::Round: return std::nearbyint(x);
-      default: return x;  // Cast and Not change the type: `convert` and `x == 0`
+      default: return x;  // Cast, Bitcast and Not change the type: `convert`, `same_bits` and `x == 0`
     }
   } else if (op == UnaryOp::Neg) return wrapped(T(0), x, [](auto a, auto b) { return a - b; });
   else return x;

@@ -52,9 +52,11 @@ Counters measure(const ContractKernel& k) {
   return {1, 2 * numel(k.shape), bytes_of(k.a) + bytes_of(k.b) + bytes_of(k.out)};
 }
 Counters measure(const GatherKernel& k) { return {1, 0, 2 * bytes_of(k.out) + bytes_of(k.index)}; }
-Counters measure(const ScatterAddKernel& k) {
+Counters measure(const ScatterKernel& k) {
   return {1, k.source.view.numel(), bytes_of(k.source) + bytes_of(k.index) + int64_t(k.out.buffer->bytes())};
 }
+Counters measure(const ScanKernel& k) { return {1, k.in.view.numel(), bytes_of(k.in) + bytes_of(k.out)}; }
+Counters measure(const SortKernel& k) { return {1, 0, bytes_of(k.in) + bytes_of(k.out)}; }
 Counters measure(const RandomKernel& k) { return {1, 40 * k.out.view.numel(), bytes_of(k.out)}; }
 
 /// (outer | inner)
@@ -93,7 +95,9 @@ struct Label {
   }
   std::string operator()(const ContractKernel& k) const { return "contract " + shape_text(k.shape, k.reduced); }
   std::string operator()(const GatherKernel& k) const { return text("gather ", k.out.view.shape); }
-  std::string operator()(const ScatterAddKernel& k) const { return text("scatter_add ", k.source.view.shape); }
+  std::string operator()(const ScatterKernel& k) const { return text("scatter ", k.op, ' ', k.source.view.shape); }
+  std::string operator()(const ScanKernel& k) const { return text("scan ", k.op, ' ', k.in.view.shape); }
+  std::string operator()(const SortKernel& k) const { return text("sort ", k.in.view.shape); }
   std::string operator()(const RandomKernel& k) const { return text("random ", k.out.view.shape); }
 };
 

@@ -33,10 +33,16 @@ def make_input(spec, seed):
     return (torch.tensor(values, dtype=torch.float64) / unit).to(dtype).reshape(spec.shape)
 
 
+def put(x, index, value):
+    x = x.clone()
+    x[index] = value
+    return x
+
+
 def evaluate(name, expression, specs, grad):
     inputs = {letter: make_input(spec, f"{name}.{letter}") for letter, spec in zip("xyzw", specs)}
     floats = {letter: x.requires_grad_() for letter, x in inputs.items() if x.is_floating_point() and grad}
-    out = eval(expression, {"torch": torch, "F": F, "inf": torch.inf, **inputs})
+    out = eval(expression, {"torch": torch, "F": F, "inf": torch.inf, "put": put, **inputs})
     tensors = {f"{name}.{letter}": x for letter, x in inputs.items()} | {f"{name}.out": out}
     if out.requires_grad:
         weights = (torch.arange(out.numel()) % 5 + 1).to(out.dtype) / 4

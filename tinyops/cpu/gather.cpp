@@ -1,10 +1,10 @@
-// Indexing by data: Gather, and its adjoint ScatterAdd.
+// Indexing by data: Gather, and its adjoint Scatter.
 //
 //   table 0 [ . . . . ]      index  2 0 2          gather: one copy for a run of elements that share an index
 //         1 [ . . . . ]
 //         2 [ . . . . ] ───► out [ row 2 | row 0 | row 2 ]
 //
-//   out   0 [ . . . . ] ◄─┐  scatter-add: every thread walks all of the source in order, and adds what falls into its
+//   out   0 [ . . . . ] ◄─┐  scatter: every thread walks all of the source in order, and adds what falls into its
 //         1 [ . . . . ]   │  part of the output. No atomics, and the same order of additions for any number of
 //         ----- part -----│  threads. A part is one more guard: 0 <= address - first < size.
 //         2 [ . . . . ] ◄─┴─ source
@@ -162,7 +162,9 @@ void gather(const GatherKernel& k, const Rows& rows) {
 }
 
 template <class T>
-void scatter_add(const ScatterAddKernel& k, const Rows& rows) {
+void scatter(const ScatterKernel& k, const Rows& rows) {
+  using C = Compute<T>;
+  const BinaryOp op = step(k.op);
   const T* memory = static_cast<const T*>(k.source.buffer->data());
   T* result = static_cast<T*>(k.out.buffer->data());
   const int64_t size = int64_t(k.out.buffer->bytes() / sizeof(T)), steps = size + rows.count * (rows.lane + kStep);
@@ -171,7 +173,7 @@ void scatter_add(const ScatterAddKernel& k, const Rows& rows) {
     return [&, source = Indexed(k.source, rows), out = Indexed(k.out, rows), indices = Indices(k.index, rows)](
                int64_t part) mutable {
       const int64_t first = size * part / parts, last = size * (part + 1) / parts;
-      std::fill(result + first, result + last, T());
+      std::fill(result + first, result + last, T(identity<C>(k.op)));
       for (int64_t row = 0; row < rows.count; ++row) {
         const Dims position = rows.at(row, 0);
         source.go_to(position), out.go_to(position), indices.go_to(position);
@@ -183,8 +185,7 @@ void scatter_add(const ScatterAddKernel& k, const Rows& rows) {
           clip(address - first, out.stride(), last - first, begin, end);
           for (int64_t i = begin; i < end; ++i) {
             T& sum = result[address + i * out.stride()];
-            using C = Compute<T>;
-            sum = T(apply<C>(BinaryOp::Add, C(sum), C(from[i * source.stride()])));
+            sum = T(apply<C>(op, C(sum), C(from[i * source.stride()])));
           }
         };
         if (indices.one_a_row()) add(indices[0], 0, rows.lane);
@@ -204,10 +205,10 @@ void run_kernel(const GatherKernel& k) {
   teeny::with_type(k.out.dtype, [&]<class T>(T) { gather<T>(k, rows); });
 }
 
-void run_kernel(const ScatterAddKernel& k) {
+void run_kernel(const ScatterKernel& k) {
   const Rows rows(k.source.view.shape);
-  if (rows.count > 0) check(k.index, rows, k.out.view.shape.back(), "scatter_add");
-  if (k.out.buffer->bytes() > 0) teeny::with_type(k.out.dtype, [&]<class T>(T) { scatter_add<T>(k, rows); });
+  if (rows.count > 0) check(k.index, rows, k.out.view.shape.back(), "scatter");
+  if (k.out.buffer->bytes() > 0) teeny::with_type(k.out.dtype, [&]<class T>(T) { scatter<T>(k, rows); });
 }
 
 }  // namespace tinyops::cpu

@@ -1,13 +1,13 @@
 #pragma once
-// exp, log, sin, cos, tanh and erf of a tile: Eigen's polynomials on packets, mended where they are wrong. And sqrt,
-// floor and trunc, which compilers hesitate to make packets of.
+// exp, log, sin, cos, tanh, erf and atan of a tile: polynomials on packets, but for atan Eigen's, mended where they are
+// wrong. And sqrt, floor and trunc, which compilers hesitate to make packets of.
 //
 //   x      -1e9     -104        -87                              88        inf   NaN
 //   exp     0        |  libm     |       polynomial, 1 ulp        |        libm
 //
 // Measured against libm in double, over all exponents: Eigen 3.4's exp flushes or clamps results outside the normal
 // range, its log takes every subnormal for the smallest normal number, and its erf loses bits below 1e-30; inside
-// those bounds exp, log, sin and cos are right to 2.2 ulp, tanh and erf to 5.6. Elements outside are rare in practice,
+// those bounds exp, log, sin, cos and atan are right to 2.2 ulp, tanh and erf to 5.6. Elements outside are rare in practice,
 // except for exp of a masked, very negative score: that one is a 0 chosen without a call.
 #include <cmath>
 #include <limits>
@@ -21,7 +21,8 @@ namespace tinyops::cpu {
 /// Whether `op` is computed by packets for T.
 template <class T>
 constexpr bool has_packets(UnaryOp op) {
-  const bool only_in_float = op == UnaryOp::Sin || op == UnaryOp::Cos || op == UnaryOp::Tanh || op == UnaryOp::Erf;
+  const bool only_in_float = op == UnaryOp::Sin || op == UnaryOp::Cos || op == UnaryOp::Tanh || op == UnaryOp::Erf ||
+                             op == UnaryOp::Atan;
   return std::is_same_v<T, float> || !only_in_float;
 }
 
@@ -41,6 +42,24 @@ bool needs_libm(T x) {
   else return false;
 }
 
+/// atan of |x| is pi/2 - atan(1/|x|) above tan(3 pi/8), and pi/4 + atan((|x| - 1) / (|x| + 1)) between that and
+/// tan(pi/8); what is left is a number up to tan(pi/8), for which a polynomial in its square is right to 2e-8 (fitted to
+/// the least largest error). The sign, also that of 0, is x's.
+template <class Packet>
+Packet arc_tangent(const Packet& x) {
+  using namespace Eigen::internal;
+  const auto number = [](float value) { return pset1<Packet>(value); };
+  const Packet size = pabs(x), large = pcmp_lt(number(2.41421356f), size), middle = pcmp_lt(number(0.41421356f), size);
+  const Packet one = number(1);
+  const Packet top = pselect(large, number(-1), pselect(middle, psub(size, one), size));
+  const Packet bottom = pselect(large, size, pselect(middle, padd(size, one), one));
+  const Packet base = pselect(large, number(1.57079633f), pselect(middle, number(0.785398163f), number(0)));
+  const Packet t = pdiv(top, bottom), u = pmul(t, t);
+  Packet p = number(0.0805372149f);
+  for (const float c : {-0.138776779f, 0.199777097f, -0.333329499f}) p = pmadd(p, u, number(c));
+  return por(padd(base, pmadd(pmul(p, u), t, t)), pand(x, number(-0.0f)));
+}
+
 template <class T, UnaryOp op, class Packet>
 Packet polynomial(const Packet& x) {
   using namespace Eigen::internal;
@@ -52,6 +71,7 @@ Packet polynomial(const Packet& x) {
   else if constexpr (op == UnaryOp::Cos) return pcos(x);
   else if constexpr (op == UnaryOp::Tanh) return ptanh(x);
   else if constexpr (op == UnaryOp::Erf) return perf(x);
+  else if constexpr (op == UnaryOp::Atan) return arc_tangent(x);
   else if constexpr (op == UnaryOp::Floor) return pfloor(x);
   else return pselect(pcmp_lt(x, Packets<T>::fill(T(0))), pceil(x), pfloor(x));  // Trunc
 }

@@ -56,6 +56,11 @@ void unary(int64_t n, void* out, const void* a, const void*, const void*) {
   else each<InTile<T>>(n, out, [](auto x) { return apply<T>(op, T(x)); }, in<T>(a));
 }
 
+template <class To, class From>
+void bitcast(int64_t n, void* out, const void* a, const void*, const void*) {
+  each<InTile<Compute<To>>>(n, out, [](auto x) { return same_bits<To, From>(x); }, in<Compute<From>>(a));
+}
+
 /// To a 16-bit float the number is rounded here, though it goes on as a float32.
 template <class To, class From>
 void cast(int64_t n, void* out, const void* a, const void*, const void*) {
@@ -89,6 +94,10 @@ TileOp find_binary(BinaryOp op) {
 }  // namespace
 
 TileOp tile_op(const Instruction& instruction, DType from) {
+  if (const auto* op = std::get_if<UnaryOp>(&instruction.op); op && *op == UnaryOp::Bitcast)
+    return teeny::with_type(from, [&]<class From>(From) {
+      return teeny::with_type(instruction.dtype, []<class To>(To) -> TileOp { return bitcast<To, From>; });
+    });
   return with_compute(from, [&]<class T>(T) -> TileOp {
     if (std::holds_alternative<teeny::TernaryOp>(instruction.op)) return where<T>;
     if (const auto* op = std::get_if<BinaryOp>(&instruction.op)) return find_binary<T>(*op);

@@ -88,6 +88,10 @@ Number read(const Input& input, const Dims& index, DType dtype) {
 
 /// Any operation on single elements; `from` is the dtype of the values it reads.
 Number compute(const Instruction& step, DType from, const Number& x, const Number& y, const Number& z) {
+  if (const auto* unary = std::get_if<UnaryOp>(&step.op); unary && *unary == UnaryOp::Bitcast)
+    return teeny::with_type(from, [&]<class From>(From) {
+      return teeny::with_type(step.dtype, [&]<class To>(To) { return number(same_bits<To, From>(as<Compute<From>>(x))); });
+    });
   return with_compute(from, [&]<class T>(T) -> Number {
     if (std::holds_alternative<teeny::TernaryOp>(step.op)) return x.integer ? y : z;
     if (const auto* unary = std::get_if<UnaryOp>(&step.op)) {
@@ -194,16 +198,49 @@ void run_kernel(const GatherKernel& k) {
   });
 }
 
-void run_kernel(const ScatterAddKernel& k) {
+void run_kernel(const ScatterKernel& k) {
   const int64_t size = int64_t(k.out.buffer->bytes()) / teeny::itemsize(k.out.dtype);
   const Operand all{k.out.buffer, k.out.dtype, View::contiguous({size})};
-  for (int64_t i = 0; i < size; ++i) store(all, {i}, {});
-  for_each_index(k.source.view.shape, [&](const Dims& at) {
-    const Dims to = concat(at, {picked(k.index, at, k.out.view.shape.back(), "scatter_add")});
-    const Number sum = with_compute(k.out.dtype, [&]<class T>(T) {
-      return number(apply(BinaryOp::Add, as<T>(load(k.out, to)), as<T>(load(k.source, at))));
+  with_compute(k.out.dtype, [&]<class T>(T) {
+    for (int64_t i = 0; i < size; ++i) store(all, {i}, number(identity<T>(k.op)));
+    for_each_index(k.source.view.shape, [&](const Dims& at) {
+      const Dims to = concat(at, {picked(k.index, at, k.out.view.shape.back(), "scatter")});
+      store(k.out, to, number(apply(tinyops::step(k.op), as<T>(load(k.out, to)), as<T>(load(k.source, at)))));
     });
-    store(k.out, to, sum);
+  });
+}
+
+/// Calls `visit` with the index of every row along the last axis of `shape`, without that axis.
+template <class F>
+void for_each_row(const Shape& shape, F&& visit) {
+  for_each_index(Shape(shape.begin(), shape.end() - 1), visit);
+}
+
+void run_kernel(const ScanKernel& k) {
+  for_each_row(k.in.view.shape, [&](const Dims& row) {
+    with_compute(k.out.dtype, [&]<class T>(T) {
+      using Wide = std::conditional_t<std::is_floating_point_v<T>, double, T>;
+      Wide total = identity<Wide>(k.op);
+      for (int64_t i = 0; i < k.in.view.shape.back(); ++i) {
+        total = apply(tinyops::step(k.op), total, as<Wide>(load(k.in, concat(row, {i}))));
+        store(k.out, concat(row, {i}), number(T(total)));
+      }
+    });
+  });
+}
+
+void run_kernel(const SortKernel& k) {
+  const auto less = [&](const Number& x, const Number& y) {  // of two doubles or two integers: the other part is 0
+    if (x.real != x.real || y.real != y.real) return x.real == x.real;
+    return x.real != y.real ? x.real < y.real : x.integer < y.integer;
+  };
+  for_each_row(k.in.view.shape, [&](const Dims& row) {
+    std::vector<std::pair<Number, int64_t>> numbers;
+    for (int64_t i = 0; i < k.in.view.shape.back(); ++i) numbers.emplace_back(load(k.in, concat(row, {i})), i);
+    std::ranges::stable_sort(numbers, [&](const auto& x, const auto& y) {
+      return k.descending ? less(y.first, x.first) : less(x.first, y.first);
+    });
+    for (int64_t i = 0; i < k.in.view.shape.back(); ++i) store(k.out, concat(row, {i}), {0, numbers[size_t(i)].second});
   });
 }
 

@@ -1,0 +1,132 @@
+// Writing into a part of a tensor: x.set({...}, value), scatter, and the bits of a number under another name.
+#include <algorithm>
+
+#include "teeny/mlops.h"
+#include "teeny/schedule.h"
+
+namespace teeny {
+
+// ---- A part that a View can see: slices -----------------------------------------------------------------------------
+
+// Two rules that are each other's adjoint. `place` is how the part looks at the memory of the whole:
+//
+//   Part        whole ──► part                  Overwrite    whole, part ──► whole with the part in its place
+
+/// The part of x that `place` sees.
+struct Part : Function {
+  View place;
+  explicit Part(View place) : place(std::move(place)) {}
+  LazyBuffer forward(const LazyBuffer& x) {
+    const LazyBuffer whole = x.contiguous();
+    return {whole.node(), ShapeTracker(place)};
+  }
+  Grads backward(const Tensor& grad, const Tensor&) override;
+};
+
+struct Overwrite : Function {
+  View place;
+  explicit Overwrite(View place) : place(std::move(place)) {}
+  LazyBuffer forward(const LazyBuffer& x, const LazyBuffer& part) { return overwrite(x, part, place); }
+  Grads backward(const Tensor& grad, const Tensor&) override {
+    return {apply(Overwrite(place), grad, inputs[1].zeros_like()), apply(Part(place), grad)};
+  }
+};
+
+Grads Part::backward(const Tensor& grad, const Tensor&) {
+  return {apply(Overwrite(place), inputs[0].zeros_like(), grad)};
+}
+
+namespace {
+
+/// x with x[index] = value, as a new tensor.
+Tensor written(const Tensor& x, std::initializer_list<Index> index, const Tensor& value) {
+  const auto is_tensor = [](const Index& i) { return std::holds_alternative<Tensor>(i); };
+  const auto fitting = [&](const Shape& part) {
+    if (broadcast(value.shape(), part, "set") != part) fail("set: ", value.shape(), " does not fit the part of ", part);
+    return value.cast(x.dtype()).expand(part);
+  };
+  // A mask says where; it stands alone and covers the first axes.
+  if (index.size() == 1 && is_tensor(*index.begin()) && std::get<Tensor>(*index.begin()).dtype() == DType::Bool) {
+    const Tensor& mask = std::get<Tensor>(*index.begin());
+    Shape aligned = mask.shape();
+    while (aligned.size() < x.rank()) aligned.push_back(1);
+    if (broadcast(aligned, x.shape(), "set") != x.shape()) fail("set: a mask of ", mask.shape(), " for ", x.shape());
+    return where(mask.reshape(aligned), fitting(x.shape()), x);
+  }
+  // What the index sees of 0, 1, 2, ... are the addresses it means.
+  const Tensor addresses = Tensor(LazyBuffer::iota(x.numel()).reshape(x.shape()))[index];
+  const Tensor part = fitting(addresses.shape());
+  if (!std::any_of(index.begin(), index.end(), is_tensor))
+    return apply(Overwrite(addresses.lazy().views().view()), x, part);
+  return x.flatten().scatter(0, addresses.flatten(), part.flatten()).reshape(x.shape());
+}
+
+}  // namespace
+
+Tensor& Tensor::set(std::initializer_list<Index> index, const Tensor& value) {
+  const bool recorded = GradMode::enabled() && (requires_grad() || value.requires_grad());
+  if (recorded && !rule() && requires_grad())
+    fail("set: a leaf that requires a gradient would lose it; write under NoGrad, or to a result of this tensor");
+  if (!recorded) return assign(written(detach(), index, value.detach()));
+  return *this = written(*this, index, value);
+}
+Tensor& Tensor::set(std::initializer_list<Index> index, Scalar value) { return set(index, full({}, value, dtype())); }
+
+// ---- A part that numbers point to -----------------------------------------------------------------------------------
+
+/// The last source for a place wins: its number is the largest of those that point there.
+Tensor Tensor::scatter(int64_t axis, const Tensor& index, const Tensor& source) const {
+  const int a = axis_index(axis, "scatter");
+  check_index(*this, a, index, "scatter");
+  bool fits = source.rank() == index.rank() && source.dtype() == dtype();
+  for (int i = 0; fits && i < index.rank(); ++i) fits = index.shape()[i] <= source.shape()[i];
+  if (!fits)
+    fail("scatter: the source is ", source.dtype(), ' ', source.shape(), " and must be ", dtype(),
+         " and at least as large as the index's ", index.shape());
+  if (index.numel() == 0) return *this;
+  const Tensor wanted = source.shrink(Dims::filled(rank(), 0), index.shape());
+  const Tensor number = arange(index.numel()).reshape(index.shape());
+  const Tensor last(teeny::scatter(shape(), a, index.lazy(), number.lazy(), ReduceOp::Max));
+  const Tensor chosen = wanted.flatten().gather(0, last.maximum(0).flatten()).reshape(shape());
+  return where(last >= 0, chosen, *this);
+}
+Tensor Tensor::scatter(int64_t axis, const Tensor& index, Scalar value) const {
+  return scatter(axis, index, full(index.shape(), value, dtype()));
+}
+
+// ---- Bits -----------------------------------------------------------------------------------------------------------
+
+namespace {
+/// Each byte's place in a number, in bits: 0, 8, 16, ...
+Tensor byte_shifts(DType d, DType integer) { return (Tensor::arange(itemsize(d)) * 8).cast(integer); }
+
+/// The bits of x as an integer of at least its size. The upper half of a float32 is a bfloat16.
+Tensor bits_of(const Tensor& x) {
+  if (itemsize(x.dtype()) == 8) return x.bitcast(DType::Int64);
+  if (itemsize(x.dtype()) == 4) return x.bitcast(DType::Int32);
+  if (x.dtype() == DType::UInt8) return x;
+  return x.bitcast(DType::BFloat16).cast(DType::Float32).bitcast(DType::Int32) >> 16;
+}
+Tensor from_bits(const Tensor& bits, DType to) {
+  if (itemsize(to) != 2) return bits.bitcast(to);
+  return (bits << 16).bitcast(DType::Float32).cast(DType::BFloat16).bitcast(to);
+}
+}  // namespace
+
+// Between sizes the way leads over bytes, the lowest first, as they lie in memory.
+Tensor Tensor::bitcast(DType to) const {
+  if (to == dtype()) return *this;
+  if (to == DType::Bool || dtype() == DType::Bool) fail("bitcast: ", dtype(), " to ", to, ": a bool is not made of bits");
+  const int64_t from_size = itemsize(dtype()), to_size = itemsize(to);
+  if (from_size == to_size) return Tensor(lazy().bitcast(to));
+  if (rank() == 0 || size(-1) * from_size % to_size)
+    fail("bitcast: ", dtype(), " to ", to, ": the last axis of ", shape(), " does not make whole numbers of ", to_size, " bytes");
+  const Tensor bits = bits_of(*this).unsqueeze(-1);
+  const Tensor bytes = dtype() == DType::UInt8 ? *this : (bits >> byte_shifts(dtype(), bits.dtype())).cast(DType::UInt8).flatten(-2);
+  if (to == DType::UInt8) return bytes;
+  const DType integer = to_size == 8 ? DType::Int64 : DType::Int32;
+  const Tensor parts = bytes.unflatten(-1, {-1, to_size}).cast(integer) << byte_shifts(to, integer);
+  return from_bits(parts.sum(-1).cast(integer), to);
+}
+
+}  // namespace teeny
