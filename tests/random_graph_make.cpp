@@ -26,7 +26,7 @@ double most_integer(DType dtype) {
 
 }  // namespace
 
-Maker::Maker(uint64_t seed) : random_(seed), large_(seed % 20 == 19) {
+Maker::Maker(uint64_t seed) : random_(seed), large_(seed % 10 == 9) {
   program_.seed = seed;
   program_.kind = Kind(std::array{0, 0, 0, 1, 1, 1, 2}[size_t(pick(0, 6))]);
 }
@@ -41,9 +41,8 @@ Program Maker::make(int length) {
     else if (op.programs.find(letter) != op.programs.npos && (this->*op.draw)(step)) add(std::move(step));
   }
   auto is_output = [&](int i) { return program_.kind == Kind::Whole || is_float(at(i).dtype); };
-  const int last = int(program_.steps.size()) - 1;
   for (int64_t wanted = pick(1, 4), tries = 0; tries < 20 && int64_t(program_.outputs.size()) < wanted; ++tries) {
-    const int i = int(std::max<int64_t>(0, last - (tries ? pick(0, last) : 0)));
+    const int i = int(last() - (tries ? pick(0, last()) : 0));
     if (is_output(i) && !std::ranges::count(program_.outputs, i)) program_.outputs.push_back(i);
   }
   if (program_.outputs.empty()) program_.outputs.push_back(0);  // the first leaf
@@ -77,7 +76,8 @@ bool Maker::add(Step step) {
   step.shape = result.shape(), step.dtype = result.dtype();
   step.bound = op.bound ? op.bound(first, others, double(step.terms)) : first;
   if (numel(step.shape) > (large_ ? kMostElementsInLarge : kMostElements) || step.shape.size() > kMostAxes) return false;
-  if (numel(step.shape) * step.terms > 500000) return false;  // the reference is slow
+  const bool product = op.draw == &Maker::matmul || op.draw == &Maker::conv;
+  if (product && numel(step.shape) * step.terms > 300000) return false;  // the reference is slow
   if (is_float(step.dtype)) {
     const double smooth = program_.kind == Kind::Gradient ? kMostDifferentiated
                           : itemsize(step.dtype) == 2     ? kMostSmooth16
@@ -105,7 +105,7 @@ int Maker::leaf(Shape shape, DType dtype, int64_t below) {
   step.held = pick(0, 4) == 0;
   program_.steps.push_back(step);
   prototypes_.push_back(Tensor::zeros(shape, dtype));
-  return int(program_.steps.size()) - 1;
+  return last();
 }
 
 // ---- Shapes, dtypes, arguments --------------------------------------------------------------------------------------
@@ -113,14 +113,14 @@ int Maker::leaf(Shape shape, DType dtype, int64_t below) {
 Shape Maker::random_shape() {
   // Sizes that fill a vector register or a tile, just miss it, or are nothing at all.
   static constexpr int64_t sizes[] = {1, 1, 1, 2, 2, 3, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33};
-  static constexpr int64_t long_sizes[] = {63, 64, 65, 127, 129, 255, 257, 1000, 1023, 1025, 2049};
+  static constexpr int64_t long_sizes[] = {63, 64, 65, 127, 129, 255, 257, 1000, 1023, 1025, 2049, 4100};
   Shape shape;
   for (int64_t rank = pick(0, 11) ? pick(0, 4) : pick(5, kMostAxes); rank > 0; --rank) {
-    if (pick(0, 60) == 0) shape.push_back(0);
-    else if (pick(0, large_ ? 3 : 15) == 0) shape.push_back(long_sizes[pick(0, std::ssize(long_sizes) - 1)]);
+    if (pick(0, large_ ? 3 : 9) == 0) shape.push_back(long_sizes[pick(0, std::ssize(long_sizes) - 1)]);
     else shape.push_back(sizes[pick(0, std::ssize(sizes) - 1)]);
   }
-  while (numel(shape) > (large_ ? 30000 : 2100)) shape[int(pick(0, shape.size() - 1))] = 1;
+  while (numel(shape) > (large_ ? 30000 : 4200)) shape[int(pick(0, shape.size() - 1))] = 1;
+  if (!shape.empty() && pick(0, 25) == 0) shape[int(pick(0, shape.size() - 1))] = 0;
   return shape;
 }
 
@@ -134,9 +134,8 @@ DType Maker::random_dtype() {
 
 /// An earlier step, often a recent one; in smooth programs one of fractions.
 int Maker::operand() {
-  const int64_t last = int64_t(program_.steps.size()) - 1;
   for (int tries = 0; tries < 20; ++tries) {
-    const int i = int(pick(0, 1) ? last - std::min<int64_t>(pick(0, 3), last) : pick(0, last));
+    const int i = int(pick(0, 1) ? std::max<int64_t>(last() - pick(0, 3), 0) : pick(0, last()));
     if (program_.kind == Kind::Whole || is_float(at(i).dtype)) return i;
   }
   return 0;  // the first leaf
@@ -230,9 +229,10 @@ bool Maker::reduce(Step& step) {
 
 bool Maker::along(Step& step) {
   unary(step);
-  const int rank = at(step.args[0]).shape.size();
-  if (rank == 0) return false;
-  step.numbers = {pick(0, rank - 1), pick(-5, 5)};
+  const Shape& shape = at(step.args[0]).shape;
+  if (shape.empty()) return false;
+  step.numbers = {pick(0, shape.size() - 1), pick(-5, 5)};
+  step.terms = std::max<int64_t>(shape[int(step.numbers[0])], 1);
   return true;
 }
 
@@ -266,6 +266,26 @@ bool Maker::matmul(Step& step) {
     }
   }
   step.args = {x, y};
+  return true;
+}
+
+/// An image (N, C, W) or (N, C, H, W), whatever the axes were before, and a leaf of weights.
+bool Maker::conv(Step& step) {
+  int x = operand();
+  Shape shape = at(x).shape;
+  if (shape.size() > 4) return false;
+  if (shape.size() < 3) {
+    Step view;
+    while (shape.size() < 3) shape.insert(0, 1);
+    view.op = "reshape", view.args = {x}, view.numbers = shape;
+    if (!add(view)) return false;
+    x = last();
+  }
+  Shape weights{pick(1, 9), shape[1]};
+  for (int a = 2; a < shape.size(); ++a) weights.push_back(pick(1, 3));
+  step.terms = std::max<int64_t>(numel(weights) / weights[0], 1);
+  step.args = {x, leaf(weights, pick(0, 2) ? at(x).dtype : random_dtype())};
+  step.numbers = {pick(1, 2), pick(0, 2), pick(1, 2)};
   return true;
 }
 
@@ -373,7 +393,8 @@ bool Maker::unfold(Step& step) {
   if (!along(step)) return false;
   const int64_t n = at(step.args[0]).shape[int(step.numbers[0])];
   if (n < 1) return false;
-  const int64_t size = pick(1, std::min<int64_t>(5, n)), dilation = size == 1 ? 1 : pick(1, std::min<int64_t>((n - 1) / (size - 1), 4));
+  const int64_t size = pick(1, std::min<int64_t>(5, n));
+  const int64_t dilation = size == 1 ? 1 : pick(1, std::min<int64_t>((n - 1) / (size - 1), 4));
   step.numbers = {step.numbers[0], size, pick(1, 3), dilation};
   return true;
 }
@@ -389,7 +410,7 @@ bool Maker::diagonal(Step& step) {
     cut.op = "shrink", cut.args = step.args, cut.numbers = Dims::filled(shape.size(), 0), cut.more = shape;
     cut.more[a] = cut.more[b] = std::min(shape[a], shape[b]);
     if (!add(cut)) return false;
-    step.args = {int(program_.steps.size()) - 1};
+    step.args = {last()};
   }
   step.numbers = {a, b};
   return true;

@@ -25,8 +25,9 @@ class Maker {
   bool assign(Step& step);    ///< two, of which the second expands to the first
   bool cast(Step& step);
   bool reduce(Step& step);    ///< numbers = axes
-  bool along(Step& step);     ///< numbers = {axis, a small number}
+  bool along(Step& step);     ///< numbers = {axis, a small number}, terms = its size
   bool matmul(Step& step);
+  bool conv(Step& step);      ///< numbers = {stride, padding, dilation}
   bool gather(Step& step);    ///< numbers = {axis}; arguments x, index
   bool scatter(Step& step);   ///< numbers = {axis}; arguments x, index, source
   bool cat(Step& step);       ///< numbers = {axis}
@@ -44,6 +45,7 @@ class Maker {
  private:
   int64_t pick(int64_t low, int64_t high) { return std::uniform_int_distribution<int64_t>(low, high)(random_); }
   const Step& at(int i) const { return program_.steps[size_t(i)]; }
+  int last() const { return int(program_.steps.size()) - 1; }
   bool add(Step step);
   int leaf(Shape shape, DType dtype, int64_t below = 0);  ///< its position
   int operand();
