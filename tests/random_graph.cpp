@@ -21,7 +21,10 @@ double store_error(DType dtype) {
     default: return 12 * 0x1p-53;
   }
 }
-double compute_error(DType dtype) { return store_error(dtype == DType::Float64 ? dtype : DType::Float32); }
+/// That of each term of a sum, in which the judge, too, rounds in float64 after every addition.
+double compute_error(DType dtype, int64_t terms) {
+  return store_error(dtype == DType::Float64 ? dtype : DType::Float32) + double(terms) * 0x1p-52;
+}
 /// What gets lost at the lower end of the range.
 double least_error(DType dtype) { return dtype == DType::Float16 ? 0x1p-22 : 1e-35; }
 
@@ -66,7 +69,8 @@ Tensor error_of(const Program& program, size_t i, std::span<const Tensor> x, std
     moved[a] = e[a] = x[a].rank() == 0 && from < stored ? errors[a] + x[a].abs() * stored : errors[a];
   }
   if (!op.error) return op.run(step, moved[0], moved[1], moved[2]);
-  const Tensor error = op.error({step, x[0], x[1], x[2], e[0], e[1], e[2], out, u, compute_error(step.dtype)});
+  const Tensor error = op.error({step, x[0], x[1], x[2], e[0], e[1], e[2], out, u,
+                                compute_error(step.dtype, step.terms)});
   return error + (out.abs() + error) * stored + least_error(step.dtype);
 }
 
@@ -84,7 +88,8 @@ void add_gradients(const Program& program, std::span<const Tensor> leaves, std::
     // No rounding is followed back: with numbers below kMostDifferentiated on the way, 1e-9 of the largest is generous
     // to rounding, and no mistake hides in it.
     Tensor error;
-    if (precision == Precision::Exact && grads[i].numel() > 0) error = (grads[i].abs().max() + 1).expand(grads[i].shape()) * 1e-9;
+    if (precision == Precision::Exact && grads[i].numel() > 0)
+      error = (grads[i].abs().max() + 1).expand(grads[i].shape()) * 1e-9;
     results.push_back({text("gradient ", i, " of seed ", program.seed), grads[i], error});
   }
 }

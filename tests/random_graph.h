@@ -3,7 +3,7 @@
 // disagree. A program is data, so that a step can be taken out and the rest run again.
 //
 //   random_graph_ops.cpp    the table of operations: a line or two for each
-//   random_graph_make.cpp   a program from a seed
+//   random_graph_make.cpp   a program from a seed; random_graph_draw.cpp: what a step is made of
 //   random_graph.cpp        running and printing it
 #include <string>
 #include <vector>

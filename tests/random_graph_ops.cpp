@@ -167,14 +167,15 @@ const Op table[] = {
     {"narrow_prod", "w", "bi", &M::reduce, RUN(primitive(ReduceOp::Prod, x, s.numbers)), BOUND(INFINITY)},
     {"below_largest", "w", "if", &M::reduce, RUN(x - x.max(s.numbers, true)), BOUND(2 * a)},
     {"softmax", "sg", "f", &M::along, RUN(x.softmax(s.numbers[0])), BOUND(1),
-     ERROR(out * (((ex + x.abs() * u).max(s.numbers[0], true) * 4 + 4 * u).exp() - 1))},
+     ERROR(out * (((ex + x.abs() * u).max(s.numbers[0], true) * 4 + 4 * u + c).exp() - 1))},
 
     // ---- Along an axis
     {"cumsum", "wsg", "bif", &M::along, RUN(x.cumsum(s.numbers[0])), BOUND(a * n),
      ERROR((ex + (x.abs() + ex) * c).cumsum(s.numbers[0]))},
     {"cumprod", "ws", "bif", &M::along, RUN(x.cumprod(s.numbers[0])), BOUND(std::pow(std::max(a, 1.0), n)),
      ERROR((x.abs() * (1 + c) + ex).cumprod(s.numbers[0]) - x.abs().cumprod(s.numbers[0]))},
-    {"cummax", "ws", "bif", &M::along, RUN(x.cummax(s.numbers[0]).values), BOUND(a), ERROR(ex.cummax(s.numbers[0]).values)},
+    {"cummax", "ws", "bif", &M::along, RUN(x.cummax(s.numbers[0]).values), BOUND(a),
+     ERROR(ex.cummax(s.numbers[0]).values)},
     {"cummin_at", "w", "bif", &M::along, RUN(x.cummin(s.numbers[0]).indices), BOUND(n)},
     {"sort", "ws", "bif", &M::along, RUN(x.sort(s.numbers[0], s.numbers[1] > 0).values), BOUND(a),
      ERROR(spread_error(s, ex, out))},
@@ -214,7 +215,8 @@ const Op table[] = {
     {"unfold", "wsg", "bif", &M::unfold, RUN(x.unfold(s.numbers[0], s.numbers[1], s.numbers[2], s.numbers[3]))},
     {"diagonal", "wsg", "bif", &M::diagonal, RUN(x.diagonal(s.numbers[0], s.numbers[1]))},
     {"unmergeable", "wsg", "bif", &M::permute, RUN(x.permute(s.numbers).flatten())},
-    {"two_views", "wsg", "if", &M::permute, RUN(x.permute(s.numbers).flatten() - x.flip({}).permute(s.numbers).flatten()),
+    {"two_views", "wsg", "if", &M::permute,
+     RUN(x.permute(s.numbers).flatten() - x.flip({}).permute(s.numbers).flatten()),
      BOUND(2 * a), ERROR(ex.permute(s.numbers).flatten() + ex.flip({}).permute(s.numbers).flatten())},
 };
 

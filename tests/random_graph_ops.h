@@ -9,6 +9,9 @@
 
 namespace random_graph {
 
+inline constexpr int kMostAxes = 8;
+inline constexpr int64_t kMostElements = 8000, kMostInLarge = 60000;
+
 /// Makes a program, step by step. The draws choose a step's arguments and numbers, sometimes after steps of their own;
 /// the shape and dtype of the result are asked of the operation itself, which computes nothing for them.
 class Maker {
