@@ -41,16 +41,20 @@ int main(int argc, char** argv) {
     const auto [train, test] = data::mnist();
     Model model;
     optim::Adam adam(nn::parameters(model), {.lr = lr});
+    Jit step([&] {
+      const Training mode;  // batch norm goes by the batch
+      const Tensor samples = Tensor::randint(0, train.size(), {batch});
+      const Tensor x = train.images.index_select(0, samples), y = train.labels.index_select(0, samples);
+      adam.zero_grad();
+      const Tensor logits = model(x), loss = logits.cross_entropy(y).backward();
+      adam.step();
+      return std::pair(loss, (logits.argmax(1) == y).mean());
+    });
     {
       examples::Progress progress("training", steps);
-      for (int64_t step = 0; step < steps; ++step) {
-        const Training mode;  // batch norm goes by the batch
-        const Tensor samples = Tensor::randint(0, train.size(), {batch});
-        const Tensor x = train.images.index_select(0, samples), y = train.labels.index_select(0, samples);
-        adam.zero_grad();
-        const Tensor logits = model(x), loss = logits.cross_entropy(y).backward();
-        adam.step();
-        progress.step(loss.item(), (logits.argmax(1) == y).mean().item());
+      for (int64_t i = 0; i < steps; ++i) {
+        const auto [loss, right] = step();
+        progress.step(loss.item(), right.item());
       }
     }
     std::printf("test accuracy %.2f %%\n", 100 * accuracy(model, test, std::min(test_images, test.size())));

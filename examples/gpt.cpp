@@ -125,14 +125,15 @@ int main(int argc, char** argv) {
     Gpt model(config);
     if (!load.empty()) nn::load_state_dict(model, io::load_safetensors(load).tensors);
     optim::AdamW adam(nn::parameters(model), {.lr = lr});
+    Jit step([&] {
+      adam.zero_grad();
+      const Tensor loss = loss_of(model, train, batch, config.context).backward();
+      adam.step();
+      return loss;
+    });
     if (steps > 0) {
       examples::Progress progress("training", steps);
-      for (int64_t step = 0; step < steps; ++step) {
-        adam.zero_grad();
-        const Tensor loss = loss_of(model, train, batch, config.context).backward();
-        adam.step();
-        progress.step(loss.item());
-      }
+      for (int64_t i = 0; i < steps; ++i) progress.step(step().item());
     }
     if (!save.empty()) io::save_safetensors(save, nn::state_dict(model));
     if (letters > 0) write(model, prompt, letters, config.context, temperature);

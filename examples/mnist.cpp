@@ -22,18 +22,25 @@ struct Convnet {
   TEENY_STATE(c1, c2, head)
 };
 
-/// One pass over the training images. The rate falls in a straight line: large steps to get there, small ones to
-/// settle.
-static void train_epoch(const Convnet& model, optim::Adam& adam, data::DataLoader& loader, double lr, int64_t epoch) {
+/// `epochs` passes over the training images. In each the rate falls in a straight line: large steps to get there, small
+/// ones to settle.
+static void train(const Convnet& model, data::DataLoader& loader, double lr, int64_t epochs) {
   const Training mode;
-  examples::Progress progress("epoch " + std::to_string(epoch + 1), loader.size());
-  int64_t step = 0;
-  for (const auto& [x, y] : loader) {
-    adam.set_lr(lr * (1 - double(step++) / double(loader.size())));
+  optim::Adam adam(nn::parameters(model));
+  Jit step([&](const Tensor& x, const Tensor& y) {  // recorded once, then only run
     adam.zero_grad();
     const Tensor logits = model(x), loss = logits.cross_entropy(y).backward();
     adam.step();
-    progress.step(loss.item(), (logits.argmax(1) == y).mean().item());
+    return std::pair(loss, (logits.argmax(1) == y).mean());
+  });
+  for (int64_t epoch = 0; epoch < epochs; ++epoch) {
+    examples::Progress progress("epoch " + std::to_string(epoch + 1), loader.size());
+    int64_t done = 0;
+    for (const auto& [x, y] : loader) {
+      adam.set_lr(lr * (1 - double(done++) / double(loader.size())));
+      const auto [loss, right] = step(x, y);
+      progress.step(loss.item(), right.item());
+    }
   }
 }
 
@@ -73,13 +80,11 @@ int main(int argc, char** argv) {
 
   const auto body = [&] {
     if (seed) Tensor::manual_seed(*seed);
-    const auto [train, test] = fashion ? data::fashion_mnist() : data::mnist();
+    const auto [images, test] = fashion ? data::fashion_mnist() : data::mnist();
     Convnet model;
     if (!load.empty()) nn::load_state_dict(model, io::load_safetensors(load).tensors);
-    optim::Adam adam(nn::parameters(model));
-    data::DataLoader loader(train, {.batch_size = batch, .shuffle = true, .seed = uint64_t(seed.value_or(0))});
-    for (int64_t epoch = 0; epoch < epochs.value_or(load.empty() ? 1 : 0); ++epoch)
-      train_epoch(model, adam, loader, lr, epoch);
+    data::DataLoader loader(images, {.batch_size = batch, .shuffle = true, .seed = uint64_t(seed.value_or(0))});
+    train(model, loader, lr, epochs.value_or(load.empty() ? 1 : 0));
     if (!save.empty()) io::save_safetensors(save, nn::state_dict(model));
     if (index) predict(model, test, *index, fashion ? clothes : digits);
     std::printf("test accuracy %.2f %%\n", 100 * accuracy(model, test));

@@ -4,7 +4,7 @@
 #include <cstdlib>
 #include <numbers>
 
-#include "teeny/tensor.h"
+#include "teeny/mlops.h"
 
 namespace teeny {
 
@@ -34,13 +34,16 @@ Tensor Tensor::from(const std::vector<bool>& values, const Shape& shape) {
 Tensor Tensor::full(const Shape& shape, Scalar value, std::optional<DType> dtype) {
   check_shape(shape, "full");
   const DType natural = value.is_bool() ? DType::Bool : value.is_fraction() ? DType::Float32 : DType::Int64;
-  return Tensor(LazyBuffer::number(value, dtype.value_or(natural), shape));
+  const DType to = dtype.value_or(natural);
+  if (!fits(value, to)) fail("full: ", value, " does not fit ", to);
+  return Tensor(LazyBuffer::number(value, to, shape));
 }
 
 Tensor Tensor::arange(Scalar start, Scalar stop, Scalar step, std::optional<DType> dtype) {
   const double first = start.as<double>(), last = stop.as<double>(), by = step.as<double>();
   if (by == 0 || !std::isfinite(first) || !std::isfinite(last) || !std::isfinite(by))
     fail("arange: from ", first, " to ", last, " in steps of ", by);
+  if (dtype == DType::Bool) fail("arange: counts, and bools do not");
   const bool fraction = start.is_fraction() || stop.is_fraction() || step.is_fraction();
   const double count = std::max(0.0, std::ceil((last - first) / by));
   if (count > 9e15) fail("arange: ", count, " elements are too many");
@@ -50,10 +53,11 @@ Tensor Tensor::arange(Scalar start, Scalar stop, Scalar step, std::optional<DTyp
   return (n.cast(DType::Float64) * step + start).cast(to);
 }
 
-Tensor Tensor::linspace(double start, double stop, int64_t steps) {
+Tensor Tensor::linspace(double start, double stop, int64_t steps, DType dtype) {
   if (steps < 0) fail("linspace: ", steps, " steps");
+  if (dtype == DType::Bool) fail("linspace: counts, and bools do not");
   const double step = steps > 1 ? (stop - start) / double(steps - 1) : 0;
-  return (Tensor(LazyBuffer::iota(steps)).cast(DType::Float64) * step + start).cast(DType::Float32);
+  return (Tensor(LazyBuffer::iota(steps)).cast(DType::Float64) * step + start).cast(dtype);
 }
 
 Tensor Tensor::eye(int64_t n, std::optional<int64_t> m, DType dtype) {
@@ -66,9 +70,10 @@ Tensor Tensor::tri(int64_t rows, int64_t columns, int64_t diagonal) {
 }
 
 Tensor Tensor::scalar_like(Scalar value) const {
-  if (value.is_fraction() && !is_float(dtype())) return full({}, value, DType::Float32);
-  if (dtype() == DType::Bool && !value.is_bool()) return full({}, value, DType::Int64);
-  return full({}, value, dtype());
+  DType to = dtype();  // where it may not fit: an integer wraps, a fraction becomes infinite
+  if (value.is_fraction() && !is_float(to)) to = DType::Float32;
+  if (!value.is_bool() && to == DType::Bool) to = DType::Int64;
+  return Tensor(LazyBuffer::number(value, to, {}));
 }
 
 // ---- Random numbers -------------------------------------------------------------------------------------------------

@@ -29,13 +29,13 @@ Tensor other_side(const Tensor& remainder, const Tensor& divisor) {
 }  // namespace
 Tensor operator%(const Tensor& x, const Tensor& y) {
   const auto [a, b] = matched(x, y, "%");
-  if (a.dtype() == DType::Bool) fail("%: not defined on bools");
+  refuse_bools(a, "%");
   const Tensor r = a.fmod(b);
   return where(other_side(r, b), r + b, r);
 }
 Tensor floor_divide(const Tensor& x, const Tensor& y) {
   const auto [a, b] = matched(x, y, "floor_divide");
-  if (a.dtype() == DType::Bool) fail("floor_divide: not defined on bools");
+  refuse_bools(a, "floor_divide");
   const Tensor r = a.fmod(b);
   // Not floor(a / b), where the rounding of a / b can reach the next integer: floor_divide(1, 0.1) is 9.
   const Tensor q = is_float(a.dtype()) ? ((a - r) / b).round() : Tensor(a.lazy().binary(BinaryOp::IDiv, b.lazy()));
@@ -51,8 +51,9 @@ constexpr double kLn2 = std::numbers::ln2, kPi = std::numbers::pi, kInf = std::n
 
 Tensor Tensor::square() const { return *this * *this; }
 Tensor Tensor::rsqrt() const { return sqrt().reciprocal(); }
-Tensor Tensor::abs() const {  // + 0 makes 0 of -0
-  return dtype() == DType::Bool || dtype() == DType::UInt8 ? *this : *this * sign() + 0;
+Tensor Tensor::abs() const {
+  refuse_bools(*this, "abs");
+  return dtype() == DType::UInt8 ? *this : *this * sign() + 0;  // + 0 makes 0 of -0
 }
 Tensor Tensor::exp2() const { return (*this * kLn2).exp(); }
 Tensor Tensor::log2() const { return log() / kLn2; }
@@ -63,16 +64,37 @@ Tensor Tensor::log1p() const {
   return where(u == kInf, u, exact);
 }
 Tensor Tensor::tan() const { return sin() / cos(); }
-Tensor Tensor::asin() const { return (*this / ((1 - *this) * (1 + *this)).sqrt()).atan(); }
-Tensor Tensor::acos() const { return ((1 - *this) / (1 + *this)).sqrt().atan() * 2; }
-Tensor Tensor::sinh() const { return (exp() - (-as_float(*this)).exp()) / 2; }
+Tensor Tensor::asin() const {
+  const Tensor x = as_float(*this);
+  return (x / ((1 - x) * (1 + x)).sqrt()).atan();
+}
+Tensor Tensor::acos() const {
+  const Tensor x = as_float(*this);
+  return ((1 - x) / (1 + x)).sqrt().atan() * 2;
+}
+Tensor Tensor::sinh() const { return tanh() * cosh(); }  // (exp(x) - exp(-x)) / 2 would cancel near 0
 Tensor Tensor::cosh() const { return (exp() + (-as_float(*this)).exp()) / 2; }
-Tensor Tensor::ceil() const { return is_float(dtype()) ? -(-*this).floor() : *this; }
+/// Odd, and exact where x is small and where its square would overflow: log1p(a + a / (1/a + sqrt(1/a^2 + 1))) is
+/// log(a + sqrt(a^2 + 1)), Abramowitz & Stegun 4.6.20.
+Tensor Tensor::asinh() const {
+  const Tensor x = as_float(*this), a = where(x < 0, -x, x), tiny = a <= 1e-10, t = where(tiny, 1, a).reciprocal();
+  const Tensor result = where(tiny, a, (a + a / (t + (t.square() + 1).sqrt())).log1p());
+  return where(x < 0, -result, result);
+}
+/// log(x + sqrt(x^2 - 1)) with x = 1 + t. Abramowitz & Stegun 4.6.21.
+Tensor Tensor::acosh() const {
+  const Tensor t = as_float(*this) - 1;
+  return (t + t.sqrt() * (t + 2).sqrt()).log1p();
+}
+Tensor Tensor::atanh() const { return (as_float(*this).log1p() - (-as_float(*this)).log1p()) / 2; }
+Tensor Tensor::ceil() const {
+  refuse_bools(*this, "ceil");
+  return is_float(dtype()) ? -(-*this).floor() : *this;
+}
 Tensor Tensor::isnan() const { return *this != *this; }
 Tensor Tensor::isinf() const { return is_float(dtype()) ? (*this == kInf) | (*this == -kInf) : zeros(shape(), DType::Bool); }
 Tensor Tensor::isfinite() const { return (isnan() | isinf()).logical_not(); }
 
-Tensor Tensor::sigmoid() const { return (1 + (-as_float(*this)).exp()).reciprocal(); }
 Tensor Tensor::logsigmoid() const { return -(-as_float(*this)).softplus(); }
 Tensor Tensor::relu6() const { return clamp(0, 6); }
 Tensor Tensor::silu() const { return *this * sigmoid(); }
@@ -100,22 +122,35 @@ Tensor Tensor::softplus(double beta) const {
   const Tensor x = as_float(*this) * beta;
   return (x.maximum(0) + (-x.abs()).exp().log1p()) / beta;
 }
-Tensor Tensor::hardtanh(double low, double high) const { return clamp(low, high); }
+Tensor Tensor::hardtanh(double low, double high) const { return clamp(low, high).cast(dtype()); }
 
 Tensor Tensor::clamp(std::optional<Scalar> low, std::optional<Scalar> high) const {
   if (!low && !high) fail("clamp: needs a lower bound, an upper bound, or both");
+  // A whole bound takes the type of integers, where one beyond all of them would wrap round. `low` under them, or `high`
+  // over them, holds nothing back.
+  const auto beyond = [&](const std::optional<Scalar>& bound) {
+    return bound && !bound->is_fraction() && !is_float(dtype()) && !fits(*bound, dtype());
+  };
+  if (beyond(low) && low->as<int64_t>() > 0) fail("clamp: ", *low, " does not fit ", dtype());
+  if (beyond(high) && high->as<int64_t>() < 0) fail("clamp: ", *high, " does not fit ", dtype());
   Tensor x = *this;
-  if (low) x = where(x <= *low, *low, x);
-  if (high) x = where(x >= *high, *high, x);
+  if (low && !beyond(low)) x = where(x <= *low, *low, x);
+  if (high && !beyond(high)) x = where(x >= *high, *high, x);
   return x;
 }
 Tensor Tensor::lerp(const Tensor& end, double weight) const {
   const auto [a, b] = matched(*this, end, "lerp");
   return a + (b - a) * weight;
 }
+Tensor Tensor::lerp(const Tensor& end, const Tensor& weight) const {
+  const auto [a, b] = matched(*this, end, "lerp");
+  broadcast(a.shape(), weight.shape(), "lerp");
+  return a + (b - a) * weight;
+}
 Tensor Tensor::masked_fill(const Tensor& mask, Scalar value) const {
   if (mask.dtype() != DType::Bool) fail("masked_fill: the mask is ", mask.dtype(), " and must be bool");
   broadcast(mask.shape(), shape(), "masked_fill");
+  if (!fits(value, dtype())) fail("masked_fill: ", value, " does not fit ", dtype());
   return where(mask, full({}, value, dtype()), *this);
 }
 Tensor Tensor::tril(int64_t diagonal) const {
@@ -190,11 +225,13 @@ namespace {
 Tensor without_max(const Tensor& x, const Axes& axes) { return x - x.detach().max(axes, true); }
 }  // namespace
 Tensor Tensor::softmax(int64_t axis) const {
+  if (rank() == 0) return unsqueeze(0).softmax(axis).squeeze(0);
   const int a = axis_index(axis, "softmax");
   const Tensor e = without_max(as_float(*this), a).exp();
   return e / e.sum(a, true);
 }
 Tensor Tensor::log_softmax(int64_t axis) const {
+  if (rank() == 0) return unsqueeze(0).log_softmax(axis).squeeze(0);
   const int a = axis_index(axis, "log_softmax");
   const Tensor x = without_max(as_float(*this), a);
   return x - x.exp().sum(a, true).log();
@@ -253,74 +290,19 @@ Tensor Tensor::layernorm(int64_t axes, double eps) const {
   return centered * (centered.square().mean(last, true) + eps).rsqrt();
 }
 
-// ---- Losses: means over everything ----------------------------------------------------------------------------------
-
-namespace {
-/// The mean of -log p of what was wanted; `op` is who asks.
-Tensor class_loss(const Tensor& log_p, const Tensor& target, const CrossEntropyOptions& options, const char* op) {
-  const Shape& shape = log_p.shape();
-  const int axis = log_p.rank() == 1 ? 0 : 1;  // (C) or (N, C, ...)
-  const double smoothing = options.label_smoothing;
-  if (smoothing < 0 || smoothing > 1) fail(op, ": label_smoothing ", smoothing, " is outside [0, 1]");
-  const int64_t classes = shape[axis];
-  if (is_float(target.dtype())) {
-    if (target.shape() != shape) fail(op, ": ", shape, " and the probabilities ", target.shape(), " differ");
-    const Tensor wanted = target * (1 - smoothing) + smoothing / double(classes);
-    return -(log_p * wanted).sum() / (double(log_p.numel()) / double(classes));
-  }
-  Shape expected = shape;
-  expected.erase(axis);
-  if (target.shape() != expected)
-    fail(op, ": ", shape, " needs a class for each of ", expected, ", not ", target.shape());
-  const Tensor counted = options.ignore_index ? target != Scalar(*options.ignore_index) : Tensor::full(expected, true);
-  const Tensor index = options.ignore_index ? where(counted, target, 0) : target;
-  Tensor loss = -log_p.gather(axis, index.unsqueeze(axis)).squeeze(axis);
-  if (smoothing > 0) loss = loss * (1 - smoothing) - log_p.mean(axis) * smoothing;
-  if (!options.ignore_index) return loss.mean();
-  return where(counted, loss, 0).sum() / counted.sum();
-}
-}  // namespace
-
-Tensor Tensor::cross_entropy(const Tensor& target, const CrossEntropyOptions& options) const {
-  if (rank() == 0) fail("cross_entropy: logits need an axis of classes");
-  return class_loss(log_softmax(rank() == 1 ? 0 : 1), target, options, "cross_entropy");
-}
-Tensor Tensor::nll_loss(const Tensor& target, const CrossEntropyOptions& options) const {
-  if (rank() == 0) fail("nll_loss: log-probabilities need an axis of classes");
-  return class_loss(*this, target, options, "nll_loss");
-}
-
-namespace {
-void check_same(const Tensor& x, const Tensor& target, const char* op) {
-  if (x.shape() != target.shape()) fail(op, ": ", x.shape(), " and ", target.shape(), " differ");
-}
-Tensor reduced(const Tensor& terms, Reduction reduction) {
-  switch (reduction) {
-    case Reduction::None: return terms;
-    case Reduction::Mean: return terms.mean();
-    case Reduction::Sum: return terms.sum();
-    case Reduction::BatchMean: return terms.sum() / double(terms.rank() ? terms.shape()[0] : 1);
-  }
-  return terms;
-}
-}  // namespace
-
-/// PyTorch's floor of -100 under each logarithm keeps a certain but wrong answer finite.
-Tensor Tensor::binary_cross_entropy(const Tensor& target, Reduction reduction) const {
-  check_same(*this, target, "binary_cross_entropy");
-  return reduced(-(target * log().maximum(-100) + (1 - target) * (1 - *this).log().maximum(-100)), reduction);
-}
-Tensor Tensor::binary_cross_entropy_with_logits(const Tensor& target, Reduction reduction) const {
-  check_same(*this, target, "binary_cross_entropy_with_logits");
-  return reduced(softplus() - *this * target, reduction);
-}
-Tensor Tensor::mse_loss(const Tensor& target, Reduction reduction) const {
-  check_same(*this, target, "mse_loss");
-  return reduced((*this - target).square(), reduction);
-}
-Tensor Tensor::l1_loss(const Tensor& target, Reduction reduction) const {
-  check_same(*this, target, "l1_loss");
-  return reduced((*this - target).abs(), reduction);
+Tensor Tensor::batchnorm(const Tensor& weight, const Tensor& bias, const Tensor& mean, const Tensor& var,
+                         double eps) const {
+  if (rank() < 2) fail("batchnorm: x of ", shape(), " must be (N, C, ...)");
+  Shape per_channel = Dims::filled(rank(), 1);
+  per_channel[1] = size(1);
+  const auto spread = [&](const Tensor& x, const char* what) {
+    if (x.shape() != Shape{size(1)}) fail("batchnorm: a ", what, " of ", x.shape(), " for x of ", shape());
+    return x.reshape(per_channel);
+  };
+  const Tensor centred = *this - spread(mean, "mean");
+  Tensor scale = (spread(var, "variance") + eps).rsqrt();
+  if (weight.defined()) scale = spread(weight, "weight") * scale;
+  return bias.defined() ? centred * scale + spread(bias, "bias") : centred * scale;
 }
 
 }  // namespace teeny

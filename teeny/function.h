@@ -10,7 +10,8 @@
 //   };
 //
 // `forward` is what runs, on LazyBuffers. `backward` is written in tensor arithmetic, so its result can be
-// differentiated again. The rules stand in mlops.cpp, movement.cpp, products.cpp and what is built on it.
+// differentiated again. The rules stand in mlops.cpp, movement.cpp, indexing.cpp, products.cpp and what
+// is built on it.
 #include <array>
 #include <memory>
 #include <string>

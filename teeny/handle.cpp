@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "teeny/function.h"
+#include "teeny/recorder.h"
 #include "teeny/schedule.h"
 
 namespace teeny {
@@ -36,6 +37,7 @@ Tensor::Tensor(Scalar value) : Tensor(full({}, value)) {}
 
 const LazyBuffer& Tensor::lazy() const {
   if (!state_) fail("this tensor is undefined: it was default-constructed and never given a value");
+  if (recorder()) recorder()->seen({state_, &state_->data});
   return state_->data;
 }
 
@@ -52,6 +54,7 @@ Tensor& Tensor::requires_grad_(bool on) {
 Tensor Tensor::grad() const { return lazy(), state_->grad; }
 void Tensor::set_grad(const Tensor& grad) const {
   if (grad.defined() && grad.shape() != shape()) fail("set_grad: ", grad.shape(), " for a tensor of ", shape());
+  if (recorder()) recorder()->graded(*this, grad);
   state_->grad = grad;
 }
 Tensor Tensor::detach() const { return Tensor(lazy()); }
@@ -91,6 +94,7 @@ const Tensor& Tensor::realize() const {
 }
 
 std::vector<std::byte> Tensor::to_bytes() const {
+  if (recorder()) fail("Jit: the call looks at the numbers of a tensor of ", shape(), "; return it, and look at it outside");
   const bool stored = lazy().views().is_contiguous() && !std::holds_alternative<node::Number>(lazy().node()->op) &&
                       !std::holds_alternative<node::Iota>(lazy().node()->op);
   const LazyBuffer source = stored ? lazy() : lazy().contiguous();
@@ -102,6 +106,7 @@ std::vector<std::byte> Tensor::to_bytes() const {
 
 template <class T>
 std::vector<T> Tensor::to_vector() const {
+  if (itemsize(dtype()) == 2) realize();  // what is read is what is stored: rounded, before it is cast
   const std::vector<std::byte> bytes = cast(dtype_of<T>()).to_bytes();
   std::vector<T> values(static_cast<size_t>(numel()));
   if constexpr (std::same_as<T, bool>) {
@@ -135,6 +140,7 @@ Tensor& Tensor::assign(const Tensor& x) {
   const NodeOp& op = data.node()->op;
   const bool owns_memory = data.views().is_contiguous() && data.node()->shape == data.shape() &&
                            !std::holds_alternative<node::Number>(op) && !std::holds_alternative<node::Iota>(op);
+  if (recorder()) recorder()->assigned({state_, &state_->data});
   state_->data = owns_memory ? data : data.contiguous();
   state_->rule = nullptr;
   add_pending(state_->data.node());

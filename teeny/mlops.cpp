@@ -1,11 +1,12 @@
 // The rules of arithmetic: each a Function, and the Tensor method that applies it. (Movement has its rules in
-// movement.cpp, products in products.cpp.)
+// movement.cpp, indexing in indexing.cpp, products in products.cpp.)
 //
 // `forward` may take its arguments as right; the method has checked them. `backward` is plain tensor arithmetic.
 #include "teeny/mlops.h"
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numbers>
 
 namespace teeny {
@@ -30,6 +31,21 @@ std::pair<Tensor, Tensor> matched(const Tensor& x, const Tensor& y, const char* 
 }
 
 Tensor as_float(const Tensor& x) { return is_float(x.dtype()) ? x : x.cast(DType::Float32); }
+
+bool fits(Scalar value, DType dtype) {
+  const double v = value.as<double>();
+  return with_type(dtype, [&]<class T>(T) {
+    using Limits = std::numeric_limits<T>;
+    if constexpr (std::same_as<T, bool>) return true;
+    else if constexpr (std::same_as<T, int64_t>) return !value.is_fraction() || std::abs(v) < 0x1p63;
+    else if constexpr (std::integral<T>) return v > double(Limits::min()) - 1 && v < double(Limits::max()) + 1;
+    else return !std::isfinite(v) || std::isfinite(double(value.as<T>()));
+  });
+}
+
+void refuse_bools(const Tensor& x, const char* op) {
+  if (x.dtype() == DType::Bool) fail(op, ": not defined on bools");
+}
 
 // ---- One number in --------------------------------------------------------------------------------------------------
 
@@ -98,6 +114,16 @@ struct Atan : Function {
 };
 Tensor Tensor::atan() const { return apply(Atan{}, as_float(*this)); }
 
+/// A rule, because the gradient of its parts is 0 * inf where exp overflows: at -100, in float32.
+struct Sigmoid : Function {
+  LazyBuffer forward(const LazyBuffer& x) {
+    const LazyBuffer one = LazyBuffer::number(1, x.dtype(), x.shape());
+    return x.unary(UnaryOp::Neg).unary(UnaryOp::Exp).binary(BinaryOp::Add, one).unary(UnaryOp::Recip);
+  }
+  Grads backward(const Tensor& grad, const Tensor& out) override { return {grad * out * (1 - out)}; }
+};
+Tensor Tensor::sigmoid() const { return apply(Sigmoid{}, as_float(*this)); }
+
 /// Not `where(x > 0, x, 0)`, which would turn a NaN into 0.
 struct Relu : Function {
   LazyBuffer forward(const LazyBuffer& x) {
@@ -105,7 +131,10 @@ struct Relu : Function {
   }
   Grads backward(const Tensor& grad, const Tensor& out) override { return {where(out > 0, grad, 0)}; }
 };
-Tensor Tensor::relu() const { return apply(Relu{}, *this); }
+Tensor Tensor::relu() const {
+  refuse_bools(*this, "relu");
+  return apply(Relu{}, *this);
+}
 
 /// Flat between its jumps: floor, trunc, round.
 struct Stepwise : Function {
@@ -114,9 +143,15 @@ struct Stepwise : Function {
   LazyBuffer forward(const LazyBuffer& x) { return is_float(x.dtype()) ? x.unary(op) : x; }
   Grads backward(const Tensor& grad, const Tensor&) override { return {grad.zeros_like()}; }
 };
-Tensor Tensor::floor() const { return apply(Stepwise(UnaryOp::Floor), *this); }
-Tensor Tensor::trunc() const { return apply(Stepwise(UnaryOp::Trunc), *this); }
-Tensor Tensor::round() const { return apply(Stepwise(UnaryOp::Round), *this); }
+namespace {
+Tensor stepwise(UnaryOp op, const Tensor& x, const char* name) {
+  refuse_bools(x, name);
+  return apply(Stepwise(op), x);
+}
+}  // namespace
+Tensor Tensor::floor() const { return stepwise(UnaryOp::Floor, *this, "floor"); }
+Tensor Tensor::trunc() const { return stepwise(UnaryOp::Trunc, *this, "trunc"); }
+Tensor Tensor::round() const { return stepwise(UnaryOp::Round, *this, "round"); }
 
 /// -1, 0 or 1; 0 for NaN.
 struct Sign : Function {
@@ -154,8 +189,9 @@ struct Sub : Function {
   Grads backward(const Tensor& grad, const Tensor&) override { return {grad, -grad}; }
 };
 Tensor operator-(const Tensor& x, const Tensor& y) {
+  if (x.dtype() == DType::Bool || y.dtype() == DType::Bool)
+    fail("sub: bools cannot be subtracted; ^ gives their difference, logical_not() the other of the two");
   const auto [a, b] = matched(x, y, "sub");
-  if (a.dtype() == DType::Bool) fail("sub: bools cannot be subtracted; ^ gives their difference");
   return apply(Sub{}, a, b);
 }
 
@@ -193,10 +229,14 @@ struct Pow : Function {
 };
 Tensor Tensor::pow(const Tensor& exponent) const {
   const auto [a, b] = matched(*this, exponent, "pow");
-  if (a.dtype() == DType::Bool) fail("pow: not defined on bools");
+  refuse_bools(a, "pow");
   return apply(Pow{}, a, b);
 }
-Tensor Tensor::pow(Scalar exponent) const { return pow(scalar_like(exponent)); }
+Tensor Tensor::pow(Scalar exponent) const {
+  if (!is_float(dtype()) && !exponent.is_fraction() && exponent.as<int64_t>() < 0)
+    fail("pow: ", dtype(), " to the power ", exponent, " would be fractions; cast to a float first");
+  return pow(scalar_like(exponent));
+}
 
 struct Fmod : Function {
   LazyBuffer forward(const LazyBuffer& x, const LazyBuffer& y) { return x.binary(BinaryOp::Mod, y); }
@@ -207,7 +247,7 @@ struct Fmod : Function {
 };
 Tensor Tensor::fmod(const Tensor& y) const {
   const auto [a, b] = matched(*this, y, "fmod");
-  if (a.dtype() == DType::Bool) fail("fmod: not defined on bools");
+  refuse_bools(a, "fmod");
   return apply(Fmod{}, a, b);
 }
 
@@ -331,46 +371,5 @@ Tensor extreme(ReduceOp op, const Tensor& x, const Axes& axes, bool keepdim, con
 }  // namespace
 Tensor Tensor::max(const Axes& axes, bool keepdim) const { return extreme(ReduceOp::Max, *this, axes, keepdim, "max"); }
 Tensor Tensor::min(const Axes& axes, bool keepdim) const { return extreme(ReduceOp::Min, *this, axes, keepdim, "min"); }
-
-// ---- Indexing by numbers --------------------------------------------------------------------------------------------
-
-void check_index(const Tensor& x, int axis, const Tensor& index, const char* op) {
-  if (!is_int(index.dtype())) fail(op, ": the index is ", index.dtype(), " and must be an integer");
-  bool fits = index.rank() == x.rank();
-  for (int a = 0; fits && a < x.rank(); ++a) fits = a == axis || index.shape()[a] <= x.shape()[a];
-  if (!fits) fail(op, ": an index of ", index.shape(), " does not fit ", x.shape(), " along axis ", axis);
-}
-
-struct ScatterAdd : Function {
-  Shape shape;
-  int axis;
-  ScatterAdd(Shape shape, int axis) : shape(std::move(shape)), axis(axis) {}
-  LazyBuffer forward(const LazyBuffer& index, const LazyBuffer& source) {
-    return scatter(shape, axis, index, source, ReduceOp::Sum);
-  }
-  Grads backward(const Tensor& grad, const Tensor&) override { return {{}, grad.gather(axis, inputs[0])}; }
-};
-Tensor Tensor::scatter_add(int64_t axis, const Tensor& index, const Tensor& source) const {
-  const int a = axis_index(axis, "scatter_add");
-  check_index(*this, a, index, "scatter_add");
-  if (source.shape() != index.shape() || source.dtype() != dtype())
-    fail("scatter_add: the source is ", source.dtype(), ' ', source.shape(), " and must be ", dtype(), " of the index's ",
-         index.shape());
-  return *this + apply(ScatterAdd(shape(), a), index, source);
-}
-
-struct Gather : Function {
-  int axis;
-  explicit Gather(int axis) : axis(axis) {}
-  LazyBuffer forward(const LazyBuffer& x, const LazyBuffer& index) { return gather(x, axis, index); }
-  Grads backward(const Tensor& grad, const Tensor&) override {
-    return {apply(ScatterAdd(inputs[0].shape(), axis), inputs[1], grad), {}};
-  }
-};
-Tensor Tensor::gather(int64_t axis, const Tensor& index) const {
-  const int a = axis_index(axis, "gather");
-  check_index(*this, a, index, "gather");
-  return apply(Gather(a), *this, index);
-}
 
 }  // namespace teeny

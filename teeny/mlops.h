@@ -1,6 +1,6 @@
 #pragma once
-// What the rules and the code around them share. The rules themselves stand in mlops.cpp, movement.cpp, products.cpp,
-// windows.cpp, convolution.cpp and pooling.cpp, each with the Tensor method that applies it.
+// What the rules and the code around them share. The rules themselves stand in mlops.cpp, movement.cpp, indexing.cpp,
+// products.cpp, windows.cpp, convolution.cpp and pooling.cpp, each with the Tensor method that applies it.
 #include <utility>
 
 #include "teeny/function.h"
@@ -9,6 +9,12 @@ namespace teeny {
 
 /// Both in their common dtype and broadcast to their common shape; `op` names the caller in the error.
 std::pair<Tensor, Tensor> matched(const Tensor& x, const Tensor& y, const char* op);
+
+/// Whether `dtype` has this number, up to rounding; for an integer type a fraction is cut first.
+bool fits(Scalar value, DType dtype);
+
+/// Throws in the name of `op` if x holds bools.
+void refuse_bools(const Tensor& x, const char* op);
 
 /// A float tensor as it is, anything else as float32: what `exp` and its like work on.
 Tensor as_float(const Tensor& x);

@@ -1,7 +1,7 @@
 // Looking at the same numbers differently: the rules that move axes and cut parts, and what is made of them.
 #include <algorithm>
 
-#include "teeny/function.h"
+#include "teeny/mlops.h"
 
 namespace teeny {
 
@@ -99,13 +99,42 @@ Tensor Tensor::pad(const Dims& before, const Dims& after, Scalar value) const {
     grows |= front[a] + back[a] > 0;
     if (begin[a] > end[a]) fail("pad: ", before, " and ", after, " cut more than ", shape(), " has");
   }
+  if (!fits(value, dtype())) fail("pad: ", value, " does not fit ", dtype());
   const Tensor cut = shrink(begin, end);
   if (!grows) return cut;
   const Tensor padded = apply(Pad(front, back), cut);
   teeny::numel(padded.shape());  // throws when there are too many
   if (value == Scalar(0) || value == Scalar(0.0)) return padded;
   const Tensor inside = full(cut.shape(), true).pad(front, back);
-  return teeny::where(inside, padded, value);
+  return teeny::where(inside, padded, full({}, value, dtype()));
+}
+
+// Position i of the padded axis, counted from the old beginning, shows the old position
+//
+//   reflect    3 2 1 [0 1 2 3] 2 1 0      replicate  0 0 0 [0 1 2 3] 3 3 3      circular  1 2 3 [0 1 2 3] 0 1 2
+//
+// and a negative amount leaves positions out. As in PyTorch, what was left out still shows in a reflection, but not in a
+// circle.
+Tensor Tensor::pad(const Dims& before, const Dims& after, PadMode mode) const {
+  if (before.size() != rank() || after.size() != rank())
+    fail("pad: ", before, " and ", after, " must have an amount for each axis of ", shape());
+  Tensor x = *this;
+  for (int a = 0; a < rank(); ++a) {
+    const int64_t n = shape()[a], last = n - 1, most = std::max(before[a], after[a]);
+    const int64_t left = std::max<int64_t>(-before[a], 0), kept = n - left - std::max<int64_t>(-after[a], 0);
+    if (before[a] == 0 && after[a] == 0) continue;
+    if (n + before[a] + after[a] < 0) fail("pad: ", before, " and ", after, " cut more than ", shape(), " has");
+    if (n == 0) fail("pad: axis ", a, " of ", shape(), " has nothing to repeat");
+    if (mode == PadMode::Reflect && most >= n)
+      fail("pad: ", most, " on axis ", a, " of ", shape(), ": a reflection must be shorter than the axis");
+    if (mode == PadMode::Circular && most > kept)
+      fail("pad: ", most, " on axis ", a, " of ", shape(), ": a circle goes round once, and ", kept, " are kept");
+    const Tensor i = arange(-before[a], n + after[a]);
+    x = x.index_select(a, mode == PadMode::Reflect     ? last - (last - i.abs()).abs()
+                          : mode == PadMode::Replicate ? i.clamp(0, last)
+                                                       : (i - left) % kept + left);
+  }
+  return x;
 }
 
 struct Shrink : Function {
@@ -151,11 +180,15 @@ struct Diagonal : Function {
     return {square.permute(order)};
   }
 };
-Tensor Tensor::diagonal(int64_t a, int64_t b) const {
+Tensor Tensor::diagonal(int64_t a, int64_t b, int64_t offset) const {
   const int first = axis_index(a, "diagonal"), second = axis_index(b, "diagonal");
-  if (first == second || shape()[first] != shape()[second])
-    fail("diagonal: axes ", a, " and ", b, " of ", shape(), " are not two of equal size");
-  return apply(Diagonal(first, second), *this);
+  if (first == second) fail("diagonal: axes ", a, " and ", b, " of ", shape(), " are one");
+  Dims begin = Dims::filled(rank(), 0), end = shape();
+  begin[first] = std::clamp<int64_t>(-offset, 0, shape()[first]);
+  begin[second] = std::clamp<int64_t>(offset, 0, shape()[second]);
+  const int64_t n = std::min(end[first] - begin[first], end[second] - begin[second]);
+  end[first] = begin[first] + n, end[second] = begin[second] + n;
+  return apply(Diagonal(first, second), shrink(begin, end));
 }
 
 struct Contiguous : Function {
@@ -202,51 +235,7 @@ Tensor Tensor::cat(std::span<const Tensor> parts, int64_t axis) {
   return out;
 }
 
-// ---- Parts ----------------------------------------------------------------------------------------------------------
-
-Tensor Tensor::operator[](std::initializer_list<Index> entries) const {
-  int used = 0;
-  for (const Index& entry : entries) used += std::holds_alternative<int64_t>(entry) || std::holds_alternative<Slice>(entry);
-  if (used > rank()) fail("index: ", used, " entries for the ", rank(), " axes of ", shape());
-
-  Tensor x = *this;
-  int axis = 0;
-  bool seen_ellipsis = false;
-  for (const Index& entry : entries) {
-    if (std::holds_alternative<Ellipsis>(entry)) {
-      if (std::exchange(seen_ellipsis, true)) fail("index: more than one ellipsis");
-      axis += rank() - used;
-    } else if (std::holds_alternative<NewAxis>(entry)) {
-      x = x.unsqueeze(axis++);
-    } else {
-      const int64_t n = x.shape()[axis];
-      Dims begin = Dims::filled(x.rank(), 0), end = x.shape();
-      if (const auto* at = std::get_if<int64_t>(&entry)) {
-        if (*at < -n || *at >= n) fail("index: ", *at, " is outside ", -n, " <= index < ", n, " of axis ", axis, " of ", shape());
-        begin[axis] = *at < 0 ? *at + n : *at;
-        end[axis] = begin[axis] + 1;
-        x = x.shrink(begin, end).squeeze(axis);
-        continue;
-      }
-      // Python's rule: bounds count from either end and are cut to the axis.
-      const Slice& s = std::get<Slice>(entry);
-      if (s.step == 0) fail("index: a slice with step 0");
-      auto bound = [&](std::optional<int64_t> value, int64_t missing) {
-        const int64_t low = s.step > 0 ? 0 : -1, high = s.step > 0 ? n : n - 1;
-        return value ? std::clamp(*value < 0 ? *value + n : *value, low, high) : missing;
-      };
-      const int64_t start = bound(s.start, s.step > 0 ? 0 : n - 1), stop = bound(s.stop, s.step > 0 ? n : -1);
-      begin[axis] = s.step > 0 ? start : stop + 1;
-      end[axis] = std::max(begin[axis], s.step > 0 ? stop : start + 1);
-      x = x.shrink(begin, end);
-      if (s.step < 0) x = x.flip(axis);
-      const int64_t by = s.step < 0 ? -s.step : s.step;
-      if (by > 1 && x.shape()[axis] > 0) x = x.unfold(axis, 1, by).squeeze(-1);
-      ++axis;
-    }
-  }
-  return x;
-}
+// ---- What is made of them -------------------------------------------------------------------------------------------
 
 Tensor Tensor::transpose(int64_t a, int64_t b) const {
   const int first = axis_index(a, "transpose"), second = axis_index(b, "transpose");
@@ -271,7 +260,7 @@ Tensor Tensor::unflatten(int64_t axis, const Shape& sizes) const {
   int64_t known = 1, open = 0;
   for (int64_t size : sizes) size == -1 ? ++open : known *= size;
   const int64_t n = shape()[at];
-  if (open > 1 || known <= 0 || (open ? n % known : n != known))
+  if (open > 1 || (open ? known <= 0 || n % known : n != known))
     fail("unflatten: axis ", at, " of ", shape(), " does not split into ", sizes);
   for (int64_t& size : inner)
     if (size == -1) size = n / known;
@@ -311,16 +300,19 @@ Tensor Tensor::repeat(const Dims& times) const {
   return reshape(apart).expand(grown).reshape(to);
 }
 
-Tensor Tensor::roll(int64_t shift, int64_t axis) const {
-  const int a = axis_index(axis, "roll");
+Tensor Tensor::roll(int64_t shift, std::optional<int64_t> axis) const {
+  if (!axis) return flatten().roll(shift, 0).reshape(shape());
+  const int a = axis_index(*axis, "roll");
   const int64_t n = shape()[a];
   if (n == 0) return *this;
-  const int64_t cut = n - (shift % n + n) % n;
-  Dims begin = Dims::filled(rank(), 0), end = shape();
-  begin[a] = cut;
-  const Tensor back = shrink(begin, end);
-  begin[a] = 0, end[a] = cut;
-  return cat({back, shrink(begin, end)}, a);
+  const std::vector<Tensor> parts = split({n - (shift % n + n) % n, (shift % n + n) % n}, a);
+  return cat({parts[1], parts[0]}, a);
+}
+Tensor Tensor::roll(const Dims& shifts, const Dims& axes) const {
+  if (shifts.size() != axes.size()) fail("roll: ", shifts, " has not one shift for each axis of ", axes);
+  Tensor x = *this;
+  for (int i = 0; i < axes.size(); ++i) x = x.roll(shifts[i], axes[i]);
+  return x;
 }
 
 Tensor Tensor::stack(std::span<const Tensor> parts, int64_t axis) {
@@ -333,6 +325,20 @@ Tensor Tensor::stack(std::span<const Tensor> parts, int64_t axis) {
   return cat(raised, axis < 0 ? axis + parts[0].rank() + 1 : axis);
 }
 
+std::vector<Tensor> Tensor::split(const Dims& sizes, int64_t axis) const {
+  const int a = axis_index(axis, "split");
+  std::vector<Tensor> parts;
+  Dims begin = Dims::filled(rank(), 0), end = shape();
+  end[a] = 0;
+  for (int64_t size : sizes) {
+    if (size < 0 || size > shape()[a] - begin[a]) fail("split: axis ", a, " of ", shape(), " into ", sizes);
+    end[a] += size;
+    parts.push_back(shrink(begin, end));
+    begin[a] = end[a];
+  }
+  if (end[a] != shape()[a]) fail("split: axis ", a, " of ", shape(), " into ", sizes);
+  return parts;
+}
 std::vector<Tensor> Tensor::split(int64_t size, int64_t axis) const {
   const int a = axis_index(axis, "split");
   if (size < 1) fail("split: parts of ", size);
@@ -349,24 +355,26 @@ std::vector<Tensor> Tensor::split(int64_t size, int64_t axis) const {
 std::vector<Tensor> Tensor::chunk(int64_t chunks, int64_t axis) const {
   const int a = axis_index(axis, "chunk");
   if (chunks < 1) fail("chunk: ", chunks, " chunks");
-  return split(std::max<int64_t>((shape()[a] + chunks - 1) / chunks, 1), a);
+  if (shape()[a] == 0) return std::vector<Tensor>(size_t(chunks), *this);
+  return split((shape()[a] + chunks - 1) / chunks, a);
 }
 
-Tensor Tensor::index_select(int64_t axis, const Tensor& index) const {
-  const int a = axis_index(axis, "index_select");
-  if (index.rank() != 1 || !is_int(index.dtype()))
-    fail("index_select: the index is ", index.dtype(), ' ', index.shape(), " and must be integers along one axis");
-  Shape aligned = Dims::filled(rank(), 1), to = shape();
-  aligned[a] = to[a] = index.shape()[0];
-  return gather(a, index.reshape(aligned).expand(to));
-}
-
-Tensor Tensor::embedding(const Tensor& index) const {
-  if (rank() != 2) fail("embedding: the weight has shape ", shape(), " and must be (rows, width)");
-  if (!is_int(index.dtype())) fail("embedding: the index is ", index.dtype(), " and must be integers");
-  Shape to = index.shape();
-  to.push_back(shape()[1]);
-  return index_select(0, index.reshape({-1})).reshape(to);
+std::vector<Tensor> Tensor::meshgrid(std::span<const Tensor> axes, std::string_view indexing) {
+  if (indexing != "ij" && indexing != "xy") fail("meshgrid: indexing is \"ij\" or \"xy\", not \"", indexing, '"');
+  if (axes.empty()) fail("meshgrid: of nothing");
+  Shape grid;
+  for (const Tensor& axis : axes) {
+    if (axis.rank() > 1) fail("meshgrid: ", axis.shape(), " has more than one axis");
+    grid.push_back(axis.numel());
+  }
+  std::vector<Tensor> out;
+  for (int a = 0; a < grid.size(); ++a) {
+    Shape along = Dims::filled(grid.size(), 1);
+    along[a] = grid[a];
+    const Tensor whole = axes[a].reshape(along).expand(grid);
+    out.push_back(indexing == "xy" && grid.size() > 1 ? whole.transpose(0, 1) : whole);
+  }
+  return out;
 }
 
 }  // namespace teeny

@@ -33,6 +33,7 @@ void realize(std::span<const LazyBuffer> targets) {
       result.node->buffer = std::move(result.buffer);
       result.node->sources.clear();  // a promise kept; what only it needed goes back to the allocator
     }
+    if (execution().ran) execution().ran(step);
     step = {};
   }
 }

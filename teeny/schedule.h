@@ -1,5 +1,6 @@
 #pragma once
 // From the graph to a list of kernels: what is computed together with what, in which order, and where it is stored.
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -31,10 +32,12 @@ void realize(std::span<const LazyBuffer> targets);
 /// statistics and parameters do not pile up unevaluated graphs.
 void add_pending(const std::shared_ptr<Node>& node);
 
-/// For tests: the kernels unfused (one for each node, and nothing in place), or run by another backend.
+/// For tests: the kernels unfused (one for each node, and nothing in place), or run by another backend. For a Jit: who
+/// hears of every step that has run.
 struct Execution {
   bool fuse = true;
   void (*run)(const tinyops::Kernel&) = tinyops::run;
+  std::function<void(const Step&)> ran = {};
 };
 Execution& execution();
 

@@ -113,10 +113,11 @@ class Tensor {
   Tensor full_like(Scalar value) const { return full(shape(), value, dtype()); }
   Tensor zeros_like() const { return full_like(0); }
   Tensor ones_like() const { return full_like(1); }
+  Tensor empty_like() const { return zeros_like(); }
   /// start, start+step, ... below stop: int64 unless one of them is a fraction, then float32.
   static Tensor arange(Scalar start, Scalar stop, Scalar step = 1, std::optional<DType> dtype = {});
   static Tensor arange(Scalar stop) { return arange(0, stop); }
-  static Tensor linspace(double start, double stop, int64_t steps);
+  static Tensor linspace(double start, double stop, int64_t steps, DType dtype = DType::Float32);
   static Tensor eye(int64_t n, std::optional<int64_t> m = {}, DType dtype = DType::Float32);
   static Tensor tri(int64_t rows, int64_t columns, int64_t diagonal = 0);  ///< bool: column <= row + diagonal
 
@@ -190,9 +191,12 @@ class Tensor {
   Tensor pad(const Dims& before, const Dims& after, PadMode mode) const;
   Tensor shrink(const Dims& begin, const Dims& end) const;
   Tensor unfold(int64_t axis, int64_t size, int64_t step, int64_t dilation = 1) const;  ///< windows; taps come last
-  Tensor diagonal(int64_t a = 0, int64_t b = 1) const;   ///< of two axes of equal size; comes last
-  Tensor roll(int64_t shift, int64_t axis) const;
-  Tensor operator[](std::initializer_list<Index> index) const;   ///< x[{0, slice(1, 3), ellipsis, none}]
+  Tensor diagonal(int64_t a = 0, int64_t b = 1, int64_t offset = 0) const;  ///< i of a, i + offset of b; comes last
+  Tensor roll(int64_t shift, std::optional<int64_t> axis = {}) const;   ///< without an axis: of all numbers in a row
+  Tensor roll(const Dims& shifts, const Dims& axes) const;
+  /// x[{0, slice(1, 3), ellipsis, none, t}]: numbers select first; the tensors, if there are several, broadcast together,
+  /// and their axes stand where they were if they were neighbours, otherwise in front.
+  Tensor operator[](std::initializer_list<Index> index) const;
   Tensor operator[](int64_t index) const { return (*this)[{Index(index)}]; }
   Tensor contiguous() const;                   ///< in a buffer of its own
   static Tensor cat(std::span<const Tensor> parts, int64_t axis = 0);
@@ -203,10 +207,14 @@ class Tensor {
   static Tensor stack(std::initializer_list<Tensor> parts, int64_t axis = 0) {
     return stack(std::span<const Tensor>(parts.begin(), parts.size()), axis);
   }
-  std::vector<Tensor> split(int64_t size, int64_t axis = 0) const;
+  std::vector<Tensor> split(int64_t size, int64_t axis = 0) const;       ///< the last part may be smaller
+  std::vector<Tensor> split(const Dims& sizes, int64_t axis = 0) const;
   std::vector<Tensor> chunk(int64_t chunks, int64_t axis = 0) const;
   /// The axes of a grid: n tensors of rank n. "ij": the first runs along axis 0; "xy": along axis 1, as in pictures.
   static std::vector<Tensor> meshgrid(std::span<const Tensor> axes, std::string_view indexing = "ij");
+  static std::vector<Tensor> meshgrid(std::initializer_list<Tensor> axes, std::string_view indexing = "ij") {
+    return meshgrid(std::span<const Tensor>(axes.begin(), axes.size()), indexing);
+  }
   Tensor tril(int64_t diagonal = 0) const;
   Tensor triu(int64_t diagonal = 0) const;
 
@@ -220,7 +228,7 @@ class Tensor {
   Tensor embedding(const Tensor& index) const;                   ///< rows of this (V, D): index.shape + (D,)
   Tensor one_hot(int64_t classes) const;                         ///< int64, one axis more; zeros for any other class
 
-  // ---- Elementwise, one number in
+  // ---- Elementwise, one number in. A function of real numbers takes integers and bools as float32.
   Tensor cast(DType to) const;
   /// The same bits read as another type. Of another size, the last axis grows or shrinks as in PyTorch's view(dtype).
   Tensor bitcast(DType to) const;
@@ -314,7 +322,7 @@ class Tensor {
   /// (x - mean) / sqrt(var + eps) * weight + bias for every channel of x (N, C, ...); weight and bias may be undefined.
   Tensor batchnorm(const Tensor& weight, const Tensor& bias, const Tensor& mean, const Tensor& var, double eps = 1e-5) const;
   /// logits (N, C, ...): `target` holds classes (N, ...) if integers, probabilities (N, C, ...) if floats. `weight` has
-  /// one number a class; the mean is then weighted by them, too.
+  /// one number a class; of classes, the mean is then weighted by them, too.
   Tensor cross_entropy(const Tensor& target, const CrossEntropyOptions& options = {}) const;
   Tensor cross_entropy(const Tensor& target, const Tensor& weight, const CrossEntropyOptions& options = {}) const;
   Tensor nll_loss(const Tensor& target, const CrossEntropyOptions& options = {}) const;  ///< of log-probabilities
@@ -383,6 +391,7 @@ Tensor floor_divide(const Tensor& x, const Tensor& y);
 inline Tensor& operator+=(Tensor& x, const Tensor& y) { return x = x + y; }
 inline Tensor& operator-=(Tensor& x, const Tensor& y) { return x = x - y; }
 inline Tensor& operator*=(Tensor& x, const Tensor& y) { return x = x * y; }
+inline Tensor& operator/=(Tensor& x, const Tensor& y) { return x = x / y; }
 
 /// While one of these lives, the mode is as it says; then it is again what it was.
 ///

@@ -1,11 +1,18 @@
 #pragma once
 // The teeny side of the golden cases: what PyTorch's expressions of golden/cases.py are called here, one line each.
+#include <map>
+#include <string>
 #include <string_view>
 #include <vector>
 
 #include "tests/check.h"
 
 namespace teeny::test {
+
+/// The tensors of golden/<section>.safetensors.gz.
+std::map<std::string, Tensor> load_golden(const std::string& section);
+/// What generate.py starts gradients with: 1, 2, 3, 4, 5, 1, 2, ... / 4 in the shape of `out`.
+Tensor golden_weights(const Tensor& out);
 
 struct GoldenLine {
   std::string_view name;
@@ -17,6 +24,7 @@ std::vector<GoldenLine> golden_creation();
 std::vector<GoldenLine> golden_unary();
 std::vector<GoldenLine> golden_binary();
 std::vector<GoldenLine> golden_movement();
+std::vector<GoldenLine> golden_indexing();
 std::vector<GoldenLine> golden_reductions();
 std::vector<GoldenLine> golden_products();
 std::vector<GoldenLine> golden_windows();

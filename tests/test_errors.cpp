@@ -149,8 +149,7 @@ TEST_CASE("errors: movement") {
       {"unfold: a window of 5 taps, 1 apart, is longer than axis 1 of (3, 4)", FN(x.unfold(1, 5, 1))},
       {"unfold: a window of 3 taps, 2 apart, is longer than axis 1 of (3, 4)", FN(x.unfold(1, 3, 1, 2))},
       {"unfold: size 2, step 0 and dilation 1 must be at least 1", FN(x.unfold(1, 2, 0))},
-      {"diagonal: axes 0 and 1 of (3, 4) are not two of equal size", FN(x.diagonal())},
-      {"diagonal: axes 0 and 0 of (3, 4)", FN(x.diagonal(0, 0))},
+      {"diagonal: axes 0 and -2 of (3, 4) are one", FN(x.diagonal(0, -2))},
       {"roll: axis 2 is outside", FN(x.roll(1, 2))},
       {"tril: (3,) has no two axes", FN(z.tril())},
       {"triu: (3,) has no two axes", FN(z.triu())},
@@ -251,6 +250,99 @@ TEST_CASE("errors: elementwise") {
   });
 }
 
+TEST_CASE("errors: elementwise, of a type or number that has no answer") {
+  check({
+      {"abs: not defined on bools", FN(booleans().abs())},
+      {"relu: not defined on bools", FN(booleans().relu())},
+      {"floor: not defined on bools", FN(booleans().floor())},
+      {"ceil: not defined on bools", FN(booleans().ceil())},
+      {"round: not defined on bools", FN(booleans().round())},
+      {"trunc: not defined on bools", FN(booleans().trunc())},
+      {"sub: bools cannot be subtracted", FN(1 - booleans())},
+      {"sub: bools cannot be subtracted", FN(booleans() - z)},
+      {"sub: bools cannot be subtracted", FN(x - (x > 0))},
+      {"<<: not defined on bool", FN(booleans() << booleans())},
+      {"^: not defined on float16", FN(z ^ x.cast(DType::Float16).sum())},
+      {"pow: int64 to the power -1 would be fractions", FN(z.pow(-1))},
+      {"pow: uint8 to the power -2 would be fractions", FN(z.cast(DType::UInt8).pow(-2))},
+      {"lerp: (3, 4) and (5, 6) do not broadcast", FN(x.lerp(x, y))},
+      {"lerp: (3, 4) and (5, 6) do not broadcast", FN(x.lerp(y, x))},
+      {"full: 300 does not fit uint8", FN(Tensor::full({2}, 300, DType::UInt8))},
+      {"full: -1 does not fit uint8", FN(z.cast(DType::UInt8).full_like(-1))},
+      {"full: 2147483648 does not fit int32", FN(Tensor::full({2}, 1LL << 31, DType::Int32))},
+      {"full: nan does not fit int64", FN(z.full_like(NAN))},
+      {"full: 100000 does not fit float16", FN(Tensor::full({}, 1e5, DType::Float16))},
+      {"full: 1e+300 does not fit float32", FN(x.full_like(1e300))},
+      {"masked_fill: 1e+10 does not fit float16", FN(x.cast(DType::Float16).masked_fill(x > 0, 1e10))},
+      {"masked_fill: 256 does not fit uint8", FN(z.cast(DType::UInt8).masked_fill(z > 0, 256))},
+      {"pad: 300 does not fit uint8", FN(z.cast(DType::UInt8).pad({1}, {1}, 300))},
+      {"clamp: 300 does not fit uint8", FN(z.cast(DType::UInt8).clamp(300))},
+      {"clamp: -1 does not fit uint8", FN(z.cast(DType::UInt8).clamp({}, -1))},
+      {"arange: counts, and bools do not", FN(Tensor::arange(0, 2, 1, DType::Bool))},
+      {"linspace: counts, and bools do not", FN(Tensor::linspace(0, 1, 2, DType::Bool))},
+  });
+}
+
+TEST_CASE("errors: grids, borders, parts") {
+  check({
+      {"meshgrid: indexing is \"ij\" or \"xy\", not \"yx\"", FN(Tensor::meshgrid({z, z}, "yx")[0])},
+      {"meshgrid: (3, 4) has more than one axis", FN(Tensor::meshgrid({z, x})[0])},
+      {"meshgrid: of nothing", FN(Tensor::meshgrid({})[0])},
+      {"pad: (1,) and (1,) must have an amount for each axis of (3, 4)", FN(x.pad({1}, {1}, PadMode::Reflect))},
+      {"pad: 4 on axis 1 of (3, 4): a reflection must be shorter than the axis",
+       FN(x.pad({0, 4}, {0, 0}, PadMode::Reflect))},
+      {"pad: 5 on axis 1 of (3, 4): a circle goes round once, and 4 are kept",
+       FN(x.pad({0, 0}, {0, 5}, PadMode::Circular))},
+      {"pad: 3 on axis 1 of (3, 4): a circle goes round once, and 2 are kept",
+       FN(x.pad({0, -2}, {0, 3}, PadMode::Circular))},
+      {"pad: (0, -3) and (0, -2) cut more than (3, 4) has", FN(x.pad({0, -3}, {0, -2}, PadMode::Replicate))},
+      {"pad: axis 0 of (0, 2) has nothing to repeat",
+       FN(Tensor::zeros({0, 2}).pad({1, 0}, {0, 0}, PadMode::Replicate))},
+      {"roll: (1,) has not one shift for each axis of (0, 1)", FN(x.roll({1}, {0, 1}))},
+      {"roll: axis 2 is outside", FN(x.roll({1, 1}, {0, 2}))},
+      {"split: axis 1 of (3, 4) into (1, 2)", FN(x.split({1, 2}, 1)[0])},
+      {"split: axis 1 of (3, 4) into (1, 4)", FN(x.split({1, 4}, 1)[0])},
+      {"split: axis 0 of (3, 4) into (4, -1)", FN(x.split({4, -1})[0])},
+      {"split: axis 2 is outside", FN(x.split({1, 2}, 2)[0])},
+  });
+}
+
+TEST_CASE("errors: a tensor in x[{...}] that points outside is met when the result is read") {
+  const Tensor x = Tensor::ones({3, 4, 5}), zero = Tensor::of<int64_t>({0, 0});
+  const auto check_message = [](const Tensor& result, const std::string& part) {
+    std::string got = "(nothing was thrown)";
+    try {
+      result.realize();
+    } catch (const Error& error) { got = error.what(); }
+    CHECK_MESSAGE(got.find(part) != got.npos, "wanted: " << part << "\n        got: " << got);
+  };
+  for (int64_t outside : {5, -6, 1000000}) {
+    const Tensor index = Tensor::of<int64_t>({0, outside});
+    check_message(x[{index}], text("index ", outside));
+    check_message(x[{ellipsis, index}], text("index ", outside));
+    check_message(x[{slice(), slice(), index[1]}], text("index ", outside));
+    // Of two, (0, 5) would be (1, 0) if nobody looked.
+    check_message(x[{zero, slice(), index}], "index -1");
+    check_message(x[{index, zero}], "index -1");
+    check_message(x[{zero, index, zero}], "index -1");
+  }
+  check_message(Tensor::zeros({0, 2})[{zero}], "index 0");
+}
+
+TEST_CASE("errors: indexing by tensors") {
+  check({
+      {"index: how many numbers a mask picks is not known before they are: use where() or masked_fill()",
+       FN(x[{x > 0}])},
+      {"index: a tensor of float32; only int32 and int64 say positions", FN(x[{x}])},
+      {"index: a tensor of uint8; only int32 and int64 say positions", FN(x[{z.cast(DType::UInt8)}])},
+      {"index: 3 entries for the 2 axes of (3, 4)", FN(x[{z, z, z}])},
+      {"index: 1 entries for the 0 axes of ()", FN(x.sum()[{z}])},
+      {"index: (3,) and (2,) do not broadcast", FN(x[{z, Tensor::arange(2)}])},
+      {"index: more than one ellipsis", FN(x[{ellipsis, z, ellipsis}])},
+      {"index: 4 is outside -4 <= index < 4 of axis 1 of (3, 4)", FN(x[{z, 4}])},
+  });
+}
+
 TEST_CASE("errors: reductions") {
   check({
       {"sum: axis 2 is outside -2 <= axis < 2 of (3, 4)", FN(x.sum(2))},
@@ -272,7 +364,7 @@ TEST_CASE("errors: reductions") {
       {"min: axis 0 of (0, 2) is empty", FN(Tensor::zeros({0, 2}).min())},
       {"argmax: axis 0 of (0, 2) is empty", FN(Tensor::zeros({0, 2}).argmax(0))},
       {"argmin: axis 0 of (0,) is empty", FN(Tensor::zeros({0}).argmin())},
-      {"softmax: ", FN(x.sum().softmax())},
+      {"softmax: axis 1 is outside -1 <= axis < 1", FN(x.sum().softmax(1))},
   });
 }
 
@@ -405,16 +497,47 @@ TEST_CASE("errors: training") {
       {"dropout: probability 1.5 is outside [0, 1]", FN(x.dropout(1.5))},
       {"layernorm: 3 axes of (3, 4)", FN(x.layernorm(3))},
       {"layernorm: 0 axes of (3, 4)", FN(x.layernorm(0))},
+      {"batchnorm: x of (3,) must be (N, C, ...)", FN(z.batchnorm({}, {}, z, z))},
+      {"batchnorm: a mean of (5, 6) for x of (3, 4)", FN(x.batchnorm({}, {}, y, z))},
+      {"batchnorm: a variance of (3,) for x of (3, 4)", FN(x.batchnorm({}, {}, x[0], z))},
+      {"batchnorm: a weight of (3,) for x of (3, 4)", FN(x.batchnorm(z, {}, x[0], x[0]))},
+      {"batchnorm: a bias of (3,) for x of (3, 4)", FN(x.batchnorm({}, z, x[0], x[0]))},
+  });
+}
+
+TEST_CASE("errors: losses") {
+  check({
       {"cross_entropy: logits need an axis of classes", FN(x.sum().cross_entropy(z))},
       {"cross_entropy: (3, 4) needs a class for each of (3,), not (5,)", FN(x.cross_entropy(Tensor::arange(5)))},
+      {"cross_entropy: (2, 3, 4, 5) needs a class for each of (2, 4, 5), not (3,)", FN(w.cross_entropy(z))},
       {"cross_entropy: (3, 4) and the probabilities (5, 6) differ", FN(x.cross_entropy(y))},
       {"cross_entropy: label_smoothing 2 is outside [0, 1]", FN(x.cross_entropy(z, {.label_smoothing = 2}))},
+      {"cross_entropy: label_smoothing nan is outside [0, 1]", FN(x.cross_entropy(z, {.label_smoothing = NAN}))},
+      {"cross_entropy: ignore_index 1 needs classes, not probabilities", FN(x.cross_entropy(x, {.ignore_index = 1}))},
+      {"cross_entropy: the target is bool; classes are integers, probabilities floats",
+       FN(x.cross_entropy(booleans()))},
+      {"cross_entropy: the weight is int64 (3,) and must be float32 (4,), one number a class",
+       FN(x.cross_entropy(z, z))},
+      {"cross_entropy: the weight is float32 (3, 4) and must be float32 (4,)", FN(x.cross_entropy(z, x))},
+      {"cross_entropy: the weight is float64 (4,) and must be float32 (4,)",
+       FN(x.cross_entropy(z, x[0].cast(DType::Float64)))},
       {"nll_loss: log-probabilities need an axis of classes", FN(x.sum().nll_loss(z))},
       {"nll_loss: (3, 4) needs a class for each of (3,), not (5,)", FN(x.nll_loss(Tensor::arange(5)))},
+      {"nll_loss: the weight is float32 (6,) and must be float32 (4,)", FN(x.nll_loss(z, y[0]))},
       {"binary_cross_entropy: (3, 4) and (5, 6) differ", FN(x.binary_cross_entropy(y))},
+      {"binary_cross_entropy: (5, 6) and (3, 4) do not broadcast", FN(x.binary_cross_entropy(x, y))},
+      {"binary_cross_entropy: a weight of (2, 3, 4) has more than the (3, 4) it is for",
+       FN(x.binary_cross_entropy(x, Tensor::ones({2, 3, 4})))},
       {"binary_cross_entropy_with_logits: (3, 4) and (5, 6) differ", FN(x.binary_cross_entropy_with_logits(y))},
+      {"binary_cross_entropy_with_logits: (5, 6) and (3, 4) do not broadcast",
+       FN(x.binary_cross_entropy_with_logits(x, y, {}))},
+      {"binary_cross_entropy_with_logits: (5, 6) and (3, 4) do not broadcast",
+       FN(x.binary_cross_entropy_with_logits(x, {}, y))},
       {"mse_loss: (3, 4) and (5, 6) differ", FN(x.mse_loss(y))},
       {"l1_loss: (3, 4) and (5, 6) differ", FN(x.l1_loss(y))},
+      {"smooth_l1_loss: (3, 4) and (5, 6) differ", FN(x.smooth_l1_loss(y))},
+      {"smooth_l1_loss: beta -1 is negative", FN(x.smooth_l1_loss(x, -1))},
+      {"kl_div: (3, 4) and (5, 6) differ", FN(x.kl_div(y))},
   });
 }
 

@@ -38,6 +38,11 @@ std::vector<GoldenLine> golden_binary() {
       {"pow_minus_1", FN(x.pow(-1))},
       {"pow_minus_2", FN(x.pow(-2.0))},
 
+      {"2_to_the", FN(Tensor(2).pow(x))},
+
+      {"plus_300", FN(x + 300)},
+      {"below_300", FN(x < 300)},
+      {"number_equals", FN(x == y)},
       {"plus_2", FN(x + 2)},
       {"plus_half", FN(x + 0.5)},
       {"half_times", FN(0.5 * x)},
@@ -58,11 +63,23 @@ std::vector<GoldenLine> golden_binary() {
       {"shifted_1", FN(x >> 1)},
 
       {"where", FN(where(x, y, z))},
+      {"where_permuted", FN(where(x > 0, y, z).permute({1, 0}))},
       {"where_right", FN(where(x, y, -1))},
+      {"where_2", FN(where(x, y, 2))},
       {"where_right_fraction", FN(where(x, y, 0.5))},
       {"where_left", FN(where(x, 0.5, y))},
       {"masked_fill", FN(x.masked_fill(y, -std::numeric_limits<double>::infinity()))},
+      {"masked_fill_2", FN(x.masked_fill(y, 2))},
+      {"masked_fill_fraction", FN(x.masked_fill(y, 1.5))},
       {"lerp", FN(x.lerp(y, 0.25))},
+      {"lerp_weights", FN(x.lerp(y, z))},
+      {"infinite_below", FN(where(x < 0, -std::numeric_limits<double>::infinity(), x))},
+      {"nan_at", FN((x - x) / (x - x) + y)},
+      {"in_place", FN([](Tensor t, const Tensor& x, const Tensor& y) {
+         t += y, t *= y, t -= x;
+         return t /= y;
+       }(x, x, y))},
+      {"reused", FN([](const Tensor& t) { return t * t.exp() + t / (t * t + 1); }(x * y))},
       {"many", FN(((x + y) * x - y / 2).exp().sin() + (x < y).cast(x.dtype()) * y)},
       {"twice", FN(x * x + x)},
   };

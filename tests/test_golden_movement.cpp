@@ -1,9 +1,11 @@
-// Golden lines: movement and indexing. See test_golden.cpp.
+// Golden lines: movement. See test_golden.cpp.
 #include <limits>
 
 #include "tests/golden.h"
 
 namespace teeny::test {
+
+static std::vector<Tensor> backwards(const std::vector<Tensor>& parts) { return {parts.rbegin(), parts.rend()}; }
 
 std::vector<GoldenLine> golden_movement() {
   return {
@@ -22,6 +24,7 @@ std::vector<GoldenLine> golden_movement() {
       {"flatten_from", FN(x.flatten(1))},
       {"flatten_to", FN(x.flatten(0, -2))},
       {"unflatten", FN(x.unflatten(1, {2, 3}))},
+      {"unflatten_none", FN(x.unflatten(0, {0, 3}))},
       {"unflatten_rest", FN(x.unflatten(-1, {-1, 2}))},
       {"squeeze", FN(x.squeeze())},
       {"squeeze_axis", FN(x.squeeze(-1))},
@@ -38,12 +41,27 @@ std::vector<GoldenLine> golden_movement() {
       {"flip_axis", FN(x.flip(-1))},
       {"pad", FN(x.pad({3, 1}, {0, 2}))},
       {"pad_value", FN(x.pad({0, 1}, {2, 0}, 7))},
+      {"pad_fraction", FN(x.pad({1}, {1}, 2.5))},
       {"pad_infinite", FN(x.pad({1}, {1}, -std::numeric_limits<double>::infinity()))},
       {"pad_negative", FN(x.pad({1, -1}, {-1, 2}))},
       {"pad_negative_value", FN(x.pad({1, -1}, {-1, 2}, 0.5))},
       {"pad_exp", FN(x.pad({1}, {1}).exp())},
       {"pad_divide", FN(1 / x.pad({1}, {1}))},
       {"pad_twice", FN(x.pad({1}, {1}).cos().pad({2}, {0}))},
+      {"pad_reflect", FN(x.pad({2}, {3}, PadMode::Reflect))},
+      {"pad_reflect_most", FN(x.pad({3}, {3}, PadMode::Reflect))},
+      {"pad_reflect_sides", FN(x.pad({2, 0}, {0, 1}, PadMode::Reflect))},
+      {"pad_reflect_cut", FN(x.pad({1, -1}, {-1, 2}, PadMode::Reflect))},
+      {"pad_reflect_far_cut", FN(x.pad({-2}, {3}, PadMode::Reflect))},
+      {"pad_replicate", FN(x.pad({2}, {3}, PadMode::Replicate))},
+      {"pad_replicate_most", FN(x.pad({3}, {3}, PadMode::Replicate))},
+      {"pad_replicate_sides", FN(x.pad({2, 0}, {0, 1}, PadMode::Replicate))},
+      {"pad_replicate_cut", FN(x.pad({1, -1}, {-1, 2}, PadMode::Replicate))},
+      {"pad_replicate_far_cut", FN(x.pad({3}, {-3}, PadMode::Replicate))},
+      {"pad_circular", FN(x.pad({2}, {3}, PadMode::Circular))},
+      {"pad_circular_most", FN(x.pad({3}, {3}, PadMode::Circular))},
+      {"pad_circular_sides", FN(x.pad({2, 0}, {0, 1}, PadMode::Circular))},
+      {"pad_circular_cut", FN(x.pad({1, -1}, {-1, 2}, PadMode::Circular))},
       {"shrink", FN(x.shrink({1, 0, 1}, {2, 2, 4}))},
       {"shrink_empty", FN(x.shrink({1, 0}, {1, 2}))},
       {"unfold", FN(x.unfold(1, 3, 2))},
@@ -52,36 +70,20 @@ std::vector<GoldenLine> golden_movement() {
       {"unfold_dilated", FN(x.unfold(1, 3, 2, 2))},
       {"unfold_twice", FN(x.unfold(0, 2, 1).unfold(1, 3, 2))},
       {"diagonal", FN(x.diagonal())},
+      {"diagonal_above", FN(x.diagonal(0, 1, 1))},
+      {"diagonal_below", FN(x.diagonal(0, 1, -2))},
       {"diagonal_axes", FN(x.diagonal(0, 2))},
       {"roll", FN(x.roll(1, 0))},
       {"roll_back", FN(x.roll(-2, 1))},
+      {"roll_flat", FN(x.roll(2))},
+      {"roll_axes", FN(x.roll({1, -2}, {0, 1}))},
       {"roll_around", FN(x.roll(5, 1))},
+      {"detach", FN(x.detach() * x)},
       {"contiguous", FN(x.t().contiguous())},
       {"tril", FN(x.tril())},
       {"tril_below", FN(x.tril(-1))},
       {"triu", FN(x.triu())},
       {"triu_above", FN(x.triu(2))},
-
-      {"index", FN(x[1])},
-      {"index_negative", FN(x[-1])},
-      {"index_all", FN(x[{1, 2, 3}])},
-      {"index_columns", FN(x[{slice(), 1}])},
-      {"slice", FN(x[{slice(1, 3)}])},
-      {"slice_open", FN(x[{slice(2), slice({}, -1)}])},
-      {"slice_step", FN(x[{slice({}, {}, 2), slice(1, {}, 3)}])},
-      {"slice_negative", FN(x[{slice(-3, -1)}])},
-      {"slice_beyond", FN(x[{slice(-9, 2), slice(3, 99)}])},
-      {"slice_empty", FN(x[{slice(4, 2)}])},
-      {"slice_past_end", FN(x[{slice(7)}])},
-      {"slice_reverse", FN(x[{slice({}, {}, -1)}])},
-      {"slice_reverse_step", FN(x[{slice(3, 0, -2)}])},
-      {"slice_reverse_open", FN(x[{slice(-2, {}, -1)}])},
-      {"slice_reverse_far", FN(x[{slice(99, -9, -3)}])},
-      {"index_ellipsis", FN(x[{ellipsis, 0}])},
-      {"index_ellipsis_middle", FN(x[{0, ellipsis, slice(1, 3)}])},
-      {"index_new_axis", FN(x[{none, slice(), none, 1}])},
-      {"index_mixed", FN(x[{slice(1), none, ellipsis, -1}])},
-      {"index_bools", FN(x[{1, slice({}, {}, 2)}])},
 
       {"cat", FN(Tensor::cat({x, y}))},
       {"cat_axis", FN(Tensor::cat({x, y, x}, -1))},
@@ -91,20 +93,17 @@ std::vector<GoldenLine> golden_movement() {
       {"stack_last", FN(Tensor::stack({x, y}, -1))},
       {"split_first", FN(x.split(2)[0])},
       {"split_last", FN(x.split(2)[2])},
+      {"split", FN(Tensor(int64_t(x.split(2).size())))},
+      {"split_sizes", FN(Tensor::cat(backwards(x.split({1, 3, 0, 2}))))},
+      {"split_sizes_axis", FN(x.split({3, 1}, -1)[1])},
       {"split_axis", FN(Tensor::cat({x.split(2, -1)[1], x.split(2, -1)[0]}, 1))},
+      {"meshgrid", FN(Tensor::cat(Tensor::meshgrid({x, y}), 1))},
+      {"meshgrid_xy", FN(Tensor::cat(Tensor::meshgrid({x, y}, "xy"), 1))},
+      {"meshgrid_three", FN(Tensor::stack(Tensor::meshgrid({x, y, z}, "xy")))},
+      {"meshgrid_one", FN(Tensor::meshgrid({x}, "xy")[0])},
       {"chunk", FN(x.chunk(3)[1])},
       {"chunk_last", FN(x.chunk(3, 1)[2])},
       {"chunk_few", FN(Tensor(int64_t(x.chunk(4).size())))},
-
-      {"gather", FN(x.gather(0, y))},
-      {"gather_last", FN(x.gather(-1, y))},
-      {"gather_middle", FN(x.gather(1, y))},
-      {"scatter_add", FN(x.scatter_add(0, y, z))},
-      {"scatter_add_last", FN(x.scatter_add(-1, y, z))},
-      {"index_select", FN(x.index_select(0, y))},
-      {"index_select_last", FN(x.index_select(-1, y))},
-      {"embedding", FN(x.embedding(y))},
-      {"one_hot", FN(x.one_hot(4))},
   };
 }
 

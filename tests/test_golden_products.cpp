@@ -1,4 +1,4 @@
-// Golden lines: products, attention, normalisation, losses. See test_golden.cpp.
+// Golden lines: products, attention. See test_golden.cpp.
 #include "tests/golden.h"
 
 namespace teeny::test {
@@ -59,26 +59,6 @@ std::vector<GoldenLine> golden_products() {
       {"attention", FN(x.scaled_dot_product_attention(y, z))},
       {"attention_causal", FN(x.scaled_dot_product_attention(y, z, true))},
       {"attention_mask", FN(x.scaled_dot_product_attention(y, z, w))},
-  };
-}
-
-std::vector<GoldenLine> golden_training() {
-  return {
-      {"layernorm", FN(x.layernorm())},
-      {"layernorm_axes", FN(x.layernorm(2))},
-      {"layernorm_eps", FN(x.layernorm(1, 0.1))},
-      {"cross_entropy", FN(x.cross_entropy(y))},
-      {"cross_entropy_smooth", FN(x.cross_entropy(y, {.label_smoothing = 0.1}))},
-      {"cross_entropy_ignore", FN(x.cross_entropy(y, {.ignore_index = 0}))},
-      {"cross_entropy_ignore_outside", FN(x.cross_entropy(y, {.ignore_index = -1}))},
-      {"cross_entropy_ignore_smooth", FN(x.cross_entropy(y, {.label_smoothing = 0.2, .ignore_index = -1}))},
-      {"nll_loss", FN(x.nll_loss(y))},
-      {"nll_loss_ignore", FN(x.nll_loss(y, {.ignore_index = 0}))},
-      {"binary_cross_entropy", FN(x.binary_cross_entropy(y))},
-      {"bce_with_logits", FN(x.binary_cross_entropy_with_logits(y))},
-      {"mse_loss", FN(x.mse_loss(y))},
-      {"l1_loss", FN(x.l1_loss(y))},
-      {"network", FN(x.conv2d(y).relu().max_pool2d().flatten(1).linear(z).cross_entropy(w))},
   };
 }
 

@@ -5,6 +5,7 @@
 #include <functional>
 #include <random>
 
+#include "teeny/nn/norms.h"
 #include "tests/check.h"
 
 namespace teeny::test {
@@ -220,6 +221,37 @@ TEST_CASE("gradcheck: in order") {
   });
 }
 
+TEST_CASE("gradcheck: hyperbolic, weights, borders, grids") {
+  check({
+      {"asinh", FN(x.asinh()), {{3, 4}}},
+      {"acosh", FN(x.acosh()), {{3, 4}}, 1.2, 4},
+      {"atanh", FN(x.atanh()), {{3, 4}}, -0.8, 0.8},
+      {"trunc", FN(x.trunc() * x), {{4}}},
+      {"ceil", FN(x.ceil() * x), {{4}}},
+      {"lerp_weights", FN(x.lerp(y, z)), {{3, 4}, {4}, {3, 1}}},
+      {"clamp_low", FN(x.clamp(-0.5)), {{3, 4}}},
+      {"pad_reflect", FN(x.pad({1, 0}, {0, 2}, PadMode::Reflect).square()), {{2, 3}}},
+      {"pad_replicate", FN(x.pad({1, 0}, {-1, 2}, PadMode::Replicate).square()), {{3, 3}}},
+      {"pad_circular", FN(x.pad({2, -1}, {0, 2}, PadMode::Circular).square()), {{2, 3}}},
+      {"meshgrid", FN(Tensor::stack(Tensor::meshgrid({x, y}, "xy")).square()), {{3}, {2}}},
+      {"roll_axes", FN(x.roll({1, 2}, {0, 1}).square()), {{2, 3}}},
+      {"roll_flat", FN(x.roll(2).square()), {{2, 3}}},
+      {"split_sizes", FN(x.split({1, 3}, 1)[1].square()), {{2, 4}}},
+      {"diagonal_offset", FN(x.diagonal(0, 1, 1).square()), {{3, 4}}},
+      {"triu", FN(x.triu(1).square()), {{3, 3}}},
+      {"flatten", FN(x.unflatten(1, {2, -1}).flatten(0, 1).square()), {{2, 4}}},
+  });
+}
+
+TEST_CASE("gradcheck: indexing by tensors") {
+  check({
+      {"one", FN(x[{slice(), ints({2, 0, -1})}].square()), {{2, 3}}},
+      {"neighbours", FN(x[{ints({0, 1, 0}), ints({2, -1, 2})}].square()), {{2, 3}}},
+      {"apart", FN(x[{ints({0, 1}), slice(), ints({2, 2}).unsqueeze(-1)}].square()), {{2, 2, 3}}},
+      {"number", FN(x[{Tensor(-1), slice({}, {}, -1), none}].square()), {{2, 3}}},
+  });
+}
+
 TEST_CASE("gradcheck: reductions") {
   check({
       {"sum", FN(x.sum(1).square()), {{3, 4}}},
@@ -324,18 +356,41 @@ TEST_CASE("gradcheck: convolutions") {
   });
 }
 
+TEST_CASE("gradcheck: layers") {
+  check({
+      {"groupnorm", FN(nn::GroupNorm(2, 4, 1e-5, false)(x)), {{2, 4, 2}}},
+      {"instancenorm", FN(nn::InstanceNorm1d(2)(x)), {{2, 2, 3}}},
+      {"rmsnorm", FN(nn::RMSNorm(4, {}, false)(x)), {{2, 4}}},
+      {"rmsnorm_axes", FN(nn::RMSNorm(Shape{2, 2}, 0.1, false)(x)), {{2, 2, 2}}},
+  });
+}
+
 TEST_CASE("gradcheck: losses") {
   check({
+      {"batchnorm", FN(x.batchnorm(y, z, w, y.exp())), {{2, 3, 2}, {3}, {3}, {3}}},
       {"cross_entropy", FN(x.cross_entropy(ints({2, 0, 1}))), {{3, 4}}},
       {"cross_entropy_smooth",
        FN(x.cross_entropy(ints({2, 0, 1}), {.label_smoothing = 0.2, .ignore_index = 0})),
        {{3, 4}}},
+      {"cross_entropy_weight",
+       FN(x.cross_entropy(ints({2, 0, 1}), y, {.label_smoothing = 0.2, .ignore_index = 0})),
+       {{3, 4}, {4}}, 0.1, 2},
+      {"cross_entropy_none", FN(x.cross_entropy(ints({2, 0, 1}), {.reduction = Reduction::None})), {{3, 4}}},
       {"cross_entropy_chances", FN(x.cross_entropy(y)), {{2, 3}, {2, 3}}, 0.1, 0.9},
+      {"cross_entropy_chances_weight", FN(x.cross_entropy(y, z)), {{2, 3}, {2, 3}, {3}}, 0.1, 0.9},
       {"nll_loss", FN(x.log_softmax().nll_loss(ints({2, 0, 1}))), {{3, 4}}},
       {"binary_cross_entropy", FN(x.binary_cross_entropy(y)), {{3, 2}, {3, 2}}, 0.1, 0.9},
+      {"binary_cross_entropy_weight", FN(x.binary_cross_entropy(y, z)), {{3, 2}, {3, 2}, {2}}, 0.1, 0.9},
       {"binary_cross_entropy_with_logits", FN(x.binary_cross_entropy_with_logits(y)), {{3, 2}, {3, 2}}, 0.1, 0.9},
+      {"binary_cross_entropy_with_logits_weights",
+       FN(x.binary_cross_entropy_with_logits(y, z, w)),
+       {{3, 2}, {3, 2}, {2}, {3, 1}}, 0.1, 0.9},
       {"mse_loss", FN(x.mse_loss(y)), {{3, 2}, {3, 2}}},
       {"l1_loss", FN(x.l1_loss(y)), {{3, 2}, {3, 2}}},
+      {"smooth_l1_loss", FN(x.smooth_l1_loss(y)), {{3, 2}, {3, 2}}},
+      {"smooth_l1_loss_none", FN(x.smooth_l1_loss(y, 0.5, Reduction::None)), {{3, 2}, {3, 2}}},
+      {"kl_div", FN(x.kl_div(y)), {{3, 2}, {3, 2}}, 0.1, 0.9},
+      {"kl_div_log", FN(x.kl_div(y, true, Reduction::BatchMean)), {{3, 2}, {3, 2}}},
   });
 }
 

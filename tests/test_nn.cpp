@@ -1,4 +1,5 @@
-// Layers against plain loops in double precision.
+// Layers: where they start, what they refuse, and some against plain loops in double precision. Their numbers are
+// compared with PyTorch's in test_golden_models.cpp.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -6,7 +7,9 @@
 #include <functional>
 
 #include "check_close.h"
-#include "teeny/nn/layers.h"
+#include "check_refused.h"
+#include "state_helpers.h"
+#include "teeny/teeny.h"
 
 using namespace teeny;
 
@@ -164,4 +167,113 @@ TEST_CASE("nn: LayerNorm, Embedding, Dropout") {
   CHECK(zeros < 2800);
   CHECK(std::count(kept.begin(), kept.end(), 1 / 0.75f) == 10000 - zeros);
   CHECK_THROWS_AS(nn::Dropout(1.5), Error);
+}
+
+TEST_CASE("nn: where parameters start") {
+  Tensor::manual_seed(5);
+  const nn::Conv1d line(8, 40, 5, {.groups = 2});
+  CHECK(line.weight.shape() == Shape{40, 4, 5});
+  check_uniform(line.weight, 1 / std::sqrt(20.0));
+  check_uniform(line.bias, 1 / std::sqrt(20.0));
+  const nn::ConvTranspose2d back(20, 8, {3, 2}, {.groups = 2});
+  CHECK(back.weight.shape() == Shape{20, 4, 3, 2});
+  CHECK(back.bias.shape() == Shape{8});
+  check_uniform(back.weight, 1 / std::sqrt(24.0));  // PyTorch takes axis 1, here the outputs, for the fan-in
+
+  const nn::LSTMCell cell(3, 25);
+  for (const Tensor& x : {cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh}) check_uniform(x, 0.2);
+  const nn::MultiHeadAttention attention(12, 3);
+  check_uniform(attention.in_proj_weight, std::sqrt(6.0 / 48));
+  check_uniform(attention.out_proj.weight, 1 / std::sqrt(12.0));
+  check_close(attention.in_proj_bias, std::vector<double>(36, 0), 0);
+  check_close(attention.out_proj.bias, std::vector<double>(12, 0), 0);
+  CHECK(names(nn::state_dict(attention)) ==
+        std::vector<std::string>{"in_proj_weight", "in_proj_bias", "out_proj.weight", "out_proj.bias"});
+  CHECK(names(nn::state_dict(nn::MultiHeadAttention(4, 2, false))) ==
+        std::vector<std::string>{"in_proj_weight", "out_proj.weight"});
+  CHECK(nn::parameters(attention).size() == 4);
+
+  const nn::Embedding table(5, 3, 2);
+  const auto rows = table.weight.to_vector();
+  for (size_t i = 0; i < rows.size(); ++i) CHECK((rows[i] == 0) == (i / 3 == 2));
+  CHECK(nn::parameters(table).size() == 1);
+  CHECK(nn::parameters(nn::InstanceNorm2d(3)).empty());
+  CHECK(nn::parameters(nn::RMSNorm(3)).size() == 1);
+}
+
+TEST_CASE("nn: Sequential") {
+  nn::Sequential inner(nn::Linear(3, 4), [](const Tensor& x) { return x.tanh(); });
+  nn::Sequential model(nn::Linear(2, 3), &Tensor::relu, inner);
+  model.add(nn::BatchNorm1d(4)).add(nn::Linear(4, 1, false));
+  CHECK(model.size() == 5);
+  CHECK(names(nn::state_dict(model)) ==
+        std::vector<std::string>{"0.weight", "0.bias", "2.0.weight", "2.0.bias", "3.weight", "3.bias", "3.running_mean",
+                                 "3.running_var", "3.num_batches_tracked", "4.weight"});
+  CHECK(nn::parameters(model).size() == 7);
+  const Tensor x = Tensor::randn({6, 2});
+  CHECK(nn::Sequential()(x).same(x));
+  CHECK(model(x).shape() == Shape{6, 1});
+
+  const nn::Sequential copy = model;  // shares the layers: what one learns, the other knows
+  Training guard;
+  model(x);
+  CHECK(nn::state_dict(copy)[8].second.item<int64_t>() == 1);
+  model(x).square().sum().backward();
+  for (const Tensor& p : nn::parameters(copy)) CHECK(p.grad().defined());
+}
+
+TEST_CASE("nn: a certain prediction has a finite gradient") {
+  const Tensor p = Tensor::of<float>({0, 1, 0, 1}).requires_grad_(), target = Tensor::of<float>({0, 1, 1, 0});
+  p.binary_cross_entropy(target, Reduction::Sum).backward();
+  CHECK(p.grad().isfinite().all().item() == 1);
+}
+
+TEST_CASE("nn: what is wrong is said at once") {
+  const Tensor x = Tensor::zeros({2, 3}), image = Tensor::zeros({2, 3, 4, 4}), words = Tensor::zeros({2, 5, 6});
+  check_refused({
+      {"Linear: a size of -1", [] { nn::Linear(-1, 2); }},
+      {"Conv2d: 3 and 8 channels do not divide into 2 groups", [] { nn::Conv2d(3, 8, 5, {.groups = 2}); }},
+      {"Conv2d: 3 and 8 channels do not divide into 0 groups", [] { nn::Conv2d(3, 8, 5, {.groups = 0}); }},
+      {"Conv2d: a kernel of (1, 2, 3) must have one size for all axes, or 2", [] { nn::Conv2d(3, 8, {1, 2, 3}); }},
+      {"Conv1d: a kernel of (1, 2) must have one size for all axes, or 1", [] { nn::Conv1d(3, 8, {1, 2}); }},
+      {"Conv3d: a kernel of (0,) has a size below 1", [] { nn::Conv3d(3, 8, 0); }},
+      {"Conv2d: a size of -3", [] { nn::Conv2d(-3, 8, 1); }},
+      {"ConvTranspose2d: 4 and 3 channels do not divide into 2 groups",
+       [] { nn::ConvTranspose2d(4, 3, 1, {.groups = 2}); }},
+      {"ConvTranspose1d: a kernel of (2, 2) must have one size", [] { nn::ConvTranspose1d(4, 3, {2, 2}); }},
+      {"Embedding: a size of -1", [] { nn::Embedding(-1, 2); }},
+      {"Embedding: the padding 5 is none of 5 rows", [] { nn::Embedding(5, 2, 5); }},
+      {"Embedding: the padding -1 is none of 5 rows", [] { nn::Embedding(5, 2, -1); }},
+      {"Dropout: a probability of 1.5", [] { nn::Dropout(1.5); }},
+      {"BatchNorm: a size of -1", [] { nn::BatchNorm2d(-1); }},
+      {"BatchNorm: eps -1 is negative", [] { nn::BatchNorm2d(3, -1); }},
+      {"BatchNorm: momentum 2 is outside [0, 1]", [] { nn::BatchNorm2d(3, 1e-5, 2); }},
+      {"BatchNorm: x of shape (2, 3); (N, 4, ...) wanted", [&] { nn::BatchNorm1d(4)(x); }},
+      {"BatchNorm: x of shape (3,); (N, 3, ...) wanted", [&] { nn::BatchNorm1d(3)(x[0]); }},
+      {"LayerNorm: over no axes", [] { nn::LayerNorm(Shape{}); }},
+      {"LayerNorm: a size in (-3,) is negative", [] { nn::LayerNorm(-3); }},
+      {"LayerNorm: eps -1 is negative", [] { nn::LayerNorm(3, -1); }},
+      {"LayerNorm: x of (2, 3) does not end in (4,)", [&] { nn::LayerNorm(4)(x); }},
+      {"LayerNorm: x of (3,) does not end in (2, 3)", [&] { nn::LayerNorm(Shape{2, 3})(x[0]); }},
+      {"RMSNorm: over no axes", [] { nn::RMSNorm(Shape{}); }},
+      {"RMSNorm: eps -1 is negative", [] { nn::RMSNorm(3, -1); }},
+      {"RMSNorm: x of (2, 3) does not end in (1,)", [&] { nn::RMSNorm(1)(x); }},
+      {"GroupNorm: 3 channels do not divide into 2 groups", [] { nn::GroupNorm(2, 3); }},
+      {"GroupNorm: eps -1 is negative", [] { nn::GroupNorm(1, 3, -1); }},
+      {"GroupNorm: x of shape (2, 3, 4, 4); (N, 4, ...) wanted", [&] { nn::GroupNorm(2, 4)(image); }},
+      {"InstanceNorm: x of shape (2, 3, 4, 4); (N, 4, ...) wanted", [&] { nn::InstanceNorm2d(4)(image); }},
+      {"InstanceNorm: x of shape (2, 3) has one value a channel", [&] { nn::InstanceNorm1d(3)(x); }},
+      {"LSTMCell: a size of -1", [] { nn::LSTMCell(3, -1); }},
+      {"LSTMCell: x of (2, 3); (N, 4) or (4,) wanted", [&] { nn::LSTMCell(4, 5)(x); }},
+      {"LSTMCell: a state of (2, 3) and (2, 5) for x of (2, 3); (2, 5) wanted",
+       [&] { nn::LSTMCell(3, 5)(x, {x, {}}); }},
+      {"MultiHeadAttention: a width of 6 does not divide into 4 heads", [] { nn::MultiHeadAttention(6, 4); }},
+      {"MultiHeadAttention: a width of 6 does not divide into 0 heads", [] { nn::MultiHeadAttention(6, 0); }},
+      {"MultiHeadAttention: (2, 3), (2, 3) and (2, 3) must be (N, L, 6) and twice (N, S, 6)",
+       [&] { nn::MultiHeadAttention(6, 2)(x, x, x); }},
+      {"MultiHeadAttention: keys (2, 5, 6) and values (2, 4, 6) differ",
+       [&] { nn::MultiHeadAttention(6, 2)(words, words, words[{slice(), slice(0, 4)}]); }},
+      {"scaled_dot_product_attention: a mask of (2, 1, 2, 5, 5)",
+       [&] { nn::MultiHeadAttention(6, 2)(words, words, words, Tensor::ones({2, 1, 2, 5, 5})); }},
+  });
 }

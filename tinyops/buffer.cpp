@@ -11,6 +11,7 @@ MemoryUse memory_use() { return {live, peak}; }
 void reset_peak() { peak = live.load(); }
 
 void* Buffer::data() {
+  if (other_) return other_->data();
   if (data_ || bytes_ == 0) return data_;
   data_ = allocate(bytes_);
   if (!data_) teeny::fail("out of memory: ", bytes_, " bytes more than the ", live.load(), " in use");

@@ -38,10 +38,13 @@ class Buffer {
 
   size_t bytes() const { return bytes_; }
   void* data();  ///< reserves on the first call; throws teeny::Error when there is no memory
+  /// From now on this buffer's memory is that of `other`, which is at least as large; null ends it.
+  void stand_in(std::shared_ptr<Buffer> other) { other_ = std::move(other); }
 
  private:
   size_t bytes_;
   void* data_ = nullptr;
+  std::shared_ptr<Buffer> other_;
 };
 using BufferRef = std::shared_ptr<Buffer>;
 
@@ -162,6 +165,26 @@ struct RandomKernel {
 
 using Kernel =
     std::variant<RowKernel, ContractKernel, GatherKernel, ScatterKernel, ScanKernel, SortKernel, RandomKernel>;
+
+/// Calls `visit(operand, written)` for every operand in memory, those that are read before those that are written.
+template <class Visit>
+void for_each_operand(Kernel& kernel, Visit&& visit) {
+  struct Kinds {
+    Visit& visit;
+    void operator()(RowKernel& k) {
+      for (Input& input : k.inputs)
+        if (input.kind == Input::Kind::Memory) visit(input.operand, false);
+      for (Output& output : k.outputs) visit(output.operand, true);
+    }
+    void operator()(ContractKernel& k) { visit(k.a, false), visit(k.b, false), visit(k.out, true); }
+    void operator()(GatherKernel& k) { visit(k.table, false), visit(k.index, false), visit(k.out, true); }
+    void operator()(ScatterKernel& k) { visit(k.source, false), visit(k.index, false), visit(k.out, true); }
+    void operator()(ScanKernel& k) { visit(k.in, false), visit(k.out, true); }
+    void operator()(SortKernel& k) { visit(k.in, false), visit(k.out, true); }
+    void operator()(RandomKernel& k) { visit(k.out, true); }
+  };
+  std::visit(Kinds{visit}, kernel);
+}
 
 // ---- The seven functions --------------------------------------------------------------------------------------------
 

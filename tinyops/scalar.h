@@ -119,7 +119,7 @@ TINYOPS_HD T apply(BinaryOp op, T x, T y) {
       case BinaryOp::Or: return T(x | y);
       case BinaryOp::Xor: return T(x ^ y);
       case BinaryOp::Shl: return y < 0 || y >= bits ? T(0) : T(std::make_unsigned_t<T>(x) << y);
-      case BinaryOp::Shr: return T(x >> (y < 0 || y >= bits ? bits - 1 : int(y)));
+      case BinaryOp::Shr: return y < 0 || y >= bits ? T(x < 0 ? -1 : 0) : T(x >> y);  // only the sign is left
       case BinaryOp::Pow: {
         if (std::is_signed_v<T> && y < 0) return x == 1 ? T(1) : x == T(-1) ? T(y % 2 ? -1 : 1) : T(0);
         T result = 1;

@@ -1,92 +1,87 @@
 #include "teeny/nn/layers.h"
 
-#include <cmath>
+#include "teeny/nn/init.h"
 
 namespace teeny::nn {
 
+Linear::Linear(int64_t in, int64_t out, bool with_bias) {
+  init::check_sizes("Linear", {in, out});
+  weight = init::fan_in_uniform({out, in}, in);
+  if (with_bias) bias = init::fan_in_uniform({out}, in);
+}
+
 namespace {
-
-/// A parameter that starts uniform in ±1/sqrt(fan_in): `fan_in` numbers are added up for each output, so that the
-/// output's variance does not grow with their count.
-Tensor uniform_parameter(const Shape& shape, int64_t fan_in) {
-  const double bound = fan_in > 0 ? 1 / std::sqrt(double(fan_in)) : 0;
-  return Tensor::uniform(shape, -bound, bound).requires_grad_();
+/// `kernel` with a size for each of `axes` axes, after the checks that both kinds of convolution share.
+Dims kernel_sizes(const char* layer, int axes, int64_t in, int64_t out, const Sizes& kernel, int64_t groups) {
+  const Dims& k = kernel.list;
+  if (k.size() != 1 && k.size() != axes)
+    fail(layer, axes, "d: a kernel of ", k, " must have one size for all axes, or ", axes);
+  const Dims each = k.size() == 1 ? Dims::filled(axes, k[0]) : k;
+  const std::string name = text(layer, axes, "d");
+  init::check_sizes(name.c_str(), {in, out});
+  for (int64_t size : each)
+    if (size < 1) fail(name, ": a kernel of ", k, " has a size below 1");
+  if (groups < 1 || in % groups || out % groups)
+    fail(name, ": ", in, " and ", out, " channels do not divide into ", groups, " groups");
+  return each;
 }
-
-void check_sizes(const char* layer, std::initializer_list<int64_t> sizes) {
-  for (int64_t size : sizes)
-    if (size < 0) fail(layer, ": a size of ", size);
+/// (outer, inner, kernel...)
+Shape weight_shape(int64_t outer, int64_t inner, const Dims& kernel) {
+  Shape shape = {outer, inner};
+  for (int64_t size : kernel) shape.push_back(size);
+  return shape;
 }
-
 }  // namespace
 
-Linear::Linear(int64_t in, int64_t out, bool with_bias) {
-  check_sizes("Linear", {in, out});
-  weight = uniform_parameter({out, in}, in);
-  if (with_bias) bias = uniform_parameter({out}, in);
+template <int kAxes>
+Conv<kAxes>::Conv(int64_t in, int64_t out, const Sizes& kernel, const ConvOptions& options, bool with_bias)
+    : options(options) {
+  const Dims k = kernel_sizes("Conv", kAxes, in, out, kernel, options.groups);
+  const int64_t fan_in = in / options.groups * numel(k);
+  weight = init::fan_in_uniform(weight_shape(out, in / options.groups, k), fan_in);
+  if (with_bias) bias = init::fan_in_uniform({out}, fan_in);
+}
+template <int kAxes>
+Tensor Conv<kAxes>::operator()(const Tensor& x) const {
+  if constexpr (kAxes == 1) return x.conv1d(weight, bias, options);
+  else if constexpr (kAxes == 2) return x.conv2d(weight, bias, options);
+  else return x.conv3d(weight, bias, options);
+}
+template struct Conv<1>;
+template struct Conv<2>;
+template struct Conv<3>;
+
+template <int kAxes>
+ConvTranspose<kAxes>::ConvTranspose(int64_t in, int64_t out, const Sizes& kernel, const ConvTransposeOptions& options,
+                                    bool with_bias)
+    : options(options) {
+  const Dims k = kernel_sizes("ConvTranspose", kAxes, in, out, kernel, options.groups);
+  const int64_t fan_in = out / options.groups * numel(k);  // of axis 1, as PyTorch counts: that of the adjoint
+  weight = init::fan_in_uniform(weight_shape(in, out / options.groups, k), fan_in);
+  if (with_bias) bias = init::fan_in_uniform({out}, fan_in);
+}
+template <int kAxes>
+Tensor ConvTranspose<kAxes>::operator()(const Tensor& x) const {
+  if constexpr (kAxes == 1) return x.conv_transpose1d(weight, bias, options);
+  else if constexpr (kAxes == 2) return x.conv_transpose2d(weight, bias, options);
+  else return x.conv_transpose3d(weight, bias, options);
+}
+template struct ConvTranspose<1>;
+template struct ConvTranspose<2>;
+template struct ConvTranspose<3>;
+
+Embedding::Embedding(int64_t count, int64_t size, std::optional<int64_t> padding) : padding(padding) {
+  init::check_sizes("Embedding", {count, size});
+  if (padding && (*padding < 0 || *padding >= count))
+    fail("Embedding: the padding ", *padding, " is none of ", count, " rows");
+  weight = Tensor::randn({count, size});
+  if (padding) weight = where((Tensor::arange(count) == *padding).unsqueeze(-1), 0, weight);
+  weight.requires_grad_();
 }
 
-Conv2d::Conv2d(int64_t in, int64_t out, const Sizes& kernel, const ConvOptions& conv_options, bool with_bias)
-    : options(conv_options) {
-  const Dims& k = kernel.list;
-  if (k.empty() || k.size() > 2) fail("Conv2d: a kernel of ", k, "; it has one size for both axes, or two");
-  const int64_t height = k[0], width = k.back(), groups = options.groups;
-  check_sizes("Conv2d", {in, out, height, width});
-  if (groups < 1 || in % groups || out % groups)
-    fail("Conv2d: ", in, " and ", out, " channels do not divide into ", groups, " groups");
-  const int64_t fan_in = in / groups * height * width;
-  weight = uniform_parameter({out, in / groups, height, width}, fan_in);
-  if (with_bias) bias = uniform_parameter({out}, fan_in);
-}
-
-BatchNorm2d::BatchNorm2d(int64_t channels, double eps, double momentum) : eps(eps), momentum(momentum) {
-  check_sizes("BatchNorm2d", {channels});
-  weight = Tensor::ones({channels}).requires_grad_();
-  bias = Tensor::zeros({channels}).requires_grad_();
-  running_mean = Tensor::zeros({channels});
-  running_var = Tensor::ones({channels});
-  num_batches_tracked = Tensor::zeros({}, DType::Int64);
-}
-
-Tensor BatchNorm2d::operator()(const Tensor& x) {
-  const int64_t channels = weight.size(0);
-  if (x.rank() != 4 || x.size(1) != channels)
-    fail("BatchNorm2d: x of shape ", x.shape(), "; (N, ", channels, ", H, W) wanted");
-  const Shape per_channel = {1, channels, 1, 1};
-  const Tensor w = weight.reshape(per_channel), b = bias.reshape(per_channel);
-  if (!Training::enabled()) {
-    const Tensor scale = w * (running_var.reshape(per_channel) + eps).rsqrt();
-    return (x - running_mean.reshape(per_channel)) * scale + b;
-  }
-
-  const int64_t n = x.numel() / std::max<int64_t>(channels, 1);
-  if (n < 2) fail("BatchNorm2d: x of shape ", x.shape(), " has one value a channel; training needs two");
-  // With any constant a,  x - mean = (x - a) - (mean - a)  and  var = E[(x-a)^2] - (mean - a)^2. Here a is the mean
-  // itself without its history: so `drift` is 0 and costs no precision, but the gradient passes through it, by channel.
-  // The sums over x that the way back needs are then those of g and g * (x - a), which one walk over x gives.
-  const Tensor mean = x.mean({0, 2, 3}, true), a = mean.detach();
-  const Tensor centred = x - a, drift = mean - a;
-  const Tensor var = centred.square().mean({0, 2, 3}, true) - drift.square();
-  const Tensor scale = w * (var + eps).rsqrt();
-  const Tensor y = centred * scale + (b - drift * scale);
-
-  NoGrad guard;
-  const double unbiased = double(n) / double(n - 1);
-  running_mean.assign(running_mean * (1 - momentum) + a.reshape({channels}) * momentum);
-  running_var.assign(running_var * (1 - momentum) + var.detach().reshape({channels}) * (momentum * unbiased));
-  num_batches_tracked.assign(num_batches_tracked + 1);
-  return y;
-}
-
-LayerNorm::LayerNorm(const Shape& shape, double eps) : eps(eps) {
-  if (shape.empty()) fail("LayerNorm: over no axes");
-  weight = Tensor::ones(shape).requires_grad_();
-  bias = Tensor::zeros(shape).requires_grad_();
-}
-
-Embedding::Embedding(int64_t count, int64_t size) {
-  check_sizes("Embedding", {count, size});
-  weight = Tensor::randn({count, size}).requires_grad_();
+Tensor Embedding::operator()(const Tensor& index) const {
+  const Tensor rows = weight.embedding(index);
+  return padding ? where((index == *padding).unsqueeze(-1), rows.detach(), rows) : rows;
 }
 
 Dropout::Dropout(double p) : p(p) {

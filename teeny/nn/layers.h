@@ -1,6 +1,7 @@
 #pragma once
 // Layers: structs that hold their parameters and can be called. Names, shapes and initial values are PyTorch's, so a
-// state dictionary of the one loads into the other.
+// state dictionary of the one loads into the other. Here those that are a product or a table; norms.h, recurrent.h,
+// attention.h and sequential.h have the others.
 #include "teeny/nn/state.h"
 
 namespace teeny::nn {
@@ -15,53 +16,50 @@ struct Linear {
   TEENY_STATE(weight, bias)
 };
 
-/// x (N, in, H, W), weight (out, in/groups, KH, KW), bias (out): (N, out, OH, OW), see Tensor::conv2d.
-/// Both start uniform in ±1/sqrt(in/groups * KH * KW), as in PyTorch.
-struct Conv2d {
-  Conv2d(int64_t in, int64_t out, const Sizes& kernel, const ConvOptions& options = {}, bool with_bias = true);
-  Tensor operator()(const Tensor& x) const { return x.conv2d(weight, bias, options); }
+/// Convolution over the last kAxes axes. x (N, in, H, W), weight (out, in/groups, KH, KW), bias (out): (N, out, OH, OW)
+/// for two of them, see Tensor::conv2d. Both start uniform in ±1/sqrt(in/groups * KH * KW), as in PyTorch.
+template <int kAxes>
+struct Conv {
+  Conv(int64_t in, int64_t out, const Sizes& kernel, const ConvOptions& options = {}, bool with_bias = true);
+  Tensor operator()(const Tensor& x) const;
 
   ConvOptions options;
   Tensor weight, bias;
   TEENY_STATE(weight, bias)
 };
+using Conv1d = Conv<1>;
+using Conv2d = Conv<2>;
+using Conv3d = Conv<3>;
 
-/// y = (x - mean) / sqrt(var + eps) * weight + bias for every channel of x (N, C, H, W). While training, mean and
-/// (biased) variance are the batch's, and the running ones move towards them (the variance without the bias); else the
-/// running ones are used. Ioffe, Szegedy: "Batch normalization", 2015.
-struct BatchNorm2d {
-  explicit BatchNorm2d(int64_t channels, double eps = 1e-5, double momentum = 0.1);
-  Tensor operator()(const Tensor& x);
+/// The way back through a convolution, as a layer: x (N, in, H, W), weight (in, out/groups, KH, KW), bias (out):
+/// (N, out, OH, OW), see Tensor::conv_transpose2d. Both start uniform in ±1/sqrt(out/groups * KH * KW), as in PyTorch.
+/// Zeiler et al., "Deconvolutional networks", 2010.
+template <int kAxes>
+struct ConvTranspose {
+  ConvTranspose(int64_t in, int64_t out, const Sizes& kernel, const ConvTransposeOptions& options = {},
+                bool with_bias = true);
+  Tensor operator()(const Tensor& x) const;
 
-  double eps, momentum;
-  Tensor weight, bias;               ///< (C), trained
-  Tensor running_mean, running_var;  ///< (C), followed
-  Tensor num_batches_tracked;        ///< int64, no axes
-  TEENY_STATE(weight, bias, running_mean, running_var, num_batches_tracked)
-};
-
-/// Each (.., shape) block of x to mean 0 and variance 1, then * weight + bias, both of `shape`. Ba, Kiros, Hinton:
-/// "Layer normalization", 2016.
-struct LayerNorm {
-  explicit LayerNorm(const Shape& shape, double eps = 1e-5);
-  explicit LayerNorm(int64_t features, double eps = 1e-5) : LayerNorm(Shape{features}, eps) {}
-  Tensor operator()(const Tensor& x) const { return x.layernorm(weight.rank(), eps) * weight + bias; }
-
-  double eps;
+  ConvTransposeOptions options;
   Tensor weight, bias;
   TEENY_STATE(weight, bias)
 };
+using ConvTranspose1d = ConvTranspose<1>;
+using ConvTranspose2d = ConvTranspose<2>;
+using ConvTranspose3d = ConvTranspose<3>;
 
-/// Rows of a table: index (..), weight (count, size): (.., size). The table starts standard normal.
+/// Rows of a table: index (..), weight (count, size): (.., size). The table starts standard normal. The row
+/// `padding`, for places where a sequence has ended, starts as zeros and is never trained.
 struct Embedding {
-  Embedding(int64_t count, int64_t size);
-  Tensor operator()(const Tensor& index) const { return weight.embedding(index); }
+  Embedding(int64_t count, int64_t size, std::optional<int64_t> padding = {});
+  Tensor operator()(const Tensor& index) const;
 
+  std::optional<int64_t> padding;
   Tensor weight;
   TEENY_STATE(weight)
 };
 
-/// Zero with probability p, the rest divided by 1 - p; only while training.
+/// Zero with probability p, the rest divided by 1 - p; only while training. Srivastava et al., "Dropout", 2014.
 struct Dropout {
   explicit Dropout(double p = 0.5);
   Tensor operator()(const Tensor& x) const { return x.dropout(p); }

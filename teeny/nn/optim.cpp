@@ -132,4 +132,121 @@ void Adam::step() {
   }
 }
 
+namespace {
+/// Lengths and matrix products are not for 16 bits.
+DType wide(const Tensor& x) { return promote(x.dtype(), DType::Float32); }
+Tensor length(const Tensor& x) { return x.square().sum().sqrt(); }
+}  // namespace
+
+LAMB::LAMB(std::vector<Tensor> params, const LAMBOptions& options)
+    : Optimizer(kName, std::move(params), options.lr), options_(options) {
+  check(kName, "beta1", options.beta1, 1);
+  check(kName, "beta2", options.beta2, 1);
+  check(kName, "eps", options.eps, INFINITY);
+  check(kName, "weight_decay", options.weight_decay, INFINITY);
+  step_ = Tensor::zeros({}, DType::Int64);
+  m_ = zeros();
+  v_ = zeros();
+}
+
+void LAMB::step() {
+  NoGrad guard;
+  finish_last_step(nn::state_dict(*this));
+  step_.assign(step_ + 1);
+  const Tensor t = step_.cast(DType::Float64);
+  Shared first((1 - number(options_.beta1).pow(t)).reciprocal());
+  Shared second((1 - number(options_.beta2).pow(t)).rsqrt());
+  Shared rate(lr_);
+
+  for (size_t i = 0; i < params_.size(); ++i) {
+    Tensor& p = params_[i];
+    const Tensor g = p.grad();
+    if (!g.defined()) continue;
+    const Tensor m = m_[i] + (g - m_[i]) * (1 - options_.beta1);
+    const Tensor v = v_[i] * options_.beta2 + g * g * (1 - options_.beta2);
+    m_[i].assign(m);
+    v_[i].assign(v);
+    const DType dtype = wide(p);
+    const Tensor w = p.cast(dtype), unscaled = m.cast(dtype) * first.as(dtype);
+    const Tensor u = unscaled / (v.cast(dtype).sqrt() * second.as(dtype) + options_.eps) + w * options_.weight_decay;
+    const Tensor have = length(w), want = length(u);
+    const Tensor ratio = where((have > 0) & (want > 0), have / want, 1);
+    p.assign((w - u * (ratio * rate.as(dtype))).cast(p.dtype()));
+  }
+}
+
+Muon::Muon(std::vector<Tensor> params, const MuonOptions& options)
+    : Optimizer(kName, std::move(params), options.lr), options_(options) {
+  check(kName, "momentum", options.momentum, INFINITY);
+  check(kName, "weight_decay", options.weight_decay, INFINITY);
+  check(kName, "eps", options.eps, INFINITY);
+  if (options.iterations < 0 || options.iterations >= 100)
+    fail(kName, ": ", options.iterations, " iterations; 0 <= iterations < 100");
+  for (const Tensor& p : params_)
+    if (p.rank() != 2) fail(kName, ": a parameter of ", p.shape(), "; only matrices (out, in) can be orthogonalised");
+  momentum_ = zeros();
+}
+
+namespace {
+/// About u v^T for x = u s v^T. Each round sends a singular value s to 3.4445 s - 4.775 s^3 + 2.0315 s^5, which takes
+/// small ones up fast and keeps those near 1 between 0.7 and 1.2. The smaller of x x^T and x^T x is the one to square.
+Tensor orthogonal(const Tensor& matrix, int iterations, double eps) {
+  const bool tall = matrix.size(0) > matrix.size(1);
+  Tensor x = tall ? matrix.t() : matrix;
+  x = x / length(x).maximum(eps);
+  for (int round = 0; round < iterations; ++round) {
+    const Tensor a = x.matmul(x.t());
+    x = 3.4445 * x + (-4.775 * a + 2.0315 * a.matmul(a)).matmul(x);
+  }
+  return tall ? x.t() : x;
+}
+}  // namespace
+
+void Muon::step() {
+  NoGrad guard;
+  finish_last_step(nn::state_dict(*this));
+  Shared rate(lr_), decay(1 - lr_ * options_.weight_decay);
+  for (size_t i = 0; i < params_.size(); ++i) {
+    Tensor& p = params_[i];
+    const Tensor g = p.grad();
+    if (!g.defined()) continue;
+    const Tensor b = momentum_[i] + (g - momentum_[i]) * (1 - options_.momentum);
+    momentum_[i].assign(b);
+    const DType dtype = wide(p);
+    const Tensor direction = (options_.nesterov ? g + (b - g) * options_.momentum : b).cast(dtype);
+    const double rows = double(p.size(0)), columns = double(p.size(1));
+    const double scale = options_.rate == MuonRate::Original ? std::sqrt(std::max(1.0, rows / columns))
+                                                             : 0.2 * std::sqrt(std::max(rows, columns));
+    const Tensor u = orthogonal(direction, options_.iterations, options_.eps);
+    p.assign((p.cast(dtype) * decay.as(dtype) - u * (rate.as(dtype) * scale)).cast(p.dtype()));
+  }
+}
+
+Tensor clip_grad_norm(std::span<const Tensor> params, double max_norm, double norm_type) {
+  if (!(max_norm >= 0)) fail("clip_grad_norm: max_norm ", max_norm, " is negative");
+  if (!(norm_type > 0)) fail("clip_grad_norm: norm_type ", norm_type, " is not above 0");
+  NoGrad guard;
+  const bool largest = std::isinf(norm_type);
+  Tensor total = Tensor::zeros({});
+  for (const Tensor& p : params) {
+    const Tensor g = p.grad();
+    if (!g.defined() || g.numel() == 0) continue;
+    const Tensor x = g.cast(wide(g));
+    if (largest) total = total.maximum(x.abs().max());
+    else total = total + (norm_type == 2 ? x.square() : x.abs().pow(norm_type)).sum();  // a square is cheap
+  }
+  if (!largest) total = total.pow(1 / norm_type);
+  const Tensor scale = (max_norm / (total + 1e-6)).minimum(1);
+  for (const Tensor& p : params)
+    if (const Tensor g = p.grad(); g.defined()) p.set_grad((g * scale).cast(g.dtype()));
+  return total;
+}
+
+void clip_grad_value(std::span<const Tensor> params, double limit) {
+  if (!(limit >= 0)) fail("clip_grad_value: a limit of ", limit);
+  NoGrad guard;
+  for (const Tensor& p : params)
+    if (const Tensor g = p.grad(); g.defined()) p.set_grad(g.clamp(-limit, limit));
+}
+
 }  // namespace teeny::optim

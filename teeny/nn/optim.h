@@ -1,7 +1,7 @@
 #pragma once
-// Optimisers: what a gradient does to a parameter. Each update of a parameter is elementwise tensor arithmetic,
-// assigned to the parameter and its moments, so it runs as one kernel. Rates and step counts are tensors without axes:
-// nothing that changes from step to step is baked into a kernel.
+// Optimisers: what a gradient does to a parameter. The update of a parameter is tensor arithmetic, assigned to the
+// parameter and its moments; where it is elementwise (SGD, Adam) it runs as one kernel. Rates and step counts are
+// tensors without axes: nothing that changes from step to step is baked into a kernel.
 //
 //   optim::Adam adam(nn::parameters(model), {.lr = 1e-3});
 //   for (auto [x, y] : loader) {
@@ -103,5 +103,74 @@ class AdamW : public Adam {
   explicit AdamW(std::vector<Tensor> params, const AdamWOptions& o = {})
       : Adam(kName, std::move(params), {o.lr, o.beta1, o.beta2, o.eps, o.weight_decay}, true) {}
 };
+
+struct LAMBOptions {
+  double lr = 1e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-6, weight_decay = 0;
+};
+
+/// Adam whose step is as long as the parameter allows, for large batches. You et al., "Large batch optimization for
+/// deep learning: training BERT in 76 minutes", 2020, with phi(z) = z and for all parameters alike:
+///
+///   m, v as in Adam
+///   u = m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + eps) + weight_decay * p
+///   p = p - lr * |p| / |u| * u              lengths over the whole parameter; the ratio is 1 where one of them is 0
+class LAMB : public Optimizer {
+ public:
+  static constexpr std::string_view kName = "lamb";
+  explicit LAMB(std::vector<Tensor> params, const LAMBOptions& options = {});
+  /// Changes the parameters that have a gradient.
+  void step();
+  TEENY_STATE(lr_, step_, m_, v_)
+
+ private:
+  LAMBOptions options_;
+  Tensor step_;  ///< t, int64, no axes
+  std::vector<Tensor> m_, v_;
+};
+
+/// How Muon's rate follows the shape (A, B) of a parameter: times sqrt(max(1, A / B)), as it was published, or times
+/// 0.2 sqrt(max(A, B)), so that a step is as large as one of AdamW's and its rate can be taken over.
+enum class MuonRate { Original, MatchAdamW };
+struct MuonOptions {
+  double lr = 1e-3, momentum = 0.95;
+  bool nesterov = true;
+  double weight_decay = 0.1, eps = 1e-7;
+  int iterations = 5;
+  MuonRate rate = MuonRate::Original;
+};
+
+/// Momentum, orthogonalised: every direction of a matrix is learned at the same rate. For parameters (out, in) only;
+/// the others need another optimiser. Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024, as
+/// torch.optim.Muon:
+///
+///   b = b + (grad - b) * (1 - momentum)
+///   u = orthogonal(nesterov ? grad + (b - grad) * momentum : b)
+///   p = p * (1 - lr * weight_decay) - lr * (see MuonRate) * u
+///
+/// orthogonal(x) sets all singular values of x to about 1: x / |x|, and then a few times (Newton & Schulz)
+/// x = 3.4445 x - 4.775 (x x^T) x + 2.0315 (x x^T)^2 x. It is computed in the parameter's dtype, or in float32 for the
+/// 16-bit floats; PyTorch does it in bfloat16, and its u differs from this one by what that costs: some hundredths.
+class Muon : public Optimizer {
+ public:
+  static constexpr std::string_view kName = "muon";
+  explicit Muon(std::vector<Tensor> params, const MuonOptions& options = {});
+  /// Changes the parameters that have a gradient.
+  void step();
+  TEENY_STATE(lr_, momentum_)
+
+ private:
+  MuonOptions options_;
+  std::vector<Tensor> momentum_;
+};
+
+// ---- Between backward() and step()
+
+/// Makes all gradients together no longer than `max_norm`: each times min(1, max_norm / (norm + 1e-6)), where
+/// norm = (sum |g|^norm_type)^(1 / norm_type) over all numbers of all gradients, and the largest of them for infinity.
+/// Returns the norm, from before. Pascanu, Mikolov, Bengio: "On the difficulty of training recurrent neural networks",
+/// 2013; torch.nn.utils.clip_grad_norm_.
+Tensor clip_grad_norm(std::span<const Tensor> params, double max_norm, double norm_type = 2);
+/// Every number of every gradient into [-limit, limit].
+void clip_grad_value(std::span<const Tensor> params, double limit);
 
 }  // namespace teeny::optim

@@ -54,16 +54,12 @@ case("full_half", "torch.full((2,), 3, dtype=torch.float16)")
 case("full_scalar", "torch.full((), 2.5)")
 case("zeros", "torch.zeros(2, 0, 3)")
 case("ones_int", "torch.ones(2, 2, dtype=torch.int32)")
-case("full_like", "torch.full_like(x, 3)", u8(2, 3))
-case("zeros_like", "torch.zeros_like(x)", f16(2))
-case("ones_like", "torch.ones_like(x)", b1(3))
 case("arange", "torch.arange(5)")
 case("arange_none", "torch.arange(0)")
 case("arange_step", "torch.arange(2, 12, 3)")
 case("arange_down", "torch.arange(5, -4, -2)")
 case("arange_fraction", "torch.arange(0.5, 2, 0.25)")
 case("arange_float", "torch.arange(0., 5.)")
-case("arange_dtype", "torch.arange(0, 6, 2, dtype=torch.float16)")
 case("linspace", "torch.linspace(-1, 2, 7)")
 case("linspace_down", "torch.linspace(3, -3, 4)")
 case("linspace_one", "torch.linspace(2, 5, 1)")
@@ -71,6 +67,29 @@ case("linspace_none", "torch.linspace(2, 5, 0)")
 case("eye", "torch.eye(3)")
 case("eye_wide", "torch.eye(2, 4)")
 case("eye_tall_int", "torch.eye(4, 2, dtype=torch.int64)")
+
+# A dtype that is asked for; x is there to name it.
+for dtype, make in DTYPES.items():
+    case("full_dtype/" + dtype, "torch.full((2, 3), 1.5, dtype=x.dtype)", make())
+    case("full_like/" + dtype, "torch.full_like(x, 3)", make(2, 3))
+    case("zeros_like/" + dtype, "torch.zeros_like(x)", make(2, 0))
+    case("ones_like/" + dtype, "torch.ones_like(x)", make(2))
+    case("zeros_dtype/" + dtype, "torch.zeros(3, dtype=x.dtype)", make())
+    case("ones_dtype/" + dtype, "torch.ones(2, 2, dtype=x.dtype)", make())
+    case("eye_dtype/" + dtype, "torch.eye(2, 3, dtype=x.dtype)", make())
+    if dtype != "bool":
+        case("arange_dtype/" + dtype, "torch.arange(0, 6, 2, dtype=x.dtype)", make())
+        case("linspace_dtype/" + dtype, "torch.linspace(0, 5, 4, dtype=x.dtype)", make())
+case("full_infinite/f16", "torch.full((2,), -inf, dtype=x.dtype)", f16())
+case("full_largest/i32", "torch.full((2,), 2**31 - 1, dtype=x.dtype)", i32())
+case("full_largest/i64", "torch.full((2,), 2**31 - 1, dtype=x.dtype)", i64())
+case("rand_like", "torch.zeros_like(torch.rand_like(x))", f16(2, 3))
+case("randn_like", "torch.zeros_like(torch.randn_like(x))", f64(0, 3))
+case("empty_none", "torch.empty(0, 3)")
+case("empty_like", "torch.zeros_like(x)", i32(2, 3))
+case("arange_big", "torch.arange(300)")
+case("arange_far", "torch.arange(10, 11, 0.3)")
+case("eye_none", "torch.eye(0, 2)")
 case("tri", "torch.ones(3, 4).tril().bool()")
 case("tri_above", "torch.ones(3, 4).tril(1).bool()")
 case("tri_below", "torch.ones(4, 3).tril(-2).bool()")
@@ -78,16 +97,23 @@ case("tri_below", "torch.ones(4, 3).tril(-2).bool()")
 # ---- Elementwise, one number in -------------------------------------------------------------------------------------
 section("unary")
 SPECIAL = [nan, inf, -inf, 0.0, -0.0, 0.5, -0.5, 1.5, 2.5, -2.5, 30.0, -30.0, 100.0, -100.0]
+EXTREMES = [-300.0, -100.0, -88.0, -20.0, 20.0, 88.0, 100.0, 300.0]
 KINKS = [-7.0, -6.0, -3.0, -1.0, -0.5, 0.0, 0.5, 1.0, 3.0, 6.0, 7.0]
 
 
-def unary(name, expression, low=-2, high=2, kinks=False, ints=False, bools=False):
+def unary(name, expression, low=-2, high=2, kinks=False, ints=False, bools=False, extremes=False):
     """One function over the floating-point types, and where PyTorch has it over integers and bools."""
+    case(name + "/empty", expression, f32(0, 3))
+    if extremes:
+        case(name + "/extremes", expression, given(EXTREMES))
+        case(name + "/extremes_f64", expression, given([10 * v for v in EXTREMES], "float64"))
     case(name, expression, f32(3, 4, low=low, high=high))
     case(name + "/f64", expression, f64(5, low=low, high=high))
     case(name + "/f16", expression, f16(6, low=low, high=high))
     case(name + "/bf16", expression, bf16(6, low=low, high=high))
     case(name + "/special", expression, given(SPECIAL), grad=False)
+    for dtype in ("float64", "float16", "bfloat16"):
+        case(f"{name}/special_{dtype}", expression, given(SPECIAL, dtype), grad=False)
     if kinks:
         case(name + "/kinks", expression, given(KINKS))
     if ints:
@@ -115,9 +141,15 @@ unary("cos", "x.cos()", ints=True, bools=True)
 unary("tan", "x.tan()", low=-1, high=1, ints=True, bools=True)
 unary("sinh", "x.sinh()", ints=True, bools=True)
 unary("cosh", "x.cosh()", ints=True, bools=True)
-unary("tanh", "x.tanh()", ints=True, bools=True)
-unary("erf", "x.erf()", ints=True, bools=True)
-unary("sigmoid", "x.sigmoid()", ints=True, bools=True)
+unary("tanh", "x.tanh()", ints=True, bools=True, extremes=True)
+unary("erf", "x.erf()", ints=True, bools=True, extremes=True)
+unary("asin", "x.asin()", low=-0.9, high=0.9, ints=True, bools=True)
+unary("acos", "x.acos()", low=-0.9, high=0.9, ints=True, bools=True)
+unary("atan", "x.atan()", kinks=True, ints=True, bools=True, extremes=True)
+unary("asinh", "x.asinh()", kinks=True, ints=True, bools=True)
+unary("acosh", "x.acosh()", low=1.25, high=4, ints=True, bools=True)
+unary("atanh", "x.atanh()", low=-0.9, high=0.9, ints=True, bools=True)
+unary("sigmoid", "x.sigmoid()", ints=True, bools=True, extremes=True)
 unary("floor", "x.floor()", kinks=True, ints=True)
 unary("ceil", "x.ceil()", kinks=True, ints=True)
 unary("round", "x.round()", kinks=True, ints=True)
@@ -126,31 +158,62 @@ unary("isnan", "x.isnan()", ints=True, bools=True)
 unary("isinf", "x.isinf()", ints=True, bools=True)
 unary("isfinite", "x.isfinite()", ints=True, bools=True)
 unary("logical_not", "x.logical_not()", kinks=True, ints=True, bools=True)
-unary("relu", "x.relu()", kinks=True, ints=True)
-unary("relu6", "F.relu6(x)", kinks=True)
-unary("logsigmoid", "F.logsigmoid(x)")
-unary("silu", "F.silu(x)")
-unary("mish", "F.mish(x)")
-unary("gelu", "F.gelu(x, approximate='tanh')")
-unary("gelu_erf", "x * 0.5 * (1 + (x / 2**0.5).erf())")  # F.gelu(inf) is NaN or inf, depending on the tensor's size
-unary("quick_gelu", "x * (x * 1.702).sigmoid()")
-unary("hardswish", "F.hardswish(x)", kinks=True)
-unary("hardsigmoid", "F.relu6(x + 3) / 6", kinks=True)  # F.hardsigmoid multiplies by a float32 1/6, in float64 too
-unary("softsign", "F.softsign(x)", kinks=True)
-unary("selu", "F.selu(x)", kinks=True)
-unary("leaky_relu", "F.leaky_relu(x)", kinks=True)
+unary("relu", "x.relu()", kinks=True, ints=True, extremes=True)
+unary("relu6", "F.relu6(x)", kinks=True, extremes=True)
+unary("logsigmoid", "F.logsigmoid(x)", extremes=True)
+unary("silu", "F.silu(x)", extremes=True)
+unary("mish", "F.mish(x)", extremes=True)
+unary("gelu", "F.gelu(x, approximate='tanh')", extremes=True)
+unary("gelu_erf", "x * 0.5 * (1 + (x / 2**0.5).erf())", extremes=True)  # F.gelu(inf) is NaN or inf, depending on the tensor's size
+unary("quick_gelu", "x * (x * 1.702).sigmoid()", extremes=True)
+unary("hardswish", "F.hardswish(x)", kinks=True, extremes=True)
+unary("hardsigmoid", "F.relu6(x + 3) / 6", kinks=True, extremes=True)  # F.hardsigmoid multiplies by a float32 1/6, in float64 too
+unary("softsign", "F.softsign(x)", kinks=True, extremes=True)
+unary("selu", "F.selu(x)", kinks=True, extremes=True)
+unary("leaky_relu", "F.leaky_relu(x)", kinks=True, extremes=True)
 unary("leaky_relu_slope", "F.leaky_relu(x, 0.3)", kinks=True)
-unary("elu", "F.elu(x)", kinks=True)
+unary("elu", "F.elu(x)", kinks=True, extremes=True)
 unary("elu_alpha", "F.elu(x, 0.7)", kinks=True)
-unary("celu", "F.celu(x)", kinks=True)
+unary("celu", "F.celu(x)", kinks=True, extremes=True)
 unary("celu_alpha", "F.celu(x, 0.5)", kinks=True)  # 1 / alpha is a float32 in PyTorch: let it be exact
-unary("softplus", "F.softplus(x)")
+unary("softplus", "F.softplus(x)", extremes=True)
 unary("softplus_beta", "F.softplus(x, 3)")
-unary("hardtanh", "F.hardtanh(x)", kinks=True)
+unary("hardtanh", "F.hardtanh(x)", kinks=True, extremes=True)
 unary("hardtanh_range", "F.hardtanh(x, -0.5, 3)", kinks=True)
 unary("clamp", "x.clamp(-0.5, 1)", kinks=True)
-unary("clamp_low", "x.clamp(min=1)", kinks=True, ints=True)
-unary("clamp_high", "x.clamp(max=1)", kinks=True, ints=True)
+unary("clamp_low", "x.clamp(min=1)", kinks=True, ints=True, bools=True)
+unary("clamp_high", "x.clamp(max=1)", kinks=True, ints=True, bools=True)
+for start in ("uint8", "int32", "int64"):
+    values = given([0, 1, 2, 100, 200], start)
+    case("clamp/" + start, "x.clamp(-0.5, 1)", values)
+    if start != "uint8":  # where PyTorch's -1 becomes 255
+        case("hardtanh/" + start, "F.hardtanh(x)", values)
+    case("clamp_beyond/" + start, "x.clamp(-1, 300)", values)
+case("clamp_wide", "x.clamp(-(2**40), 2**40)", given([-(2**31), 0, 2**31 - 1], "int32"))
+
+# Near 0 the ratio shows how many digits are right, and far away nothing may overflow on the way.
+SMALL = [1e-30, 1e-12, 1e-8, -1e-7, 3e-6, -2e-4, 1e-3, 0.02, -0.3]
+for name in ("log1p", "asin", "atan", "asinh", "atanh", "sinh", "tanh", "sin", "tan", "erf"):
+    case(f"{name}_ratio/f32", f"x.{name}() / x", given(SMALL), grad=False)
+    case(f"{name}_ratio/f64", f"x.{name}() / x", given(SMALL, "float64"), grad=False)
+for name in ("asinh", "atanh", "log1p", "sinh"):
+    case(name + "/small", f"x.{name}()", given(SMALL + [0.0]))
+for name in ("asin", "acos"):
+    case(name + "/near_1", f"x.{name}()", given([0.999, -0.999, 0.999999, -0.999999, 1.0, -1.0, 1.5]), grad=False)
+case("acosh/near_1", "x.acosh()", given([1.0000001, 1.00001, 1.001, 1.1]), grad=False)
+case("acosh/far", "x.acosh()", given([1e3, 1e10, 1e18, 1e30]))
+case("asinh/far", "x.asinh()", given([-1e3, 1e10, 1e18, -1e18]))
+case("asinh/farther", "x.asinh()", given([1e30, -1e30, 1e38]), grad=False)  # PyTorch's gradient overflows to 0
+case("asinh/far_f64", "x.asinh()", given([1e3, -1e10, 1e100], "float64"))
+case("atanh/near_1", "x.atanh()", given([0.999, -0.999, 0.99999, -0.99999, 1.0, -1.0]), grad=False)
+
+# Integers wrap to their width; the lowest has no positive counterpart.
+WRAPS = {"uint8": [0, 1, 2, 100, 128, 200, 255],
+         "int32": [-(2**31), -(2**31) + 1, -70000, -1, 0, 1, 70000, 2**31 - 1],
+         "int64": [-(2**63), -(2**63) + 1, -(2**32) - 5, -1, 0, 1, 2**32 + 5, 2**63 - 1]}
+for dtype, values in WRAPS.items():
+    for name in ("neg", "abs", "square", "sign"):
+        case(f"{name}/{dtype}_wrap", f"x.{name}()", given(values, dtype))
 
 # 1 / -0 is -inf: this shows the sign of a zero, which == does not.
 for name in ("neg", "abs", "floor", "ceil", "round", "trunc", "sqrt", "sin", "tanh"):
@@ -192,6 +255,7 @@ def binary(name, expression, low=-2, floats=True, ints=True, zero=True, bools=Fa
         case(name + "/column", expression, f32(3, 1), f32(1, 4, low=low), grad=grad)
         case(name + "/longer", expression, f32(3), f32(2, 1, 3, low=low), grad=grad)
         case(name + "/number", expression, f32(2, 3), f32(low=low), grad=grad)
+        case(name + "/numbers", expression, f32(), f32(low=low), grad=grad)
         case(name + "/empty", expression, f32(0, 3), f32(1, 3, low=low), grad=grad)
         case(name + "/special", expression, column(GRID), given(GRID), grad=False)
     if ints:
@@ -232,6 +296,33 @@ case("minimum/ties", "x.minimum(y)", given([1.0, 2.0, 3.0]), given([1.0, 3.0, 3.
 case("floor_divide/rounding", "x // y", given([1.0, -1.0, 6.0]), given([0.1, 0.1, 0.2]), grad=False)
 case("floor_divide/zero", "x // y", given([1.0, -1.0, 0.0]), given([0.0, 0.0, 0.0]), grad=False)
 
+# Integers wrap to their width. (The lowest number divided by -1 stops PyTorch's process.)
+for dtype, values in WRAPS.items():
+    for name, expression in {"add": "x + y", "sub": "x - y", "mul": "x * y", "maximum": "x.maximum(y)", "less": "x < y",
+                             "equal": "x == y", "and": "x & y", "xor": "x ^ y"}.items():
+        case(f"{name}/{dtype}_wrap", expression, column(values, dtype), given(values, dtype))
+    divisors = given([v for v in values if v not in (0, -1)], dtype)
+    case(f"floor_divide/{dtype}_wrap", "x // y", column(values, dtype), divisors)
+    case(f"remainder/{dtype}_wrap", "x % y", column(values, dtype), divisors)
+    case(f"fmod/{dtype}_wrap", "x.fmod(y)", column(values, dtype), divisors)
+    case(f"pow/{dtype}_wrap", "x.pow(y)", column(values, dtype), given([0, 1, 2, 3, 7, 40], dtype))
+    bits = {"uint8": 8, "int32": 32, "int64": 64}[dtype]
+    beyond = given([1, bits - 1, bits, bits + 1, 200], dtype)
+    case(f"shift_left/{dtype}_beyond", "x << y", column(values, dtype), beyond)
+    case(f"shift_right/{dtype}_beyond", "x >> y", column(values, dtype), beyond)
+    case(f"plus_300/{dtype}", "x + 300", given(values, dtype))
+    case(f"below_300/{dtype}", "x < 300", given(values, dtype))
+case("shift_left/negative", "x << y", given([5, -5], "int32"), given([-1, -1], "int32"))
+case("shift_right/negative", "x >> y", given([5, -5], "int32"), given([-1, -1], "int32"))
+case("div/int64_zero", "x / y", given([-1, 0, 1], "int64"), given([0, 0, 0], "int64"))
+case("div/bool_zero", "x / y", given([False, True], "bool"), given([False, False], "bool"))
+
+# A 16-bit number is rounded where it is stored: what does not fit is infinite, what is too small is 0.
+LIMITS = {"float16": [6e-8, -1e-4, 1.0, -300.0, 65504.0], "bfloat16": [1e-39, -1e-20, 1.0, -1e30, 3e38]}
+for dtype, values in LIMITS.items():
+    for name, expression in {"add": "x + y", "sub": "x - y", "mul": "x * y", "div": "x / y"}.items():
+        case(f"{name}/{dtype}_limits", expression, column(values, dtype), given(values, dtype), grad=False)
+
 POWERS = [-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 3.0]
 case("pow", "x.pow(y)", f32(3, 4, low=0.25), f32(3, 4))
 case("pow/f64", "x.pow(y)", f64(5, low=0.25), f64(5))
@@ -246,10 +337,8 @@ case("pow/uint8", "x.pow(y)", column([0, 1, 2, 7], "uint8"), given([0, 1, 5, 9],
 case("pow_0", "x**0", given(POWERS))
 case("pow_1", "x**1", given(POWERS))
 case("pow_2", "x**2", given(POWERS))
-case("pow_2/int64", "x**2", i64(5))
 case("pow_3", "x**3", given(POWERS))
 case("pow_half", "x**0.5", given(POWERS[3:]))
-case("pow_half/int64", "x**0.5", given([0, 1, 4, 5], "int64"))
 case("pow_third", "x**0.3", given(GRID + POWERS), grad=False)
 case("pow_minus_1", "x**-1", given(POWERS))
 case("pow_minus_2", "x**-2.0", given(POWERS))
@@ -278,14 +367,33 @@ case("xor_3", "x ^ 3", u8(4))
 case("1_shifted", "1 << x", i64(4, low=0))
 case("shifted_1", "x >> 1", i32(4))
 
-# Two dtypes meet: every pair, both ways round.
+# Two dtypes meet: every pair, both ways round, but where one side has no such operation.
 for first, make in DTYPES.items():
     for second, other in DTYPES.items():
-        case(f"add/{first}+{second}", "x + y", make(3), other(3))
-        if first < second:
-            case(f"div/{first}:{second}", "x / y", make(3), other(3, low=1))
-            case(f"less/{first}<{second}", "x < y", make(3), other(3))
-            case(f"where/{first}?{second}", "torch.where(x, y, z)", b1(4), make(4), other(4))
+        pair = first + "+" + second
+        bits = not {first, second} & {"float16", "bfloat16", "float32", "float64"}
+        case("add/" + pair, "x + y", make(3), other(3))
+        case("mul/" + pair, "x * y", make(3), other(3))
+        case("div/" + pair, "x / y", make(3), other(3, low=1))
+        case("maximum/" + pair, "x.maximum(y)", make(3), other(3))
+        case("minimum/" + pair, "x.minimum(y)", make(3), other(3))
+        case("where/" + pair, "torch.where(x, y, z)", b1(4), make(4), other(4))
+        for name, sign in {"less": "<", "less_equal": "<=", "greater": ">", "equal": "==", "not_equal": "!="}.items():
+            case(f"{name}/{pair}", f"x {sign} y", make(3), other(3))
+        if bits:
+            for name, sign in {"and": "&", "or": "|", "xor": "^"}.items():
+                case(f"{name}/{pair}", f"x {sign} y", make(3), other(3))
+        if "bool" not in (first, second):
+            case("sub/" + pair, "x - y", make(3), other(3))
+        if (first, second) == ("bool", "bool"):
+            continue
+        case("floor_divide/" + pair, "x // y", make(4), other(4, low=1), grad=False)
+        case("remainder/" + pair, "x % y", make(4), other(4, low=1))
+        case("fmod/" + pair, "x.fmod(y)", make(4), other(4, low=1))
+        case("pow/" + pair, "x.pow(y)", make(4, low=1), other(4, low=1), grad=False)  # of a 16-bit result's accuracy
+        if bits:
+            case("shift_left/" + pair, "x << y", make(3), other(3, low=0))
+            case("shift_right/" + pair, "x >> y", make(3), other(3, low=0))
 
 
 # A tensor without axes widens nothing of its own kind: it is a number, with gradients.
@@ -302,8 +410,20 @@ case("maximum/f16,f32_number", "x.maximum(y)", f16(3), f32())
 case("pow/f16,f32_number", "x.pow(y)", f16(3, low=0.5), f32(), grad=False)  # of y a float32, but of float16 accuracy
 case("where/f16?f32_number", "torch.where(x, y, z)", b1(3), f16(3), f32())
 
+for dtype, make in DTYPES.items():
+    case("number_equals/" + dtype, "x == y", make(4), make())
+    case("masked_fill_2/" + dtype, "x.masked_fill(y, 2)", make(4), b1(4))
+    case("masked_fill_fraction/" + dtype, "x.masked_fill(y, 1.5)", make(4), b1(4))
+    case("where_2/" + dtype, "torch.where(x, y, 2)", b1(4), make(4))
+    case("where_right_fraction/" + dtype, "torch.where(x, y, 0.5)", b1(4), make(4))
+    case("2_to_the/" + dtype, "2**x", make(4, low=0), grad=False)
+    if dtype != "bool":
+        case("pow_2/" + dtype, "x**2", make(4))
+        case("pow_half/" + dtype, "x**0.5", make(4, low=1))
+
 case("where", "torch.where(x, y, z)", b1(3, 4), f32(3, 4), f32(3, 4))
 case("where/broadcast", "torch.where(x, y, z)", b1(3, 1), f32(4), f32(2, 1, 1))
+case("where_permuted", "torch.where(x > 0, y, z).permute(1, 0)", f32(3, 4), f32(3, 4), f32(3, 4))
 case("where/nan", "torch.where(x, y, z)", given([True, False], "bool"), given([1.0, nan]), given([inf, 2.0]))
 case("where_right", "torch.where(x, y, -1)", b1(3, 4), f32(3, 4))
 case("where_right/int", "torch.where(x, y, -1)", b1(4), i32(4))
@@ -314,6 +434,15 @@ case("masked_fill", "x.masked_fill(y, -inf)", f32(3, 4), b1(3, 4))
 case("masked_fill/row", "x.masked_fill(y, -inf)", f32(3, 4), b1(4))
 case("lerp", "x.lerp(y, 0.25)", f32(3, 4), f32(3, 4))
 case("lerp/f64", "x.lerp(y, 0.25)", f64(3), f64(3))
+case("lerp_weights", "x.lerp(y, z)", f32(3, 4), f32(3, 4), f32(3, 4))
+case("lerp_weights/f64", "x.lerp(y, z)", f64(3), f64(3), f64(3))
+case("lerp_weights/f16", "x.lerp(y, z)", f16(5), f16(5), f16(5, low=0, high=1))
+case("lerp_weights/broadcast", "x.lerp(y, z)", f32(3, 1), f32(4), f32(2, 1, 1))
+case("lerp_weights/number", "x.lerp(y, z)", f32(3), f32(3), f32())
+case("infinite_below", "torch.where(x < 0, -inf, x)", f32(3, 4))
+case("nan_at", "(x - x).div(x - x) + y", given([1.0, 2.0]), given([1.0, inf]), grad=False)
+case("in_place", "((x + y) * y - x) / y", f32(3, 4), f32(4, low=1))
+case("reused", "(lambda t: t * t.exp() + t / (t * t + 1))(x * y)", f32(3, 4), f32(4))
 case("many", "((x + y) * x - y / 2).exp().sin() + (x < y).to(x.dtype) * y", f32(3, 4), f32(4))
 case("twice", "x * x + x", f32(3, 4))
 
@@ -321,7 +450,6 @@ case("twice", "x * x + x", f32(3, 4))
 section("movement")
 X = f32(2, 3, 4)
 case("reshape", "x.reshape(4, 6)", X)
-case("reshape/int", "x.reshape(4, 6)", i64(24))
 case("reshape_rest", "x.reshape(3, -1)", X)
 case("reshape_none", "x.reshape(())", f32(1, 1))
 case("reshape_empty", "x.reshape(0, 5)", f32(3, 0))
@@ -354,16 +482,27 @@ case("flip", "x.flip(0, 2)", X)
 case("flip/int", "x.flip(0, 2)", i32(2, 1, 3))
 case("flip_axis", "x.flip(-1)", X)
 case("pad", "F.pad(x, (1, 2, 3, 0))", f32(2, 3))
-case("pad/int", "F.pad(x, (1, 2, 3, 0))", i64(2, 3))
-case("pad/bool", "F.pad(x, (1, 2, 3, 0))", b1(2, 3))
 case("pad_value", "F.pad(x, (1, 0, 0, 2), value=7)", f32(2, 3))
-case("pad_value/half", "F.pad(x, (1, 0, 0, 2), value=7)", f16(2, 3))
 case("pad_infinite", "F.pad(x, (1, 1), value=-inf)", f32(3))
 case("pad_negative", "F.pad(x, (-1, 2, 1, -1))", f32(3, 4))
 case("pad_negative_value", "F.pad(x, (-1, 2, 1, -1), value=0.5)", f32(3, 4))
 case("pad_exp", "F.pad(x, (1, 1)).exp()", f32(3))
 case("pad_divide", "1 / F.pad(x, (1, 1))", f32(3, low=1), grad=False)
 case("pad_twice", "F.pad(F.pad(x, (1, 1)).cos(), (2, 0))", f32(3))
+
+# The borders that show numbers of the inside. PyTorch pads the last axes of (N, C, ..) alone: two stand in front.
+for mode in ("reflect", "replicate", "circular"):
+    pads = {mode: "(2, 3)", mode + "_sides": "(0, 1, 2, 0)", mode + "_cut": "(-1, 2, 1, -1)", mode + "_most": "(3, 3)"}
+    for name, amounts in pads.items():
+        shape = (3, 4) if amounts.count(",") == 3 else (4,)
+        case("pad_" + name, f"F.pad(x[None, None], {amounts}, mode='{mode}')[0, 0]", f32(*shape))
+        case(f"pad_{name}/f16", f"F.pad(x[None, None], {amounts}, mode='{mode}')[0, 0]", f16(*shape))
+        case(f"pad_{name}/i64", f"F.pad(x[None, None], {amounts}, mode='{mode}')[0, 0]", i64(*shape))
+case("pad_replicate/one", "F.pad(x[None, None], (2, 3), mode='replicate')[0, 0]", f32(1))
+case("pad_circular/bool", "F.pad(x[None, None], (2, 3), mode='circular')[0, 0]", b1(4))
+case("pad_reflect_far_cut", "F.pad(x[None, None], (-2, 3), mode='reflect')[0, 0]", f32(4))
+case("pad_replicate_far_cut", "F.pad(x[None, None], (3, -3), mode='replicate')[0, 0]", f32(4))
+
 case("shrink", "x[1:2, 0:2, 1:4]", X)
 case("shrink_empty", "x[1:1, 0:2]", f32(2, 3))
 case("unfold", "x.unfold(1, 3, 2)", f32(2, 7))
@@ -376,15 +515,74 @@ case("diagonal_axes", "x.diagonal(0, 0, 2)", f32(3, 2, 3))
 case("roll", "x.roll(1, 0)", f32(3, 4))
 case("roll_back", "x.roll(-2, 1)", f32(3, 4))
 case("roll_around", "x.roll(5, 1)", f32(3, 4))
+case("roll/empty", "x.roll(1, 0)", f32(0, 3))
+case("roll_flat", "x.roll(2)", f32(2, 3))
+case("roll_axes", "x.roll((1, -2), (0, 1))", f32(3, 4))
+case("diagonal/wide", "x.diagonal()", f32(2, 4))
+case("diagonal/tall", "x.diagonal()", f32(4, 2))
+case("diagonal/batch", "x.diagonal()", f32(2, 3, 2))
+case("diagonal_above", "x.diagonal(1)", f32(3, 4))
+case("diagonal_below", "x.diagonal(-2)", f32(3, 4))
+case("diagonal_below/outside", "x.diagonal(-2)", f32(1, 4))
+case("detach", "x.detach() * x", f32(2, 3))
 case("contiguous", "x.t().contiguous()", f32(2, 3))
 case("tril", "x.tril()", f32(3, 4))
 case("tril/batch", "x.tril()", f32(2, 3, 3))
 case("tril/nan", "x.tril()", given([[1.0, nan], [inf, 2.0]]))
-case("tril/int", "x.tril()", i64(3, 3))
 case("tril_below", "x.tril(-1)", f32(3, 4))
 case("triu", "x.triu()", f32(4, 3))
 case("triu_above", "x.triu(2)", f32(3, 4))
 
+case("cat", "torch.cat([x, y])", f32(2, 3), f32(1, 3))
+case("cat/empty", "torch.cat([x, y])", f32(0, 3), f32(2, 3))
+case("cat_axis", "torch.cat([x, y, x], -1)", f32(2, 3), f32(2, 1))
+case("cat_views", "torch.cat([x.t(), x.flip(0).t()], 1)", f32(2, 3))
+case("cat_nested", "torch.cat([torch.cat([x, y]).exp(), x * 2])", f32(2, 2), f32(1, 2))
+case("stack", "torch.stack([x, y])", f32(2, 3), f32(2, 3))
+case("stack_last", "torch.stack([x, y], -1)", f32(2, 3), f32(2, 3))
+case("stack/numbers", "torch.stack([x, y])", f32(), f32())
+case("split_first", "x.split(2)[0]", f32(5, 2))
+case("split_last", "x.split(2)[2]", f32(5, 2))
+case("split/empty", "torch.tensor(len(x.split(2)))", f32(0, 3))
+case("split_sizes", "torch.cat(x.split([1, 3, 0, 2])[::-1])", f32(6, 2))
+case("split_sizes_axis", "x.split([3, 1], -1)[1]", f32(2, 4))
+case("split_axis", "torch.cat([x.split(2, -1)[1], x.split(2, -1)[0]], 1)", f32(2, 4))
+case("chunk", "x.chunk(3)[1]", f32(7, 2))
+case("chunk_last", "x.chunk(3, 1)[2]", f32(2, 7))
+case("chunk_few", "torch.tensor(len(x.chunk(4)))", f32(5))
+
+case("meshgrid", "torch.cat(torch.meshgrid(x, y, indexing='ij'), 1)", f32(3), f32(2))
+case("meshgrid/number", "torch.cat(torch.meshgrid(x, y, indexing='ij'), 1)", f32(3), f32())
+case("meshgrid/empty", "torch.cat(torch.meshgrid(x, y, indexing='ij'), 1)", f32(3), f32(0))
+case("meshgrid_xy", "torch.cat(torch.meshgrid(x, y, indexing='xy'), 1)", f32(3), f32(2))
+case("meshgrid_three", "torch.stack(torch.meshgrid(x, y, z, indexing='xy'))", f32(3), f32(2), f32(2))
+case("meshgrid_one", "torch.meshgrid(x, indexing='xy')[0]", i64(3))
+
+# Every type through everything that moves, and nothing of it, too.
+MOVES = {
+    "permute": ("x.permute(2, 0, 1)", (2, 3, 2)), "reshape": ("x.reshape(4, 6)", (2, 12)),
+    "expand": ("x.expand(2, 3, 4)", (3, 1)), "repeat": ("x.repeat(2, 3)", (2, 2)), "flip": ("x.flip(0, 2)", (2, 1, 3)),
+    "pad": ("F.pad(x, (1, 2, 3, 0))", (1, 2)), "pad_value": ("F.pad(x, (1, 0, 0, 2), value=7)", (2, 2)),
+    "pad_fraction": ("F.pad(x, (1, 1), value=2.5)", (2,)), "unfold_overlap": ("x.unfold(-1, 3, 1)", (2, 4)),
+    "diagonal": ("x.diagonal()", (3, 3)), "roll": ("x.roll(1, 0)", (3, 2)), "tril": ("x.tril()", (3, 3)),
+    "triu": ("x.triu()", (2, 3)), "chunk": ("x.chunk(3)[1]", (5,)), "contiguous": ("x.t().contiguous()", (2, 3))}
+NOTHING = {
+    "reshape_rest": ("x.reshape(3, -1)", (3, 0)), "permute": ("x.permute(2, 0, 1)", (2, 0, 3)),
+    "flip": ("x.flip(0, 2)", (2, 0, 3)), "repeat": ("x.repeat(2, 3)", (0, 2)), "pad": ("F.pad(x, (1, 2, 3, 0))", (0, 2)),
+    "pad_value": ("F.pad(x, (1, 0, 0, 2), value=7)", (2, 0)), "tril": ("x.tril()", (0, 3)),
+    "transpose": ("x.transpose(-2, -1)", (0, 3)), "flatten": ("x.flatten()", (2, 0)), "squeeze": ("x.squeeze()", (1, 0, 1)),
+    "unflatten_none": ("x.unflatten(0, (0, 3))", (0,)), "diagonal": ("x.diagonal()", (0, 3)), "chunk": ("x.chunk(3)[1]", (0,))}
+for name, (expression, shape) in NOTHING.items():
+    case(f"{name}/nothing", expression, f32(*shape))
+for dtype, make in DTYPES.items():
+    for name, (expression, shape) in MOVES.items():
+        case(f"{name}/{dtype}", expression, make(*shape))
+    case("stack_last/" + dtype, "torch.stack([x, y], -1)", make(3), make(3))
+    for second, other in DTYPES.items():
+        case(f"cat/{dtype}+{second}", "torch.cat([x, y])", make(2), other(1))
+
+# ---- Indexing -------------------------------------------------------------------------------------------------------
+section("indexing")
 # Slices as in Python. PyTorch has no negative step, so these are written with a flip.
 case("index", "x[1]", X)
 case("index_negative", "x[-1]", X)
@@ -407,24 +605,41 @@ case("index_new_axis", "x[None, :, None, 1]", X)
 case("index_mixed", "x[1:, None, ..., -1]", X)
 case("index_bools", "x[1, ::2]", b1(2, 5))
 
-case("cat", "torch.cat([x, y])", f32(2, 3), f32(1, 3))
-case("cat/int", "torch.cat([x, y])", i64(2, 3), i64(1, 3))
-case("cat/bool", "torch.cat([x, y])", b1(2), b1(1))
-case("cat/types", "torch.cat([x, y])", i32(2), f32(1))
-case("cat/halves", "torch.cat([x, y])", f16(2), bf16(1))
-case("cat/empty", "torch.cat([x, y])", f32(0, 3), f32(2, 3))
-case("cat_axis", "torch.cat([x, y, x], -1)", f32(2, 3), f32(2, 1))
-case("cat_views", "torch.cat([x.t(), x.flip(0).t()], 1)", f32(2, 3))
-case("cat_nested", "torch.cat([torch.cat([x, y]).exp(), x * 2])", f32(2, 2), f32(1, 2))
-case("stack", "torch.stack([x, y])", f32(2, 3), f32(2, 3))
-case("stack_last", "torch.stack([x, y], -1)", f32(2, 3), f32(2, 3))
-case("stack/numbers", "torch.stack([x, y])", f32(), f32())
-case("split_first", "x.split(2)[0]", f32(5, 2))
-case("split_last", "x.split(2)[2]", f32(5, 2))
-case("split_axis", "torch.cat([x.split(2, -1)[1], x.split(2, -1)[0]], 1)", f32(2, 4))
-case("chunk", "x.chunk(3)[1]", f32(7, 2))
-case("chunk_last", "x.chunk(3, 1)[2]", f32(2, 7))
-case("chunk_few", "torch.tensor(len(x.chunk(4)))", f32(5))
+# Tensors pick. Numbers select first, tensors that are neighbours stay in their place, others come to the front.
+ONE = {"list": given([0, 2, -1, 0], "int64"), "i32": given([1, 0], "int32"), "number": given(-1, "int64"),
+       "grid": given([[0, 1, -2], [2, 0, 0]], "int64"), "none": given([], "int64")}
+for name, index in ONE.items():
+    case("at/" + name, "x[y]", f32(3, 4), index)
+    case("at_column/" + name, "x[:, y]", f32(2, 3, 2), index)
+    case("at_last/" + name, "x[..., y]", f32(2, 3), index)
+    case("at_slice/" + name, "x[1::2, y, :].flip(-1)", f32(4, 3, 2), index)
+    case("at_number_first/" + name, "x[0, :, y]", f32(2, 2, 3), index)
+    case("at_number_last/" + name, "x[:, y, -1]", f32(2, 3, 2), index)
+    case("at_new_axis/" + name, "x[None, y, None]", f32(3, 2), index)
+COLUMN = given([[0], [-1]], "int64")
+TWO = {"lists": (given([0, 1, -1], "int64"), given([2, 0, 1], "int64")), "outer": (COLUMN, given([0, 2, 1], "int64")),
+       "i32": (given([1, 0], "int32"), given([[0, 0]], "int64")), "none": (given([], "int64"), given([0], "int64")),
+       "number": (given(1, "int64"), given([0, -1], "int64")), "numbers": (given(1, "int64"), given(-1, "int64"))}
+for name, pair in TWO.items():
+    case("at_neighbours/" + name, "x[:, y, z]", f32(2, 3, 3), *pair)
+    case("at_front/" + name, "x[y, z]", f32(2, 3, 2), *pair)
+    case("at_apart/" + name, "x[y, :, z]", f32(2, 2, 3), *pair)
+    case("at_apart_ellipsis/" + name, "x[0:2, y, ..., z]", f32(3, 2, 2, 3), *pair)
+    case("at_number_between/" + name, "x[y, 1, z]", f32(2, 2, 3), *pair)
+    case("at_new_axis_between/" + name, "x[y, None, z]", f32(2, 3), *pair)
+    case("at_everything/" + name, "x[1, ::2, y, None, ..., z]", f32(2, 3, 2, 2, 3), *pair)
+    case("at_view/" + name, "x.transpose(0, 2)[y, :, z]", f32(3, 2, 2), *pair)
+case("at_three", "x[y, z, w]", f32(2, 3, 2), COLUMN, given([0, 2], "int64"), given([1, 1], "int64"))
+case("at_three/number", "x[y, z, w]", f32(2, 3, 2), COLUMN, given(-1, "int64"), given([1, 1], "int64"))
+case("at_middle", "x[:, y, z, w, :]", f32(2, 2, 3, 2, 2), COLUMN, given([0, 2], "int64"), given([1, 1], "int64"))
+case("at_gaps", "x[y, :, z, :, w]", f32(2, 2, 3, 2, 2), COLUMN, given([0, 2], "int64"), given([1, 1], "int64"))
+case("at_numbers_between", "x[y, 1, z, 0, w]", f32(2, 2, 3, 2, 2), COLUMN, given([0, 2], "int64"), given([1, 1], "int64"))
+case("at_numbers_around", "x[1, y, None, z, 1]", f32(2, 2, 3, 2), COLUMN, given([0, 2], "int64"))
+case("at_new_axes_around", "x[None, y, 1, z, None]", f32(2, 2, 3), COLUMN, given([0, 2], "int64"))
+case("at_after_ellipsis", "x[..., 1, y, None]", f32(2, 2, 3), COLUMN)
+case("at_among_slices", "x[1, :, 1:4:2, y, 0:2]", f32(2, 2, 5, 2, 3), COLUMN)
+case("at_one", "x[y]", f32(3), given([[[[2]]]], "int64"))
+case("at_twice", "x[y][:, y]", f32(3, 3), given([2, 0, 2], "int64"))
 
 case("gather", "x.gather(0, y)", f32(4, 3), given([[0, 3, 1], [0, 0, 2]], "int64"))
 case("gather/int", "x.gather(0, y)", i32(4, 2), given([[0, 3], [1, 1]], "int64"))
@@ -441,6 +656,26 @@ case("index_select_last", "x.index_select(-1, y)", f32(2, 3), given([1, 1, 2, 0]
 case("embedding", "F.embedding(y, x)", f32(5, 3), given([[4, 0], [0, 2]], "int64"))
 case("embedding/one", "F.embedding(y, x)", f32(5, 3), given(3, "int64"))
 case("one_hot", "F.one_hot(x, 4)", given([[0, 3], [1, 1]], "int64"))
+case("picked_views", "x.t().flip(0).index_select(1, y)", f32(3, 2), given([2, 0, 0], "int64"))
+for dtype, make in DTYPES.items():
+    case("at/" + dtype, "x[y]", make(3, 2), given([2, -3, 2], "int64"))
+    case("at_apart/" + dtype, "x[y, :, z]", make(2, 2, 3), *TWO["outer"])
+    case("gather/" + dtype, "x.gather(0, y)", make(4, 2), given([[0, 3], [1, 1]], "int64"))
+    case("gather/i32_" + dtype, "x.gather(0, y)", make(4, 2), given([[0, 3], [1, 1]], "int32"))
+    case("index_select/" + dtype, "x.index_select(0, y)", make(3, 2), given([2, 0, 2], "int32"))
+    case("slice_reverse/" + dtype, "x.flip(0)", make(3, 2))
+    case("slice_step/" + dtype, "x[::2, 1::3]", make(3, 5))
+    if dtype != "bool":
+        case("scatter_add/" + dtype, "x.scatter_add(0, y, z)", make(4, 2), given([[0, 3], [0, 0]], "int64"), make(2, 2))
+for dtype in ("uint8", "int32", "int64"):
+    case("one_hot/" + dtype, "F.one_hot(x.long(), 4)", given([[0, 3], [1, 1]], dtype))
+case("slice/beyond_end", "x[1:3]", f32(1, 2))
+case("slice_step/long", "x[::2, 1::3]", f32(1, 2))
+case("slice_empty/nothing", "x[4:2]", f32(0, 2))
+case("slice_reverse/nothing", "x.flip(0)", f32(0, 2))
+case("gather/nothing", "x.gather(0, y)", f32(4, 3), Input("int64", (0, 3), 0, 1))
+case("index_select_last/nothing", "x.index_select(-1, y)", f32(0, 3), given([1, 2], "int64"))
+case("scatter_add/nothing", "x.scatter_add(0, y, z)", f32(4, 3), Input("int64", (0, 3), 0, 1), f32(0, 3))
 
 # ---- Reductions -----------------------------------------------------------------------------------------------------
 section("reductions")
@@ -888,37 +1123,107 @@ case("layernorm/bf16", "F.layer_norm(x, x.shape[-1:])", bf16(3, 4))
 case("layernorm/constant", "F.layer_norm(x, x.shape[-1:])", given([[2.0, 2.0, 2.0], [0.0, 0.0, 1.0]]))
 case("layernorm_axes", "F.layer_norm(x, x.shape[-2:])", f32(2, 3, 4))
 case("layernorm_eps", "F.layer_norm(x, x.shape[-1:], eps=0.1)", f32(3, 4))
+BATCHNORM = "F.batch_norm(x, z[0].detach(), z[1].detach().exp(), y[0], y[1])"
+case("batchnorm", BATCHNORM, f32(2, 3, 4, 2), f32(2, 3), f32(2, 3))
+case("batchnorm/f64", BATCHNORM, f64(2, 3, 4), f64(2, 3), f64(2, 3))
+case("batchnorm/matrix", BATCHNORM, f32(5, 3), f32(2, 3), f32(2, 3))
+case("batchnorm/volume", BATCHNORM, f32(2, 3, 2, 2, 2), f32(2, 3), f32(2, 3))
+case("batchnorm/f16", BATCHNORM, f16(2, 3, 4), f16(2, 3), f16(2, 3))
+case("batchnorm/bf16", BATCHNORM, bf16(2, 3, 4), bf16(2, 3), bf16(2, 3))
+case("batchnorm_plain", "F.batch_norm(x, y[0].detach(), y[1].detach().exp(), eps=0.1)", f32(2, 3, 4), f32(2, 3))
+case("softmax_of_a_number", "x.softmax(-1)", f32())
+case("log_softmax_of_a_number", "x.log_softmax(0)", f32())
+
+# Losses of classes: every option with every other, and with every reduction.
 CLASSES = given([2, 0, 3], "int64")
 PLACES = given([[2, 0], [1, 1], [0, 2]], "int64")
+MANY = given([[[2, 0, 1]] * 2] * 2, "int64")
 P = {"low": 1 / 64, "high": 1}
-case("cross_entropy", "F.cross_entropy(x, y)", f32(3, 4), CLASSES)
-case("cross_entropy/f64", "F.cross_entropy(x, y)", f64(3, 4), CLASSES)
-case("cross_entropy/f16", "F.cross_entropy(x, y)", f16(3, 4), CLASSES)
-case("cross_entropy/bf16", "F.cross_entropy(x, y)", bf16(3, 4), CLASSES)
+FLOATS = {"f32": f32, "f64": f64, "f16": f16, "bf16": bf16}
+REDUCTIONS = {"": "'mean'", "_none": "'none'", "_sum": "'sum'"}
+
+
+def class_loss(name, expression):
+    """Logits (N, C), (C) and (N, C, d1, ...), weights (C), and every floating-point type."""
+    for dtype, make in FLOATS.items():
+        case(f"{name}/{dtype}", expression, make(3, 4), CLASSES, make(4, **P))
+    case(name + "/one", expression, f32(4), given(2, "int64"), f32(4, **P))
+    case(name + "/places", expression, f32(3, 3, 2), PLACES, f32(3, **P))
+    case(name + "/volume", expression, f32(2, 3, 2, 3), MANY, f32(3, **P))
+    case(name + "/int32", expression.replace("y,", "y.long(),"), f32(3, 4), given([2, 0, 3], "int32"), f32(4, **P))
+
+
+for suffix, reduction in REDUCTIONS.items():
+    R = f"reduction={reduction})"
+    class_loss("cross_entropy" + suffix, "F.cross_entropy(x, y, " + R)
+    class_loss("cross_entropy_smooth" + suffix, "F.cross_entropy(x, y, label_smoothing=0.1, " + R)
+    class_loss("cross_entropy_ignore" + suffix, "F.cross_entropy(x, y, ignore_index=0, " + R)
+    class_loss("cross_entropy_ignore_smooth" + suffix,
+               "F.cross_entropy(x, y, ignore_index=2, label_smoothing=0.2, " + R)
+    class_loss("cross_entropy_weight" + suffix, "F.cross_entropy(x, y, z.detach(), " + R)
+    class_loss("cross_entropy_weight_smooth" + suffix, "F.cross_entropy(x, y, z.detach(), label_smoothing=0.1, " + R)
+    class_loss("cross_entropy_weight_ignore" + suffix, "F.cross_entropy(x, y, z.detach(), ignore_index=0, " + R)
+    class_loss("cross_entropy_weight_ignore_smooth" + suffix,
+               "F.cross_entropy(x, y, z.detach(), ignore_index=2, label_smoothing=0.2, " + R)
+    class_loss("nll_loss" + suffix, "F.nll_loss(x, y, " + R)
+    class_loss("nll_loss_ignore" + suffix, "F.nll_loss(x, y, ignore_index=0, " + R)
+    class_loss("nll_loss_weight" + suffix, "F.nll_loss(x, y, z.detach(), " + R)
+    class_loss("nll_loss_weight_ignore" + suffix, "F.nll_loss(x, y, z.detach(), ignore_index=0, " + R)
+    for dtype, make in FLOATS.items():  # probabilities instead of classes
+        case(f"cross_entropy{suffix}/chances_{dtype}", "F.cross_entropy(x, y, " + R, make(3, 4), make(3, 4, **P))
+    case(f"cross_entropy{suffix}/chances_one", "F.cross_entropy(x, y, " + R, f32(4), f32(4, **P))
+    case(f"cross_entropy{suffix}/chances_places", "F.cross_entropy(x, y, " + R, f32(2, 3, 2), f32(2, 3, 2, **P))
+    case(f"cross_entropy_smooth{suffix}/chances", "F.cross_entropy(x, y, label_smoothing=0.1, " + R,
+         f32(3, 4), f32(3, 4, **P))
+    case(f"cross_entropy_weight{suffix}/chances", "F.cross_entropy(x, y, z.detach(), " + R,
+         f32(2, 3, 2), f32(2, 3, 2, **P), f32(3, **P))
+    case(f"cross_entropy_weight_smooth{suffix}/chances", "F.cross_entropy(x, y, z.detach(), label_smoothing=0.1, " + R,
+         f32(3, 4), f32(3, 4, **P), f32(4, **P))
+case("cross_entropy_batchmean", "F.cross_entropy(x, y, reduction='sum') / 3", f32(3, 3, 2), PLACES)
 case("cross_entropy/large", "F.cross_entropy(x, y)", given([[1e4, 0.0], [0.0, 1e4]]), given([0, 0], "int64"))
-case("cross_entropy/places", "F.cross_entropy(x, y)", f32(3, 3, 2), PLACES)
-case("cross_entropy/chances", "F.cross_entropy(x, y)", f32(3, 4), f32(3, 4, **P))
-case("cross_entropy/chances_places", "F.cross_entropy(x, y)", f32(2, 3, 2), f32(2, 3, 2, **P))
-case("cross_entropy_smooth", "F.cross_entropy(x, y, label_smoothing=0.1)", f32(3, 4), CLASSES)
-case("cross_entropy_smooth/places", "F.cross_entropy(x, y, label_smoothing=0.1)", f32(3, 3, 2), PLACES)
-case("cross_entropy_smooth/chances", "F.cross_entropy(x, y, label_smoothing=0.1)", f32(3, 4), f32(3, 4, **P))
-case("cross_entropy_ignore", "F.cross_entropy(x, y, ignore_index=0)", f32(3, 4), CLASSES)
+case("cross_entropy_ignore/all", "F.cross_entropy(x, y, ignore_index=0)", f32(2, 3), given([0, 0], "int64"), grad=False)
 case("cross_entropy_ignore_outside", "F.cross_entropy(x, y, ignore_index=-1)", f32(3, 4), given([2, -1, -1], "int64"))
-case("cross_entropy_ignore_smooth", "F.cross_entropy(x, y, ignore_index=-1, label_smoothing=0.2)", f32(3, 4), given([2, -1, 0], "int64"))
-case("nll_loss", "F.nll_loss(x, y)", f32(3, 4), CLASSES)
-case("nll_loss/places", "F.nll_loss(x, y)", f32(3, 3, 2), PLACES)
-case("nll_loss_ignore", "F.nll_loss(x, y, ignore_index=0)", f32(3, 4), CLASSES)
-case("binary_cross_entropy", "F.binary_cross_entropy(x, y)", f32(3, 4, **P), f32(3, 4, **P))
-case("binary_cross_entropy/f64", "F.binary_cross_entropy(x, y)", f64(3, 4, **P), f64(3, 4, **P))
-case("binary_cross_entropy/certain", "F.binary_cross_entropy(x, y)", given([0.0, 1.0, 0.0, 1.0]), given([0.0, 1.0, 1.0, 0.0]), grad=False)
-case("bce_with_logits", "F.binary_cross_entropy_with_logits(x, y)", f32(3, 4), f32(3, 4, **P))
-case("bce_with_logits/f64", "F.binary_cross_entropy_with_logits(x, y)", f64(3, 4), f64(3, 4, **P))
-case("bce_with_logits/large", "F.binary_cross_entropy_with_logits(x, y)", given([1e4, -1e4, 0.0]), given([0.0, 1.0, 0.5]))
-case("mse_loss", "F.mse_loss(x, y)", f32(3, 4), f32(3, 4))
-case("mse_loss/f64", "F.mse_loss(x, y)", f64(3, 4), f64(3, 4))
-case("mse_loss/f16", "F.mse_loss(x, y)", f16(3, 4), f16(3, 4))
-case("l1_loss", "F.l1_loss(x, y)", f32(3, 4), f32(3, 4))
+
+
+def distance(name, expression, low=-2, high=2, target=P):
+    """A loss of two tensors of equal shape."""
+    for suffix, reduction in REDUCTIONS.items():
+        for dtype, make in FLOATS.items():
+            case(f"{name}{suffix}/{dtype}", f"{expression}, reduction={reduction})", make(3, 4, low=low, high=high),
+                 make(3, 4, **target))
+        case(f"{name}{suffix}/number", f"{expression}, reduction={reduction})", f32(low=low, high=high), f32(**target))
+
+
+WIDE = {"low": -2, "high": 2}
+distance("mse_loss", "F.mse_loss(x, y", target=WIDE)
+distance("l1_loss", "F.l1_loss(x, y", target=WIDE)
+distance("smooth_l1_loss", "F.smooth_l1_loss(x, y", target=WIDE)
+distance("smooth_l1_loss_beta", "F.smooth_l1_loss(x, y, beta=0.5", target=WIDE)
+distance("smooth_l1_loss_0", "F.smooth_l1_loss(x, y, beta=0", target=WIDE)
+distance("kl_div", "F.kl_div(x, y", low=-4, high=0)
+distance("kl_div_log", "F.kl_div(x, y, log_target=True", low=-4, high=0, target={"low": -4, "high": 0})
+distance("binary_cross_entropy", "F.binary_cross_entropy(x, y", low=1 / 64, high=1)
+distance("bce_with_logits", "F.binary_cross_entropy_with_logits(x, y")
 case("l1_loss/equal", "F.l1_loss(x, y)", given([1.0, 2.0, 3.0]), given([1.0, 3.0, 2.0]))
+case("smooth_l1_loss/corner", "F.smooth_l1_loss(x, y)", given([1.0, 2.0, 3.0, 0.5]), given([1.0, 3.0, 2.0, 2.5]))
+case("kl_div/never", "F.kl_div(x, y)", given([-1.0, -2.0, -3.0]), given([0.0, 0.5, 1.0]), grad=False)
+case("kl_div_batchmean", "F.kl_div(x, y, reduction='batchmean')", f32(3, 4, low=-4, high=0), f32(3, 4, **P))
+case("kl_div_log_batchmean", "F.kl_div(x, y, log_target=True, reduction='batchmean')", f32(3, 4, low=-4, high=0),
+     f32(3, 4, low=-4, high=0))
+case("binary_cross_entropy/certain", "F.binary_cross_entropy(x, y)", given([0.0, 1.0, 0.0, 1.0]),
+     given([0.0, 1.0, 1.0, 0.0]), grad=False)
+case("bce_with_logits/large", "F.binary_cross_entropy_with_logits(x, y)", given([1e4, -1e4, 0.0]),
+     given([0.0, 1.0, 0.5]))
+for suffix, reduction in REDUCTIONS.items():
+    R = f"reduction={reduction})"
+    case("binary_cross_entropy_weight" + suffix, "F.binary_cross_entropy(x, y, z.detach(), " + R,
+         f32(3, 4, **P), f32(3, 4, **P), f32(4, **P))
+    case("bce_with_logits_weight" + suffix, "F.binary_cross_entropy_with_logits(x, y, z.detach(), " + R,
+         f32(3, 4), f32(3, 4, **P), f32(3, 1, **P))
+    case("bce_with_logits_pos_weight" + suffix, "F.binary_cross_entropy_with_logits(x, y, pos_weight=z.detach(), " + R,
+         f32(3, 4), f32(3, 4, **P), f32(4, low=0, high=4))
+    case("bce_with_logits_both" + suffix, "F.binary_cross_entropy_with_logits(x, y, z.detach(), pos_weight=w.detach(), " + R,
+         f64(3, 4), f64(3, 4, **P), f64(4, **P), f64(4, low=0, high=4))
 case("network", "F.cross_entropy(F.linear(F.max_pool2d(F.conv2d(x, y).relu(), 2).flatten(1), z), w)",
      f32(2, 1, 6, 6), f32(2, 1, 3, 3), f32(3, 8), given([2, 0], "int64"))
 

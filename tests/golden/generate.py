@@ -1,5 +1,5 @@
-"""Asks PyTorch for the values and gradients of every case in cases.py and writes <section>.safetensors.gz beside it;
-`generate.py unary movement` does it for these sections alone.
+"""Asks PyTorch for the values and gradients of every case in cases.py and writes <section>.safetensors.gz beside it,
+and so for everything in models.py; `generate.py unary layers` does it for these sections alone.
 
 For a case `name` a file holds the inputs `name.x`, `name.y`, ..., the value `name.out`, and the gradients `name.dx`,
 ... of (out * weights).sum(), where weights are 1, 2, 3, 4, 5, 1, 2, ... / 4 in row-major order.
@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 
 from cases import SECTIONS
+from models import MAKERS
 
 TYPES = {torch.bool: "BOOL", torch.uint8: "U8", torch.int32: "I32", torch.int64: "I64", torch.float16: "F16",
          torch.bfloat16: "BF16", torch.float32: "F32", torch.float64: "F64"}
@@ -55,7 +56,7 @@ def write_safetensors(path, tensors):
     """Eight bytes with the header's length, the header in JSON, the raw bytes; large elements first, so all align."""
     header, body = {}, b""
     for key, value in sorted(tensors.items(), key=lambda item: (-item[1].itemsize, item[0])):
-        data = bytes(value.contiguous().reshape(-1).view(torch.uint8).tolist())
+        data = bytes(value.clone(memory_format=torch.contiguous_format).reshape(-1).view(torch.uint8).tolist())
         header[key] = {"dtype": TYPES[value.dtype], "shape": list(value.shape), "data_offsets": [len(body), len(body) + len(data)]}
         body += data
     text = json.dumps(header, separators=(",", ":")).encode()
@@ -65,7 +66,13 @@ def write_safetensors(path, tensors):
 
 def main():
     warnings.simplefilter("ignore")  # of var() with too few numbers, which is asked for on purpose
-    for section in sys.argv[1:] or SECTIONS:
+    for section in sys.argv[1:] or [*SECTIONS, *MAKERS]:
+        path = pathlib.Path(__file__).with_name(section + ".safetensors.gz")
+        if section in MAKERS:
+            tensors = MAKERS[section]()
+            write_safetensors(path, tensors)
+            print(f"{path.name:28} {len(tensors):4} tensors, {path.stat().st_size:6} bytes")
+            continue
         cases = SECTIONS[section]
         tensors, gradients = {}, 0
         for name, expression, specs, grad in cases:
@@ -77,7 +84,6 @@ def main():
                 raise SystemExit(f"{section}: two cases are called {name}")
             tensors |= new
             gradients += any(key.startswith(name + ".d") for key in new)
-        path = pathlib.Path(__file__).with_name(section + ".safetensors.gz")
         write_safetensors(path, tensors)
         print(f"{path.name:28} {len(cases):4} cases, {gradients:4} with gradients, {path.stat().st_size:6} bytes")
 

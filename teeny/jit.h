@@ -1,0 +1,85 @@
+#pragma once
+// Record the kernels of a call once, replay them with new inputs: no graph is built, nothing is scheduled.
+//
+//   Jit step([&](Tensor x, Tensor y) {
+//     adam.zero_grad();
+//     Tensor loss = model(x).cross_entropy(y).backward();
+//     adam.step();
+//     return loss;
+//   });
+//   for (auto [x, y] : loader) total += step(x, y).item();
+//
+//   call 1   runs as ever: what is made on first use (moments, lazy initial values) is made
+//   call 2   runs as ever, and its kernels are written down
+//   call 3   the kernels run again, on the new inputs                      x ──┐
+//            tensors that the call assigns to hold the new numbers        p ──┼─► kernel ─► kernel ─► kernel ──► loss
+//            random numbers go on where the stream is                      m ──┘                          └────► p, m
+//
+// The call may do what tensors do, but not look at a number (`item`, `to_vector`, printing): what it decided by it could
+// not be decided again. Numbers of the host (`Tensor::of(...)`, a loop's bound) are part of the recording. Results have
+// no history; gradients the call leaves in `.grad` are left there by every replay.
+#include <functional>
+#include <map>
+#include <tuple>
+
+#include "teeny/tensor.h"
+
+namespace teeny {
+
+class Recording;
+
+/// The part of a Jit that does not depend on the function's type.
+class Replayer {
+ public:
+  using Call = std::function<std::vector<Tensor>(std::span<const Tensor>)>;
+  Replayer();
+  ~Replayer();
+  Replayer(Replayer&&) noexcept;
+  /// Records or replays; there is one recording for each combination of input shapes, dtypes, Training and GradMode.
+  std::vector<Tensor> operator()(std::span<const Tensor> inputs, const Call& call);
+
+ private:
+  struct Entry {
+    int calls = 0;
+    std::unique_ptr<Recording> recording;
+  };
+  std::map<std::string, Entry> entries_;
+};
+
+template <class F>
+class Jit {
+ public:
+  explicit Jit(F function) : function_(std::move(function)) {}
+
+  /// What the function returns: nothing, a Tensor, a vector of them, or a tuple, pair or array.
+  template <class... Inputs>
+  auto operator()(const Inputs&... inputs) {
+    using Result = std::invoke_result_t<F&, const Inputs&...>;
+    const Tensor list[] = {inputs..., Tensor()};
+    const std::vector<Tensor> out = replayer_({list, sizeof...(inputs)}, [&](std::span<const Tensor> in) {
+      return [&]<size_t... i>(std::index_sequence<i...>) {
+        if constexpr (std::is_void_v<Result>) return function_(in[i]...), std::vector<Tensor>();
+        else return gather(function_(in[i]...));
+      }(std::index_sequence_for<Inputs...>());
+    });
+    if constexpr (std::is_same_v<Result, Tensor>) return out[0];
+    else if constexpr (std::is_same_v<Result, std::vector<Tensor>>) return out;
+    else if constexpr (!std::is_void_v<Result>)
+      return [&]<size_t... i>(std::index_sequence<i...>) {
+        return Result{out[i]...};
+      }(std::make_index_sequence<std::tuple_size_v<Result>>());
+  }
+
+ private:
+  static std::vector<Tensor> gather(const Tensor& x) { return {x}; }
+  static std::vector<Tensor> gather(const std::vector<Tensor>& xs) { return xs; }
+  template <class Tuple>
+  static std::vector<Tensor> gather(const Tuple& xs) {
+    return std::apply([](const auto&... x) { return std::vector<Tensor>{x...}; }, xs);
+  }
+
+  F function_;
+  Replayer replayer_;
+};
+
+}  // namespace teeny

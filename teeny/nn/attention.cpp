@@ -1,0 +1,51 @@
+#include "teeny/nn/attention.h"
+
+#include "teeny/nn/init.h"
+
+namespace teeny::nn {
+
+MultiHeadAttention::MultiHeadAttention(int64_t width, int64_t heads, bool with_bias)
+    : heads(heads), out_proj(width, width, with_bias) {
+  if (heads < 1 || width < 1 || width % heads)
+    fail("MultiHeadAttention: a width of ", width, " does not divide into ", heads, " heads");
+  in_proj_weight = Tensor::glorot_uniform({3 * width, width}).requires_grad_();
+  if (!with_bias) return;
+  in_proj_bias = Tensor::zeros({3 * width}).requires_grad_();
+  init::constant_(out_proj.bias, 0);
+}
+
+/// Each (N, L, width) as (N, heads, L, d), after its third of in_proj. One tensor in all three places is one product.
+MultiHeadAttention::Projected MultiHeadAttention::project(const Tensor& query, const Tensor& key,
+                                                          const Tensor& value) const {
+  const int64_t width = out_proj.weight.size(1);
+  for (const Tensor* x : {&query, &key, &value})
+    if (x->rank() != 3 || x->size(2) != width || x->size(0) != query.size(0))
+      fail("MultiHeadAttention: ", query.shape(), ", ", key.shape(), " and ", value.shape(), " must be (N, L, ", width,
+           ") and twice (N, S, ", width, ")");
+  if (key.shape() != value.shape())
+    fail("MultiHeadAttention: keys ", key.shape(), " and values ", value.shape(), " differ");
+
+  const auto split = [this](const Tensor& x) { return x.unflatten(-1, {heads, -1}).transpose(1, 2); };
+  if (query.same(key) && query.same(value)) {
+    const auto qkv = query.linear(in_proj_weight, in_proj_bias).chunk(3, -1);
+    return {split(qkv[0]), split(qkv[1]), split(qkv[2])};
+  }
+  const auto weights = in_proj_weight.chunk(3);
+  const auto biases = in_proj_bias.defined() ? in_proj_bias.chunk(3) : std::vector<Tensor>(3);
+  return {split(query.linear(weights[0], biases[0])), split(key.linear(weights[1], biases[1])),
+          split(value.linear(weights[2], biases[2]))};
+}
+
+Tensor MultiHeadAttention::merge(const Tensor& heads) const { return out_proj(heads.transpose(1, 2).flatten(2)); }
+
+Tensor MultiHeadAttention::operator()(const Tensor& query, const Tensor& key, const Tensor& value, bool causal) const {
+  const Projected p = project(query, key, value);
+  return merge(p.query.scaled_dot_product_attention(p.key, p.value, causal));
+}
+Tensor MultiHeadAttention::operator()(const Tensor& query, const Tensor& key, const Tensor& value,
+                                      const Tensor& mask) const {
+  const Projected p = project(query, key, value);
+  return merge(p.query.scaled_dot_product_attention(p.key, p.value, mask));
+}
+
+}  // namespace teeny::nn

@@ -1,0 +1,138 @@
+#include "teeny/nn/norms.h"
+
+#include <limits>
+
+#include "teeny/nn/init.h"
+
+namespace teeny::nn {
+
+namespace {
+
+Tensor ones(const Shape& shape) { return Tensor::ones(shape).requires_grad_(); }
+Tensor zeros(const Shape& shape) { return Tensor::zeros(shape).requires_grad_(); }
+
+/// `x` (C) so that it broadcasts beside (N, C, ...).
+Tensor per_channel(const Tensor& x, int rank) {
+  Shape shape = Dims::filled(rank, 1);
+  shape[1] = x.numel();
+  return x.reshape(shape);
+}
+
+void check_channels(const char* layer, const Tensor& x, int64_t channels) {
+  if (x.rank() < 2 || x.size(1) != channels)
+    fail(layer, ": x of shape ", x.shape(), "; (N, ", channels, ", ...) wanted");
+}
+
+/// The last axes of x, which must have `shape`.
+Dims last_axes(const char* layer, const Tensor& x, const Shape& shape) {
+  const int first = x.rank() - shape.size();
+  if (first < 0 || Shape(x.shape().begin() + first, x.shape().end()) != shape)
+    fail(layer, ": x of ", x.shape(), " does not end in ", shape);
+  Dims axes;
+  for (int a = first; a < x.rank(); ++a) axes.push_back(a);
+  return axes;
+}
+
+void check_normalized(const char* layer, const Shape& shape) {
+  if (shape.empty()) fail(layer, ": over no axes");
+  for (int64_t size : shape)
+    if (size < 0) fail(layer, ": a size in ", shape, " is negative");
+}
+
+void check_eps(const char* layer, double eps) {
+  if (!(eps >= 0)) fail(layer, ": eps ", eps, " is negative");
+}
+
+}  // namespace
+
+BatchNorm::BatchNorm(int64_t channels, double eps, double momentum) : eps(eps), momentum(momentum) {
+  init::check_sizes("BatchNorm", {channels});
+  check_eps("BatchNorm", eps);
+  if (!(momentum >= 0 && momentum <= 1)) fail("BatchNorm: momentum ", momentum, " is outside [0, 1]");
+  weight = ones({channels});
+  bias = zeros({channels});
+  running_mean = Tensor::zeros({channels});
+  running_var = Tensor::ones({channels});
+  num_batches_tracked = Tensor::zeros({}, DType::Int64);
+}
+
+Tensor BatchNorm::operator()(const Tensor& x) {
+  const int64_t channels = weight.size(0);
+  check_channels("BatchNorm", x, channels);
+  if (!Training::enabled()) return x.batchnorm(weight, bias, running_mean, running_var, eps);
+
+  const int64_t n = x.numel() / std::max<int64_t>(channels, 1);
+  if (n < 2) fail("BatchNorm: x of shape ", x.shape(), " has one value a channel; training needs two");
+  Dims axes = {0};
+  for (int a = 2; a < x.rank(); ++a) axes.push_back(a);
+  // With any constant a,  x - mean = (x - a) - (mean - a)  and  var = E[(x-a)^2] - (mean - a)^2. Here a is the mean
+  // itself without its history: so `drift` is 0 and costs no precision, but the gradient passes through it, by channel.
+  // The sums over x that the way back needs are then those of g and g * (x - a), which one walk over x gives.
+  const Tensor mean = x.mean(axes, true), a = mean.detach();
+  const Tensor centred = x - a, drift = mean - a;
+  const Tensor var = centred.square().mean(axes, true) - drift.square();
+  const Tensor scale = per_channel(weight, x.rank()) * (var + eps).rsqrt();
+  const Tensor y = centred * scale + (per_channel(bias, x.rank()) - drift * scale);
+
+  NoGrad guard;
+  const double unbiased = double(n) / double(n - 1);
+  running_mean.assign(running_mean * (1 - momentum) + a.reshape({channels}) * momentum);
+  running_var.assign(running_var * (1 - momentum) + var.detach().reshape({channels}) * (momentum * unbiased));
+  num_batches_tracked.assign(num_batches_tracked + 1);
+  return y;
+}
+
+LayerNorm::LayerNorm(const Shape& shape, double eps, bool affine, bool with_bias) : shape(shape), eps(eps) {
+  check_normalized("LayerNorm", shape);
+  check_eps("LayerNorm", eps);
+  if (affine) weight = ones(shape);
+  if (affine && with_bias) bias = zeros(shape);
+}
+
+Tensor LayerNorm::operator()(const Tensor& x) const {
+  Tensor y = x.layernorm(last_axes("LayerNorm", x, shape).size(), eps);
+  if (weight.defined()) y = y * weight;
+  return bias.defined() ? y + bias : y;
+}
+
+RMSNorm::RMSNorm(const Shape& shape, std::optional<double> eps, bool affine) : shape(shape), eps(eps) {
+  check_normalized("RMSNorm", shape);
+  check_eps("RMSNorm", eps.value_or(0));
+  if (affine) weight = ones(shape);
+}
+
+Tensor RMSNorm::operator()(const Tensor& x) const {
+  const Dims axes = last_axes("RMSNorm", x, shape);
+  const DType wide = promote(x.dtype(), DType::Float32);  // the square of a small float16 is 0
+  const double machine = wide == DType::Float64 ? std::numeric_limits<double>::epsilon()
+                                                : std::numeric_limits<float>::epsilon();
+  const Tensor w = x.cast(wide);
+  const Tensor y = (w * (w.square().mean(axes, true) + eps.value_or(machine)).rsqrt()).cast(x.dtype());
+  return weight.defined() ? y * weight : y;
+}
+
+GroupNorm::GroupNorm(int64_t groups, int64_t channels, double eps, bool affine)
+    : groups(groups), channels(channels), eps(eps) {
+  init::check_sizes("GroupNorm", {channels});
+  check_eps("GroupNorm", eps);
+  if (groups < 1 || channels % groups)
+    fail("GroupNorm: ", channels, " channels do not divide into ", groups, " groups");
+  if (affine) weight = ones({channels}), bias = zeros({channels});
+}
+
+Tensor GroupNorm::operator()(const Tensor& x) const {
+  check_channels("GroupNorm", x, channels);
+  Shape grouped = {x.size(0), groups, channels / groups};
+  for (int a = 2; a < x.rank(); ++a) grouped.push_back(x.size(a));
+  const Tensor y = x.reshape(grouped).layernorm(x.rank() - 1, eps).reshape(x.shape());
+  return weight.defined() ? y * per_channel(weight, x.rank()) + per_channel(bias, x.rank()) : y;
+}
+
+Tensor InstanceNorm::operator()(const Tensor& x) const {
+  check_channels("InstanceNorm", x, channels);
+  if (numel(Shape(x.shape().begin() + 2, x.shape().end())) == 1)
+    fail("InstanceNorm: x of shape ", x.shape(), " has one value a channel; it needs two");
+  return GroupNorm::operator()(x);
+}
+
+}  // namespace teeny::nn

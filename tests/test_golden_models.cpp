@@ -1,0 +1,292 @@
+// Layers and networks with PyTorch's weights, optimisers and learning rates over a run, against PyTorch. What the files
+// hold says golden/models.py, which made them.
+#include <doctest/doctest.h>
+
+#include <set>
+
+#include "teeny/teeny.h"
+#include "tests/golden.h"
+
+namespace teeny::test {
+namespace {
+
+using Tensors = std::map<std::string, Tensor>;
+
+/// The cases of one file. Each is asked for once, and in the end all were.
+class Cases {
+ public:
+  explicit Cases(const std::string& section) : file_(load_golden(section)) {}
+  ~Cases() {
+    for (const auto& [key, tensor] : file_) CHECK_MESSAGE(used_.count(key), key << " is asked by no line");
+  }
+
+  bool has(const std::string& key) const { return file_.count(key); }
+  const Tensor& at(const std::string& key) {
+    REQUIRE_MESSAGE(has(key), key << " is not in the file");
+    used_.insert(key);
+    return file_.at(key);
+  }
+  void compare(const std::string& key, const Tensor& got) {
+    const std::string wrong = difference(got, at(key));
+    CHECK_MESSAGE(wrong.empty(), key << " " << wrong);
+  }
+
+  /// Forward, gradients of inputs and parameters, and the state afterwards, of `model` with PyTorch's state.
+  /// `run(model, inputs)` is the value.
+  template <class Model, class Run>
+  void check(const std::string& name, Model model, Run run, bool train = false) {
+    const nn::StateDict state = nn::state_dict(model);
+    nn::StateDict given;
+    for (const auto& [key, tensor] : state) given.emplace_back(key, at(name + ".state." + key));
+    nn::load_state_dict(model, given);
+    std::vector<Tensor> inputs;
+    for (const std::string letter : {"x", "y", "z"})
+      if (has(name + "." + letter))
+        inputs.push_back(at(name + "." + letter).detach().requires_grad_(has(name + ".d" + letter)));
+
+    const Training mode(train);
+    const Tensor out = run(model, inputs);
+    compare(name + ".out", out);
+    (out * golden_weights(out)).sum().backward();
+    for (size_t i = 0; i < inputs.size(); ++i)
+      if (inputs[i].requires_grad()) compare(name + ".d" + "xyz"[i], inputs[i].grad());
+    for (const auto& [key, tensor] : state)
+      tensor.requires_grad() ? compare(name + ".grad." + key, tensor.grad()) : compare(name + ".after." + key, tensor);
+  }
+  template <class Model>
+  void check(const std::string& name, Model model, bool train = false) {
+    check(name, std::move(model), [](Model& m, const std::vector<Tensor>& in) { return m(in[0]); }, train);
+  }
+
+ private:
+  Tensors file_;
+  std::set<std::string> used_;
+};
+
+/// What to do with a model `m` and inputs `in`, the second argument of Cases::check.
+#define RUN(...) [&](auto& m, const std::vector<Tensor>& in) -> Tensor { return __VA_ARGS__; }
+
+}  // namespace
+
+TEST_CASE("golden: layers are PyTorch's") {
+  Cases cases("layers");
+  cases.check("linear", nn::Linear(4, 3));
+  cases.check("linear_plain", nn::Linear(4, 3, false));
+  cases.check("conv1d", nn::Conv1d(4, 6, 3, {.stride = 2, .padding = 1, .groups = 2}));
+  cases.check("conv2d", nn::Conv2d(3, 4, 3));
+  const ConvOptions options{.stride = {2, 1}, .padding = {1, 2}, .dilation = {1, 2}, .groups = 2};
+  cases.check("conv2d_options", nn::Conv2d(4, 6, {3, 2}, options, false));
+  cases.check("conv3d", nn::Conv3d(2, 3, 2, {.padding = 1}));
+  cases.check("conv_transpose1d", nn::ConvTranspose1d(4, 6, 3, {.stride = 2, .padding = 1, .groups = 2}));
+  cases.check("conv_transpose2d", nn::ConvTranspose2d(3, 4, 3));
+  const ConvTransposeOptions back{
+      .stride = {2, 3}, .padding = {1, 0}, .output_padding = {1, 2}, .dilation = {1, 2}, .groups = 2};
+  cases.check("conv_transpose2d_options", nn::ConvTranspose2d(4, 6, {3, 2}, back, false));
+  cases.check("conv_transpose3d", nn::ConvTranspose3d(2, 3, 2, {.stride = 2}));
+  for (const bool train : {false, true}) {
+    const std::string mode = train ? "_train" : "_eval";
+    cases.check("batchnorm1d" + mode, nn::BatchNorm1d(3), train);
+    cases.check("batchnorm1d_length" + mode, nn::BatchNorm1d(3), train);
+    cases.check("batchnorm2d" + mode, nn::BatchNorm2d(3), train);
+    cases.check("batchnorm2d_options" + mode, nn::BatchNorm2d(3, 0.1, 0.3), train);
+    cases.check("batchnorm2d_twice" + mode, nn::BatchNorm2d(3), RUN(m(m(in[0]) * in[0])), train);
+    cases.check("batchnorm3d" + mode, nn::BatchNorm3d(2), train);
+    cases.check("groupnorm" + mode, nn::GroupNorm(2, 6), train);
+    cases.check("instancenorm" + mode, nn::InstanceNorm2d(3), train);
+    cases.check("layernorm" + mode, nn::LayerNorm(6), train);
+    cases.check("rmsnorm" + mode, nn::RMSNorm(6), train);
+  }
+  cases.check("groupnorm_one", nn::GroupNorm(1, 4));
+  cases.check("groupnorm_plain", nn::GroupNorm(3, 6, 0.1, false));
+  cases.check("instancenorm_affine", nn::InstanceNorm1d(3, 1e-5, true));
+  cases.check("layernorm_axes", nn::LayerNorm(Shape{3, 4}));
+  cases.check("layernorm_plain", nn::LayerNorm(4, 0.1, false));
+  cases.check("layernorm_without_bias", nn::LayerNorm(4, 1e-5, true, false));
+  cases.check("rmsnorm_axes", nn::RMSNorm(Shape{3, 4}, 0.1));
+  cases.check("rmsnorm_plain", nn::RMSNorm(4, {}, false));
+  cases.check("embedding", nn::Embedding(5, 3));
+  cases.check("embedding_padding", nn::Embedding(5, 3, 0));
+
+  const auto both = [](const nn::LSTMCell::State& s) { return Tensor::cat({s.h, s.c}, -1); };
+  cases.check("lstm_cell", nn::LSTMCell(3, 4), RUN(both(m(in[0], {in[1], in[2]}))));
+  cases.check("lstm_cell_first", nn::LSTMCell(3, 4), RUN(both(m(in[0]))));
+  cases.check("lstm_cell_alone", nn::LSTMCell(3, 4, false), RUN(both(m(in[0]))));
+  const auto steps = [&](const nn::LSTMCell& m, const std::vector<Tensor>& in) {
+    nn::LSTMCell::State state{in[1], in[2]};
+    for (int64_t t = 0; t < in[0].size(0); ++t) state = m(in[0][t], state);
+    return both(state);
+  };
+  cases.check("lstm_cell_steps", nn::LSTMCell(3, 4), steps);
+
+  cases.check("attention_self", nn::MultiHeadAttention(6, 2), RUN(m(in[0], in[0], in[0])));
+  cases.check("attention_causal", nn::MultiHeadAttention(6, 3), RUN(m(in[0], in[0], in[0], true)));
+  cases.check("attention_cross", nn::MultiHeadAttention(6, 2, false), RUN(m(in[0], in[1], in[2])));
+  const Tensor seen = Tensor::from(std::vector<bool>{1, 0, 1, 1, 1, 0, 0, 1, 1, 1, 1, 1}, {4, 3});
+  cases.check("attention_mask", nn::MultiHeadAttention(6, 2), RUN(m(in[0], in[1], in[2], seen)));
+  cases.check("sequential", nn::Sequential(nn::Linear(4, 6), &Tensor::relu,
+                                           nn::Sequential(nn::LayerNorm(6), [](const Tensor& x) { return x.tanh(); }),
+                                           nn::Linear(6, 2)));
+}
+
+// ---- Networks -------------------------------------------------------------------------------------------------------
+
+namespace {
+
+struct Block {
+  nn::LayerNorm norm1{8}, norm2{8};
+  nn::MultiHeadAttention attention{8, 2};
+  nn::Linear up{8, 16}, down{16, 8};
+  Tensor operator()(Tensor x) const {
+    const Tensor n = norm1(x);
+    x = x + attention(n, n, n, true);
+    return x + down(up(norm2(x)).gelu());
+  }
+  TEENY_STATE(norm1, norm2, attention, up, down)
+};
+struct Transformer {
+  nn::Embedding symbols{7, 8}, places{5, 8};
+  Block block;
+  nn::LayerNorm norm{8};
+  nn::Linear head{8, 7, false};
+  Tensor operator()(const Tensor& tokens) const {
+    return head(norm(block(symbols(tokens) + places(Tensor::arange(tokens.size(1))))));
+  }
+  TEENY_STATE(symbols, places, block, norm, head)
+};
+struct ResNet {
+  static nn::Conv2d conv(int64_t in, int64_t kernel, int64_t stride) {
+    return nn::Conv2d(in, 6, kernel, {.stride = stride, .padding = kernel / 2}, false);
+  }
+  nn::Conv2d conv1 = conv(3, 3, 2), conv2 = conv(6, 3, 1);
+  nn::BatchNorm2d bn1{6}, bn2{6};
+  nn::Sequential downsample{conv(3, 1, 2), nn::BatchNorm2d(6)};
+  nn::Linear fc{6, 4};
+  Tensor operator()(const Tensor& x) {
+    const Tensor y = bn2(conv2(bn1(conv1(x)).relu()));
+    return fc((y + downsample(x)).relu().mean({2, 3}));
+  }
+  TEENY_STATE(conv1, bn1, conv2, bn2, downsample, fc)
+};
+
+}  // namespace
+
+TEST_CASE("golden: networks with PyTorch's weights have its loss and its gradients") {
+  Cases cases("networks");
+  const auto loss = [&cases](const std::string& name) {
+    return [&cases, name](auto& m, const std::vector<Tensor>& in) {
+      const Tensor logits = m(in[0]);
+      cases.compare(name + ".logits", logits);
+      return logits.flatten(0, -2).cross_entropy(in[1].flatten());
+    };
+  };
+  cases.check("transformer", Transformer(), loss("transformer"), true);
+  cases.check("resnet_train", ResNet(), loss("resnet_train"), true);
+  cases.check("resnet_eval", ResNet(), loss("resnet_eval"), false);
+}
+
+// ---- Optimisers -----------------------------------------------------------------------------------------------------
+
+namespace {
+
+/// |got - want| <= tolerance * (1 + |want|) for all numbers.
+void check_near(const std::string& what, const Tensor& got, const Tensor& want, double tolerance) {
+  const auto g = got.to_vector<double>(), w = want.to_vector<double>();
+  REQUIRE(g.size() == w.size());
+  for (size_t i = 0; i < w.size(); ++i)
+    CHECK_MESSAGE(close(g[i], w[i], tolerance),
+                  what << ": number " << i << " is " << g[i] << " and should be " << w[i]);
+}
+
+/// Ten steps with the gradients of the file, compared after each.
+template <class Optimizer, class Options>
+void check_optimizer(Cases& cases, const std::string& name, const Options& options, DType dtype, double tolerance) {
+  std::vector<Tensor> params;
+  for (const std::string k : {"0", "1"}) params.push_back(cases.at("start." + k).cast(dtype).detach().requires_grad_());
+  Optimizer optimizer(params, options);
+  for (int t = 0; t < 10; ++t) {
+    if (t == 5) optimizer.set_lr(options.lr * 0.3);
+    for (size_t k = 0; k < 2; ++k) params[k].set_grad(cases.at(text("grads.", k))[t].cast(dtype));
+    optimizer.step();
+    for (size_t k = 0; k < 2; ++k)
+      check_near(text(name, '.', k, " after step ", t + 1, " in ", dtype), params[k], cases.at(text(name, '.', k))[t],
+                 tolerance);
+  }
+}
+template <class Optimizer, class Options>
+void check_optimizer(Cases& cases, const std::string& name, const Options& options) {
+  check_optimizer<Optimizer>(cases, name, options, DType::Float64, 1e-12);
+  check_optimizer<Optimizer>(cases, name, options, DType::Float32, 1e-5);
+}
+
+}  // namespace
+
+TEST_CASE("golden: optimisers are PyTorch's, step by step") {
+  using namespace optim;
+  Cases cases("optimizers");
+  check_optimizer<SGD>(cases, "sgd", SGDOptions{.lr = 0.1});
+  check_optimizer<SGD>(cases, "sgd_decay", SGDOptions{.lr = 0.1, .weight_decay = 0.2});
+  check_optimizer<SGD>(cases, "sgd_momentum", SGDOptions{.lr = 0.05, .momentum = 0.9});
+  check_optimizer<SGD>(cases, "sgd_nesterov",
+                       SGDOptions{.lr = 0.05, .momentum = 0.9, .nesterov = true, .weight_decay = 0.1});
+  check_optimizer<Adam>(cases, "adam", AdamOptions{.lr = 0.1});
+  check_optimizer<Adam>(cases, "adam_options",
+                        AdamOptions{.lr = 0.05, .beta1 = 0.5, .beta2 = 0.9, .eps = 1e-3, .weight_decay = 0.2});
+  check_optimizer<AdamW>(cases, "adamw", AdamWOptions{.lr = 0.1});
+  check_optimizer<AdamW>(cases, "adamw_decay", AdamWOptions{.lr = 0.1, .weight_decay = 0.5});
+  check_optimizer<LAMB>(cases, "lamb", LAMBOptions{.lr = 0.1});
+  check_optimizer<LAMB>(cases, "lamb_options",
+                        LAMBOptions{.lr = 0.05, .beta1 = 0.5, .beta2 = 0.9, .eps = 1e-3, .weight_decay = 0.2});
+  check_optimizer<Muon>(cases, "muon", MuonOptions{.lr = 0.1});
+  check_optimizer<Muon>(
+      cases, "muon_options",
+      MuonOptions{.lr = 0.05, .momentum = 0.8, .nesterov = false, .weight_decay = 0, .iterations = 3});
+  check_optimizer<Muon>(cases, "muon_like_adamw", MuonOptions{.lr = 0.1, .rate = MuonRate::MatchAdamW});
+  // As PyTorch runs it, in bfloat16: the steps add up to half, and their directions differ by hundredths.
+  check_optimizer<Muon>(cases, "muon_bfloat16", MuonOptions{.lr = 0.1}, DType::Float64, 6e-3);
+
+  const auto check_clip = [&cases](const std::string& name, double limit, double norm_type) {
+    std::vector<Tensor> params;
+    for (const std::string k : {"0", "1"}) {
+      const Tensor g = cases.at("grads." + k)[0].cast(DType::Float64);
+      params.push_back(g.zeros_like().requires_grad_());
+      params.back().set_grad(g);
+    }
+    params.push_back(Tensor::zeros({3}).requires_grad_());  // without a gradient
+    check_near(name, clip_grad_norm(params, limit, norm_type), cases.at("clip_" + name + ".norm"), 1e-12);
+    for (size_t k = 0; k < 2; ++k) check_near(name, params[k].grad(), cases.at(text("clip_", name, '.', k)), 1e-12);
+    CHECK_FALSE(params[2].grad().defined());
+  };
+  check_clip("norm2", 1.5, 2);
+  check_clip("norm1", 3, 1);
+  check_clip("norm3", 2, 3);
+  check_clip("largest", 0.5, INFINITY);
+  check_clip("short", 1e3, 2);
+}
+
+TEST_CASE("golden: learning rates are PyTorch's") {
+  using namespace optim;
+  Cases cases("schedules");
+  const auto check = [&cases](const std::string& name, const LRSchedule& schedule) {
+    const auto want = cases.at(name).to_vector<double>();
+    Optimizer sgd = SGD({Tensor::zeros({1}).requires_grad_()});
+    LRScheduler rate(sgd, schedule);
+    for (size_t step = 0; step < want.size(); ++step) {
+      if (step) rate.step();
+      CHECK_MESSAGE(close(sgd.lr(), want[step], 1e-12), name << " at step " << step << " is " << sgd.lr()
+                                                             << " and should be " << want[step]);
+    }
+  };
+  check("step", StepLR{.lr = 0.1, .step_size = 7, .gamma = 0.3});
+  check("multi_step", MultiStepLR{.lr = 0.1, .milestones = {5, 6, 20, 40}});
+  check("exponential", ExponentialLR{.lr = 0.1, .gamma = 0.93});
+  check("cosine", CosineAnnealingLR{.lr = 0.1, .t_max = 40});
+  check("cosine_up_again", CosineAnnealingLR{.lr = 0.1, .t_max = 30, .eta_min = 0.01});
+  check("warmup_cosine", Warmup{8, 0.1, CosineAnnealingLR{.lr = 0.1, .t_max = 52, .eta_min = 1e-3}});
+  check("warmup_step", Warmup{8, 0.1, StepLR{.lr = 0.1, .step_size = 10}});
+  check("one_cycle", OneCycleLR{.max_lr = 0.1, .total_steps = 100});
+  check("one_cycle_options",
+        OneCycleLR{.max_lr = 0.1, .total_steps = 37, .pct_start = 0.45, .div_factor = 10, .final_div_factor = 100});
+  check("one_cycle_short", OneCycleLR{.max_lr = 0.1, .total_steps = 3});
+}
+
+}  // namespace teeny::test

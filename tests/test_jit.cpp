@@ -1,0 +1,243 @@
+// A replay does what the call would have done, to the bit.
+#include <doctest/doctest.h>
+
+#include "teeny/debug/trace.h"
+#include "teeny/teeny.h"
+
+using namespace teeny;
+
+namespace {
+
+/// Everything a training step can have: convolution, batch norm, dropout, an optimiser with moments and a step count.
+struct Net {
+  nn::Conv2d conv{1, 4, 3};
+  nn::BatchNorm2d norm{4};
+  nn::Linear head{36, 3};
+  nn::Dropout dropout{0.3};
+
+  Tensor operator()(const Tensor& x) {
+    return head(dropout(norm(conv(x)).relu().max_pool2d().flatten(1)));
+  }
+  TEENY_STATE(conv, norm, head)
+};
+
+Tensor images(int step, int64_t batch = 6) {
+  return (Tensor::arange(batch * 64).reshape({batch, 1, 8, 8}) * (step + 1) % 17).cast(DType::Float32).realize() / 17;
+}
+Tensor classes(int step, int64_t batch = 6) { return ((Tensor::arange(batch) + step) % 3).realize(); }
+
+template <class Optimizer, class Options>
+void same_as_without(const Options& options) {
+  Training mode;
+  std::vector<std::vector<float>> losses[2];
+  std::vector<std::vector<std::byte>> states[2];
+  std::pair<uint64_t, uint64_t> random[2];
+  for (const bool replayed : {false, true}) {
+    Tensor::manual_seed(5);
+    Net net;
+    Optimizer optimizer(nn::parameters(net), options);
+    const auto call = [&](Tensor x, Tensor y) {
+      optimizer.zero_grad();
+      const Tensor loss = net(x).cross_entropy(y).backward();
+      optimizer.step();
+      return loss;
+    };
+    Jit step(call);
+    for (int i = 0; i < 50; ++i) {
+      if (i == 20) optimizer.set_lr(0.003);
+      const Tensor x = images(i), y = classes(i), loss = replayed ? step(x, y) : call(x, y);
+      losses[replayed].push_back(loss.to_vector());
+    }
+    nn::StateDict all = nn::state_dict(net);
+    for (const auto& entry : nn::state_dict(optimizer)) all.push_back(entry);
+    for (const auto& [name, tensor] : all) states[replayed].push_back(tensor.to_bytes());
+    for (const Tensor& p : nn::parameters(net)) states[replayed].push_back(p.grad().to_bytes());
+    random[replayed] = Tensor::random_state();
+  }
+  CHECK(losses[0] == losses[1]);
+  CHECK(states[0] == states[1]);
+  CHECK(random[0] == random[1]);
+}
+
+std::string error_of(const std::function<void()>& f) {
+  try {
+    f();
+  } catch (const Error& error) { return error.what(); }
+  return "(nothing was thrown)";
+}
+bool contains(const std::string& text, const std::string& part) { return text.find(part) != text.npos; }
+
+}  // namespace
+
+TEST_CASE("jit: fifty steps of a convnet with batch norm and dropout, with Adam") {
+  same_as_without<optim::Adam>(optim::AdamOptions{.lr = 0.01});
+}
+TEST_CASE("jit: and with AdamW and SGD") {
+  same_as_without<optim::AdamW>(optim::AdamWOptions{.lr = 0.01});
+  same_as_without<optim::SGD>(optim::SGDOptions{.lr = 0.05, .momentum = 0.9, .nesterov = true, .weight_decay = 1e-3});
+}
+
+TEST_CASE("jit: the function itself is called twice, and then no more") {
+  int calls = 0;
+  Jit twice([&](Tensor x) { return ++calls, x.exp() * 2; });
+  for (int i = 0; i < 5; ++i) {
+    const Tensor x = Tensor::of({float(i), 1});
+    CHECK(twice(x).to_vector() == (x.exp() * 2).to_vector());
+  }
+  CHECK(calls == 2);
+}
+
+TEST_CASE("jit: a result survives the calls after it") {
+  Jit square([](Tensor x) { return x * x; });
+  std::vector<Tensor> results;
+  for (int i = 0; i < 6; ++i) results.push_back(square(Tensor::of({float(i), float(-i)})));
+  for (int i = 0; i < 6; ++i) CHECK(results[size_t(i)].to_vector() == std::vector<float>{float(i * i), float(i * i)});
+}
+
+TEST_CASE("jit: other shapes, dtypes and modes are recorded anew, and the old recording stays") {
+  int calls = 0;
+  Jit f([&](Tensor x) { return ++calls, x.dropout(0.5).sum(0); });
+  const Tensor small = Tensor::ones({2, 3}), large = Tensor::ones({5, 3}), ints = Tensor::ones({2, 3}, DType::Int32);
+  for (int i = 0; i < 3; ++i) {
+    CHECK(f(small).to_vector() == std::vector<float>{2, 2, 2});
+    CHECK(f(large).to_vector() == std::vector<float>{5, 5, 5});
+    CHECK(f(ints).to_vector() == std::vector<float>{2, 2, 2});
+  }
+  CHECK(calls == 6);
+  Training mode;
+  f(small), f(small), f(small);
+  CHECK(calls == 8);
+}
+
+TEST_CASE("jit: what it takes and returns") {
+  Tensor total = Tensor::zeros({2});
+  Jit add([&](Tensor x) { total.assign(total + x); });
+  Jit pair([](Tensor x, Tensor y) { return std::pair(x + y, x - y); });
+  Jit list([](Tensor x) { return std::vector<Tensor>{x, x.t(), x.sum(), Tensor::full({2}, 7)}; });
+  Jit none([] { return Tensor::rand({3}); });
+  Tensor::manual_seed(9);
+  std::vector<float> drawn;
+  for (int i = 1; i < 5; ++i) {
+    const Tensor x = Tensor::of({float(i), 2});
+    add(x);
+    const auto [sum, difference] = pair(x, total);
+    CHECK(sum.to_vector() == (x + total).to_vector());
+    CHECK(difference.to_vector() == (x - total).to_vector());
+    const Tensor m = Tensor::arange(6).reshape({2, 3}) * i;
+    const std::vector<Tensor> views = list(m);
+    CHECK(views[0].to_vector() == m.to_vector());
+    CHECK(views[1].to_vector() == m.t().to_vector());
+    CHECK(views[2].item() == 15 * i);
+    CHECK(views[3].to_vector() == std::vector<float>{7, 7});
+    for (float number : none().to_vector()) drawn.push_back(number);
+  }
+  CHECK(total.to_vector() == std::vector<float>{10, 8});
+  Tensor::manual_seed(9);
+  std::vector<float> expected;
+  for (int i = 1; i < 5; ++i)
+    for (float number : Tensor::rand({3}).to_vector()) expected.push_back(number);
+  CHECK(drawn == expected);
+}
+
+TEST_CASE("jit: inputs may be views, and are not written to") {
+  Jit f([](Tensor x) { return (x + 1).sum(1); });
+  const Tensor x = Tensor::arange(12).reshape({3, 4}).cast(DType::Float32).realize();
+  for (int i = 0; i < 4; ++i) {
+    CHECK(f(x.t()).to_vector() == (x.t() + 1).sum(1).to_vector());
+    CHECK(f(x.flip(0)[{slice(), slice(0, 3)}].t()).to_vector() == (x.flip(0)[{slice(), slice(0, 3)}].t() + 1).sum(1).to_vector());
+  }
+  CHECK(x.to_vector()[5] == 5);
+}
+
+TEST_CASE("jit: variables may be assigned to between the calls, and whoever holds their old numbers keeps them") {
+  Tensor p = Tensor::of({1, 2}).contiguous(), scale = Tensor::of({3, 3}).contiguous();
+  Jit step([&](Tensor x) {
+    p.assign(p + scale * x);
+    return p * 1;
+  });
+  Tensor q = Tensor::of({1, 2});
+  float s = 3;
+  std::vector<Tensor> held;
+  std::vector<std::vector<float>> kept;
+  for (int i = 0; i < 8; ++i) {
+    if (i == 4) scale.assign(Tensor::of({5, 5})), s = 5;
+    if (i == 6) p.assign(Tensor::of({0, 0})), q = Tensor::of({0, 0});
+    q = q + s * float(i);
+    step(Tensor::of({float(i), float(i)}));
+    CHECK(p.to_vector() == q.to_vector());
+    held.push_back(p.detach());
+    kept.push_back(p.to_vector());
+  }
+  for (size_t i = 0; i < held.size(); ++i) CHECK(held[i].to_vector() == kept[i]);
+}
+
+TEST_CASE("jit: a parameter nobody else holds is updated in place") {
+  Tensor p = Tensor::ones({1000}).contiguous().realize();
+  Jit step([&] { p.assign(p * 0.5); });
+  for (int i = 0; i < 3; ++i) step();
+  const void* address = p.lazy().node()->buffer->data();
+  step();
+  CHECK(p.lazy().node()->buffer->data() == address);
+  CHECK(p.to_vector()[7] == 1 / 16.f);
+}
+
+TEST_CASE("jit: temporaries share memory where their lives do not meet") {
+  const Tensor x = Tensor::rand({256, 256}).realize();
+  Jit chain([](Tensor x) {
+    for (int i = 0; i < 10; ++i) x = x.matmul(x) / 256;
+    return x.sum();
+  });
+  for (int i = 0; i < 3; ++i) chain(x);
+  tinyops::reset_peak();
+  chain(x);
+  CHECK(tinyops::memory_use().peak <= 4 * 256 * 256 * sizeof(float));  // x and two blocks, and small things
+}
+
+TEST_CASE("jit: a replay runs the kernels of the call") {
+  const Tensor x = Tensor::rand({32, 32}).realize();
+  Jit f([](Tensor x) { return x.softmax().matmul(x).sum(0); });
+  auto kernels = [&] {
+    const int64_t before = debug::counters().kernels;
+    f(x);
+    return debug::counters().kernels - before;
+  };
+  const int64_t first = kernels();
+  kernels();
+  CHECK(kernels() == first);
+}
+
+TEST_CASE("jit: what cannot be replayed is an error") {
+  const Tensor x = Tensor::of({1, 2});
+  Jit looks([](Tensor x) { return x.sum().item() > 0 ? x : -x; });
+  CHECK(contains(error_of([&] { looks(x); }), "Jit: the call looks at the numbers of a tensor of ()"));
+  CHECK(x.sum().item() == 3);  // nobody listens any more
+
+  Jit inner([](Tensor x) { return x + 1; });
+  Jit outer([&](Tensor x) { return inner(x); });
+  CHECK(contains(error_of([&] { outer(x); }), "Jit: called inside the call of another Jit"));
+
+  Tensor outside;
+  Jit leaks([&](Tensor x) { return outside = x.contiguous(), outside.sum(); });
+  leaks(x);
+  CHECK(contains(error_of([&] { leaks(x); }), "Jit: a tensor of (2,) that the call made lives on outside"));
+  Jit promises([&](Tensor x) { return outside = x * 2, outside.sum(); });
+  promises(x);
+  CHECK(contains(error_of([&] { promises(x); }), "Jit: a tensor that the call made from input 0 lives on outside"));
+
+  Tensor p = Tensor::of({3, 4}).requires_grad_();
+  Jit adds([&](Tensor x) { return (p * x).sum().backward(); });
+  adds(x);
+  CHECK(contains(error_of([&] { adds(x); }), "call zero_grad() inside"));
+  Jit clears([&](Tensor x) {
+    p.zero_grad();
+    return (p * x).sum().backward();
+  });
+  for (int i = 1; i < 5; ++i) {
+    clears(x * i);
+    CHECK(p.grad().to_vector() == (x * i).to_vector());
+  }
+
+  Jit fails([](Tensor x) { return x.matmul(x.unsqueeze(0).unsqueeze(0)); });
+  CHECK(contains(error_of([&] { fails(Tensor::ones({2, 3})); }), "matmul"));
+  CHECK((x + 1).to_vector() == std::vector<float>{2, 3});
+}
