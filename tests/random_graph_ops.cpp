@@ -194,6 +194,7 @@ const Op table[] = {
     {"scatter", "wsg", "bif", &M::scatter, RUN(x.scatter(s.numbers[0], y, z)), BOUND(std::max(a, b))},
     {"cat", "wsg", "bif", &M::cat, RUN(Tensor::cat({x, y, x}, s.numbers[0])), BOUND(std::max(a, b))},
     {"contiguous", "wsg", "bif", &M::unary, RUN(x.contiguous())},
+    {"turned_copy", "wsg", "if", &M::unary, RUN(-x.contiguous().flip({})), BOUND(a), ERROR(ex.flip({}))},
     {"realize", "wsg", "bif", &M::unary, RUN(Tensor(x).realize())},
     {"assign", "ws", "bif", &M::assign, RUN(assigned(x, y)), BOUND(b), ERROR(ey.expand(out.shape()))},
     {"set", "ws", "bif", &M::slice, RUN(overwritten(s, x, doubled)), BOUND(2 * a), ERROR(overwritten(s, ex, doubled))},
