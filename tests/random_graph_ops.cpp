@@ -57,6 +57,12 @@ Tensor overwritten(const Step& s, const Tensor& x, F f) {
 Tensor doubled(const Tensor& x) { return x + x; }
 Tensor backwards(const Tensor& x) { return x.flip(-1); }
 
+/// A copy that dies when all but the first of its last axis is written over, backwards.
+Tensor turned_inside(const Tensor& x) {
+  Tensor copy = x.detach().contiguous();
+  return copy.set({ellipsis, slice(1)}, backwards(copy[{ellipsis, slice(1)}]));
+}
+
 /// The bits of a float that has an integer of its size. NaN and -0 have more than one answer.
 Tensor bits_of(const Tensor& x) {
   return where(x == x, x + 0, 0).bitcast(x.dtype() == DType::Float64 ? DType::Int64 : DType::Int32);
@@ -198,6 +204,7 @@ const Op table[] = {
     {"realize", "wsg", "bif", &M::unary, RUN(Tensor(x).realize())},
     {"assign", "ws", "bif", &M::assign, RUN(assigned(x, y)), BOUND(b), ERROR(ey.expand(out.shape()))},
     {"set", "ws", "bif", &M::slice, RUN(overwritten(s, x, doubled)), BOUND(2 * a), ERROR(overwritten(s, ex, doubled))},
+    {"turned_inside", "ws", "bif", &M::unary, RUN(turned_inside(x))},
     {"set_backwards", "ws", "bif", &M::slice, RUN(overwritten(s, x, backwards))},
 
     // ---- Movement
