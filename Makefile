@@ -107,7 +107,7 @@ ifeq (cpu,$(BACKEND))
 else
   library += tinyops/$(BACKEND)/device.cpp
 endif
-tests    := tests/main.cpp tests/random_graph.cpp $(wildcard tests/test_*.cpp)
+tests    := tests/main.cpp $(wildcard tests/random_graph*.cpp tests/test_*.cpp)
 programs := $(wildcard examples/*.cpp) tests/bench/bench.cpp
 sources  := $(library) $(tests) $(programs)
 object    = $(patsubst %.cpp,$B/%.o,$1)

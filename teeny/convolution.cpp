@@ -59,6 +59,7 @@ Tensor conv_weight_grad(const Tensor& grad, const Tensor& x, const Shape& weight
 // a convolution of stride 1 whose phases are channels of the weight, and whose result (q, r) lies in x's order. No
 // product with an inserted zero is computed, but for taps that fill up K to a multiple of the stride.
 Tensor conv_adjoint(const Tensor& grad, const Tensor& weight, const Shape& x, Geometry g) {
+  if (numel(x) == 0) return Tensor::zeros(x, grad.dtype());  // windows over padding alone: nothing to reach
   const int n = g.axes();
   Tensor w = weight.unflatten(0, {g.groups, -1});  // (G, O/G, C/G, K..)
   Dims taps, first, before, after;

@@ -151,7 +151,8 @@ class Writer {
     Instruction instruction{{}, node.dtype, {-1, -1, -1}, kernel_.inner > 0};
     for (size_t i = 0; i < node.sources.size(); ++i) {
       const LazyBuffer& source = node.sources[i];
-      const int arg = value(*source.node(), *compose(view, source.views().view()));
+      // That the two merge the scheduler has seen: what does not is a root, and in memory.
+      const int arg = value(*source.node(), compose(view, source.views().view()).value());
       instruction.args[i] = arg;
       instruction.per_row &= kernel_.program[size_t(arg)].per_row;
     }

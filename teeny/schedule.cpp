@@ -388,7 +388,7 @@ class Scheduler {
         for (const Node* member : group.members) {
           Info& i = info(*member);
           if (!i.stored && !i.kept) continue;
-          i.buffer = group.inner.empty() ? inherited(int(g), *member) : nullptr;
+          i.buffer = execution().fuse && group.inner.empty() ? inherited(int(g), *member) : nullptr;
           if (!i.buffer) i.buffer = new_buffer(*member);
           step.results.push_back({i.node, i.buffer});
         }
@@ -443,7 +443,7 @@ class Scheduler {
     const LazyBuffer& first = i.node->sources[0];
     Info& from = info(*first.node());
     const bool whole = first.views().is_contiguous() && first.node()->shape == i.node->shape && places.size() > 1;
-    if (!whole || from.kept || from.last_reader != i.group) return nullptr;
+    if (!execution().fuse || !whole || from.kept || from.last_reader != i.group) return nullptr;
     const tinyops::BufferRef buffer = first.node()->realized() ? first.node()->buffer : from.buffer;
     for (size_t p = 1; p < places.size(); ++p) {
       std::vector<Read> reads;

@@ -32,8 +32,8 @@ void realize(std::span<const LazyBuffer> targets);
 /// statistics and parameters do not pile up unevaluated graphs.
 void add_pending(const std::shared_ptr<Node>& node);
 
-/// For tests: the kernels unfused (one for each node), or run by another backend. For a Jit: who hears of every step that
-/// has run.
+/// For tests: the kernels unfused (one for each node, and nothing in place), or run by another backend. For a Jit: who
+/// hears of every step that has run.
 struct Execution {
   bool fuse = true;
   void (*run)(const tinyops::Kernel&) = tinyops::run;

@@ -244,7 +244,20 @@ std::ostream& operator<<(std::ostream& out, const View& view) {
 
 namespace {
 
-int64_t floor_div(int64_t a, int64_t b) { return a / b - (a % b < 0); }
+int64_t floor_div(int64_t a, int64_t b) {
+  if (b < 0) a = -a, b = -b;
+  return a / b - (a % b < 0);
+}
+
+/// The view without the strides of axes of size 1: their index is always 0, and a form that seems to move along them
+/// would look like one of several axes.
+View without_still_axes(const View& view) {
+  return rewrite(view, view.shape, [&](Affine f) {
+    for (int a = 0; a < view.rank(); ++a)
+      if (view.shape[a] == 1) f.coef[a] = 0;
+    return f;
+  });
+}
 
 /// Where each axis of an index can lie while every guard on that axis alone holds.
 std::vector<Interval> valid_box(const View& view) {
@@ -307,9 +320,10 @@ Affine substitute(const Affine& form, std::span<const Affine> digit, int rank) {
 
 }  // namespace
 
-std::optional<View> compose(const View& outer, const View& inner) {
-  if (inner.is_contiguous() || outer.numel() == 0) return outer;
-  if (outer.is_contiguous() && outer.shape == inner.shape) return inner;
+std::optional<View> compose(const View& strided, const View& inner) {
+  if (inner.is_contiguous() || strided.numel() == 0) return strided;
+  if (strided.is_contiguous() && strided.shape == inner.shape) return inner;
+  const View outer = without_still_axes(strided);
   const std::vector<Interval> box = valid_box(outer);
   for (bool balanced : {true, false}) {
     const std::vector<Affine> digit = digits(outer.address, inner.shape, box, balanced);

@@ -1,8 +1,10 @@
 #include "random_graph.h"
 
-#include <algorithm>
-#include <random>
+#include <cmath>
+#include <cstring>
 #include <sstream>
+
+#include "random_graph_ops.h"
 
 namespace random_graph {
 
@@ -10,344 +12,178 @@ using namespace teeny;
 
 namespace {
 
-using Random = std::mt19937_64;
-constexpr double kMostExact = 1 << 22;  // whole numbers up to 2^24 are exact in float32; keep a margin for sums
-constexpr int64_t kMostElements = 4000;
-
-class Maker {
- public:
-  Maker(uint64_t seed) : random_(seed) {
-    program_.seed = seed;
-    program_.kind = Kind(pick(0, 2));
+/// The relative error of storing a number, with room for a function that is right to a few units in the last place.
+double store_error(DType dtype) {
+  switch (dtype) {
+    case DType::Float16: return 0x1.01p-11;
+    case DType::BFloat16: return 0x1.01p-8;
+    case DType::Float32: return 12 * 0x1p-24;
+    default: return 12 * 0x1p-53;
   }
+}
+/// That of each term of a sum, in which the judge, too, rounds in float64 after every addition.
+double compute_error(DType dtype, int64_t terms) {
+  return store_error(dtype == DType::Float64 ? dtype : DType::Float32) + double(terms) * 0x1p-52;
+}
+/// What gets lost at the lower end of the range.
+double least_error(DType dtype) { return dtype == DType::Float16 ? 0x1p-22 : 1e-35; }
 
-  Program make(int length) {
-    while (int(program_.steps.size()) < length || program_.steps.back().is_bool)
-      if (!add(choose()) && pick(0, 3) == 0) add({"leaf", {}, {}, {}, random_shape(), false, 3});
-    return program_;
-  }
-
- private:
-  int64_t pick(int64_t low, int64_t high) { return std::uniform_int_distribution<int64_t>(low, high)(random_); }
-  const Step& at(int i) const { return program_.steps[size_t(i)]; }
-
-  bool add(Step step) {
-    if (step.op.empty() || numel(step.shape) > kMostElements || step.shape.size() > 8) return false;
-    if (program_.kind == Kind::Integers && step.bound > kMostExact) return false;
-    if (program_.kind == Kind::Smooth && step.bound > 1e6) return false;
-    program_.steps.push_back(std::move(step));
-    return true;
-  }
-
-  Shape random_shape() {
-    // Sizes that fill a vector register, just miss it, or are nothing at all.
-    static constexpr int64_t sizes[] = {1, 1, 2, 3, 4, 5, 7, 8, 15, 16, 17, 33, 0};
-    Shape shape;
-    for (int64_t rank = pick(0, 4); rank > 0; --rank) shape.push_back(sizes[size_t(pick(0, 40) == 0 ? 12 : pick(0, 11))]);
-    while (numel(shape) > 1000) shape[int(pick(0, shape.size() - 1))] = 1;
-    return shape;
-  }
-
-  /// An earlier step that is not a condition, often a recent one.
-  int operand() {
-    for (int tries = 0; tries < 20; ++tries) {
-      const int64_t last = int64_t(program_.steps.size()) - 1;
-      const int i = int(pick(0, 1) ? last - std::min<int64_t>(pick(0, 3), last) : pick(0, last));
-      if (!at(i).is_bool) return i;
+/// The numbers of a leaf depend on the program's seed and the leaf's place alone, and no device touches them.
+Tensor leaf(const Program& program, size_t place) {
+  const Step& step = program.steps[place];
+  std::mt19937_64 random(program.seed * 1000 + place);
+  auto whole = [&](int64_t low, int64_t high) { return std::uniform_int_distribution<int64_t>(low, high)(random); };
+  constexpr double inf = std::numeric_limits<double>::infinity();
+  auto draw = [&]<class T>(T) -> T {
+    if (step.below) return Scalar(whole(0, step.below - 1)).as<T>();
+    const int64_t most = int64_t(std::min(step.bound, is_float(step.dtype) ? 3 : 0x1p62));
+    if (!is_float(step.dtype)) return Scalar(whole(-most, most)).as<T>();
+    if (program.kind != Kind::Whole) return Scalar(std::uniform_real_distribution<>(-most, most)(random)).as<T>();
+    if (step.wild && whole(0, 7) == 0) return Scalar(std::array{inf, -inf, double(NAN)}[size_t(whole(0, 2))]).as<T>();
+    return Scalar(whole(-most, most)).as<T>();
+  };
+  std::vector<std::byte> bytes(size_t(numel(step.shape) * itemsize(step.dtype)));
+  with_type(step.dtype, [&]<class T>(T zero) {
+    for (size_t i = 0; i < bytes.size(); i += sizeof(T)) {
+      const T value = draw(zero);
+      std::memcpy(&bytes[i], &value, sizeof(T));
     }
-    return 0;
-  }
-
-  Step choose() {
-    if (program_.steps.empty()) return {"leaf", {}, {}, {}, random_shape(), false, 3};
-    const int x = operand();
-    switch (pick(0, 11)) {
-      case 0: return {"leaf", {}, {}, {}, random_shape(), false, 3};
-      case 1: case 2: case 3: return binary(x);
-      case 4: return unary(x);
-      case 5: return reduction(x);
-      case 6: return product(x);
-      case 7: return conditional(x);
-      case 8: return cat(x);
-      default: return movement(x);
-    }
-  }
-
-  /// Something that broadcasts with `shape`: an earlier step, or a new leaf with some axes of size 1.
-  int partner(const Shape& shape) {
-    for (int tries = 0; tries < 6; ++tries) {
-      const int y = operand();
-      try {
-        broadcast(shape, at(y).shape, "");
-        return y;
-      } catch (const Error&) {
-      }
-    }
-    Shape other = shape;
-    for (int64_t& size : other)
-      if (pick(0, 2) == 0) size = 1;
-    while (!other.empty() && pick(0, 3) == 0) other.erase(0);
-    program_.steps.push_back({"leaf", {}, {}, {}, other, false, 3});
-    return int(program_.steps.size()) - 1;
-  }
-
-  Step binary(int x) {
-    static const std::vector<std::string> ops{"add", "sub", "mul", "max", "min"};
-    const std::string op = ops[size_t(pick(0, 4))];
-    const int y = pick(0, 5) == 0 ? x : partner(at(x).shape);
-    const double a = at(x).bound, b = at(y).bound;
-    const double bound = op == "mul" ? a * b : op == "add" || op == "sub" ? a + b : std::max(a, b);
-    return {op, {x, y}, {}, {}, broadcast(at(x).shape, at(y).shape, ""), false, bound};
-  }
-
-  Step unary(int x) {
-    const double a = at(x).bound;
-    if (program_.kind == Kind::Smooth) {
-      switch (pick(0, 4)) {
-        case 0: return {"sin", {x}, {}, {}, at(x).shape, false, 1};
-        case 1: return {"tanh", {x}, {}, {}, at(x).shape, false, 1};
-        case 2: return {"sqrt1", {x}, {}, {}, at(x).shape, false, a + 1};   // sqrt(x^2 + 1)
-        case 3: return {"gauss", {x}, {}, {}, at(x).shape, false, 1};       // exp(-x^2 / 2)
-        default: return {"recip1", {x}, {}, {}, at(x).shape, false, 1};     // 1 / (x^2 + 1), not 0 where x is padded
-      }
-    }
-    return pick(0, 1) ? Step{"neg", {x}, {}, {}, at(x).shape, false, a} : Step{"plus1", {x}, {}, {}, at(x).shape, false, a + 1};
-  }
-
-  Step reduction(int x) {
-    Shape shape = at(x).shape;
-    Dims axes;
-    int64_t count = 1;
-    for (int a = 0; a < shape.size(); ++a)
-      if (pick(0, 1)) axes.push_back(a), count *= std::exchange(shape[a], 1);
-    static const std::vector<std::string> ops{"sum", "sum", "rmax", "rmin"};
-    const std::string op = ops[size_t(pick(0, 3))];
-    if (op != "sum" && count == 0) return {};
-    return {op, {x}, axes, {}, shape, false, op == "sum" ? at(x).bound * double(std::max<int64_t>(count, 1)) : at(x).bound};
-  }
-
-  /// matmul of x with something that fits.
-  Step product(int x) {
-    const Shape a = at(x).shape;  // a copy: the steps move when one is added
-    if (a.size() < 2) return {};
-    Shape b = a;
-    b[a.size() - 2] = a[a.size() - 1];
-    b[a.size() - 1] = pick(1, 9);
-    int y = -1;
-    for (int tries = 0; tries < 4 && y < 0; ++tries)
-      if (const int z = operand(); at(z).shape.size() >= 2 && at(z).shape[at(z).shape.size() - 2] == a.back()) y = z;
-    if (y < 0) {
-      program_.steps.push_back({"leaf", {}, {}, {}, b, false, 3});
-      y = int(program_.steps.size()) - 1;
-    }
-    Shape front(a.begin(), a.end() - 2);
-    const Shape other(at(y).shape.begin(), at(y).shape.end() - 2);
-    try {
-      front = broadcast(front, other, "");
-    } catch (const Error&) {
-      return {};
-    }
-    front.push_back(a[a.size() - 2]);
-    front.push_back(at(y).shape.back());
-    return {"matmul", {x, y}, {}, {}, front, false, at(x).bound * at(y).bound * double(std::max<int64_t>(a.back(), 1))};
-  }
-
-  /// where(a < b, x, y). Smooth programs compare leaves only: rounding must not decide a branch.
-  Step conditional(int x) {
-    const int y = partner(at(x).shape);
-    const Shape shape = broadcast(at(x).shape, at(y).shape, "");
-    program_.steps.push_back({"leaf", {}, {}, {}, shape, false, 3});
-    const int a = int(program_.steps.size()) - 1;
-    program_.steps.push_back({pick(0, 1) ? "less" : "equal", {a, a > 0 && at(a - 1).op == "leaf" && at(a - 1).shape == shape ? a - 1 : a}, {}, {}, shape, true, 1});
-    return {"where", {a + 1, x, y}, {}, {}, shape, false, std::max(at(x).bound, at(y).bound)};
-  }
-
-  Step cat(int x) {
-    Shape shape = at(x).shape;
-    if (shape.empty()) return {};
-    const int axis = int(pick(0, shape.size() - 1));
-    Shape other = shape;
-    other[axis] = pick(0, 4);
-    program_.steps.push_back({"leaf", {}, {}, {}, other, false, 3});
-    shape[axis] = 2 * shape[axis] + other[axis];
-    const int y = int(program_.steps.size()) - 1;
-    return {"cat", {x, y, x}, {axis}, {}, shape, false, std::max(at(x).bound, 3.0)};
-  }
-
-  Step movement(int x) {
-    const Shape& shape = at(x).shape;
-    const int rank = shape.size(), axis = rank ? int(pick(0, rank - 1)) : 0;
-    Step step{"", {x}, {}, {}, shape, false, at(x).bound};
-    switch (pick(0, rank ? 7 : 0)) {
-      case 0: {
-        step.op = "reshape";
-        step.shape = {};
-        for (int64_t left = numel(shape); left != 1;) {
-          int64_t factor = step.shape.size() == 5 ? left : std::max<int64_t>(pick(0, left), 1);
-          while (left % factor) --factor;
-          step.shape.push_back(left == 0 ? 0 : factor);
-          left = left == 0 ? 1 : left / factor;
-        }
-        return step;
-      }
-      case 1: {
-        step.op = "permute";
-        for (int a = 0; a < rank; ++a) step.numbers.push_back(a);
-        std::shuffle(step.numbers.begin(), step.numbers.end(), random_);
-        for (int a = 0; a < rank; ++a) step.shape[a] = shape[int(step.numbers[a])];
-        return step;
-      }
-      case 2:
-        step.op = "expand";
-        for (int64_t& size : step.shape)
-          if (size == 1) size = pick(1, 5);
-        return step;
-      case 3:
-        step.op = "pad";
-        step.numbers = step.more = Dims::filled(rank, 0);
-        for (int a = 0; a < rank; ++a) {
-          if (pick(0, 1)) continue;
-          step.numbers[a] = pick(0, 3), step.more[a] = pick(0, 3);
-          step.shape[a] += step.numbers[a] + step.more[a];
-        }
-        return step;
-      case 4:
-        step.op = "shrink";
-        step.numbers = Dims::filled(rank, 0), step.more = shape;
-        step.numbers[axis] = pick(0, shape[axis]), step.more[axis] = pick(step.numbers[axis], shape[axis]);
-        step.shape[axis] = step.more[axis] - step.numbers[axis];
-        return step;
-      case 5:
-        step.op = "flip";
-        step.numbers = {axis};
-        return step;
-      case 6: {
-        if (shape[axis] < 1 || rank > 6) return {};
-        const int64_t size = pick(1, std::min<int64_t>(4, shape[axis])), stride = pick(1, 3);
-        const int64_t dilation = size == 1 ? 1 : pick(1, (shape[axis] - 1) / (size - 1));
-        step.op = "unfold";
-        step.numbers = {axis, size, stride, dilation};
-        step.shape[axis] = (shape[axis] - dilation * (size - 1) - 1) / stride + 1;
-        step.shape.push_back(size);
-        return step;
-      }
-      default: {
-        const int other = int(pick(0, rank - 1));
-        if (other == axis || shape[other] != shape[axis]) return {};
-        step.op = "diagonal";
-        step.numbers = {axis, other};
-        step.shape.erase(std::max(axis, other));
-        step.shape.erase(std::min(axis, other));
-        step.shape.push_back(shape[axis]);
-        return step;
-      }
-    }
-  }
-
-  Random random_;
-  Program program_;
-};
-
-/// The numbers of a leaf depend on the program's seed and the leaf's place alone.
-Tensor leaf(const Program& program, size_t place, const Shape& shape, DType dtype) {
-  Random random(program.seed * 1000 + place);
-  std::vector<double> values(size_t(numel(shape)));
-  for (double& value : values)
-    value = program.kind == Kind::Smooth ? double(float(std::uniform_real_distribution<>(-3, 3)(random)))
-                                         : double(std::uniform_int_distribution<>(-3, 3)(random));
-  return Tensor::from(values, shape).cast(dtype).realize();
+  });
+  return Tensor::from_bytes(bytes, step.dtype, step.shape);
 }
 
-/// Movements, reductions of magnitudes and selections do to the scale what they do to the value.
-Tensor moved(const Step& step, const std::vector<Tensor>& x) {
-  if (step.op == "reshape") return x[0].reshape(step.shape);
-  if (step.op == "permute") return x[0].permute(step.numbers);
-  if (step.op == "expand") return x[0].expand(step.shape);
-  if (step.op == "pad") return x[0].pad(step.numbers, step.more);
-  if (step.op == "shrink") return x[0].shrink(step.numbers, step.more);
-  if (step.op == "flip") return x[0].flip(step.numbers);
-  if (step.op == "unfold") return x[0].unfold(step.numbers[0], step.numbers[1], step.numbers[2], step.numbers[3]);
-  if (step.op == "diagonal") return x[0].diagonal(step.numbers[0], step.numbers[1]);
-  if (step.op == "cat") return Tensor::cat(x, step.numbers[0]);
-  return {};
-}
-
-Tensor value_of(const Step& step, const std::vector<Tensor>& x) {
-  if (step.op == "add") return x[0] + x[1];
-  if (step.op == "sub") return x[0] - x[1];
-  if (step.op == "mul") return x[0] * x[1];
-  if (step.op == "max") return x[0].maximum(x[1]);
-  if (step.op == "min") return x[0].minimum(x[1]);
-  if (step.op == "neg") return -x[0];
-  if (step.op == "plus1") return x[0] + 1;
-  if (step.op == "sin") return x[0].sin();
-  if (step.op == "tanh") return x[0].tanh();
-  if (step.op == "sqrt1") return (x[0].square() + 1).sqrt();
-  if (step.op == "gauss") return (x[0].square() * -0.5).exp();
-  if (step.op == "recip1") return (x[0].square() + 1).reciprocal();
-  if (step.op == "less") return x[0] < x[1];
-  if (step.op == "equal") return x[0] == x[1];
-  if (step.op == "where") return where(x[0], x[1], x[2]);
-  if (step.op == "matmul") return x[0].matmul(x[1]);
-  if (step.op == "sum") return x[0].sum(step.numbers, true).cast(x[0].dtype());
-  if (step.op == "rmax") return x[0].max(step.numbers, true);
-  if (step.op == "rmin") return x[0].min(step.numbers, true);
-  return moved(step, x);
-}
-
-/// How rounding errors of size eps * s in the inputs come out, plus what the op itself rounds off.
-Tensor scale_of(const Step& step, const std::vector<Tensor>& x, const std::vector<Tensor>& s, const Tensor& value) {
-  if (step.op == "add" || step.op == "sub") return s[0] + s[1] + value.abs();
-  if (step.op == "mul") return x[0].abs() * s[1] + x[1].abs() * s[0] + value.abs();
-  if (step.op == "max" || step.op == "min") return s[0].maximum(s[1]);
-  if (step.op == "neg") return s[0];
-  if (step.op == "sin" || step.op == "tanh" || step.op == "sqrt1") return s[0] + value.abs() + x[0].abs();
-  if (step.op == "gauss" || step.op == "recip1") return s[0] + value.abs() * (x[0].square() + 1);
-  if (step.op == "where") return where(x[0], s[1], s[2]);
-  if (step.op == "matmul") {
-    const Tensor a = x[0].abs(), b = x[1].abs();
-    return a.matmul(s[1]) + s[0].matmul(b) + a.matmul(b);
+/// How far an honest result of step `i` may be from its exact one, `out`.
+Tensor error_of(const Program& program, size_t i, std::span<const Tensor> x, std::span<const Tensor> errors,
+                const Tensor& out) {
+  const Step& step = program.steps[i];
+  const Op& op = operation(step.op);
+  const double stored = store_error(step.dtype);
+  double u = stored;
+  Tensor e[3], moved[3];
+  for (size_t a = 0; a < step.args.size(); ++a) {
+    moved[a] = x[a];  // what is no number of the program, a condition or an index, stays as it is
+    if (!errors[a].defined()) continue;
+    const double from = store_error(program.steps[size_t(step.args[a])].dtype);
+    u = std::max(u, from);
+    // A lone number takes the narrower dtype of the tensor it meets.
+    moved[a] = e[a] = x[a].rank() == 0 && from < stored ? errors[a] + x[a].abs() * stored : errors[a];
   }
-  if (step.op == "sum") return (s[0] + x[0].abs()).sum(step.numbers, true);
-  if (step.op == "rmax" || step.op == "rmin") return s[0].max(step.numbers, true);
-  return moved(step, s);
+  if (!op.error) return op.run(step, moved[0], moved[1], moved[2]);
+  const Tensor error = op.error({step, x[0], x[1], x[2], e[0], e[1], e[2], out, u,
+                                compute_error(step.dtype, step.terms)});
+  return error + (out.abs() + error) * stored + least_error(step.dtype);
+}
+
+/// What each leaf gets of a weighted sum of the outputs.
+void add_gradients(const Program& program, std::span<const Tensor> leaves, std::vector<Result>& results,
+                   Precision precision) {
+  Tensor loss = Tensor::zeros({}, DType::Float64);
+  for (const Result& output : results) {
+    const Tensor weight = Tensor::arange(output.value.numel()).reshape(output.value.shape()) % 7 - 3;
+    loss = loss + (output.value * weight).sum();
+  }
+  if (!loss.requires_grad()) return;
+  const std::vector<Tensor> grads = gradient(loss, leaves);
+  for (size_t i = 0; i < grads.size(); ++i) {
+    // No rounding is followed back: with numbers below kMostDifferentiated on the way, 1e-9 of the largest is generous
+    // to rounding, and no mistake hides in it.
+    Tensor error;
+    if (precision == Precision::Exact && grads[i].numel() > 0)
+      error = (grads[i].abs().max() + 1).expand(grads[i].shape()) * 1e-9;
+    results.push_back({text("gradient ", i, " of seed ", program.seed), grads[i], error});
+  }
 }
 
 }  // namespace
 
-Program make(uint64_t seed, int length) { return Maker(seed).make(length); }
-
-Result run(const Program& program, DType dtype) {
-  std::vector<Result> results;
-  for (size_t i = 0; i < program.steps.size(); ++i) {
-    const Step& step = program.steps[i];
-    std::vector<Tensor> values, scales;
-    for (int arg : step.args) {
-      values.push_back(results[size_t(arg)].value);
-      scales.push_back(results[size_t(arg)].scale);
-    }
-    Result result;
-    result.value = step.op == "leaf" ? leaf(program, i, step.shape, dtype) : value_of(step, values);
-    if (result.value.shape() != step.shape) fail("random graph: step ", i, " has shape ", result.value.shape());
-    if (program.kind == Kind::Smooth && dtype == DType::Float64 && !step.is_bool)
-      result.scale = step.op == "leaf" ? result.value.zeros_like() : scale_of(step, values, scales, result.value);
-    results.push_back(result);
+std::vector<Result> run(const Program& program, Precision precision) {
+  const bool exact = precision == Precision::Exact && program.kind != Kind::Whole;
+  const size_t count = program.steps.size();
+  std::vector<size_t> last_use(count);
+  for (size_t i = 0; i < count; ++i) {
+    last_use[i] = i;
+    for (int arg : program.steps[i].args) last_use[size_t(arg)] = i;
   }
-  return results.back();
+  for (int i : program.outputs) last_use[size_t(i)] = count;
+
+  std::vector<Tensor> values(count), errors(count), leaves;
+  for (size_t i = 0; i < count; ++i) {
+    Step step = program.steps[i];
+    if (step.op == "leaf") {
+      values[i] = leaf(program, i);
+      if (program.kind == Kind::Gradient && is_float(step.dtype)) leaves.push_back(values[i].requires_grad_());
+      if (exact && is_float(step.dtype)) {
+        values[i] = values[i].cast(DType::Float64);
+        errors[i] = values[i].zeros_like();
+      }
+      continue;
+    }
+    const Op& op = operation(step.op);
+    std::vector<Tensor> x(3), ex(3);
+    for (size_t a = 0; a < step.args.size(); ++a) {
+      x[a] = values[size_t(step.args[a])];
+      ex[a] = errors[size_t(step.args[a])];
+    }
+    if (exact && is_float(step.dtype) && !step.args.empty()) step.dtype = DType::Float64;
+    values[i] = op.run(step, x[0], x[1], x[2]);
+    if (values[i].shape() != step.shape) fail("random graph: step ", i, " has shape ", values[i].shape());
+    if (exact && is_float(step.dtype)) {
+      const NoGrad guard;
+      values[i] = values[i].cast(DType::Float64);
+      errors[i] = error_of(program, i, x, ex, values[i]);
+    }
+    x = {};
+    for (int arg : step.args)
+      if (last_use[size_t(arg)] == i && !program.steps[size_t(arg)].held) values[size_t(arg)] = {};
+  }
+
+  std::vector<Result> results;
+  for (int i : program.outputs) results.push_back({text('t', i), values[size_t(i)], errors[size_t(i)]});
+  if (program.kind == Kind::Gradient) add_gradients(program, leaves, results, precision);
+  std::vector<Tensor> together;
+  for (const Result& result : results) together.push_back(result.value);
+  realize(std::span<const Tensor>(together));
+  for (size_t i = 0; i < count; ++i)
+    if (program.steps[i].held && last_use[i] < count) results.push_back({text('t', i), values[i], errors[i]});
+  return results;
+}
+
+Program without_unused(const Program& program) {
+  std::vector<int> position(program.steps.size(), -1);
+  for (int i : program.outputs) position[size_t(i)] = 0;
+  for (size_t i = program.steps.size(); i-- > 0;)
+    if (position[i] >= 0 || program.steps[i].held)
+      for (int arg : program.steps[i].args) position[i] = position[size_t(arg)] = 0;
+  Program used = program;
+  used.steps.clear();
+  for (size_t i = 0; i < program.steps.size(); ++i) {
+    if (position[i] < 0) continue;
+    position[i] = int(used.steps.size());
+    used.steps.push_back(program.steps[i]);
+    for (int& arg : used.steps.back().args) arg = position[size_t(arg)];
+  }
+  for (int& i : used.outputs) i = position[size_t(i)];
+  return used;
 }
 
 std::string print(const Program& program) {
-  static constexpr const char* kinds[] = {"integers", "wrapping", "smooth"};
+  static constexpr const char* kinds[] = {"whole numbers", "smooth", "smooth, differentiated"};
   std::ostringstream out;
   out << "seed " << program.seed << ", " << kinds[int(program.kind)] << '\n';
   for (size_t i = 0; i < program.steps.size(); ++i) {
     const Step& step = program.steps[i];
-    out << "  t" << i << step.shape << " = " << step.op;
+    out << "  t" << i << ": " << step.dtype << step.shape << " = " << step.op;
     for (int arg : step.args) out << " t" << arg;
     if (!step.numbers.empty()) out << ' ' << step.numbers;
     if (!step.more.empty()) out << ' ' << step.more;
+    if (step.below) out << " below " << step.below;
+    if (step.wild) out << ", wild";
+    if (step.held) out << ", held";
     out << '\n';
   }
+  out << "  outputs";
+  for (int i : program.outputs) out << " t" << i;
+  out << '\n';
   return out.str();
 }
 

@@ -1,6 +1,10 @@
 #pragma once
 // Random programs of tensor operations: made from a seed, run in different ways, shrunk to a short one when the ways
 // disagree. A program is data, so that a step can be taken out and the rest run again.
+//
+//   random_graph_ops.cpp    the table of operations: a line or two for each
+//   random_graph_make.cpp   a program from a seed; random_graph_draw.cpp: what a step is made of
+//   random_graph.cpp        running and printing it
 #include <string>
 #include <vector>
 
@@ -15,69 +19,79 @@ using teeny::Tensor;
 
 /// One line of a program: its result is named by its position.
 struct Step {
-  std::string op;             ///< "leaf", "add", "permute", ...
+  std::string op;             ///< a name of the table, or "leaf": numbers from nowhere
   std::vector<int> args;      ///< earlier steps
   Dims numbers, more;         ///< shape, axes or amounts, as the op needs them
+  int64_t terms = 1;          ///< how many numbers are added up, or multiplied, for one of the result
   Shape shape;                ///< of the result
-  bool is_bool = false;       ///< a comparison's result: a condition, and nothing else
-  double bound = 0;           ///< no number of the result is larger
+  DType dtype = DType::Float32;
+  double bound = 0;           ///< no finite number of the result is larger
+  int64_t below = 0;          ///< if not 0, the result is an index: 0 <= number < below
+  bool wild = false;          ///< there may be NaN and infinities
+  bool held = false;          ///< the program holds on to the result until it ends
 };
 
-/// `Integers` holds whole numbers small enough to be exact in float32; `Wrapping` is int32, where anything goes;
-/// `Smooth` are fractions and functions of them.
-enum class Kind { Integers, Wrapping, Smooth };
+/// `Whole` programs mix all dtypes and stay among the whole numbers that their dtypes hold exactly (integers wrap), so
+/// whatever the order of the additions, there is one right answer. `Smooth` ones hold fractions, and `Gradient` ones
+/// are smooth, in float64, and differentiated.
+enum class Kind { Whole, Smooth, Gradient };
 
 struct Program {
   uint64_t seed = 0;
-  Kind kind = Kind::Integers;
+  Kind kind = Kind::Whole;
   std::vector<Step> steps;
+  std::vector<int> outputs;  ///< these are computed together
 };
 
 Program make(uint64_t seed, int length);
 
-/// The value of the last step, and for Smooth programs the scale of its rounding errors: a sum of the magnitudes that
-/// met on the way, so that an honest float32 result is within a few units in the last place of it.
+/// `Exact` runs smooth programs in float64 whatever their dtypes, and carries along how far an honest result in those
+/// dtypes may be from it.
+enum class Precision { AsWritten, Exact };
+
 struct Result {
-  Tensor value, scale;
+  std::string name;
+  Tensor value, error;  ///< `error` is undefined where there is one right answer
 };
-Result run(const Program& program, DType dtype);
+/// The outputs, then the steps that were held, then for Gradient programs what each leaf gets.
+std::vector<Result> run(const Program& program, Precision precision);
 
 /// The program as text, one step a line.
 std::string print(const Program& program);
 
+/// Only what the outputs need, and the steps that are held.
+Program without_unused(const Program& program);
+
 /// A shorter program for which `fails` still holds.
 template <class F>
 Program shrink(Program program, F&& fails) {
-  // Cut the end off, then put a leaf in the place of each step, then drop what nobody reads.
+  // One output if it can be, the end cut off, then a leaf in the place of each step, then what nobody reads dropped.
+  auto keep_if = [&](Program simpler) {
+    if (!fails(simpler)) return false;
+    program = std::move(simpler);
+    return true;
+  };
   for (size_t length = 1; length < program.steps.size(); ++length) {
     Program shorter = program;
     shorter.steps.resize(length);
-    if (!shorter.steps.back().is_bool && fails(shorter)) {
-      program = shorter;
-      break;
-    }
+    shorter.outputs = {int(length) - 1};
+    if (keep_if(shorter)) break;
+  }
+  for (size_t i = program.outputs.size(); program.outputs.size() > 1 && i-- > 0;) {
+    Program fewer = program;
+    fewer.outputs.erase(fewer.outputs.begin() + long(i));
+    keep_if(fewer);
   }
   for (size_t i = program.steps.size(); i-- > 0;) {
     Program simpler = program;
     Step& step = simpler.steps[i];
-    if (step.op == "leaf" || step.is_bool) continue;
-    step = {"leaf", {}, {}, {}, step.shape, false, step.bound};
-    if (fails(simpler)) program = simpler;
+    if (std::exchange(step.held, false)) keep_if(simpler);
+    if (step.op == "leaf") continue;
+    step.op = "leaf", step.args.clear(), step.numbers = step.more = {};
+    keep_if(simpler);
   }
-  std::vector<int> position(program.steps.size(), -1);
-  position.back() = 0;
-  for (size_t i = program.steps.size(); i-- > 0;)
-    if (position[i] >= 0)
-      for (int arg : program.steps[i].args) position[size_t(arg)] = 0;
-  Program used = program;
-  used.steps.clear();
-  for (size_t i = 0; i < program.steps.size(); ++i) {
-    if (position[i] < 0) continue;
-    position[i] = int(used.steps.size());
-    used.steps.push_back(program.steps[i]);
-    for (int& arg : used.steps.back().args) arg = position[size_t(arg)];
-  }
-  return fails(used) ? used : program;  // a leaf's numbers depend on its place: only if it still fails
+  keep_if(without_unused(program));  // a leaf's numbers depend on its place: only if it still fails
+  return program;
 }
 
 }  // namespace random_graph

@@ -215,6 +215,22 @@ TEST_CASE("shape: composing two views is walking one after the other") {
   CHECK(merged > 2000);  // it mostly can
 }
 
+TEST_CASE("shape: composing does not look at axes of size 1") {
+  // Their strides are anything: here they would make the guard one of three axes.
+  const View outer{{1, 7, 1, 1}, {{56, 8, 8, 8}, -6}, {{{{0, 1, 1, 1}, -1}, 7}}};
+  const View inner = View::contiguous({1, 1, 1}).expand({1, 7, 8});
+  CHECK(compose(outer, inner));
+}
+
+TEST_CASE("shape: a guard that is walked backwards in steps") {
+  // Elements 5, 3, 1 of a (2, 3) matrix in row-major order, and a padded one.
+  const View outer = View::contiguous({6}).pad({1}, {0}).flip({0}).unfold(0, 1, 2);
+  const View inner = View::contiguous({3, 2}).permute({1, 0});
+  const std::optional<View> both = compose(outer, inner);
+  for (int64_t i = 0; both && i < 3; ++i)
+    CHECK(both->address.at({i, 0}) == inner.address.at({(5 - 2 * i) / 3, (5 - 2 * i) % 3}));
+}
+
 TEST_CASE("shape: what one View can say is one View") {
   ShapeTracker x(Shape{2, 3, 4});
   CHECK(x.reshape({6, 4}).is_contiguous());

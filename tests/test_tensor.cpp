@@ -320,4 +320,11 @@ TEST_CASE("gradients: a rule without one says its name") {
   CHECK_THROWS_WITH_AS(apply(Halve{}, x).sum().backward(), "Halve has no gradient", Error);
 }
 
+TEST_CASE("tensor: a convolution that sees nothing but padding has gradients, too") {
+  Tensor image = Tensor::zeros({2, 1, 0}).requires_grad_(), weight = Tensor::ones({3, 1, 2}).requires_grad_();
+  image.conv1d(weight, {}, {.padding = 1}).sum().backward();
+  CHECK(image.grad().shape() == Shape{2, 1, 0});
+  CHECK(weight.grad().to_vector() == std::vector<float>(6, 0));
+}
+
 }  // namespace teeny::test

@@ -178,14 +178,14 @@ void scatter(const ScatterKernel& k, const Rows& rows) {
         const Dims position = rows.at(row, 0);
         source.go_to(position), out.go_to(position), indices.go_to(position);
         int64_t present = 0, present_end = rows.lane;  // where the source's guards hold; elsewhere it adds nothing
-        const T* from = memory + source.run(0, present, present_end);
+        const int64_t from = source.run(0, present, present_end);  // no pointer: of padding alone there is no memory
         auto add = [&](int64_t index, int64_t begin, int64_t end) {
           begin = std::max(begin, present), end = std::min(end, present_end);
           const int64_t address = out.run(index, begin, end);
           clip(address - first, out.stride(), last - first, begin, end);
           for (int64_t i = begin; i < end; ++i) {
             T& sum = result[address + i * out.stride()];
-            sum = T(apply<C>(op, C(sum), C(from[i * source.stride()])));
+            sum = T(apply<C>(op, C(sum), C(memory[from + i * source.stride()])));
           }
         };
         if (indices.one_a_row()) add(indices[0], 0, rows.lane);

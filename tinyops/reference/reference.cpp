@@ -213,7 +213,7 @@ void run_kernel(const ScatterKernel& k) {
 /// Calls `visit` with the index of every row along the last axis of `shape`, without that axis.
 template <class F>
 void for_each_row(const Shape& shape, F&& visit) {
-  for_each_index(Shape(shape.begin(), shape.end() - 1), visit);
+  if (teeny::numel(shape) > 0) for_each_index(Shape(shape.begin(), shape.end() - 1), visit);
 }
 
 void run_kernel(const ScanKernel& k) {
