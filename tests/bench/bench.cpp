@@ -111,6 +111,8 @@ static void elementwise_and_reductions(Bench& bench) {
   if (bench.wants("tiny_add_16")) {
     const Tensor x = numbers({16});
     bench("tiny_add_16", [&] { (x + x).realize(); });
+    Jit replayed([](const Tensor& x) { return x + x; });
+    bench("tiny_add_16_replayed", [&] { replayed(x); });
   }
 }
 
@@ -190,16 +192,16 @@ static void network(Bench& bench, const std::string& name, const Tensor& x, cons
   Model model;
   optim::Adam adam(nn::parameters(model), {.lr = 1e-3});
   const Training training;  // for `infer` too, as in the peers: batch norm does the same work everywhere
-  bench(name + "_train", [&] {
+  Jit train([&](const Tensor& x, const Tensor& y) {
     adam.zero_grad();
     const Tensor loss = model(x).cross_entropy(y).backward();
     adam.step();
-    loss.realize();  // and with it all that was assigned
+    return loss;
   });
-  bench(name + "_infer", [&] {
-    const NoGrad guard;
-    model(x).realize();
-  });
+  bench(name + "_train", [&] { train(x, y); });
+  const NoGrad guard;
+  Jit infer([&](const Tensor& x) { return model(x); });
+  bench(name + "_infer", [&] { infer(x); });
 }
 
 static void networks(Bench& bench) {

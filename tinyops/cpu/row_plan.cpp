@@ -11,7 +11,7 @@ namespace {
 
 using teeny::Affine;
 
-constexpr int64_t kShortRow = 32;         // rows shorter than this are better taken many at a time
+constexpr int64_t kShortRow = 32;         // rows shorter than this are better taken side by side
 constexpr int64_t kLongAxis = 128;        // tiles do not cross the end of a last lane axis this long: no run is cut
 // A box is read in runs of a cache line, along the axis that is contiguous in the operand, and written in longer ones.
 constexpr int64_t kBoxRows = 16, kBoxColumns = 128;
@@ -186,12 +186,18 @@ void RowPlan::choose_lanes(const Shape& sizes, int outer, bool elementwise) {
     box = {std::min(kBoxRows * kBoxColumns / columns, lane_shape[0]), columns};
     return;
   }
-  for (int a = 0; a < rank; ++a) ((a < outer) == lanes_are_inner ? fixed_shape : lane_shape).push_back(sizes[a]);
+  // Short rows are packed: the last outer axis becomes a lane, too.
+  packed = lanes_are_inner && outer > 0 && inner_size > 0 && 2 * inner_size <= kTile;
+  const int first_lane = packed ? outer - 1 : outer;
+  for (int a = 0; a < rank; ++a) ((a < first_lane) == lanes_are_inner ? fixed_shape : lane_shape).push_back(sizes[a]);
   for (Form& f : forms) {
     const Dims coef = f.fixed;
     f.fixed = {};
-    for (int a = 0; a < rank; ++a) ((a < outer) == lanes_are_inner ? f.fixed : f.lane).push_back(coef[a]);
+    for (int a = 0; a < rank; ++a) ((a < first_lane) == lanes_are_inner ? f.fixed : f.lane).push_back(coef[a]);
   }
+  if (packed) row_length = inner_size, block_rows = std::min(kTile / inner_size, sizes[outer - 1]);
+  row_forms = forms;
+  for (Form& f : row_forms) f.lane = {packed ? f.lane[0] : 0};
   if (lane_shape.empty()) {
     lane_shape.push_back(1);
     for (Form& f : forms) f.lane.push_back(0);
@@ -208,6 +214,11 @@ void RowPlan::plan_tiles(bool elementwise) {
     const int last = fixed_shape.size() - 1;
     for (int i : {0, 1}) fixed_shape[last - 1 + i] = (fixed_shape[last - 1 + i] + box[i] - 1) / box[i];
     blocks = teeny::numel(fixed_shape);
+    return;
+  }
+  if (packed) {  // a block is one tile
+    tile = whole_steps(block_rows * row_length);
+    blocks = fixed * ((lane_shape[0] + block_rows - 1) / block_rows);
     return;
   }
   const int64_t last = lane_shape[lane_shape.size() - 1];
@@ -233,7 +244,13 @@ void RowPlan::plan_tiles(bool elementwise) {
 
 void RowPlan::place(int64_t b, int64_t t, Spot& spot, int64_t* at) const {
   const int fixed_rank = fixed_shape.size(), lane_rank = lane_shape.size();
-  int64_t fixed[teeny::kMaxRank], rest = lanes_are_inner || !box.empty() ? b : t;
+  int64_t fixed[teeny::kMaxRank] = {}, rest = lanes_are_inner || !box.empty() ? b : t;
+  if (packed) {
+    const int64_t groups = (lane_shape[0] + block_rows - 1) / block_rows;
+    spot.start[0] = b % groups * block_rows;
+    spot.n = std::min(block_rows, lane_shape[0] - spot.start[0]) * row_length;
+    rest = b / groups;
+  }
   for (int a = fixed_rank - 1; a > 0; --a) {
     const int64_t size = std::max<int64_t>(fixed_shape[a], 1);
     fixed[a] = rest % size, rest /= size;
@@ -247,7 +264,7 @@ void RowPlan::place(int64_t b, int64_t t, Spot& spot, int64_t* at) const {
       spot.lanes[i] = std::min(box[i], lane_shape[i] - first);
       spot.n *= spot.lanes[i];
     }
-  } else {
+  } else if (!packed) {
     const int64_t stretch = lanes_are_inner ? t : b, inside = stretch % per_period * tile;
     spot.n = std::min(tile, period - inside);
     int64_t left = stretch / per_period * period + inside;

@@ -5,8 +5,10 @@
 // through. Whichever way memory is contiguous makes the lanes:
 //
 //   lanes = inner                          lanes = outer
-//     block: one row                         block: up to a tile of rows, side by side
-//     tile:  a stretch of the row            tile:  one inner element of each of them
+//     block: one row, or a tile of short     block: up to a tile of rows, side by side
+//            ones, one after the other
+//     tile:  a stretch of the row, or all    tile:  one inner element of each of them
+//            of the short rows
 //     a row's value is one number            a row's value is a number a lane
 //     softmax over the last axis             sum over columns, pooling windows, plain elementwise (one tile a block)
 //
@@ -40,6 +42,7 @@ struct PlannedValue {
   bool is_row = false;           ///< one number a row
   bool is_fixed = false;         ///< one number for the whole kernel
   bool in_tiles = false;         ///< a row's value that elements are computed from: needed in every lane
+  int wide_slot = -1;            ///< where it then is, a number for each lane
   int kept = -1;                 ///< which kept value
   int stage = 0;
 };
@@ -61,6 +64,7 @@ struct RowPlan {
 
   const RowKernel& kernel;
   std::vector<Form> forms;
+  std::vector<Form> row_forms;  ///< the same for what rows load and store: their lanes are the block's rows
   std::vector<PlannedOperand> inputs, outputs;
   std::vector<PlannedValue> values;
   std::vector<const TileReduction*> totals;
@@ -73,6 +77,8 @@ struct RowPlan {
 
   Shape lane_shape, fixed_shape;
   bool lanes_are_inner = false;
+  bool packed = false;                     ///< short rows, several in a tile
+  int64_t row_length = 0, block_rows = 1;  ///< where they are packed: elements of a row, and rows of a full block
   Dims box;                            ///< where one operand is transposed, tiles are boxes of this size
   int64_t tile = kTile;                ///< most elements of a tile, a whole number of steps
   int64_t period = 1, per_period = 1;  ///< tiles are cut from stretches of `period` lanes, `per_period` from each

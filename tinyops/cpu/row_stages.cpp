@@ -114,11 +114,14 @@ void RowPlan::plan_stages() {
   for (int o : late) need(kernel.outputs[size_t(o)].value, values[size_t(kernel.outputs[size_t(o)].value)].stage);
   for (int o : late) stage(values[size_t(kernel.outputs[size_t(o)].value)].stage).tiles.push_back(store_step(o));
 
-  // Every value of the kernel or of a row has a slot of its own; those of a tile share what is left.
+  // Every value of the kernel or of a row has a slot of its own (two, where the row's one number fills lanes); those of a tile share what is left.
   for (Step& step : constants) step.slot = slots++;
   for (Stage& s : stages)
     for (Step& step : s.rows)
       if (step.kind != Step::Kind::Store) step.slot = slots++;
+  if (lanes_are_inner)
+    for (PlannedValue& value : values)
+      if (value.is_row && !value.is_fixed && value.in_tiles) value.wide_slot = slots++;
   const int first_free = slots;
   for (Stage& s : stages) plan_slots(s.tiles, first_free);
 }

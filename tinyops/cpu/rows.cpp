@@ -40,7 +40,7 @@ class Worker {
  public:
   explicit Worker(const RowPlan& plan)
       : plan_(plan), slot_bytes_(plan.tile * plan.value_bytes), at_(plan.forms.size()), data_(plan.values.size()),
-        expected_(plan.inputs.size()) {
+        row_data_(plan.values.size()), expected_(plan.inputs.size()) {
     thread_local Scratch scratch;
     const int64_t packed = plan.tile * 8;
     total_bytes_ = plan.tile * 8;
@@ -52,6 +52,7 @@ class Worker {
     kept_ = totals_ + sizes[2];
     for (size_t f = 0; f < at_.size(); ++f) at_[f] = plan.forms[f].offset;
     spot_ = {plan.lane_shape, Dims::filled(plan.lane_shape.size(), 0), 1};
+    row_spot_ = {{plan.packed ? plan.lane_shape[0] : 1}, {0}, 1};
     for (const Step& step : plan.constants) run_row_step(step);
   }
   ~Worker() {
@@ -89,38 +90,50 @@ class Worker {
   char* slot(int number) { return slots_ + number * slot_bytes_; }
   char* kept(int number, int64_t tile) { return kept_ + (number * plan_.tiles + tile) * slot_bytes_; }
 
+  /// How many totals and row values a block has.
+  int64_t rows_of_block() const {
+    return plan_.packed ? spot_.n / plan_.row_length : plan_.lanes_are_inner ? 1 : spot_.n;
+  }
+
   void run_rows(int64_t block, size_t stage, bool with_stores) {
     const std::vector<Step>& steps = plan_.stages[stage].rows;
     if (steps.empty()) return;
     plan_.place(block, 0, spot_, at_.data());
-    if (plan_.lanes_are_inner) spot_.n = 1;
+    if (plan_.lanes_are_inner) {  // the block's rows become the lanes
+      if (plan_.packed) row_spot_.start[0] = spot_.start[0];
+      row_spot_.n = rows_of_block();
+      std::swap(spot_, row_spot_);
+      forms_ = plan_.row_forms.data();
+    }
     for (const Step& step : steps)
       if (step.kind != Step::Kind::Store) run_row_step(step);
-      else if (with_stores) store(step);
+      else if (with_stores) store(step, row_data_[size_t(step.value)]);
+    if (plan_.lanes_are_inner) {
+      std::swap(spot_, row_spot_);
+      forms_ = plan_.forms.data();
+    }
   }
 
-  /// A value of rows or of the whole kernel. Where it is one number it fills the lanes, so that it can be read like any
-  /// other tile.
+  /// A value of rows or of the whole kernel. Where one number goes with many lanes it is written to all of them, so that
+  /// it can be read like any other tile.
   void run_row_step(const Step& step) {
     const PlannedValue& value = plan_.values[size_t(step.value)];
-    char* result = data_[size_t(step.value)] = slot(step.slot);
-    const bool one_number = value.is_fixed || plan_.lanes_are_inner;
-    const int64_t n = one_number ? 1 : spot_.n;
+    char* result = data_[size_t(step.value)] = row_data_[size_t(step.value)] = slot(step.slot);
+    const int64_t n = value.is_fixed ? 1 : spot_.n;
     switch (step.kind) {
-      case Step::Kind::Load: load(step); break;
+      case Step::Kind::Load: load(step, result); break;
       case Step::Kind::Constant:
         set(value.dtype, result, std::get<Constant>(plan_.kernel.program[size_t(step.value)].op).value);
         break;
       case Step::Kind::Finish:
         plan_.totals[size_t(step.operand)]->finish(n, result, totals_ + step.operand * total_bytes_);
         break;
-      default: compute(step, result, whole_steps(n)); return spread(value, result, one_number);
+      default: compute(step, result, whole_steps(n), row_data_);
     }
-    spread(value, result, one_number);
-  }
-  void spread(const PlannedValue& value, char* result, bool one_number) {
-    const bool everywhere = value.in_tiles || value.is_fixed;
-    if (one_number) fill_tile(value.dtype, result, everywhere ? plan_.tile : kStep, result);
+    if (value.is_fixed) spread_tile(value.dtype, result, 1, plan_.tile, result);
+    if (value.wide_slot < 0) return;
+    data_[size_t(step.value)] = slot(value.wide_slot);
+    spread_tile(value.dtype, slot(value.wide_slot), n, plan_.packed ? plan_.row_length : plan_.tile, result);
   }
 
   void run_tiles(int64_t block, size_t stage, int64_t begin, int64_t end) {
@@ -128,7 +141,7 @@ class Worker {
     if (steps.empty()) return;
     for (const Step& step : steps)
       if (step.kind == Step::Kind::Accumulate)
-        plan_.totals[size_t(step.operand)]->reset(plan_.lanes_are_inner ? 1 : plan_.tile,
+        plan_.totals[size_t(step.operand)]->reset(plan_.lanes_are_inner ? plan_.block_rows : plan_.tile,
                                                   totals_ + step.operand * total_bytes_);
     for (int64_t t = begin; t < end; ++t) {
       plan_.place(block, t, spot_, at_.data());
@@ -149,22 +162,24 @@ class Worker {
         data = nullptr;
         if (!step.copied && can_touch_memory(plan_.inputs[size_t(step.operand)]))
           data = in_place(plan_.inputs[size_t(step.operand)]);
-        if (!data) data = slot(step.slot), load(step);
+        if (!data) data = slot(step.slot), load(step, data);
         else if (plan_.prefetch) expect_next(step.operand, data);
         break;
       case Step::Kind::Op:
         if (step.slot >= 0) data = slot(step.slot);
         if (step.through >= 0 && step.slot >= 0 && can_touch_memory(plan_.outputs[size_t(step.through)]))
           if (char* memory = in_place(plan_.outputs[size_t(step.through)])) data = memory;
-        compute(step, data, whole_steps(spot_.n));
+        compute(step, data, whole_steps(spot_.n), data_);
         break;
       case Step::Kind::Accumulate: {
         const TileReduction& total = *plan_.totals[size_t(step.operand)];
-        (plan_.lanes_are_inner ? total.row : total.rows)(spot_.n, totals_ + step.operand * total_bytes_,
-                                                         data_[size_t(step.args[0])]);
+        char* totals = totals_ + step.operand * total_bytes_;
+        const char* values = data_[size_t(step.args[0])];
+        if (!plan_.lanes_are_inner) total.rows(spot_.n, totals, values);
+        else total.packed(rows_of_block(), plan_.packed ? plan_.row_length : spot_.n, totals, values);
         break;
       }
-      case Step::Kind::Store: store(step); break;
+      case Step::Kind::Store: store(step, data_[size_t(step.value)]); break;
       default: break;
     }
   }
@@ -194,15 +209,15 @@ class Worker {
   const int64_t* at(const PlannedOperand& operand) const { return &at_[size_t(operand.first_form)]; }
   Walk walk(const PlannedOperand& operand) const {
     Walk walk = operand.walk;
-    walk.forms = &plan_.forms[size_t(operand.first_form)];
+    walk.forms = forms_ + operand.first_form;
     return walk;
   }
   char* in_place(const PlannedOperand& operand) const {
     return cpu::in_place(walk(operand), at(operand), spot_, operand.itemsize);
   }
 
-  void compute(const Step& step, char* result, int64_t n) {
-    auto arg = [&](int i) { return step.args[size_t(i)] < 0 ? nullptr : data_[size_t(step.args[size_t(i)])]; };
+  void compute(const Step& step, char* result, int64_t n, const std::vector<char*>& data) {
+    auto arg = [&](int i) { return step.args[size_t(i)] < 0 ? nullptr : data[size_t(step.args[size_t(i)])]; };
     step.op(n, result, arg(0), arg(1), arg(2));
   }
 
@@ -210,9 +225,8 @@ class Worker {
     with_compute(dtype, [&]<class T>(T) { *static_cast<InTile<T>*>(to) = number.as<T>(); });
   }
 
-  void load(const Step& step) {
+  void load(const Step& step, char* to) {
     const PlannedOperand& input = plan_.inputs[size_t(step.operand)];
-    char* to = data_[size_t(step.value)];
     if (input.kind == Input::Kind::Memory) {
       gather(walk(input), at(input), spot_, input.itemsize, input.convert ? packed_ : to);
       if (input.convert) input.convert(whole_steps(spot_.n), to, packed_, nullptr, nullptr);
@@ -238,9 +252,8 @@ class Worker {
     });
   }
 
-  void store(const Step& step) {
+  void store(const Step& step, const char* from) {
     const PlannedOperand& output = plan_.outputs[size_t(step.operand)];
-    const char* from = data_[size_t(step.value)];
     if (from == in_place(output)) return;
     if (output.convert) output.convert(whole_steps(spot_.n), packed_, from, nullptr, nullptr), from = packed_;
     scatter(walk(output), at(output), spot_, output.itemsize, from, plan_.stream);
@@ -250,12 +263,14 @@ class Worker {
   int64_t slot_bytes_, total_bytes_;
   char *slots_, *packed_, *totals_, *kept_;
   std::vector<int64_t> at_;   // every form's value at the tile's first element
-  std::vector<char*> data_;   // where every value is now
+  std::vector<char*> data_;   // where every value is now, for tiles ...
+  std::vector<char*> row_data_;  // ... and for rows: one number each
+  const Form* forms_ = plan_.forms.data();
   struct Expected {
     uintptr_t before = 0, next = 0, end = 0;
   };
   std::vector<Expected> expected_;  // of every input: where its last tile was, and what is left to prefetch
-  Spot spot_;
+  Spot spot_, row_spot_;
 };
 
 }  // namespace

@@ -125,7 +125,7 @@ class Scan {
         for (index[axis_] = begin; index[axis_] < end; index[axis_] += kTile) {
           const int64_t count = std::min(kTile, end - index[axis_]);
           in.read(index, count, values);
-          reduction_.row(count, &totals[size_t(p)], values);
+          reduction_.packed(1, count, &totals[size_t(p)], values);
         }
       };
     });

@@ -125,9 +125,12 @@ TileOp round_op(DType stored) {
   });
 }
 
-void fill_tile(DType dtype, void* to, int64_t n, const void* value) {
+void spread_tile(DType dtype, void* to, int64_t count, int64_t length, const void* values) {
   with_compute(dtype, [&]<class T>(T) {
-    std::fill_n(static_cast<InTile<T>*>(to), n, *static_cast<const InTile<T>*>(value));
+    for (int64_t i = 0; i < count; ++i) {
+      const InTile<T> value = in<T>(values)[i];
+      std::fill_n(static_cast<InTile<T>*>(to) + i * length, length, value);
+    }
   });
 }
 
@@ -191,6 +194,9 @@ struct Reduction {
     *static_cast<W*>(total) = sum;
   }
 
+  static void packed(int64_t count, int64_t n, void* totals, const void* values) {
+    for (int64_t r = 0; r < count; ++r) row(n, static_cast<W*>(totals) + r, in<T>(values) + r * n);
+  }
   static void rows(int64_t n, void* totals, const void* values) {
     each<W>(n, totals, [](W t, InTile<T> x) { return step_wide<T, op>(t, W(x)); }, static_cast<const W*>(totals),
             in<T>(values));
@@ -203,7 +209,7 @@ struct Reduction {
   }
 
   using start_type = std::conditional_t<std::is_same_v<T, bool>, bool, W>;
-  static constexpr TileReduction functions{reset, row, rows, combine, finish};
+  static constexpr TileReduction functions{reset, packed, rows, combine, finish};
 };
 
 }  // namespace

@@ -43,19 +43,20 @@ TileOp tile_op(const Instruction& instruction, DType from);
 TileOp widen_op(DType stored);
 TileOp round_op(DType stored);
 
-/// `to[0..n)` all equal to the one element at `value`.
-void fill_tile(DType dtype, void* to, int64_t n, const void* value);
+/// Each of `count` values `length` times: a a a b b b. Of one value, `to` may be `values`.
+void spread_tile(DType dtype, void* to, int64_t count, int64_t length, const void* values);
 
 // The total of a sum or a product of floats is a double, any other has the type of its elements; eight bytes hold it.
 //
 //   one row       x x x x x x x x  ->  t       the elements of a tile into one total
+//   packed rows   x x x x | x x x x      ->  t t   each row of a tile into a total of its own
 //   many rows     x x x x x x x x              element i into total i
 //                 t t t t t t t t
 //
-// The order of the additions depends on n alone, so the same numbers give the same bits at any address.
+// The order of the additions in a row depends on n alone, so the same numbers give the same bits at any address.
 struct TileReduction {
   void (*reset)(int64_t n, void* totals);
-  void (*row)(int64_t n, void* total, const void* values);
+  void (*packed)(int64_t count, int64_t n, void* totals, const void* values);  ///< `count` rows of n; one is a row
   void (*rows)(int64_t n, void* totals, const void* values);
   void (*combine)(int64_t n, void* totals, const void* others);  ///< totals of two parts of a row
   void (*finish)(int64_t n, void* values, const void* totals);
