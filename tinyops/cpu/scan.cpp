@@ -86,8 +86,9 @@ class Scan {
 
   void side_by_side(int lanes) {
     const int64_t width = shape_[lanes], tiles = (width + kTile - 1) / kTile, rows = elements_ / n_ / width;
+    const Strip in(k_.in, lanes), out(k_.out, lanes);
     parallel(rows * tiles, 2 * elements_, [&] {
-      return [&, in = Strip(k_.in, lanes), out = Strip(k_.out, lanes)](int64_t piece) {
+      return [&](int64_t piece) {
         alignas(64) double values[kTile], totals[kTile];
         Dims index = row_index(shape_, piece / tiles, axis_, lanes);
         index[lanes] = piece % tiles * kTile;
@@ -104,8 +105,9 @@ class Scan {
   }
 
   void row_by_row(int64_t rows) {
+    const Strip in(k_.in, axis_), out(k_.out, axis_);
     parallel(rows, 4 * elements_, [&] {
-      return [&, in = Strip(k_.in, axis_), out = Strip(k_.out, axis_)](int64_t row) {
+      return [&](int64_t row) {
         double total;
         reduction_.reset(1, &total);
         scan(in, out, row_index(shape_, row, axis_), 0, n_, total);
@@ -114,10 +116,11 @@ class Scan {
   }
 
   void in_pieces(int64_t rows, int64_t pieces) {
+    const Strip in(k_.in, axis_), out(k_.out, axis_);
     std::vector<double> totals(size_t(rows * pieces));
     auto range = [&](int64_t p) { return std::pair(p % pieces * kPiece, std::min(n_, (p % pieces + 1) * kPiece)); };
     parallel(rows * pieces, 2 * elements_, [&] {
-      return [&, in = Strip(k_.in, axis_)](int64_t p) {
+      return [&](int64_t p) {
         alignas(64) double values[kTile];
         const auto [begin, end] = range(p);
         Dims index = row_index(shape_, p / pieces, axis_);
@@ -139,7 +142,7 @@ class Scan {
       }
     }
     parallel(rows * pieces, 4 * elements_, [&] {
-      return [&, in = Strip(k_.in, axis_), out = Strip(k_.out, axis_)](int64_t p) {
+      return [&](int64_t p) {
         const auto [begin, end] = range(p);
         scan(in, out, row_index(shape_, p / pieces, axis_), begin, end, totals[size_t(p)]);
       };

@@ -89,8 +89,8 @@ void sort(const SortKernel& k) {
   const int axis = shape.size() - 1;
   const int64_t n = shape.back(), rows = teeny::numel(shape) / n;
 
+  const Strip in(k.in, axis), out(k.out, axis);
   auto sort_rows = [&](int64_t first, int64_t last) {
-    const Strip in(k.in, axis), out(k.out, axis);
     Entries<Key> entries(static_cast<size_t>(n)), spare;
     InTile<T> numbers[kTile];
     int64_t places[kTile];

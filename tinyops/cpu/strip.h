@@ -11,6 +11,7 @@
 
 namespace tinyops::cpu {
 
+/// Made before the threads start (a buffer's memory is reserved when it is first asked for), and used by all of them.
 class Strip {
  public:
   Strip(const Operand& operand, int axis);
