@@ -129,8 +129,9 @@ template <class T>
 void gather_run(T* to, int64_t to_stride, const Indexed& table, const T* memory, int64_t index, int64_t first,
                 int64_t last) {
   int64_t begin = first, end = last;
-  const T* from = memory + table.run(index, begin, end);
+  const int64_t address = table.run(index, begin, end);
   begin = std::min(begin, last), end = std::min(end, last);
+  const T* from = begin < end ? memory + address : nullptr;  // an empty table has no memory to point into
   for (int64_t i = first; i < begin; ++i) to[i * to_stride] = T();
   if (to_stride == 1 && table.stride() == 1 && begin < end)
     std::memcpy(to + begin, from + begin, size_t(end - begin) * sizeof(T));
