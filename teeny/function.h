@@ -38,6 +38,7 @@ class Function {
   /// What `forward` was called with. The rule's own result is not among them: `backward` is handed it, and so no rule
   /// keeps itself alive.
   std::vector<Tensor> inputs;
+  std::vector<int64_t> versions;  ///< of the inputs then: whoever was assigned to since is not what `forward` saw
 
  protected:
   template <size_t N>

@@ -49,6 +49,13 @@ std::vector<Tensor> history(const Tensor& y) {
   return order;
 }
 
+void check_unchanged(const Function& rule) {
+  for (size_t i = 0; i < rule.inputs.size(); ++i)
+    if (rule.inputs[i].version() != rule.versions[i])
+      fail("backward: a tensor of ", rule.inputs[i].shape(), " was assigned to after ", rule.name(),
+           " had used it, and its old numbers are needed; assign after backward()");
+}
+
 /// d(y)/d(x) for every x in `order`, which ends with y. Those of tensors with a rule are handed on and forgotten unless
 /// they are `wanted`.
 GradOf walk_back(std::span<const Tensor> order, const GradOf& wanted) {
@@ -59,6 +66,7 @@ GradOf walk_back(std::span<const Tensor> order, const GradOf& wanted) {
     const Tensor& x = order[i];
     const auto found = grads.find(x.id());
     if (!x.rule() || found == grads.end()) continue;
+    check_unchanged(*x.rule());
     const Tensor grad = found->second;
     if (!wanted.contains(x.id())) grads.erase(found);
 

@@ -8,10 +8,16 @@
 
 namespace teeny {
 
+Recorder*& recorder() {
+  static thread_local Recorder* current = nullptr;
+  return current;
+}
+
 /// What all handles of one tensor share.
 struct Tensor::State {
   LazyBuffer data;
   bool requires_grad = false;
+  int64_t version = 0;  ///< how often it was assigned to
   std::shared_ptr<Function> rule;
   Tensor grad;
 
@@ -31,18 +37,24 @@ struct Tensor::State {
 
 Tensor::Tensor(LazyBuffer data, bool requires_grad) : state_(std::make_shared<State>(std::move(data))) {
   state_->requires_grad = requires_grad;
+  if (recorder()) recorder()->made({state_, &state_->data});
 }
 
 Tensor::Tensor(Scalar value) : Tensor(full({}, value)) {}
 
 const LazyBuffer& Tensor::lazy() const {
   if (!state_) fail("this tensor is undefined: it was default-constructed and never given a value");
-  if (recorder()) recorder()->seen({state_, &state_->data});
+  if (recorder()) recorder()->seen({state_, &state_->data}, {state_, &state_->requires_grad});
   return state_->data;
 }
 
 const std::shared_ptr<Function>& Tensor::rule() const { return lazy(), state_->rule; }
-void Tensor::set_rule(std::shared_ptr<Function> rule) { state_->rule = std::move(rule); }
+void Tensor::set_rule(std::shared_ptr<Function> rule) {
+  rule->versions.clear();
+  for (const Tensor& input : rule->inputs) rule->versions.push_back(input.version());
+  state_->rule = std::move(rule);
+}
+int64_t Tensor::version() const { return state_->version; }
 void Tensor::drop_graph() const { state_->rule = nullptr; }
 
 bool Tensor::requires_grad() const { return lazy(), state_->requires_grad || state_->rule; }
@@ -140,11 +152,32 @@ Tensor& Tensor::assign(const Tensor& x) {
   const NodeOp& op = data.node()->op;
   const bool owns_memory = data.views().is_contiguous() && data.node()->shape == data.shape() &&
                            !std::holds_alternative<node::Number>(op) && !std::holds_alternative<node::Iota>(op);
-  if (recorder()) recorder()->assigned({state_, &state_->data});
-  state_->data = owns_memory ? data : data.contiguous();
+  const std::shared_ptr<LazyBuffer> variable(state_, &state_->data);
+  if (recorder()) recorder()->assigned(variable);
+  const LazyBuffer before = std::exchange(state_->data, owns_memory ? data : data.contiguous());
   state_->rule = nullptr;
-  add_pending(state_->data.node());
+  ++state_->version;
+  add_pending(variable, before);
   return *this;
 }
+
+// In place, like PyTorch's. Where a gradient is recorded, the history would be lost with the old numbers: then this handle
+// becomes another tensor, which has one.
+Tensor& Tensor::become(const Tensor& x, const char* op) {
+  if (x.shape() != shape()) fail(op, ": the result has ", x.shape(), " and does not fit into ", shape());
+  if (is_float(x.dtype()) > is_float(dtype()) || (dtype() == DType::Bool && x.dtype() != DType::Bool))
+    fail(op, ": the result is ", x.dtype(), " and does not fit into ", dtype());
+  const bool recorded = GradMode::enabled() && (requires_grad() || x.requires_grad());
+  if (!recorded) return assign(x);
+  if (requires_grad() && !rule())
+    fail(op, ": a leaf that requires a gradient would lose it; write under NoGrad, or to a result of this tensor");
+  return *this = x.cast(dtype());
+}
+
+#define TEENY_OPERATOR(op)                                                            \
+  Tensor& operator op##=(Tensor& x, const Tensor& y) { return x.become(x op y, #op "="); } \
+  Tensor& operator op##=(Tensor& x, Scalar y) { return x.become(x op y, #op "="); }
+TEENY_OPERATOR(+) TEENY_OPERATOR(-) TEENY_OPERATOR(*) TEENY_OPERATOR(/)
+#undef TEENY_OPERATOR
 
 }  // namespace teeny

@@ -30,219 +30,258 @@ using tinyops::Buffer;
 using tinyops::BufferRef;
 using tinyops::Kernel;
 
-Recorder*& recorder() {
-  static thread_local Recorder* current = nullptr;
-  return current;
-}
-
 namespace {
 
-/// Tensors of different handles may share a node: what is looked at when asking who else holds its numbers.
+/// Whether the numbers are in memory: not a promise, and not a constant.
 bool has_memory(const LazyBuffer& x) { return x.node()->realized(); }
+bool is_constant(const LazyBuffer& x) { return std::holds_alternative<node::Number>(x.node()->op); }
 
-BufferRef copy_of(const LazyBuffer& x) {
-  const LazyBuffer copy = LazyBuffer(x.node()).contiguous();
+bool same_views(const ShapeTracker& a, const ShapeTracker& b) { return std::ranges::equal(a.views(), b.views()); }
+
+BufferRef copy_of(const std::shared_ptr<Node>& node) {
+  const LazyBuffer copy = LazyBuffer(node).contiguous();
   realize(std::span<const LazyBuffer>(&copy, 1));
   return copy.node()->buffer;
 }
 
 }  // namespace
 
-/// The kernels of one call, and what stands in for their buffers. While it is `recording` it listens; then it is replayed.
+/// The kernels of one call, and what stands in for their buffers. While it listens it is the recorder; then it is
+/// replayed.
 class Recording : public Recorder {
  public:
-  /// `keep`: a first call is only watched, not written down.
-  explicit Recording(bool keep) : keep_(keep), random_(Tensor::random_state()) {
+  Recording() : random_(Tensor::random_state()) {
     recorder() = this;
     execution().ran = [this](const Step& step) { ran(step); };
   }
-  ~Recording() override { stop(); }
-
-  void stop() {
-    if (recorder() != this) return;
-    recorder() = nullptr;
-    execution().ran = nullptr;
+  ~Recording() override {
+    forget_tensors();
+    forget_kernels();
   }
+  /// The call is over: tensors that are made from now on are not its own. Its last kernels are still to run.
+  void forget_tensors() {
+    if (recorder() == this) recorder() = nullptr;
+  }
+  void forget_kernels() { execution().ran = nullptr; }
 
   // ---- Listening
 
-  Tensor placeholder(const Tensor& input) {
-    const auto slot = std::make_shared<Buffer>(input.lazy().node()->buffer->bytes());
-    slot->stand_in(input.lazy().node()->buffer);
-    Tensor result(LazyBuffer::source(slot, input.dtype(), input.shape()), input.requires_grad());
-    inputs_.push_back(slot_of(slot));
-    placeholders_.push_back(result.lazy());
-    return result;
+  /// What the call gets for an input: a tensor of its own, with the input's numbers.
+  Tensor placeholder(const LazyBuffer& input, bool requires_grad) {
+    const auto buffer = std::make_shared<Buffer>(input.node()->buffer->bytes());
+    buffer->stand_in(input.node()->buffer);
+    inputs_.push_back(slot_of(buffer));
+    return Tensor(LazyBuffer::source(buffer, input.dtype(), input.shape()), requires_grad);
   }
 
-  void seen(const std::shared_ptr<LazyBuffer>& variable) override {
-    if (!keep_) return;
-    const LazyBuffer& x = *variable;
-    if (!has_memory(x) && !std::holds_alternative<node::Number>(x.node()->op)) return;
+  void made(const std::shared_ptr<LazyBuffer>& data) override {
+    made_.push_back(data);
+    made_here_.insert(data.get());
+  }
+
+  /// Notes what is there from before the call. A tensor of the call itself may also hold such numbers, as a view or as
+  /// the host's: these must not be written over.
+  void seen(const std::shared_ptr<LazyBuffer>& data, const std::shared_ptr<const bool>& requires_grad) override {
+    const LazyBuffer& x = *data;
+    const bool from_before = !made_here_.contains(data.get());
+    if (!has_memory(x) && !is_constant(x)) {
+      if (from_before && !assigned_here_.contains(data.get())) promises_.push_back(data);
+      return;
+    }
+    if (is_constant(x) && !from_before) return;
     const int slot = has_memory(x) ? slot_of(x.node()->buffer) : -1;
     if (slot >= 0 && (slots_[size_t(slot)].written || std::ranges::count(inputs_, slot))) return;
-    // Numbers are held, so their address is theirs alone; memory may change its owner.
-    const auto [known, is_new] = origin_of_.try_emplace(slot >= 0 ? &slots_[size_t(slot)] : static_cast<const void*>(x.node().get()), origins_.size());
-    if (is_new) origins_.push_back({x.node().get(), x, x.views(), slot, {}});
-    auto& variables = origins_[known->second].variables;
-    if (std::ranges::none_of(variables, [&](const Variable& v) { return v.lock() == variable; })) variables.push_back(variable);
+    // A constant is held, so its address is its own; memory may pass from node to node, so it goes by the slot.
+    const void* key = slot >= 0 ? static_cast<const void*>(&slots_[size_t(slot)]) : x.node().get();
+    const auto [known, is_new] = origin_of_.try_emplace(key, origins_.size());
+    if (is_new) origins_.push_back({x.node().get(), x, slot, {}});
+    std::vector<Holder>& holders = origins_[known->second].holders;
+    const auto same = [&](const Holder& h) { return h.variable.data.lock() == data; };
+    if (from_before && std::ranges::none_of(holders, same))
+      holders.push_back({{data, requires_grad}, x.views(), *requires_grad});
   }
 
-  void assigned(const std::shared_ptr<LazyBuffer>& variable) override {
-    if (!keep_) return;
-    seen(variable);
-    // Its numbers may be written over: no hand may be held over them any longer.
-    for (Origin& origin : origins_)
-      if (origin.node == variable->node().get() && origin.slot >= 0) origin.held = {};
-    if (!variable->node()->realized() && std::holds_alternative<node::Number>(variable->node()->op)) stable_ = false;
-    if (std::ranges::none_of(assigned_, [&](const Variable& v) { return v.lock() == variable; }))
-      assigned_.push_back(variable);
+  void assigned(const std::shared_ptr<LazyBuffer>& data) override {
+    const LazyBuffer& x = *data;
+    // A constant would be part of the recording; after this call it is memory, and the next one finds it there.
+    if (!made_here_.contains(data.get()) && !has_memory(x)) stable_ = stable_ && !is_constant(x);
+    for (Origin& origin : origins_)  // its numbers may be written over now
+      if (origin.slot >= 0 && origin.node == x.node().get()) origin.held = {};
+    if (assigned_here_.insert(data.get()).second) assigned_.push_back(data);
   }
 
   void graded(const Tensor& x, const Tensor& grad) override {
-    const bool first = std::ranges::none_of(graded_, [&](const Tensor& g) { return g.same(x); });
-    if (first && x.grad().defined() && grad.defined())
-      fail("Jit: a gradient is added to one from before the call, which a replay would not find again; call zero_grad() "
-           "inside, before backward()");
-    if (first) graded_.push_back(x);
+    for (const Graded& g : graded_)
+      if (g.x.same(x)) return;
+    if (x.grad().defined() && grad.defined()) fail(kAccumulates);
+    graded_.push_back({x, grad.defined(), {}});
   }
 
   void ran(const Step& step) {
-    if (!keep_) return;
-    const int number = int(kernels_.size());
-    kernels_.push_back(step.kernel);
-    tinyops::for_each_operand(kernels_.back(), [&](tinyops::Operand& operand, bool written) {
-      Slot& slot = slots_[size_t(slot_of(operand.buffer))];
+    const int number = int(steps_.size());
+    steps_.push_back({step.kernel, {}});
+    tinyops::for_each_operand(steps_.back().kernel, [&](tinyops::Operand& operand, bool written) {
+      const int s = slot_of(operand.buffer);
+      Slot& slot = slots_[size_t(s)];
       if (slot.first < 0) slot.first = number;
+      // Read before anything is written there, and not noted: an older promise's numbers.
+      if (!written && !slot.written && !is_noted(s)) stable_ = false;
       slot.last = number;
       slot.written |= written;
       operand.buffer = slot.buffer;
     });
-    if (auto* random = std::get_if<tinyops::RandomKernel>(&kernels_.back())) random->counter -= random_.second;
-    for (const Step::Result& result : step.results) made_.push_back(result.node);
+    if (auto* random = std::get_if<tinyops::RandomKernel>(&steps_.back().kernel)) random->counter -= random_.second;
   }
 
+  /// Promises from before the call: they are to be kept before the next one, which then finds numbers.
+  std::vector<Tensor> promises() const {
+    std::vector<Tensor> result;
+    for (const std::weak_ptr<LazyBuffer>& weak : promises_)
+      if (const auto data = weak.lock(); data && !has_memory(*data) && !is_constant(*data)) result.emplace_back(*data);
+    return result;
+  }
   /// What the call left in some .grad.
   std::vector<Tensor> gradients() const {
     std::vector<Tensor> result;
-    for (const Tensor& x : graded_)
-      if (x.grad().defined()) result.push_back(x.grad());
+    for (const Graded& g : graded_)
+      if (g.x.grad().defined()) result.push_back(g.x.grad());
     return result;
   }
 
-  /// The call is over: what it returned and left behind has been computed. False if a replay would not do the same, as
-  /// long as a variable that the call assigns to started as a bare number: the next call finds it in memory.
+  /// A tensor of the call that lives on would not be renewed by a replay.
+  void check_nothing_else_lives() const {
+    std::unordered_set<const LazyBuffer*> left;
+    for (const Graded& g : graded_)
+      if (g.x.grad().defined()) left.insert(&g.x.grad().lazy());
+    for (const std::weak_ptr<LazyBuffer>& weak : made_)
+      if (const auto data = weak.lock(); data && !left.contains(data.get()))
+        fail("Jit: a tensor of ", data->shape(), " that the call made lives on outside, and a replay would not renew it; "
+             "return it, or assign() it to a tensor from before");
+  }
+
+  /// The call is over, and what it returned and left behind has been computed. False: record the next call instead,
+  /// because something that was a constant or a promise before this one is memory only now.
   bool finish(std::span<const Tensor> returned) {
-    for (const Variable& weak : assigned_)
-      if (const auto variable = weak.lock()) left_.push_back({weak, result_of(*variable)});
-    assigned_.clear();
+    if (!stable_ || !promises_.empty()) return false;
+    for (const std::weak_ptr<LazyBuffer>& weak : assigned_)
+      if (const auto data = weak.lock()) left_.push_back({weak, result_of(*data)});
     for (const Tensor& x : returned) returned_.push_back(result_of(x.lazy()));
-    for (const Tensor& x : graded_)
-      gradients_.push_back({x, x.grad().defined() ? std::optional(result_of(x.grad().lazy())) : std::nullopt});
-    stop();
-    if (!stable_) return false;
-    check_inputs_are_free();
-    std::erase_if(origins_, [](const Origin& o) {  // constants of the call itself
-      return o.slot < 0 && std::ranges::all_of(o.variables, &Variable::expired);
-    });
-    find_unnamed();
-    check_nothing_else_lives();
+    for (Graded& g : graded_)
+      if (g.x.grad().defined()) g.result = result_of(g.x.grad().lazy());
     random_words_ = Tensor::random_state().second - random_.second;
     plan_memory();
+    made_ = {}, made_here_ = {}, assigned_here_ = {}, origin_of_ = {};
+    std::erase_if(origins_, [](const Origin& o) { return o.slot < 0 && o.holders.empty(); });
     return true;
   }
 
   // ---- Replaying
 
-  /// Whether the recording still says what a call would do: variables may hold other numbers now, but not look at them
-  /// differently; and a number that is part of the recording must be the same.
+  /// Whether the recording still says what a call would do: variables may hold other numbers now, but the same tensors
+  /// look at them in the same way, and what is part of the recording has not changed.
   bool fits() const {
     for (const Origin& origin : origins_) {
-      const LazyBuffer* first = nullptr;
-      std::vector<std::shared_ptr<LazyBuffer>> alive;
-      for (const Variable& weak : origin.variables)
-        if (auto variable = weak.lock()) alive.push_back(std::move(variable));
-      for (const auto& variable : alive) {
-        if (origin.slot < 0 ? variable->node().get() != origin.node
-                            : !std::ranges::equal(variable->views().views(), origin.views.views()) || !has_memory(*variable))
-          return false;
-        if (first && first->node() != variable->node()) return false;
-        first = variable.get();
+      const Node* node = nullptr;
+      for (const Holder& holder : origin.holders) {
+        const auto data = holder.variable.data.lock();
+        if (!data) continue;
+        const bool changed = origin.slot < 0 ? data->node().get() != origin.node
+                                             : !has_memory(*data) || !same_views(data->views(), holder.views);
+        if (changed || *holder.variable.requires_grad.lock() != holder.required_grad) return false;
+        if (node && node != data->node().get()) return false;
+        node = data->node().get();
       }
-      if (!first && !origin.held.node()) return false;
+      if (!node && !origin.holders.empty()) return false;  // the tensors that the call looked at are gone
     }
     return true;
   }
 
   std::vector<Tensor> replay(std::span<const Tensor> inputs) {
-    for (size_t i = 0; i < inputs.size(); ++i)
-      put(inputs_[i], inputs[i].lazy().node()->buffer, inputs[i].lazy().node());
-    for (const Origin& origin : origins_) {
-      if (origin.slot < 0) continue;
-      std::shared_ptr<Node> node = origin.held.node();
-      for (const Variable& weak : origin.variables)
-        if (const auto variable = weak.lock()) node = variable->node();
-      Slot& slot = slots_[size_t(origin.slot)];
-      // `node` here, and the variable: nobody else may look at numbers that are written over.
-      const bool alone = node.use_count() == 2 && node->buffer.use_count() == 1;
-      if (slot.written && !alone) put(origin.slot, copy_of(LazyBuffer(node)), nullptr);
-      else put(origin.slot, node->buffer, slot.written ? nullptr : node);
+    for (const Graded& g : graded_)
+      if (g.adds && g.x.grad().defined()) fail(kAccumulates);
+    const Emptied at_the_end{slots_};
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      const std::shared_ptr<Node>& node = inputs[i].lazy().node();
+      put(inputs_[i], node->buffer, node);
     }
+    for (const Origin& origin : origins_)
+      if (origin.slot >= 0) put_numbers_of(origin);
     for (int s : fresh_) put(s, std::make_shared<Buffer>(slots_[size_t(s)].buffer->bytes()), nullptr);
 
     const auto [seed, counter] = Tensor::random_state();
-    for (const Kernel& kernel : kernels_) {
-      if (const auto* random = std::get_if<tinyops::RandomKernel>(&kernel)) {
-        tinyops::RandomKernel now = *random;
-        now.seed = seed, now.counter += counter;
-        run(now);
-      } else run(kernel);
+    for (const Step& step : steps_) {
+      if (const auto* random = std::get_if<tinyops::RandomKernel>(&step.kernel))
+        run({tinyops::RandomKernel{seed, random->counter + counter, random->out}, {}});
+      else run(step);
     }
     Tensor::set_random_state(seed, counter + random_words_);
 
     for (const auto& [weak, result] : left_)
-      if (const auto variable = weak.lock()) *variable = now(result);
+      if (const auto data = weak.lock()) *data = now(result);
     std::vector<Tensor> out;
     for (const Result& result : returned_) out.emplace_back(now(result));
-    for (const auto& [x, result] : gradients_) x.set_grad(result ? Tensor(now(*result)) : Tensor());
-    for (Slot& slot : slots_)
-      if (!slot.temporary) slot.buffer->stand_in(nullptr), slot.node = nullptr, slot.now = nullptr;
+    for (const Graded& g : graded_) g.x.set_grad(g.result ? Tensor(now(*g.result)) : Tensor());
     return out;
   }
 
  private:
+  static constexpr const char* kAccumulates =
+      "Jit: a gradient is added to one from before the call, which a replay would not find; call zero_grad() inside, "
+      "before backward()";
+
   struct Slot {
-    BufferRef buffer;              ///< what the kernels name
-    std::weak_ptr<Buffer> original;
-    int first = -1, last = -1;     ///< kernels that use it
-    bool written = false, temporary = false;
-    std::shared_ptr<Node> node;    ///< during a replay: whose numbers these are
-    BufferRef now;                 ///< during a replay: what stands in
+    BufferRef buffer;               ///< what the kernels name
+    std::weak_ptr<Buffer> original; ///< what they named
+    int first = -1, last = -1;      ///< the steps that use it
+    bool written = false;
+    bool in_block = false;          ///< a temporary: a block stands in for good
+    BufferRef now = {};             ///< during a replay: what stands in, and the node with these numbers
+    std::shared_ptr<Node> node = {};
   };
-  /// Numbers from before the call: those of one node, seen through some variables.
+  struct Holder {
+    Variable variable;
+    ShapeTracker views;
+    bool required_grad;
+  };
+  /// Numbers from before the call: those of one node.
   struct Origin {
     const Node* node;
-    LazyBuffer held;               ///< so that nothing is written over them; empty once the call may
-    ShapeTracker views;
-    int slot;                      ///< -1: a number without memory
-    std::vector<Variable> variables;
+    LazyBuffer held;              ///< so that nothing is written over them; empty once the call may
+    int slot;                     ///< -1: a constant
+    std::vector<Holder> holders;  ///< tensors from before the call; none: numbers of the host, the same for ever
   };
   /// A LazyBuffer of a replay: numbers in a slot, seen through views; or, without a slot, always the same.
   struct Result {
     int slot;
     DType dtype;
-    Shape shape;                   ///< of the node
+    Shape shape;                  ///< of the node
     ShapeTracker views;
     LazyBuffer fixed;
   };
+  struct Graded {
+    Tensor x;
+    bool adds;                    ///< the call does not clear x.grad before it adds to it
+    std::optional<Result> result;
+  };
+  /// After a replay, also one that threw, the slots hold nothing.
+  struct Emptied {
+    std::deque<Slot>& slots;
+    ~Emptied() {
+      for (Slot& slot : slots)
+        if (!slot.in_block) slot.buffer->stand_in(nullptr), slot.node = nullptr, slot.now = nullptr;
+    }
+  };
 
   int slot_of(const BufferRef& buffer) {
-    const auto known = slot_of_.find(buffer.get());
-    if (known != slot_of_.end() && slots_[size_t(known->second)].original.lock() == buffer) return known->second;
+    const auto known = slot_number_.find(buffer.get());
+    if (known != slot_number_.end() && slots_[size_t(known->second)].original.lock() == buffer) return known->second;
     const int number = int(slots_.size());
-    slots_.push_back({.buffer = std::make_shared<Buffer>(buffer->bytes()), .original = buffer, .node = {}, .now = {}});
-    slot_of_[buffer.get()] = number;
+    slots_.push_back({.buffer = std::make_shared<Buffer>(buffer->bytes()), .original = buffer});
+    slot_number_[buffer.get()] = number;
     return number;
+  }
+  bool is_noted(int slot) const {
+    return std::ranges::count(inputs_, slot) || origin_of_.contains(&slots_[size_t(slot)]);
   }
 
   Result result_of(const LazyBuffer& x) {
@@ -250,76 +289,26 @@ class Recording : public Recorder {
     return {slot_of(x.node()->buffer), x.dtype(), x.node()->shape, x.views(), {}};
   }
 
-  /// Slots that kernels read before any writes them, and that no tensor of the call was seen to hold: numbers that an
-  /// older promise reads. They are what they are.
-  void find_unnamed() {
-    std::vector<bool> known(slots_.size(), false);
-    for (int s : inputs_) known[size_t(s)] = true;
-    for (const Origin& origin : origins_)
-      if (origin.slot >= 0) known[size_t(origin.slot)] = true;
-    std::vector<bool> written(slots_.size(), false);
-    std::unordered_map<const Buffer*, size_t> number;
-    for (size_t s = 0; s < slots_.size(); ++s) number[slots_[s].buffer.get()] = s;
-    for (Kernel& kernel : kernels_)
-      tinyops::for_each_operand(kernel, [&](tinyops::Operand& operand, bool writes) {
-        const size_t s = number.at(operand.buffer.get());
-        if (!writes && !written[s] && !known[s]) {
-          const BufferRef original = slots_[s].original.lock();
-          if (!original) fail("Jit: the call reads numbers that nobody holds any more");
-          slots_[s].buffer->stand_in(original);
-          slots_[s].temporary = true;  // it stays as it is
-          unnamed_.push_back(original);
-          known[s] = true;
-        }
-        written[s] = written[s] || writes;
-      });
-  }
-
-  static constexpr const char* kRemedy =
-      " lives on outside, and a replay would not renew it; return it, or assign() it to a tensor from before";
-
-  /// A promise that was not needed in this call still holds its inputs.
-  void check_inputs_are_free() {
-    std::vector<std::weak_ptr<Node>> nodes;
-    for (const LazyBuffer& input : placeholders_) nodes.push_back(input.node());
-    placeholders_.clear();
-    for (size_t i = 0; i < nodes.size(); ++i)
-      if (!nodes[i].expired() && !std::ranges::count(results(), inputs_[i], &Result::slot))
-        fail("Jit: a tensor that the call made from input ", i, kRemedy);
-  }
-
-  void check_nothing_else_lives() const {
-    std::unordered_set<const Buffer*> left;
-    for (const Result& result : results())
-      if (result.slot >= 0) left.insert(slots_[size_t(result.slot)].original.lock().get());
-    for (const std::weak_ptr<Node>& weak : made_)
-      if (const auto node = weak.lock(); node && !left.contains(node->buffer.get()))
-        fail("Jit: a tensor of ", node->shape, " that the call made", kRemedy);
-  }
-  /// All that the call leaves behind.
-  std::vector<Result> results() const {
-    std::vector<Result> all = returned_;
-    for (const auto& [weak, result] : left_) all.push_back(result);
-    for (const auto& [x, result] : gradients_)
-      if (result) all.push_back(*result);
-    return all;
-  }
-
-  /// Every slot that only this call's kernels know gets a part in a block; the largest choose first.
+  /// Results get fresh buffers. Every slot that only this call's kernels know gets a part in a block, kept from replay to
+  /// replay; the largest choose first.
   void plan_memory() {
     std::vector<bool> placed(slots_.size(), false);
     for (int s : inputs_) placed[size_t(s)] = true;
     for (const Origin& origin : origins_)
       if (origin.slot >= 0) placed[size_t(origin.slot)] = true;
-    for (const Result& result : results()) {
-      if (result.slot < 0 || placed[size_t(result.slot)]) continue;
+    const auto keep = [&](const Result& result) {
+      if (result.slot < 0 || placed[size_t(result.slot)]) return;
       placed[size_t(result.slot)] = true;
       fresh_.push_back(result.slot);
-    }
+    };
+    for (const auto& [weak, result] : left_) keep(result);
+    for (const Result& result : returned_) keep(result);
+    for (const Graded& g : graded_)
+      if (g.result) keep(*g.result);
 
     std::vector<size_t> temporaries;
     for (size_t s = 0; s < slots_.size(); ++s)
-      if (!placed[s] && !slots_[s].temporary && slots_[s].first >= 0) temporaries.push_back(s);
+      if (!placed[s] && slots_[s].first >= 0) temporaries.push_back(s);
     std::ranges::stable_sort(temporaries, std::greater(), [&](size_t s) { return slots_[s].buffer->bytes(); });
     struct Block {
       BufferRef buffer;
@@ -333,22 +322,32 @@ class Recording : public Recorder {
       if (block == blocks.end()) block = blocks.insert(block, {std::make_shared<Buffer>(slot.buffer->bytes()), {}});
       block->slots.push_back(s);
       slot.buffer->stand_in(block->buffer);
-      slot.temporary = true;
+      slot.in_block = true;
     }
   }
 
   void put(int s, const BufferRef& buffer, std::shared_ptr<Node> node) {
-    slots_[size_t(s)].buffer->stand_in(buffer);
-    slots_[size_t(s)].now = buffer;
-    slots_[size_t(s)].node = std::move(node);
+    Slot& slot = slots_[size_t(s)];
+    slot.buffer->stand_in(buffer);
+    slot.now = buffer;
+    slot.node = std::move(node);
   }
 
-  static void run(const Kernel& kernel) {
-    const Step step{kernel, {}};
+  void put_numbers_of(const Origin& origin) {
+    std::shared_ptr<Node> node = origin.held.node();
+    for (const Holder& holder : origin.holders)
+      if (const auto data = holder.variable.data.lock()) node = data->node();
+    if (!slots_[size_t(origin.slot)].written) return put(origin.slot, node->buffer, node);
+    // Two holds on the node: ours, and that of the one variable that may see its numbers change.
+    const bool alone = node.use_count() == 2 && node->buffer.use_count() == 1;
+    put(origin.slot, alone ? node->buffer : copy_of(node), nullptr);
+  }
+
+  static void run(const Step& step) {
     debug::traced(step, [&] { execution().run(step.kernel); });
   }
 
-  /// The result as a LazyBuffer of its own node, or of the node that is there already.
+  /// The result's numbers: of the node that is known to hold them, or of a new one.
   LazyBuffer now(const Result& result) {
     if (result.slot < 0) return result.fixed;
     Slot& slot = slots_[size_t(result.slot)];
@@ -356,23 +355,20 @@ class Recording : public Recorder {
     return {slot.node, result.views};
   }
 
-  bool keep_, stable_ = true;
-  std::pair<uint64_t, uint64_t> random_;
-  uint64_t random_words_ = 0;
-  std::vector<Kernel> kernels_;
-  std::deque<Slot> slots_;  ///< they stay where they are
-  std::unordered_map<const Buffer*, int> slot_of_;
+  bool stable_ = true;
+  std::pair<uint64_t, uint64_t> random_;  ///< the stream's state when the call began
+  uint64_t random_words_ = 0;             ///< that it draws
+  std::vector<Step> steps_;
+  std::deque<Slot> slots_;                ///< they stay where they are
+  std::unordered_map<const Buffer*, int> slot_number_;
   std::vector<int> inputs_, fresh_;
-  std::vector<BufferRef> unnamed_;
-  std::vector<LazyBuffer> placeholders_;
   std::vector<Origin> origins_;
-  std::unordered_map<const void*, size_t> origin_of_;  ///< by slot or node
-  std::vector<Variable> assigned_;
-  std::vector<Tensor> graded_;
-  std::vector<std::weak_ptr<Node>> made_;
-  std::vector<std::pair<Variable, Result>> left_;
+  std::unordered_map<const void*, size_t> origin_of_;  ///< by slot, or by the node of a constant
+  std::vector<std::weak_ptr<LazyBuffer>> made_, promises_, assigned_;
+  std::unordered_set<const LazyBuffer*> made_here_, assigned_here_;
+  std::vector<std::pair<std::weak_ptr<LazyBuffer>, Result>> left_;
   std::vector<Result> returned_;
-  std::vector<std::pair<Tensor, std::optional<Result>>> gradients_;
+  std::vector<Graded> graded_;
 };
 
 Replayer::Replayer() = default;
@@ -385,27 +381,43 @@ std::vector<Tensor> Replayer::operator()(std::span<const Tensor> given, const Ca
   key << Training::enabled() << GradMode::enabled();
   std::vector<Tensor> inputs;
   for (const Tensor& x : given) {
-    key << ' ' << x.dtype() << x.shape();
-    const bool plain = x.lazy().views().is_contiguous() && x.lazy().node()->shape == x.shape();
+    key << ' ' << x.dtype() << x.shape() << x.requires_grad();
+    const bool plain = x.lazy().views().is_contiguous() && x.lazy().node()->shape == x.shape() &&
+                       !is_constant(x.lazy()) && !std::holds_alternative<node::Iota>(x.lazy().node()->op);
     inputs.push_back(plain ? x.detach() : x.detach().contiguous());
-    if (std::holds_alternative<node::Number>(x.lazy().node()->op) || std::holds_alternative<node::Iota>(x.lazy().node()->op))
-      inputs.back() = x.detach().contiguous();
   }
   realize(inputs);  // and everything assigned before
-  Entry& entry = entries_[key.str()];
-  if (entry.recording && entry.recording->fits()) return entry.recording->replay(inputs);
+  for (size_t i = 0; i < given.size(); ++i)
+    if (given[i].requires_grad()) inputs[i].requires_grad_();
 
-  entry.recording = nullptr;
-  auto recording = std::make_unique<Recording>(entry.calls++ > 0);
-  std::vector<Tensor> placeholders;
-  for (const Tensor& x : inputs) placeholders.push_back(recording->placeholder(x));
-  std::vector<Tensor> out;
-  for (const Tensor& x : call(placeholders)) out.push_back(x.detach());
-  placeholders.clear();
+  Entry& entry = entries_[key.str()];
+  if (entry.recording) {
+    if (entry.recording->fits()) return entry.recording->replay(inputs);
+    entry = {};
+  }
+  std::vector<std::pair<LazyBuffer, bool>> numbers;
+  for (const Tensor& x : inputs) numbers.emplace_back(x.lazy(), x.requires_grad());
+  auto recording = std::make_unique<Recording>();
+  std::vector<Tensor> placeholders, out;
+  for (const auto& [x, requires_grad] : numbers) placeholders.push_back(recording->placeholder(x, requires_grad));
+  {
+    const std::vector<Tensor> returned = call(placeholders);
+    recording->forget_tensors();
+    for (const Tensor& x : returned) out.push_back(x.detach());
+    for (Tensor& x : placeholders) x = x.detach();  // the call's own handles go, the numbers stay
+  }
+  recording->check_nothing_else_lives();
   std::vector<Tensor> left = out;
   for (const Tensor& x : recording->gradients()) left.push_back(x);
+  for (const Tensor& x : recording->promises()) left.push_back(x);
   realize(left);
-  if (entry.calls > 1 && recording->finish(out)) entry.recording = std::move(recording);
+  recording->forget_kernels();
+  // The first call makes what is made on first use: moments, initial values. The second one is recorded.
+  if (std::exchange(entry.watched, true) && recording->finish(out)) entry.recording = std::move(recording);
+  // An input that comes back is the input, not what stood in for it.
+  for (Tensor& x : out)
+    for (size_t i = 0; i < inputs.size(); ++i)
+      if (x.lazy().node() == placeholders[i].lazy().node()) x = Tensor({inputs[i].lazy().node(), x.lazy().views()});
   return out;
 }
 

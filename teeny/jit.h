@@ -16,8 +16,11 @@
 //            random numbers go on where the stream is                      m ──┘                          └────► p, m
 //
 // The call may do what tensors do, but not look at a number (`item`, `to_vector`, printing): what it decided by it could
-// not be decided again. Numbers of the host (`Tensor::of(...)`, a loop's bound) are part of the recording. Results have
-// no history; gradients the call leaves in `.grad` are left there by every replay.
+// not be decided again. Numbers of the host (`Tensor::of(...)`, a loop's bound, a learning rate from `set_lr`) are part of
+// the recording. What the call changes, it changes with `assign`, `set` or `+=`, or in `.grad`; results have no history,
+// and inputs are copies: a gradient by one is returned, not found in its `.grad`. When tensors that the call looks at are
+// replaced by others, shaped or frozen anew, the next calls are recorded again. A kernel that throws in a replay (an index
+// outside) may leave some variables a step further than others.
 #include <functional>
 #include <map>
 #include <tuple>
@@ -35,12 +38,13 @@ class Replayer {
   Replayer();
   ~Replayer();
   Replayer(Replayer&&) noexcept;
-  /// Records or replays; there is one recording for each combination of input shapes, dtypes, Training and GradMode.
+  /// Records or replays; there is one recording for each combination of input shapes, dtypes, Training and GradMode, and
+  /// with it the memory of its temporaries.
   std::vector<Tensor> operator()(std::span<const Tensor> inputs, const Call& call);
 
  private:
   struct Entry {
-    int calls = 0;
+    bool watched = false;  ///< a call has been made
     std::unique_ptr<Recording> recording;
   };
   std::map<std::string, Entry> entries_;

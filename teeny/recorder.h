@@ -1,5 +1,5 @@
 #pragma once
-// What happens while a Jit records: every place of the tensor room that a recording must hear of asks `recorder()`, which
+// What a Jit hears while it records: the places where tensors are made, looked at and changed ask for `recorder()`, which
 // is null the rest of the time.
 #include <memory>
 
@@ -7,15 +7,20 @@
 
 namespace teeny {
 
-/// A variable is what a tensor's handles share: it holds a LazyBuffer now, and may hold another after an `assign`.
-using Variable = std::weak_ptr<LazyBuffer>;
+/// What the handles of one tensor share, as a recording knows it: it must not keep it alive. `data` may hold other
+/// numbers after an assign.
+struct Variable {
+  std::weak_ptr<LazyBuffer> data;
+  std::weak_ptr<const bool> requires_grad;
+};
 
 class Recorder {
  public:
   virtual ~Recorder() = default;
-  virtual void seen(const std::shared_ptr<LazyBuffer>& variable) = 0;       ///< its numbers are asked for
-  virtual void assigned(const std::shared_ptr<LazyBuffer>& variable) = 0;   ///< it is about to hold other numbers
-  virtual void graded(const Tensor& x, const Tensor& grad) = 0;             ///< x.grad is about to be `grad`
+  virtual void made(const std::shared_ptr<LazyBuffer>& data) = 0;      ///< a new tensor
+  virtual void seen(const std::shared_ptr<LazyBuffer>& data, const std::shared_ptr<const bool>& requires_grad) = 0;
+  virtual void assigned(const std::shared_ptr<LazyBuffer>& data) = 0;  ///< it is about to hold other numbers
+  virtual void graded(const Tensor& x, const Tensor& grad) = 0;        ///< x.grad is about to be `grad`
 };
 
 /// Of this thread.

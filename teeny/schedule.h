@@ -28,9 +28,9 @@ std::vector<Step> schedule(std::span<const LazyBuffer> targets);
 /// Schedules and runs: afterwards the targets' nodes, and those of all pending assignments, hold numbers.
 void realize(std::span<const LazyBuffer> targets);
 
-/// `node` belongs to a tensor that was assigned to: the next `realize` of anything computes it too, so that running
-/// statistics and parameters do not pile up unevaluated graphs.
-void add_pending(const std::shared_ptr<Node>& node);
+/// `variable` was assigned to, and held `before` until then: the next `realize` of anything computes its new numbers too,
+/// so that running statistics and parameters do not pile up unevaluated graphs. If that throws, it has its old ones again.
+void add_pending(const std::shared_ptr<LazyBuffer>& variable, const LazyBuffer& before);
 
 /// For tests: the kernels unfused (one for each node, and nothing in place), or run by another backend. For a Jit: who
 /// hears of every step that has run.

@@ -33,9 +33,10 @@ class Dims {
 
   int size() const { return size_; }
   bool empty() const { return size_ == 0; }
-  int64_t& operator[](int i) { return values_[i]; }
-  int64_t operator[](int i) const { return values_[i]; }
-  int64_t back() const { return values_[size_ - 1]; }
+  /// Counted from either end: -1 is the last. Throws outside.
+  int64_t& operator[](int i) { return values_[at(i)]; }
+  int64_t operator[](int i) const { return values_[at(i)]; }
+  int64_t back() const { return (*this)[-1]; }
   int64_t* begin() { return values_.data(); }
   int64_t* end() { return values_.data() + size_; }
   const int64_t* begin() const { return values_.data(); }
@@ -65,6 +66,12 @@ class Dims {
   }
 
  private:
+  size_t at(int i) const {
+    if (unsigned(i) < unsigned(size_)) return size_t(i);
+    if (i >= 0 || i < -size_) fail("a list of ", size_, " sizes has no number ", i);
+    return size_t(i + size_);
+  }
+
   std::array<int64_t, kMaxRank> values_;
   int size_ = 0;
 };

@@ -84,6 +84,10 @@ struct Picked;
 /// A tensor is a handle: copies share the numbers, the gradient and the history, as in Python.
 class Tensor {
  public:
+  Tensor(const Tensor&) = default;
+  Tensor(Tensor&&) noexcept = default;
+  Tensor& operator=(const Tensor&) & = default;      ///< a handle of another tensor; not for `x[0] = y`: see `set`
+  Tensor& operator=(Tensor&&) & noexcept = default;
   Tensor() = default;                                ///< undefined: no shape, no numbers; `defined()` is false
   explicit Tensor(LazyBuffer data, bool requires_grad = false);
   explicit Tensor(Scalar value);                     ///< no axes; float32, int64 or bool
@@ -159,7 +163,8 @@ class Tensor {
   std::vector<std::byte> to_bytes() const;     ///< as stored
   /// These numbers from now on, for every handle. Shapes must be equal; the dtype stays this tensor's.
   Tensor& assign(const Tensor& x);
-  /// x[{...}] = value: that part has these numbers from now on, the rest stays. `value` broadcasts to the part.
+  /// x[{...}] = value: that part has these numbers from now on, the rest stays. `value` broadcasts to the part. For every
+  /// handle, or where a gradient is recorded for this one alone: see `+=`.
   Tensor& set(std::initializer_list<Index> index, const Tensor& value);
   Tensor& set(std::initializer_list<Index> index, Scalar value);
 
@@ -344,7 +349,9 @@ class Tensor {
   const LazyBuffer& lazy() const;
   const std::shared_ptr<Function>& rule() const;   ///< what made this tensor; null for a leaf
   void set_rule(std::shared_ptr<Function> rule);
+  int64_t version() const;                         ///< counts assignments
   void drop_graph() const;                         ///< forgets the rule
+  Tensor& become(const Tensor& x, const char* op); ///< what `+=` and `set` do with their result
   const void* id() const { return state_.get(); }  ///< equal for handles of one tensor
   /// An axis counted from either end, as 0 <= axis < rank; throws naming `op`.
   int axis_index(int64_t axis, const char* op) const;
@@ -388,10 +395,13 @@ TEENY_OPERATOR(&) TEENY_OPERATOR(|) TEENY_OPERATOR(^) TEENY_OPERATOR(<<) TEENY_O
 TEENY_OPERATOR(<) TEENY_OPERATOR(<=) TEENY_OPERATOR(>) TEENY_OPERATOR(>=) TEENY_OPERATOR(==) TEENY_OPERATOR(!=)
 #undef TEENY_OPERATOR
 Tensor floor_divide(const Tensor& x, const Tensor& y);
-inline Tensor& operator+=(Tensor& x, const Tensor& y) { return x = x + y; }
-inline Tensor& operator-=(Tensor& x, const Tensor& y) { return x = x - y; }
-inline Tensor& operator*=(Tensor& x, const Tensor& y) { return x = x * y; }
-inline Tensor& operator/=(Tensor& x, const Tensor& y) { return x = x / y; }
+// In place, for every handle of x, like `assign`; the dtype stays x's. While gradients are recorded and x or y has a
+// history, this handle becomes another tensor instead, whose history goes on; a leaf that requires a gradient refuses.
+#define TEENY_OPERATOR(op)                             \
+  Tensor& operator op(Tensor& x, const Tensor& y);     \
+  Tensor& operator op(Tensor& x, Scalar y);
+TEENY_OPERATOR(+=) TEENY_OPERATOR(-=) TEENY_OPERATOR(*=) TEENY_OPERATOR(/=)
+#undef TEENY_OPERATOR
 
 /// While one of these lives, the mode is as it says; then it is again what it was.
 ///

@@ -64,11 +64,7 @@ Tensor written(const Tensor& x, std::initializer_list<Index> index, const Tensor
 }  // namespace
 
 Tensor& Tensor::set(std::initializer_list<Index> index, const Tensor& value) {
-  const bool recorded = GradMode::enabled() && (requires_grad() || value.requires_grad());
-  if (recorded && !rule() && requires_grad())
-    fail("set: a leaf that requires a gradient would lose it; write under NoGrad, or to a result of this tensor");
-  if (!recorded) return assign(written(detach(), index, value.detach()));
-  return *this = written(*this, index, value);
+  return become(written(*this, index, value), "set");
 }
 Tensor& Tensor::set(std::initializer_list<Index> index, Scalar value) { return set(index, full({}, value, dtype())); }
 

@@ -78,7 +78,7 @@ std::vector<GoldenLine> golden_binary() {
       {"in_place", FN([](Tensor t, const Tensor& x, const Tensor& y) {
          t += y, t *= y, t -= x;
          return t /= y;
-       }(x, x, y))},
+       }(x * 1, x, y))},
       {"reused", FN([](const Tensor& t) { return t * t.exp() + t / (t * t + 1); }(x * y))},
       {"many", FN(((x + y) * x - y / 2).exp().sin() + (x < y).cast(x.dtype()) * y)},
       {"twice", FN(x * x + x)},

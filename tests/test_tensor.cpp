@@ -134,14 +134,66 @@ TEST_CASE("tensor: more parts than one kernel takes") {
   CHECK(list(Tensor::stack(parts, 1).sum(1)) == Floats{780, 780});
 }
 
-TEST_CASE("tensor: copies are handles, and += makes a new tensor") {
+TEST_CASE("tensor: copies are handles, and += writes for all of them") {
   Tensor x = Tensor::of({1, 2});
-  const Tensor handle = x;
-  CHECK(handle.same(x));
+  const Tensor handle = x, old = x * 1;
   x += Tensor::of({10, 10});
-  CHECK_FALSE(handle.same(x));
-  CHECK(list(handle) == Floats{1, 2});
-  CHECK(list(x) == Floats{11, 12});
+  x *= 2;
+  CHECK(handle.same(x));
+  CHECK(list(handle) == Floats{22, 24});
+  CHECK(list(old) == Floats{1, 2});
+  for (Tensor& p : std::vector<Tensor>{x}) p -= 2, p /= 4;
+  CHECK(list(x) == Floats{5, 5.5});
+  Tensor i = Tensor::arange(3);
+  CHECK_THROWS_WITH_AS(i += 0.5, "+=: the result is float32 and does not fit into int64", Error);
+  CHECK_THROWS_AS(i += Tensor::arange(6).reshape({2, 3}), Error);
+}
+
+TEST_CASE("tensor: += goes on with a history, and leaves a leaf alone") {
+  Tensor w = Tensor::of({3, 4}).requires_grad_();
+  Tensor y = w * 2;
+  y += w;
+  y *= w;
+  y.sum().backward();  // of 3 w^2
+  CHECK(list(w.grad()) == Floats{18, 24});
+  CHECK_THROWS_AS(w += 1, Error);
+  const NoGrad guard;
+  w += 1;
+  CHECK(list(w) == Floats{4, 5});
+  CHECK(w.requires_grad());
+}
+
+TEST_CASE("tensor: nothing is assigned to a part that is not there") {
+  CHECK_FALSE(std::is_assignable_v<decltype(std::declval<Tensor>()[0]), Tensor>);
+}
+
+TEST_CASE("gradients: an input that was assigned to between the ways there and back is an error") {
+  Tensor w = Tensor::of({3}).requires_grad_();
+  const Tensor loss = (w * w).sum();
+  {
+    const NoGrad guard;
+    w.assign(Tensor::of({10}));
+  }
+  CHECK_THROWS_WITH_AS(loss.backward(),
+                       "backward: a tensor of (1,) was assigned to after Mul had used it, and its old numbers are needed; "
+                       "assign after backward()", Error);
+}
+
+TEST_CASE("assign: an error on the way leaves everybody with the old numbers") {
+  Tensor w = Tensor::of({1, 2}).requires_grad_(), count = Tensor::of({7});
+  const Tensor bad = Tensor::of<int64_t>({0, 5});
+  for (int step = 0; step < 2; ++step) {
+    const Tensor loss = w.index_select(0, step ? Tensor::of<int64_t>({0, 1}) : bad).sum().backward();
+    const NoGrad guard;
+    w.assign(w - w.grad());
+    w.assign(w * 1);
+    count.assign(Tensor::of({8}));
+    w.zero_grad();
+    if (step) loss.realize();
+    else CHECK_THROWS_AS(loss.realize(), Error);
+    CHECK(list(w) == (step ? Floats{0, 1} : Floats{1, 2}));
+    CHECK(list(count) == Floats{8});
+  }
 }
 
 TEST_CASE("assign: every handle sees the new numbers, and the dtype stays") {
