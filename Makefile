@@ -18,7 +18,7 @@ EXAMPLES := mnist beautiful_mnist teenygrad_mnist linear_regression two_moons gp
 .DEFAULT_GOAL := help
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: help deps examples test test-all bench format loc clean install again FORCE $(EXAMPLES)
+.PHONY: help deps examples test test-all bench bench-compare format loc clean install again FORCE $(EXAMPLES)
 comma := ,
 empty :=
 space := $(empty) $(empty)
@@ -108,7 +108,7 @@ else
   library += tinyops/$(BACKEND)/device.cpp
 endif
 tests    := tests/main.cpp $(wildcard tests/random_graph*.cpp tests/test_*.cpp)
-programs := $(wildcard examples/*.cpp) tests/bench/bench.cpp
+programs := $(wildcard examples/*.cpp tests/bench/*.cpp)
 sources  := $(library) $(tests) $(programs)
 object    = $(patsubst %.cpp,$B/%.o,$1)
 
@@ -120,7 +120,7 @@ $(LIBTEENY): $(call object,$(library)) | compile_commands.json
 	$Qar rcs $@ $^
 
 $B/test: $(call object,$(tests)) $(LIBTEENY)
-$B/bench: $B/tests/bench/bench.o $B/examples/common.o $(LIBTEENY)
+$B/bench: $B/tests/bench/bench.o $B/tests/bench/peak.o $B/examples/common.o $(LIBTEENY)
 $(EXAMPLES:%=$B/%): $B/%: $B/examples/%.o $B/examples/common.o $(LIBTEENY)
 $B/test $B/bench $(EXAMPLES:%=$B/%):
 	$(call say,link,$@)
@@ -189,6 +189,9 @@ test-all: ## the tests again under sanitizers and on the reference, and a long f
 # A benchmark waits until nothing else runs.
 bench: $B/bench | $(filter test test-all $(EXAMPLES),$(MAKECMDGOALS)) ## measure (ONLY=conv,train JSON=file ARGS='--seconds 0.5')
 	$(RUN) $< $(if $(ONLY),--only $(ONLY)) $(if $(JSON),--json $(JSON)) $(ARGS)
+
+bench-compare: $B/bench ## teeny beside its peers in one table (PEERS=python that has torch, jax or tinygrad)
+	python3 tests/bench/compare.py $< $(PEERS) $(if $(ONLY),--only $(ONLY)) $(ARGS)
 
 sources_by_hand = $(shell find teeny tinyops examples tests -name '*.h' -o -name '*.cpp' | sort)
 

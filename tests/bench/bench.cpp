@@ -11,6 +11,7 @@
 
 #include "examples/common.h"
 #include "teeny/teeny.h"
+#include "tests/bench/peak.h"
 #include "tinyops/device.h"
 
 using namespace teeny;
@@ -49,18 +50,21 @@ class Bench {
     if (amount > 0) std::printf("  %.4g %s", amount / median, unit);
     std::printf("\n");
     std::fflush(stdout);
-    json_ << "  \"" << name << "\": " << 1e3 * median << ",\n";
+    json_ << (json_.view().empty() ? "" : ",\n") << "    \"" << name << "\": {\"ms\": " << 1e3 * median;
+    if (amount > 0) json_ << ", \"rate\": " << amount / median << ", \"unit\": \"" << unit << '"';
+    json_ << '}';
   }
 
   /// The last line: the most that tensors held, and that the process had, in MiB.
-  void finish(const std::string& json_file) {
+  void finish(const Peak& peak, const std::string& json_file) {
     rusage process{};
     getrusage(RUSAGE_SELF, &process);
     const double tensors = double(tinyops::memory_use().peak) / (1 << 20), resident = double(process.ru_maxrss) / 1024;
     std::printf("peak memory: tensors %.1f MiB, process %.1f MiB\n", tensors, resident);
     if (json_file.empty()) return;
     std::ofstream file(json_file);
-    file << "{\n" << json_.str() << "  \"peak_mib\": " << resident << "\n}\n";
+    file << "{\n  \"peak_gflops\": " << peak.gflops << ", \"peak_gb_second\": " << peak.gb_second << ",\n"
+         << "  \"peak_mib\": " << resident << ",\n  \"workloads\": {\n" << json_.str() << "\n  }\n}\n";
     if (!file.flush()) fail(json_file, ": cannot be written");
   }
 
@@ -220,12 +224,14 @@ int main(int argc, char** argv) {
                         {"--seconds", &seconds, "how long each workload is repeated"},
                         {"--json", &json, "write the milliseconds to this file, too"}},
                        [&] {
-                         std::printf("%s\n", tinyops::device_name().c_str());
+                         const Peak peak = measure_peak(std::min(seconds, 0.5));
+                         std::printf("%s, at most %.0f GFLOP/s and %.1f GB/s\n", tinyops::device_name().c_str(),
+                                     peak.gflops, peak.gb_second);
                          Bench bench(only, seconds);
                          products(bench);
                          elementwise_and_reductions(bench);
                          convolutions(bench);
                          networks(bench);
-                         bench.finish(json);
+                         bench.finish(peak, json);
                        });
 }

@@ -1,0 +1,100 @@
+#!/usr/bin/env python3
+"""One table: teeny and its peers, measured one after the other on this machine.
+
+    compare.py BENCH [PYTHON] [--seconds S] [--only NAMES]
+
+BENCH is teeny's benchmark program. PYTHON is an interpreter that can import torch, jax or tinygrad; what it lacks is left
+out. For each workload: milliseconds, teeny's time divided by the best peer's, the fraction of the machine's limit (of
+multiply-adds, or of bytes to and from memory) that teeny reaches, and the goal for the ratio; `*` marks a goal that is
+missed.
+"""
+import argparse
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+PEERS = pathlib.Path(__file__).with_name("peers")
+# Of the best peer's time: what teeny is to need at most.
+GOALS = {
+    "matmul_512": 1.0, "matmul_1024": 0.97, "matmul_2048": 0.9, "matmul_128x784x512": 0.5, "add_big": 0.25,
+    "gelu_chain_big": 0.2, "sum_big": 1.0, "softmax_rows_1024": 0.7, "layernorm_rows_1024": 0.9, "sum_cols": 1.0,
+    "transpose_4096": 0.2, "conv_128x32x24_k5_fwd": 1.0, "conv_128x32x24_k5_fwdbwd": 0.75, "mlp_b128_train": 0.85,
+    "mlp_b128_infer": 0.8, "tinyconv_b128_train": 0.3, "tinyconv_b128_infer": 0.5, "beautiful_b512_train": 0.7,
+    "beautiful_b512_infer": 0.6, "gpt_b32_train": 0.65, "gpt_b32_infer": 0.8,
+}
+# Operations of a network's step, in GFLOP: the products alone.
+NETWORK_GFLOP = {"beautiful_b512_train": 40, "gpt_b32_train": 10.6, "mlp_b128_train": 0.41}
+
+
+def peer(python, name, args, env, seconds):
+    """The peer's milliseconds by workload; None where its library is missing."""
+    module = {"torch": "torch", "compiled": "torch", "jax": "jax", "tinygrad": "tinygrad"}[name]
+    script = PEERS / f"{module}_bench.py"
+    if subprocess.run([python, "-c", f"import {module}"], capture_output=True).returncode:
+        return None
+    print(f"measuring {name} ...", file=sys.stderr, flush=True)
+    out = subprocess.run([python, str(script), *args], capture_output=True, text=True,
+                         env={**os.environ, "SECONDS_EACH": str(seconds), **env}).stdout
+    times = {}
+    for line in out.splitlines():
+        words = line.split()
+        if len(words) >= 3 and words[2] == "ms":
+            times[words[0]] = float(words[1])
+    return times
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("bench")
+    parser.add_argument("python", nargs="?", default="")
+    parser.add_argument("--seconds", type=float, default=1.0)
+    parser.add_argument("--only", default="")
+    args = parser.parse_args()
+
+    with tempfile.NamedTemporaryFile(suffix=".json") as file:
+        print("measuring teeny ...", file=sys.stderr, flush=True)
+        only = ["--only", args.only] if args.only else []
+        done = subprocess.run([args.bench, "--seconds", str(args.seconds), "--json", file.name, *only], stdout=sys.stderr)
+        if done.returncode:
+            sys.exit(done.returncode)
+        teeny = json.load(open(file.name))
+
+    peers = {}
+    if args.python:
+        only = ["--only", args.only] if args.only else []
+        listed = [args.only] if args.only else []
+        seconds = ["--seconds", str(args.seconds)]
+        for name, arguments, env in (("torch", only + seconds, {}), ("compiled", ["--compile", *only, *seconds], {}),
+                                     ("jax", listed, {}), ("tinygrad", listed, {"DEV": "CPU"})):
+            times = peer(args.python, name, arguments, env, args.seconds)
+            if times is not None:
+                peers[name] = times
+
+    flops, bandwidth = teeny["peak_gflops"], teeny["peak_gb_second"]
+    model = [l.split(":")[1].strip() for l in open("/proc/cpuinfo") if l.startswith("model name")]
+    print(f"{model[0] if model else 'unknown processor'}, {flops:.0f} GFLOP/s and {bandwidth:.1f} GB/s at most\n")
+    print(f"{'milliseconds':28}{'teeny':>10}" + "".join(f"{name:>10}" for name in peers)
+          + f"{'ratio':>8}{'goal':>7}{'limit':>8}")
+    missed = 0
+    for name, entry in teeny["workloads"].items():
+        ms, times = entry["ms"], [p.get(name) for p in peers.values()]
+        known = [t for t in times if t]
+        row = f"{name:28}{ms:10.4f}" + "".join(f"{t:10.4f}" if t else f"{'-':>10}" for t in times)
+        goal, ratio = GOALS.get(name), ms / min(known) if known else None
+        row += f"{ratio:8.2f}" if ratio else f"{'-':>8}"
+        late = bool(goal and ratio and ratio > goal)
+        missed += late
+        row += f"{goal:6.2f}{'*' if late else ' '}" if goal else f"{'':7}"
+        rate = entry.get("rate") or (NETWORK_GFLOP[name] / ms * 1e3 if name in NETWORK_GFLOP else None)
+        unit = entry.get("unit", "GFLOP/s")
+        row += f"{100 * rate / (flops if unit == 'GFLOP/s' else bandwidth):7.0f}%" if rate else ""
+        print(row)
+    if peers:
+        print(f"\n{missed} goals missed (*)" if missed else "\nevery goal is reached")
+    print(f"peak memory of teeny's run: {teeny['peak_mib']:.0f} MiB")
+
+
+main()
