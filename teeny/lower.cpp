@@ -128,7 +128,7 @@ class Writer {
         break;
     }
     if (i == kernel_.inputs.size()) kernel_.inputs.push_back(std::move(input));
-    return add({tinyops::Load{int(i)}, dtype, {}, per_row});
+    return add({tinyops::Load{int(i)}, dtype, {-1, -1, -1}, per_row});
   }
 
   int read(const LazyBuffer& source) { return value(*source.node(), source.views().view()); }
@@ -138,7 +138,7 @@ class Writer {
     if (const tinyops::BufferRef buffer = buffer_of_(node))
       return add_load({Input::Kind::Memory, {buffer, node.dtype, place(view)}, 0}, node.dtype);
     if (const auto* number = std::get_if<node::Number>(&node.op)) {
-      if (view.guards.empty()) return add({tinyops::Constant{number->value}, node.dtype, {}, kernel_.inner > 0});
+      if (view.guards.empty()) return add({tinyops::Constant{number->value}, node.dtype, {-1, -1, -1}, kernel_.inner > 0});
       return add_load({Input::Kind::Number, {nullptr, node.dtype, place(view)}, number->value}, node.dtype);
     }
     if (std::holds_alternative<node::Iota>(node.op))
@@ -169,7 +169,7 @@ class Writer {
     position.guards = view.guards;
     const int inside = add_load({Input::Kind::Number, {nullptr, DType::Bool, place(position)}, true}, DType::Bool);
     const DType dtype = kernel_.program[size_t(result)].dtype;
-    const int zero = add({tinyops::Constant{0}, dtype, {}, kernel_.inner > 0});
+    const int zero = add({tinyops::Constant{0}, dtype, {-1, -1, -1}, kernel_.inner > 0});
     const bool per_row = kernel_.program[size_t(result)].per_row && kernel_.program[size_t(inside)].per_row;
     return add({TernaryOp::Where, dtype, {inside, result, zero}, per_row});
   }
