@@ -130,7 +130,7 @@ struct DataLoader::Iterator::Epoch {
 
   void prepare() {
     const std::span samples = std::span(order).subspan(size_t(at.index), size_t(state->batch_at(at.index)));
-    batch = {};
+    batch.x.clear(), batch.y.clear();  // their memory stays
     batch.count = int64_t(samples.size());
     for (int64_t sample : samples) {
       const auto x = state->x[sample], y = state->y[sample];
