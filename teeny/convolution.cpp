@@ -175,7 +175,7 @@ Tensor conv(const Tensor& x, const Tensor& weight, const Tensor& bias, const Con
     fail(op, ": an image of ", image, " does not fit a weight of ", kernel, ": (N, C, ..) * (O, C/groups, ..) with ", n,
          " spatial axes");
   if (groups < 1 || image[1] != kernel[1] * groups || kernel[0] % groups)
-    fail(op, ": ", image[1], " channels in ", groups, " groups do not fit a weight of ", kernel);
+    fail(op, ": ", image[1], " channels of ", image, " in ", groups, " groups do not fit a weight of ", kernel);
   if (bias.defined() && bias.shape() != Shape{kernel[0]})
     fail(op, ": a bias of ", bias.shape(), " does not fit a weight of ", kernel);
   const Geometry g{each(options.stride, n, op, "stride", 1), each(options.padding, n, op, "padding", 0),
@@ -199,7 +199,7 @@ Tensor conv_transpose(const Tensor& x, const Tensor& weight, const Tensor& bias,
     fail(op, ": an image of ", input, " does not fit a weight of ", kernel, ": (N, C, ..) * (C, O/groups, ..) with ", n,
          " spatial axes");
   if (groups < 1 || input[1] != kernel[0] || kernel[0] % groups)
-    fail(op, ": ", input[1], " channels in ", groups, " groups do not fit a weight of ", kernel);
+    fail(op, ": ", input[1], " channels of ", input, " in ", groups, " groups do not fit a weight of ", kernel);
   if (bias.defined() && bias.shape() != Shape{kernel[1] * groups})
     fail(op, ": a bias of ", bias.shape(), " does not fit a weight of ", kernel, " in ", groups, " groups");
   Geometry g{each(options.stride, n, op, "stride", 1), each(options.padding, n, op, "padding", 0), {},

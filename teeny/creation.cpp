@@ -5,6 +5,7 @@
 #include <numbers>
 
 #include "teeny/mlops.h"
+#include "teeny/recorder.h"
 
 namespace teeny {
 
@@ -89,7 +90,10 @@ RandomState& random_stream() {
 }
 }  // namespace
 
-void Tensor::manual_seed(uint64_t seed) { random_stream() = {seed, 0}; }
+void Tensor::manual_seed(uint64_t seed) {
+  if (recorder()) fail("manual_seed: inside a Jit's call it would not be repeated; call it outside");
+  random_stream() = {seed, 0};
+}
 std::pair<uint64_t, uint64_t> Tensor::random_state() { return {random_stream().seed, random_stream().counter}; }
 void Tensor::set_random_state(uint64_t seed, uint64_t counter) { random_stream() = {seed, counter}; }
 

@@ -19,6 +19,7 @@ TEENY_OPERATOR(<) TEENY_OPERATOR(<=) TEENY_OPERATOR(>) TEENY_OPERATOR(>=) TEENY_
 
 Tensor where(const Tensor& condition, const Tensor& x, Scalar y) { return where(condition, x, x.scalar_like(y)); }
 Tensor where(const Tensor& condition, Scalar x, const Tensor& y) { return where(condition, y.scalar_like(x), y); }
+Tensor where(const Tensor& condition, Scalar x, Scalar y) { return where(condition, Tensor(x), Tensor(y)); }
 
 // C cuts a quotient towards zero, Python rounds it down: they differ where the remainder is on the other side of zero
 // than the divisor.
@@ -41,6 +42,11 @@ Tensor floor_divide(const Tensor& x, const Tensor& y) {
   const Tensor q = is_float(a.dtype()) ? ((a - r) / b).round() : Tensor(a.lazy().binary(BinaryOp::IDiv, b.lazy()));
   const Tensor down = where(other_side(r, b), q - 1, q);
   return is_float(a.dtype()) ? where(b == 0, a / b, down) : down;
+}
+Tensor floor_divide(const Tensor& x, Scalar y) { return floor_divide(x, x.scalar_like(y)); }
+Tensor Tensor::operator~() const {
+  if (is_float(dtype())) fail("~: needs integers or bools, not ", dtype());
+  return dtype() == DType::Bool ? logical_not() : *this ^ -1;
 }
 
 // ---- Elementwise ----------------------------------------------------------------------------------------------------
@@ -202,8 +208,8 @@ Tensor Tensor::all(const Axes& axes, bool keepdim) const {
 namespace {
 /// The position of the first element that equals the extreme, or that is NaN.
 Tensor first_of(const Tensor& x, std::optional<int64_t> axis, bool keepdim, bool largest, const char* op) {
-  if (!axis) {
-    const Tensor flat = first_of(x.flatten(), 0, false, largest, op);
+  if (!axis || x.rank() == 0) {
+    const Tensor flat = first_of(x.flatten(), axis.value_or(0), false, largest, op);
     return keepdim ? flat.reshape(Dims::filled(x.rank(), 1)) : flat;
   }
   const int a = x.axis_index(*axis, op);

@@ -43,7 +43,7 @@ Tensor::Tensor(LazyBuffer data, bool requires_grad) : state_(std::make_shared<St
 Tensor::Tensor(Scalar value) : Tensor(full({}, value)) {}
 
 const LazyBuffer& Tensor::lazy() const {
-  if (!state_) fail("this tensor is undefined: it was default-constructed and never given a value");
+  if (!state_) fail("this tensor is undefined: no value was given to it, or it is the grad() of one that no backward has reached");
   if (recorder()) recorder()->seen({state_, &state_->data}, {state_, &state_->requires_grad});
   return state_->data;
 }
@@ -84,6 +84,7 @@ Dims Tensor::axis_list(const Axes& axes, const char* op) const {
     return result;
   }
   for (int64_t axis : *axes.list) {
+    if (rank() == 0 && (axis == 0 || axis == -1)) continue;  // PyTorch's rule: a number has one axis for reductions
     const int a = axis_index(axis, op);
     if (result.contains(a)) fail(op, ": axis ", a, " is named twice in ", *axes.list);
     result.push_back(a);

@@ -27,39 +27,60 @@ Tensor scattered(const Tensor& x, const Tensor& index, const Tensor& source, con
 struct ScatterAdd : Function {
   Shape shape;
   int axis;
-  ScatterAdd(Shape shape, int axis) : shape(std::move(shape)), axis(axis) {}
+  const char* op;
+  ScatterAdd(Shape shape, int axis, const char* op) : shape(std::move(shape)), axis(axis), op(op) {}
   LazyBuffer forward(const LazyBuffer& index, const LazyBuffer& source) {
-    return scatter(shape, axis, index, source, ReduceOp::Sum);
+    return scatter(shape, axis, index, source, ReduceOp::Sum, op);
   }
-  Grads backward(const Tensor& grad, const Tensor&) override { return {{}, grad.gather(axis, inputs[0])}; }
+  Grads backward(const Tensor& grad, const Tensor&) override { return {{}, gathered(grad, axis, inputs[0], op)}; }
 };
 Tensor Tensor::scatter_add(int64_t axis, const Tensor& index, const Tensor& source) const {
   const int a = axis_index(axis, "scatter_add");
   check_index(*this, a, index, "scatter_add");
-  return *this + apply(ScatterAdd(shape(), a), index, scattered(*this, index, source, "scatter_add"));
+  return *this + apply(ScatterAdd(shape(), a, "scatter_add"), index, scattered(*this, index, source, "scatter_add"));
 }
 
 struct Gather : Function {
   int axis;
-  explicit Gather(int axis) : axis(axis) {}
-  LazyBuffer forward(const LazyBuffer& x, const LazyBuffer& index) { return gather(x, axis, index); }
+  const char* op;
+  Gather(int axis, const char* op) : axis(axis), op(op) {}
+  LazyBuffer forward(const LazyBuffer& x, const LazyBuffer& index) { return gather(x, axis, index, op); }
   Grads backward(const Tensor& grad, const Tensor&) override {
-    return {apply(ScatterAdd(inputs[0].shape(), axis), inputs[1], grad), {}};
+    return {apply(ScatterAdd(inputs[0].shape(), axis, op), inputs[1], grad), {}};
   }
 };
+Tensor gathered(const Tensor& x, int axis, const Tensor& index, const char* op) {
+  check_index(x, axis, index, op);
+  return apply(Gather(axis, op), x, index);
+}
 Tensor Tensor::gather(int64_t axis, const Tensor& index) const {
-  const int a = axis_index(axis, "gather");
-  check_index(*this, a, index, "gather");
-  return apply(Gather(a), *this, index);
+  return gathered(*this, axis_index(axis, "gather"), index, "gather");
 }
 
-Tensor Tensor::index_select(int64_t axis, const Tensor& index) const {
-  const int a = axis_index(axis, "index_select");
+namespace {
+/// One index for all that lies at a position of `axis`, as large as what it picks from x.
+Tensor spread_index(const Tensor& x, int axis, const Tensor& index, const char* op) {
   if (index.rank() != 1 || !is_int(index.dtype()))
-    fail("index_select: the index is ", index.dtype(), ' ', index.shape(), " and must be integers along one axis");
-  Shape aligned = Dims::filled(rank(), 1), to = shape();
-  aligned[a] = to[a] = index.shape()[0];
-  return gather(a, index.reshape(aligned).expand(to));
+    fail(op, ": the index is ", index.dtype(), ' ', index.shape(), " and must be integers along one axis");
+  Shape aligned = Dims::filled(x.rank(), 1), to = x.shape();
+  aligned[axis] = to[axis] = index.shape()[0];
+  return index.reshape(aligned).expand(to);
+}
+Tensor selected(const Tensor& x, int axis, const Tensor& index, const char* op) {
+  return gathered(x, axis, spread_index(x, axis, index, op), op);
+}
+}  // namespace
+
+Tensor Tensor::index_select(int64_t axis, const Tensor& index) const {
+  return selected(*this, axis_index(axis, "index_select"), index, "index_select");
+}
+
+Tensor Tensor::index_add(int64_t axis, const Tensor& index, const Tensor& source) const {
+  const int a = axis_index(axis, "index_add");
+  const Tensor to = spread_index(*this, a, index, "index_add");
+  if (source.shape() != to.shape() || source.dtype() != dtype())
+    fail("index_add: the source is ", source.dtype(), ' ', source.shape(), " and must be ", dtype(), ' ', to.shape());
+  return *this + apply(ScatterAdd(shape(), a, "index_add"), to, source);
 }
 
 Tensor Tensor::embedding(const Tensor& index) const {
@@ -67,7 +88,7 @@ Tensor Tensor::embedding(const Tensor& index) const {
   if (!is_int(index.dtype())) fail("embedding: the index is ", index.dtype(), " and must be integers");
   Shape to = index.shape();
   to.push_back(shape()[1]);
-  return index_select(0, index.reshape({-1})).reshape(to);
+  return selected(*this, 0, index.reshape({-1}), "embedding").reshape(to);
 }
 
 // ---- x[{...}] -------------------------------------------------------------------------------------------------------
@@ -158,7 +179,8 @@ Indexed without_numbers(Indexed x) {
   for (size_t i = x.picks.size(); i-- > 0;) {  // from the back: the axes in front stay where they are
     const auto [axis, index] = x.picks[i];
     if (index.rank() > 0) continue;
-    x.part = x.part.index_select(axis, from_the_front(index, x.part.shape()[axis]).reshape({1})).squeeze(axis);
+    const Tensor at = from_the_front(index, x.part.shape()[axis]).reshape({1});
+    x.part = selected(x.part, axis, at, "index").squeeze(axis);
     x.picks.erase(x.picks.begin() + i);
     for (size_t later = i; later < x.picks.size(); ++later) --x.picks[later].axis;
   }
@@ -196,7 +218,7 @@ Tensor Tensor::operator[](std::initializer_list<Index> entries) const {
   for (int a = front; a < part.rank(); ++a)
     if (!picked.contains(a)) order.push_back(a);
   const Tensor merged = part.permute(order).flatten(front, front + count - 1);
-  return merged.index_select(front, at.flatten()).unflatten(front, at.shape());
+  return selected(merged, front, at.flatten(), "index").unflatten(front, at.shape());
 }
 
 }  // namespace teeny

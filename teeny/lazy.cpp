@@ -95,12 +95,13 @@ LazyBuffer contract(const LazyBuffer& a, const LazyBuffer& b, int reduced) {
   return make(node::Contract{reduced}, a.dtype(), free, {a, b});
 }
 
-LazyBuffer gather(const LazyBuffer& x, int axis, const LazyBuffer& index) {
-  return make(node::Gather{axis}, x.dtype(), index.shape(), {x, index});
+LazyBuffer gather(const LazyBuffer& x, int axis, const LazyBuffer& index, const char* name) {
+  return make(node::Gather{axis, name}, x.dtype(), index.shape(), {x, index});
 }
 
-LazyBuffer scatter(const Shape& shape, int axis, const LazyBuffer& index, const LazyBuffer& source, ReduceOp op) {
-  return make(node::Scatter{axis, op}, source.dtype(), shape, {index, source});
+LazyBuffer scatter(const Shape& shape, int axis, const LazyBuffer& index, const LazyBuffer& source, ReduceOp op,
+                   const char* name) {
+  return make(node::Scatter{axis, op, name}, source.dtype(), shape, {index, source});
 }
 
 LazyBuffer concat(std::span<const LazyBuffer> parts, int axis) {

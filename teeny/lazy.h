@@ -73,11 +73,13 @@ LazyBuffer where(const LazyBuffer& condition, const LazyBuffer& x, const LazyBuf
 /// Sum of a * b over the last `reduced` axes, which disappear. Both have the whole shape: an operand is expanded along
 /// the axes it does not have.
 LazyBuffer contract(const LazyBuffer& a, const LazyBuffer& b, int reduced);
-/// out[i..] = x[i.., index[i..] in place of i at `axis`, ..]: the result has the shape of `index`.
-LazyBuffer gather(const LazyBuffer& x, int axis, const LazyBuffer& index);
+/// out[i..] = x[i.., index[i..] in place of i at `axis`, ..]: the result has the shape of `index`. `name` is what the
+/// user called: an index out of range, which shows only when the kernel runs, is reported under it.
+LazyBuffer gather(const LazyBuffer& x, int axis, const LazyBuffer& index, const char* name);
 /// What `op` makes of nothing (0 for Sum), in `shape`, and each source[i] added (or the like) at index[i] along `axis`.
 /// With Sum the adjoint of `gather`.
-LazyBuffer scatter(const Shape& shape, int axis, const LazyBuffer& index, const LazyBuffer& source, ReduceOp op);
+LazyBuffer scatter(const Shape& shape, int axis, const LazyBuffer& index, const LazyBuffer& source, ReduceOp op,
+                   const char* name);
 LazyBuffer concat(std::span<const LazyBuffer> parts, int axis);
 /// `x`, but for the elements that `place` sees in it: these are `part`'s. No element is seen twice.
 LazyBuffer overwrite(const LazyBuffer& x, const LazyBuffer& part, const View& place);
@@ -99,10 +101,12 @@ struct Contract {
 };
 struct Gather {
   int axis;
+  const char* name;
 };
 struct Scatter {
   int axis;
   ReduceOp op;
+  const char* name;
 };
 struct Scan {
   ReduceOp op;

@@ -1,6 +1,6 @@
 // Losses: how far a prediction is from what was wanted, as a formula each. The terms first, one a sample or one an
 // element; `reduced` then makes one number of them, or not.
-#include "teeny/tensor.h"
+#include "teeny/mlops.h"
 
 namespace teeny {
 
@@ -68,10 +68,10 @@ Tensor of_classes(const Tensor& log_p, int axis, const Tensor& target, const Ten
   const double smoothing = options.label_smoothing;
   const Tensor counted = options.ignore_index ? target != Scalar(*options.ignore_index) : Tensor();
   const Tensor index = counted.defined() ? where(counted, target, 0) : target;
-  Tensor terms = -log_p.gather(axis, index.unsqueeze(axis)).squeeze(axis);
+  Tensor terms = -gathered(log_p, axis, index.unsqueeze(axis), op).squeeze(axis);
   Tensor share;  // what a sample counts in the mean; undefined: all the same
   if (weight.defined()) {
-    share = weight.gather(0, index.flatten()).reshape(samples);
+    share = gathered(weight, 0, index.flatten(), op).reshape(samples);
     terms = terms * share;
   }
   if (smoothing > 0) {

@@ -265,12 +265,12 @@ tinyops::Kernel lower_special(const Node& node, const tinyops::BufferRef& out, c
   if (const auto* gather = std::get_if<node::Gather>(&node.op)) {
     Operand table = operand(node.sources[0]);
     table.view = picking(table.view, gather->axis, node.shape);
-    return tinyops::GatherKernel{table, operand(node.sources[1]), result};
+    return tinyops::GatherKernel{table, operand(node.sources[1]), result, gather->name};
   }
   if (const auto* scatter = std::get_if<node::Scatter>(&node.op)) {
     Operand into = result;
     into.view = picking(into.view, scatter->axis, node.sources[0].shape());
-    return tinyops::ScatterKernel{scatter->op, operand(node.sources[1]), operand(node.sources[0]), into};
+    return tinyops::ScatterKernel{scatter->op, operand(node.sources[1]), operand(node.sources[0]), into, scatter->name};
   }
   // Scan and Sort run along the last axis of their operands.
   auto turned = [](Operand o, int axis) {

@@ -22,6 +22,9 @@ Tensor as_float(const Tensor& x);
 /// Throws, naming `op`, unless `index` holds integers and is nowhere longer than x but along `axis`.
 void check_index(const Tensor& x, int axis, const Tensor& index, const char* op);
 
+/// x.gather(axis, index) in the name of `op`: it stands in the error when an index is out of range.
+Tensor gathered(const Tensor& x, int axis, const Tensor& index, const char* op);
+
 /// The part of `source` that `index` sends somewhere in x: its beginning, as large as the index. Throws, naming `op`,
 /// where there is no such part, or of another dtype.
 Tensor scattered(const Tensor& x, const Tensor& index, const Tensor& source, const char* op);

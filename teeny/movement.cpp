@@ -270,11 +270,20 @@ Tensor Tensor::unflatten(int64_t axis, const Shape& sizes) const {
   return reshape(to);
 }
 
-Tensor Tensor::squeeze(std::optional<int64_t> axis) const {
-  const int only = axis ? axis_index(*axis, "squeeze") : -1;
+Tensor Tensor::movedim(int64_t from, int64_t to) const {
+  const int first = axis_index(from, "movedim"), last = axis_index(to, "movedim");
+  Dims order;
+  for (int a = 0; a < rank(); ++a)
+    if (a != first) order.push_back(a);
+  order.insert(last, first);
+  return permute(order);
+}
+
+Tensor Tensor::squeeze(const Axes& axes) const {
+  const Dims wanted = axis_list(axes, "squeeze");
   Shape to;
   for (int a = 0; a < rank(); ++a)
-    if (shape()[a] != 1 || (axis && a != only)) to.push_back(shape()[a]);
+    if (shape()[a] != 1 || !wanted.contains(a)) to.push_back(shape()[a]);
   return reshape(to);
 }
 
@@ -298,6 +307,15 @@ Tensor Tensor::repeat(const Dims& times) const {
     to.push_back(times[a] * n);
   }
   return reshape(apart).expand(grown).reshape(to);
+}
+
+Tensor Tensor::repeat_interleave(int64_t times, std::optional<int64_t> axis) const {
+  if (times < 0) fail("repeat_interleave: ", times, " times");
+  if (!axis) return flatten().repeat_interleave(times, 0);
+  const int a = axis_index(*axis, "repeat_interleave");
+  Shape grown = shape();
+  grown.insert(a + 1, times);
+  return unsqueeze(a + 1).expand(grown).flatten(a, a + 1);
 }
 
 Tensor Tensor::roll(int64_t shift, std::optional<int64_t> axis) const {
@@ -357,6 +375,14 @@ std::vector<Tensor> Tensor::chunk(int64_t chunks, int64_t axis) const {
   if (chunks < 1) fail("chunk: ", chunks, " chunks");
   if (shape()[a] == 0) return std::vector<Tensor>(size_t(chunks), *this);
   return split((shape()[a] + chunks - 1) / chunks, a);
+}
+
+std::vector<Tensor> Tensor::unbind(int64_t axis) const {
+  const int a = axis_index(axis, "unbind");
+  if (shape()[a] == 0) return {};
+  std::vector<Tensor> parts = split(1, a);
+  for (Tensor& part : parts) part = part.squeeze(a);
+  return parts;
 }
 
 std::vector<Tensor> Tensor::meshgrid(std::span<const Tensor> axes, std::string_view indexing) {

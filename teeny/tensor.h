@@ -39,8 +39,25 @@ inline Slice slice(std::optional<int64_t> start = {}, std::optional<int64_t> sto
 }
 inline constexpr struct Ellipsis {} ellipsis;  ///< as many whole axes as are left
 inline constexpr struct NewAxis {} none;       ///< a new axis of size 1
-/// One entry of `x[{...}]`. A Tensor of integers picks by numbers; negative ones count from the end.
-using Index = std::variant<int64_t, Slice, Ellipsis, NewAxis, Tensor>;
+struct Index;                                  ///< one of these, a number or a tensor: an entry of `x[{...}]`
+
+/// What may stand in the braces of `Tensor::of`: numbers, or lists of lists of them, all of one shape.
+template <class T>
+struct Nested {
+  std::vector<T> values;
+  Shape shape;
+  template <class U>
+    requires(std::same_as<U, T> || (std::is_arithmetic_v<U> && (std::integral<U> || !std::integral<T>)))
+  Nested(U value) : values{T(value)} {}
+  Nested(std::initializer_list<Nested> parts) : shape{int64_t(parts.size())} {
+    for (const Nested& part : parts) {
+      if (part.shape != parts.begin()->shape) fail("Tensor::of: ", parts.begin()->shape, " beside ", part.shape);
+      values.insert(values.end(), part.values.begin(), part.values.end());
+    }
+    if (parts.size() > 0)
+      for (int64_t size : parts.begin()->shape) shape.push_back(size);
+  }
+};
 
 /// Sizes along the spatial axes: one number for all of them, or one for each.
 struct Sizes {
@@ -104,11 +121,9 @@ class Tensor {
   static Tensor from(const std::vector<T>& values) { return from(values, {int64_t(values.size())}); }
   static Tensor from(const std::vector<bool>& values, const Shape& shape);
   static Tensor from_bytes(std::span<const std::byte> bytes, DType dtype, const Shape& shape);
-  /// `Tensor::of({1, 2, 3})` and `Tensor::of({{1, 2}, {3, 4}})`: float32 unless a type is named, `of<int64_t>(...)`.
+  /// `Tensor::of({1, 2, 3})`, `Tensor::of({{1, 2}, {3, 4}})`: float32 unless a type is named, `of<int64_t>(...)`.
   template <class T = float>
-  static Tensor of(std::initializer_list<std::type_identity_t<T>> values) { return from(std::vector<T>(values)); }
-  template <class T = float>
-  static Tensor of(std::initializer_list<std::initializer_list<std::type_identity_t<T>>> rows);
+  static Tensor of(const Nested<std::type_identity_t<T>>& list) { return from(list.values, list.shape); }
 
   static Tensor full(const Shape& shape, Scalar value, std::optional<DType> dtype = {});
   static Tensor zeros(const Shape& shape, DType dtype = DType::Float32) { return full(shape, 0, dtype); }
@@ -139,6 +154,7 @@ class Tensor {
   static Tensor randperm(int64_t n);                  ///< 0 .. n-1 in random order, int64
   /// Positions drawn from weights (n) or (rows, n), which need not add up to 1: (samples) or (rows, samples), int64.
   Tensor multinomial(int64_t samples, bool replacement = false) const;
+  Tensor bernoulli() const;                           ///< 1 with the probability that stands there, else 0
   static Tensor scaled_uniform(const Shape& shape);   ///< uniform(-1, 1) / sqrt(numel)
   static Tensor glorot_uniform(const Shape& shape);   ///< shape (out, in, ...); Glorot & Bengio 2010
   static Tensor kaiming_uniform(const Shape& shape, double a = 0.01);  ///< He et al. 2015, fan-in, leaky slope a
@@ -184,13 +200,16 @@ class Tensor {
   Tensor view(const Shape& shape) const { return reshape(shape); }
   Tensor permute(const Dims& axes) const;
   Tensor transpose(int64_t a = -2, int64_t b = -1) const;
-  Tensor t() const { return transpose(0, 1); }
+  Tensor t() const { return rank() < 2 ? *this : transpose(0, 1); }
+  Tensor movedim(int64_t from, int64_t to) const;
   Tensor flatten(int64_t start = 0, int64_t end = -1) const;
   Tensor unflatten(int64_t axis, const Shape& sizes) const;
-  Tensor squeeze(std::optional<int64_t> axis = {}) const;
+  Tensor squeeze(const Axes& axes = {}) const;  ///< those of size 1
   Tensor unsqueeze(int64_t axis) const;
   Tensor expand(const Shape& shape) const;     ///< -1 keeps a size; new axes may stand in front
-  Tensor repeat(const Dims& times) const;
+  Tensor expand_as(const Tensor& y) const { return expand(y.shape()); }
+  Tensor repeat(const Dims& times) const;      ///< 1 2 1 2
+  Tensor repeat_interleave(int64_t times, std::optional<int64_t> axis = {}) const;  ///< 1 1 2 2; without an axis of all
   Tensor flip(const Axes& axes) const;
   Tensor pad(const Dims& before, const Dims& after, Scalar value = 0) const;  ///< negative amounts cut
   Tensor pad(const Dims& before, const Dims& after, PadMode mode) const;
@@ -202,8 +221,9 @@ class Tensor {
   /// x[{0, slice(1, 3), ellipsis, none, t}]: numbers select first; the tensors, if there are several, broadcast together,
   /// and their axes stand where they were if they were neighbours, otherwise in front.
   Tensor operator[](std::initializer_list<Index> index) const;
-  Tensor operator[](int64_t index) const { return (*this)[{Index(index)}]; }
+  Tensor operator[](const Index& index) const;   ///< a single entry: x[2], x[slice(1)], x[t]
   Tensor contiguous() const;                   ///< in a buffer of its own
+  Tensor clone() const { return contiguous(); }
   static Tensor cat(std::span<const Tensor> parts, int64_t axis = 0);
   static Tensor cat(std::initializer_list<Tensor> parts, int64_t axis = 0) {
     return cat(std::span<const Tensor>(parts.begin(), parts.size()), axis);
@@ -215,6 +235,7 @@ class Tensor {
   std::vector<Tensor> split(int64_t size, int64_t axis = 0) const;       ///< the last part may be smaller
   std::vector<Tensor> split(const Dims& sizes, int64_t axis = 0) const;
   std::vector<Tensor> chunk(int64_t chunks, int64_t axis = 0) const;
+  std::vector<Tensor> unbind(int64_t axis = 0) const;                    ///< x[0], x[1], ...
   /// The axes of a grid: n tensors of rank n. "ij": the first runs along axis 0; "xy": along axis 1, as in pictures.
   static std::vector<Tensor> meshgrid(std::span<const Tensor> axes, std::string_view indexing = "ij");
   static std::vector<Tensor> meshgrid(std::initializer_list<Tensor> axes, std::string_view indexing = "ij") {
@@ -230,6 +251,7 @@ class Tensor {
   Tensor scatter(int64_t axis, const Tensor& index, const Tensor& source) const;
   Tensor scatter(int64_t axis, const Tensor& index, Scalar value) const;
   Tensor index_select(int64_t axis, const Tensor& index) const;  ///< `index` has one axis
+  Tensor index_add(int64_t axis, const Tensor& index, const Tensor& source) const;  ///< out[index[i]] += source[i]
   Tensor embedding(const Tensor& index) const;                   ///< rows of this (V, D): index.shape + (D,)
   Tensor one_hot(int64_t classes) const;                         ///< int64, one axis more; zeros for any other class
 
@@ -238,6 +260,8 @@ class Tensor {
   /// The same bits read as another type. Of another size, the last axis grows or shrinks as in PyTorch's view(dtype).
   Tensor bitcast(DType to) const;
   Tensor operator-() const { return neg(); }
+  Tensor operator!() const { return logical_not(); }
+  Tensor operator~() const;                    ///< every bit of an integer; of a bool its one
   Tensor neg() const, reciprocal() const, square() const, sqrt() const, rsqrt() const, abs() const, sign() const;
   Tensor exp() const, exp2() const, log() const, log2() const, log1p() const;
   Tensor sin() const, cos() const, tan() const, sinh() const, cosh() const, tanh() const, erf() const;
@@ -250,6 +274,8 @@ class Tensor {
   Tensor leaky_relu(double slope = 0.01) const, elu(double alpha = 1) const, celu(double alpha = 1) const;
   Tensor softplus(double beta = 1) const, hardtanh(double low = -1, double high = 1) const;
   Tensor clamp(std::optional<Scalar> low, std::optional<Scalar> high = {}) const;
+  /// Infinities become the largest and smallest finite numbers unless others are given.
+  Tensor nan_to_num(double nan = 0, std::optional<double> inf = {}, std::optional<double> minus_inf = {}) const;
 
   // ---- Elementwise, two numbers in: operators below
   Tensor pow(const Tensor& exponent) const;
@@ -259,6 +285,12 @@ class Tensor {
   Tensor maximum(Scalar y) const { return maximum(scalar_like(y)); }
   Tensor minimum(Scalar y) const { return minimum(scalar_like(y)); }
   Tensor fmod(const Tensor& y) const;          ///< sign of the dividend, as in C
+  Tensor fmod(Scalar y) const { return fmod(scalar_like(y)); }
+  Tensor atan2(const Tensor& x) const;         ///< the angle of the point (x, this), in [-pi, pi]
+  Tensor logaddexp(const Tensor& y) const;     ///< log(exp(this) + exp(y))
+  /// |this - y| <= atol + rtol |y|, or equal.
+  Tensor isclose(const Tensor& y, double rtol = 1e-5, double atol = 1e-8, bool equal_nan = false) const;
+  bool allclose(const Tensor& y, double rtol = 1e-5, double atol = 1e-8, bool equal_nan = false) const;
   Tensor lerp(const Tensor& end, double weight) const;
   Tensor lerp(const Tensor& end, const Tensor& weight) const;
   Tensor masked_fill(const Tensor& mask, Scalar value) const;
@@ -274,6 +306,9 @@ class Tensor {
   Tensor argmin(std::optional<int64_t> axis = {}, bool keepdim = false) const;
   Tensor var(const Axes& axes = {}, double correction = 1, bool keepdim = false) const;
   Tensor std(const Axes& axes = {}, double correction = 1, bool keepdim = false) const;
+  Tensor norm(double p = 2, const Axes& axes = {}, bool keepdim = false) const;  ///< p = 0 and infinite, too
+  Tensor normalize(double p = 2, const Axes& axes = 1, double eps = 1e-12) const;  ///< divided by its norm along `axes`
+  Tensor cosine_similarity(const Tensor& y, int64_t axis = 1, double eps = 1e-8) const;
   Tensor any(const Axes& axes = {}, bool keepdim = false) const;
   Tensor all(const Axes& axes = {}, bool keepdim = false) const;
   Tensor softmax(int64_t axis = -1) const;
@@ -293,6 +328,7 @@ class Tensor {
   // ---- Products
   Tensor matmul(const Tensor& y) const;        ///< (.., M, K) x (.., K, N); one axis is a vector, the rest broadcast
   Tensor dot(const Tensor& y) const { return matmul(y); }
+  Tensor outer(const Tensor& y) const;         ///< (M) and (N): (M, N)
   Tensor linear(const Tensor& weight, const Tensor& bias = {}) const;  ///< x (.., in), weight (out, in), bias (out)
   /// A product written in letters: einsum("bij,bjk->bik", {x, y}). Repeated letters are summed unless they are in the
   /// result; without "->" the result has the letters that occur once, in alphabetical order. "..." broadcasts.
@@ -315,6 +351,8 @@ class Tensor {
   Tensor avg_pool1d(const Sizes& window, const PoolOptions& options = {}) const;
   Tensor max_pool3d(const Sizes& window, const PoolOptions& options = {}) const;
   Tensor avg_pool3d(const Sizes& window, const PoolOptions& options = {}) const;
+  /// To `size` windows whatever the image's size: window i of n reaches from floor(i H / n) to ceil((i + 1) H / n).
+  Tensor adaptive_avg_pool2d(const Sizes& size) const;
   /// x (N, C, ...) to `size` along the axes after C, one to three of them.
   Tensor interpolate(const Sizes& size, const InterpolateOptions& options = {}) const;
   Tensor scaled_dot_product_attention(const Tensor& key, const Tensor& value, bool causal = false) const;
@@ -322,6 +360,7 @@ class Tensor {
   Tensor scaled_dot_product_attention(const Tensor& key, const Tensor& value, const Tensor& mask) const;
 
   // ---- Training
+  Tensor glu(int64_t axis = -1) const;         ///< the first half times the sigmoid of the second
   Tensor dropout(double p = 0.5) const;        ///< zero with probability p, the rest / (1 - p); only while training
   Tensor layernorm(int64_t axes = 1, double eps = 1e-5) const;  ///< over the last `axes` axes
   /// (x - mean) / sqrt(var + eps) * weight + bias for every channel of x (N, C, ...); weight and bias may be undefined.
@@ -342,6 +381,7 @@ class Tensor {
   Tensor mse_loss(const Tensor& target, Reduction reduction = Reduction::Mean) const;
   Tensor l1_loss(const Tensor& target, Reduction reduction = Reduction::Mean) const;
   Tensor smooth_l1_loss(const Tensor& target, double beta = 1, Reduction reduction = Reduction::Mean) const;
+  Tensor huber_loss(const Tensor& target, double delta = 1, Reduction reduction = Reduction::Mean) const;
   /// target * (log target - this): this holds log-probabilities; so does `target`, if `log_target`.
   Tensor kl_div(const Tensor& target, bool log_target = false, Reduction reduction = Reduction::Mean) const;
 
@@ -366,6 +406,16 @@ struct Picked {
   Tensor values, indices;  ///< int64 indices
 };
 
+/// A Tensor of integers picks by numbers; negative ones count from the end.
+struct Index : std::variant<int64_t, Slice, Ellipsis, NewAxis, Tensor> {
+  Index(std::integral auto at) : variant(int64_t(at)) {}
+  Index(Slice part) : variant(part) {}
+  Index(Ellipsis all) : variant(all) {}
+  Index(NewAxis axis) : variant(axis) {}
+  Index(Tensor picks) : variant(std::move(picks)) {}
+};
+inline Tensor Tensor::operator[](const Index& index) const { return (*this)[{index}]; }
+
 /// Computes all of them in one go: what they share is computed once.
 void realize(std::span<const Tensor> tensors);
 
@@ -373,6 +423,7 @@ void realize(std::span<const Tensor> tensors);
 Tensor where(const Tensor& condition, const Tensor& x, const Tensor& y);
 Tensor where(const Tensor& condition, const Tensor& x, Scalar y);
 Tensor where(const Tensor& condition, Scalar x, const Tensor& y);
+Tensor where(const Tensor& condition, Scalar x, Scalar y);
 
 /// d(y)/d(x) for each x, with a graph of their own: they can be differentiated again. `y` has one element and a history;
 /// an x that is not part of it gets zeros. The `grad` fields are left alone.
@@ -395,6 +446,7 @@ TEENY_OPERATOR(&) TEENY_OPERATOR(|) TEENY_OPERATOR(^) TEENY_OPERATOR(<<) TEENY_O
 TEENY_OPERATOR(<) TEENY_OPERATOR(<=) TEENY_OPERATOR(>) TEENY_OPERATOR(>=) TEENY_OPERATOR(==) TEENY_OPERATOR(!=)
 #undef TEENY_OPERATOR
 Tensor floor_divide(const Tensor& x, const Tensor& y);
+Tensor floor_divide(const Tensor& x, Scalar y);
 // In place, for every handle of x, like `assign`; the dtype stays x's. While gradients are recorded and x or y has a
 // history, this handle becomes another tensor instead, whose history goes on; a leaf that requires a gradient refuses.
 #define TEENY_OPERATOR(op)                             \
@@ -432,15 +484,5 @@ class Training {
   bool before_;
   static inline thread_local bool enabled_ = false;
 };
-
-template <class T>
-Tensor Tensor::of(std::initializer_list<std::initializer_list<std::type_identity_t<T>>> rows) {
-  std::vector<T> values;
-  for (const auto& row : rows) values.insert(values.end(), row);
-  const int64_t width = rows.size() ? int64_t(rows.begin()->size()) : 0;
-  for (const auto& row : rows)
-    if (int64_t(row.size()) != width) fail("Tensor::of: rows of ", width, " and ", row.size(), " numbers");
-  return from(values, {int64_t(rows.size()), width});
-}
 
 }  // namespace teeny

@@ -77,7 +77,7 @@ Tensor Tensor::scatter(int64_t axis, const Tensor& index, const Tensor& source) 
   const Tensor wanted = scattered(*this, index, source, "scatter");
   if (index.numel() == 0) return *this;
   const Tensor number = arange(index.numel()).reshape(index.shape());
-  const Tensor last(teeny::scatter(shape(), a, index.lazy(), number.lazy(), ReduceOp::Max));
+  const Tensor last(teeny::scatter(shape(), a, index.lazy(), number.lazy(), ReduceOp::Max, "scatter"));
   const Tensor chosen = wanted.flatten().gather(0, last.maximum(0).flatten()).reshape(shape());
   return where(last >= 0, chosen, *this);
 }

@@ -31,5 +31,6 @@ std::vector<GoldenLine> golden_windows();
 std::vector<GoldenLine> golden_training();
 std::vector<GoldenLine> golden_ordering();
 std::vector<GoldenLine> golden_writing();
+std::vector<GoldenLine> golden_familiar();
 
 }  // namespace teeny::test

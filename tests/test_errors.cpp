@@ -32,6 +32,7 @@ void check(const std::vector<Refusal>& refusals) {
   }
 }
 
+Tensor five(const Tensor& like) { return Tensor::full(like.shape(), 5, DType::Int64); }
 Tensor booleans() { return Tensor::full({3}, true); }
 
 }  // namespace
@@ -78,7 +79,8 @@ TEST_CASE("errors: creation and numbers") {
       {"from: 5 bytes of float32 do not fill (1,)",
        FN(Tensor::from_bytes(std::vector<std::byte>(5), DType::Float32, {1}))},
       {"from: a size in (-1, 3) is negative", FN(Tensor::from(std::vector<float>{}, {-1, 3}))},
-      {"Tensor::of: rows of 2 and 1 numbers", FN(Tensor::of({{1.f, 2.f}, {3.f}}))},
+      {"Tensor::of: (2,) beside (1,)", FN(Tensor::of({{1.f, 2.f}, {3.f}}))},
+      {"Tensor::of: () beside (1,)", FN(Tensor::of({1, {2}}))},
       {"full: a size in (2, -1) is negative", FN(Tensor::zeros({2, -1}))},
       {"more elements than 63 bits can count", FN(Tensor::zeros({1LL << 32, 1LL << 32}))},
       {"full: (2305843009213693952,) is too large", FN(Tensor::zeros({1LL << 61}))},
@@ -379,10 +381,10 @@ TEST_CASE("errors: products") {
       {"linear: a bias of (3,) does not fit a weight of (5, 4)", FN(x.linear(Tensor::zeros({5, 4}), z))},
       {"conv2d: an image of (3, 4) does not fit a weight of (2, 3, 4, 5)", FN(x.conv2d(w))},
       {"conv2d: an image of (3, 4) does not fit a weight of (5, 6)", FN(x.conv2d(y))},
-      {"conv2d: 3 channels in 1 groups do not fit a weight of (2, 2, 1, 1)", FN(w.conv2d(Tensor::zeros({2, 2, 1, 1})))},
-      {"conv2d: 3 channels in 3 groups do not fit a weight of (2, 1, 1, 1)",
+      {"conv2d: 3 channels of (2, 3, 4, 5) in 1 groups do not fit a weight of (2, 2, 1, 1)", FN(w.conv2d(Tensor::zeros({2, 2, 1, 1})))},
+      {"conv2d: 3 channels of (2, 3, 4, 5) in 3 groups do not fit a weight of (2, 1, 1, 1)",
        FN(w.conv2d(Tensor::zeros({2, 1, 1, 1}), {}, {.groups = 3}))},
-      {"conv2d: 3 channels in 0 groups", FN(w.conv2d(w, {}, {.groups = 0}))},
+      {"conv2d: 3 channels of (2, 3, 4, 5) in 0 groups", FN(w.conv2d(w, {}, {.groups = 0}))},
       {"conv2d: a bias of (3,) does not fit a weight of (2, 3, 4, 5)", FN(w.conv2d(w, z))},
       {"conv2d: a kernel of (1, 3, 5, 5), dilation (1, 1), is larger than the padded image (2, 3, 4, 5), padding (0, "
        "0)",
@@ -412,7 +414,7 @@ TEST_CASE("errors: windows and einsum") {
        "spatial axes",
        FN(w.conv1d(w))},
       {"conv3d: an image of (2, 3, 4, 5) does not fit", FN(w.conv3d(w))},
-      {"conv1d: 3 channels in 2 groups do not fit a weight of (2, 1, 1)",
+      {"conv1d: 3 channels of (2, 3, 20) in 2 groups do not fit a weight of (2, 1, 1)",
        FN(w.flatten(2).conv1d(Tensor::zeros({2, 1, 1}), {}, {.groups = 2}))},
       {"conv3d: a kernel of (1, 3, 1, 1, 3), dilation (1, 1, 1), is larger",
        FN(w.unsqueeze(-1).conv3d(Tensor::zeros({1, 3, 1, 1, 3})))},
@@ -426,10 +428,10 @@ TEST_CASE("errors: windows and einsum") {
       {"conv_transpose2d: an image of (3, 4) does not fit a weight of (2, 3, 4, 5)", FN(x.conv_transpose2d(w))},
       {"conv_transpose1d: an image of (2, 3, 4, 5) does not fit", FN(w.conv_transpose1d(w))},
       {"conv_transpose3d: an image of (2, 3, 4, 5) does not fit", FN(w.conv_transpose3d(w))},
-      {"conv_transpose2d: 3 channels in 1 groups do not fit a weight of (2, 3, 4, 5)", FN(w.conv_transpose2d(w))},
-      {"conv_transpose2d: 3 channels in 2 groups do not fit",
+      {"conv_transpose2d: 3 channels of (2, 3, 4, 5) in 1 groups do not fit a weight of (2, 3, 4, 5)", FN(w.conv_transpose2d(w))},
+      {"conv_transpose2d: 3 channels of (2, 3, 4, 5) in 2 groups do not fit",
        FN(w.conv_transpose2d(Tensor::zeros({3, 1, 1, 1}), {}, {.groups = 2}))},
-      {"conv_transpose2d: 3 channels in 0 groups", FN(w.conv_transpose2d(w.transpose(0, 1), {}, {.groups = 0}))},
+      {"conv_transpose2d: 3 channels of (2, 3, 4, 5) in 0 groups", FN(w.conv_transpose2d(w.transpose(0, 1), {}, {.groups = 0}))},
       {"conv_transpose2d: a bias of (3,) does not fit a weight of (3, 2, 4, 5) in 1 groups",
        FN(w.conv_transpose2d(w.transpose(0, 1), z))},
       {"conv_transpose2d: output_padding (1, 0) must be smaller than stride (1, 1) or dilation (1, 1)",
@@ -502,6 +504,63 @@ TEST_CASE("errors: training") {
       {"batchnorm: a variance of (3,) for x of (3, 4)", FN(x.batchnorm({}, {}, x[0], z))},
       {"batchnorm: a weight of (3,) for x of (3, 4)", FN(x.batchnorm(z, {}, x[0], x[0]))},
       {"batchnorm: a bias of (3,) for x of (3, 4)", FN(x.batchnorm({}, z, x[0], x[0]))},
+  });
+}
+
+TEST_CASE("errors: names from PyTorch") {
+  check({
+      {"~: needs integers or bools, not float32", FN(~x)},
+      {"atan2: (3, 4) and (5, 6) do not broadcast", FN(x.atan2(y))},
+      {"logaddexp: (3, 4) and (5, 6) do not broadcast", FN(x.logaddexp(y))},
+      {"isclose: (3, 4) and (5, 6) do not broadcast", FN(x.isclose(y))},
+      {"glu: axis 0 of (3, 4) has no two halves", FN(x.glu(0))},
+      {"glu: axis 2 is outside", FN(x.glu(2))},
+      {"bernoulli: needs floats, not int64", FN(z.bernoulli())},
+      {"norm: needs floats, not int64", FN(z.norm())},
+      {"norm: of order NaN", FN(x.norm(NAN))},
+      {"norm: axis 2 is outside", FN(x.norm(2, 2))},
+      {"norm: needs floats, not int64", FN(z.normalize())},
+      {"cosine_similarity: needs floats, not int64", FN(z.cosine_similarity(z))},
+      {"cosine_similarity: (3, 4) and (5, 6) do not broadcast", FN(x.cosine_similarity(y))},
+      {"cosine_similarity: axis 1 is outside", FN(x[0].cosine_similarity(x[0]))},
+      {"outer: (3, 4) and (3,): both need one axis", FN(x.outer(z))},
+      {"adaptive_avg_pool2d: an image of (3, 4)", FN(x.adaptive_avg_pool2d(2))},
+      {"adaptive_avg_pool2d: an image of (2, 3, 0, 5)",
+       FN(w.shrink({0, 0, 0, 0}, {2, 3, 0, 5}).adaptive_avg_pool2d(2))},
+      {"adaptive_avg_pool2d: needs floats, not int64", FN(w.cast(DType::Int64).adaptive_avg_pool2d(2))},
+      {"adaptive_avg_pool2d: size", FN(w.adaptive_avg_pool2d(0))},
+      {"adaptive_avg_pool2d: size", FN(w.adaptive_avg_pool2d({1, 2, 3}))},
+      {"huber_loss: (3, 4) and (5, 6) differ", FN(x.huber_loss(y))},
+      {"huber_loss: delta 0 is not above 0", FN(x.huber_loss(x, 0))},
+      {"movedim: axis 2 is outside", FN(x.movedim(0, 2))},
+      {"unbind: axis 2 is outside", FN(x.unbind(2)[0])},
+      {"unbind: axis 0 is outside", FN(Tensor(1.0).unbind()[0])},
+      {"expand: (3, 4) to (5, 6)", FN(x.expand_as(y))},
+      {"repeat_interleave: -1 times", FN(x.repeat_interleave(-1))},
+      {"repeat_interleave: axis 2 is outside", FN(x.repeat_interleave(2, 2))},
+      {"index_add: the index is float32 (4,) and must be integers along one axis", FN(x.index_add(0, x[0], x))},
+      {"index_add: the source is float32 (5, 6) and must be float32 (3, 4)", FN(x.index_add(0, z, y))},
+      {"index_add: the source is int64 (3, 4) and must be float32", FN(x.index_add(0, z, x.cast(DType::Int64)))},
+      {"sum: axis 1 is outside", FN(Tensor(1.0).sum(1))},
+      {"argmax: axis 1 is outside", FN(Tensor(1.0).argmax(1))},
+      {"squeeze: axis -2 is outside", FN(Tensor(1.0).squeeze(-2))},
+      {"size: axis 0 is outside", FN((Tensor(1.0).size(0), x))},
+      {"or it is the grad() of one that no backward has reached", FN(x.grad() * 2)},
+  });
+}
+
+TEST_CASE("errors: an index out of range is reported under what was called") {
+  check({
+      {"embedding: index 5 at position (0, 0) is outside 0 <= index < 3", FN(x.embedding(five(z)).realize())},
+      {"index_select: index 5", FN(x.index_select(1, five(z)).realize())},
+      {"index: index 5", FN(x[five(z)].realize())},
+      {"index: index 5", FN(x[five(Tensor(1))].realize())},
+      {"gather: index 5", FN(x.gather(0, five(x)).realize())},
+      {"cross_entropy: index 5", FN(x.cross_entropy(five(z)).realize())},
+      {"nll_loss: index 5", FN(x.nll_loss(five(z)).realize())},
+      {"scatter_add: index 5", FN(x.scatter_add(0, five(x), x).realize())},
+      {"scatter: index 5", FN(x.scatter(0, five(x), x).realize())},
+      {"index_add: index 5", FN(x.index_add(0, five(z), x).realize())},
   });
 }
 

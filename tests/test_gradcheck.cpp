@@ -104,7 +104,7 @@ void check(const std::vector<Rule>& rules) {
   }
 }
 
-Tensor ints(std::initializer_list<int64_t> values) { return Tensor::of<int64_t>(values); }
+Tensor ints(std::initializer_list<int64_t> values) { return Tensor::from(std::vector<int64_t>(values)); }
 
 }  // namespace
 
@@ -362,6 +362,29 @@ TEST_CASE("gradcheck: layers") {
       {"instancenorm", FN(nn::InstanceNorm1d(2)(x)), {{2, 2, 3}}},
       {"rmsnorm", FN(nn::RMSNorm(4, {}, false)(x)), {{2, 4}}},
       {"rmsnorm_axes", FN(nn::RMSNorm(Shape{2, 2}, 0.1, false)(x)), {{2, 2, 2}}},
+  });
+}
+
+TEST_CASE("gradcheck: names from PyTorch") {
+  check({
+      {"atan2", FN(x.atan2(y)), {{4, 3}, {4, 3}}},
+      {"logaddexp", FN(x.logaddexp(y)), {{3, 4}, {4}}},
+      {"nan_to_num", FN(x.nan_to_num().square()), {{4}}},
+      {"glu", FN(x.glu()), {{2, 4}}},
+      {"clone", FN(x.clone().square()), {{3}}},
+      {"outer", FN(x.outer(y)), {{2}, {3}}},
+      {"norm", FN(x.norm()), {{3, 2}}},
+      {"norm_3", FN(x.norm(3, 1)), {{3, 2}}},
+      {"norm_half", FN(x.norm(0.5, 1)), {{3, 2}}, 0.5, 2},
+      {"norm_inf", FN(x.norm(INFINITY, 0)), {{3, 2}}},
+      {"normalize", FN(x.normalize()), {{3, 2}}, 0.5, 2},
+      {"cosine_similarity", FN(x.cosine_similarity(y)), {{2, 3}, {2, 3}}, 0.5, 2},
+      {"movedim", FN(x.movedim(0, 2).square()), {{2, 3, 2}}},
+      {"unbind", FN(x.unbind(1)[1].square()), {{2, 3}}},
+      {"repeat_interleave", FN(x.repeat_interleave(2, 1).square()), {{2, 3}}},
+      {"index_add", FN(x.index_add(0, ints({1, 0, 1}), y).square()), {{2, 3}, {3, 3}}},
+      {"adaptive_avg_pool2d", FN(x.adaptive_avg_pool2d({2, 3}).square()), {{1, 5, 4}}},
+      {"huber_loss", FN(x.huber_loss(y, 0.5)), {{3, 2}, {3, 2}}},
   });
 }
 

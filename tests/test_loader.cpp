@@ -92,6 +92,26 @@ TEST_CASE("loader: shapes, dtypes and normalisation") {
   for (auto [x, y] : floats) CHECK(x.to_vector() == std::vector<float>{-1.5, 300, 2, 0});
 }
 
+TEST_CASE("loader: two tensors of any dtype and rank") {
+  const Tensor ids = Tensor::arange(15).cast(DType::Int32).reshape({5, 3}), goals = Tensor::arange(5) * 0.5;
+  data::DataLoader loader(ids, goals.cast(DType::Float64), {.batch_size = 2, .shuffle = true, .seed = 4});
+  std::set<double> seen;
+  for (auto [x, y] : loader) {
+    CHECK(x.dtype() == DType::Int32);
+    CHECK(y.dtype() == DType::Float64);
+    CHECK(y.shape() == Shape{x.size(0)});
+    CHECK((x == ((y * 2).cast(DType::Int32).unsqueeze(-1) * 3 + Tensor::arange(3))).all().item<bool>());
+    for (double goal : y.to_vector<double>()) seen.insert(goal);
+  }
+  CHECK(seen == std::set<double>{0, 0.5, 1, 1.5, 2});
+  data::DataLoader bytes(ids.cast(DType::UInt8), ids[0].expand({5, 3}).cast(DType::Bool), {.batch_size = 5});
+  for (auto [x, y] : bytes) {
+    CHECK(x.dtype() == DType::UInt8);  // not divided by 255: that is for images
+    CHECK((x == ids).all().item<bool>());
+    CHECK(y.to_vector<bool>() == ids[0].expand({5, 3}).cast(DType::Bool).to_vector<bool>());
+  }
+}
+
 TEST_CASE("loader: leaving early, two loops at once, and loaders that die early") {
   data::DataLoader loader(counting(10), {.batch_size = 3, .shuffle = true});
   std::vector<std::vector<int64_t>> firsts;
@@ -200,6 +220,14 @@ TEST_CASE("loader: what is wrong is said at once") {
   CHECK_THROWS_AS(data::DataLoader({ten.images.cast(DType::Int64), ten.labels}), Error);
   CHECK_THROWS_AS(data::DataLoader({ten.images, ten.labels.cast(DType::Float32)}), Error);
   CHECK_THROWS_AS(data::DataLoader(counting(0)), Error);
+  CHECK_THROWS_WITH_AS(data::DataLoader(Tensor::zeros({3, 2}), Tensor::zeros({4}), {}),
+                       "DataLoader: (3, 2) and (4,) do not have equally many samples; (N, ...) and (N, ...) wanted",
+                       Error);
+  CHECK_THROWS_AS(data::DataLoader(Tensor::zeros({}), Tensor::zeros({}), {}), Error);
+  CHECK_THROWS_WITH_AS(data::DataLoader(Tensor::zeros({3}), Tensor::zeros({3}), {.std = {2}}),
+                       "DataLoader: mean, std and transform are for the images of a Dataset", Error);
+  const Tensor three = Tensor::zeros({3});
+  CHECK_THROWS_AS(data::DataLoader(three, three, {.batch_size = 4, .drop_last = true}), Error);
   data::DataLoader loader(ten);
   CHECK_THROWS_AS(loader.set_position({.index = 11}), Error);
   CHECK_THROWS_AS(loader.set_position({.epoch = -1}), Error);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <set>
 
 #include "tests/check.h"
@@ -103,6 +104,15 @@ TEST_CASE("random: rand is Philox's stream, word by word") {
     const uint64_t word = 104 + 2 * i;
     CHECK(y[i] == tinyops::uniform_double(tinyops::philox(seed, word), tinyops::philox(seed, word + 1)));
   }
+}
+
+TEST_CASE("random: bernoulli draws a 1 as often as it says") {
+  Tensor::manual_seed(12);
+  const Tensor drawn = Tensor::of({0.25, 0.75}).unsqueeze(-1).expand({2, 20000}).bernoulli();
+  CHECK(((drawn == 0) | (drawn == 1)).all().item<bool>());
+  const std::vector<double> share = drawn.mean(1).to_vector<double>();
+  CHECK(std::abs(share[0] - 0.25) < 0.015);  // five standard deviations
+  CHECK(std::abs(share[1] - 0.75) < 0.015);
 }
 
 TEST_CASE("random: the same seed gives the same numbers, the next draw others") {

@@ -5,6 +5,7 @@
 
 #include "check_close.h"
 #include "check_refused.h"
+#include "teeny/jit.h"
 #include "teeny/nn/lr_schedule.h"
 #include "teeny/schedule.h"
 
@@ -80,8 +81,12 @@ TEST_CASE("optim: what is wrong is said at once") {
   const optim::LRSchedule nothing, constant = [](int64_t) { return 0.1; };
   check_refused({
       {"sgd: no parameters to train", [] { optim::SGD({}); }},
-      {"sgd: one of the parameters is undefined", [] { optim::SGD({Tensor()}); }},
-      {"sgd: a parameter of dtype int64 and shape (2,)", [] { optim::SGD({Tensor::zeros({2}, DType::Int64)}); }},
+      {"sgd: parameter 1 is undefined", [] { optim::SGD({parameter(), Tensor()}); }},
+      {"sgd: parameter 0 of (2,) int64 requires no gradient", [] { optim::SGD({Tensor::zeros({2}, DType::Int64)}); }},
+      {"adam: parameter 1 of (3,) float32 requires no gradient",
+       [] { optim::Adam({parameter(), Tensor::zeros({3})}); }},
+      {"sgd: parameter 0 of (2, 3) is the result of an operation, not a leaf", [] { optim::SGD({parameter() * 2}); }},
+      {"sgd: parameters 0 and 2 of (2, 3) are the same tensor", [&] { optim::SGD({some[0], parameter(), some[0]}); }},
       {"sgd: lr of -1; 0 <= lr < inf", [&] { optim::SGD(some, {.lr = -1}); }},
       {"sgd: momentum of -1", [&] { optim::SGD(some, {.momentum = -1}); }},
       {"sgd: nesterov without momentum", [&] { optim::SGD(some, {.nesterov = true}); }},
@@ -114,6 +119,21 @@ TEST_CASE("optim: what is wrong is said at once") {
       {"set_lr: lr of nan", [&] { optim::LRScheduler(sgd, [](int64_t) { return NAN; }); }},
   });
   CHECK(sgd.lr() == 1e-3);
+}
+
+TEST_CASE("optim: a rate or a seed is not set inside a recording") {
+  const Tensor p = parameter();
+  optim::SGD sgd({p});
+  optim::LRScheduler rate(sgd, optim::ExponentialLR{0.1, 0.5});
+  Jit set([&](const Tensor& x) { return sgd.set_lr(0.5), x + 1; });
+  Jit step([&](const Tensor& x) { return rate.step(), x + 1; });
+  Jit seed([](const Tensor& x) { return Tensor::manual_seed(3), x + 1; });
+  const Tensor x = Tensor::ones({2});
+  check_refused({
+      {"set_lr: inside a Jit's call this rate would be repeated; call it outside", [&] { set(x), set(x); }},
+      {"set_lr: inside a Jit's call", [&] { step(x), step(x); }},
+      {"manual_seed: inside a Jit's call it would not be repeated; call it outside", [&] { seed(x), seed(x); }},
+  });
 }
 
 TEST_CASE("optim: a schedule goes on where a training stopped") {

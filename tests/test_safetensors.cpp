@@ -8,6 +8,7 @@
 
 #include "state_helpers.h"
 #include "teeny/io/safetensors.h"
+#include "teeny/nn/layers.h"
 #include "temporary_directory.h"
 
 using namespace teeny;
@@ -52,6 +53,18 @@ TEST_CASE("safetensors: a round trip of every dtype and odd shapes") {
   CHECK(bytes[8] == '{');
   io::save_safetensors(path, {});  // nothing at all is a file, too
   CHECK(io::load_safetensors(path).tensors.empty());
+}
+
+TEST_CASE("safetensors: a model to a file, and a file to a model") {
+  const TemporaryDirectory directory;
+  const std::string path = directory / "model.safetensors";
+  const nn::Linear saved(3, 2);
+  nn::Linear loaded(3, 2);
+  io::save_safetensors(path, saved, {{"format", "pt"}});
+  nn::load_state_dict(loaded, io::load_safetensors(path));
+  CHECK(same_bits(nn::state_dict(loaded), nn::state_dict(saved)));
+  io::save_safetensors(path, io::load_safetensors(path));  // what was loaded is a dictionary, and no model
+  CHECK(io::load_safetensors(path).tensors.size() == 2);
 }
 
 TEST_CASE("safetensors: the bytes of a file are the format's") {

@@ -60,6 +60,27 @@ TEST_CASE("state: a tensor that two layers share is one parameter") {
   CHECK(nn::parameters(block).size() == 4);
 }
 
+TEST_CASE("state: a name, and what stands below one") {
+  const nn::StateDict dict = nn::state_dict(Network());
+  CHECK(nn::find(dict, "blocks.0.attn.qkv.bias").same(dict[2].second));
+  CHECK(error_of([&] { nn::find(dict, "block.0.norm.weight"); }) ==
+        "find: no \"block.0.norm.weight\" among 16 tensors; near it: blocks.0.norm.weight, blocks.1.norm.weight, "
+        "blocks.0.norm.bias");
+  CHECK(error_of([&] { nn::find({}, "weight"); }) == "find: no \"weight\" among 0 tensors");
+  CHECK(names(nn::under(dict, "blocks.1.attn")) == std::vector<std::string>{"qkv.weight", "qkv.bias", "out.weight"});
+  CHECK(names(nn::under(dict, "head")) == std::vector<std::string>{"weight", "bias"});
+  CHECK(nn::under(dict, "hea").empty());
+  CHECK(nn::under(dict, "head.weight").empty());
+}
+
+TEST_CASE("state: parameters of several models, each once") {
+  Block a, b;
+  a.norm.weight = b.norm.weight;
+  CHECK(nn::parameters(a, b).size() == 9);
+  CHECK(nn::parameters(nn::state_dict(a)).size() == 5);
+  CHECK(nn::parameters(a, nn::state_dict(a), std::vector<Block>{b}).size() == 9);
+}
+
 TEST_CASE("state: load_state_dict assigns to every handle") {
   nn::Linear a(3, 2), b(3, 2);
   const Tensor handle = a.weight;

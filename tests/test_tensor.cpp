@@ -20,7 +20,7 @@ std::string printed(const Tensor& x) {
 std::vector<float> list(const Tensor& x) { return x.to_vector(); }
 using Floats = std::vector<float>;
 
-Tensor leaf(std::initializer_list<float> values) { return Tensor::of(values).requires_grad_(); }
+Tensor leaf(std::initializer_list<float> values) { return Tensor::from(std::vector<float>(values)).requires_grad_(); }
 
 }  // namespace
 

@@ -131,9 +131,10 @@ struct ContractKernel {
 };
 
 /// out[i] = table[i, index[i]]: the table's view has one axis more than `out`, the last, along which the index picks.
-/// Throws teeny::Error when an index is outside 0 <= index < that axis.
+/// Throws teeny::Error when an index is outside 0 <= index < that axis, in the name of what the user called.
 struct GatherKernel {
   Operand table, index, out;
+  const char* name = "gather";
 };
 
 /// out = what `op` makes of nothing, then out[i, index[i]] op= source[i], in the order of i. With Sum the adjoint of
@@ -141,6 +142,7 @@ struct GatherKernel {
 struct ScatterKernel {
   teeny::ReduceOp op = teeny::ReduceOp::Sum;
   Operand source, index, out;
+  const char* name = "scatter";
 };
 
 /// out[.., i] = in[.., 0] op in[.., 1] op .. in[.., i], along the last axis: running sums and the like.

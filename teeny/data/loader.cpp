@@ -1,7 +1,6 @@
 #include "teeny/data/loader.h"
 
 #include <algorithm>
-#include <cstring>
 #include <exception>
 #include <numeric>
 #include <system_error>
@@ -30,9 +29,31 @@ std::vector<int64_t> order_of(const Position& at, int64_t samples, bool shuffle)
   return order;
 }
 
+/// A tensor (N, ...) on the host, sample after sample.
+struct Samples {
+  Shape shape;  ///< of one
+  DType dtype = DType::UInt8;
+  std::vector<std::byte> bytes;
+
+  Samples() = default;
+  explicit Samples(const Tensor& x)
+      : shape(x.shape().begin() + 1, x.shape().end()), dtype(x.dtype()), bytes(x.to_bytes()) {}
+  size_t bytes_each() const { return size_t(numel(shape) * itemsize(dtype)); }
+  std::span<const std::byte> operator[](int64_t sample) const {
+    return std::span(bytes).subspan(size_t(sample) * bytes_each(), bytes_each());
+  }
+  /// The samples of these numbers one after the other, as the first axis of a tensor.
+  Tensor batch(std::span<const std::byte> numbers, int64_t count) const {
+    Shape whole = shape;
+    whole.insert(0, count);
+    return Tensor::from_bytes(numbers, dtype, whole);
+  }
+};
+
 struct HostBatch {
-  std::vector<float> x;
-  std::vector<int64_t> y;
+  std::vector<float> images;     ///< of a Dataset, else `x`
+  std::vector<std::byte> x, y;
+  int64_t count = 0;
 };
 
 void check_channels(const char* what, const std::vector<float>& values, int64_t channels) {
@@ -45,17 +66,15 @@ void check_channels(const char* what, const std::vector<float>& values, int64_t 
 /// What a loader and its loops share. The thread reads; only `position` and `resumed` change, and it looks at neither.
 struct DataLoader::State {
   LoaderOptions options;
-  Shape image;  ///< the shape of one: (C, H, W)
-  DType dtype = DType::UInt8;
-  std::vector<std::byte> images;
-  std::vector<int64_t> labels;
+  bool images = false;  ///< x becomes float32 and is normalised; else it stays as it is
+  Samples x, y;
+  int64_t samples = 0;
   Position position;
   bool resumed = true;  ///< whether the next loop goes on at `position`, or starts an epoch of its own
 
-  int64_t samples() const { return int64_t(labels.size()); }
   /// How many samples the batch at `index` has; 0 at the end of the epoch.
   int64_t batch_at(int64_t index) const {
-    const int64_t left = std::min(options.batch_size, samples() - index);
+    const int64_t left = std::min(options.batch_size, samples - index);
     return options.drop_last && left < options.batch_size ? 0 : left;
   }
   void move_to(Position to) {
@@ -64,12 +83,13 @@ struct DataLoader::State {
   }
   void read(int64_t sample, std::span<float> to) const;
   void normalise(std::span<float> image) const;
+  void hold(const Tensor& all_x, const Tensor& all_y, const LoaderOptions& chosen);
 };
 
 void DataLoader::State::read(int64_t sample, std::span<float> to) const {
-  const std::byte* from = images.data() + size_t(sample) * to.size() * size_t(itemsize(dtype));
-  if (dtype == DType::Float32) std::memcpy(to.data(), from, to.size_bytes());
-  else std::transform(from, from + to.size(), to.begin(), [](std::byte pixel) { return float(pixel) / 255.0f; });
+  const std::span<const std::byte> from = x[sample];
+  if (x.dtype == DType::Float32) std::copy(from.begin(), from.end(), std::as_writable_bytes(to).begin());
+  else std::transform(from.begin(), from.end(), to.begin(), [](std::byte pixel) { return float(pixel) / 255.0f; });
 }
 
 void DataLoader::State::normalise(std::span<float> values) const {
@@ -80,6 +100,13 @@ void DataLoader::State::normalise(std::span<float> values) const {
     if (m == 0 && s == 1) continue;
     for (float& pixel : values.subspan(c * pixels, pixels)) pixel = (pixel - m) / s;
   }
+}
+
+void DataLoader::State::hold(const Tensor& all_x, const Tensor& all_y, const LoaderOptions& chosen) {
+  options = chosen, samples = all_x.size(0), position.seed = chosen.seed;
+  if (options.batch_size < 1) fail("DataLoader: a batch of ", options.batch_size, " samples");
+  if (batch_at(0) == 0) fail("DataLoader: ", samples, " samples do not make one batch of ", options.batch_size);
+  x = Samples(all_x), y = Samples(all_y);
 }
 
 /// One walk over the dataset. A thread prepares one batch and ends; joining it hands the batch, or what was thrown,
@@ -96,25 +123,34 @@ struct DataLoader::Iterator::Epoch {
   std::exception_ptr error;
 
   explicit Epoch(std::shared_ptr<State> shared)
-      : state(std::move(shared)), at(state->position), order(order_of(at, state->samples(), state->options.shuffle)) {}
+      : state(std::move(shared)), at(state->position), order(order_of(at, state->samples, state->options.shuffle)) {}
   ~Epoch() {
     if (thread.joinable()) thread.join();
   }
 
   void prepare() {
-    const size_t pixels = size_t(numel(state->image));
     const std::span samples = std::span(order).subspan(size_t(at.index), size_t(state->batch_at(at.index)));
-    batch.x.resize(samples.size() * pixels);
-    batch.y.clear();
+    batch.x.clear(), batch.y.clear();  // their memory stays
+    batch.count = int64_t(samples.size());
+    for (int64_t sample : samples) {
+      const auto x = state->x[sample], y = state->y[sample];
+      batch.y.insert(batch.y.end(), y.begin(), y.end());
+      if (!state->images) batch.x.insert(batch.x.end(), x.begin(), x.end());
+    }
+    if (state->images) prepare_images(samples);
+  }
+
+  void prepare_images(std::span<const int64_t> samples) {
+    const size_t pixels = size_t(numel(state->x.shape));
+    batch.images.resize(samples.size() * pixels);
     for (size_t i = 0; i < samples.size(); ++i) {
-      const std::span image = std::span(batch.x).subspan(i * pixels, pixels);
+      const std::span image = std::span(batch.images).subspan(i * pixels, pixels);
       state->read(samples[i], image);
       if (state->options.transform) {
         std::mt19937_64 random(mix(epoch_seed(at) ^ uint64_t(samples[i])));
-        state->options.transform(image, state->image, random);
+        state->options.transform(image, state->x.shape, random);
       }
       state->normalise(image);
-      batch.y.push_back(state->labels[size_t(samples[i])]);
     }
   }
 
@@ -133,11 +169,11 @@ struct DataLoader::Iterator::Epoch {
     if (!thread.joinable()) return {};
     thread.join();
     if (error) std::rethrow_exception(std::exchange(error, nullptr));
-    const int64_t count = int64_t(batch.y.size());
-    Shape shape = state->image;
-    shape.insert(0, count);
-    Batch result{Tensor::from(batch.x, shape), Tensor::from(batch.y)};
-    at.index += count;
+    Shape images = state->x.shape;
+    images.insert(0, batch.count);
+    Batch result{state->images ? Tensor::from(batch.images, images) : state->x.batch(batch.x, batch.count),
+                 state->y.batch(batch.y, batch.count)};
+    at.index += batch.count;
     state->move_to(at);
     if (state->batch_at(at.index) > 0) start();
     return result;
@@ -146,24 +182,28 @@ struct DataLoader::Iterator::Epoch {
 
 DataLoader::DataLoader(const Dataset& dataset, const LoaderOptions& options) : state_(std::make_shared<State>()) {
   const Tensor &images = dataset.images, &labels = dataset.labels;
-  if (options.batch_size < 1) fail("DataLoader: a batch of ", options.batch_size, " samples");
   if (images.rank() < 1 || labels.rank() != 1 || images.size(0) != labels.size(0))
     fail("DataLoader: images ", images.shape(), " and labels ", labels.shape(), "; (N, ...) and (N,) wanted");
   if (images.dtype() != DType::UInt8 && images.dtype() != DType::Float32)
     fail("DataLoader: images of ", images.dtype(), "; uint8 or float32 wanted");
   if (is_float(labels.dtype())) fail("DataLoader: labels of ", labels.dtype(), "; integers wanted");
 
-  State& state = *state_;
-  state.options = options;
-  state.image = Shape(images.shape().begin() + 1, images.shape().end());
-  const int64_t channels = state.image.empty() ? 1 : state.image[0];
+  const int64_t channels = images.rank() == 1 ? 1 : images.size(1);
   check_channels("mean", options.mean, channels);
   check_channels("std", options.std, channels);
-  state.dtype = images.dtype();
-  state.images = images.to_bytes();
-  state.labels = labels.to_vector<int64_t>();
-  state.position.seed = options.seed;
-  if (size() == 0) fail("DataLoader: ", state.samples(), " samples do not make one batch of ", options.batch_size);
+  state_->images = true;
+  state_->hold(images, labels.cast(DType::Int64), options);
+}
+
+DataLoader::DataLoader(const Tensor& x, const Tensor& y, const LoaderOptions& options)
+    : state_(std::make_shared<State>()) {
+  if (x.rank() < 1 || y.rank() < 1 || x.size(0) != y.size(0))
+    fail("DataLoader: ", x.shape(), " and ", y.shape(),
+         " do not have equally many samples; (N, ...) and (N, ...) wanted");
+  const LoaderOptions plain;
+  if (options.mean != plain.mean || options.std != plain.std || options.transform)
+    fail("DataLoader: mean, std and transform are for the images of a Dataset");
+  state_->hold(x, y, options);
 }
 
 DataLoader::DataLoader(DataLoader&&) noexcept = default;
@@ -171,15 +211,15 @@ DataLoader& DataLoader::operator=(DataLoader&&) noexcept = default;
 DataLoader::~DataLoader() = default;
 
 int64_t DataLoader::size() const {
-  const int64_t batch = state_->options.batch_size, samples = state_->samples();
+  const int64_t batch = state_->options.batch_size, samples = state_->samples;
   return state_->options.drop_last || samples % batch == 0 ? samples / batch : samples / batch + 1;
 }
 
 Position DataLoader::position() const { return state_->position; }
 
 void DataLoader::set_position(const Position& position) {
-  if (position.epoch < 0 || position.index < 0 || position.index > state_->samples())
-    fail("DataLoader: no position ", position.index, " of epoch ", position.epoch, " in ", state_->samples(),
+  if (position.epoch < 0 || position.index < 0 || position.index > state_->samples)
+    fail("DataLoader: no position ", position.index, " of epoch ", position.epoch, " in ", state_->samples,
          " samples");
   state_->move_to(position);
   state_->resumed = true;

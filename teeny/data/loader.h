@@ -20,8 +20,8 @@
 namespace teeny::data {
 
 struct Batch {
-  Tensor x;  ///< (B, C, H, W), float32
-  Tensor y;  ///< (B), int64
+  Tensor x;  ///< (B, C, H, W), float32; of two plain tensors, the first's samples
+  Tensor y;  ///< (B), int64; of two plain tensors, the second's
 };
 
 /// Changes one image in place; `shape` is (C, H, W). It runs on the loader's thread, so it may not touch Tensors.
@@ -49,6 +49,9 @@ class DataLoader {
  public:
   /// Copies the dataset's numbers to the host once. Images are (N, ...) of uint8 or float32.
   explicit DataLoader(const Dataset& dataset, const LoaderOptions& options = {});
+  /// Any two tensors (N, ...), token ids and regression targets alike: their numbers are handed out as they are, so
+  /// `mean`, `std` and `transform` are refused.
+  DataLoader(const Tensor& x, const Tensor& y, const LoaderOptions& options);
   DataLoader(DataLoader&&) noexcept;
   DataLoader& operator=(DataLoader&&) noexcept;
   ~DataLoader();

@@ -19,11 +19,18 @@ using Metadata = std::map<std::string, std::string>;
 struct Safetensors {
   nn::StateDict tensors;  ///< in the order of the header
   Metadata metadata;
+  operator const nn::StateDict&() const { return tensors; }  ///< for nn::load_state_dict(model, load_safetensors(path))
 };
 
 /// Writes a new file beside `path`, syncs it, and puts it in the place of `path`. Throws, naming the file and the
 /// system's reason, when that fails: then `path` is what it was, and nothing else is left behind.
 void save_safetensors(const std::string& path, const nn::StateDict& tensors, const Metadata& metadata = {});
+
+template <class Model>
+  requires(!std::convertible_to<Model, nn::StateDict>)
+void save_safetensors(const std::string& path, const Model& model, const Metadata& metadata = {}) {
+  save_safetensors(path, nn::state_dict(model), metadata);
+}
 
 /// Reads dtypes BOOL U8 I32 I64 F16 BF16 F32 F64. The file is taken as hostile: throws, naming the file and the tensor,
 /// where anything in it is not as the format says.

@@ -3,6 +3,8 @@
 #include <cmath>
 #include <map>
 
+#include "teeny/recorder.h"
+
 namespace teeny::optim {
 
 namespace {
@@ -35,9 +37,14 @@ Optimizer::Optimizer(std::string_view name, std::vector<Tensor> params, double l
     : params_(std::move(params)), lr_(number(lr)) {
   check(name, "lr", lr, INFINITY);
   if (params_.empty()) fail(name, ": no parameters to train");
-  for (const Tensor& p : params_) {
-    if (!p.defined()) fail(name, ": one of the parameters is undefined");
-    if (!is_float(p.dtype())) fail(name, ": a parameter of dtype ", p.dtype(), " and shape ", p.shape());
+  std::map<const void*, size_t> seen;
+  for (size_t i = 0; i < params_.size(); ++i) {
+    const Tensor& p = params_[i];
+    if (!p.defined()) fail(name, ": parameter ", i, " is undefined");
+    if (p.rule()) fail(name, ": parameter ", i, " of ", p.shape(), " is the result of an operation, not a leaf");
+    if (!p.requires_grad()) fail(name, ": parameter ", i, " of ", p.shape(), ' ', p.dtype(), " requires no gradient");
+    const auto [first, is_new] = seen.emplace(p.id(), i);
+    if (!is_new) fail(name, ": parameters ", first->second, " and ", i, " of ", p.shape(), " are the same tensor");
   }
 }
 
@@ -47,6 +54,7 @@ void Optimizer::zero_grad() const {
 
 void Optimizer::set_lr(double lr) {
   check("set_lr", "lr", lr, INFINITY);
+  if (recorder()) fail("set_lr: inside a Jit's call this rate would be repeated; call it outside");
   NoGrad guard;
   lr_.assign(number(lr));
 }

@@ -1,6 +1,7 @@
 #include "teeny/nn/state.h"
 
 #include <map>
+#include <numeric>
 #include <set>
 
 namespace teeny::nn {
@@ -11,6 +12,44 @@ std::vector<Tensor> parameters(const StateDict& dict) {
   for (const auto& [name, tensor] : dict)
     if (tensor.requires_grad() && seen.insert(tensor.id()).second) found.push_back(tensor);
   return found;
+}
+
+namespace {
+/// How many letters must be put in, taken out or changed. Levenshtein, 1966; a row of the table at a time.
+size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), size_t(0));
+  for (size_t i = 0; i < a.size(); ++i) {
+    size_t diagonal = std::exchange(row[0], i + 1);
+    for (size_t j = 0; j < b.size(); ++j) {
+      const size_t change = diagonal + (a[i] != b[j]);
+      diagonal = row[j + 1];
+      row[j + 1] = std::min({change, diagonal + 1, row[j] + 1});
+    }
+  }
+  return row.back();
+}
+}  // namespace
+
+Tensor find(const StateDict& dict, std::string_view name) {
+  std::multimap<size_t, std::string_view> nearest;
+  for (const auto& [key, tensor] : dict) {
+    if (key == name) return tensor;
+    nearest.emplace(edit_distance(key, name), key);
+    if (nearest.size() > 3) nearest.erase(std::prev(nearest.end()));
+  }
+  std::string message = text("find: no \"", name, "\" among ", dict.size(), " tensors");
+  for (const char* before = "; near it: "; const auto& [distance, key] : nearest)
+    message += text(std::exchange(before, ", "), key);
+  fail(message);
+}
+
+StateDict under(const StateDict& dict, std::string_view prefix) {
+  StateDict part;
+  for (const auto& [name, tensor] : dict)
+    if (name.starts_with(prefix) && name.size() > prefix.size() && name[prefix.size()] == '.')
+      part.emplace_back(name.substr(prefix.size() + 1), tensor);
+  return part;
 }
 
 void check_state_dict(const StateDict& into, const StateDict& from) {

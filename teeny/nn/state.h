@@ -89,12 +89,20 @@ StateDict state_dict(const Model& model) {
   return dict;
 }
 
+/// The tensor of this name. Where there is none, the Error lists the names that look most like it.
+Tensor find(const StateDict& dict, std::string_view name);
+/// What stands below `prefix`, under names without it: `under(dict, "encoder")` has "encoder.norm.weight" as
+/// "norm.weight".
+StateDict under(const StateDict& dict, std::string_view prefix);
+
 /// The tensors that training changes: those of the dictionary that require a gradient, each once, also where two
 /// layers share it.
 std::vector<Tensor> parameters(const StateDict& dict);
-template <class Model>
-std::vector<Tensor> parameters(const Model& model) {
-  return parameters(state_dict(model));
+template <class... Models>
+std::vector<Tensor> parameters(const Models&... models) {
+  StateDict dict;
+  (collect("", models, dict), ...);
+  return parameters(dict);
 }
 
 /// Throws one Error that lists every missing, unexpected and doubled name, wrong shape and wrong dtype, unless `from`

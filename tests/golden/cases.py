@@ -1329,3 +1329,113 @@ for a, make in BITS.items():
         case(f"bitcast_{b}/{a}", f"x.view(torch.{name})", make(2, 8), grad=False)
 case("bitcast_i32/special", "x.view(torch.int32)", given([inf, -inf, -0.0, 1e-40]), grad=False)
 case("bitcast_u8/halves", "x.view(torch.uint8)", given([inf, -inf, -0.0, 6e-8], "float16"), grad=False)
+
+# ---- Names and calls that a program from PyTorch brings along -------------------------------------------------------
+section("familiar")
+case("of_column", "torch.tensor([[1.], [2.]])")
+case("of_one", "torch.tensor([[5.]])")
+case("of_deep", "torch.tensor([[[1, 2], [3, 4]]])")
+case("of_none", "torch.zeros(2, 0)")
+case("index_tensor", "x[y]", X, given([1, 0, -1], "int64"))
+case("index_slice", "x[1:]", X)
+case("index_ellipsis", "x[...]", X)
+case("index_new", "x[None]", X)
+case("index_size", "x[:, 2]", X)
+for make in (b1, u8, i32, i64):
+    case(f"not/{make(1).dtype}", "~x", make(5))
+for make in (b1, f32, i64):
+    case(f"logical_not/{make(1).dtype}", "x.logical_not()", make(5))
+for make in (f32, f64, f16, i32, u8):
+    case(f"floor_divide_3/{make(1).dtype}", "x // 3", make(6), grad=False)
+    case(f"fmod_2/{make(1).dtype}", "x.fmod(2)", make(6))
+case("where_ints", "torch.where(x, 1, 0)", b1(2, 3))
+case("where_floats", "torch.where(x, 0.5, -1.)", b1(2, 3))
+case("where_bool_int", "torch.where(x, True, 2)", b1(2, 3))
+
+unary("nan_to_num", "x.nan_to_num()", ints=True)
+unary("nan_to_num_given", "x.nan_to_num(1, 2, -3)")
+SIGNS = [-inf, -2.0, -0.0, 0.0, 1.0, inf, nan]
+GRID = ([a for a in SIGNS for _ in SIGNS], SIGNS * len(SIGNS))
+for make in (f32, f64, f16, bf16):
+    dtype = make(1).dtype
+    case(f"atan2/{dtype}", "x.atan2(y)", make(40), make(40))
+    case(f"atan2/special_{dtype}", "x.atan2(y)", given(GRID[0], dtype), given(GRID[1], dtype), grad=False)
+    case(f"glu/{dtype}", "F.glu(x)", make(2, 6))
+    if make in (f32, f64):
+        case(f"logaddexp/{dtype}", "x.logaddexp(y)", make(12), make(12))
+        case(f"logaddexp/special_{dtype}", "x.logaddexp(y)", given(GRID[0], dtype), given(GRID[1], dtype), grad=False)
+case("atan2/steps", "x.atan2(y)", given([1.0, -1.0, 0.0, 0.0, 2.0, -2.0]), given([1.0, -1.0, 2.0, -2.0, 0.0, 0.0]))
+case("atan2/origin", "x.atan2(y)", given([0.0, 1.0]), given([0.0, 1.0]))
+case("atan2/broadcast", "x.atan2(y)", f32(3, 1), f32(4))
+case("atan2/ints", "x.atan2(y)", i64(6), i64(6))
+case("logaddexp/equal", "x.logaddexp(y)", given([1.0, -100.0, 90.0]), given([1.0, -100.0, -90.0]))
+case("logaddexp/broadcast", "x.logaddexp(y)", f32(3, 1), f32(4))
+CLOSE = [1.0, 1.0 + 1e-5, 1.0 + 1e-4, inf, nan, 0.0, 1e-9]
+case("isclose", "torch.isclose(x, y)", given(CLOSE), given([1.0, 1.0, 1.0, inf, nan, 1e-9, 1e-7]))
+case("isclose/infinite", "torch.isclose(x, y)", given([inf, 1.0, -inf]), given([-inf, inf, -inf]))
+case("isclose/f64", "torch.isclose(x, y)", given(CLOSE, "float64"), given([1.0] * 7, "float64"))
+case("isclose/ints", "torch.isclose(x, y)", i64(8), i64(8))
+case("isclose/bools", "torch.isclose(x, y)", b1(8), b1(8))
+case("isclose_nan", "torch.isclose(x, y, equal_nan=True)", given(CLOSE), given(CLOSE))
+case("isclose_wide", "torch.isclose(x, y, rtol=0.5, atol=0.25)", f32(20), f32(20))
+case("allclose", "torch.tensor(torch.allclose(x, x + 1e-7))", f32(5, low=0.5))
+case("allclose_not", "torch.tensor(torch.allclose(x, x + 1e-3))", f32(5, low=0.5))
+case("glu/none", "F.glu(x)", f32(3, 0))
+case("glu_axis", "F.glu(x, 0)", f32(4, 3))
+case("clone", "x.clone()", f32(2, 3))
+case("bernoulli", "torch.bernoulli(x)", given([0.0, 1.0, 1.0, 0.0]), grad=False)
+case("bernoulli/f16", "torch.bernoulli(x)", given([0.0, 1.0], "float16"), grad=False)
+
+case("movedim", "x.movedim(0, 2)", f32(2, 3, 4))
+case("movedim_back", "x.movedim(-1, 0)", f32(2, 3, 4))
+case("unbind", "torch.stack(x.unbind(1)[::-1])", f32(2, 3))
+case("expand_as", "x.expand_as(y)", f32(3, 1), f32(2, 3, 4))
+case("repeat_interleave", "x.repeat_interleave(2)", f32(2, 3))
+case("repeat_interleave/number", "x.repeat_interleave(2)", f32())
+case("repeat_interleave_axis", "x.repeat_interleave(3, 0)", f32(2, 2))
+case("repeat_interleave_none", "x.repeat_interleave(0, -1)", f32(2, 2))
+case("index_add", "x.index_add(1, y, z)", f32(2, 3), given([2, 0, 2, 1], "int64"), f32(2, 4))
+case("index_add/i32", "x.index_add(1, y, z)", i32(2, 3), given([2, 0], "int32"), i32(2, 2))
+case("outer", "x.outer(y)", f32(3), f32(4))
+case("outer/mixed", "x.outer(y)", i32(3), f32(2))
+case("outer/bools", "x.outer(y)", b1(3), b1(2))
+
+ORDERS = {"0": 0, "1": 1, "2": 2, "3": 3, "half": 0.5, "minus_1": -1, "inf": inf, "minus_inf": -inf}
+for name, p in ORDERS.items():
+    case("norm_" + name, f"x.norm(p={p}, dim=1)", f32(3, 4))
+    case(f"norm_{name}/f64", f"x.norm(p={p}, dim=1)", f64(2, 3))
+    if p in (1, 2, 3):
+        case(f"norm_{name}/zero", f"x.norm(p={p}, dim=1)", given([[0.0, 0.0], [0.0, 2.0]]))
+case("norm", "x.norm()", f32(2, 3))
+case("norm/f16", "x.norm()", given([200.0, 300.0, -100.0], "float16"))
+case("norm/bf16", "x.norm()", bf16(2, 3))
+case("norm/number", "x.norm()", f32())
+case("norm/none", "x.norm()", f32(0))
+case("norm_keep", "x.norm(dim=(0, 2), keepdim=True)", f32(2, 3, 2))
+case("normalize", "F.normalize(x)", f32(3, 4))
+case("normalize/zero", "F.normalize(x)", given([[0.0, 0.0], [3.0, 4.0]]), grad=False)
+case("normalize_1", "F.normalize(x, p=1, dim=0)", f32(3, 4))
+case("cosine_similarity", "F.cosine_similarity(x, y)", f32(3, 4), f32(3, 4))
+case("cosine_similarity/broadcast", "F.cosine_similarity(x, y)", f32(2, 3), f32(1, 3))
+case("cosine_similarity/f64", "F.cosine_similarity(x, y)", f64(3, 4), f64(3, 4))
+case("cosine_similarity_last", "F.cosine_similarity(x, y, dim=-1)", f32(2, 3, 4), f32(4))
+for size in ((4, 6), (5, 7), (3, 2), (2, 9)):
+    case(f"adaptive_avg_pool2d/{size[0]}x{size[1]}", "F.adaptive_avg_pool2d(x, (2, 3))", f32(2, 2, *size))
+case("adaptive_avg_pool2d/image", "F.adaptive_avg_pool2d(x, (2, 3))", f32(2, 5, 4))
+for make in (f64, f16, bf16):
+    case(f"adaptive_avg_pool2d/{make(1).dtype}", "F.adaptive_avg_pool2d(x, (2, 3))", make(1, 2, 5, 5))
+case("adaptive_avg_pool2d/nan", "F.adaptive_avg_pool2d(x, (2, 3))", given([[[1.0, 2.0, 3.0, 4.0, nan]] * 2]), grad=False)
+case("adaptive_avg_pool2d_larger", "F.adaptive_avg_pool2d(x, (5, 4))", f32(1, 2, 3, 3))
+case("adaptive_avg_pool2d_one", "F.adaptive_avg_pool2d(x, 1)", f32(1, 2, 3, 5))
+for make in (f32, f64):
+    case(f"huber_loss/{make(1).dtype}", "F.huber_loss(x, y)", make(3, 4), make(3, 4))
+    case(f"huber_loss_delta/{make(1).dtype}", "F.huber_loss(x, y, delta=0.5)", make(3, 4), make(3, 4))
+case("huber_loss_none", "F.huber_loss(x, y, reduction='none', delta=2)", f32(8), f32(8))
+
+# A number counts as having one axis.
+for name, expression in (("sum_last", "x.sum(-1)"), ("mean_0", "x.mean(0)"), ("prod_0", "x.prod(0)"), ("max_0", "x.amax(0)"),
+                         ("argmax_0", "x.argmax(0)"), ("argmin_last", "x.argmin(-1)"), ("any_0", "x.any(0)"),
+                         ("logsumexp_0", "x.logsumexp(0)"), ("squeeze_last", "x.squeeze(-1)"), ("t", "x.t()")):
+    case(name + "/number", expression, f32())
+case("t/vector", "x.t()", f32(3))
+case("squeeze_axes", "x.squeeze((0, 1))", f32(1, 2, 1))

@@ -202,13 +202,13 @@ void scatter(const ScatterKernel& k, const Rows& rows) {
 void run_kernel(const GatherKernel& k) {
   const Rows rows(k.out.view.shape);
   if (rows.count == 0) return;
-  check(k.index, rows, k.table.view.shape.back(), "gather");
+  check(k.index, rows, k.table.view.shape.back(), k.name);
   teeny::with_type(k.out.dtype, [&]<class T>(T) { gather<T>(k, rows); });
 }
 
 void run_kernel(const ScatterKernel& k) {
   const Rows rows(k.source.view.shape);
-  if (rows.count > 0) check(k.index, rows, k.out.view.shape.back(), "scatter");
+  if (rows.count > 0) check(k.index, rows, k.out.view.shape.back(), k.name);
   if (k.out.buffer->bytes() > 0) teeny::with_type(k.out.dtype, [&]<class T>(T) { scatter<T>(k, rows); });
 }
 

@@ -193,7 +193,7 @@ int64_t picked(const Operand& index, const Dims& at, int64_t size, const char* o
 
 void run_kernel(const GatherKernel& k) {
   for_each_index(k.out.view.shape, [&](const Dims& at) {
-    const int64_t i = picked(k.index, at, k.table.view.shape.back(), "gather");
+    const int64_t i = picked(k.index, at, k.table.view.shape.back(), k.name);
     store(k.out, at, load(k.table, concat(at, {i})));
   });
 }
@@ -204,7 +204,7 @@ void run_kernel(const ScatterKernel& k) {
   with_compute(k.out.dtype, [&]<class T>(T) {
     for (int64_t i = 0; i < size; ++i) store(all, {i}, number(identity<T>(k.op)));
     for_each_index(k.source.view.shape, [&](const Dims& at) {
-      const Dims to = concat(at, {picked(k.index, at, k.out.view.shape.back(), "scatter")});
+      const Dims to = concat(at, {picked(k.index, at, k.out.view.shape.back(), k.name)});
       store(k.out, to, number(apply(tinyops::step(k.op), as<T>(load(k.out, to)), as<T>(load(k.source, at)))));
     });
   });
