@@ -51,6 +51,9 @@ Tensor written(const Tensor& x, std::initializer_list<Index> index, const Tensor
     Shape aligned = mask.shape();
     while (aligned.size() < x.rank()) aligned.push_back(1);
     if (broadcast(aligned, x.shape(), "set") != x.shape()) fail("set: a mask of ", mask.shape(), " for ", x.shape());
+    if (value.numel() != 1 && value.rank() > x.rank() - mask.rank())
+      fail("set: a mask of ", mask.shape(), " picks as many numbers of ", x.shape(), " as are true, which is not known: the value "
+           "is one number or one row, not ", value.shape(), "; where() has one for each");
     return where(mask.reshape(aligned), fitting(x.shape()), x);
   }
   // What the index sees of 0, 1, 2, ... are the addresses it means.

@@ -62,6 +62,7 @@ TEST_CASE("errors: in order, and writing") {
       {"set: (5, 6) and (4,) do not broadcast", FN(Tensor(x).set({0}, y))},
       {"set: (3, 4) does not fit the part of (4,)", FN(Tensor(x).set({0}, x))},
       {"index: 3 is outside -3 <= index < 3 of axis 0 of (3, 4)", FN(Tensor(x).set({3}, 1))},
+      {"set: a mask of (3,) picks as many numbers of (3, 4) as are true", FN(Tensor(x).set({booleans()}, x))},
       {"set: (3, 1) and (5, 6) do not broadcast", FN(Tensor(y).set({booleans()}, 1))},
       {"set: a leaf that requires a gradient would lose it", FN(x.detach().contiguous().requires_grad_().set({0}, 1))},
       {"bitcast: bool to uint8: a bool is not made of bits", FN(booleans().bitcast(DType::UInt8))},
