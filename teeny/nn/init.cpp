@@ -76,10 +76,10 @@ Tensor& normal_(Tensor& x, double mean, double std) {
 Tensor& trunc_normal_(Tensor& x, double mean, double std, double low, double high) {
   check_float("trunc_normal_", x);
   if (!(std > 0)) fail("trunc_normal_: a standard deviation of ", std);
-  check_range("trunc_normal_", low, high);
   const auto at = [&](double end) { return std::erf((end - mean) / (std * std::numbers::sqrt2)); };
   constexpr double kEnd = 1 - 1e-15;  // of the whole line the inverse would be infinite
-  const double from = std::max(at(low), -kEnd), to = std::min(at(high), kEnd);
+  const double from = std::clamp(at(low), -kEnd, kEnd), to = std::clamp(at(high), -kEnd, kEnd);
+  if (!(from < to)) fail("trunc_normal_: from ", low, " to ", high, " is no number of mean ", mean, " and deviation ", std);
   const Tensor u = Tensor::rand(x.shape(), DType::Float64) * (to - from) + from;
   return put(x, (erfinv(u) * (std * std::numbers::sqrt2) + mean).clamp(low, high));
 }
