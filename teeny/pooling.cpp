@@ -92,7 +92,8 @@ Tensor avg_pool(const Tensor& x, const Sizes& window, const PoolOptions& options
     rest.padding[a] -= zeros;
     rest.padding_end[a] -= zeros;
   }
-  return taps.sum(inside) / rest.windows_of(Tensor::ones(counted, x.dtype()), 0).sum(range(n, 2 * n));
+  const Tensor ones = wide(Tensor::ones(counted, x.dtype()));
+  return (wide(taps).sum(inside) / rest.windows_of(ones, 0).sum(range(n, 2 * n))).cast(x.dtype());
 }
 
 }  // namespace

@@ -107,6 +107,21 @@ TEST_CASE("nn: BatchNorm2d follows the batch while training") {
   CHECK_THROWS_AS(norm(Tensor::zeros({1, 3, 1, 1})), Error);
 }
 
+TEST_CASE("nn: norms of float16 square no number beyond 65504") {
+  const Training mode;
+  const Tensor x = Tensor::of({{-300, 300}, {300, -300}}).cast(DType::Float16);
+  const auto is_one = [](const Tensor& y) { return (y.abs() - 1).abs().max().item() < 1e-3; };
+  nn::BatchNorm1d batch(2);
+  CHECK(is_one(batch(x)));
+  CHECK(batch.running_var.to_vector() == std::vector<float>(2, 0.9f + 0.1f * 180000));
+  CHECK(is_one(nn::LayerNorm(2, 1e-5, false)(x)));
+  CHECK(is_one(nn::GroupNorm(1, 2, 1e-5, false)(x)));
+  CHECK(is_one(nn::InstanceNorm1d(1)(x.unsqueeze(1))));
+  CHECK(nn::GroupNorm(1, 2, 1e-5, false)(x).dtype() == DType::Float16);
+  for (Tensor* part : {&batch.weight, &batch.bias}) *part = part->detach().cast(DType::Float16);
+  CHECK(batch(x).dtype() == DType::Float16);
+}
+
 TEST_CASE("nn: BatchNorm2d's gradient, and the gradient of that") {
   Tensor::manual_seed(3);
   Training guard;

@@ -105,6 +105,14 @@ TEST_CASE("random: rand is Philox's stream, word by word") {
   }
 }
 
+TEST_CASE("numbers: exponentials of 16-bit floats add up beyond what these hold") {
+  for (const DType half : {DType::Float16, DType::BFloat16}) {  // where PyTorch says infinity
+    const Tensor zeros = Tensor::zeros({70000}, half);
+    CHECK(std::abs(zeros.logsumexp().item() - std::log(70000)) < 0.1);
+    CHECK(std::abs(zeros.log_softmax()[0].item() + std::log(70000)) < 0.1);
+  }
+}
+
 TEST_CASE("random: the same seed gives the same numbers, the next draw others") {
   Tensor::manual_seed(7);
   const Tensor a = Tensor::rand({20}), b = Tensor::rand({20}), c = Tensor::randn({20});

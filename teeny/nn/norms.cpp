@@ -68,11 +68,12 @@ Tensor BatchNorm::operator()(const Tensor& x) {
   // With any constant a,  x - mean = (x - a) - (mean - a)  and  var = E[(x-a)^2] - (mean - a)^2. Here a is the mean
   // itself without its history: so `drift` is 0 and costs no precision, but the gradient passes through it, by channel.
   // The sums over x that the way back needs are then those of g and g * (x - a), which one walk over x gives.
-  const Tensor mean = x.mean(axes, true), a = mean.detach();
-  const Tensor centred = x - a, drift = mean - a;
+  const DType wide = promote(x.dtype(), DType::Float32);  // the square of a float16 may be infinite
+  const Tensor mean = x.cast(wide).mean(axes, true), a = mean.detach();
+  const Tensor centred = x.cast(wide) - a, drift = mean - a;
   const Tensor var = centred.square().mean(axes, true) - drift.square();
   const Tensor scale = per_channel(weight, x.rank()) * (var + eps).rsqrt();
-  const Tensor y = centred * scale + (per_channel(bias, x.rank()) - drift * scale);
+  const Tensor y = (centred * scale + (per_channel(bias, x.rank()) - drift * scale)).cast(promote(x.dtype(), weight.dtype()));
 
   NoGrad guard;
   const double unbiased = double(n) / double(n - 1);
