@@ -113,6 +113,16 @@ TEST_CASE("numbers: exponentials of 16-bit floats add up beyond what these hold"
   }
 }
 
+TEST_CASE("numbers: running sums of positive numbers never step down") {
+  Tensor::manual_seed(5);
+  for (const DType dtype : {DType::Float32, DType::Float64}) {
+    // Here and there a few that are too small to hide it if a sum begins anew a rounding lower.
+    const Tensor x = where(Tensor::arange(100000) % 256 < 4, 1e-30, Tensor::rand({100000}, dtype));
+    const std::vector<double> sums = x.cumsum(0).to_vector<double>();
+    CHECK(std::is_sorted(sums.begin(), sums.end()));
+  }
+}
+
 TEST_CASE("random: the same seed gives the same numbers, the next draw others") {
   Tensor::manual_seed(7);
   const Tensor a = Tensor::rand({20}), b = Tensor::rand({20}), c = Tensor::randn({20});
