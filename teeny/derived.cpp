@@ -159,10 +159,12 @@ Tensor Tensor::tril(int64_t diagonal) const {
 }
 Tensor Tensor::triu(int64_t diagonal) const {
   if (rank() < 2) fail("triu: ", shape(), " has no two axes");
-  return where(tri(size(-2), size(-1), diagonal - 1), full({}, 0, dtype()), *this);
+  const int64_t first = std::clamp(diagonal, -size(-2), size(-1));
+  return where(tri(size(-2), size(-1), first - 1), full({}, 0, dtype()), *this);
 }
 Tensor Tensor::one_hot(int64_t classes) const {
   if (!is_int(dtype()) || classes < 1) fail("one_hot: ", classes, " classes of ", dtype(), "; needs integers, and a class");
+  if (classes > std::numeric_limits<int32_t>::max()) fail("one_hot: ", classes, " classes are more than 31 bits can count");
   return (unsqueeze(-1) == arange(classes)).cast(DType::Int64);
 }
 
@@ -283,15 +285,14 @@ Tensor Tensor::scaled_dot_product_attention(const Tensor& key, const Tensor& val
 }
 
 Tensor Tensor::dropout(double p) const {
-  if (p < 0 || p > 1) fail("dropout: probability ", p, " is outside [0, 1]");
+  if (!(p >= 0 && p <= 1)) fail("dropout: probability ", p, " is outside [0, 1]");
   if (!Training::enabled() || p == 0) return *this;
   return where(rand(shape()) >= p, p == 1 ? *this : *this / (1 - p), 0);
 }
 
 Tensor Tensor::layernorm(int64_t axes, double eps) const {
   if (axes < 1 || axes > rank()) fail("layernorm: ", axes, " axes of ", shape());
-  Dims last;
-  for (int a = rank() - int(axes); a < rank(); ++a) last.push_back(a);
+  const Dims last = range(rank() - axes, rank());
   const Tensor x = wide(*this), centered = x - x.mean(last, true);
   return (centered * (centered.square().mean(last, true) + eps).rsqrt()).cast(as_float(*this).dtype());
 }

@@ -23,6 +23,12 @@ Tensor as_float(const Tensor& x);
 /// ends at 65504, where the square of 256 is beyond it, and a bfloat16 stands still at 256, if ones are added up.
 Tensor wide(const Tensor& x);
 
+/// Inputs of one output, and outputs of one input, of a weight (out, in, ...). Throws, naming `op`, if `shape` is none.
+struct Fans {
+  double in, out;
+};
+Fans fans(const Shape& shape, const char* op);
+
 /// `x` (n) along axis `axis` of `rank`: (n) becomes (1, .., n, .., 1), which broadcasts beside tensors of that rank.
 Tensor along(const Tensor& x, int axis, int rank);
 

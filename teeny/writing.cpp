@@ -70,7 +70,10 @@ Tensor& Tensor::set(std::initializer_list<Index> index, const Tensor& value) {
   if (!recorded) return assign(written(detach(), index, value.detach()));
   return *this = written(*this, index, value);
 }
-Tensor& Tensor::set(std::initializer_list<Index> index, Scalar value) { return set(index, full({}, value, dtype())); }
+Tensor& Tensor::set(std::initializer_list<Index> index, Scalar value) {
+  if (!fits(value, dtype())) fail("set: ", value, " does not fit ", dtype());
+  return set(index, full({}, value, dtype()));
+}
 
 // ---- A part that numbers point to -----------------------------------------------------------------------------------
 
@@ -86,6 +89,7 @@ Tensor Tensor::scatter(int64_t axis, const Tensor& index, const Tensor& source) 
   return where(last >= 0, chosen, *this);
 }
 Tensor Tensor::scatter(int64_t axis, const Tensor& index, Scalar value) const {
+  if (!fits(value, dtype())) fail("scatter: ", value, " does not fit ", dtype());
   return scatter(axis, index, full(index.shape(), value, dtype()));
 }
 
