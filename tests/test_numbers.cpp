@@ -113,6 +113,19 @@ TEST_CASE("numbers: exponentials of 16-bit floats add up beyond what these hold"
   }
 }
 
+TEST_CASE("numbers: a bitcast keeps all bits of all 16-bit floats") {
+  std::vector<uint8_t> bytes;
+  for (int i = 0; i < 65536; ++i) bytes.push_back(uint8_t(i)), bytes.push_back(uint8_t(i >> 8));
+  const Tensor packed = Tensor::from(bytes);
+  for (const DType half : {DType::Float16, DType::BFloat16}) {
+    const Tensor halves = packed.bitcast(half).contiguous();
+    CHECK(halves.numel() == 65536);
+    CHECK(halves.to_bytes() == packed.to_bytes());
+    CHECK(equal(halves.bitcast(DType::UInt8), packed));
+    CHECK(halves.bitcast(half == DType::Float16 ? DType::BFloat16 : DType::Float16).to_bytes() == packed.to_bytes());
+  }
+}
+
 TEST_CASE("numbers: running sums of positive numbers never step down") {
   Tensor::manual_seed(5);
   for (const DType dtype : {DType::Float32, DType::Float64}) {
