@@ -162,9 +162,7 @@ DType common_dtype(const Tensor& x, const Tensor& weight, const char* op) {
 /// out (N, O, H, W) + bias (O), if there is one.
 Tensor with_bias(const Tensor& out, const Tensor& bias) {
   if (!bias.defined()) return out;
-  Shape channels = Dims::filled(out.rank() - 1, 1);
-  channels[0] = bias.shape()[0];
-  return out + bias.reshape(channels);
+  return out + along(bias, 1, out.rank());
 }
 
 Tensor conv(const Tensor& x, const Tensor& weight, const Tensor& bias, const ConvOptions& options, int n,
@@ -174,7 +172,7 @@ Tensor conv(const Tensor& x, const Tensor& weight, const Tensor& bias, const Con
   if (weight.rank() != n + 2 || x.rank() != n + 2)
     fail(op, ": an image of ", image, " does not fit a weight of ", kernel, ": (N, C, ..) * (O, C/groups, ..) with ", n,
          " spatial axes");
-  if (groups < 1 || image[1] != kernel[1] * groups || kernel[0] % groups)
+  if (groups < 1 || image[1] % groups || image[1] / groups != kernel[1] || kernel[0] % groups)
     fail(op, ": ", image[1], " channels of ", image, " in ", groups, " groups do not fit a weight of ", kernel);
   if (bias.defined() && bias.shape() != Shape{kernel[0]})
     fail(op, ": a bias of ", bias.shape(), " does not fit a weight of ", kernel);
@@ -183,7 +181,7 @@ Tensor conv(const Tensor& x, const Tensor& weight, const Tensor& bias, const Con
                    each(options.dilation, n, op, "dilation", 1), groups};
   for (int a = 0; a < n; ++a) {
     const int64_t padded = image[2 + a] + g.padding[a] + g.padding_end[a], taps = kernel[2 + a];
-    if (taps < 1 || g.dilation[a] * (taps - 1) + 1 > padded)
+    if (taps < 1 || taps > padded || taps - 1 > (padded - 1) / g.dilation[a])
       fail(op, ": a kernel of ", kernel, ", dilation ", g.dilation, ", is larger than the padded image ", image,
            ", padding ", g.padding, " and ", g.padding_end);
   }
@@ -200,19 +198,23 @@ Tensor conv_transpose(const Tensor& x, const Tensor& weight, const Tensor& bias,
          " spatial axes");
   if (groups < 1 || input[1] != kernel[0] || kernel[0] % groups)
     fail(op, ": ", input[1], " channels of ", input, " in ", groups, " groups do not fit a weight of ", kernel);
-  if (bias.defined() && bias.shape() != Shape{kernel[1] * groups})
+  if (bias.defined() && bias.shape() != Shape{numel({kernel[1], groups})})
     fail(op, ": a bias of ", bias.shape(), " does not fit a weight of ", kernel, " in ", groups, " groups");
   Geometry g{each(options.stride, n, op, "stride", 1), each(options.padding, n, op, "padding", 0), {},
              each(options.dilation, n, op, "dilation", 1), groups};
   const Dims extra = each(options.output_padding, n, op, "output_padding", 0);
-  Shape image{input[0], kernel[1] * groups};
+  Shape image{input[0], numel({kernel[1], groups})};
   for (int a = 0; a < n; ++a) {
     if (extra[a] >= g.stride[a] && extra[a] >= g.dilation[a])
       fail(op, ": output_padding ", extra, " must be smaller than stride ", g.stride, " or dilation ", g.dilation);
     // The convolution that this is the adjoint of pads its end by that much less, and so sees the image to its end.
     g.padding_end.push_back(g.padding[a] - extra[a]);
-    const int64_t reach = (input[2 + a] - 1) * g.stride[a] + (kernel[2 + a] - 1) * g.dilation[a] + 1;
-    image.push_back(reach - g.padding[a] - g.padding_end[a]);
+    const int64_t steps = numel({input[2 + a] - 1, g.stride[a]}), taps = numel({kernel[2 + a] - 1, g.dilation[a]});
+    constexpr int64_t kMost = int64_t(1) << 60;
+    if (steps > kMost || taps > kMost)
+      fail(op, ": an image of ", input, ", a weight of ", kernel, ", stride ", g.stride, ", dilation ", g.dilation,
+           ": more than 60 bits can count along axis ", 2 + a);
+    image.push_back(steps + taps + 1 - g.padding[a] - g.padding_end[a]);
     if (input[2 + a] < 1 || kernel[2 + a] < 1 || image[2 + a] < 1)
       fail(op, ": an image of ", input, ", a weight of ", kernel, ", padding ", g.padding,
            ": nothing is left along axis ", 2 + a);

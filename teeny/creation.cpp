@@ -40,13 +40,24 @@ Tensor Tensor::full(const Shape& shape, Scalar value, std::optional<DType> dtype
   return Tensor(LazyBuffer::number(value, to, shape));
 }
 
+namespace {
+/// How many of start, start + step, ... there are before stop: a distance may need all 64 bits, and each of them.
+double whole_steps(int64_t start, int64_t stop, int64_t step) {
+  if (step > 0 ? start >= stop : start <= stop) return 0;
+  const bool up = step > 0;
+  const uint64_t distance = up ? uint64_t(stop) - uint64_t(start) : uint64_t(start) - uint64_t(stop);
+  const uint64_t by = up ? uint64_t(step) : -uint64_t(step);
+  return double((distance - 1) / by) + 1;
+}
+}  // namespace
 Tensor Tensor::arange(Scalar start, Scalar stop, Scalar step, std::optional<DType> dtype) {
   const double first = start.as<double>(), last = stop.as<double>(), by = step.as<double>();
   if (by == 0 || !std::isfinite(first) || !std::isfinite(last) || !std::isfinite(by))
     fail("arange: from ", first, " to ", last, " in steps of ", by);
   if (dtype == DType::Bool) fail("arange: counts, and bools do not");
   const bool fraction = start.is_fraction() || stop.is_fraction() || step.is_fraction();
-  const double count = std::max(0.0, std::ceil((last - first) / by));
+  const double count = fraction ? std::max(0.0, std::ceil((last - first) / by))
+                                : whole_steps(start.as<int64_t>(), stop.as<int64_t>(), step.as<int64_t>());
   if (count > 9e15) fail("arange: ", count, " elements are too many");
   const Tensor n(LazyBuffer::iota(int64_t(count)));
   const DType to = dtype.value_or(fraction ? DType::Float32 : DType::Int64);
@@ -56,6 +67,7 @@ Tensor Tensor::arange(Scalar start, Scalar stop, Scalar step, std::optional<DTyp
 
 Tensor Tensor::linspace(double start, double stop, int64_t steps, DType dtype) {
   if (steps < 0) fail("linspace: ", steps, " steps");
+  check_shape({steps}, "linspace");
   if (dtype == DType::Bool) fail("linspace: counts, and bools do not");
   const double step = steps > 1 ? (stop - start) / double(steps - 1) : 0;
   return (Tensor(LazyBuffer::iota(steps)).cast(DType::Float64) * step + start).cast(dtype);
@@ -67,7 +79,8 @@ Tensor Tensor::eye(int64_t n, std::optional<int64_t> m, DType dtype) {
 }
 
 Tensor Tensor::tri(int64_t rows, int64_t columns, int64_t diagonal) {
-  return arange(columns) <= arange(rows).unsqueeze(-1) + diagonal;
+  check_shape({rows, columns}, "tri");
+  return arange(columns) <= arange(rows).unsqueeze(-1) + std::clamp(diagonal, -rows, columns);
 }
 
 Tensor Tensor::scalar_like(Scalar value) const {
@@ -123,7 +136,9 @@ Tensor Tensor::normal(const Shape& shape, double mean, double std) { return rand
 
 Tensor Tensor::randint(int64_t low, int64_t high, const Shape& shape) {
   if (high <= low) fail("randint: no integer is in [", low, ", ", high, ")");
-  const Tensor scaled = rand(shape, DType::Float64) * double(high - low);
+  const uint64_t count = uint64_t(high) - uint64_t(low);
+  if (count > uint64_t(1) << 53) fail("randint: [", low, ", ", high, ") has more integers than 53 random bits can tell");
+  const Tensor scaled = rand(shape, DType::Float64) * double(count);
   return scaled.floor().cast(DType::Int64) + low;
 }
 
@@ -131,14 +146,11 @@ Tensor Tensor::scaled_uniform(const Shape& shape) {
   return uniform(shape, -1, 1) / std::sqrt(double(std::max<int64_t>(teeny::numel(shape), 1)));
 }
 
-namespace {
-/// Inputs of one output, and outputs of one input, of a weight (out, in, ...).
-std::pair<double, double> fans(const Shape& shape, const char* op) {
-  if (shape.size() < 2) fail(op, ": needs a shape (out, in, ...), not ", shape);
+Fans fans(const Shape& shape, const char* op) {
+  if (shape.size() < 2) fail(op, ": needs weights (out, in, ...), not ", shape);
   const double window = double(numel(Shape(shape.begin() + 2, shape.end())));
   return {double(shape[1]) * window, double(shape[0]) * window};
 }
-}  // namespace
 
 Tensor Tensor::glorot_uniform(const Shape& shape) {
   const auto [in, out] = fans(shape, "glorot_uniform");
@@ -146,11 +158,11 @@ Tensor Tensor::glorot_uniform(const Shape& shape) {
   return uniform(shape, -bound, bound);
 }
 Tensor Tensor::kaiming_uniform(const Shape& shape, double a) {
-  const double bound = std::sqrt(3.0) * std::sqrt(2 / (1 + a * a)) / std::sqrt(fans(shape, "kaiming_uniform").first);
+  const double bound = std::sqrt(3.0) * std::sqrt(2 / (1 + a * a)) / std::sqrt(fans(shape, "kaiming_uniform").in);
   return uniform(shape, -bound, bound);
 }
 Tensor Tensor::kaiming_normal(const Shape& shape, double a) {
-  return normal(shape, 0, std::sqrt(2 / (1 + a * a)) / std::sqrt(fans(shape, "kaiming_normal").first));
+  return normal(shape, 0, std::sqrt(2 / (1 + a * a)) / std::sqrt(fans(shape, "kaiming_normal").in));
 }
 
 }  // namespace teeny

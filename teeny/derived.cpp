@@ -165,11 +165,48 @@ Tensor Tensor::tril(int64_t diagonal) const {
 }
 Tensor Tensor::triu(int64_t diagonal) const {
   if (rank() < 2) fail("triu: ", shape(), " has no two axes");
-  return where(tri(size(-2), size(-1), diagonal - 1), full({}, 0, dtype()), *this);
+  const int64_t first = std::clamp(diagonal, -size(-2), size(-1));
+  return where(tri(size(-2), size(-1), first - 1), full({}, 0, dtype()), *this);
 }
 Tensor Tensor::one_hot(int64_t classes) const {
   if (!is_int(dtype()) || classes < 1) fail("one_hot: ", classes, " classes of ", dtype(), "; needs integers, and a class");
+  if (classes > std::numeric_limits<int32_t>::max()) fail("one_hot: ", classes, " classes are more than 31 bits can count");
   return (unsqueeze(-1) == arange(classes)).cast(DType::Int64);
+}
+
+// ---- Bits -----------------------------------------------------------------------------------------------------------
+
+namespace {
+/// Each byte's place in a number, in bits: 0, 8, 16, ...
+Tensor byte_shifts(DType d, DType integer) { return (Tensor::arange(itemsize(d)) * 8).cast(integer); }
+
+/// The bits of x as an integer of at least its size. The upper half of a float32 is a bfloat16, NaNs included.
+Tensor bits_of(const Tensor& x) {
+  if (itemsize(x.dtype()) == 8) return x.bitcast(DType::Int64);
+  if (itemsize(x.dtype()) == 4) return x.bitcast(DType::Int32);
+  if (x.dtype() == DType::UInt8) return x;
+  return x.bitcast(DType::BFloat16).cast(DType::Float32).bitcast(DType::Int32) >> 16;
+}
+Tensor from_bits(const Tensor& bits, DType to) {
+  if (itemsize(to) != 2) return bits.bitcast(to);
+  return (bits << 16).bitcast(DType::Float32).cast(DType::BFloat16).bitcast(to);
+}
+}  // namespace
+
+// Between sizes the way leads over bytes, the lowest first, as they lie in memory.
+Tensor Tensor::bitcast(DType to) const {
+  if (to == dtype()) return *this;
+  if (to == DType::Bool || dtype() == DType::Bool) fail("bitcast: ", dtype(), " to ", to, ": a bool is not made of bits");
+  const int64_t from_size = itemsize(dtype()), to_size = itemsize(to);
+  if (from_size == to_size) return Tensor(lazy().bitcast(to));
+  if (rank() == 0 || size(-1) * from_size % to_size)
+    fail("bitcast: ", dtype(), " to ", to, ": the last axis of ", shape(), " does not make whole numbers of ", to_size, " bytes");
+  const Tensor bits = bits_of(*this).unsqueeze(-1);
+  const Tensor bytes = dtype() == DType::UInt8 ? *this : (bits >> byte_shifts(dtype(), bits.dtype())).cast(DType::UInt8).flatten(-2);
+  if (to == DType::UInt8) return bytes;
+  const DType integer = to_size == 8 ? DType::Int64 : DType::Int32;
+  const Tensor parts = bytes.unflatten(-1, {-1, to_size}).cast(integer) << byte_shifts(to, integer);
+  return from_bits(parts.sum(-1).cast(integer), to);
 }
 
 // ---- Reductions -----------------------------------------------------------------------------------------------------
@@ -182,21 +219,21 @@ int64_t count(const Tensor& x, const Dims& axes) {
 }
 }  // namespace
 
-// Of 16-bit floats in float32: their own sums would end at 65504, or stand still at 256.
+// All of these are computed in `wide` numbers, and rounded to a 16-bit type at the end.
 Tensor Tensor::mean(const Axes& axes, bool keepdim) const {
   const Dims list = axis_list(axes, "mean");
-  const Tensor x = cast(promote(dtype(), DType::Float32));
+  const Tensor x = wide(*this);
   return (x.sum(list, keepdim) / double(count(x, list))).cast(as_float(*this).dtype());
 }
 Tensor Tensor::var(const Axes& axes, double correction, bool keepdim) const {
   const Dims list = axis_list(axes, "var");
-  const Tensor x = cast(promote(dtype(), DType::Float32)), squares = (x - x.mean(list, true)).square();
+  const Tensor x = wide(*this), squares = (x - x.mean(list, true)).square();
   const double degrees = std::max(0.0, double(count(x, list)) - correction);
   return (squares.sum(list, keepdim) / degrees).cast(as_float(*this).dtype());
 }
 Tensor Tensor::std(const Axes& axes, double correction, bool keepdim) const {
-  const Tensor v = var(axis_list(axes, "std"), correction, keepdim);
-  return where(v == 0, 0, v).sqrt();  // equal numbers get the gradient 0, not inf * 0
+  const Tensor v = wide(*this).var(axis_list(axes, "std"), correction, keepdim);
+  return where(v == 0, 0, v).sqrt().cast(as_float(*this).dtype());  // equal numbers get the gradient 0, not inf * 0
 }
 Tensor Tensor::any(const Axes& axes, bool keepdim) const {
   return (*this != 0).sum(axis_list(axes, "any"), keepdim) != 0;
@@ -216,9 +253,7 @@ Tensor first_of(const Tensor& x, std::optional<int64_t> axis, bool keepdim, bool
   const int64_t n = x.shape()[a];
   if (n == 0) fail(op, ": axis ", a, " of ", x.shape(), " is empty");
   const Tensor best = largest ? x.max(a, true) : x.min(a, true);
-  Shape along = Dims::filled(x.rank(), 1);
-  along[a] = n;
-  const Tensor position = Tensor::arange(n).reshape(along);
+  const Tensor position = along(Tensor::arange(n), a, x.rank());
   return where((x == best) | x.isnan(), position, Scalar(n)).min(a, keepdim);
 }
 }  // namespace
@@ -236,20 +271,20 @@ Tensor without_max(const Tensor& x, const Axes& axes) { return x - x.detach().ma
 Tensor Tensor::softmax(int64_t axis) const {
   if (rank() == 0) return unsqueeze(0).softmax(axis).squeeze(0);
   const int a = axis_index(axis, "softmax");
-  const Tensor e = without_max(as_float(*this), a).exp();
-  return e / e.sum(a, true);
+  const Tensor e = without_max(wide(*this), a).exp();
+  return (e / e.sum(a, true)).cast(as_float(*this).dtype());
 }
 Tensor Tensor::log_softmax(int64_t axis) const {
   if (rank() == 0) return unsqueeze(0).log_softmax(axis).squeeze(0);
   const int a = axis_index(axis, "log_softmax");
-  const Tensor x = without_max(as_float(*this), a);
-  return x - x.exp().sum(a, true).log();
+  const Tensor x = without_max(wide(*this), a);
+  return (x - x.exp().sum(a, true).log()).cast(as_float(*this).dtype());
 }
 Tensor Tensor::logsumexp(const Axes& axes, bool keepdim) const {
   const Dims list = axis_list(axes, "logsumexp");
-  const Tensor x = as_float(*this), top = x.detach().max(list, true);
+  const Tensor x = wide(*this), top = x.detach().max(list, true);
   const Tensor finite = where(top.isfinite(), top, 0);  // -inf - -inf would be NaN
-  const Tensor result = (x - finite).exp().sum(list, true).log() + finite;
+  const Tensor result = ((x - finite).exp().sum(list, true).log() + finite).cast(as_float(*this).dtype());
   return keepdim ? result : result.sum(list);
 }
 
@@ -257,20 +292,25 @@ Tensor Tensor::logsumexp(const Axes& axes, bool keepdim) const {
 
 // softmax(q k^T / sqrt(width)) v: a query looks at the keys, and gets the values of those it finds. Vaswani et al. 2017.
 namespace {
-/// q k^T / sqrt(width), the three checked.
+/// q k^T / sqrt(width), the three checked; in `wide` numbers, and so is what follows: before the division a score of
+/// float16 may be beyond 65504.
 Tensor attention_scores(const Tensor& query, const Tensor& key, const Tensor& value) {
   if (query.rank() < 2 || key.rank() < 2 || query.size(-1) != key.size(-1))
     fail("scaled_dot_product_attention: queries ", query.shape(), " do not fit keys ", key.shape());
   if (value.rank() < 2 || key.size(-2) != value.size(-2))
     fail("scaled_dot_product_attention: keys ", key.shape(), " do not fit values ", value.shape());
-  return query.matmul(key.transpose()) / std::sqrt(double(query.size(-1)));
+  return wide(query).matmul(wide(key).transpose()) / std::sqrt(double(query.size(-1)));
+}
+Tensor attended(const Tensor& chances, const Tensor& value, const Tensor& query, const Tensor& key) {
+  const DType common = promote(promote(query.dtype(), key.dtype()), value.dtype());
+  return chances.matmul(wide(value)).cast(is_float(common) ? common : DType::Float32);
 }
 }  // namespace
 /// `causal` lets position i see positions up to i.
 Tensor Tensor::scaled_dot_product_attention(const Tensor& key, const Tensor& value, bool causal) const {
   Tensor score = attention_scores(*this, key, value);
   if (causal) score = where(tri(size(-2), key.size(-2)), score, -kInf);
-  return score.softmax().matmul(value);
+  return attended(score.softmax(), value, *this, key);
 }
 /// A query that may look at no key gets zeros, as in PyTorch; its scores are set to 0 so that no NaN comes about.
 Tensor Tensor::scaled_dot_product_attention(const Tensor& key, const Tensor& value, const Tensor& mask) const {
@@ -282,36 +322,36 @@ Tensor Tensor::scaled_dot_product_attention(const Tensor& key, const Tensor& val
     fail("scaled_dot_product_attention: a mask of ", mask.shape(), " is larger than the scores ", score.shape());
   const Tensor masked = chooses ? where(mask, score, -kInf) : score + mask.cast(score.dtype());
   const Tensor blind = (masked == -kInf).all(-1, true);
-  return where(blind, 0, where(blind, 0, masked).softmax()).matmul(value);
+  return attended(where(blind, 0, where(blind, 0, masked).softmax()), value, *this, key);
 }
 
 Tensor Tensor::dropout(double p) const {
-  if (p < 0 || p > 1) fail("dropout: probability ", p, " is outside [0, 1]");
+  if (!(p >= 0 && p <= 1)) fail("dropout: probability ", p, " is outside [0, 1]");
   if (!Training::enabled() || p == 0) return *this;
   return where(rand(shape()) >= p, p == 1 ? *this : *this / (1 - p), 0);
 }
 
 Tensor Tensor::layernorm(int64_t axes, double eps) const {
   if (axes < 1 || axes > rank()) fail("layernorm: ", axes, " axes of ", shape());
-  Dims last;
-  for (int a = rank() - int(axes); a < rank(); ++a) last.push_back(a);
-  const Tensor centered = *this - mean(last, true);
-  return centered * (centered.square().mean(last, true) + eps).rsqrt();
+  const Dims last = range(rank() - axes, rank());
+  const Tensor x = wide(*this), centered = x - x.mean(last, true);
+  return (centered * (centered.square().mean(last, true) + eps).rsqrt()).cast(as_float(*this).dtype());
 }
 
 Tensor Tensor::batchnorm(const Tensor& weight, const Tensor& bias, const Tensor& mean, const Tensor& var,
                          double eps) const {
   if (rank() < 2) fail("batchnorm: x of ", shape(), " must be (N, C, ...)");
-  Shape per_channel = Dims::filled(rank(), 1);
-  per_channel[1] = size(1);
+  DType common = as_float(*this).dtype();
   const auto spread = [&](const Tensor& x, const char* what) {
     if (x.shape() != Shape{size(1)}) fail("batchnorm: a ", what, " of ", x.shape(), " for x of ", shape());
-    return x.reshape(per_channel);
+    common = promote(common, x.dtype());
+    return along(wide(x), 1, rank());
   };
-  const Tensor centred = *this - spread(mean, "mean");
+  const Tensor centred = wide(*this) - spread(mean, "mean");
   Tensor scale = (spread(var, "variance") + eps).rsqrt();
   if (weight.defined()) scale = spread(weight, "weight") * scale;
-  return bias.defined() ? centred * scale + spread(bias, "bias") : centred * scale;
+  const Tensor y = bias.defined() ? centred * scale + spread(bias, "bias") : centred * scale;
+  return y.cast(common);
 }
 
 }  // namespace teeny

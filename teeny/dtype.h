@@ -38,7 +38,7 @@ constexpr DType promote(DType a, DType b) {
 }
 
 // The two 16-bit floats, as they are stored. Arithmetic happens in float32; a value is rounded (to nearest, ties to
-// even) when it is stored.
+// even) when it is stored. A NaN keeps its sign and what of its other bits there is room for.
 //
 //   float16    1 sign | 5 exponent | 10 fraction       bfloat16   the upper half of a float32
 
@@ -54,16 +54,19 @@ struct bfloat16 {
   bfloat16() = default;
   explicit bfloat16(float value) {
     const uint32_t u = std::bit_cast<uint32_t>(value);
-    const bool nan = (u & 0x7fffffff) > 0x7f800000;  // must stay a NaN, whatever its lower bits are
-    bits = nan ? uint16_t(u >> 16 | 0x40) : uint16_t((u + 0x7fff + (u >> 16 & 1)) >> 16);
+    const bool nan = (u & 0x7fffffff) > 0x7f800000;  // keeps its upper bits, and stays a NaN if it had but lower ones
+    const uint32_t upper = u >> 16, kept = upper & 0x7f ? upper : upper | 0x40;
+    bits = nan ? uint16_t(kept) : uint16_t((u + 0x7fff + (upper & 1)) >> 16);
   }
   operator float() const { return std::bit_cast<float>(uint32_t(bits) << 16); }
 };
 
 inline float16::float16(float value) {
   const uint32_t u = std::bit_cast<uint32_t>(value), sign = u >> 16 & 0x8000, magnitude = u & 0x7fffffff;
-  if (magnitude > 0x7f800000) bits = uint16_t(sign | 0x7e00);        // NaN
-  else if (magnitude >= 0x477ff000) bits = uint16_t(sign | 0x7c00);  // 65520 and more round to infinity
+  if (magnitude > 0x7f800000) {                                      // NaN: as bfloat16 does
+    const uint32_t upper = magnitude >> 13 & 0x3ff;
+    bits = uint16_t(sign | 0x7c00 | (upper ? upper : 0x200));
+  } else if (magnitude >= 0x477ff000) bits = uint16_t(sign | 0x7c00);  // 65520 and more round to infinity
   else if (magnitude < 0x38800000) {                                 // subnormal: let a float addition do the rounding
     const float scaled = std::bit_cast<float>(magnitude) + 0.5f;     // 2^-24, the last bit of a half, lands on bit 0
     bits = uint16_t(sign | (std::bit_cast<uint32_t>(scaled) - 0x3f000000));

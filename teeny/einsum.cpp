@@ -185,19 +185,23 @@ Tensor Tensor::einsum(std::string_view formula, std::span<const Tensor> operands
   const Plan plan(formula, operands);
   DType common = operands[0].dtype();
   for (const Tensor& x : operands) common = promote(common, x.dtype());
-  // What one operand alone has is summed before it is multiplied: (sum of x) * y costs less than the sum of x * y.
+  // What one operand alone has is summed before it is multiplied: (sum of x) * y costs less than the sum of x * y. As in
+  // PyTorch such a sum of bools or small integers is int64, like every sum, and products go on in the type they are of.
   Labeled product = plan.operands[0];
+  product.x = product.x.cast(common);
   sum_rest(product, [&](int64_t label) { return plan.needs(label, 1); });
   for (size_t k = 1; k < operands.size(); ++k) {
     Labeled next = plan.operands[k];
+    next.x = next.x.cast(common);
     sum_rest(next, [&](int64_t label) { return product.labels.contains(label) || plan.needs(label, k + 1); });
     Dims all = product.labels, summed;
     for (int64_t label : next.labels)
       if (!all.contains(label)) all.push_back(label);
     for (int a = 0; a < all.size(); ++a)
       if (!plan.needs(all[a], k + 1)) summed.push_back(a);
-    if (common == DType::Bool && !summed.empty()) fail("einsum: bools are not added; \"", formula, "\" sums a product");
-    product = {product_sum(aligned(product, all).cast(common), aligned(next, all).cast(common), summed), all};
+    const DType type = promote(product.x.dtype(), next.x.dtype());
+    if (type == DType::Bool && !summed.empty()) fail("einsum: bools are not added; \"", formula, "\" sums a product");
+    product = {product_sum(aligned(product, all).cast(type), aligned(next, all).cast(type), summed), all};
     drop(product, summed);
   }
   return aligned(product, plan.result);

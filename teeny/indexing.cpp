@@ -1,6 +1,7 @@
 // Indexing: x[{...}] by numbers, slices and tensors, and picking along an axis. Numbers and slices are views; what a
 // tensor picks is copied, by Gather; its gradient is added back where it came from, by ScatterAdd.
 #include <algorithm>
+#include <limits>
 
 #include "teeny/mlops.h"
 
@@ -110,7 +111,7 @@ Tensor sliced(const Tensor& x, int axis, const Slice& s) {
   end[axis] = std::max(begin[axis], up ? stop : start + 1);
   Tensor part = x.shrink(begin, end);
   if (!up) part = part.flip(axis);
-  const int64_t by = up ? s.step : -s.step;
+  const int64_t by = up ? s.step : -std::max(s.step, -std::numeric_limits<int64_t>::max());
   return by > 1 && part.shape()[axis] > 0 ? part.unfold(axis, 1, by).squeeze(-1) : part;
 }
 

@@ -38,13 +38,6 @@ Tensor weighted(const Tensor& terms, const Tensor& weight, const char* op) {
 // -sum_c w[c] * ((1 - s) * p[c] + s / C) * l[c], and Mean divides by the number of samples. These are PyTorch's rules;
 // smoothing is from Szegedy et al., "Rethinking the Inception architecture", 2016.
 
-/// `weight` (C) so that it broadcasts beside log_p (N, C, ...).
-Tensor along_classes(const Tensor& weight, const Tensor& log_p, int axis) {
-  Shape shape = Dims::filled(log_p.rank(), 1);
-  shape[axis] = weight.numel();
-  return weight.reshape(shape);
-}
-
 Tensor of_probabilities(const Tensor& log_p, int axis, const Tensor& target, const Tensor& weight,
                         const CrossEntropyOptions& options, const char* op) {
   if (target.shape() != log_p.shape())
@@ -53,7 +46,7 @@ Tensor of_probabilities(const Tensor& log_p, int axis, const Tensor& target, con
   const double smoothing = options.label_smoothing;
   const Tensor wanted = target * (1 - smoothing) + smoothing / double(log_p.size(axis));
   const Tensor terms = log_p * wanted;
-  return reduced(-(weight.defined() ? terms * along_classes(weight, log_p, axis) : terms).sum(axis), options.reduction);
+  return reduced(-(weight.defined() ? terms * along(weight, axis, log_p.rank()) : terms).sum(axis), options.reduction);
 }
 
 Tensor of_classes(const Tensor& log_p, int axis, const Tensor& target, const Tensor& weight,
@@ -75,7 +68,7 @@ Tensor of_classes(const Tensor& log_p, int axis, const Tensor& target, const Ten
     terms = terms * share;
   }
   if (smoothing > 0) {
-    const Tensor all = weight.defined() ? log_p * along_classes(weight, log_p, axis) : log_p;
+    const Tensor all = weight.defined() ? log_p * along(weight, axis, log_p.rank()) : log_p;
     terms = terms * (1 - smoothing) - all.mean(axis) * smoothing;
   }
   if (counted.defined()) {
@@ -117,12 +110,29 @@ Tensor Tensor::nll_loss(const Tensor& target, const CrossEntropyOptions& options
 
 // ---- Yes or no ------------------------------------------------------------------------------------------------------
 
-/// PyTorch's floor of -100 under each logarithm keeps a certain but wrong answer finite. The logarithm never sees a 0:
-/// its gradient would come back as 0 / 0.
+namespace {
+/// PyTorch's floor of -100 under the logarithm keeps a certain but wrong answer finite.
+Tensor log_above_floor(const Tensor& p) { return p.log().maximum(-100); }
+}  // namespace
+
+/// -(t log p + (1 - t) log(1 - p)). A rule, because under the floor the gradient of its parts is 0: who is certain and
+/// wrong would learn nothing. Of the formula as one, without a floor, it is (p - t) / (p (1 - p)).
+struct BinaryCrossEntropy : Function {
+  LazyBuffer forward(const LazyBuffer& chance, const LazyBuffer& target) {
+    const NoGrad guard;
+    const Tensor p(chance), t(target);
+    return (-(t * log_above_floor(p) + (1 - t) * log_above_floor(1 - p))).lazy();
+  }
+  Grads backward(const Tensor& grad, const Tensor&) override {
+    const auto [p, t] = saved<2>();
+    const Tensor spread = p * (1 - p);
+    return {grad * (p - t) / where(spread > 1e-12, spread, 1e-12), grad * (log_above_floor(1 - p) - log_above_floor(p))};
+  }
+};
 Tensor Tensor::binary_cross_entropy(const Tensor& target, const Tensor& weight, Reduction reduction) const {
   check_same(*this, target, "binary_cross_entropy");
-  const auto log = [](const Tensor& p) { return where(p == 0, -100, where(p == 0, 1, p).log().maximum(-100)); };
-  const Tensor terms = -(target * log(*this) + (1 - target) * log(1 - *this));
+  const DType common = as_float(matched(*this, target, "binary_cross_entropy").first).dtype();
+  const Tensor terms = apply(BinaryCrossEntropy{}, wide(*this), wide(target)).cast(common);
   return reduced(weighted(terms, weight, "binary_cross_entropy"), reduction);
 }
 Tensor Tensor::binary_cross_entropy(const Tensor& target, Reduction reduction) const {
@@ -160,7 +170,8 @@ Tensor Tensor::smooth_l1_loss(const Tensor& target, double beta, Reduction reduc
   const Tensor d = (*this - target).abs();
   return reduced(where(d < beta, d.square() * (0.5 / beta), d - 0.5 * beta), reduction);
 }
-/// Kullback & Leibler, "On information and sufficiency", 1951. A target of 0 costs nothing: t log t is 0 there.
+/// Kullback & Leibler, "On information and sufficiency", 1951. t log t is 0 where the target is 0, so that
+/// it costs nothing; but 0 * -inf, where this calls impossible what never happens, is NaN, as in PyTorch.
 Tensor Tensor::kl_div(const Tensor& target, bool log_target, Reduction reduction) const {
   check_same(*this, target, "kl_div");
   if (log_target) return reduced(target.exp() * (target - *this), reduction);

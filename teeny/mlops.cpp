@@ -31,6 +31,13 @@ std::pair<Tensor, Tensor> matched(const Tensor& x, const Tensor& y, const char* 
 }
 
 Tensor as_float(const Tensor& x) { return is_float(x.dtype()) ? x : x.cast(DType::Float32); }
+Tensor wide(const Tensor& x) { return x.cast(promote(x.dtype(), DType::Float32)); }
+
+Tensor along(const Tensor& x, int axis, int rank) {
+  Shape shape = Dims::filled(rank, 1);
+  shape[axis] = x.numel();
+  return x.reshape(shape);
+}
 
 bool fits(Scalar value, DType dtype) {
   const double v = value.as<double>();
@@ -337,11 +344,23 @@ struct Prod : Function {
   Dims axes;
   explicit Prod(Dims axes) : axes(std::move(axes)) {}
   LazyBuffer forward(const LazyBuffer& x) { return x.reduce(ReduceOp::Prod, axes); }
-  // The product of the others. With one zero among them only the zero gets a gradient, with two nobody does.
+  // The product of the others: of those before times those behind, in row-major order. Not out / x, which a zero spoils.
   Grads backward(const Tensor& grad, const Tensor&) override {
-    const Tensor x = inputs[0], zero = x == 0, zeros = zero.sum(axes, true);
-    const Tensor filled = where(zero, 1, x), others = filled.prod(axes, true) / filled;
-    return {grad * where(zeros == zero.cast(DType::Int64), others, 0)};
+    const Tensor x = inputs[0];
+    Dims order, back = Dims::filled(x.rank(), 0);  // the axes last, as one
+    for (int a = 0; a < x.rank(); ++a)
+      if (!axes.contains(a)) order.push_back(a);
+    for (int64_t a : axes) order.push_back(a);
+    for (int a = 0; a < x.rank(); ++a) back[int(order[a])] = a;
+    const Tensor moved = wide(x).permute(order);
+    if (moved.numel() == 0) return {x.zeros_like()};
+    const Tensor row = moved.flatten(x.rank() - axes.size());
+    const int64_t n = row.size(-1);
+    Dims one = Dims::filled(row.rank(), 0), none = one;
+    one[row.rank() - 1] = 1;
+    const auto before = [&](const Tensor& t) { return t[{ellipsis, slice(0, n - 1)}].cumprod(-1).pad(one, none, 1); };
+    const Tensor others = before(row) * before(row.flip(-1)).flip(-1);
+    return {grad * others.reshape(moved.shape()).permute(back).cast(x.dtype())};
   }
 };
 Tensor Tensor::prod(const Axes& axes, bool keepdim) const {

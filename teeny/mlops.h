@@ -19,6 +19,19 @@ void refuse_bools(const Tensor& x, const char* op);
 /// A float tensor as it is, anything else as float32: what `exp` and its like work on.
 Tensor as_float(const Tensor& x);
 
+/// A float32 or float64 tensor as it is, anything else as float32: what squares and long sums are computed in. A float16
+/// ends at 65504, where the square of 256 is beyond it, and a bfloat16 stands still at 256, if ones are added up.
+Tensor wide(const Tensor& x);
+
+/// Inputs of one output, and outputs of one input, of a weight (out, in, ...). Throws, naming `op`, if `shape` is none.
+struct Fans {
+  double in, out;
+};
+Fans fans(const Shape& shape, const char* op);
+
+/// `x` (n) along axis `axis` of `rank`: (n) becomes (1, .., n, .., 1), which broadcasts beside tensors of that rank.
+Tensor along(const Tensor& x, int axis, int rank);
+
 /// Throws, naming `op`, unless `index` holds integers and is nowhere longer than x but along `axis`.
 void check_index(const Tensor& x, int axis, const Tensor& index, const char* op);
 

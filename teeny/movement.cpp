@@ -86,11 +86,21 @@ struct Pad : Function {
     return {grad.shrink(before, end)};
   }
 };
+namespace {
+/// Throws where an amount to pad with is so large that it cannot be added to a size.
+void check_amounts(const Dims& before, const Dims& after) {
+  constexpr int64_t kMost = int64_t(1) << 60;
+  for (const Dims& amounts : {before, after})
+    for (int64_t amount : amounts)
+      if (amount < -kMost || amount > kMost) fail("pad: ", before, " and ", after, ": no axis has that many");
+}
+}  // namespace
 Tensor Tensor::pad(const Dims& before, const Dims& after, Scalar value) const {
   if (before.size() != rank() || after.size() != rank())
     fail("pad: ", before, " and ", after, " must have an amount for each axis of ", shape());
   Dims begin = before, end = shape(), front = before, back = after;  // negative amounts cut first
   bool grows = false;
+  check_amounts(before, after);
   for (int a = 0; a < rank(); ++a) {
     begin[a] = std::max<int64_t>(-before[a], 0);
     end[a] = shape()[a] - std::max<int64_t>(-after[a], 0);
@@ -102,8 +112,10 @@ Tensor Tensor::pad(const Dims& before, const Dims& after, Scalar value) const {
   if (!fits(value, dtype())) fail("pad: ", value, " does not fit ", dtype());
   const Tensor cut = shrink(begin, end);
   if (!grows) return cut;
+  Shape to = cut.shape();
+  for (int a = 0; a < rank(); ++a) to[a] += front[a] + back[a];
+  teeny::numel(to);  // throws when there are too many
   const Tensor padded = apply(Pad(front, back), cut);
-  teeny::numel(padded.shape());  // throws when there are too many
   if (value == Scalar(0) || value == Scalar(0.0)) return padded;
   const Tensor inside = full(cut.shape(), true).pad(front, back);
   return teeny::where(inside, padded, full({}, value, dtype()));
@@ -118,6 +130,7 @@ Tensor Tensor::pad(const Dims& before, const Dims& after, Scalar value) const {
 Tensor Tensor::pad(const Dims& before, const Dims& after, PadMode mode) const {
   if (before.size() != rank() || after.size() != rank())
     fail("pad: ", before, " and ", after, " must have an amount for each axis of ", shape());
+  check_amounts(before, after);
   Tensor x = *this;
   for (int a = 0; a < rank(); ++a) {
     const int64_t n = shape()[a], last = n - 1, most = std::max(before[a], after[a]);
@@ -184,8 +197,9 @@ Tensor Tensor::diagonal(int64_t a, int64_t b, int64_t offset) const {
   const int first = axis_index(a, "diagonal"), second = axis_index(b, "diagonal");
   if (first == second) fail("diagonal: axes ", a, " and ", b, " of ", shape(), " are one");
   Dims begin = Dims::filled(rank(), 0), end = shape();
-  begin[first] = std::clamp<int64_t>(-offset, 0, shape()[first]);
-  begin[second] = std::clamp<int64_t>(offset, 0, shape()[second]);
+  const int64_t by = std::clamp(offset, -shape()[first], shape()[second]);
+  begin[first] = std::max<int64_t>(-by, 0);
+  begin[second] = std::max<int64_t>(by, 0);
   const int64_t n = std::min(end[first] - begin[first], end[second] - begin[second]);
   end[first] = begin[first] + n, end[second] = begin[second] + n;
   return apply(Diagonal(first, second), shrink(begin, end));
@@ -258,9 +272,10 @@ Tensor Tensor::unflatten(int64_t axis, const Shape& sizes) const {
   const int at = axis_index(axis, "unflatten");
   Shape inner = sizes;
   int64_t known = 1, open = 0;
-  for (int64_t size : sizes) size == -1 ? ++open : known *= size;
+  bool large = false;
+  for (int64_t size : sizes) size == -1 ? ++open : large |= __builtin_mul_overflow(known, size, &known);
   const int64_t n = shape()[at];
-  if (open > 1 || (open ? known <= 0 || n % known : n != known))
+  if (open > 1 || large || (open ? known <= 0 || n % known : n != known))
     fail("unflatten: axis ", at, " of ", shape(), " does not split into ", sizes);
   for (int64_t& size : inner)
     if (size == -1) size = n / known;
@@ -304,7 +319,7 @@ Tensor Tensor::repeat(const Dims& times) const {
     if (times[a] < 0) fail("repeat: ", times, ": a count is negative");
     apart.push_back(1), apart.push_back(n);
     grown.push_back(times[a]), grown.push_back(n);
-    to.push_back(times[a] * n);
+    to.push_back(teeny::numel({times[a], n}));  // throws when there are too many
   }
   return reshape(apart).expand(grown).reshape(to);
 }
@@ -374,7 +389,7 @@ std::vector<Tensor> Tensor::chunk(int64_t chunks, int64_t axis) const {
   const int a = axis_index(axis, "chunk");
   if (chunks < 1) fail("chunk: ", chunks, " chunks");
   if (shape()[a] == 0) return std::vector<Tensor>(size_t(chunks), *this);
-  return split((shape()[a] + chunks - 1) / chunks, a);
+  return split((shape()[a] - 1) / chunks + 1, a);
 }
 
 std::vector<Tensor> Tensor::unbind(int64_t axis) const {
@@ -395,9 +410,7 @@ std::vector<Tensor> Tensor::meshgrid(std::span<const Tensor> axes, std::string_v
   }
   std::vector<Tensor> out;
   for (int a = 0; a < grid.size(); ++a) {
-    Shape along = Dims::filled(grid.size(), 1);
-    along[a] = grid[a];
-    const Tensor whole = axes[a].reshape(along).expand(grid);
+    const Tensor whole = along(axes[a], a, grid.size()).expand(grid);
     out.push_back(indexing == "xy" && grid.size() > 1 ? whole.transpose(0, 1) : whole);
   }
   return out;

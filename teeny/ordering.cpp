@@ -21,14 +21,35 @@ struct CumProd : Function {
   int axis;
   explicit CumProd(int axis) : axis(axis) {}
   LazyBuffer forward(const LazyBuffer& x) { return x.scan(ReduceOp::Prod, axis); }
-  // d out[j] / d x[i] is out[j] / x[i] for j >= i. Before the first zero of a row that is what it says; at it, the product
-  // of the others, as if it had been a one; behind it nothing changes anything.
-  Grads backward(const Tensor& grad, const Tensor& out) override {
-    const Tensor x = inputs[0], zero = x == 0, zeros = zero.cumsum(axis), first = zero & (zeros == 1);
-    const auto from_the_end = [&](const Tensor& t) { return t.flip(axis).cumsum(axis).flip(axis); };
-    const Tensor others = where(first, 1, x).cumprod(axis);
-    return {where(zeros == 0, from_the_end(grad * out) / where(zero, 1, x),
-                  where(first, from_the_end(grad * others * (zeros >= 1)), 0))};
+  // Before x[i] come x[0] .. x[i-1], a running product; behind it
+  //
+  //   later[i] = grad[i] + x[i+1] * later[i+1] = grad[i] + grad[i+1] x[i+1] + grad[i+2] x[i+1] x[i+2] + ...
+  //
+  // and the gradient is their product. The sums double their reach in every step, from 1 term to 2, 4, 8, ...: the next
+  // as many begin behind the product of as many numbers. Nothing is divided, and so all of it is right at zeros too, as
+  // is its own derivative; the quotient of products is not.
+  Grads backward(const Tensor& grad, const Tensor&) override {
+    const Tensor x = wide(inputs[0]);
+    const int64_t n = x.shape()[axis];
+    if (n == 0) return {grad};
+    const auto part = [&](const Tensor& t, int64_t begin, int64_t end) {
+      Dims from = Dims::filled(t.rank(), 0), to = t.shape();
+      from[axis] = begin, to[axis] = end;
+      return t.shrink(from, to);
+    };
+    const auto padded = [&](const Tensor& t, int64_t before, int64_t after, Scalar value) {
+      Dims front = Dims::filled(t.rank(), 0), back = front;
+      front[axis] = before, back[axis] = after;
+      return t.pad(front, back, value);
+    };
+    Tensor later = wide(grad), between = part(x, 1, n);  // between[i] = x[i+1] .. x[i+reach]
+    for (int64_t reach = 1; reach < n; reach *= 2) {
+      later = (later + padded(between * part(later, reach, n), 0, reach, 0)).contiguous();
+      if (const int64_t left = n - 2 * reach; left > 0)
+        between = (part(between, 0, left) * part(between, reach, n - reach)).contiguous();
+    }
+    const Tensor before = padded(part(x, 0, n - 1).cumprod(axis), 1, 0, 1);
+    return {(before * later).cast(grad.dtype())};
   }
 };
 Tensor Tensor::cumprod(int64_t axis) const {
@@ -37,19 +58,13 @@ Tensor Tensor::cumprod(int64_t axis) const {
 }
 
 namespace {
-/// Positions along `axis`, broadcastable to x.
-Tensor positions(const Tensor& x, int axis) {
-  Shape along = Dims::filled(x.rank(), 1);
-  along[axis] = x.shape()[axis];
-  return Tensor::arange(along[axis]).reshape(along);
-}
-
 /// A number that equals the extreme so far is where that extreme was seen last: the largest such position so far. A NaN
 /// stays the extreme from where it stands on. The values are gathered, so that a gradient finds its way.
 Picked running_extreme(const Tensor& x, int64_t axis, ReduceOp op, const char* name) {
   const int a = x.axis_index(axis, name);
   const Tensor so_far(x.lazy().scan(op, a));
-  const Tensor seen = where((x.detach() == so_far) | x.detach().isnan(), positions(x, a), 0);
+  const Tensor position = along(Tensor::arange(x.shape()[a]), a, x.rank());
+  const Tensor seen = where((x.detach() == so_far) | x.detach().isnan(), position, 0);
   const Tensor indices(seen.lazy().scan(ReduceOp::Max, a));
   return {x.gather(a, indices), indices};
 }
@@ -86,17 +101,24 @@ Tensor Tensor::randperm(int64_t n) {
 
 /// With replacement: where a number falls among the running sums of the weights. Without: of clocks that ring after an
 /// exponential time, the faster the heavier, the first to ring. Efraimidis, Spirakis: "Weighted random sampling with a
-/// reservoir", 2006.
+/// reservoir", 2006. PyTorch refuses weights that are negative, NaN or all 0, and to draw more without replacement than
+/// are above 0; here nobody looks at the numbers before they are asked for, and what is drawn then says nothing.
 Tensor Tensor::multinomial(int64_t samples, bool replacement) const {
   if (!is_float(dtype())) fail("multinomial: weights are floats, not ", dtype());
   if (rank() < 1 || rank() > 2 || size(-1) == 0) fail("multinomial: weights of ", shape(), "; (n) or (rows, n)");
   if (samples < 1 || (!replacement && samples > size(-1)))
     fail("multinomial: ", samples, " samples of ", size(-1), replacement ? "" : " without replacement");
   const Tensor weights = detach().cast(DType::Float64);
-  if (!replacement) return (weights / -(1 - rand(shape(), DType::Float64)).log()).topk(samples).indices;
+  if (!replacement) {
+    // None rings at 0, where even a weight of 0 would be the first; the least above it is 1e-16.
+    const Tensor clocks = (-(1 - rand(shape(), DType::Float64)).log()).maximum(1e-17);
+    return (weights / clocks).topk(samples).indices;
+  }
   Shape drawn = shape();
   drawn[rank() - 1] = samples;
-  const Tensor sums = weights.cumsum(-1), total = weights.sum(-1, true);
+  // A number below the last of the sums, which another sum of the weights may miss by a rounding. Where a weight is 0 no
+  // sum is larger than the one before, and no number falls between them.
+  const Tensor sums = weights.cumsum(-1), total = sums[{ellipsis, slice(-1)}];
   const Tensor at = rand(drawn, DType::Float64) * total;
   return (sums.unsqueeze(-2) <= at.unsqueeze(-1)).sum(-1).minimum(size(-1) - 1);
 }

@@ -8,10 +8,12 @@
 namespace teeny {
 
 /// The maximum over the last `axes` axes. The gradient goes to the first of equals, and with NaNs to the last of them:
-/// PyTorch walks a window and keeps what is larger than all before, or NaN.
+/// PyTorch walks a window and keeps what is larger than all before, or NaN. It begins with the first number of the input,
+/// which is not padding even if all are -inf: `real` says which those are, undefined if all.
 struct FirstMax : Function {
   int axes;
-  explicit FirstMax(int axes) : axes(axes) {}
+  Tensor real;
+  FirstMax(int axes, Tensor real) : axes(axes), real(std::move(real)) {}
   LazyBuffer forward(const LazyBuffer& x) {
     return x.reduce(ReduceOp::Max, range(x.shape().size() - axes, x.shape().size()));
   }
@@ -19,8 +21,10 @@ struct FirstMax : Function {
     const Tensor x = inputs[0];
     const Shape taps(x.shape().end() - axes, x.shape().end());
     const int64_t count = teeny::numel(taps);
-    const Tensor number = Tensor::arange(count).cast(DType::Int32).reshape(taps);
-    const Tensor rank = where(x == x, where(x == out, number, Scalar(count)), -number - 1);
+    const bool few = count <= std::numeric_limits<int32_t>::max();
+    const Tensor number = Tensor::arange(count).cast(few ? DType::Int32 : DType::Int64).reshape(taps);
+    const Tensor equal = real.defined() ? (x == out) & real : x == out;
+    const Tensor rank = where(x == x, where(equal, number, Scalar(count)), -number - 1);
     return {where(rank == rank.min(range(x.rank() - axes, x.rank()), true), grad, 0)};
   }
 };
@@ -71,8 +75,11 @@ Scalar lowest(DType dtype) {
 
 Tensor max_pool(const Tensor& x, const Sizes& window, const PoolOptions& options, int n, const char* op) {
   if (x.dtype() == DType::Bool) fail(op, ": not defined on bools");
-  const Tensor taps = Pool(x, window, options, n, op).windows_of(x, lowest(x.dtype()));
-  return apply(FirstMax(n), taps).reshape(Shape(taps.shape().begin(), taps.shape().end() - n));
+  const Pool pool(x, window, options, n, op);
+  const Tensor taps = pool.windows_of(x, lowest(x.dtype()));
+  const bool padded = pool.padding_end != Dims::filled(n, 0);  // which is never less than the padding before
+  const Tensor real = padded ? pool.windows_of(Tensor::full(x.shape(), true), false) : Tensor();
+  return apply(FirstMax(n, real), taps).reshape(Shape(taps.shape().begin(), taps.shape().end() - n));
 }
 
 Tensor avg_pool(const Tensor& x, const Sizes& window, const PoolOptions& options, int n, const char* op) {
@@ -92,7 +99,8 @@ Tensor avg_pool(const Tensor& x, const Sizes& window, const PoolOptions& options
     rest.padding[a] -= zeros;
     rest.padding_end[a] -= zeros;
   }
-  return taps.sum(inside) / rest.windows_of(Tensor::ones(counted, x.dtype()), 0).sum(range(n, 2 * n));
+  const Tensor ones = wide(Tensor::ones(counted, x.dtype()));
+  return (wide(taps).sum(inside) / rest.windows_of(ones, 0).sum(range(n, 2 * n))).cast(x.dtype());
 }
 
 }  // namespace

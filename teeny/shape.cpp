@@ -11,6 +11,12 @@ std::ostream& operator<<(std::ostream& out, const Dims& dims) {
   return out << (dims.size() == 1 ? ",)" : ")");
 }
 
+Dims range(int64_t begin, int64_t end) {
+  Dims result;
+  for (int64_t i = begin; i < end; ++i) result.push_back(i);
+  return result;
+}
+
 int64_t numel(const Shape& shape) {
   int64_t n = 1;
   if (shape.contains(0)) return 0;
@@ -56,7 +62,7 @@ struct Interval {
 };
 
 /// The values that `form` takes when each axis a runs over [box[a].low, box[a].high].
-Interval range(const Affine& form, std::span<const Interval> box) {
+Interval interval(const Affine& form, std::span<const Interval> box) {
   Interval r{form.offset, form.offset};
   for (int a = 0; a < form.coef.size(); ++a) {
     const int64_t c = form.coef[a];
@@ -79,6 +85,15 @@ View rewrite(const View& view, Shape shape, F&& change) {
   result.guards.reserve(view.guards.size() + 1);
   for (const Guard& guard : view.guards) result.guards.push_back({change(guard.position), guard.size});
   return result;
+}
+
+/// a * b, where it is small enough for a view to add up a few of them.
+int64_t far(int64_t a, int64_t b) {
+  constexpr int64_t kFar = int64_t(1) << 60;
+  int64_t product;
+  if (__builtin_mul_overflow(a, b, &product) || product > kFar || product < -kFar)
+    fail("a view that reaches ", a, " * ", b, " elements from where it begins is beyond 63 bits");
+  return product;
 }
 
 }  // namespace
@@ -122,7 +137,7 @@ View View::pad(const Dims& before, const Dims& after) const {
   Shape padded = shape;
   for (int a = 0; a < rank(); ++a) padded[a] += before[a] + after[a];
   View result = rewrite(*this, padded, [&](Affine f) {
-    for (int a = 0; a < rank(); ++a) f.offset -= f.coef[a] * before[a];
+    for (int a = 0; a < rank(); ++a) f.offset -= far(f.coef[a], before[a]);
     return f;
   });
   for (int a = 0; a < rank(); ++a) {
@@ -172,8 +187,8 @@ View View::unfold(int axis, int64_t size, int64_t step, int64_t dilation) const 
   windows[axis] = (shape[axis] - dilation * (size - 1) - 1) / step + 1;
   windows.push_back(size);
   return rewrite(*this, windows, [&](Affine f) {
-    f.coef.push_back(f.coef[axis] * dilation);
-    f.coef[axis] *= step;
+    f.coef.push_back(far(f.coef[axis], dilation));
+    f.coef[axis] = far(f.coef[axis], step);
     return f;
   }).simplified();
 }
@@ -225,7 +240,7 @@ View View::simplified() const {
   View result{shape, address, {}};
   const std::vector<Interval> box = whole(shape);
   for (const Guard& guard : guards) {
-    const Interval r = range(guard.position, box);
+    const Interval r = interval(guard.position, box);
     const bool always = r.low >= 0 && r.high < guard.size;
     if (!always && std::ranges::find(result.guards, guard) == result.guards.end()) result.guards.push_back(guard);
   }
@@ -279,7 +294,7 @@ std::vector<Interval> valid_box(const View& view) {
 
 /// Whether `form` stays inside [0, size) wherever the view's guards hold.
 bool stays_inside(const Affine& form, int64_t size, const View& view, std::span<const Interval> box) {
-  Interval r = range(form, box);
+  Interval r = interval(form, box);
   for (const Guard& guard : view.guards)
     if (guard.position.coef == form.coef) {
       const int64_t shift = form.offset - guard.position.offset;
@@ -300,7 +315,7 @@ std::vector<Affine> digits(Affine address, const Shape& shape, std::span<const I
       digit.coef[a] = address.coef[a] / places[j];
       address.coef[a] %= places[j];
     }
-    const int64_t lowest = balanced ? range(address, box).low : 0;
+    const int64_t lowest = balanced ? interval(address, box).low : 0;
     digit.offset = balanced ? floor_div(lowest, places[j]) : address.offset / places[j];
     address.offset -= digit.offset * places[j];
     result.push_back(digit);

@@ -81,6 +81,9 @@ using Shape = Dims;
 /// `(2, 3, 4)`, and `(5,)` for one axis.
 std::ostream& operator<<(std::ostream& out, const Dims& dims);
 
+/// begin, begin + 1, ... below end: a run of axes.
+Dims range(int64_t begin, int64_t end);
+
 /// How many elements; 1 for the empty shape. Throws when the count does not fit 63 bits.
 int64_t numel(const Shape& shape);
 

@@ -128,6 +128,7 @@ class Tensor {
   static Tensor full(const Shape& shape, Scalar value, std::optional<DType> dtype = {});
   static Tensor zeros(const Shape& shape, DType dtype = DType::Float32) { return full(shape, 0, dtype); }
   static Tensor ones(const Shape& shape, DType dtype = DType::Float32) { return full(shape, 1, dtype); }
+  /// Zeros: where nothing is computed before it is asked for, there is no memory with something else in it.
   static Tensor empty(const Shape& shape, DType dtype = DType::Float32) { return zeros(shape, dtype); }
   Tensor full_like(Scalar value) const { return full(shape(), value, dtype()); }
   Tensor zeros_like() const { return full_like(0); }
@@ -246,6 +247,7 @@ class Tensor {
 
   // ---- Indexing by numbers. An index outside its axis throws when it is met, at the latest when the result is read.
   Tensor gather(int64_t axis, const Tensor& index) const;        ///< out[i][j] = x[index[i][j]][j] for axis 0
+  /// This tensor with source[i][j] added to out[index[i][j]][j] for axis 0; several for one place all count.
   Tensor scatter_add(int64_t axis, const Tensor& index, const Tensor& source) const;
   /// This tensor with out[index[i][j]][j] = source[i][j] for axis 0; of several for one place the last stays.
   Tensor scatter(int64_t axis, const Tensor& index, const Tensor& source) const;
@@ -291,7 +293,7 @@ class Tensor {
   /// |this - y| <= atol + rtol |y|, or equal.
   Tensor isclose(const Tensor& y, double rtol = 1e-5, double atol = 1e-8, bool equal_nan = false) const;
   bool allclose(const Tensor& y, double rtol = 1e-5, double atol = 1e-8, bool equal_nan = false) const;
-  Tensor lerp(const Tensor& end, double weight) const;
+  Tensor lerp(const Tensor& end, double weight) const;  ///< this + (end - this) * weight
   Tensor lerp(const Tensor& end, const Tensor& weight) const;
   Tensor masked_fill(const Tensor& mask, Scalar value) const;
   Tensor scalar_like(Scalar value) const;      ///< `value` in the dtype it takes beside this tensor, without axes
@@ -338,6 +340,7 @@ class Tensor {
   }
   /// x (N, C, H, W), weight (out, C/groups, KH, KW), bias (out): (N, out, OH, OW).
   Tensor conv2d(const Tensor& weight, const Tensor& bias = {}, const ConvOptions& options = {}) const;
+  /// The same with one spatial axis, x (N, C, L), and with three, x (N, C, D, H, W).
   Tensor conv1d(const Tensor& weight, const Tensor& bias = {}, const ConvOptions& options = {}) const;
   Tensor conv3d(const Tensor& weight, const Tensor& bias = {}, const ConvOptions& options = {}) const;
   /// The adjoint of conv2d: x (N, C, H, W), weight (C, out/groups, KH, KW), bias (out): (N, out, OH, OW).
@@ -347,6 +350,7 @@ class Tensor {
   /// x (N, C, H, W) or (C, H, W), the largest or the mean of every window.
   Tensor max_pool2d(const Sizes& window = 2, const PoolOptions& options = {}) const;
   Tensor avg_pool2d(const Sizes& window = 2, const PoolOptions& options = {}) const;
+  /// x (N, C, L) or (C, L), and (N, C, D, H, W) or (C, D, H, W). The gradient of a maximum goes to the first of equals.
   Tensor max_pool1d(const Sizes& window, const PoolOptions& options = {}) const;
   Tensor avg_pool1d(const Sizes& window, const PoolOptions& options = {}) const;
   Tensor max_pool3d(const Sizes& window, const PoolOptions& options = {}) const;
@@ -369,7 +373,9 @@ class Tensor {
   /// one number a class; of classes, the mean is then weighted by them, too.
   Tensor cross_entropy(const Tensor& target, const CrossEntropyOptions& options = {}) const;
   Tensor cross_entropy(const Tensor& target, const Tensor& weight, const CrossEntropyOptions& options = {}) const;
-  Tensor nll_loss(const Tensor& target, const CrossEntropyOptions& options = {}) const;  ///< of log-probabilities
+  /// The same of log-probabilities (N, C, ...) instead of logits. Unlike PyTorch's it takes smoothing and probabilities
+  /// as well: cross_entropy is nothing but this after log_softmax.
+  Tensor nll_loss(const Tensor& target, const CrossEntropyOptions& options = {}) const;
   Tensor nll_loss(const Tensor& target, const Tensor& weight, const CrossEntropyOptions& options = {}) const;
   /// Of probabilities. `weight` multiplies each term and broadcasts.
   Tensor binary_cross_entropy(const Tensor& target, Reduction reduction = Reduction::Mean) const;

@@ -5,12 +5,6 @@
 
 namespace teeny {
 
-Dims range(int64_t begin, int64_t end) {
-  Dims result;
-  for (int64_t i = begin; i < end; ++i) result.push_back(i);
-  return result;
-}
-
 Dims each(const Sizes& sizes, int axes, const char* op, const char* what, int64_t least) {
   const Dims result = sizes.list.size() == 1 ? Dims::filled(axes, sizes.list[0]) : sizes.list;
   if (result.size() != axes) fail(op, ": ", what, ' ', sizes.list, " must have one size, or ", axes);
@@ -53,7 +47,12 @@ struct Windows : Function {
 };
 
 Tensor windows(const Tensor& x, const Dims& window, const Dims& step, const Dims& dilation) {
-  return apply(Windows(window, step, dilation), x);
+  Dims steps = step, dilations = dilation;
+  for (int a = 0; a < window.size(); ++a) {
+    steps[a] = std::min(step[a], x.size(a - window.size()));  // a longer one leaves the first window alone, as this does
+    if (window[a] == 1) dilations[a] = 1;                     // nothing is between the taps
+  }
+  return apply(Windows(window, steps, dilations), x);
 }
 
 Tensor Tensor::unfold(int64_t axis, int64_t size, int64_t step, int64_t dilation) const {

@@ -4,9 +4,6 @@
 
 namespace teeny {
 
-/// begin, begin + 1, ... below end: a run of axes.
-Dims range(int64_t begin, int64_t end);
-
 /// One size for each of `axes` spatial axes, none below `least`. `op` and `what` name the caller's option in the error.
 Dims each(const Sizes& sizes, int axes, const char* op, const char* what, int64_t least);
 

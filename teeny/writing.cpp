@@ -1,4 +1,4 @@
-// Writing into a part of a tensor: x.set({...}, value), scatter, and the bits of a number under another name.
+// Writing into a part of a tensor: x.set({...}, value), and scatter.
 #include <algorithm>
 
 #include "teeny/mlops.h"
@@ -69,7 +69,10 @@ Tensor written(const Tensor& x, std::initializer_list<Index> index, const Tensor
 Tensor& Tensor::set(std::initializer_list<Index> index, const Tensor& value) {
   return become(written(*this, index, value), "set");
 }
-Tensor& Tensor::set(std::initializer_list<Index> index, Scalar value) { return set(index, full({}, value, dtype())); }
+Tensor& Tensor::set(std::initializer_list<Index> index, Scalar value) {
+  if (!fits(value, dtype())) fail("set: ", value, " does not fit ", dtype());
+  return set(index, full({}, value, dtype()));
+}
 
 // ---- A part that numbers point to -----------------------------------------------------------------------------------
 
@@ -85,42 +88,8 @@ Tensor Tensor::scatter(int64_t axis, const Tensor& index, const Tensor& source) 
   return where(last >= 0, chosen, *this);
 }
 Tensor Tensor::scatter(int64_t axis, const Tensor& index, Scalar value) const {
+  if (!fits(value, dtype())) fail("scatter: ", value, " does not fit ", dtype());
   return scatter(axis, index, full(index.shape(), value, dtype()));
-}
-
-// ---- Bits -----------------------------------------------------------------------------------------------------------
-
-namespace {
-/// Each byte's place in a number, in bits: 0, 8, 16, ...
-Tensor byte_shifts(DType d, DType integer) { return (Tensor::arange(itemsize(d)) * 8).cast(integer); }
-
-/// The bits of x as an integer of at least its size. The upper half of a float32 is a bfloat16.
-Tensor bits_of(const Tensor& x) {
-  if (itemsize(x.dtype()) == 8) return x.bitcast(DType::Int64);
-  if (itemsize(x.dtype()) == 4) return x.bitcast(DType::Int32);
-  if (x.dtype() == DType::UInt8) return x;
-  return x.bitcast(DType::BFloat16).cast(DType::Float32).bitcast(DType::Int32) >> 16;
-}
-Tensor from_bits(const Tensor& bits, DType to) {
-  if (itemsize(to) != 2) return bits.bitcast(to);
-  return (bits << 16).bitcast(DType::Float32).cast(DType::BFloat16).bitcast(to);
-}
-}  // namespace
-
-// Between sizes the way leads over bytes, the lowest first, as they lie in memory.
-Tensor Tensor::bitcast(DType to) const {
-  if (to == dtype()) return *this;
-  if (to == DType::Bool || dtype() == DType::Bool) fail("bitcast: ", dtype(), " to ", to, ": a bool is not made of bits");
-  const int64_t from_size = itemsize(dtype()), to_size = itemsize(to);
-  if (from_size == to_size) return Tensor(lazy().bitcast(to));
-  if (rank() == 0 || size(-1) * from_size % to_size)
-    fail("bitcast: ", dtype(), " to ", to, ": the last axis of ", shape(), " does not make whole numbers of ", to_size, " bytes");
-  const Tensor bits = bits_of(*this).unsqueeze(-1);
-  const Tensor bytes = dtype() == DType::UInt8 ? *this : (bits >> byte_shifts(dtype(), bits.dtype())).cast(DType::UInt8).flatten(-2);
-  if (to == DType::UInt8) return bytes;
-  const DType integer = to_size == 8 ? DType::Int64 : DType::Int32;
-  const Tensor parts = bytes.unflatten(-1, {-1, to_size}).cast(integer) << byte_shifts(to, integer);
-  return from_bits(parts.sum(-1).cast(integer), to);
 }
 
 }  // namespace teeny

@@ -13,6 +13,7 @@ std::vector<GoldenLine> golden_reductions() {
       {"sum_axes_keep", FN(x.sum({0, -1}, true))},
       {"mean", FN(x.mean())},
       {"mean_of_many", FN(x.expand({100000}).mean())},
+      {"softmax_of_many", FN(x.expand({70000}).softmax()[{slice(0, 3)}])},
       {"var_of_many", FN(x.repeat({50000}).var())},
       {"mean_axis", FN(x.mean(1))},
       {"mean_axes", FN(x.mean({0, 2}))},

@@ -9,6 +9,7 @@ std::vector<GoldenLine> golden_training() {
       {"layernorm_axes", FN(x.layernorm(2))},
       {"layernorm_eps", FN(x.layernorm(1, 0.1))},
       {"batchnorm", FN(x.batchnorm(y[0], y[1], z[0], z[1].exp()))},
+      {"binary_cross_entropy_wrong", FN(x.binary_cross_entropy(y.detach()))},
       {"batchnorm_plain", FN(x.batchnorm({}, {}, y[0], y[1].exp(), 0.1))},
       {"softmax_of_a_number", FN(x.softmax())},
       {"log_softmax_of_a_number", FN(x.log_softmax(0))},

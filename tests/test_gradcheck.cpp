@@ -18,6 +18,7 @@ struct Rule {
   Expression run;
   std::vector<Shape> shapes;
   double low = -2, high = 2;
+  size_t zero_every = 0;  ///< how far the zeros among the numbers are apart, if there are any
 };
 
 using Tensors = std::vector<Tensor>;
@@ -39,6 +40,8 @@ Tensors inputs_of(const Rule& rule) {
       numbers[i] = rule.low + place * (rule.high - rule.low);
     }
     std::shuffle(numbers.begin(), numbers.end(), random);
+    if (rule.zero_every)
+      for (size_t i = rule.zero_every / 2; i < numbers.size(); i += rule.zero_every) numbers[i] = 0;
     inputs.push_back(leaf(numbers, shape));
   }
   return inputs;
@@ -208,6 +211,9 @@ TEST_CASE("gradcheck: in order") {
   check({
       {"cumsum", FN(x.cumsum(1).square()), {{2, 4}}},
       {"cumprod", FN(x.cumprod(0)), {{4, 2}}},
+      {"cumprod_zero", FN(x.cumprod(0)), {{6}}, -2, 2, 6},
+      {"cumprod_zeros", FN(x.cumprod(0)), {{5, 2}}, -2, 2, 3},
+      {"cumprod_all_zero", FN(x.cumprod(1)), {{1, 4}}, -2, 2, 1},
       {"cummax", FN(x.cummax(1).values.square()), {{3, 5}}},
       {"cummin", FN(x.cummin(0).values.square()), {{5, 2}}},
       {"sort", FN(x.sort(1, true).values.square() * Tensor::arange(4)), {{2, 4}}},
@@ -258,6 +264,10 @@ TEST_CASE("gradcheck: reductions") {
       {"mean", FN(x.mean({0, 2}).square()), {{2, 2, 3}}},
       {"prod", FN(x.prod(1)), {{3, 3}}},
       {"prod_all", FN(x.prod()), {{5}}},
+      {"prod_axes", FN(x.prod({0, 2})), {{2, 2, 3}}},
+      {"prod_zero", FN(x.prod()), {{5}}, -2, 2, 5},
+      {"prod_zeros", FN(x.prod(0)), {{5, 2}}, -2, 2, 3},
+      {"prod_all_zero", FN(x.prod()), {{3}}, -2, 2, 1},
       {"max", FN(x.max(1).square()), {{3, 4}}},
       {"max_axes", FN(x.max({0, 2}, true).square()), {{2, 2, 3}}},
       {"min", FN(x.min().square()), {{3, 4}}},

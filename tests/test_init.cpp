@@ -68,6 +68,9 @@ TEST_CASE("init: a truncated normal distribution is one inside its bounds") {
   init::trunc_normal_(x, 0, 1, 1, 3);  // all on one side: (Phi(2) - Phi(1)) / (Phi(3) - Phi(1)) are below 2
   CHECK(x.min().item() >= 1);
   CHECK(std::abs(share_below(x, 2) - 0.8641) < 0.03);
+  init::trunc_normal_(x, 0, 1, 6, INFINITY);  // as far out as erf still tells one number from the next
+  CHECK(x.min().item() >= 6);
+  CHECK(x.max().item() < 9);
 }
 
 TEST_CASE("init: a dtype stays") {
@@ -101,6 +104,9 @@ TEST_CASE("init: what is wrong is said at once") {
       {"normal_: makes floats, not int64", [&] { init::normal_(whole); }},
       {"trunc_normal_: a standard deviation of 0", [&] { init::trunc_normal_(vector, 0, 0); }},
       {"trunc_normal_: from 1 to 0", [&] { init::trunc_normal_(vector, 0, 1, 1, 0); }},
+      {"trunc_normal_: from 10 to 11 is no number of mean 0 and deviation 1",
+       [&] { init::trunc_normal_(vector, 0, 1, 10, 11); }},
+      {"trunc_normal_: from -1 to nan", [&] { init::trunc_normal_(vector, 0, 1, -1, NAN); }},
       {"trunc_normal_: makes floats, not int64", [&] { init::trunc_normal_(whole); }},
       {"xavier_uniform_: needs weights (out, in, ...), not (3,)", [&] { init::xavier_uniform_(vector); }},
       {"xavier_normal_: needs weights", [&] { init::xavier_normal_(vector); }},

@@ -107,6 +107,21 @@ TEST_CASE("nn: BatchNorm2d follows the batch while training") {
   CHECK_THROWS_AS(norm(Tensor::zeros({1, 3, 1, 1})), Error);
 }
 
+TEST_CASE("nn: norms of float16 square no number beyond 65504") {
+  const Training mode;
+  const Tensor x = Tensor::of({{-300, 300}, {300, -300}}).cast(DType::Float16);
+  const auto is_one = [](const Tensor& y) { return (y.abs() - 1).abs().max().item() < 1e-3; };
+  nn::BatchNorm1d batch(2);
+  CHECK(is_one(batch(x)));
+  CHECK(batch.running_var.to_vector() == std::vector<float>(2, 0.9f + 0.1f * 180000));
+  CHECK(is_one(nn::LayerNorm(2, 1e-5, false)(x)));
+  CHECK(is_one(nn::GroupNorm(1, 2, 1e-5, false)(x)));
+  CHECK(is_one(nn::InstanceNorm1d(1)(x.unsqueeze(1))));
+  CHECK(nn::GroupNorm(1, 2, 1e-5, false)(x).dtype() == DType::Float16);
+  for (Tensor* part : {&batch.weight, &batch.bias}) *part = part->detach().cast(DType::Float16);
+  CHECK(batch(x).dtype() == DType::Float16);
+}
+
 TEST_CASE("nn: BatchNorm2d's gradient, and the gradient of that") {
   Tensor::manual_seed(3);
   Training guard;
@@ -234,13 +249,13 @@ TEST_CASE("nn: what is wrong is said at once") {
       {"Linear: a size of -1", [] { nn::Linear(-1, 2); }},
       {"Conv2d: 3 and 8 channels do not divide into 2 groups", [] { nn::Conv2d(3, 8, 5, {.groups = 2}); }},
       {"Conv2d: 3 and 8 channels do not divide into 0 groups", [] { nn::Conv2d(3, 8, 5, {.groups = 0}); }},
-      {"Conv2d: a kernel of (1, 2, 3) must have one size for all axes, or 2", [] { nn::Conv2d(3, 8, {1, 2, 3}); }},
-      {"Conv1d: a kernel of (1, 2) must have one size for all axes, or 1", [] { nn::Conv1d(3, 8, {1, 2}); }},
-      {"Conv3d: a kernel of (0,) has a size below 1", [] { nn::Conv3d(3, 8, 0); }},
+      {"Conv2d: kernel (1, 2, 3) must have one size, or 2", [] { nn::Conv2d(3, 8, {1, 2, 3}); }},
+      {"Conv1d: kernel (1, 2) must have one size, or 1", [] { nn::Conv1d(3, 8, {1, 2}); }},
+      {"Conv3d: kernel (0,) must be at least 1", [] { nn::Conv3d(3, 8, 0); }},
       {"Conv2d: a size of -3", [] { nn::Conv2d(-3, 8, 1); }},
       {"ConvTranspose2d: 4 and 3 channels do not divide into 2 groups",
        [] { nn::ConvTranspose2d(4, 3, 1, {.groups = 2}); }},
-      {"ConvTranspose1d: a kernel of (2, 2) must have one size", [] { nn::ConvTranspose1d(4, 3, {2, 2}); }},
+      {"ConvTranspose1d: kernel (2, 2) must have one size", [] { nn::ConvTranspose1d(4, 3, {2, 2}); }},
       {"Embedding: a size of -1", [] { nn::Embedding(-1, 2); }},
       {"Embedding: the padding 5 is none of 5 rows", [] { nn::Embedding(5, 2, 5); }},
       {"Embedding: the padding -1 is none of 5 rows", [] { nn::Embedding(5, 2, -1); }},
@@ -259,6 +274,7 @@ TEST_CASE("nn: what is wrong is said at once") {
       {"RMSNorm: eps -1 is negative", [] { nn::RMSNorm(3, -1); }},
       {"RMSNorm: x of (2, 3) does not end in (1,)", [&] { nn::RMSNorm(1)(x); }},
       {"GroupNorm: 3 channels do not divide into 2 groups", [] { nn::GroupNorm(2, 3); }},
+      {"InstanceNorm: 0 channels do not divide into 0 groups", [] { nn::InstanceNorm1d(0); }},
       {"GroupNorm: eps -1 is negative", [] { nn::GroupNorm(1, 3, -1); }},
       {"GroupNorm: x of shape (2, 3, 4, 4); (N, 4, ...) wanted", [&] { nn::GroupNorm(2, 4)(image); }},
       {"InstanceNorm: x of shape (2, 3, 4, 4); (N, 4, ...) wanted", [&] { nn::InstanceNorm2d(4)(image); }},

@@ -115,6 +115,37 @@ TEST_CASE("random: bernoulli draws a 1 as often as it says") {
   CHECK(std::abs(share[1] - 0.75) < 0.015);
 }
 
+TEST_CASE("numbers: exponentials of 16-bit floats add up beyond what these hold") {
+  for (const DType half : {DType::Float16, DType::BFloat16}) {  // where PyTorch says infinity
+    const Tensor zeros = Tensor::zeros({70000}, half);
+    CHECK(std::abs(zeros.logsumexp().item() - std::log(70000)) < 0.1);
+    CHECK(std::abs(zeros.log_softmax()[0].item() + std::log(70000)) < 0.1);
+  }
+}
+
+TEST_CASE("numbers: a bitcast keeps all bits of all 16-bit floats") {
+  std::vector<uint8_t> bytes;
+  for (int i = 0; i < 65536; ++i) bytes.push_back(uint8_t(i)), bytes.push_back(uint8_t(i >> 8));
+  const Tensor packed = Tensor::from(bytes);
+  for (const DType half : {DType::Float16, DType::BFloat16}) {
+    const Tensor halves = packed.bitcast(half).contiguous();
+    CHECK(halves.numel() == 65536);
+    CHECK(halves.to_bytes() == packed.to_bytes());
+    CHECK(equal(halves.bitcast(DType::UInt8), packed));
+    CHECK(halves.bitcast(half == DType::Float16 ? DType::BFloat16 : DType::Float16).to_bytes() == packed.to_bytes());
+  }
+}
+
+TEST_CASE("numbers: running sums of positive numbers never step down") {
+  Tensor::manual_seed(5);
+  for (const DType dtype : {DType::Float32, DType::Float64}) {
+    // Here and there a few that are too small to hide it if a sum begins anew a rounding lower.
+    const Tensor x = where(Tensor::arange(100000) % 256 < 4, 1e-30, Tensor::rand({100000}, dtype));
+    const std::vector<double> sums = x.cumsum(0).to_vector<double>();
+    CHECK(std::is_sorted(sums.begin(), sums.end()));
+  }
+}
+
 TEST_CASE("random: the same seed gives the same numbers, the next draw others") {
   Tensor::manual_seed(7);
   const Tensor a = Tensor::rand({20}), b = Tensor::rand({20}), c = Tensor::randn({20});

@@ -36,6 +36,10 @@ void check_keeps(DType dtype) {
 
 }  // namespace
 
+TEST_CASE("optim: a cycle of one step is at its top") {
+  CHECK(optim::OneCycleLR{.max_lr = 3, .total_steps = 1, .pct_start = 1}(0) == 3);
+}
+
 TEST_CASE("optim: a dtype stays, and what has no gradient stays") {
   for (const DType dtype : {DType::Float16, DType::BFloat16, DType::Float32, DType::Float64}) {
     check_keeps<optim::SGD>(dtype);
@@ -112,6 +116,7 @@ TEST_CASE("optim: what is wrong is said at once") {
       {"CosineAnnealingLR: in 0 steps", [] { optim::CosineAnnealingLR{.lr = 1, .t_max = 0}(0); }},
       {"Warmup: nothing takes over", [] { optim::Warmup{5, 0.1, {}}(0); }},
       {"Warmup: for -1 steps", [&] { optim::Warmup{-1, 0.1, constant}(0); }},
+      {"OneCycleLR: step 1 of 1", [] { optim::OneCycleLR{.max_lr = 1, .total_steps = 1, .pct_start = 1}(1); }},
       {"OneCycleLR: step 10 of 10", [] { optim::OneCycleLR{.max_lr = 1, .total_steps = 10}(10); }},
       {"OneCycleLR: pct_start 2 is outside [0, 1]",
        [] { optim::OneCycleLR{.max_lr = 1, .total_steps = 10, .pct_start = 2}(0); }},

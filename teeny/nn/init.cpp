@@ -4,6 +4,8 @@
 #include <cmath>
 #include <numbers>
 
+#include "teeny/mlops.h"
+
 namespace teeny::nn::init {
 
 namespace {
@@ -27,21 +29,11 @@ void check_std(const char* op, double std) {
   if (!(std >= 0)) fail(op, ": a standard deviation of ", std);
 }
 
-struct Fans {
-  double in, out;
-};
-/// Inputs of one output, and outputs of one input, of weights (out, in, ...).
-Fans fans(const char* op, const Tensor& x) {
-  if (x.rank() < 2) fail(op, ": needs weights (out, in, ...), not ", x.shape());
-  const double window = double(numel(Shape(x.shape().begin() + 2, x.shape().end())));
-  return {double(x.size(1)) * window, double(x.size(0)) * window};
-}
-
 /// ±sqrt(3) std: what is uniform there has the standard deviation std.
 Tensor& uniform_of_std(Tensor& x, double std) { return uniform_(x, -std::sqrt(3.0) * std, std::sqrt(3.0) * std); }
 
 double kaiming_std(const char* op, const Tensor& x, const KaimingOptions& o) {
-  const Fans f = fans(op, x);
+  const Fans f = fans(x.shape(), op);
   return gain(o.nonlinearity, o.slope) / std::sqrt(o.fan == Fan::In ? f.in : f.out);
 }
 
@@ -76,10 +68,10 @@ Tensor& normal_(Tensor& x, double mean, double std) {
 Tensor& trunc_normal_(Tensor& x, double mean, double std, double low, double high) {
   check_float("trunc_normal_", x);
   if (!(std > 0)) fail("trunc_normal_: a standard deviation of ", std);
-  check_range("trunc_normal_", low, high);
   const auto at = [&](double end) { return std::erf((end - mean) / (std * std::numbers::sqrt2)); };
   constexpr double kEnd = 1 - 1e-15;  // of the whole line the inverse would be infinite
-  const double from = std::max(at(low), -kEnd), to = std::min(at(high), kEnd);
+  const double from = std::clamp(at(low), -kEnd, kEnd), to = std::clamp(at(high), -kEnd, kEnd);
+  if (!(from < to)) fail("trunc_normal_: from ", low, " to ", high, " is no number of mean ", mean, " and deviation ", std);
   const Tensor u = Tensor::rand(x.shape(), DType::Float64) * (to - from) + from;
   return put(x, (erfinv(u) * (std * std::numbers::sqrt2) + mean).clamp(low, high));
 }
@@ -96,11 +88,11 @@ double gain(Nonlinearity nonlinearity, double slope) {
 }
 
 Tensor& xavier_uniform_(Tensor& x, double gain) {
-  const Fans f = fans("xavier_uniform_", x);
+  const Fans f = fans(x.shape(), "xavier_uniform_");
   return uniform_of_std(x, gain * std::sqrt(2 / (f.in + f.out)));
 }
 Tensor& xavier_normal_(Tensor& x, double gain) {
-  const Fans f = fans("xavier_normal_", x);
+  const Fans f = fans(x.shape(), "xavier_normal_");
   return normal_(x, 0, gain * std::sqrt(2 / (f.in + f.out)));
 }
 Tensor& kaiming_uniform_(Tensor& x, const KaimingOptions& options) {
@@ -116,8 +108,9 @@ Tensor fan_in_uniform(const Shape& shape, int64_t fan_in) {
 }
 
 void check_sizes(const char* layer, std::initializer_list<int64_t> sizes) {
+  constexpr int64_t kMost = int64_t(1) << 60;  // a few of them can be added, or one be taken four times
   for (int64_t size : sizes)
-    if (size < 0) fail(layer, ": a size of ", size);
+    if (size < 0 || size > kMost) fail(layer, ": a size of ", size);
 }
 
 }  // namespace teeny::nn::init

@@ -40,7 +40,7 @@ Tensor& kaiming_normal_(Tensor& x, const KaimingOptions& options = {});
 /// A parameter that starts uniform in ±1/sqrt(fan_in): `fan_in` numbers are added up for each output, so that the
 /// output's variance does not grow with their count.
 Tensor fan_in_uniform(const Shape& shape, int64_t fan_in);
-/// Throws when one of the sizes is negative, naming the layer.
+/// Throws when one of the sizes is negative or beyond any memory, naming the layer.
 void check_sizes(const char* layer, std::initializer_list<int64_t> sizes);
 
 }  // namespace teeny::nn::init

@@ -1,6 +1,7 @@
 #include "teeny/nn/layers.h"
 
 #include "teeny/nn/init.h"
+#include "teeny/windows.h"
 
 namespace teeny::nn {
 
@@ -13,17 +14,12 @@ Linear::Linear(int64_t in, int64_t out, bool with_bias) {
 namespace {
 /// `kernel` with a size for each of `axes` axes, after the checks that both kinds of convolution share.
 Dims kernel_sizes(const char* layer, int axes, int64_t in, int64_t out, const Sizes& kernel, int64_t groups) {
-  const Dims& k = kernel.list;
-  if (k.size() != 1 && k.size() != axes)
-    fail(layer, axes, "d: a kernel of ", k, " must have one size for all axes, or ", axes);
-  const Dims each = k.size() == 1 ? Dims::filled(axes, k[0]) : k;
   const std::string name = text(layer, axes, "d");
+  const Dims k = each(kernel, axes, name.c_str(), "kernel", 1);
   init::check_sizes(name.c_str(), {in, out});
-  for (int64_t size : each)
-    if (size < 1) fail(name, ": a kernel of ", k, " has a size below 1");
   if (groups < 1 || in % groups || out % groups)
     fail(name, ": ", in, " and ", out, " channels do not divide into ", groups, " groups");
-  return each;
+  return k;
 }
 /// (outer, inner, kernel...)
 Shape weight_shape(int64_t outer, int64_t inner, const Dims& kernel) {
@@ -37,7 +33,7 @@ template <int kAxes>
 Conv<kAxes>::Conv(int64_t in, int64_t out, const Sizes& kernel, const ConvOptions& options, bool with_bias)
     : options(options) {
   const Dims k = kernel_sizes("Conv", kAxes, in, out, kernel, options.groups);
-  const int64_t fan_in = in / options.groups * numel(k);
+  const int64_t fan_in = numel(weight_shape(1, in / options.groups, k));
   weight = init::fan_in_uniform(weight_shape(out, in / options.groups, k), fan_in);
   if (with_bias) bias = init::fan_in_uniform({out}, fan_in);
 }
@@ -56,7 +52,7 @@ ConvTranspose<kAxes>::ConvTranspose(int64_t in, int64_t out, const Sizes& kernel
                                     bool with_bias)
     : options(options) {
   const Dims k = kernel_sizes("ConvTranspose", kAxes, in, out, kernel, options.groups);
-  const int64_t fan_in = out / options.groups * numel(k);  // of axis 1, as PyTorch counts: that of the adjoint
+  const int64_t fan_in = numel(weight_shape(1, out / options.groups, k));  // of axis 1, as PyTorch counts: that of the adjoint
   weight = init::fan_in_uniform(weight_shape(in, out / options.groups, k), fan_in);
   if (with_bias) bias = init::fan_in_uniform({out}, fan_in);
 }

@@ -53,6 +53,7 @@ double OneCycleLR::operator()(int64_t step) const {
   if (!(pct_start >= 0 && pct_start <= 1)) fail("OneCycleLR: pct_start ", pct_start, " is outside [0, 1]");
   const double first = max_lr / div_factor, last = first / final_div_factor;
   const double top = pct_start * double(total_steps) - 1, end = double(total_steps) - 1, now = double(step);
+  if (now == top) return max_lr;  // also of a cycle of a single step, which begins and ends there
   if (top > 0 && now <= top) return cosine(first, max_lr, now / top);
   return cosine(max_lr, last, (now - top) / (end - top));
 }

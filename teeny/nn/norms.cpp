@@ -2,6 +2,7 @@
 
 #include <limits>
 
+#include "teeny/mlops.h"
 #include "teeny/nn/init.h"
 
 namespace teeny::nn {
@@ -10,13 +11,6 @@ namespace {
 
 Tensor ones(const Shape& shape) { return Tensor::ones(shape).requires_grad_(); }
 Tensor zeros(const Shape& shape) { return Tensor::zeros(shape).requires_grad_(); }
-
-/// `x` (C) so that it broadcasts beside (N, C, ...).
-Tensor per_channel(const Tensor& x, int rank) {
-  Shape shape = Dims::filled(rank, 1);
-  shape[1] = x.numel();
-  return x.reshape(shape);
-}
 
 void check_channels(const char* layer, const Tensor& x, int64_t channels) {
   if (x.rank() < 2 || x.size(1) != channels)
@@ -68,11 +62,12 @@ Tensor BatchNorm::operator()(const Tensor& x) {
   // With any constant a,  x - mean = (x - a) - (mean - a)  and  var = E[(x-a)^2] - (mean - a)^2. Here a is the mean
   // itself without its history: so `drift` is 0 and costs no precision, but the gradient passes through it, by channel.
   // The sums over x that the way back needs are then those of g and g * (x - a), which one walk over x gives.
-  const Tensor mean = x.mean(axes, true), a = mean.detach();
-  const Tensor centred = x - a, drift = mean - a;
+  const Tensor numbers = wide(x), mean = numbers.mean(axes, true), a = mean.detach();
+  const Tensor centred = numbers - a, drift = mean - a;
   const Tensor var = centred.square().mean(axes, true) - drift.square();
-  const Tensor scale = per_channel(weight, x.rank()) * (var + eps).rsqrt();
-  const Tensor y = centred * scale + (per_channel(bias, x.rank()) - drift * scale);
+  const Tensor scale = along(weight, 1, x.rank()) * (var + eps).rsqrt();
+  const Tensor shift = along(bias, 1, x.rank()) - drift * scale;
+  const Tensor y = (centred * scale + shift).cast(promote(x.dtype(), weight.dtype()));
 
   NoGrad guard;
   const double unbiased = double(n) / double(n - 1);
@@ -103,20 +98,19 @@ RMSNorm::RMSNorm(const Shape& shape, std::optional<double> eps, bool affine) : s
 
 Tensor RMSNorm::operator()(const Tensor& x) const {
   const Dims axes = last_axes("RMSNorm", x, shape);
-  const DType wide = promote(x.dtype(), DType::Float32);  // the square of a small float16 is 0
-  const double machine = wide == DType::Float64 ? std::numeric_limits<double>::epsilon()
-                                                : std::numeric_limits<float>::epsilon();
-  const Tensor w = x.cast(wide);
+  const Tensor w = wide(x);
+  const double machine = w.dtype() == DType::Float64 ? std::numeric_limits<double>::epsilon()
+                                                     : std::numeric_limits<float>::epsilon();
   const Tensor y = (w * (w.square().mean(axes, true) + eps.value_or(machine)).rsqrt()).cast(x.dtype());
   return weight.defined() ? y * weight : y;
 }
 
-GroupNorm::GroupNorm(int64_t groups, int64_t channels, double eps, bool affine)
+GroupNorm::GroupNorm(const char* name, int64_t groups, int64_t channels, double eps, bool affine)
     : groups(groups), channels(channels), eps(eps) {
-  init::check_sizes("GroupNorm", {channels});
-  check_eps("GroupNorm", eps);
+  init::check_sizes(name, {channels});
+  check_eps(name, eps);
   if (groups < 1 || channels % groups)
-    fail("GroupNorm: ", channels, " channels do not divide into ", groups, " groups");
+    fail(name, ": ", channels, " channels do not divide into ", groups, " groups");
   if (affine) weight = ones({channels}), bias = zeros({channels});
 }
 
@@ -125,7 +119,7 @@ Tensor GroupNorm::operator()(const Tensor& x) const {
   Shape grouped = {x.size(0), groups, channels / groups};
   for (int a = 2; a < x.rank(); ++a) grouped.push_back(x.size(a));
   const Tensor y = x.reshape(grouped).layernorm(x.rank() - 1, eps).reshape(x.shape());
-  return weight.defined() ? y * per_channel(weight, x.rank()) + per_channel(bias, x.rank()) : y;
+  return weight.defined() ? y * along(weight, 1, x.rank()) + along(bias, 1, x.rank()) : y;
 }
 
 Tensor InstanceNorm::operator()(const Tensor& x) const {

@@ -59,20 +59,24 @@ struct RMSNorm {
 /// The channels of x (N, C, ...) in `groups` groups, each to mean 0 and variance 1 in every sample; then
 /// * weight + bias, which have a number for every channel. Wu, He: "Group normalization", 2018.
 struct GroupNorm {
-  GroupNorm(int64_t groups, int64_t channels, double eps = 1e-5, bool affine = true);
+  GroupNorm(int64_t groups, int64_t channels, double eps = 1e-5, bool affine = true)
+      : GroupNorm("GroupNorm", groups, channels, eps, affine) {}
   Tensor operator()(const Tensor& x) const;
 
   int64_t groups, channels;
   double eps;
   Tensor weight, bias;  ///< (C)
   TEENY_STATE(weight, bias)
+
+ protected:
+  GroupNorm(const char* name, int64_t groups, int64_t channels, double eps, bool affine);  ///< `name` stands in errors
 };
 
 /// A group for each channel, and no weight and bias unless asked for. Ulyanov, Vedaldi, Lempitsky: "Instance
 /// normalization", 2016.
 struct InstanceNorm : GroupNorm {
   explicit InstanceNorm(int64_t channels, double eps = 1e-5, bool affine = false)
-      : GroupNorm(channels, channels, eps, affine) {}
+      : GroupNorm("InstanceNorm", channels, channels, eps, affine) {}
   Tensor operator()(const Tensor& x) const;
 };
 using InstanceNorm1d = InstanceNorm;

@@ -10,7 +10,13 @@
 //                     total0    total1    total2   these, one after the other, what each piece starts from; then the
 //                     0 ──────► t0 ─────► t0+t1    pieces, again on all threads
 //
+// An element of a piece is `start op total`, the total of the piece alone so far, added up in the same order both times:
+// so the last element of a piece is exactly what the next piece starts from, and running sums of positive numbers never
+// step down at a border.
+//
 // The way depends on the shape alone, so that any number of threads makes the same bits.
+#include <cstddef>
+#include <cstring>
 #include <utility>
 
 #include "tinyops/cpu/kernels.h"
@@ -24,17 +30,27 @@ constexpr int64_t kPiece = 16 * kTile;     ///< of a row, where rows are cut
 constexpr int64_t kManyRows = 64;          ///< enough for the threads without cutting
 constexpr int64_t kShortRow = 32;
 
-/// values[i] = total = total op values[i]; the total is as wide as TileReduction's.
-using RunningTotal = void (*)(int64_t n, void* total, void* values);
+/// Room for a total of whatever type.
+struct Total {
+  alignas(8) std::byte bytes[8];
+};
+
+/// total = total op values[i], then values[i] = start op total; both as wide as TileReduction's.
+using RunningTotal = void (*)(int64_t n, const Total& start, Total& total, void* values);
 
 template <class T, ReduceOp op>
-void running_total(int64_t n, void* total, void* values) {
+void running_total(int64_t n, const Total& start, Total& total, void* values) {
   constexpr bool wide = std::is_floating_point_v<T> && (op == ReduceOp::Sum || op == ReduceOp::Prod);
   using W = std::conditional_t<wide, double, T>;
-  W sum = *static_cast<W*>(total);
+  W before, sum;
+  std::memcpy(&before, start.bytes, sizeof(W));
+  std::memcpy(&sum, total.bytes, sizeof(W));
   T* x = static_cast<T*>(values);
-  for (int64_t i = 0; i < n; ++i) x[i] = T(sum = apply<W>(step(op), sum, W(x[i])));
-  *static_cast<W*>(total) = sum;
+  for (int64_t i = 0; i < n; ++i) {
+    sum = apply<W>(step(op), sum, W(x[i]));
+    x[i] = T(apply<W>(step(op), before, sum));
+  }
+  std::memcpy(total.bytes, &sum, sizeof(W));
 }
 
 RunningTotal find_running_total(ReduceOp op, DType dtype) {
@@ -89,7 +105,8 @@ class Scan {
     const Strip in(k_.in, lanes), out(k_.out, lanes);
     parallel(rows * tiles, 2 * elements_, [&] {
       return [&](int64_t piece) {
-        alignas(64) double values[kTile], totals[kTile];
+        alignas(64) double values[kTile];  // room for elements of whatever type
+        alignas(64) Total totals[kTile];
         Dims index = row_index(shape_, piece / tiles, axis_, lanes);
         index[lanes] = piece % tiles * kTile;
         const int64_t count = std::min(kTile, width - index[lanes]), whole = whole_steps(count);
@@ -108,35 +125,25 @@ class Scan {
     const Strip in(k_.in, axis_), out(k_.out, axis_);
     parallel(rows, 4 * elements_, [&] {
       return [&](int64_t row) {
-        double total;
-        reduction_.reset(1, &total);
-        scan(in, out, row_index(shape_, row, axis_), 0, n_, total);
+        scan(in, &out, row_index(shape_, row, axis_), 0, n_, nothing());
       };
     });
   }
 
   void in_pieces(int64_t rows, int64_t pieces) {
     const Strip in(k_.in, axis_), out(k_.out, axis_);
-    std::vector<double> totals(size_t(rows * pieces));
+    std::vector<Total> totals(size_t(rows * pieces));
     auto range = [&](int64_t p) { return std::pair(p % pieces * kPiece, std::min(n_, (p % pieces + 1) * kPiece)); };
     parallel(rows * pieces, 2 * elements_, [&] {
       return [&](int64_t p) {
-        alignas(64) double values[kTile];
         const auto [begin, end] = range(p);
-        Dims index = row_index(shape_, p / pieces, axis_);
-        reduction_.reset(1, &totals[size_t(p)]);
-        for (index[axis_] = begin; index[axis_] < end; index[axis_] += kTile) {
-          const int64_t count = std::min(kTile, end - index[axis_]);
-          in.read(index, count, values);
-          reduction_.packed(1, count, &totals[size_t(p)], values);
-        }
+        totals[size_t(p)] = scan(in, nullptr, row_index(shape_, p / pieces, axis_), begin, end, nothing());
       };
     });
     for (int64_t row = 0; row < rows; ++row) {
-      double start;
-      reduction_.reset(1, &start);
+      Total start = nothing();
       for (int64_t p = row * pieces; p < (row + 1) * pieces; ++p) {
-        double next = start;
+        Total next = start;
         reduction_.combine(1, &next, &totals[size_t(p)]);
         totals[size_t(p)] = std::exchange(start, next);
       }
@@ -144,20 +151,30 @@ class Scan {
     parallel(rows * pieces, 4 * elements_, [&] {
       return [&](int64_t p) {
         const auto [begin, end] = range(p);
-        scan(in, out, row_index(shape_, p / pieces, axis_), begin, end, totals[size_t(p)]);
+        scan(in, &out, row_index(shape_, p / pieces, axis_), begin, end, totals[size_t(p)]);
       };
     });
   }
 
-  /// Elements [begin, end) of a row, going on from `total`: eight bytes that hold whatever type a total has.
-  void scan(const Strip& in, const Strip& out, Dims index, int64_t begin, int64_t end, double total) const {
+  /// The total of no elements.
+  Total nothing() const {
+    Total total;
+    reduction_.reset(1, &total);
+    return total;
+  }
+
+  /// Elements [begin, end) of a row, written if there is somewhere to; `start` is the total of those before. Returns the
+  /// total of these alone.
+  Total scan(const Strip& in, const Strip* out, Dims index, int64_t begin, int64_t end, const Total& start) const {
     alignas(64) double values[kTile];
+    Total total = nothing();
     for (index[axis_] = begin; index[axis_] < end; index[axis_] += kTile) {
       const int64_t count = std::min(kTile, end - index[axis_]);
       in.read(index, count, values);
-      running_total_(count, &total, values);
-      out.write(index, count, values);
+      running_total_(count, start, total, values);
+      if (out) out->write(index, count, values);
     }
+    return total;
   }
 
   const ScanKernel& k_;

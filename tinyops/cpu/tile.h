@@ -39,7 +39,7 @@ using TileOp = void (*)(int64_t n, void* out, const void* a, const void* b, cons
 /// Constant and Reduce.
 TileOp tile_op(const Instruction& instruction, DType from);
 
-/// Between memory and a tile: widening and rounding of the 16-bit floats; null where the bytes are the same.
+/// Between memory and a tile: widening and rounding of the 16-bit floats, of any n; null where the bytes are the same.
 TileOp widen_op(DType stored);
 TileOp round_op(DType stored);
 
@@ -53,7 +53,8 @@ void spread_tile(DType dtype, void* to, int64_t count, int64_t length, const voi
 //   many rows     x x x x x x x x              element i into total i
 //                 t t t t t t t t
 //
-// The order of the additions in a row depends on n alone, so the same numbers give the same bits at any address.
+// The order of the additions in a row depends on n alone, so the same numbers give the same bits at any address. `packed`
+// takes rows of any length; for the others n is a whole number of steps or 1.
 struct TileReduction {
   void (*reset)(int64_t n, void* totals);
   void (*packed)(int64_t count, int64_t n, void* totals, const void* values);  ///< `count` rows of n; one is a row

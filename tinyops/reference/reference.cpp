@@ -3,6 +3,7 @@
 //
 // A value of the program is a Number: a double or an int64, whichever its dtype computes in.
 #include <algorithm>
+#include <bit>
 
 #include "tinyops/device.h"
 #include "tinyops/scalar.h"
@@ -30,6 +31,7 @@ Dims concat(const Dims& a, const Dims& b) {
 }
 
 /// One element of any dtype. Floats are kept as double, after rounding to what their dtype computes in.
+/// With a float NaN its bits are kept as well, of which a double would change one.
 struct Number {
   double real = 0;
   int64_t integer = 0;
@@ -37,11 +39,14 @@ struct Number {
 
 template <class T>
 Number number(T value) {
-  if constexpr (std::is_floating_point_v<T>) return {double(value), 0};
+  if constexpr (std::is_same_v<T, float>) return {value, value != value ? std::bit_cast<int32_t>(value) : 0};
+  else if constexpr (std::is_floating_point_v<T>) return {double(value), 0};
   else return {0, int64_t(value)};
 }
 template <class T>
 T as(const Number& n) {
+  if constexpr (std::is_same_v<T, float>)
+    if (n.real != n.real && n.integer) return std::bit_cast<float>(int32_t(n.integer));
   if constexpr (std::is_floating_point_v<T>) return T(n.real);
   else return T(n.integer);
 }
