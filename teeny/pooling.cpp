@@ -7,25 +7,68 @@
 
 namespace teeny {
 
-/// The maximum over the last `axes` axes. The gradient goes to the first of equals, and with NaNs to the last of them:
-/// PyTorch walks a window and keeps what is larger than all before, or NaN. It begins with the first number of the input,
-/// which is not padding even if all are -inf: `real` says which those are, undefined if all.
+/// The maximum over one axis of taps, which goes. The gradient goes to the first of equals, and with NaNs to the last of
+/// them: PyTorch walks a window and keeps what is larger than all before, or NaN. It begins with the first number of the
+/// input, which is not padding even if all are -inf: `real` says which those are; undefined if all.
+///
+/// Few taps are taken apart: each is a strided view, and what is left is plain arithmetic on long rows of windows.
+///
+///   x     a b | c d | e f            tap 0   a c e    \   maximum   m n o
+///                                    tap 1   b d f    /
+///   dx    g 0 | 0 h | i 0            part 0  g 0 i    =   the gradient where tap 0 was it
+///                                    part 1  0 h 0
 struct FirstMax : Function {
-  int axes;
+  static constexpr int64_t kFew = 8;
+  int axis;
   Tensor real;
-  FirstMax(int axes, Tensor real) : axes(axes), real(std::move(real)) {}
+  FirstMax(int axis, Tensor real) : axis(axis), real(std::move(real)) {}
+
   LazyBuffer forward(const LazyBuffer& x) {
-    return x.reduce(ReduceOp::Max, range(x.shape().size() - axes, x.shape().size()));
+    const NoGrad guard;
+    const Tensor all(x);
+    if (all.size(axis) > kFew) return all.max(axis).lazy();
+    Tensor largest = tap(all, 0);
+    for (int64_t i = 1; i < all.size(axis); ++i) largest = largest.maximum(tap(all, i));
+    return largest.lazy();
   }
   Grads backward(const Tensor& grad, const Tensor& out) override {
     const Tensor x = inputs[0];
-    const Shape taps(x.shape().end() - axes, x.shape().end());
-    const int64_t count = teeny::numel(taps);
-    const bool few = count <= std::numeric_limits<int32_t>::max();
-    const Tensor number = Tensor::arange(count).cast(few ? DType::Int32 : DType::Int64).reshape(taps);
-    const Tensor equal = real.defined() ? (x == out) & real : x == out;
+    return {x.size(axis) > kFew ? by_rank(x, grad, out) : by_tap(x, grad)};
+  }
+
+ private:
+  Tensor tap(const Tensor& x, int64_t i) const {
+    Dims begin = Dims::filled(x.rank(), 0), end = x.shape();
+    begin[axis] = i, end[axis] = i + 1;
+    return x.shrink(begin, end).squeeze(axis);
+  }
+
+  /// A tap is the window's if it beats all before it, and none after it beats that.
+  Tensor by_tap(const Tensor& x, const Tensor& grad) const {
+    std::vector<Tensor> beats, parts;
+    Tensor largest = tap(x, 0), seen = real.defined() ? tap(real, 0) : Tensor();
+    for (int64_t i = 1; i < x.size(axis); ++i) {
+      const Tensor t = tap(x, i);
+      beats.push_back((t > largest) | t.isnan());
+      largest = largest.maximum(t);
+      if (!real.defined()) continue;
+      beats.back() = beats.back() | (seen.logical_not() & tap(real, i));
+      seen = seen | tap(real, i);
+    }
+    for (int64_t i = 0; i < x.size(axis); ++i) {
+      Tensor part = grad;
+      for (int64_t later = x.size(axis) - 1; later > i; --later) part = where(beats[size_t(later) - 1], 0, part);
+      parts.push_back(i == 0 ? part : where(beats[size_t(i) - 1], part, 0));
+    }
+    return Tensor::stack(parts, axis);
+  }
+
+  Tensor by_rank(const Tensor& x, const Tensor& grad, const Tensor& out) const {
+    const int64_t count = x.size(axis);
+    const Tensor number = along(Tensor::arange(count), axis, x.rank()), largest = out.unsqueeze(axis);
+    const Tensor equal = real.defined() ? (x == largest) & real : x == largest;
     const Tensor rank = where(x == x, where(equal, number, Scalar(count)), -number - 1);
-    return {where(rank == rank.min(range(x.rank() - axes, x.rank()), true), grad, 0)};
+    return where(rank == rank.min(axis, true), grad.unsqueeze(axis), 0);
   }
 };
 
@@ -73,13 +116,31 @@ Scalar lowest(DType dtype) {
   });
 }
 
+/// The windows along one axis, and which axis their taps are. Where they lie side by side, it is split; else they slide.
+std::pair<Tensor, int> windows_along(const Tensor& x, int axis, int64_t size, int64_t step, int64_t dilation) {
+  if (step != size || dilation != 1) return {x.unfold(axis, size, step, dilation), x.rank()};
+  Dims begin = Dims::filled(x.rank(), 0), end = x.shape();
+  end[axis] = x.size(axis) / size * size;
+  return {x.shrink(begin, end).unflatten(axis, {-1, size}), axis + 1};
+}
+
+/// The maximum of a window is the maximum of its rows' maxima: one axis after the other, the last one first, so that of
+/// equals the first one in row-major order wins.
 Tensor max_pool(const Tensor& x, const Sizes& window, const PoolOptions& options, int n, const char* op) {
   if (x.dtype() == DType::Bool) fail(op, ": not defined on bools");
   const Pool pool(x, window, options, n, op);
-  const Tensor taps = pool.windows_of(x, lowest(x.dtype()));
   const bool padded = pool.padding_end != Dims::filled(n, 0);  // which is never less than the padding before
-  const Tensor real = padded ? pool.windows_of(Tensor::full(x.shape(), true), false) : Tensor();
-  return apply(FirstMax(n, real), taps).reshape(Shape(taps.shape().begin(), taps.shape().end() - n));
+  Tensor y = pad_spatial(x, pool.padding, pool.padding_end, lowest(x.dtype())), real;
+  if (padded) real = pad_spatial(Tensor::full(x.shape(), true), pool.padding, pool.padding_end, false);
+  for (int a = n - 1; a >= 0; --a) {
+    const int axis = x.rank() - n + a;
+    const auto windows = [&](const Tensor& t) { return windows_along(t, axis, pool.window[a], pool.stride[a], pool.dilation[a]); };
+    const auto [taps, at] = windows(y);
+    const Tensor inside = padded ? windows(real).first : Tensor();
+    y = apply(FirstMax(at, inside), taps);
+    if (padded) real = inside.any(at);
+  }
+  return y;
 }
 
 Tensor avg_pool(const Tensor& x, const Sizes& window, const PoolOptions& options, int n, const char* op) {

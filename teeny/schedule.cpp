@@ -13,6 +13,7 @@
 #include "teeny/schedule.h"
 
 #include <algorithm>
+#include <deque>
 #include <unordered_map>
 
 #include "teeny/lower.h"
@@ -66,6 +67,10 @@ bool is_special(const NodeOp& op) {
 }
 bool has_no_memory(const NodeOp& op) {
   return std::holds_alternative<node::Number>(op) || std::holds_alternative<node::Iota>(op);
+}
+/// A number that needs no input: it is the same everywhere.
+bool is_constant(const LazyBuffer& x) {
+  return std::holds_alternative<node::Number>(x.node()->op) && x.views().view().guards.empty();
 }
 /// Whether a view shows some element of `node` more than once.
 bool repeats(const View& view, const Node& node) { return view.numel() > numel(node.shape); }
@@ -215,7 +220,7 @@ class Scheduler {
     for (const LazyBuffer& source : i.node->sources) {
       const Info& from = info(*source.node());
       i.ops += from.is_leaf() ? 1 : from.ops;
-      i.inputs += from.is_leaf() ? 1 : from.inputs;
+      i.inputs += is_constant(source) ? 0 : from.is_leaf() ? 1 : from.inputs;
       i.cost += from.is_leaf() ? 0 : from.cost;
     }
     return i.ops <= kMaxOwnOps && i.inputs <= kMaxOwnInputs;
@@ -427,14 +432,31 @@ class Scheduler {
     i.buffer = taken_over(i, places);
     const size_t first = i.buffer ? 1 : 0;
     if (!i.buffer) i.buffer = new_buffer(*i.node);
-    for (size_t p = first; p < places.size(); ++p) {
-      const LazyBuffer& source = i.node->sources[p];
-      const Node part(node::Copy{}, i.node->dtype, source.shape(), {source});
-      const Group group{squeezed(part.shape), {}, {&part}};
-      const Destination to{&part, i.buffer, places[p]};
-      steps.push_back({lower(group, {&to, 1}, outside(group, buffer_of)), {}});
+    const std::span<const LazyBuffer> sources = std::span(i.node->sources).subspan(first);
+    std::deque<Node> parts;  // they stay where they are
+    for (const LazyBuffer& source : sources) parts.emplace_back(node::Copy{}, i.node->dtype, source.shape(), std::vector{source});
+    const size_t together = fit_together(sources) ? parts.size() : 1;  // in one kernel
+    for (size_t p = 0; p < parts.size(); p += together) {
+      Group group{squeezed(parts[p].shape), {}, {}};
+      std::vector<Destination> destinations;
+      for (size_t k = p; k < p + together; ++k) {
+        group.members.push_back(&parts[k]);
+        destinations.push_back({&parts[k], i.buffer, places[first + k]});
+      }
+      steps.push_back({lower(group, destinations, outside(group, buffer_of)), {}});
     }
     steps.back().results.push_back({i.node, i.buffer});
+  }
+
+  /// Parts of one shape that read the same numbers are computed in one walk over these.
+  bool fit_together(std::span<const LazyBuffer> parts) {
+    int ops = 0, inputs = 0;
+    for (const LazyBuffer& part : parts) {
+      const Info& i = info(*part.node());
+      if (i.is_leaf() || part.shape() != parts[0].shape()) return false;
+      ops += i.ops, inputs += i.inputs;
+    }
+    return ops <= tinyops::kMaxInstructions && inputs <= tinyops::kMaxInputs && int(parts.size()) <= tinyops::kMaxOutputs;
   }
 
   /// The buffer of the first part, if it is all of the result, nobody needs it after this, and the other parts see nothing

@@ -12,6 +12,9 @@ namespace {
 using teeny::Affine;
 
 constexpr int64_t kShortRow = 32;         // rows shorter than this are better taken side by side
+constexpr int64_t kPackedRows = 4;         // so many rows share their set-up, at least, up to kPackedLength long
+constexpr int64_t kPackedLength = 1024;
+constexpr int64_t kReducedTile = 8 * kTile;  // where tiles are only added up, straight from memory
 constexpr int64_t kLongAxis = 128;        // tiles do not cross the end of a last lane axis this long: no run is cut
 // A box is read in runs of a cache line, along the axis that is contiguous in the operand, and written in longer ones.
 constexpr int64_t kBoxRows = 16, kBoxColumns = 128;
@@ -187,7 +190,7 @@ void RowPlan::choose_lanes(const Shape& sizes, int outer, bool elementwise) {
     return;
   }
   // Short rows are packed: the last outer axis becomes a lane, too.
-  packed = lanes_are_inner && outer > 0 && inner_size > 0 && 2 * inner_size <= kTile;
+  packed = lanes_are_inner && outer > 0 && inner_size > 0 && inner_size <= kPackedLength;
   const int first_lane = packed ? outer - 1 : outer;
   for (int a = 0; a < rank; ++a) ((a < first_lane) == lanes_are_inner ? fixed_shape : lane_shape).push_back(sizes[a]);
   for (Form& f : forms) {
@@ -195,7 +198,7 @@ void RowPlan::choose_lanes(const Shape& sizes, int outer, bool elementwise) {
     f.fixed = {};
     for (int a = 0; a < rank; ++a) ((a < first_lane) == lanes_are_inner ? f.fixed : f.lane).push_back(coef[a]);
   }
-  if (packed) row_length = inner_size, block_rows = std::min(kTile / inner_size, sizes[outer - 1]);
+  if (packed) row_length = inner_size, block_rows = std::min(std::max(kTile / inner_size, kPackedRows), sizes[outer - 1]);
   row_forms = forms;
   for (Form& f : row_forms) f.lane = {packed ? f.lane[0] : 0};
   if (lane_shape.empty()) {
@@ -224,7 +227,12 @@ void RowPlan::plan_tiles(bool elementwise) {
   const int64_t last = lane_shape[lane_shape.size() - 1];
   period = last >= kLongAxis ? last : lanes;
   const bool one_walk = std::ranges::count_if(stages, [](const Stage& s) { return !s.tiles.empty(); }) <= 1;
-  int64_t most = kTile;
+  const bool only_reduces = std::ranges::all_of(stages, [](const Stage& s) {
+    return std::ranges::all_of(s.tiles, [](const Step& step) {
+      return step.kind == Step::Kind::Load || step.kind == Step::Kind::Accumulate;
+    });
+  });
+  int64_t most = lanes_are_inner && only_reduces ? kReducedTile : kTile;
   if (!lanes_are_inner && !elementwise) {
     if (kept > 0) most = std::min(most, kKeptBytes / (kept * value_bytes * std::max<int64_t>(fixed, 1)));
     if (!one_walk) most = std::min(most, lanes / kEnoughBlocks);
