@@ -272,7 +272,7 @@ Tensor Tensor::softmax(int64_t axis) const {
   if (rank() == 0) return unsqueeze(0).softmax(axis).squeeze(0);
   const int a = axis_index(axis, "softmax");
   const Tensor e = without_max(wide(*this), a).exp();
-  return (e / e.sum(a, true)).cast(as_float(*this).dtype());
+  return (e * e.sum(a, true).reciprocal()).cast(as_float(*this).dtype());  // one division a row
 }
 Tensor Tensor::log_softmax(int64_t axis) const {
   if (rank() == 0) return unsqueeze(0).log_softmax(axis).squeeze(0);
@@ -299,7 +299,7 @@ Tensor attention_scores(const Tensor& query, const Tensor& key, const Tensor& va
     fail("scaled_dot_product_attention: queries ", query.shape(), " do not fit keys ", key.shape());
   if (value.rank() < 2 || key.size(-2) != value.size(-2))
     fail("scaled_dot_product_attention: keys ", key.shape(), " do not fit values ", value.shape());
-  return wide(query).matmul(wide(key).transpose()) / std::sqrt(double(query.size(-1)));
+  return wide(query).matmul(wide(key).transpose()) * (1 / std::sqrt(double(query.size(-1))));
 }
 Tensor attended(const Tensor& chances, const Tensor& value, const Tensor& query, const Tensor& key) {
   const DType common = promote(promote(query.dtype(), key.dtype()), value.dtype());

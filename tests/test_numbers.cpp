@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <set>
 
@@ -76,6 +77,36 @@ TEST_CASE("16-bit floats: a cast rounds, whether or not the numbers are stored i
     const Tensor stored = x.cast(half).realize().cast(DType::Float32);
     CHECK(difference(x.cast(half).cast(DType::Float32), stored) == "");
     CHECK(x.cast(half).to_vector() == stored.to_vector());
+  }
+}
+
+TEST_CASE("numbers: functions of floats, over all exponents, are libm's to a few units in the last place") {
+  std::vector<float> numbers;
+  for (uint32_t high = 0; high < 1u << 16; ++high) numbers.push_back(std::bit_cast<float>(high << 16 | (high * 40503u >> 4 & 0xffff)));
+  const Tensor x = Tensor::from(numbers);
+  struct Function {
+    std::string name;
+    Tensor result;
+    double (*exact)(double);
+    double ulps;
+  };
+  const Function functions[] = {{"exp", x.exp(), std::exp, 1},    {"log", x.log(), std::log, 2.2},
+                                {"tanh", x.tanh(), std::tanh, 5.6}, {"erf", x.erf(), std::erf, 5.6},
+                                {"atan", x.atan(), std::atan, 3}, {"sqrt", x.sqrt(), std::sqrt, 0.5}};
+  for (const Function& f : functions) {
+    const std::vector<float> got = f.result.to_vector();
+    int wrong = 0;
+    for (size_t i = 0; i < numbers.size(); ++i) {
+      const double want = f.exact(numbers[i]);
+      const float nearest = float(want);
+      bool good = std::isnan(want) ? std::isnan(got[i]) : got[i] == nearest;
+      if (!good && std::isfinite(nearest) && std::isfinite(got[i])) {
+        const float next = std::nextafter(std::abs(nearest), INFINITY) - std::abs(nearest);
+        good = std::abs(double(got[i]) - want) <= f.ulps * next;
+      }
+      if (!good && ++wrong == 1) MESSAGE(f.name << "(" << numbers[i] << ") is " << got[i] << ", not " << nearest);
+    }
+    CHECK_MESSAGE(wrong == 0, f.name << " is wrong for " << wrong << " of " << numbers.size());
   }
 }
 

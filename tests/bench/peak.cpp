@@ -16,16 +16,32 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// A vector register of the processor this is compiled for.
+// One vector register of the processor this is compiled for, and its multiply-add.
 #if defined(__AVX512F__)
-constexpr int kBytes = 64;
-#elif defined(__AVX__)
-constexpr int kBytes = 32;
+using Vector = __m512;
+constexpr int kLanes = 16;
+Vector fill(float x) { return _mm512_set1_ps(x); }
+Vector fma(Vector a, Vector b, Vector c) { return _mm512_fmadd_ps(a, b, c); }
+float first(Vector x) { return _mm512_cvtss_f32(x); }
+#elif defined(__AVX__) && defined(__FMA__)
+using Vector = __m256;
+constexpr int kLanes = 8;
+Vector fill(float x) { return _mm256_set1_ps(x); }
+Vector fma(Vector a, Vector b, Vector c) { return _mm256_fmadd_ps(a, b, c); }
+float first(Vector x) { return _mm256_cvtss_f32(x); }
+#elif defined(__SSE2__)
+using Vector = __m128;
+constexpr int kLanes = 4;
+Vector fill(float x) { return _mm_set1_ps(x); }
+Vector fma(Vector a, Vector b, Vector c) { return _mm_add_ps(_mm_mul_ps(a, b), c); }
+float first(Vector x) { return _mm_cvtss_f32(x); }
 #else
-constexpr int kBytes = 16;
+using Vector = float;
+constexpr int kLanes = 1;
+Vector fill(float x) { return x; }
+Vector fma(Vector a, Vector b, Vector c) { return a * b + c; }
+float first(Vector x) { return x; }
 #endif
-using Vector = float __attribute__((vector_size(kBytes)));
-constexpr int kLanes = kBytes / 4;
 
 int thread_count() {
   const char* given = std::getenv("OMP_NUM_THREADS");
@@ -56,15 +72,15 @@ double best_of(double seconds, Run&& run) {
 /// Twelve chains that do not wait for each other: enough for two units with a latency of four.
 float multiply_add(int64_t rounds) {
   constexpr int chains = 12;
-  Vector sum[chains], x, y;
-  for (int i = 0; i < kLanes; ++i) x[i] = 0.999f, y[i] = 0.001f;
+  const Vector x = fill(0.999f), y = fill(0.001f);
+  Vector sum[chains];
   for (Vector& s : sum) s = y;
   for (int64_t r = 0; r < rounds; ++r) {
-    for (Vector& s : sum) s = s * x + y;
-    asm volatile("" : "+x"(sum[0]));
+#pragma GCC unroll 12
+    for (int i = 0; i < chains; ++i) sum[i] = fma(sum[i], x, y);
   }
   float total = 0;
-  for (const Vector& s : sum) total += s[0];
+  for (const Vector& s : sum) total += first(s);
   return total;
 }
 

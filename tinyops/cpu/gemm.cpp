@@ -34,16 +34,19 @@ constexpr int64_t kBlockR = 1024;        // the packed panel is then at most 192
 constexpr int64_t kSumBytes = 384 << 10;  // of a task's running sums, where r has several blocks
 constexpr int64_t kEnoughTasks = 24;
 
-/// sums[column][lane] = or += the products of a packed panel and kColumns columns over n values of r.
+/// to[column][lane] = or += the products of a packed panel and kColumns columns over n values of r.
 template <class T, int packets>
-void micro_kernel(int64_t n, const T* panel, const T* const* column, const int64_t* r_offset, T* sums, bool add) {
+void micro_kernel(int64_t n, const T* panel, const T* const* column, const int64_t* r_offset, T* const* to, bool add) {
   using P = Packets<T>;
   constexpr int width = packets * P::lanes;
   typename P::Type sum[kColumns][packets];
   for (int j = 0; j < kColumns; ++j)
     for (int p = 0; p < packets; ++p) sum[j][p] = P::fill(0);
   const T* c[kColumns];
-  for (int j = 0; j < kColumns; ++j) c[j] = column[j];
+  for (int j = 0; j < kColumns; ++j) {
+    c[j] = column[j];
+    for (int p = 0; p < packets; ++p) __builtin_prefetch(to[j] + p * P::lanes, 1);  // it will be there when it is written
+  }
   for (int64_t r = 0; r < n; ++r, panel += width) {
     const int64_t at = r_offset[r];
     typename P::Type a[packets];
@@ -56,8 +59,8 @@ void micro_kernel(int64_t n, const T* panel, const T* const* column, const int64
   }
   for (int j = 0; j < kColumns; ++j)
     for (int p = 0; p < packets; ++p) {
-      T* to = sums + j * width + p * P::lanes;
-      P::store(to, add ? padd(P::load(to), sum[j][p]) : sum[j][p]);
+      T* out = to[j] + p * P::lanes;
+      P::store(out, add ? padd(P::load(out), sum[j][p]) : sum[j][p]);
     }
 }
 
@@ -207,6 +210,8 @@ class Multiplication {
     const T* b = static_cast<const T*>(p_.b.memory) + p_.b.offset + b_batch;
     Out* out = static_cast<Out*>(p_.out) + p_.out_offset + out_batch;
 
+    // Where a column's rows lie in a row in the result, too, the sums go there at once; else they wait for their strip.
+    const bool direct = std::is_same_v<T, Out> && rows == width && consecutive(out_row, rows);
     const int64_t most_r = (r_ + r_blocks_ - 1) / r_blocks_;
     T* panel = scratch<T>(width * (most_r + (r_blocks_ > 1 ? strips : 1) * kStrip));
     T* all_sums = panel + width * most_r;
@@ -217,14 +222,22 @@ class Multiplication {
         const int64_t start = strip * kStrip, count = std::min(kStrip, columns - start);
         T* sums = all_sums + (r_blocks_ > 1 ? start * width : 0);
         offsets(p_.columns, p_.b.free, first_column + start, count, b_column);
-        for (int64_t j = 0; j < count; j += kColumns) {
-          const T* column[kColumns];  // past the last column, the last once more: its sums are not stored
-          for (int64_t c = 0; c < kColumns; ++c) column[c] = b + b_column[std::min(j + c, count - 1)];
-          micro_kernel<T, packets>(n, panel, column, &b_reduced_[size_t(r)], sums + j * width, k > 0);
-        }
-        if (k + 1 < r_blocks_) continue;
         offsets(p_.columns, p_.out_columns, first_column + start, count, out_column);
-        store_strip(sums, width, out, out_row, rows, out_column, count);
+        for (int64_t j = 0; j < count; j += kColumns) {
+          const T* column[kColumns];  // past the last column, the last once more: of its sums only one set is stored
+          T* to[kColumns];
+          for (int64_t c = 0; c < kColumns; ++c) {
+            const int64_t at = std::min(j + c, count - 1);
+            column[c] = b + b_column[at];
+            to[c] = sums + (j + c) * width;
+            if constexpr (std::is_same_v<T, Out>)
+              if (direct) to[c] = out + out_row[0] + out_column[at];
+          }
+          if (direct && k > 0 && j + kColumns > count)  // nothing may be added twice
+            for (int64_t c = count - j; c < kColumns; ++c) to[c] = sums + c * width;
+          micro_kernel<T, packets>(n, panel, column, &b_reduced_[size_t(r)], to, k > 0);
+        }
+        if (!direct && k + 1 == r_blocks_) store_strip(sums, width, out, out_row, rows, out_column, count);
       }
     }
   }
@@ -243,9 +256,16 @@ void offsets(const Shape& sizes, const Dims& strides, int64_t first, int64_t cou
     index[a] = first % sizes[a], first /= sizes[a];
     at += index[a] * strides[a];
   }
-  for (int64_t i = 0; i < count; ++i) {
-    to[i] = at;
-    for (int a = sizes.size() - 1; a >= 0; --a) {
+  const int last = sizes.size() - 1;
+  for (int64_t done = 0; done < count;) {  // run by run along the last axis
+    const int64_t run = last < 0 ? count : std::min(count - done, sizes[last] - index[last]);
+    const int64_t stride = last < 0 ? 0 : strides[last];
+    for (int64_t i = 0; i < run; ++i) to[done + i] = at + i * stride;
+    done += run;
+    if (done == count) return;
+    at -= index[last] * stride;
+    index[last] = 0;
+    for (int a = last - 1; a >= 0; --a) {
       at += strides[a];
       if (++index[a] < sizes[a]) break;
       at -= strides[a] * sizes[a];

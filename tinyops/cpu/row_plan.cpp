@@ -12,8 +12,8 @@ namespace {
 using teeny::Affine;
 
 constexpr int64_t kShortRow = 32;         // rows shorter than this are better taken side by side
-constexpr int64_t kPackedRows = 4;         // so many rows share their set-up, at least, up to kPackedLength long
-constexpr int64_t kPackedLength = 1024;
+constexpr int64_t kPackedTile = 4 * kTile;   // rows up to kPackedLength share the set-up of a tile, a few at least
+constexpr int64_t kPackedRows = 4, kPackedLength = 1024;
 constexpr int64_t kReducedTile = 8 * kTile;  // where tiles are only added up, straight from memory
 constexpr int64_t kLongAxis = 128;        // tiles do not cross the end of a last lane axis this long: no run is cut
 // A box is read in runs of a cache line, along the axis that is contiguous in the operand, and written in longer ones.
@@ -198,7 +198,7 @@ void RowPlan::choose_lanes(const Shape& sizes, int outer, bool elementwise) {
     f.fixed = {};
     for (int a = 0; a < rank; ++a) ((a < first_lane) == lanes_are_inner ? f.fixed : f.lane).push_back(coef[a]);
   }
-  if (packed) row_length = inner_size, block_rows = std::min(std::max(kTile / inner_size, kPackedRows), sizes[outer - 1]);
+  if (packed) row_length = inner_size, block_rows = std::min(std::max(kPackedTile / inner_size, kPackedRows), sizes[outer - 1]);
   row_forms = forms;
   for (Form& f : row_forms) f.lane = {packed ? f.lane[0] : 0};
   if (lane_shape.empty()) {

@@ -164,38 +164,72 @@ struct Reduction {
 
   static void reset(int64_t n, void* totals) { std::fill_n(static_cast<W*>(totals), n, W(identity<start_type>(op))); }
 
-  /// Four packets of running totals: short chains, and a tile's sum is nearly pairwise. What does not fill a packet is
-  /// taken one by one. A product could leave float's range on the way to a result inside it, so it is wide from the
-  /// start.
-  static void row(int64_t n, void* total, const void* values) {
-    const InTile<T>* x = in<T>(values);
-    W sum = *static_cast<W*>(total);
+  /// Whether a row is added up in packets first. A product could leave float's range on the way to a result inside it, so
+  /// it is wide from the start.
+  static constexpr bool in_packets = std::is_floating_point_v<T> && op != ReduceOp::Prod;
+
+  /// The whole packets of a row, in one: four packets of running totals make short chains, and a sum nearly pairwise.
+  static auto packet_of(int64_t n, const T* x) {
+    using P = Packets<T>;
+    constexpr int lanes = P::lanes;
+    auto part0 = P::fill(identity<T>(op)), part1 = part0, part2 = part0, part3 = part0;
     int64_t i = 0;
-    if constexpr (std::is_floating_point_v<T> && op != ReduceOp::Prod) {
-      using P = Packets<T>;
-      constexpr int lanes = P::lanes;
-      if (n >= lanes) {
-        auto part0 = P::fill(identity<T>(op)), part1 = part0, part2 = part0, part3 = part0;
-        for (; i + 4 * lanes <= n; i += 4 * lanes) {
-          part0 = step_packet<op>(part0, P::load(x + i));
-          part1 = step_packet<op>(part1, P::load(x + i + lanes));
-          part2 = step_packet<op>(part2, P::load(x + i + 2 * lanes));
-          part3 = step_packet<op>(part3, P::load(x + i + 3 * lanes));
-        }
-        for (; i + lanes <= n; i += lanes) part0 = step_packet<op>(part0, P::load(x + i));
-        T parts[lanes];
-        P::store(parts, step_packet<op>(step_packet<op>(part0, part1), step_packet<op>(part2, part3)));
-        for (int width = lanes / 2; width > 0; width /= 2)
-          for (int j = 0; j < width; ++j) parts[j] = apply<T>(step(op), parts[j], parts[j + width]);
-        sum = step_wide<T, op>(sum, parts[0]);
-      }
+    for (; i + 4 * lanes <= n; i += 4 * lanes) {
+      part0 = step_packet<op>(part0, P::load(x + i));
+      part1 = step_packet<op>(part1, P::load(x + i + lanes));
+      part2 = step_packet<op>(part2, P::load(x + i + 2 * lanes));
+      part3 = step_packet<op>(part3, P::load(x + i + 3 * lanes));
     }
-    for (; i < n; ++i) sum = step_wide<T, op>(sum, W(x[i]));
-    *static_cast<W*>(total) = sum;
+    for (; i + lanes <= n; i += lanes) part0 = step_packet<op>(part0, P::load(x + i));
+    return step_packet<op>(step_packet<op>(part0, part1), step_packet<op>(part2, part3));
   }
 
+  /// total op= part op the numbers of the row that fill no packet, one by one.
+  static void finish_row(int64_t n, W* total, T part, const T* x) {
+    W sum = step_wide<T, op>(*total, part);
+    for (int64_t i = n / Packets<T>::lanes * Packets<T>::lanes; i < n; ++i) sum = step_wide<T, op>(sum, W(x[i]));
+    *total = sum;
+  }
+
+  static void row(int64_t n, W* total, const InTile<T>* x) {
+    if constexpr (in_packets) {
+      constexpr int lanes = Packets<T>::lanes;
+      if (n >= lanes) {
+        T parts[lanes];
+        Packets<T>::store(parts, packet_of(n, x));
+        for (int width = lanes / 2; width > 0; width /= 2)
+          for (int j = 0; j < width; ++j) parts[j] = apply<T>(step(op), parts[j], parts[j + width]);
+        return finish_row(n, total, parts[0], x);
+      }
+    }
+    for (int64_t i = 0; i < n; ++i) *total = step_wide<T, op>(*total, W(x[i]));
+  }
+
+  /// As many rows as a packet has lanes go together: a packet of each, turned in registers, and what was a sum across a
+  /// packet is a sum of packets.
+  ///
+  ///   a0 a1 a2 a3        a0 b0 c0 d0
+  ///   b0 b1 b2 b3   ──►  a1 b1 c1 d1    + + +   ──►  a b c d
+  ///   c0 c1 c2 c3        a2 b2 c2 d2
+  ///   d0 d1 d2 d3        a3 b3 c3 d3
   static void packed(int64_t count, int64_t n, void* totals, const void* values) {
-    for (int64_t r = 0; r < count; ++r) row(n, static_cast<W*>(totals) + r, in<T>(values) + r * n);
+    W* total = static_cast<W*>(totals);
+    const InTile<T>* x = in<T>(values);
+    int64_t r = 0;
+    if constexpr (in_packets) {
+      constexpr int lanes = Packets<T>::lanes;
+      for (; n >= lanes && r + lanes <= count; r += lanes) {
+        Eigen::internal::PacketBlock<typename Packets<T>::Type, lanes> block;
+        for (int i = 0; i < lanes; ++i) block.packet[i] = packet_of(n, x + (r + i) * n);
+        Eigen::internal::ptranspose(block);
+        for (int width = lanes / 2; width > 0; width /= 2)
+          for (int j = 0; j < width; ++j) block.packet[j] = step_packet<op>(block.packet[j], block.packet[j + width]);
+        T parts[lanes];
+        Packets<T>::store(parts, block.packet[0]);
+        for (int i = 0; i < lanes; ++i) finish_row(n, total + r + i, parts[i], x + (r + i) * n);
+      }
+    }
+    for (; r < count; ++r) row(n, total + r, x + r * n);
   }
   static void rows(int64_t n, void* totals, const void* values) {
     each<W>(n, totals, [](W t, InTile<T> x) { return step_wide<T, op>(t, W(x)); }, static_cast<const W*>(totals),
