@@ -14,7 +14,6 @@ using teeny::Affine;
 constexpr int64_t kShortRow = 32;         // rows shorter than this are better taken side by side
 constexpr int64_t kPackedTile = 4 * kTile;   // rows up to kPackedLength share the set-up of a tile, a few at least
 constexpr int64_t kPackedRows = 4, kPackedLength = 1024;
-constexpr int64_t kReducedTile = 8 * kTile;  // where tiles are only added up, straight from memory
 constexpr int64_t kLongAxis = 128;        // tiles do not cross the end of a last lane axis this long: no run is cut
 // A box is read in runs of a cache line, along the axis that is contiguous in the operand, and written in longer ones.
 constexpr int64_t kBoxRows = 16, kBoxColumns = 128;
@@ -227,12 +226,7 @@ void RowPlan::plan_tiles(bool elementwise) {
   const int64_t last = lane_shape[lane_shape.size() - 1];
   period = last >= kLongAxis ? last : lanes;
   const bool one_walk = std::ranges::count_if(stages, [](const Stage& s) { return !s.tiles.empty(); }) <= 1;
-  const bool only_reduces = std::ranges::all_of(stages, [](const Stage& s) {
-    return std::ranges::all_of(s.tiles, [](const Step& step) {
-      return step.kind == Step::Kind::Load || step.kind == Step::Kind::Accumulate;
-    });
-  });
-  int64_t most = lanes_are_inner && only_reduces ? kReducedTile : kTile;
+  int64_t most = kTile;
   if (!lanes_are_inner && !elementwise) {
     if (kept > 0) most = std::min(most, kKeptBytes / (kept * value_bytes * std::max<int64_t>(fixed, 1)));
     if (!one_walk) most = std::min(most, lanes / kEnoughBlocks);
