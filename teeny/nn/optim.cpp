@@ -31,6 +31,26 @@ void check(std::string_view optimizer, std::string_view option, double value, do
   if (!(value >= 0 && value < below)) fail(optimizer, ": ", option, " of ", value, "; 0 <= ", option, " < ", below);
 }
 
+// What Adam and LAMB have in common: running means of the gradient and of its square.
+
+template <class Options>
+void check_moments(std::string_view optimizer, const Options& options) {
+  check(optimizer, "beta1", options.beta1, 1);
+  check(optimizer, "beta2", options.beta2, 1);
+  check(optimizer, "eps", options.eps, INFINITY);
+  check(optimizer, "weight_decay", options.weight_decay, INFINITY);
+}
+
+/// Moves the means towards g, and returns them.
+template <class Options>
+std::pair<Tensor, Tensor> follow(Tensor& mean, Tensor& square, const Tensor& g, const Options& options) {
+  const Tensor m = mean + (g - mean) * (1 - options.beta1);
+  const Tensor v = square * options.beta2 + g * g * (1 - options.beta2);
+  mean.assign(m);
+  square.assign(v);
+  return {m, v};
+}
+
 }  // namespace
 
 Optimizer::Optimizer(std::string_view name, std::vector<Tensor> params, double lr)
@@ -104,10 +124,7 @@ void SGD::step() {
 
 Adam::Adam(std::string_view name, std::vector<Tensor> params, const AdamOptions& options, bool decoupled)
     : Optimizer(name, std::move(params), options.lr), options_(options), decoupled_(decoupled) {
-  check(name, "beta1", options.beta1, 1);
-  check(name, "beta2", options.beta2, 1);
-  check(name, "eps", options.eps, INFINITY);
-  check(name, "weight_decay", options.weight_decay, INFINITY);
+  check_moments(name, options);
   step_ = Tensor::zeros({}, DType::Int64);
   m_ = zeros();
   v_ = zeros();
@@ -132,10 +149,7 @@ void Adam::step() {
       if (decoupled_) w = w * decay.as(dtype);
       else g = g + w * options_.weight_decay;
     }
-    const Tensor m = m_[i] + (g - m_[i]) * (1 - options_.beta1);
-    const Tensor v = v_[i] * options_.beta2 + g * g * (1 - options_.beta2);
-    m_[i].assign(m);
-    v_[i].assign(v);
+    const auto [m, v] = follow(m_[i], v_[i], g, options_);
     p.assign(w - step_size.as(dtype) * m / (v.sqrt() * second.as(dtype) + options_.eps));
   }
 }
@@ -148,10 +162,7 @@ Tensor length(const Tensor& x) { return x.square().sum().sqrt(); }
 
 LAMB::LAMB(std::vector<Tensor> params, const LAMBOptions& options)
     : Optimizer(kName, std::move(params), options.lr), options_(options) {
-  check(kName, "beta1", options.beta1, 1);
-  check(kName, "beta2", options.beta2, 1);
-  check(kName, "eps", options.eps, INFINITY);
-  check(kName, "weight_decay", options.weight_decay, INFINITY);
+  check_moments(kName, options);
   step_ = Tensor::zeros({}, DType::Int64);
   m_ = zeros();
   v_ = zeros();
@@ -170,10 +181,7 @@ void LAMB::step() {
     Tensor& p = params_[i];
     const Tensor g = p.grad();
     if (!g.defined()) continue;
-    const Tensor m = m_[i] + (g - m_[i]) * (1 - options_.beta1);
-    const Tensor v = v_[i] * options_.beta2 + g * g * (1 - options_.beta2);
-    m_[i].assign(m);
-    v_[i].assign(v);
+    const auto [m, v] = follow(m_[i], v_[i], g, options_);
     const DType dtype = wide(p);
     const Tensor w = p.cast(dtype), unscaled = m.cast(dtype) * first.as(dtype);
     const Tensor u = unscaled / (v.cast(dtype).sqrt() * second.as(dtype) + options_.eps) + w * options_.weight_decay;
