@@ -83,7 +83,7 @@ FLAGS += $(CXXFLAGS)
 
 # Only the rooms that need them know of Eigen, OpenMP and the place of the shipped digits.
 EIGEN     := $(subst -I,-isystem ,$(or $(shell pkg-config --cflags eigen3 2> /dev/null),-I/usr/include/eigen3))
-CPU_FLAGS  = $(EIGEN) -fopenmp
+CPU_FLAGS  = $(EIGEN) -fopenmp $(if $(filter x86_64,$(shell uname -m)),-mprefer-vector-width=512)
 DATA_FLAGS = -DTEENY_DATA_DIR=$(call quote,"$(CURDIR)/examples/data")
 flags_of   = $(FLAGS) $(if $(filter tinyops/cpu/%,$1),$(CPU_FLAGS)) $(if $(filter teeny/data/%,$1),$(DATA_FLAGS))
 LIBS      := $(strip $(if $(filter cpu,$(BACKEND)),-fopenmp) -lz -pthread)

@@ -18,6 +18,7 @@ constexpr int64_t kLongAxis = 128;        // tiles do not cross the end of a las
 // A box is read in runs of a cache line, along the axis that is contiguous in the operand, and written in longer ones.
 constexpr int64_t kBoxRows = 16, kBoxColumns = 128;
 constexpr int64_t kKeptBytes = 256 << 10;  // what a block keeps between stages should fit the second-level cache
+constexpr size_t kMostCached = 48 << 20;  // a last-level cache larger than this is shared with many other cores
 constexpr int64_t kEnoughBlocks = 16;
 constexpr int64_t kChunkElements = 1 << 14;
 
@@ -104,7 +105,7 @@ void RowPlan::plan_axes(bool elementwise) {
     bytes += size_t(output.operand.view.numel() * outputs.back().itemsize);
     add(output.operand.view);
   }
-  stream = bytes > cache_bytes() / 2;
+  stream = bytes > std::min(cache_bytes() / 2, kMostCached);
 
   Dims axes;
   int outer = 0;

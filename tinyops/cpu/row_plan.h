@@ -31,6 +31,8 @@ struct Step {
   int value;                           ///< the instruction's number, which is its result's; of a Store, what it stores
   std::array<int, 3> args{-1, -1, -1};
   TileOp op = nullptr;
+  unsigned single = 0;                 ///< bit i: argument i is one number, for the whole kernel or for a row
+  bool row_by_row = false;             ///< that number is a row's, and a tile has several
   int operand = -1;                    ///< of a Load, the input; of a Store, the output; of the other two, which total
   int slot = -1;                       ///< where the result goes; -1: it is kept
   int through = -1;                    ///< the output whose memory the result may be computed straight into
@@ -41,8 +43,8 @@ struct PlannedValue {
   DType dtype = DType::Float32;  ///< it is computed in
   bool is_row = false;           ///< one number a row
   bool is_fixed = false;         ///< one number for the whole kernel
-  bool in_tiles = false;         ///< a row's value that elements are computed from: needed in every lane
-  int wide_slot = -1;            ///< where it then is, a number for each lane
+  bool in_lanes = false;         ///< a row's or the kernel's one number that is needed in every lane
+  int wide_slot = -1;            ///< where a row's then is
   int kept = -1;                 ///< which kept value
   int stage = 0;
 };
@@ -96,6 +98,7 @@ struct RowPlan {
   void plan_axes(bool elementwise);
   void choose_lanes(const Shape& sizes, int outer, bool elementwise);
   void plan_stages();
+  unsigned single_arguments(int value) const;
   void plan_slots(std::vector<Step>& steps, int first_free);
   void plan_tiles(bool elementwise);
   bool reads_later(int output) const;

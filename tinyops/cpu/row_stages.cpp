@@ -16,6 +16,10 @@ namespace {
 bool is_load(const Instruction& step) { return std::holds_alternative<Load>(step.op); }
 bool is_reduce(const Instruction& step) { return std::holds_alternative<Reduce>(step.op); }
 
+/// Of rows at least this long an operation takes one at a time, and its row's number as it is; for shorter ones the
+/// numbers are spread over the lanes, and the operation runs once over the whole tile.
+constexpr int64_t kLongRow = 256;
+
 }  // namespace
 
 /// Whether a buffer that output `o` shares with an input is still read after the output's value is computed: then it is
@@ -33,6 +37,21 @@ bool RowPlan::reads_later(int o) const {
     if (load && kernel.inputs[size_t(load->input)].operand.buffer == output.operand.buffer) return true;
   }
   return false;
+}
+
+/// The arguments that an operation takes as one number each; the others it finds in every lane. An operation on rows has
+/// rows in its lanes, so that only the kernel's numbers are alone.
+unsigned RowPlan::single_arguments(int v) const {
+  const Instruction& instruction = kernel.program[size_t(v)];
+  const bool where = std::holds_alternative<teeny::TernaryOp>(instruction.op);
+  if (!where && !std::holds_alternative<teeny::BinaryOp>(instruction.op)) return 0;
+  const bool long_rows = lanes_are_inner && (!packed || (row_length >= kLongRow && row_length % kStep == 0));
+  unsigned single = 0;
+  for (int i = where; i < (where ? 3 : 2); ++i) {
+    const PlannedValue& from = values[size_t(instruction.args[size_t(i)])];
+    if (from.is_fixed || (from.is_row && !values[size_t(v)].is_row && long_rows)) single |= 1u << i;
+  }
+  return single == 3 ? 2 : single;  // not both of a binary operation
 }
 
 void RowPlan::plan_stages() {
@@ -54,7 +73,7 @@ void RowPlan::plan_stages() {
   // Makes value `v` readable by the tiles of stage s.
   auto need = [&](int v, int s) {
     PlannedValue& value = values[size_t(v)];
-    if (value.is_row || value.is_fixed) value.in_tiles = true;
+    if (value.is_row || value.is_fixed) value.in_lanes = true;
     else if (is_load(kernel.program[size_t(v)])) {
       if (!(loaded[size_t(v)] >> (s % 64) & 1)) stage(s).tiles.push_back(load_step(v));
       loaded[size_t(v)] |= uint64_t(1) << (s % 64);
@@ -75,7 +94,8 @@ void RowPlan::plan_stages() {
     else if (is_load(instruction)) step = load_step(v);
     else if (!is_reduce(instruction)) {
       const bool where = std::holds_alternative<teeny::TernaryOp>(instruction.op);
-      step.op = tile_op(instruction, kernel.program[size_t(instruction.args[where])].dtype);
+      step.single = single_arguments(v);
+      step.op = tile_op(instruction, kernel.program[size_t(instruction.args[where])].dtype, step.single);
     }
     for (int arg : instruction.args)
       if (arg >= 0) value.stage = std::max(value.stage, values[size_t(arg)].stage);
@@ -90,17 +110,22 @@ void RowPlan::plan_stages() {
       stage(value.stage).tiles.push_back(step);
       step.kind = Step::Kind::Finish;
       home = &stage(++value.stage).rows;
-    } else if (value.is_row) home = &stage(value.stage).rows;
-    else if (!is_load(instruction)) {
-      for (int arg : instruction.args)
-        if (arg >= 0) need(arg, value.stage);
-      home = &stage(value.stage).tiles;
+    } else if (value.is_row || !is_load(instruction)) {
+      home = value.is_row ? &stage(value.stage).rows : &stage(value.stage).tiles;
+      for (size_t i = 0; i < 3; ++i) {
+        const int arg = instruction.args[i];
+        if (arg < 0) continue;
+        PlannedValue& from = values[size_t(arg)];
+        if (step.single >> i & 1) step.row_by_row |= packed && !from.is_fixed;
+        else if (!value.is_row) need(arg, value.stage);
+        else from.in_lanes |= from.is_fixed;
+      }
     }
     if (home) home->push_back(step);
 
     for (int o = 0; o < int(outputs.size()); ++o) {
       if (kernel.outputs[size_t(o)].value != v) continue;
-      if (value.is_row) stage(value.stage).rows.push_back(store_step(o));
+      if (value.is_row) value.in_lanes |= value.is_fixed, stage(value.stage).rows.push_back(store_step(o));
       else if (reads_later(o)) late.push_back(o);
       else {
         need(v, value.stage);
@@ -121,7 +146,7 @@ void RowPlan::plan_stages() {
       if (step.kind != Step::Kind::Store) step.slot = slots++;
   if (lanes_are_inner)
     for (PlannedValue& value : values)
-      if (value.is_row && !value.is_fixed && value.in_tiles) value.wide_slot = slots++;
+      if (value.is_row && !value.is_fixed && value.in_lanes) value.wide_slot = slots++;
   const int first_free = slots;
   for (Stage& s : stages) plan_slots(s.tiles, first_free);
 }

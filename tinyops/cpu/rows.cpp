@@ -114,8 +114,8 @@ class Worker {
     }
   }
 
-  /// A value of rows or of the whole kernel. Where one number goes with many lanes it is written to all of them, so that
-  /// it can be read like any other tile.
+  /// A value of rows or of the whole kernel. Where one number goes with many lanes and the operation does not take it
+  /// alone, it is written to all of them, so that it can be read like any other tile.
   void run_row_step(const Step& step) {
     const PlannedValue& value = plan_.values[size_t(step.value)];
     char* result = data_[size_t(step.value)] = row_data_[size_t(step.value)] = slot(step.slot);
@@ -130,7 +130,7 @@ class Worker {
         break;
       default: compute(step, result, whole_steps(n), row_data_);
     }
-    if (value.is_fixed) spread_tile(value.dtype, result, 1, plan_.tile, result);
+    if (value.is_fixed && value.in_lanes) spread_tile(value.dtype, result, 1, plan_.tile, result);
     if (value.wide_slot < 0) return;
     data_[size_t(step.value)] = slot(value.wide_slot);
     spread_tile(value.dtype, slot(value.wide_slot), n, plan_.packed ? plan_.row_length : plan_.tile, result);
@@ -217,8 +217,21 @@ class Worker {
   }
 
   void compute(const Step& step, char* result, int64_t n, const std::vector<char*>& data) {
-    auto arg = [&](int i) { return step.args[size_t(i)] < 0 ? nullptr : data[size_t(step.args[size_t(i)])]; };
-    step.op(n, result, arg(0), arg(1), arg(2));
+    const char* args[3];
+    for (size_t i = 0; i < 3; ++i) args[i] = step.args[i] < 0 ? nullptr : data[size_t(step.args[i])];
+    if (!step.row_by_row) return step.op(n, result, args[0], args[1], args[2]);
+    int64_t stride[3] = {0, 0, 0};  // from one row to the next, in bytes
+    for (size_t i = 0; i < 3; ++i) {
+      if (!args[i]) continue;
+      const PlannedValue& value = plan_.values[size_t(step.args[i])];
+      const int64_t numbers = step.single >> i & 1 ? !value.is_fixed : plan_.row_length;
+      stride[i] = numbers * teeny::itemsize(value.dtype);
+    }
+    const int64_t result_stride = plan_.row_length * teeny::itemsize(plan_.values[size_t(step.value)].dtype);
+    for (int64_t r = rows_of_block(); r > 0; --r, result += result_stride) {
+      step.op(plan_.row_length, result, args[0], args[1], args[2]);
+      for (size_t i = 0; i < 3; ++i) args[i] += stride[i];
+    }
   }
 
   static void set(DType dtype, void* to, const Scalar& number) {

@@ -13,20 +13,31 @@ namespace {
 /// out[i] = f(x[i], ...), the loop that becomes packets. `simd` promises that no element reads another's result, which
 /// holds also when `out` is one of the arguments.
 template <class Out, class... In, class F>
-void each(int64_t n, void* out, F f, const In*... in) {
+void each(int64_t n, void* out, F f, In... in) {
   Out* to = static_cast<Out*>(out);
 #pragma omp simd
   for (int64_t i = 0; i < n; ++i) to[i] = Out(f(in[i]...));
 }
 /// The same, where f is a call or a division of integers: no packets to hope for.
 template <class Out, class... In, class F>
-void each_alone(int64_t n, void* out, F f, const In*... in) {
+void each_alone(int64_t n, void* out, F f, In... in) {
   Out* to = static_cast<Out*>(out);
   for (int64_t i = 0; i < n; ++i) to[i] = Out(f(in[i]...));
 }
 template <class T>
 const InTile<T>* in(const void* values) {
   return static_cast<const InTile<T>*>(values);
+}
+/// One number, read like a tile of it.
+template <class T>
+struct Single {
+  InTile<T> number;
+  InTile<T> operator[](int64_t) const { return number; }
+};
+template <class T, bool single>
+auto in_or_single(const void* values) {
+  if constexpr (single) return Single<T>{*in<T>(values)};
+  else return in<T>(values);
 }
 
 constexpr bool is_compare(BinaryOp op) { return op >= BinaryOp::Lt && op <= BinaryOp::Eq; }
@@ -37,13 +48,14 @@ constexpr bool has_packets(BinaryOp op) {
   return op != BinaryOp::Div || std::is_floating_point_v<T>;
 }
 
-template <class T, BinaryOp op>
+template <class T, BinaryOp op, unsigned single>
 void binary(int64_t n, void* out, const void* a, const void* b, const void*) {
-  if constexpr (is_compare(op))
-    each<uint8_t>(n, out, [](auto x, auto y) { return compare<T>(op, T(x), T(y)); }, in<T>(a), in<T>(b));
+  const auto x = in_or_single<T, (single & 1) != 0>(a);
+  const auto y = in_or_single<T, (single & 2) != 0>(b);
+  if constexpr (is_compare(op)) each<uint8_t>(n, out, [](auto x, auto y) { return compare<T>(op, T(x), T(y)); }, x, y);
   else if constexpr (has_packets<T>(op))
-    each<InTile<T>>(n, out, [](auto x, auto y) { return apply<T>(op, T(x), T(y)); }, in<T>(a), in<T>(b));
-  else each_alone<InTile<T>>(n, out, [](auto x, auto y) { return apply<T>(op, T(x), T(y)); }, in<T>(a), in<T>(b));
+    each<InTile<T>>(n, out, [](auto x, auto y) { return apply<T>(op, T(x), T(y)); }, x, y);
+  else each_alone<InTile<T>>(n, out, [](auto x, auto y) { return apply<T>(op, T(x), T(y)); }, x, y);
 }
 
 template <class T, UnaryOp op>
@@ -67,9 +79,10 @@ void cast(int64_t n, void* out, const void* a, const void*, const void*) {
   each<InTile<Compute<To>>>(n, out, [](auto x) { return Compute<To>(To(convert<Compute<To>>(From(x)))); }, in<From>(a));
 }
 
-template <class T>
+template <class T, unsigned single>
 void where(int64_t n, void* out, const void* condition, const void* a, const void* b) {
-  each<InTile<T>>(n, out, [](auto c, auto x, auto y) { return c ? x : y; }, in<bool>(condition), in<T>(a), in<T>(b));
+  each<InTile<T>>(n, out, [](auto c, auto x, auto y) { return c ? x : y; }, in<bool>(condition),
+                  in_or_single<T, (single & 2) != 0>(a), in_or_single<T, (single & 4) != 0>(b));
 }
 
 /// A table of `make.template operator()<i>()` for i = 0 to count - 1: an enum becomes a template argument.
@@ -85,22 +98,30 @@ TileOp find_unary(UnaryOp op) {
   static constexpr auto ops = table<int(UnaryOp::Not) + 1>([]<int i>() { return &unary<T, UnaryOp(i)>; });
   return ops[size_t(op)];
 }
-template <class T>
+template <class T, unsigned single>
 TileOp find_binary(BinaryOp op) {
-  static constexpr auto ops = table<int(BinaryOp::Shr) + 1>([]<int i>() { return &binary<T, BinaryOp(i)>; });
+  static constexpr auto ops = table<int(BinaryOp::Shr) + 1>([]<int i>() { return &binary<T, BinaryOp(i), single>; });
   return ops[size_t(op)];
+}
+template <class T>
+TileOp find_binary(BinaryOp op, unsigned single) {
+  return single == 0 ? find_binary<T, 0>(op) : single == 1 ? find_binary<T, 1>(op) : find_binary<T, 2>(op);
+}
+template <class T>
+TileOp find_where(unsigned single) {
+  return single == 0 ? where<T, 0> : single == 2 ? where<T, 2> : single == 4 ? where<T, 4> : where<T, 6>;
 }
 
 }  // namespace
 
-TileOp tile_op(const Instruction& instruction, DType from) {
+TileOp tile_op(const Instruction& instruction, DType from, unsigned single) {
   if (const auto* op = std::get_if<UnaryOp>(&instruction.op); op && *op == UnaryOp::Bitcast)
     return teeny::with_type(from, [&]<class From>(From) {
       return teeny::with_type(instruction.dtype, []<class To>(To) -> TileOp { return bitcast<To, From>; });
     });
   return with_compute(from, [&]<class T>(T) -> TileOp {
-    if (std::holds_alternative<teeny::TernaryOp>(instruction.op)) return where<T>;
-    if (const auto* op = std::get_if<BinaryOp>(&instruction.op)) return find_binary<T>(*op);
+    if (std::holds_alternative<teeny::TernaryOp>(instruction.op)) return find_where<T>(single);
+    if (const auto* op = std::get_if<BinaryOp>(&instruction.op)) return find_binary<T>(*op, single);
     const auto op = std::get<UnaryOp>(instruction.op);
     if (op != UnaryOp::Cast) return find_unary<T>(op);
     return teeny::with_type(instruction.dtype, []<class To>(To) -> TileOp { return cast<To, T>; });

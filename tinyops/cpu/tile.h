@@ -36,8 +36,9 @@ decltype(auto) with_compute(DType d, F&& f) {
 using TileOp = void (*)(int64_t n, void* out, const void* a, const void* b, const void* c);
 
 /// The operation of an instruction whose arguments have dtype `from` (for `Where`, its branches). Not for Load,
-/// Constant and Reduce.
-TileOp tile_op(const Instruction& instruction, DType from);
+/// Constant and Reduce. Where bit i of `single` is set, argument i is one number for all elements: of a binary operation
+/// one of the two may be, of `Where` the branches.
+TileOp tile_op(const Instruction& instruction, DType from, unsigned single = 0);
 
 /// Between memory and a tile: widening and rounding of the 16-bit floats, of any n; null where the bytes are the same.
 TileOp widen_op(DType stored);
