@@ -2,13 +2,13 @@
 // exp, log, sin, cos, tanh, erf and atan of a tile: polynomials on packets, Eigen's but for exp and atan of floats, mended
 // where they are wrong. And sqrt, floor and trunc, which compilers hesitate to make packets of.
 //
-//   x      -1e9     -104        -87                              88        inf   NaN
-//   exp     0        |  libm     |       polynomial, 1 ulp        |        libm
+//   x            0     smallest normal number                 inf   NaN
+//   log          |      libm        |       polynomial, 2.2 ulp
 //
-// Measured against libm in double, over all exponents: Eigen 3.4's exp flushes or clamps results outside the normal
-// range, its log takes every subnormal for the smallest normal number, and its erf loses bits below 1e-30; inside
-// those bounds exp is right to 1 ulp, log, sin and cos to 2.2, atan to 3, tanh and erf to 5.6. Elements outside are rare in practice,
-// except for exp of a masked, very negative score: that one is a 0 chosen without a call.
+// Measured against libm in double, over all exponents: Eigen 3.4's exp of doubles flushes or clamps results outside the
+// normal range, its log takes every subnormal for the smallest normal number, and its erf loses bits below 1e-30; inside
+// those bounds exp is right to 1 ulp, log, sin and cos to 2.2, atan to 3, tanh and erf to 5.6. Elements outside are rare
+// in practice; our own exp of floats has none.
 #include <cmath>
 #include <limits>
 
@@ -26,17 +26,15 @@ constexpr bool has_packets(UnaryOp op) {
   return std::is_same_v<T, float> || !only_in_float;
 }
 
-/// Below this, exp is 0 in T.
-template <class T>
-constexpr T exp_is_zero = std::is_same_v<T, float> ? T(-104) : T(-746);
+/// Below this, exp is 0 in double.
+constexpr double kExpIsZero = -746;
 
 /// Whether the polynomial's answer for x cannot be used.
 template <UnaryOp op, class T>
 bool needs_libm(T x) {
   constexpr T smallest = std::numeric_limits<T>::min();
-  if constexpr (op == UnaryOp::Exp) {
-    constexpr T low = std::is_same_v<T, float> ? T(-87) : T(-708), high = -low;
-    return !(x < exp_is_zero<T>) & !((x > low) & (x < high));  // a NaN needs it, too
+  if constexpr (op == UnaryOp::Exp && std::is_same_v<T, double>) {
+    return !(x < kExpIsZero) & !((x > -708) & (x < 708));  // a NaN needs it, too
   } else if constexpr (op == UnaryOp::Log) return (x > 0) & (x < smallest);
   else if constexpr (op == UnaryOp::Erf) return (x != 0) & (std::abs(x) < T(1e-30));
   else return false;
@@ -61,33 +59,34 @@ Packet arc_tangent(const Packet& x) {
 }
 
 /// e^x = 2^n e^r with n = round(x / ln 2), so |r| <= ln 2 / 2. Adding and taking away 1.5 * 2^23 rounds, and leaves n in the
-/// lowest bits of the sum, from where a shift brings it into a float's exponent. ln 2 has two parts, so that n times it
-/// loses nothing; the polynomial, 1 + r + r^2 q(r), is right to 3e-9 (fitted to the least largest error), the result to
-/// 0.9 ulp. For -87 < x < 88: see needs_libm.
+/// lowest bits of the sum. ln 2 has two parts, so that n times it loses nothing; the polynomial, 1 + r + r^2 q(r), is right
+/// to 3e-9 (fitted to the least largest error), the result to 0.9 ulp. 2^n comes in two halves, each a number with no more
+/// than an exponent: the first is added to the polynomial's exponent, the second multiplied, which rounds what is too
+/// small for a normal number and overflows as it should. Beyond [-104, 89] nothing changes any more.
 template <class Packet>
-Packet exponential(const Packet& x) {
+Packet exponential(const Packet& unbounded) {
   using namespace Eigen::internal;
   using Integers = typename unpacket_traits<Packet>::integer_packet;
   const auto number = [](float value) { return pset1<Packet>(value); };
+  const auto integer = [](int value) { return pset1<Integers>(value); };
+  const Packet x = pmin(pmax(unbounded, number(-104)), number(89));  // of a NaN and a number, the NaN comes first
   const Packet magic = number(12582912.0f), sum = pmadd(x, number(1.44269504f), magic), n = psub(sum, magic);
   const Packet r = pmadd(n, number(2.12194440e-4f), pmadd(n, number(-0.693359375f), x));
   Packet p = number(0.0013814539f);
   for (const float c : {0.008368745f, 0.04166839f, 0.16666521f, 0.49999994f, 1.0f, 1.0f}) p = pmadd(p, r, number(c));
-  const Integers power = plogical_shift_left<23>(preinterpret<Integers>(sum));
-  return preinterpret<Packet>(padd(preinterpret<Integers>(p), power));
+  const Integers power = psub(preinterpret<Integers>(sum), preinterpret<Integers>(magic));
+  const Integers half = parithmetic_shift_right<1>(power), rest = padd(psub(power, half), integer(127));
+  const Packet scaled = preinterpret<Packet>(padd(preinterpret<Integers>(p), plogical_shift_left<23>(half)));
+  return pmadd(scaled, preinterpret<Packet>(plogical_shift_left<23>(rest)), psub(x, x));  // 0, or NaN
 }
 
 template <class T, UnaryOp op, class Packet>
 Packet polynomial(const Packet& x) {
   using namespace Eigen::internal;
   if constexpr (op == UnaryOp::Sqrt) return psqrt(x);
-  else if constexpr (op == UnaryOp::Exp) {
-    const Packet power = [&] {
-      if constexpr (std::is_same_v<T, float>) return exponential(x);
-      else return pexp(x);
-    }();
-    return pselect(pcmp_lt(x, Packets<T>::fill(exp_is_zero<T>)), Packets<T>::fill(T(0)), power);
-  }
+  else if constexpr (op == UnaryOp::Exp && std::is_same_v<T, float>) return exponential(x);
+  else if constexpr (op == UnaryOp::Exp)
+    return pselect(pcmp_lt(x, Packets<T>::fill(kExpIsZero)), Packets<T>::fill(0), pexp(x));
   else if constexpr (op == UnaryOp::Log) return plog(x);
   else if constexpr (op == UnaryOp::Sin) return psin(x);
   else if constexpr (op == UnaryOp::Cos) return pcos(x);
@@ -98,6 +97,11 @@ Packet polynomial(const Packet& x) {
   else return pselect(pcmp_lt(x, Packets<T>::fill(T(0))), pceil(x), pfloor(x));  // Trunc
 }
 
+template <class T>
+constexpr bool may_need_libm(UnaryOp op) {
+  return op == UnaryOp::Log || op == UnaryOp::Erf || (op == UnaryOp::Exp && std::is_same_v<T, double>);
+}
+
 /// out[i] = op(x[i]) for n elements, n a whole number of packets; `out` may be `x`.
 template <class T, UnaryOp op>
 void packet_function(int64_t n, T* out, const T* x) {
@@ -106,8 +110,10 @@ void packet_function(int64_t n, T* out, const T* x) {
   } else {
     using P = Packets<T>;
     int mend = 0;
+    if constexpr (may_need_libm<T>(op)) {
 #pragma omp simd reduction(| : mend)
-    for (int64_t i = 0; i < n; ++i) mend |= needs_libm<op>(x[i]);
+      for (int64_t i = 0; i < n; ++i) mend |= needs_libm<op>(x[i]);
+    }
     for (int64_t i = 0; i < n; i += P::lanes) {
       T before[P::lanes];
       const auto packet = P::load(x + i);
