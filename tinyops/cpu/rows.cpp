@@ -252,7 +252,7 @@ class Worker {
     const int64_t stride = w.forms[0].lane[spot_.lanes.size() - 1];
     with_compute(plan_.values[size_t(step.value)].dtype, [&]<class T>(T) {
       InTile<T>* out = reinterpret_cast<InTile<T>*>(to);
-      if (const Block block(w, spot_); block.axes > 1 && input.kind == Input::Kind::Address)
+      if (const Block block(w, spot_); block.saves_runs(spot_) && input.kind == Input::Kind::Address)
         return for_each_block(block, w, at(input), spot_, [&](int64_t done, int64_t length, int64_t first, int64_t address) {
           for (int64_t i = 0; i < length; ++i) out[done + i] = convert<T>(address + block.offset[first + i]);
         });

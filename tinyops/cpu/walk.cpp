@@ -101,10 +101,20 @@ void gather_turned(T* tile, const T* from, int64_t rows, int64_t columns, int64_
 Block::Block(const Walk& walk, const Spot& spot) {
   const int rank = spot.lanes.size();
   if (walk.count != 1 || spot.lanes[rank - 1] >= kShort) return;
+  const Dims& stride = walk.forms[0].lane;
+  int64_t filled = 1, reach = 0;
   offset[0] = 0;
-  for (int a = rank - 1; a >= 0 && size * spot.lanes[a] <= kMost; --a, ++axes) {
-    for (int64_t i = size; i < size * spot.lanes[a]; ++i) offset[i] = offset[i - size] + walk.forms[0].lane[a];
-    size *= spot.lanes[a];
+  for (int a = rank - 1; a >= 0 && filled < kMost / 2; --a) {
+    const int64_t times = std::min(spot.lanes[a], kMost / filled);
+    reach += std::abs(stride[a]) * (times - 1);
+    if (reach > INT32_MAX) break;
+    for (int64_t i = filled; i < filled * times; ++i) offset[i] = offset[i - filled] + int32_t(stride[a]);
+    filled *= times;
+    if (times < spot.lanes[a]) {
+      rows = times;
+      return;
+    }
+    row = filled, ++axes;
   }
 }
 
@@ -137,12 +147,14 @@ void gather(const Walk& walk, const int64_t* at, const Spot& spot, int64_t items
       return gather_turned(to, memory + at[0], spot.lanes[0], spot.lanes[1], step[1]);
     }
     const int64_t stride = step[spot.lanes.size() - 1];
-    if (const Block block(walk, spot); block.axes > 1)
+    if (const Block block(walk, spot); block.saves_runs(spot))
       return for_each_block(block, walk, at, spot, [&](int64_t done, int64_t length, int64_t first, int64_t address) {
-        for (int64_t i = 0; i < length; ++i) {
-          check(walk, address + block.offset[first + i], 0, 1);
-          to[done + i] = memory[address + block.offset[first + i]];
-        }
+        for (int64_t i = 0; i < length; ++i) check(walk, address + block.offset[first + i], 0, 1);
+        const int32_t* offset = block.offset + first;
+        const T* from = memory + address;
+        T* into = to + done;
+#pragma omp simd
+        for (int64_t i = 0; i < length; ++i) into[i] = from[offset[i]];
       });
     if (walk.count == 1)
       return for_each_run(walk, at, spot, [&](int64_t done, int64_t length, int64_t, int64_t, int64_t address) {
@@ -165,12 +177,13 @@ void scatter(const Walk& walk, const int64_t* at, const Spot& spot, int64_t item
     const T* from = static_cast<const T*>(tile);
     T* memory = reinterpret_cast<T*>(walk.memory);
     const int64_t stride = walk.forms[0].lane[spot.lanes.size() - 1];
-    if (const Block block(walk, spot); block.axes > 1)
+    if (const Block block(walk, spot); block.saves_runs(spot))
       return for_each_block(block, walk, at, spot, [&](int64_t done, int64_t length, int64_t first, int64_t address) {
-        for (int64_t i = 0; i < length; ++i) {
-          check(walk, address + block.offset[first + i], 0, 1);
-          memory[address + block.offset[first + i]] = from[done + i];
-        }
+        for (int64_t i = 0; i < length; ++i) check(walk, address + block.offset[first + i], 0, 1);
+        const int32_t* offset = block.offset + first;
+        const T* part = from + done;
+        T* into = memory + address;
+        for (int64_t i = 0; i < length; ++i) into[offset[i]] = part[i];
       });
     for_each_run(walk, at, spot, [&](int64_t done, int64_t length, int64_t, int64_t, int64_t address) {
       check(walk, address, stride, length);

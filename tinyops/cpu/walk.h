@@ -66,59 +66,65 @@ inline void clip(int64_t position, int64_t step, int64_t size, int64_t& low, int
 template <class Run>
 void for_each_run(const Walk& walk, const int64_t* at, const Spot& spot, Run&& run) {
   const int last = spot.lanes.size() - 1;
+  const Form* forms = walk.forms;
   int64_t value[kMaxForms];
   std::copy_n(at, walk.count, value);
   Dims index = spot.start;
+  int64_t begin = index[last];  // of the run in its row
   for (int64_t done = 0;;) {
-    const int64_t length = std::min(spot.n - done, spot.lanes[last] - index[last]);
-    int64_t low = 0, high = length;
-    for (int f = 1; f < walk.count; ++f) clip(value[f], walk.forms[f].lane[last], walk.forms[f].size, low, high);
-    run(done, length, std::min(low, length), std::min(high, length), value[0]);
-    done += length;
-    if (done == spot.n) return;
-    for (int f = 0; f < walk.count; ++f) value[f] -= walk.forms[f].lane[last] * index[last];
-    index[last] = 0;
-    for (int a = last - 1; a >= 0; --a) {
-      const bool carry = ++index[a] == spot.lanes[a];
-      for (int f = 0; f < walk.count; ++f) value[f] += walk.forms[f].lane[a] * (carry ? 1 - spot.lanes[a] : 1);
-      if (!carry) break;
-      index[a] = 0;
+    // Rows that follow each other along the axis before the last: only positions change, by a step each.
+    for (int64_t rows = last > 0 ? spot.lanes[last - 1] - index[last - 1] : 1; rows > 0; --rows) {
+      const int64_t length = std::min(spot.n - done, spot.lanes[last] - begin);
+      int64_t low = 0, high = length;
+      for (int f = 1; f < walk.count; ++f) clip(value[f], forms[f].lane[last], forms[f].size, low, high);
+      run(done, length, std::min(low, length), std::min(high, length), value[0]);
+      done += length;
+      if (done == spot.n) return;
+      for (int f = 0; f < walk.count; ++f) value[f] += forms[f].lane[last - 1] - forms[f].lane[last] * begin;
+      begin = 0;
+    }
+    index[last - 1] = spot.lanes[last - 1];
+    for (int a = last - 1; a > 0 && index[a] == spot.lanes[a]; --a) {
+      for (int f = 0; f < walk.count; ++f) value[f] += forms[f].lane[a - 1] - forms[f].lane[a] * spot.lanes[a];
+      index[a] = 0, ++index[a - 1];
     }
   }
 }
 
-/// The last lane axes, where they are too short to make a run worth its while: where each of their elements lies, from
-/// the first one. A tile is then a few blocks, each read through this table.
+/// The last lane axes, where they are too short to make a run worth its while, and as many rows of them as fit: where each
+/// of their elements lies, from the first one. A tile is then a few blocks, each read through this table.
 ///
-///   lanes (.., 2, 3), strides (.., 10, 1)      offset = 0 1 2 10 11 12
+///   lanes (.., 9, 3), strides (.., 10, 2)      offset = 0 2 4  10 12 14  20 22 24  ...      a block: any few rows
 struct Block {
   static constexpr int64_t kMost = 256, kShort = 16;
-  int axes = 0;        ///< how many; 0 where runs serve better
-  int64_t size = 1;
-  int64_t offset[kMost];
+  int axes = 0;        ///< how many make a row; 0 where runs serve better
+  int64_t row = 1;     ///< its elements
+  int64_t rows = 1;    ///< at most, in one block
+  int32_t offset[kMost];
 
   Block(const Walk& walk, const Spot& spot);
+  bool saves_runs(const Spot& spot) const { return row * rows > spot.lanes[spot.lanes.size() - 1]; }
 };
 
 /// Calls `run(done, length, first, address)`: elements [done, done + length) of the tile are the block's elements
 /// [first, first + length), and `address` is that of the block's beginning.
 template <class Run>
 void for_each_block(const Block& block, const Walk& walk, const int64_t* at, const Spot& spot, Run&& run) {
-  const int outer = spot.lanes.size() - block.axes;
+  const int outer = spot.lanes.size() - block.axes, last = outer - 1;
   Dims index = spot.start;
   int64_t first = 0, address = at[0];
   for (int a = outer; a < spot.lanes.size(); ++a) first = first * spot.lanes[a] + index[a];
   address -= block.offset[first];
   for (int64_t done = 0;;) {
-    const int64_t length = std::min(spot.n - done, block.size - first);
+    const int64_t rows = last < 0 ? 1 : std::min(block.rows, spot.lanes[last] - index[last]);
+    const int64_t length = std::min(spot.n - done, rows * block.row - first);
     run(done, length, first, address);
     done += length, first = 0;
     if (done == spot.n) return;
-    for (int a = outer - 1; a >= 0; --a) {
-      const bool carry = ++index[a] == spot.lanes[a];
-      address += walk.forms[0].lane[a] * (carry ? 1 - spot.lanes[a] : 1);
-      if (!carry) break;
-      index[a] = 0;
+    index[last] += rows, address += walk.forms[0].lane[last] * rows;
+    for (int a = last; a > 0 && index[a] == spot.lanes[a]; --a) {
+      address += walk.forms[0].lane[a - 1] - walk.forms[0].lane[a] * spot.lanes[a];
+      index[a] = 0, ++index[a - 1];
     }
   }
 }
