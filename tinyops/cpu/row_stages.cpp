@@ -16,10 +16,6 @@ namespace {
 bool is_load(const Instruction& step) { return std::holds_alternative<Load>(step.op); }
 bool is_reduce(const Instruction& step) { return std::holds_alternative<Reduce>(step.op); }
 
-/// Of rows at least this long an operation takes one at a time, and its row's number as it is; for shorter ones the
-/// numbers are spread over the lanes, and the operation runs once over the whole tile.
-constexpr int64_t kLongRow = 256;
-
 }  // namespace
 
 /// Whether a buffer that output `o` shares with an input is still read after the output's value is computed: then it is
@@ -39,17 +35,18 @@ bool RowPlan::reads_later(int o) const {
   return false;
 }
 
-/// The arguments that an operation takes as one number each; the others it finds in every lane. An operation on rows has
-/// rows in its lanes, so that only the kernel's numbers are alone.
+/// The arguments that an operation takes as one number each; the others it finds in every lane. Of packed rows it then
+/// takes one at a time, which must be whole steps. An operation on rows has rows in its lanes, so that only the kernel's
+/// numbers are alone.
 unsigned RowPlan::single_arguments(int v) const {
   const Instruction& instruction = kernel.program[size_t(v)];
   const bool where = std::holds_alternative<teeny::TernaryOp>(instruction.op);
   if (!where && !std::holds_alternative<teeny::BinaryOp>(instruction.op)) return 0;
-  const bool long_rows = lanes_are_inner && (!packed || (row_length >= kLongRow && row_length % kStep == 0));
+  const bool one_a_row = lanes_are_inner && (!packed || row_length % kStep == 0);
   unsigned single = 0;
   for (int i = where; i < (where ? 3 : 2); ++i) {
     const PlannedValue& from = values[size_t(instruction.args[size_t(i)])];
-    if (from.is_fixed || (from.is_row && !values[size_t(v)].is_row && long_rows)) single |= 1u << i;
+    if (from.is_fixed || (from.is_row && !values[size_t(v)].is_row && one_a_row)) single |= 1u << i;
   }
   return single == 3 ? 2 : single;  // not both of a binary operation
 }
