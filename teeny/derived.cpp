@@ -105,8 +105,10 @@ Tensor Tensor::logsigmoid() const { return -(-as_float(*this)).softplus(); }
 Tensor Tensor::relu6() const { return clamp(0, 6); }
 Tensor Tensor::silu() const { return *this * sigmoid(); }
 Tensor Tensor::mish() const { return *this * softplus().tanh(); }
+/// x / 2 * (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))), Hendrycks and Gimpel 2016, arXiv:1606.08415
 Tensor Tensor::gelu() const {
-  return *this * 0.5 * (1 + ((*this + 0.044715 * *this * *this * *this) * std::sqrt(2 / kPi)).tanh());
+  const double k = std::sqrt(2 / kPi);
+  return *this * (0.5 + 0.5 * (*this * (k + k * 0.044715 * square())).tanh());
 }
 Tensor Tensor::gelu_erf() const { return *this * 0.5 * (1 + (*this * std::sqrt(0.5)).erf()); }
 Tensor Tensor::quick_gelu() const { return *this * (*this * 1.702).sigmoid(); }
