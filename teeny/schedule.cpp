@@ -7,9 +7,11 @@
 //     Everything else is computed where it is read.
 //  3. What cannot be computed where it is read, because two views do not merge, is a root too.   mark_unmergeable()
 //  4. A root joins the kernel of its newest input, or one that reads the same data, when it walks the same elements
-//     and everything else it reads is ready by then; otherwise it starts a kernel.                  place_roots()
+//     and everything else it reads is ready by then; otherwise it starts a kernel. A contraction always starts one, and
+//     only element-wise work that goes on with its sums joins it. Numbers made of numbers come first.  place_roots()
 //  5. A root that nobody outside its kernel looks at is not stored.                                   finish()
-//  6. An element-wise result takes over the buffer of an input that dies with it.                     finish()
+//  6. An element-wise result takes over the buffer of an input that dies with it, unless a contraction reads that input.
+//                                                                                                     finish()
 #include "teeny/schedule.h"
 
 #include <algorithm>
@@ -65,6 +67,7 @@ bool is_special(const NodeOp& op) {
          std::holds_alternative<node::Scatter>(op) || std::holds_alternative<node::Scan>(op) ||
          std::holds_alternative<node::Sort>(op) || std::holds_alternative<node::Random>(op);
 }
+bool is_contraction(const NodeOp& op) { return std::holds_alternative<node::Contract>(op); }
 bool has_no_memory(const NodeOp& op) {
   return std::holds_alternative<node::Number>(op) || std::holds_alternative<node::Iota>(op);
 }
@@ -97,12 +100,13 @@ struct Read {
   View view;
 };
 
-/// A kernel in the making: a row kernel of several roots, or one root of a special kind.
+/// A kernel in the making: a row kernel of several roots, a contraction and roots that go on with it, or one root of another
+/// special kind.
 struct Planned {
   Group group;
   bool open = false;  ///< whether more roots may join
   int ops = 0;
-  std::vector<int> inputs;  ///< leaves and roots of other groups
+  std::vector<int> inputs;  ///< leaves and roots of other groups; and a contraction, whose sum its group's program reads
 };
 
 class Scheduler {
@@ -269,20 +273,36 @@ class Scheduler {
 
   // ---- 4. Kernels
 
+  /// Single numbers made of such come first: a step size must not keep the update of a parameter from joining the kernel
+  /// that makes its gradient.
   void place_roots() {
-    for (Info& i : infos_) {
-      if (!i.root || i.node->realized()) continue;
-      std::vector<Read> reads;
-      for (const LazyBuffer& source : i.node->sources) walk(source, source.views().view(), reads);
-      i.group = choose_group(i, reads);
-      remember(i, reads);
-    }
+    const auto is_there = [&](const Read& read) {
+      const Node& node = *read.node;
+      return has_no_memory(node.op) || (numel(node.shape) == 1 && (node.realized() || info(node).group >= 0));
+    };
+    for (const bool numbers_alone : {true, false})
+      for (Info& i : infos_) {
+        if (!i.root || i.node->realized() || i.group >= 0) continue;
+        if (numbers_alone && !(is_elementwise(i.node->op) && numel(i.node->shape) == 1)) continue;
+        const std::vector<Read> reads = reads_of(*i.node);
+        if (numbers_alone && !std::ranges::all_of(reads, is_there)) continue;
+        i.group = choose_group(i, reads);
+        remember(i, reads);
+      }
+  }
+
+  std::vector<Read> reads_of(const Node& node) {
+    std::vector<Read> reads;
+    for (const LazyBuffer& source : node.sources) walk(source, source.views().view(), reads);
+    return reads;
   }
 
   int choose_group(Info& i, std::span<const Read> reads) {
     const Node& node = *i.node;
-    if (is_elementwise(node.op) || std::holds_alternative<node::Reduce>(node.op) ||
-        std::holds_alternative<node::Copy>(node.op)) {
+    if (is_contraction(node.op)) {
+      planned_.push_back({{squeezed(node.shape), {}, {&node}}, true, 0, {node.order}});
+    } else if (is_elementwise(node.op) || std::holds_alternative<node::Reduce>(node.op) ||
+               std::holds_alternative<node::Copy>(node.op)) {
       if (execution().fuse)
         for (const int candidate : candidates(reads))
           if (join(planned_[size_t(candidate)], candidate, i, reads)) return candidate;
@@ -336,10 +356,12 @@ class Scheduler {
     const bool per_element = space == group.space;
     if (!per_element && !(inner.empty() && space == rows)) return false;
     if (!inner.empty() && !group.inner.empty() && inner != group.inner) return false;
+    const auto made_here = [&](const Read& read) { return info(*read.node).group == number; };
+    if (group.is_contraction() && (!inner.empty() || std::ranges::none_of(reads, made_here))) return false;
 
     std::vector<int> inputs = plan.inputs;
     for (const Read& read : reads) {
-      if (info(*read.node).group != number) {
+      if (!made_here(read)) {
         if (!has_no_memory(read.node->op) && !std::ranges::count(inputs, read.node->order))
           inputs.push_back(read.node->order);
         continue;
@@ -393,7 +415,8 @@ class Scheduler {
         for (const Node* member : group.members) {
           Info& i = info(*member);
           if (!i.stored && !i.kept) continue;
-          i.buffer = execution().fuse && group.inner.empty() ? inherited(int(g), *member) : nullptr;
+          const bool in_place = execution().fuse && group.inner.empty() && !is_contraction(member->op);
+          i.buffer = in_place ? inherited(int(g), *member) : nullptr;
           if (!i.buffer) i.buffer = new_buffer(*member);
           step.results.push_back({i.node, i.buffer});
         }
@@ -487,7 +510,7 @@ class Scheduler {
   }
 
   /// The buffer of an input that nobody needs after this element-wise kernel and that is read in step: the result can be
-  /// written over it. This is how an optimiser updates its parameters in place.
+  /// written over it. This is how an optimiser updates its parameters in place. What a contraction reads it reads many times.
   tinyops::BufferRef inherited(int group, const Node& member) {
     for (const int input : planned_[size_t(group)].inputs) {
       Info& i = infos_[size_t(input)];
@@ -496,18 +519,13 @@ class Scheduler {
       bool in_step = true;
       for (const Node* reader : planned_[size_t(group)].group.members)
         for (const Read& read : reads_of(*reader))
-          if (read.node == i.node.get()) in_step &= read.view.is_contiguous() && read.view.shape == i.node->shape;
+          if (read.node == i.node.get())
+            in_step &= !is_contraction(reader->op) && read.view.is_contiguous() && read.view.shape == i.node->shape;
       if (!in_step) continue;
       i.last_reader = -1;  // given away
       return buffer;
     }
     return nullptr;
-  }
-
-  std::vector<Read> reads_of(const Node& node) {
-    std::vector<Read> reads;
-    for (const LazyBuffer& source : node.sources) walk(source, source.views().view(), reads);
-    return reads;
   }
 
   std::vector<Info> infos_;
