@@ -84,9 +84,10 @@ class Buffers {
   tinyops::BufferRef inherited(int number, const Node& member) {
     const Planned& kernel = plan_.kernels[size_t(number)];
     if (!execution().fuse || !kernel.group.inner.empty() || is_contraction(member.op)) return nullptr;
-    for (const int input : kernel.inputs) {
-      Info& i = plan_.nodes[size_t(input)];
-      if (i.kept || i.last_reader != number || i.node->dtype != member.dtype || i.node->shape != member.shape) continue;
+    for (const Read& input : kernel.inputs) {
+      Info& i = info(*input.node);
+      if (has_no_memory(i.node->op) || i.kept || i.last_reader != number) continue;
+      if (i.node->dtype != member.dtype || i.node->shape != member.shape) continue;
       bool in_step = true;
       for (const Node* reader : kernel.group.members)
         for (const Read& read : plan_.reads_of(*reader))

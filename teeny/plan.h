@@ -30,10 +30,12 @@ struct Info {
   bool is_leaf() const { return root || node->realized() || has_no_memory(node->op); }
 };
 
-/// A root or leaf that a root reads, through which view of the root's own shape.
+/// What a root reads, through which view of the root's own shape: a root or leaf; or the guards behind which a node that is
+/// computed in place is 0, though f(0) is not.
 struct Read {
   const Node* node;
   View view;
+  bool operator==(const Read&) const = default;
 };
 
 /// A kernel in the making: a row kernel of several roots, a contraction and roots that go on with it, or one root of another
@@ -42,7 +44,7 @@ struct Planned {
   Group group;
   bool open = false;  ///< whether more roots may join
   int ops = 0;
-  std::vector<int> inputs;  ///< leaves and roots of other groups; and a contraction, whose sum its group's program reads
+  std::vector<Read> inputs;  ///< what the program loads: nothing of its own group but a contraction's sum
 };
 
 struct Plan {
@@ -56,8 +58,8 @@ struct Plan {
   }
   Info& info(const Node& node) { return nodes[size_t(node.order)]; }
 
-  /// Everything computed in place under `source`, down to the roots and leaves, which are listed in `reads`. What cannot be
-  /// computed in place because two views do not merge is made a root.
+  /// Everything computed in place under `source`, down to the roots and leaves; `reads` lists these, and the guards on the
+  /// way. What cannot be computed in place because two views do not merge is made a root.
   void walk(const LazyBuffer& source, const View& view, std::vector<Read>& reads);
   std::vector<Read> reads_of(const Node& node);
 };

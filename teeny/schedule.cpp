@@ -230,7 +230,7 @@ class Scheduler {
   int choose_group(Info& i, std::span<const Read> reads) {
     const Node& node = *i.node;
     if (is_contraction(node.op)) {
-      kernels_.push_back({{squeezed(node.shape), {}, {&node}}, true, 0, {node.order}});
+      kernels_.push_back({{squeezed(node.shape), {}, {&node}}, true, 0, {{&node, View::contiguous(node.shape)}}});
     } else if (is_elementwise(node.op) || std::holds_alternative<node::Reduce>(node.op) ||
                std::holds_alternative<node::Copy>(node.op)) {
       if (execution().fuse)
@@ -289,11 +289,10 @@ class Scheduler {
     const auto made_here = [&](const Read& read) { return info(*read.node).group == number; };
     if (group.is_contraction() && (!inner.empty() || std::ranges::none_of(reads, made_here))) return false;
 
-    std::vector<int> inputs = plan.inputs;
+    std::vector<Read> inputs = plan.inputs;
     for (const Read& read : reads) {
       if (!made_here(read)) {
-        if (!has_no_memory(read.node->op) && !std::ranges::count(inputs, read.node->order))
-          inputs.push_back(read.node->order);
+        add_input(inputs, read);
         continue;
       }
       const View view = *read.view.reshape(space);
@@ -304,7 +303,7 @@ class Scheduler {
       const bool of_row = per_element && made == rows && view == spread(View::contiguous(rows), group);
       if (!of_row || row_length(group) > tinyops::kMaxRow) return false;
     }
-    if (plan.ops + i.ops > tinyops::kMaxInstructions || int(inputs.size()) > tinyops::kMaxInputs ||
+    if (plan.ops + instructions(i, reads) > tinyops::kMaxInstructions || int(inputs.size()) > tinyops::kMaxInputs ||
         int(group.members.size()) >= tinyops::kMaxOutputs)
       return false;
     if (group.inner.empty()) group.inner = inner;
@@ -318,14 +317,25 @@ class Scheduler {
     return length;
   }
 
+  /// A number needs no input, unless there are places where it is not.
+  static void add_input(std::vector<Read>& inputs, const Read& read) {
+    const bool loaded = !std::holds_alternative<node::Number>(read.node->op) || !read.view.guards.empty();
+    if (loaded && !std::ranges::count(inputs, read)) inputs.push_back(read);
+  }
+
+  /// Guards take a load, a zero and a choice between it and the value.
+  int instructions(const Info& i, std::span<const Read> reads) {
+    return i.ops + 3 * int(std::ranges::count_if(reads, [&](const Read& read) { return !info(*read.node).is_leaf(); }));
+  }
+
   void remember(const Info& i, std::span<const Read> reads) {
     Planned& plan = kernels_[size_t(i.group)];
-    plan.ops += i.ops;
+    plan.ops += instructions(i, reads);
     for (const Read& read : reads) {
       Info& from = info(*read.node);
       if (from.group == i.group) continue;
-      if (!has_no_memory(read.node->op) && !std::ranges::count(plan.inputs, read.node->order))
-        plan.inputs.push_back(read.node->order);
+      add_input(plan.inputs, read);
+      if (!from.is_leaf()) continue;
       from.stored = true;
       from.last_reader = std::max(from.last_reader, i.group);
     }
@@ -353,6 +363,7 @@ void Plan::walk(const LazyBuffer& source, const View& view, std::vector<Read>& r
       views.push_back(std::move(*merged));
     }
     if (!info(node).root) {
+      if (!view.guards.empty() && !keeps_zero(node.op)) reads.push_back({&node, view});
       for (size_t s = 0; s < views.size(); ++s) walk(node.sources[s], views[s], reads);
       return;
     }
