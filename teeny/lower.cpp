@@ -60,6 +60,10 @@ class Writer {
   }
 
   void add_member(const Node& node) {
+    if (std::holds_alternative<node::Contract>(node.op)) {
+      members_[&node] = add_load({Input::Kind::Sum, {nullptr, node.dtype, View::contiguous(group_.space)}, 0}, node.dtype);
+      return;
+    }
     const auto* reduction = std::get_if<node::Reduce>(&node.op);
     const Shape& shape = reduction ? node.sources[0].shape() : node.shape;
     per_row_ = squeezed(shape) != group_.space;
@@ -84,10 +88,7 @@ class Writer {
     kernel_.outputs.push_back({{to.buffer, to.node->dtype, view}, members_.at(to.node)});
   }
 
-  RowKernel finish() {
-    merge_axes();
-    return std::move(kernel_);
-  }
+  RowKernel finish() { return std::move(kernel_); }
 
  private:
   /// A view of the current member's shape (or squeezed shape), as one of the kernel's shape.
@@ -174,32 +175,6 @@ class Writer {
     return add({TernaryOp::Where, dtype, {inside, result, zero}, per_row});
   }
 
-  /// Neighbouring axes that every view walks as one become one: fewer, longer loops for the backend.
-  void merge_axes() {
-    for (int a = kernel_.shape.size() - 2; a >= 0; --a) {
-      if (a + 1 == kernel_.shape.size() - kernel_.inner) continue;  // the border between rows and elements stays
-      Shape merged = kernel_.shape;
-      merged[a] *= merged[a + 1];
-      merged.erase(a + 1);
-      auto mergeable = [&](const auto& x) {
-        const View& view = x.operand.view;
-        auto gap = [&](const Affine& f) { return f.coef[a] != view.shape[a + 1] * f.coef[a + 1]; };
-        return !gap(view.address) && std::ranges::none_of(view.guards, gap, &Guard::position);
-      };
-      if (!std::ranges::all_of(kernel_.inputs, mergeable) || !std::ranges::all_of(kernel_.outputs, mergeable)) continue;
-      auto merge = [&](auto& x) {
-        View& view = x.operand.view;
-        view.shape = merged;
-        view.address.coef.erase(a);
-        for (Guard& guard : view.guards) guard.position.coef.erase(a);
-      };
-      std::ranges::for_each(kernel_.inputs, merge);
-      std::ranges::for_each(kernel_.outputs, merge);
-      if (a >= kernel_.shape.size() - kernel_.inner) --kernel_.inner;
-      kernel_.shape = merged;
-    }
-  }
-
   const Group& group_;
   const BufferOf& buffer_of_;
   Dims order_;  ///< the axes of `space`: rows first
@@ -208,60 +183,69 @@ class Writer {
   std::map<const Node*, int> members_;
 };
 
+std::vector<View*> views_of(RowKernel& k) {
+  std::vector<View*> views;
+  for (Input& input : k.inputs) views.push_back(&input.operand.view);
+  for (tinyops::Output& output : k.outputs) views.push_back(&output.operand.view);
+  return views;
+}
+
+/// Neighbouring axes that every view walks as one become one: fewer, longer loops for the backend. The border before the
+/// last `inner` axes stays. A view may lack axes at the end.
+void merge_axes(Shape& shape, int& inner, std::span<View* const> views) {
+  for (int a = shape.size() - 2; a >= 0; --a) {
+    if (a + 1 == shape.size() - inner) continue;
+    auto has_gap = [&](const View* view) {
+      auto gap = [&](const Affine& f) { return f.coef[a] != shape[a + 1] * f.coef[a + 1]; };
+      return a + 1 < view->rank() && (gap(view->address) || std::ranges::any_of(view->guards, gap, &Guard::position));
+    };
+    if (std::ranges::any_of(views, has_gap)) continue;
+    for (View* view : views) {
+      if (a + 1 >= view->rank()) continue;
+      view->shape[a] *= shape[a + 1];
+      view->shape.erase(a + 1);
+      view->address.coef.erase(a);
+      for (Guard& guard : view->guards) guard.position.coef.erase(a);
+    }
+    if (a >= shape.size() - inner) --inner;
+    shape[a] *= shape[a + 1];
+    shape.erase(a + 1);
+  }
+}
+
+Operand operand_of(const LazyBuffer& source, const BufferOf& buffer_of) {
+  return {buffer_of(*source.node()), source.dtype(), source.views().view()};
+}
+
+/// The contraction whose sums go through `after`. Axes of size 1 have no stride worth keeping.
+tinyops::ContractKernel contraction(const Node& node, RowKernel after, const BufferOf& buffer_of) {
+  Operand a = operand_of(node.sources[0], buffer_of), b = operand_of(node.sources[1], buffer_of);
+  const Shape whole = squeezed(a.view.shape);
+  for (Operand* factor : {&a, &b}) factor->view = *factor->view.reshape(whole);
+  tinyops::ContractKernel kernel{whole, whole.size() - after.shape.size(), a, b, std::move(after)};
+  std::vector<View*> views = views_of(kernel.after);
+  views.push_back(&kernel.a.view);
+  views.push_back(&kernel.b.view);
+  merge_axes(kernel.shape, kernel.reduced, views);
+  kernel.after.shape = Shape(kernel.shape.begin(), kernel.shape.end() - kernel.reduced);
+  return kernel;
+}
+
 }  // namespace
 
-RowKernel lower(const Group& group, std::span<const Destination> destinations, const BufferOf& buffer_of) {
+tinyops::Kernel lower(const Group& group, std::span<const Destination> destinations, const BufferOf& buffer_of) {
   Writer writer(group, buffer_of);
   for (const Node* node : group.members) writer.add_member(*node);
   for (const Destination& destination : destinations) writer.add_output(destination);
-  return writer.finish();
+  RowKernel rows = writer.finish();
+  if (group.is_contraction()) return contraction(*group.members[0], std::move(rows), buffer_of);
+  merge_axes(rows.shape, rows.inner, views_of(rows));
+  return rows;
 }
-
-namespace {
-
-/// As RowKernel's: axes that a, b and out all walk as one become one, kept and summed axes apart.
-void merge_axes(tinyops::ContractKernel& k) {
-  for (int a = k.shape.size() - 2; a >= 0; --a) {
-    const int kept = k.shape.size() - k.reduced;
-    if (a + 1 == kept) continue;
-    auto gap = [&](const View& v) {
-      if (a + 1 >= v.rank()) return false;
-      auto gap = [&](const Affine& f) { return f.coef[a] != v.shape[a + 1] * f.coef[a + 1]; };
-      return gap(v.address) || std::ranges::any_of(v.guards, gap, &Guard::position);
-    };
-    if (gap(k.a.view) || gap(k.b.view) || gap(k.out.view)) continue;
-    for (View* v : {&k.a.view, &k.b.view, &k.out.view}) {
-      if (a + 1 >= v->rank()) continue;
-      v->shape[a] *= v->shape[a + 1];
-      v->shape.erase(a + 1);
-      v->address.coef.erase(a);
-      for (Guard& guard : v->guards) guard.position.coef.erase(a);
-    }
-    if (a >= kept) --k.reduced;
-    k.shape = k.a.view.shape;
-  }
-}
-
-}  // namespace
 
 tinyops::Kernel lower_special(const Node& node, const tinyops::BufferRef& out, const BufferOf& buffer_of) {
-  auto operand = [&](const LazyBuffer& source) {
-    return Operand{buffer_of(*source.node()), source.dtype(), source.views().view()};
-  };
+  auto operand = [&](const LazyBuffer& source) { return operand_of(source, buffer_of); };
   const Operand result{out, node.dtype, View::contiguous(node.shape)};
-  if (const auto* contract = std::get_if<node::Contract>(&node.op)) {
-    const LazyBuffer &a = node.sources[0], &b = node.sources[1];
-    tinyops::ContractKernel kernel{a.shape(), contract->reduced, operand(a), operand(b), result};
-    // Axes of size 1 have no stride worth keeping.
-    const Shape free = squeezed(node.shape);
-    const Shape whole = squeezed(kernel.shape);
-    kernel.reduced = whole.size() - free.size();
-    kernel.shape = whole;
-    for (Operand* o : {&kernel.a, &kernel.b}) o->view = *o->view.reshape(whole);
-    kernel.out.view = *kernel.out.view.reshape(free);
-    merge_axes(kernel);
-    return kernel;
-  }
   if (const auto* gather = std::get_if<node::Gather>(&node.op)) {
     Operand table = operand(node.sources[0]);
     table.view = picking(table.view, gather->axis, node.shape);

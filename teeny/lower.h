@@ -8,7 +8,8 @@
 
 namespace teeny {
 
-/// Nodes that one row kernel computes, in an order in which each only reads those before it.
+/// Nodes that one kernel computes, in an order in which each only reads those before it: a row kernel; or, when the first
+/// of them is a contraction, that one and what its sums go through, element by element.
 ///
 /// `space` is the shape they share, without axes of size 1. Its axes in `inner` are reduced by the group's reductions;
 /// a node of shape `space` has a value for each element, one of the shape that is left has a value for each row.
@@ -16,6 +17,8 @@ struct Group {
   Shape space;
   Dims inner;
   std::vector<const Node*> members;
+
+  bool is_contraction() const { return std::holds_alternative<node::Contract>(members[0]->op); }
 };
 
 /// `shape` without its axes of size 1.
@@ -36,9 +39,9 @@ struct Destination {
 using BufferOf = std::function<tinyops::BufferRef(const Node&)>;
 
 /// The group's program, with every node that has no buffer of its own computed in place.
-tinyops::RowKernel lower(const Group& group, std::span<const Destination> destinations, const BufferOf& buffer_of);
+tinyops::Kernel lower(const Group& group, std::span<const Destination> destinations, const BufferOf& buffer_of);
 
-/// Contract, Gather, Scatter, Scan, Sort and Random, into `out`. Their sources have buffers and single views.
+/// Gather, Scatter, Scan, Sort and Random, into `out`. Their sources have buffers and single views.
 tinyops::Kernel lower_special(const Node& node, const tinyops::BufferRef& out, const BufferOf& buffer_of);
 
 /// Whether f(0, ..) = 0 for the element-wise `op`: only then does a padded input give a padded result.

@@ -7,16 +7,16 @@
 //     Everything else is computed where it is read.
 //  3. What cannot be computed where it is read, because two views do not merge, is a root too.   mark_unmergeable()
 //  4. A root joins the kernel of its newest input, or one that reads the same data, when it walks the same elements
-//     and everything else it reads is ready by then; otherwise it starts a kernel.                  place_roots()
-//  5. A root that nobody outside its kernel looks at is not stored.                                   finish()
-//  6. An element-wise result takes over the buffer of an input that dies with it.                     finish()
+//     and everything else it reads is ready by then; otherwise it starts a kernel. A contraction always starts one, and
+//     only element-wise work that goes on with its sums joins it. Numbers made of numbers come first.  place_roots()
+//
+// Whose memory the results go to is the matter of buffers.cpp.
 #include "teeny/schedule.h"
 
 #include <algorithm>
-#include <deque>
 #include <unordered_map>
 
-#include "teeny/lower.h"
+#include "teeny/plan.h"
 
 namespace teeny {
 
@@ -65,9 +65,6 @@ bool is_special(const NodeOp& op) {
          std::holds_alternative<node::Scatter>(op) || std::holds_alternative<node::Scan>(op) ||
          std::holds_alternative<node::Sort>(op) || std::holds_alternative<node::Random>(op);
 }
-bool has_no_memory(const NodeOp& op) {
-  return std::holds_alternative<node::Number>(op) || std::holds_alternative<node::Iota>(op);
-}
 /// A number that needs no input: it is the same everywhere.
 bool is_constant(const LazyBuffer& x) {
   return std::holds_alternative<node::Number>(x.node()->op) && x.views().view().guards.empty();
@@ -75,60 +72,25 @@ bool is_constant(const LazyBuffer& x) {
 /// Whether a view shows some element of `node` more than once.
 bool repeats(const View& view, const Node& node) { return view.numel() > numel(node.shape); }
 
-/// What the scheduler knows of a node.
-struct Info {
-  std::shared_ptr<Node> node;
-  int uses = 0;           ///< by nodes of this schedule
-  bool target = false;
-  bool root = false;
-  bool kept = false;      ///< somebody will look at its numbers later
-  bool stored = false;    ///< a root that needs its buffer
-  int ops = 1, inputs = 1, cost = 0;  ///< what computing it in place brings into a kernel, down to the next roots
-  int group = -1;         ///< of a root
-  int last_reader = -1;   ///< the last group that reads its buffer
-  tinyops::BufferRef buffer;
-
-  bool is_leaf() const { return root || node->realized() || has_no_memory(node->op); }
-};
-
-/// A root or leaf that a root reads, through which view of the root's own shape.
-struct Read {
-  const Node* node;
-  View view;
-};
-
-/// A kernel in the making: a row kernel of several roots, or one root of a special kind.
-struct Planned {
-  Group group;
-  bool open = false;  ///< whether more roots may join
-  int ops = 0;
-  std::vector<int> inputs;  ///< leaves and roots of other groups
-};
-
 class Scheduler {
  public:
-  explicit Scheduler(std::span<const LazyBuffer> targets) {
+  explicit Scheduler(Plan& plan) : plan_(plan), nodes_(plan.nodes), kernels_(plan.kernels) {}
+
+  void run(std::span<const LazyBuffer> targets) {
     for (const LazyBuffer& target : targets)
       if (!target.node()->realized() && !has_no_memory(target.node()->op)) {
         collect(target.node());
         info(*target.node()).target = true;
       }
     copies_.clear();
-  }
-  ~Scheduler() {
-    for (Info& i : infos_) i.node->order = -1;
-  }
-
-  std::vector<Step> run() {
     find_kept();
     mark_roots();
     mark_unmergeable();
     place_roots();
-    return finish();
   }
 
  private:
-  Info& info(const Node& node) { return infos_[size_t(node.order)]; }
+  Info& info(const Node& node) { return plan_.info(node); }
 
   // ---- 1. The nodes, each after its sources
 
@@ -148,9 +110,9 @@ class Scheduler {
         continue;
       }
       if (top.node->order < 0) {
-        top.node->order = int(infos_.size());
+        top.node->order = int(nodes_.size());
         for (const LazyBuffer& source : top.node->sources) ++info(*source.node()).uses;
-        infos_.emplace_back().node = top.node;
+        nodes_.emplace_back().node = top.node;
       }
       stack.pop_back();
     }
@@ -179,13 +141,13 @@ class Scheduler {
   // ---- Who will look at a node after this schedule has run: more owners than this schedule knows of. A node that
   // stays a promise will look at its sources.
   void find_kept() {
-    for (Info& i : infos_) i.kept = i.target || i.node.use_count() - 1 > i.uses;
+    for (Info& i : nodes_) i.kept = i.target || i.node.use_count() - 1 > i.uses;
   }
 
   // ---- 2. Roots
 
   void mark_roots() {
-    for (Info& i : infos_) {
+    for (Info& i : nodes_) {
       const Node& node = *i.node;
       if (i.is_leaf()) continue;
       if (std::holds_alternative<node::Place>(node.op)) {
@@ -240,57 +202,45 @@ class Scheduler {
 
   void mark_unmergeable() {
     std::vector<Read> ignored;
-    for (size_t k = infos_.size(); k-- > 0;)
-      if (infos_[k].root && !infos_[k].node->realized())
-        for (const LazyBuffer& source : infos_[k].node->sources) walk(source, source.views().view(), ignored);
-  }
-
-  /// Everything computed in place under `source`, down to the roots and leaves, which are listed in `reads`. The depth
-  /// is bounded by kMaxOwnOps.
-  void walk(const LazyBuffer& source, const View& view, std::vector<Read>& reads) {
-    const Node& node = *source.node();
-    if (!info(node).is_leaf()) {
-      std::vector<View> views;
-      for (const LazyBuffer& next : node.sources) {
-        std::optional<View> merged = compose(view, next.views().view());
-        if (!merged) {
-          info(node).root = true;
-          break;
-        }
-        views.push_back(std::move(*merged));
-      }
-      if (!info(node).root) {
-        for (size_t s = 0; s < views.size(); ++s) walk(node.sources[s], views[s], reads);
-        return;
-      }
-    }
-    reads.push_back({&node, view});
+    for (size_t k = nodes_.size(); k-- > 0;)
+      if (nodes_[k].root && !nodes_[k].node->realized())
+        for (const LazyBuffer& source : nodes_[k].node->sources) plan_.walk(source, source.views().view(), ignored);
   }
 
   // ---- 4. Kernels
 
+  /// Single numbers made of such come first: a step size must not keep the update of a parameter from joining the kernel
+  /// that makes its gradient.
   void place_roots() {
-    for (Info& i : infos_) {
-      if (!i.root || i.node->realized()) continue;
-      std::vector<Read> reads;
-      for (const LazyBuffer& source : i.node->sources) walk(source, source.views().view(), reads);
-      i.group = choose_group(i, reads);
-      remember(i, reads);
-    }
+    const auto is_there = [&](const Read& read) {
+      const Node& node = *read.node;
+      return has_no_memory(node.op) || (numel(node.shape) == 1 && (node.realized() || info(node).group >= 0));
+    };
+    for (const bool numbers_alone : {true, false})
+      for (Info& i : nodes_) {
+        if (!i.root || i.node->realized() || i.group >= 0) continue;
+        if (numbers_alone && !(is_elementwise(i.node->op) && numel(i.node->shape) == 1)) continue;
+        const std::vector<Read> reads = plan_.reads_of(*i.node);
+        if (numbers_alone && !std::ranges::all_of(reads, is_there)) continue;
+        i.group = choose_group(i, reads);
+        remember(i, reads);
+      }
   }
 
   int choose_group(Info& i, std::span<const Read> reads) {
     const Node& node = *i.node;
-    if (is_elementwise(node.op) || std::holds_alternative<node::Reduce>(node.op) ||
-        std::holds_alternative<node::Copy>(node.op)) {
+    if (is_contraction(node.op)) {
+      kernels_.push_back({{squeezed(node.shape), {}, {&node}}, true, 0, {{&node, View::contiguous(node.shape)}}});
+    } else if (is_elementwise(node.op) || std::holds_alternative<node::Reduce>(node.op) ||
+               std::holds_alternative<node::Copy>(node.op)) {
       if (execution().fuse)
         for (const int candidate : candidates(reads))
-          if (join(planned_[size_t(candidate)], candidate, i, reads)) return candidate;
-      planned_.push_back({{iteration_shape(node), inner_axes(node), {&node}}, true, 0, {}});
+          if (join(kernels_[size_t(candidate)], candidate, i, reads)) return candidate;
+      kernels_.push_back({{iteration_shape(node), inner_axes(node), {&node}}, true, 0, {}});
     } else {
-      planned_.push_back({{{}, {}, {&node}}, false, 0, {}});
+      kernels_.push_back({{{}, {}, {&node}}, false, 0, {}});
     }
-    return int(planned_.size()) - 1;
+    return int(kernels_.size()) - 1;
   }
 
   /// Groups a root may join: the newest it reads from (its other inputs are ready before that one is), and later ones
@@ -336,12 +286,13 @@ class Scheduler {
     const bool per_element = space == group.space;
     if (!per_element && !(inner.empty() && space == rows)) return false;
     if (!inner.empty() && !group.inner.empty() && inner != group.inner) return false;
+    const auto made_here = [&](const Read& read) { return info(*read.node).group == number; };
+    if (group.is_contraction() && (!inner.empty() || std::ranges::none_of(reads, made_here))) return false;
 
-    std::vector<int> inputs = plan.inputs;
+    std::vector<Read> inputs = plan.inputs;
     for (const Read& read : reads) {
-      if (info(*read.node).group != number) {
-        if (!has_no_memory(read.node->op) && !std::ranges::count(inputs, read.node->order))
-          inputs.push_back(read.node->order);
+      if (!made_here(read)) {
+        add_input(inputs, read);
         continue;
       }
       const View view = *read.view.reshape(space);
@@ -352,7 +303,7 @@ class Scheduler {
       const bool of_row = per_element && made == rows && view == spread(View::contiguous(rows), group);
       if (!of_row || row_length(group) > tinyops::kMaxRow) return false;
     }
-    if (plan.ops + i.ops > tinyops::kMaxInstructions || int(inputs.size()) > tinyops::kMaxInputs ||
+    if (plan.ops + instructions(i, reads) > tinyops::kMaxInstructions || int(inputs.size()) > tinyops::kMaxInputs ||
         int(group.members.size()) >= tinyops::kMaxOutputs)
       return false;
     if (group.inner.empty()) group.inner = inner;
@@ -366,157 +317,70 @@ class Scheduler {
     return length;
   }
 
+  /// A number needs no input, unless there are places where it is not.
+  static void add_input(std::vector<Read>& inputs, const Read& read) {
+    const bool loaded = !std::holds_alternative<node::Number>(read.node->op) || !read.view.guards.empty();
+    if (loaded && !std::ranges::count(inputs, read)) inputs.push_back(read);
+  }
+
+  /// Guards take a load, a zero and a choice between it and the value.
+  int instructions(const Info& i, std::span<const Read> reads) {
+    return i.ops + 3 * int(std::ranges::count_if(reads, [&](const Read& read) { return !info(*read.node).is_leaf(); }));
+  }
+
   void remember(const Info& i, std::span<const Read> reads) {
-    Planned& plan = planned_[size_t(i.group)];
-    plan.ops += i.ops;
+    Planned& plan = kernels_[size_t(i.group)];
+    plan.ops += instructions(i, reads);
     for (const Read& read : reads) {
       Info& from = info(*read.node);
       if (from.group == i.group) continue;
-      if (!has_no_memory(read.node->op) && !std::ranges::count(plan.inputs, read.node->order))
-        plan.inputs.push_back(read.node->order);
+      add_input(plan.inputs, read);
+      if (!from.is_leaf()) continue;
       from.stored = true;
       from.last_reader = std::max(from.last_reader, i.group);
     }
   }
 
-  // ---- 5. and 6. Buffers and programs
-
-  std::vector<Step> finish() {
-    keep_sources_of_promises();
-    std::vector<Step> steps;
-    const BufferOf buffer_of = [this](const Node& node) { return node.realized() ? node.buffer : info(node).buffer; };
-    for (size_t g = 0; g < planned_.size(); ++g) {
-      const Group& group = planned_[g].group;
-      Step step;
-      if (planned_[g].open) {
-        std::vector<Destination> destinations;
-        for (const Node* member : group.members) {
-          Info& i = info(*member);
-          if (!i.stored && !i.kept) continue;
-          i.buffer = execution().fuse && group.inner.empty() ? inherited(int(g), *member) : nullptr;
-          if (!i.buffer) i.buffer = new_buffer(*member);
-          step.results.push_back({i.node, i.buffer});
-        }
-        // Only now, when every buffer of the group is known, its members are written: they read each other by value.
-        for (const Step::Result& result : step.results)
-          destinations.push_back({result.node.get(), result.buffer, View::contiguous(squeezed(result.node->shape))});
-        if (!destinations.empty()) step.kernel = lower(group, destinations, outside(group, buffer_of));
-      } else {
-        Info& i = info(*group.members[0]);
-        if (const auto* place = std::get_if<node::Place>(&i.node->op)) {
-          add_places(steps, i, place->places, buffer_of);
-          continue;
-        }
-        i.buffer = new_buffer(*i.node);
-        step.results.push_back({i.node, i.buffer});
-        step.kernel = lower_special(*i.node, i.buffer, buffer_of);
-      }
-      if (!step.results.empty()) steps.push_back(std::move(step));
-    }
-    return steps;
-  }
-
-  static BufferOf outside(const Group& group, const BufferOf& buffer_of) {
-    return [&](const Node& node) {
-      return std::ranges::count(group.members, &node) ? nullptr : buffer_of(node);
-    };
-  }
-
-  static tinyops::BufferRef new_buffer(const Node& node) {
-    return std::make_shared<tinyops::Buffer>(size_t(numel(node.shape) * itemsize(node.dtype)));
-  }
-
-  /// A kernel for each part, all into the one buffer:  [ part 0 | part 1 | part 2 ]. A first part that is the whole and
-  /// dies here is there already: a slice is assigned without a copy of the rest.
-  void add_places(std::vector<Step>& steps, Info& i, std::span<const View> places, const BufferOf& buffer_of) {
-    i.buffer = taken_over(i, places);
-    const size_t first = i.buffer ? 1 : 0;
-    if (!i.buffer) i.buffer = new_buffer(*i.node);
-    const std::span<const LazyBuffer> sources = std::span(i.node->sources).subspan(first);
-    std::deque<Node> parts;  // they stay where they are
-    for (const LazyBuffer& source : sources) parts.emplace_back(node::Copy{}, i.node->dtype, source.shape(), std::vector{source});
-    const size_t together = fit_together(sources) ? parts.size() : 1;  // in one kernel
-    for (size_t p = 0; p < parts.size(); p += together) {
-      Group group{squeezed(parts[p].shape), {}, {}};
-      std::vector<Destination> destinations;
-      for (size_t k = p; k < p + together; ++k) {
-        group.members.push_back(&parts[k]);
-        destinations.push_back({&parts[k], i.buffer, places[first + k]});
-      }
-      steps.push_back({lower(group, destinations, outside(group, buffer_of)), {}});
-    }
-    steps.back().results.push_back({i.node, i.buffer});
-  }
-
-  /// Parts of one shape that read the same numbers are computed in one walk over these.
-  bool fit_together(std::span<const LazyBuffer> parts) {
-    int ops = 0, inputs = 0;
-    for (const LazyBuffer& part : parts) {
-      const Info& i = info(*part.node());
-      if (i.is_leaf() || part.shape() != parts[0].shape()) return false;
-      ops += i.ops, inputs += i.inputs;
-    }
-    return ops <= tinyops::kMaxInstructions && inputs <= tinyops::kMaxInputs && int(parts.size()) <= tinyops::kMaxOutputs;
-  }
-
-  /// The buffer of the first part, if it is all of the result, nobody needs it after this, and the other parts see nothing
-  /// of it but what they are written over.
-  tinyops::BufferRef taken_over(const Info& i, std::span<const View> places) {
-    const LazyBuffer& first = i.node->sources[0];
-    Info& from = info(*first.node());
-    const bool whole = first.views().is_contiguous() && first.node()->shape == i.node->shape && places.size() > 1;
-    if (!execution().fuse || !whole || from.kept || from.last_reader != i.group) return nullptr;
-    const tinyops::BufferRef buffer = first.node()->realized() ? first.node()->buffer : from.buffer;
-    for (size_t p = 1; p < places.size(); ++p) {
-      std::vector<Read> reads;
-      walk(i.node->sources[p], i.node->sources[p].views().view(), reads);
-      for (const Read& read : reads)
-        if (read.node == first.node().get() && !(read.view == places[p])) return nullptr;
-    }
-    if (buffer) from.last_reader = -1;  // given away
-    return buffer;
-  }
-
-  /// A node that is somebody's and stays a promise will read its sources' numbers later.
-  void keep_sources_of_promises() {
-    for (size_t k = infos_.size(); k-- > 0;) {
-      const Info& i = infos_[k];
-      if (!i.kept || i.is_leaf()) continue;
-      for (const LazyBuffer& source : i.node->sources) info(*source.node()).kept = true;
-    }
-  }
-
-  /// The buffer of an input that nobody needs after this element-wise kernel and that is read in step: the result can be
-  /// written over it. This is how an optimiser updates its parameters in place.
-  tinyops::BufferRef inherited(int group, const Node& member) {
-    for (const int input : planned_[size_t(group)].inputs) {
-      Info& i = infos_[size_t(input)];
-      const tinyops::BufferRef buffer = i.node->realized() ? i.node->buffer : i.buffer;
-      if (i.kept || i.last_reader != group || i.node->dtype != member.dtype || i.node->shape != member.shape) continue;
-      bool in_step = true;
-      for (const Node* reader : planned_[size_t(group)].group.members)
-        for (const Read& read : reads_of(*reader))
-          if (read.node == i.node.get()) in_step &= read.view.is_contiguous() && read.view.shape == i.node->shape;
-      if (!in_step) continue;
-      i.last_reader = -1;  // given away
-      return buffer;
-    }
-    return nullptr;
-  }
-
-  std::vector<Read> reads_of(const Node& node) {
-    std::vector<Read> reads;
-    for (const LazyBuffer& source : node.sources) walk(source, source.views().view(), reads);
-    return reads;
-  }
-
-  std::vector<Info> infos_;
-  std::vector<Planned> planned_;
+  Plan& plan_;
+  std::vector<Info>& nodes_;
+  std::vector<Planned>& kernels_;
   std::unordered_map<const Node*, std::vector<std::pair<View, std::shared_ptr<Node>>>> copies_;
 };
 
 }  // namespace
 
-std::vector<Step> schedule(std::span<const LazyBuffer> targets) { return Scheduler(targets).run(); }
+/// The depth is bounded by kMaxOwnOps.
+void Plan::walk(const LazyBuffer& source, const View& view, std::vector<Read>& reads) {
+  const Node& node = *source.node();
+  if (!info(node).is_leaf()) {
+    std::vector<View> views;
+    for (const LazyBuffer& next : node.sources) {
+      std::optional<View> merged = compose(view, next.views().view());
+      if (!merged) {
+        info(node).root = true;
+        break;
+      }
+      views.push_back(std::move(*merged));
+    }
+    if (!info(node).root) {
+      if (!view.guards.empty() && !keeps_zero(node.op)) reads.push_back({&node, view});
+      for (size_t s = 0; s < views.size(); ++s) walk(node.sources[s], views[s], reads);
+      return;
+    }
+  }
+  reads.push_back({&node, view});
+}
+
+std::vector<Read> Plan::reads_of(const Node& node) {
+  std::vector<Read> reads;
+  for (const LazyBuffer& source : node.sources) walk(source, source.views().view(), reads);
+  return reads;
+}
+
+std::vector<Step> schedule(std::span<const LazyBuffer> targets) {
+  Plan plan;
+  Scheduler(plan).run(targets);
+  return with_buffers(plan);
+}
 
 }  // namespace teeny

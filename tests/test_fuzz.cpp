@@ -27,11 +27,12 @@ class Judge {
 
 /// The device, which is given nothing larger than device.h promises it.
 void run_within_limits(const tinyops::Kernel& kernel) {
-  if (const auto* k = std::get_if<tinyops::RowKernel>(&kernel))
-    if (int(k->inputs.size()) > tinyops::kMaxInputs || int(k->program.size()) > tinyops::kMaxInstructions ||
-        int(k->outputs.size()) > tinyops::kMaxOutputs)
-      fail("a kernel of ", k->inputs.size(), " inputs, ", k->program.size(), " instructions and ", k->outputs.size(),
-           " outputs is more than a backend takes");
+  const auto* k = std::get_if<tinyops::RowKernel>(&kernel);
+  if (const auto* contraction = std::get_if<tinyops::ContractKernel>(&kernel)) k = &contraction->after;
+  if (k && (int(k->inputs.size()) > tinyops::kMaxInputs || int(k->program.size()) > tinyops::kMaxInstructions ||
+            int(k->outputs.size()) > tinyops::kMaxOutputs))
+    fail("a kernel of ", k->inputs.size(), " inputs, ", k->program.size(), " instructions and ", k->outputs.size(),
+         " outputs is more than a backend takes");
   tinyops::run(kernel);
 }
 class Fused {

@@ -99,9 +99,9 @@ struct Instruction {
 };
 
 /// What a Load reads: a buffer, or, without one, a number wherever the view's guards hold (0 elsewhere), or the view's
-/// address itself (`arange` costs no memory).
+/// address itself (`arange` costs no memory); and, after a contraction, its sum.
 struct Input {
-  enum class Kind { Memory, Number, Address } kind = Kind::Memory;
+  enum class Kind { Memory, Number, Address, Sum } kind = Kind::Memory;
   Operand operand;  ///< its view has the kernel's shape
   Scalar number = 0;
 };
@@ -119,16 +119,28 @@ struct RowKernel {
   std::vector<Output> outputs;
 };
 
-// ---- The other kinds ------------------------------------------------------------------------------------------------
+// ---- The contraction ------------------------------------------------------------------------------------------------
+//
+//   sum[i] = sum over r of a[i, r] * b[i, r]                     matrix products and convolutions
+//
+// and what is stored is what a row kernel makes of the sums, element by element, while they are in registers or a cache:
+//
+//   relu(x.conv2d(w) + bias)      input 0: the sum    %0 = load 0   %1 = load 1   %2 = Add %0 %1   ..   store %3
+//                                 input 1: bias
+//   x.conv2d(w)                   input 0: the sum    %0 = load 0                                       store %0
 
-/// out[i] = sum over r of a[i, r] * b[i, r]: matrix products and convolutions. Where an operand does not depend on an
-/// axis its stride there is 0, which tells the rows of the product from its columns.
+/// Where an operand does not depend on an axis its stride there is 0, which tells the rows of the product from its
+/// columns.
 struct ContractKernel {
   Shape shape;      ///< (i axes | r axes)
   int reduced = 0;  ///< how many axes at the end are summed
-  Operand a, b;     ///< views have `shape`; both operands and `out` have one dtype
-  Operand out;      ///< its view has the i axes alone
+  Operand a, b;     ///< views have `shape`; both have one dtype, to which a sum is rounded
+  /// Its shape is the i axes, and none of them is inner. An Input::Kind::Sum has no buffer, and a contiguous view. An output
+  /// may lie over an input that is read in step, but not over `a` or `b`; an output that is the sum lies over nothing.
+  RowKernel after;
 };
+
+// ---- The other kinds ------------------------------------------------------------------------------------------------
 
 /// out[i] = table[i, index[i]]: the table's view has one axis more than `out`, the last, along which the index picks.
 /// Throws teeny::Error when an index is outside 0 <= index < that axis, in the name of what the user called.
@@ -178,7 +190,7 @@ void for_each_operand(Kernel& kernel, Visit&& visit) {
         if (input.kind == Input::Kind::Memory) visit(input.operand, false);
       for (Output& output : k.outputs) visit(output.operand, true);
     }
-    void operator()(ContractKernel& k) { visit(k.a, false), visit(k.b, false), visit(k.out, true); }
+    void operator()(ContractKernel& k) { visit(k.a, false), visit(k.b, false), (*this)(k.after); }
     void operator()(GatherKernel& k) { visit(k.table, false), visit(k.index, false), visit(k.out, true); }
     void operator()(ScatterKernel& k) { visit(k.source, false), visit(k.index, false), visit(k.out, true); }
     void operator()(ScanKernel& k) { visit(k.in, false), visit(k.out, true); }

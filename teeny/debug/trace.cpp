@@ -49,7 +49,8 @@ Counters measure(const RowKernel& k) {
   return c;
 }
 Counters measure(const ContractKernel& k) {
-  return {1, 2 * numel(k.shape), bytes_of(k.a) + bytes_of(k.b) + bytes_of(k.out)};
+  const Counters after = measure(k.after);
+  return {1, 2 * numel(k.shape) + after.flops, bytes_of(k.a) + bytes_of(k.b) + after.bytes};
 }
 Counters measure(const GatherKernel& k) { return {1, 0, 2 * bytes_of(k.out) + bytes_of(k.index)}; }
 Counters measure(const ScatterKernel& k) {
@@ -82,18 +83,26 @@ std::string op_name(const Instruction& i) {
   return std::visit(Name{}, i.op);
 }
 
+/// The first operations of a program, each with a space before it.
+std::string program_text(const RowKernel& k) {
+  std::string result;
+  int shown = 0;
+  for (const Instruction& i : k.program) {
+    if (std::holds_alternative<Load>(i.op) || std::holds_alternative<Constant>(i.op)) continue;
+    if (++shown > 8) return result + " ...";
+    result += " " + op_name(i);
+  }
+  return result;
+}
+
 struct Label {
   std::string operator()(const RowKernel& k) const {
-    std::string result = "rows " + shape_text(k.shape, k.inner);
-    int shown = 0;
-    for (const Instruction& i : k.program) {
-      if (std::holds_alternative<Load>(i.op) || std::holds_alternative<Constant>(i.op)) continue;
-      if (++shown > 8) return result + " ...";
-      result += " " + op_name(i);
-    }
-    return shown ? result : result + " copy";
+    const std::string program = program_text(k);
+    return "rows " + shape_text(k.shape, k.inner) + (program.empty() ? " copy" : program);
   }
-  std::string operator()(const ContractKernel& k) const { return "contract " + shape_text(k.shape, k.reduced); }
+  std::string operator()(const ContractKernel& k) const {
+    return "contract " + shape_text(k.shape, k.reduced) + program_text(k.after);
+  }
   std::string operator()(const GatherKernel& k) const { return text("gather ", k.out.view.shape); }
   std::string operator()(const ScatterKernel& k) const { return text("scatter ", k.op, ' ', k.source.view.shape); }
   std::string operator()(const ScanKernel& k) const { return text("scan ", k.op, ' ', k.in.view.shape); }
@@ -113,12 +122,18 @@ std::string listing(const Kernel& kernel) {
   std::ostringstream out;
   out << label(kernel) << '\n';
   const auto* k = std::get_if<RowKernel>(&kernel);
+  if (const auto* contract = std::get_if<ContractKernel>(&kernel)) {
+    for (const Operand* factor : {&contract->a, &contract->b})
+      out << "    factor: " << factor->dtype << ' ' << factor->view << '\n';
+    k = &contract->after;
+  }
   if (!k) return out.str();
   for (size_t i = 0; i < k->inputs.size(); ++i) {
     const Input& input = k->inputs[i];
     out << "    input " << i << ": " << input.operand.dtype << ' ' << input.operand.view;
     if (input.kind == Input::Kind::Number) out << " the number " << input.number;
     if (input.kind == Input::Kind::Address) out << " its address";
+    if (input.kind == Input::Kind::Sum) out << " the sum";
     out << '\n';
   }
   for (size_t i = 0; i < k->program.size(); ++i) {

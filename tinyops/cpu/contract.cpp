@@ -30,10 +30,17 @@ bool moves(const View& view, int a) {
   return std::ranges::any_of(view.guards, [&](const teeny::Guard& g) { return g.position.coef[a] != 0; });
 }
 
-/// A ContractKernel's axes, by what moves along them.
+/// A ContractKernel whose sums are all stored.
+struct Contraction {
+  Shape shape;
+  int reduced;
+  Operand a, b, out;
+};
+
+/// Its axes, by what moves along them.
 struct Axes {
   std::vector<int> batch, a, b, reduced;
-  explicit Axes(const ContractKernel& k) {
+  explicit Axes(const Contraction& k) {
     const int kept = k.shape.size() - k.reduced;
     for (int i = 0; i < k.shape.size(); ++i) {
       if (k.shape[i] == 1) continue;
@@ -55,8 +62,10 @@ Dims pick(const Dims& from, const std::vector<int>& axes) {
   return result;
 }
 
+void run(const Contraction& k);
+
 /// out = sum(a * b), element by element.
-void run_as_rows(const ContractKernel& k) {
+void run_as_rows(const Contraction& k) {
   const DType d = k.out.dtype;
   Operand out = k.out;
   out.view.shape = k.shape;
@@ -75,7 +84,7 @@ void run_as_rows(const ContractKernel& k) {
 /// products, and the parts' results are summed afterwards. Into how many depends on the shape alone.
 ///
 ///   sum over (N) ──► products (8) x sum over (N / 8) ──► sum over (8)
-bool run_in_parts(const ContractKernel& k, const Axes& axes) {
+bool run_in_parts(const Contraction& k, const Axes& axes) {
   const int kept = k.shape.size() - k.reduced;
   if (k.shape.size() + 1 > teeny::kMaxRank) return false;
   int64_t parts = 0;
@@ -95,7 +104,7 @@ bool run_in_parts(const ContractKernel& k, const Axes& axes) {
     for (teeny::Guard& g : view.guards) change(g.position);
     return view;
   };
-  ContractKernel products = k;
+  Contraction products = k;
   products.a.view = cut_view(k.a.view);
   products.b.view = cut_view(k.b.view);
   products.shape = products.a.view.shape;
@@ -110,7 +119,7 @@ bool run_in_parts(const ContractKernel& k, const Axes& axes) {
   order.push_back(0);
   const View view = View::contiguous(stored).permute(order);
   products.out = {std::make_shared<Buffer>(size_t(teeny::numel(sums) * teeny::itemsize(wide))), wide, view};
-  run_kernel(products);
+  run(products);
 
   Operand out = k.out;
   out.view.shape = sums;
@@ -150,7 +159,7 @@ void check_bounds([[maybe_unused]] const Operand& operand) {
 
 /// What it would cost to have this operand's free axes as rows, in multiply-adds of one lane.
 double cost_as_rows(const Operand& rows_of, const std::vector<int>& rows, const std::vector<int>& columns,
-                    const ContractKernel& k, double r) {
+                    const Contraction& k, double r) {
   const double n = double(count(k.shape, rows)), m = double(count(k.shape, columns));
   auto contiguous = [](const View& view, const std::vector<int>& axes) {
     return !axes.empty() && view.address.coef[axes.back()] == 1;
@@ -160,9 +169,7 @@ double cost_as_rows(const Operand& rows_of, const std::vector<int>& rows, const 
   return std::ceil(n / 16) * 16 * std::ceil(m / 8) * 8 * r + packed + stored;
 }
 
-}  // namespace
-
-void run_kernel(const ContractKernel& k) {
+void run(const Contraction& k) {
   const Axes axes(k);
   const int64_t in_a = count(k.shape, axes.a), in_b = count(k.shape, axes.b), r = count(k.shape, axes.reduced);
   const int64_t batches = count(k.shape, axes.batch);
@@ -206,6 +213,37 @@ void run_kernel(const ContractKernel& k) {
   merge(p.columns, {&p.b.free, &p.out_columns});
   merge(p.reduced, {&p.a.reduced, &p.b.reduced});
   multiply(p, dtype == DType::Float64);
+}
+
+bool is_sum(const RowKernel& after, const Output& output) {
+  const auto* load = std::get_if<Load>(&after.program[size_t(output.value)].op);
+  return load && after.inputs[size_t(load->input)].kind == Input::Kind::Sum;
+}
+
+/// Where the sums wait for `after`: where they are stored anyway, or else an output of their dtype that lies over no input,
+/// or else memory of their own.
+Operand place_of_sums(const RowKernel& after, DType dtype) {
+  for (const Output& output : after.outputs)
+    if (is_sum(after, output)) return output.operand;
+  for (const Output& output : after.outputs) {
+    const auto same = [&](const Input& input) { return input.operand.buffer == output.operand.buffer; };
+    if (output.operand.dtype == dtype && std::ranges::none_of(after.inputs, same)) return output.operand;
+  }
+  const View view = View::contiguous(after.shape);
+  return {std::make_shared<Buffer>(size_t(view.numel() * teeny::itemsize(dtype))), dtype, view};
+}
+
+}  // namespace
+
+void run_kernel(const ContractKernel& k) {
+  const Operand sums = place_of_sums(k.after, k.a.dtype);
+  run(Contraction{k.shape, k.reduced, k.a, k.b, sums});
+  RowKernel after = k.after;
+  std::erase_if(after.outputs,
+                [&](const Output& o) { return is_sum(k.after, o) && o.operand.buffer == sums.buffer; });  // is there
+  for (Input& input : after.inputs)
+    if (input.kind == Input::Kind::Sum) input = {Input::Kind::Memory, sums};
+  if (!after.outputs.empty()) run_kernel(after);
 }
 
 }  // namespace tinyops::cpu

@@ -84,8 +84,9 @@ Number constant(const Scalar& value, DType dtype) {
   return with_compute(dtype, [&]<class T>(T) { return number(value.as<T>()); });
 }
 
-Number read(const Input& input, const Dims& index, DType dtype) {
+Number read(const Input& input, const Dims& index, DType dtype, const Number& sum) {
   if (input.kind == Input::Kind::Memory) return load(input.operand, index);
+  if (input.kind == Input::Kind::Sum) return sum;
   if (!input.operand.view.valid(index)) return {};
   if (input.kind == Input::Kind::Number) return constant(input.number, dtype);
   return constant(input.operand.view.address.at(index), dtype);
@@ -127,65 +128,70 @@ Number reduce(ReduceOp op, DType dtype, const RowValue& value, int64_t inner) {
   });
 }
 
-void run_kernel(const RowKernel& k) {
+/// The row with this outer index. `sum`: what a contraction has for it.
+void run_row(const RowKernel& k, const Dims& row, const Number& sum) {
   const int outer_rank = k.shape.size() - k.inner;
-  const Shape outer(k.shape.begin(), k.shape.begin() + outer_rank), inner(k.shape.begin() + outer_rank, k.shape.end());
+  const Shape inner(k.shape.begin() + outer_rank, k.shape.end());
   const int64_t width = teeny::numel(inner);
   const Dims row_start = Dims::filled(inner.size(), 0);
 
-  for_each_index(outer, [&](const Dims& row) {
-    std::vector<RowValue> values;
-    for (const Instruction& step : k.program) {
-      RowValue result;
-      if (const auto* reduction = std::get_if<Reduce>(&step.op)) {
-        result.push_back(reduce(reduction->op, step.dtype, values[size_t(step.args[0])], width));
-      } else {
-        auto arg = [&](int a, size_t i) -> Number {
-          if (step.args[size_t(a)] < 0) return {};
-          const RowValue& value = values[size_t(step.args[size_t(a)])];
-          return value[value.size() == 1 ? 0 : i];
-        };
-        // `where` computes in the dtype of its branches; everything else in that of its first argument.
-        const bool where = std::holds_alternative<teeny::TernaryOp>(step.op);
-        const int typed = where ? step.args[1] : step.args[0];
-        const DType from = typed < 0 ? step.dtype : k.program[size_t(typed)].dtype;
-        auto one = [&](const Dims& position, size_t i) {
-          if (const auto* load = std::get_if<Load>(&step.op))
-            return read(k.inputs[size_t(load->input)], concat(row, position), step.dtype);
-          if (const auto* value = std::get_if<Constant>(&step.op)) return constant(value->value, step.dtype);
-          return compute(step, from, arg(0, i), arg(1, i), arg(2, i));
-        };
-        if (step.per_row) result.push_back(one(row_start, 0));
-        else for_each_index(inner, [&](const Dims& position) { result.push_back(one(position, result.size())); });
-      }
-      values.push_back(std::move(result));
+  std::vector<RowValue> values;
+  for (const Instruction& step : k.program) {
+    RowValue result;
+    if (const auto* reduction = std::get_if<Reduce>(&step.op)) {
+      result.push_back(reduce(reduction->op, step.dtype, values[size_t(step.args[0])], width));
+    } else {
+      auto arg = [&](int a, size_t i) -> Number {
+        if (step.args[size_t(a)] < 0) return {};
+        const RowValue& value = values[size_t(step.args[size_t(a)])];
+        return value[value.size() == 1 ? 0 : i];
+      };
+      // `where` computes in the dtype of its branches; everything else in that of its first argument.
+      const bool where = std::holds_alternative<teeny::TernaryOp>(step.op);
+      const int typed = where ? step.args[1] : step.args[0];
+      const DType from = typed < 0 ? step.dtype : k.program[size_t(typed)].dtype;
+      auto one = [&](const Dims& position, size_t i) {
+        if (const auto* load = std::get_if<Load>(&step.op))
+          return read(k.inputs[size_t(load->input)], concat(row, position), step.dtype, sum);
+        if (const auto* value = std::get_if<Constant>(&step.op)) return constant(value->value, step.dtype);
+        return compute(step, from, arg(0, i), arg(1, i), arg(2, i));
+      };
+      if (step.per_row) result.push_back(one(row_start, 0));
+      else for_each_index(inner, [&](const Dims& position) { result.push_back(one(position, result.size())); });
     }
-    for (const Output& out : k.outputs) {
-      const RowValue& value = values[size_t(out.value)];
-      if (k.program[size_t(out.value)].per_row) store(out.operand, concat(row, row_start), value[0]);
-      else {
-        size_t i = 0;
-        for_each_index(inner, [&](const Dims& position) { store(out.operand, concat(row, position), value[i++]); });
-      }
+    values.push_back(std::move(result));
+  }
+  for (const Output& out : k.outputs) {
+    const RowValue& value = values[size_t(out.value)];
+    if (k.program[size_t(out.value)].per_row) store(out.operand, concat(row, row_start), value[0]);
+    else {
+      size_t i = 0;
+      for_each_index(inner, [&](const Dims& position) { store(out.operand, concat(row, position), value[i++]); });
     }
-  });
+  }
+}
+
+void run_kernel(const RowKernel& k) {
+  const Shape outer(k.shape.begin(), k.shape.end() - k.inner);
+  for_each_index(outer, [&](const Dims& row) { run_row(k, row, {}); });
 }
 
 // ---- The other kinds ------------------------------------------------------------------------------------------------
 
 void run_kernel(const ContractKernel& k) {
-  const int kept = k.shape.size() - k.reduced;
-  const Shape free(k.shape.begin(), k.shape.begin() + kept), summed(k.shape.begin() + kept, k.shape.end());
-  for_each_index(free, [&](const Dims& i) {
-    with_compute(k.out.dtype, [&]<class T>(T) {
+  const Shape summed(k.shape.end() - k.reduced, k.shape.end());
+  for_each_index(k.after.shape, [&](const Dims& i) {
+    const Number sum = teeny::with_type(k.a.dtype, [&]<class Stored>(Stored) {
+      using T = Compute<Stored>;
       using Wide = std::conditional_t<std::is_floating_point_v<T>, double, T>;
       Wide total = 0;
       for_each_index(summed, [&](const Dims& r) {
         const Dims at = concat(i, r);
         total = apply(BinaryOp::Add, total, apply(BinaryOp::Mul, as<Wide>(load(k.a, at)), as<Wide>(load(k.b, at))));
       });
-      store(k.out, i, number(T(total)));
+      return number(T(Stored(T(total))));  // as if it had been stored, and read again
     });
+    run_row(k.after, i, sum);
   });
 }
 

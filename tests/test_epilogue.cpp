@@ -1,0 +1,259 @@
+// Element-wise work that follows a contraction is part of its kernel, and changes no number.
+#include <doctest/doctest.h>
+
+#include "teeny/debug/trace.h"
+#include "teeny/schedule.h"
+#include "teeny/teeny.h"
+
+using namespace teeny;
+
+namespace {
+
+Tensor numbers(const Shape& shape, DType dtype = DType::Float32) { return Tensor::randn(shape).cast(dtype).realize(); }
+
+std::vector<Step> steps_of(const Tensor& x) {
+  const LazyBuffer target = x.lazy();
+  return schedule(std::span(&target, 1));
+}
+
+/// The contraction that is all there is to compute; null when there is more.
+const tinyops::ContractKernel* only_contraction(const std::vector<Step>& steps) {
+  return steps.size() == 1 ? std::get_if<tinyops::ContractKernel>(&steps[0].kernel) : nullptr;
+}
+
+int64_t kernels(const Tensor& x) {
+  const int64_t before = debug::counters().kernels;
+  x.realize();
+  return debug::counters().kernels - before;
+}
+
+/// `product` makes a contraction and `after` something of it, here in one kernel: is this what the reference computes in one
+/// kernel, and what comes out when the product is stored first?
+template <class Product, class After>
+void check_one_kernel(Product&& product, After&& after) {
+  const Tensor y = after(product());
+  const auto steps = steps_of(y);
+  const auto* kernel = only_contraction(steps);
+  REQUIRE(kernel);
+  CHECK(kernel->after.program.size() > 1);
+  CHECK(kernel->after.outputs.size() == 1);
+  const Tensor stored = product().realize();
+  CHECK(after(product()).to_bytes() == after(stored).to_bytes());
+  execution().run = tinyops::reference::run;
+  const Tensor judged = product().realize();
+  CHECK(after(product()).to_bytes() == after(judged).to_bytes());
+  execution() = {};
+}
+
+}  // namespace
+
+TEST_CASE("epilogue: a convolution with its bias and activation is one kernel") {
+  const Tensor x = numbers({2, 3, 9, 9}), w = numbers({8, 3, 3, 3}), bias = numbers({8});
+  check_one_kernel([&] { return x.conv2d(w); }, [&](const Tensor& y) { return (y + bias.reshape({8, 1, 1})).relu(); });
+  CHECK(kernels(x.conv2d(w, bias).relu()) == 1);
+  CHECK(kernels(x.conv2d(w, bias, {.padding = {1, 1}}).gelu()) == 1);
+  CHECK(kernels(x.conv2d(w, bias).relu().conv2d(numbers({4, 8, 3, 3})).relu()) == 2);
+}
+
+TEST_CASE("epilogue: products of all shapes, with what is added to them") {
+  const Tensor x = numbers({24, 16}), w = numbers({16, 20}), bias = numbers({20}), other = numbers({24, 20});
+  const auto xw = [&] { return x.matmul(w); };
+  check_one_kernel(xw, [&](const Tensor& y) { return (y + bias).gelu(); });
+  check_one_kernel(xw, [&](const Tensor& y) { return (y + other).relu(); });
+  check_one_kernel(xw, [&](const Tensor& y) { return (y + other.t().reshape({20, 24}).t()).exp() * 2; });
+  check_one_kernel(xw, [&](const Tensor& y) { return y + Tensor::arange(20).cast(DType::Float32); });
+  check_one_kernel(xw, [&](const Tensor& y) { return (y + bias.cast(DType::Float16)).cast(DType::Float64); });
+  check_one_kernel(xw, [&](const Tensor& y) { return y > bias; });
+  check_one_kernel(xw, [&](const Tensor& y) { return y + x[{slice(), slice(0, 1)}]; });  // a factor, once more
+  const Tensor a = numbers({3, 2, 8, 5}), b = numbers({3, 1, 5, 7}), mask = numbers({8, 7}) > 0;
+  check_one_kernel([&] { return a.matmul(b); }, [&](const Tensor& y) { return where(mask, y * 0.5, -1); });
+  const Tensor row = numbers({16}), column = numbers({16});
+  check_one_kernel([&] { return row.matmul(w); }, [&](const Tensor& y) { return y.tanh() + bias; });
+  check_one_kernel([&] { return row.matmul(column); }, [&](const Tensor& y) { return y.exp(); });
+  const Tensor i = Tensor::arange(12).reshape({3, 4}).realize(), j = Tensor::arange(20).reshape({4, 5}).realize();
+  check_one_kernel([&] { return i.matmul(j); }, [&](const Tensor& y) { return y / 3 + 1; });
+  const Tensor none = numbers({0, 4}), empty = numbers({4, 0});
+  CHECK((none.matmul(numbers({4, 3})) + 1).shape() == Shape{0, 3});
+  CHECK((empty.matmul(numbers({0, 3})) + 1).to_vector() == std::vector<float>(12, 1));
+}
+
+TEST_CASE("epilogue: a sum of 16 bits is rounded before it goes on") {
+  for (DType dtype : {DType::Float16, DType::BFloat16}) {
+    const Tensor x = numbers({33, 40}, dtype), w = numbers({40, 17}, dtype), bias = numbers({17}, dtype);
+    check_one_kernel([&] { return x.matmul(w); }, [&](const Tensor& y) { return (y * 3 + bias).sigmoid() * y; });
+    check_one_kernel([&] { return x.matmul(w); }, [&](const Tensor& y) { return y.cast(DType::Float32) * 3; });
+    // A sum so long that it is cut into parts.
+    const Tensor longer = numbers({8, 8192}, dtype), other = numbers({8192, 8}, dtype);
+    check_one_kernel([&] { return longer.matmul(other); }, [&](const Tensor& y) { return y.cast(DType::Float32) + 1; });
+  }
+}
+
+TEST_CASE("epilogue: a product that is needed later is a second output") {
+  Tensor x = numbers({32, 24}), w = numbers({48, 24}), bias = numbers({48});
+  const Tensor product = x.linear(w, bias), y = product.gelu();
+  auto steps = steps_of(y);
+  const auto* kernel = only_contraction(steps);
+  REQUIRE(kernel);
+  REQUIRE(kernel->after.outputs.size() == 2);
+  steps.clear();
+  CHECK(kernels(y) == 1);
+  CHECK(kernels(product) == 1);  // the bias is added again
+  CHECK(y.to_bytes() == product.gelu().to_bytes());
+
+  w.requires_grad_(), bias.requires_grad_();
+  const auto gradients = [&] {
+    w.zero_grad(), bias.zero_grad();
+    x.linear(w, bias).gelu().square().sum().backward();
+    realize(std::vector<Tensor>{w.grad(), bias.grad()});
+    return std::pair(w.grad().to_vector(), bias.grad().to_vector());
+  };
+  const auto fused = gradients();
+  execution().fuse = false;
+  const auto apart = gradients();
+  execution() = {};
+  for (size_t i = 0; i < apart.first.size(); ++i) CHECK(fused.first[i] == doctest::Approx(apart.first[i]));
+  for (size_t i = 0; i < apart.second.size(); ++i) CHECK(fused.second[i] == doctest::Approx(apart.second[i]));
+}
+
+TEST_CASE("epilogue: without fusing everything stands alone, with the same numbers") {
+  const Tensor x = numbers({2, 3, 9, 9}), w = numbers({8, 3, 3, 3}), bias = numbers({8});
+  const auto y = [&] { return x.conv2d(w, bias).relu() * 2; };
+  const auto fused = y().to_bytes();
+  execution().fuse = false;
+  const int64_t apart = kernels(y());
+  const auto bytes = y().to_bytes();
+  execution() = {};
+  CHECK(apart == 4);
+  CHECK(bytes == fused);
+}
+
+TEST_CASE("epilogue: what walks other elements, or adds up, starts a kernel") {
+  const Tensor x = numbers({16, 16}), w = numbers({16, 16});
+  CHECK(kernels(x.matmul(w).t() + x) == 2);
+  CHECK(kernels(x.matmul(w) + x.matmul(w).t()) >= 2);
+  const Tensor y = x.matmul(w);
+  CHECK(kernels(y + y.t()) == 2);
+  CHECK(kernels(x.matmul(w).softmax()) == 2);
+  CHECK(kernels((x.matmul(w) + 1).sum(1)) == 2);
+  // Reading a factor alone is no reason to join.
+  const Tensor z = x.matmul(w), other = x * 2;
+  const int64_t before = debug::counters().kernels;
+  realize(std::vector<Tensor>{z, other});
+  CHECK(debug::counters().kernels - before == 2);
+}
+
+TEST_CASE("epilogue: a residual that dies is written over, a factor never") {
+  const Tensor w = numbers({32, 32});
+  Tensor sum = numbers({32, 32});
+  const Tensor x = numbers({32, 32});
+  const Tensor copy = (sum + 0).realize();
+  const void* before = sum.lazy().node()->buffer->data();
+  sum.assign(x.matmul(w) + sum);
+  CHECK(kernels(sum) == 1);
+  CHECK(sum.lazy().node()->buffer->data() == before);
+  CHECK(sum.to_bytes() == (x.matmul(w) + copy).to_bytes());
+
+  Tensor state = (copy + 0).realize();  // it is a factor, too
+  state.assign((state.matmul(w) + state).tanh());
+  CHECK(kernels(state) == 1);
+  CHECK(state.to_bytes() == (copy.matmul(w) + copy).tanh().to_bytes());
+
+  Tensor turned = (copy + 0).realize();  // it is read through another view, too
+  turned.assign(x.matmul(w) * turned + turned.t());
+  CHECK(kernels(turned) == 1);
+  CHECK(turned.to_bytes() == (x.matmul(w) * copy + copy.t()).to_bytes());
+
+  Tensor first = (copy + 0).realize();  // the product is kept, and the residual dies: two outputs, one of them over it
+  const Tensor product = x.matmul(w);
+  first.assign(first * 0.5 + product);
+  CHECK(kernels(first) == 1);
+  CHECK(product.lazy().node()->realized());
+  CHECK(first.to_bytes() == (copy * 0.5 + product).to_bytes());
+  CHECK(product.to_bytes() == x.matmul(w).to_bytes());
+}
+
+TEST_CASE("epilogue: what is written into a place stays right") {
+  const Tensor x = numbers({8, 16}), w = numbers({16, 8}), bias = numbers({8});
+  const auto y = [&] { return (x.matmul(w) + bias).relu(); };
+  const Tensor apart = y().realize();
+  CHECK(Tensor::cat({y(), apart}, 1).to_bytes() == Tensor::cat({apart, apart}, 1).to_bytes());
+  Tensor whole = numbers({12, 8}), same = (whole + 0).realize();
+  whole.set({slice(2, 10)}, y());
+  same.set({slice(2, 10)}, apart);
+  CHECK(whole.to_bytes() == same.to_bytes());
+}
+
+TEST_CASE("epilogue: the limits of a kernel are kept by cutting") {
+  const Tensor x = numbers({8, 16}), w = numbers({16, 8});
+  std::vector<Tensor> parts;
+  for (int i = 0; i < 40; ++i) parts.push_back(numbers({8, 8}));
+  const auto chain = [&](Tensor y) {
+    for (int i = 0; i < 40; ++i) y = (y * (1 + 0.01 * i)).tanh() + i;
+    return y;
+  };
+  const auto many = [&](Tensor y) {
+    for (const Tensor& part : parts) y = y * 0.5 + part;
+    return y + x.matmul(x.t()) * y;
+  };
+  for (const Tensor& y : {chain(x.matmul(w)), many(x.matmul(w))}) {
+    const auto steps = steps_of(y);
+    CHECK(steps.size() > 1);
+    for (const Step& step : steps)
+      if (const auto* k = std::get_if<tinyops::ContractKernel>(&step.kernel)) {
+        CHECK(int(k->after.inputs.size()) <= tinyops::kMaxInputs);
+        CHECK(int(k->after.outputs.size()) <= tinyops::kMaxOutputs);
+        CHECK(int(k->after.program.size()) <= tinyops::kMaxInstructions);
+      }
+  }
+  const Tensor product = x.matmul(w).realize();
+  CHECK(chain(x.matmul(w)).to_bytes() == chain(product).to_bytes());
+  CHECK(many(x.matmul(w)).to_bytes() == many(product).to_bytes());
+}
+
+TEST_CASE("epilogue: a Jit replays it") {
+  const Tensor w = numbers({8, 3, 3, 3}), bias = numbers({8});
+  Tensor scale = Tensor(1.5).contiguous().realize();
+  Jit call([&](const Tensor& x) { return (x.conv2d(w, bias).relu() * scale).realize(); });
+  for (int i = 0; i < 5; ++i) {
+    const Tensor x = numbers({2, 3, 9, 9});
+    scale.assign(Tensor(1.0 + i));
+    const int64_t before = debug::counters().kernels;
+    const Tensor y = call(x);
+    if (i > 2) CHECK(debug::counters().kernels - before <= 2);  // the scale, and this
+    CHECK(y.to_bytes() == (x.conv2d(w, bias).relu() * scale).to_bytes());
+  }
+}
+
+TEST_CASE("epilogue: a gradient and the update with it are one kernel, in place") {
+  const Training training;
+  nn::Linear layer(24, 16, false);
+  optim::Adam adam(nn::parameters(layer), {.lr = 1e-2});
+  const Tensor x = numbers({32, 24}), y = numbers({32, 16});
+  Jit step([&](const Tensor& x, const Tensor& y) {
+    adam.zero_grad();
+    const Tensor loss = layer(x).mse_loss(y).backward();
+    adam.step();
+    return loss;
+  });
+  for (int i = 0; i < 3; ++i) step(x, y);
+  const void* weight = layer.weight.lazy().node()->buffer->data();
+  const int64_t before = debug::counters().kernels;
+  step(x, y);
+  CHECK(debug::counters().kernels - before == 5);  // two numbers, forward with the loss' gradient, loss, update
+  CHECK(layer.weight.lazy().node()->buffer->data() == weight);
+}
+
+TEST_CASE("epilogue: the kernel log shows it") {
+  const Tensor x = numbers({4, 6}), w = numbers({6, 5}), bias = numbers({5});
+  const Tensor y = [&] { return (x.matmul(w) + bias).relu(); }();  // nobody holds what is between
+  const auto steps = steps_of(y);
+  REQUIRE(only_contraction(steps));
+  CHECK(debug::label(steps[0].kernel) == "contract (4, 5 | 6) Add Max");
+  const std::string listing = debug::listing(steps[0].kernel);
+  CHECK(listing.find("the sum") != std::string::npos);
+  CHECK(listing.find("= Max %") != std::string::npos);
+  CHECK(listing.find("store %") != std::string::npos);
+  const debug::Counters work = debug::work(steps[0].kernel);
+  CHECK(work.flops == 2 * 4 * 5 * 6 + 2 * 4 * 5);
+  CHECK(work.bytes == 4 * (4 * 6 + 6 * 5 + 5 + 4 * 5));
+}
