@@ -2,7 +2,7 @@
 // go on:
 //
 //  5. A root that nobody outside its kernel looks at is not stored.                           add_program()
-//  6. An element-wise result takes over the buffer of an input that dies with it, unless a contraction reads that input.
+//  6. A result takes over the buffer of an input that dies with it, is read in step, and not by a contraction.
 //                                                                                               inherited()
 //  7. The parts of a Place are written into one buffer, each where it belongs. A first part that is the whole and dies there
 //     is that buffer: assigning a slice copies nothing.                                          add_places()
@@ -78,12 +78,13 @@ class Buffers {
 
   // ---- 6. In place
 
-  /// The buffer of an input that nobody needs after this element-wise kernel and that is read in step: the result can be
-  /// written over it. This is how an optimiser updates its parameters in place. What a contraction reads it reads many
-  /// times.
+  /// The buffer of an input that nobody needs after this kernel and that is read in step, element by element or, where the
+  /// result is one number a row, row by row: the result can be written over it. This is how an optimiser updates its
+  /// parameters in place. What a contraction reads it reads many times; so do the elements of a row that is reduced.
   tinyops::BufferRef inherited(int number, const Node& member) {
     const Planned& kernel = plan_.kernels[size_t(number)];
-    if (!execution().fuse || !kernel.group.inner.empty() || is_contraction(member.op)) return nullptr;
+    const bool in_rows = kernel.group.inner.empty() || squeezed(member.shape) == row_shape(kernel.group);
+    if (!execution().fuse || !in_rows || is_contraction(member.op)) return nullptr;
     for (const Read& input : kernel.inputs) {
       Info& i = info(*input.node);
       if (has_no_memory(i.node->op) || i.kept || i.last_reader != number) continue;

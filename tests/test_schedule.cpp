@@ -82,6 +82,29 @@ TEST_CASE("schedule: an update of a parameter with its moments is one kernel, in
   CHECK(tinyops::memory_use().peak == live);
 }
 
+TEST_CASE("schedule: a number a row is updated in place by the kernel that reduces the row") {
+  Tensor bias = data({64}), m = data({64});
+  const Tensor grad = data({32, 64}), lr = Tensor(0.1).contiguous().realize();
+  auto step = [&] {
+    const Tensor g = (grad * 2).sum(0);
+    m.assign(m * 0.9 + g);
+    bias.assign(bias - lr * m);
+  };
+  step();
+  realize(std::vector<Tensor>{bias, m});
+  const std::vector<float> bias_before = bias.to_vector(), m_before = m.to_vector(), g = (grad * 2).sum(0).to_vector();
+  const void *at = bias.lazy().node()->buffer->data(), *m_at = m.lazy().node()->buffer->data();
+  step();
+  CHECK(kernels([&] { realize(std::vector<Tensor>{bias, m}); }) == 1);
+  CHECK(bias.lazy().node()->buffer->data() == at);
+  CHECK(m.lazy().node()->buffer->data() == m_at);
+  const std::vector<float> bias_after = bias.to_vector(), m_after = m.to_vector();
+  for (size_t i = 0; i < 64; ++i) {
+    CHECK(m_after[i] == doctest::Approx(m_before[i] * 0.9 + g[i]));
+    CHECK(bias_after[i] == doctest::Approx(bias_before[i] - 0.1 * m_after[i]));
+  }
+}
+
 TEST_CASE("schedule: assigning does not disturb who holds the old numbers") {
   Tensor p = data({8});
   const std::vector<float> old = p.to_vector();
