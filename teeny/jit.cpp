@@ -15,6 +15,7 @@
 #include "teeny/jit.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <deque>
 #include <sstream>
 #include <unordered_map>
@@ -85,7 +86,10 @@ class Recording : public Recorder {
     const LazyBuffer& x = *data;
     const bool from_before = !made_here_.contains(data.get());
     if (!has_memory(x) && !is_constant(x)) {
-      if (from_before && !assigned_here_.contains(data.get())) promises_.push_back(data);
+      if (from_before && !assigned_here_.contains(data.get())) {
+        promises_.push_back(data);
+        cannot_replay(text("a tensor of ", x.shape(), " from before the call was still to be computed; realize() it before"));
+      }
       return;
     }
     if (is_constant(x) && !from_before) return;
@@ -104,7 +108,8 @@ class Recording : public Recorder {
   void assigned(const std::shared_ptr<LazyBuffer>& data) override {
     const LazyBuffer& x = *data;
     // A constant would be part of the recording; after this call it is memory, and the next one finds it there.
-    if (!made_here_.contains(data.get()) && !has_memory(x)) stable_ = stable_ && !is_constant(x);
+    if (!made_here_.contains(data.get()) && is_constant(x))
+      cannot_replay(text("a tensor of ", x.shape(), ", which the call assigns to, was a constant before it"));
     for (Origin& origin : origins_)  // its numbers may be written over now
       if (origin.slot >= 0 && origin.node == x.node().get()) origin.held = {};
     if (assigned_here_.insert(data.get()).second) assigned_.push_back(data);
@@ -125,7 +130,8 @@ class Recording : public Recorder {
       Slot& slot = slots_[size_t(s)];
       if (slot.first < 0) slot.first = number;
       // Read before anything is written there, and not noted: an older promise's numbers.
-      if (!written && !slot.written && !is_noted(s)) stable_ = false;
+      if (!written && !slot.written && !is_noted(s))
+        cannot_replay("what a tensor from before the call promised was computed inside; realize() it before");
       slot.last = number;
       slot.written |= written;
       operand.buffer = slot.buffer;
@@ -159,10 +165,10 @@ class Recording : public Recorder {
              "return it, or assign() it to a tensor from before");
   }
 
-  /// The call is over, and what it returned and left behind has been computed. False: record the next call instead,
-  /// because something that was a constant or a promise before this one is memory only now.
-  bool finish(std::span<const Tensor> returned) {
-    if (!stable_ || !promises_.empty()) return false;
+  /// The call is over, and what it returned and left behind has been computed. Says why the next call is to be recorded
+  /// instead: something that was a constant or a promise before this one is memory only now. Empty: this can be replayed.
+  std::string finish(std::span<const Tensor> returned) {
+    if (!in_vain_.empty()) return in_vain_;
     for (const std::weak_ptr<LazyBuffer>& weak : assigned_)
       if (const auto data = weak.lock()) left_.push_back({weak, result_of(*data)});
     for (const Tensor& x : returned) returned_.push_back(result_of(x.lazy()));
@@ -172,28 +178,33 @@ class Recording : public Recorder {
     plan_memory();
     made_ = {}, made_here_ = {}, assigned_here_ = {}, origin_of_ = {};
     std::erase_if(origins_, [](const Origin& o) { return o.slot < 0 && o.holders.empty(); });
-    return true;
+    return "";
   }
 
   // ---- Replaying
 
-  /// Whether the recording still says what a call would do: variables may hold other numbers now, but the same tensors
-  /// look at them in the same way, and what is part of the recording has not changed.
-  bool fits() const {
+  /// Why the recording no longer says what a call would do; empty when it does. Variables may hold other numbers now, but
+  /// the same tensors must look at them in the same way, and what is part of the recording must not have changed.
+  std::string misfit() const {
     for (const Origin& origin : origins_) {
       const Node* node = nullptr;
       for (const Holder& holder : origin.holders) {
         const auto data = holder.variable.data.lock();
-        if (!data) continue;
-        const bool changed = origin.slot < 0 ? data->node().get() != origin.node
-                                             : !has_memory(*data) || !same_views(data->views(), holder.views);
-        if (changed || *holder.variable.requires_grad.lock() != holder.required_grad) return false;
-        if (node && node != data->node().get()) return false;
+        if (!data) return text("a tensor of ", holder.views.shape(), " that the call looked at is gone");
+        const auto changed = [&](const char* how) { return text("a tensor of ", data->shape(), how); };
+        if (*holder.variable.requires_grad.lock() != holder.required_grad)
+          return changed(holder.required_grad ? " requires no gradient any more" : " requires a gradient now");
+        if (origin.slot < 0) {
+          if (data->node().get() != origin.node) return changed(", a constant in the recording, holds other numbers now");
+        } else {
+          if (!has_memory(*data)) return changed(" has no numbers in memory now");
+          if (!same_views(data->views(), holder.views)) return changed(" lies in memory in another way now");
+        }
+        if (node && node != data->node().get()) return changed(" no longer shares its numbers with another one");
         node = data->node().get();
       }
-      if (!node && !origin.holders.empty()) return false;  // the tensors that the call looked at are gone
     }
-    return true;
+    return "";
   }
 
   std::vector<Tensor> replay(std::span<const Tensor> inputs) {
@@ -271,6 +282,10 @@ class Recording : public Recorder {
         if (!slot.in_block) slot.buffer->stand_in(nullptr), slot.node = nullptr, slot.now = nullptr;
     }
   };
+
+  void cannot_replay(std::string why) {
+    if (in_vain_.empty()) in_vain_ = std::move(why);
+  }
 
   int slot_of(const BufferRef& buffer) {
     const auto known = slot_number_.find(buffer.get());
@@ -355,7 +370,7 @@ class Recording : public Recorder {
     return {slot.node, result.views};
   }
 
-  bool stable_ = true;
+  std::string in_vain_;                   ///< why this cannot be replayed
   std::pair<uint64_t, uint64_t> random_;  ///< the stream's state when the call began
   uint64_t random_words_ = 0;             ///< that it draws
   std::vector<Step> steps_;
@@ -390,9 +405,12 @@ std::vector<Tensor> Replayer::operator()(std::span<const Tensor> given, const Ca
   for (size_t i = 0; i < given.size(); ++i)
     if (given[i].requires_grad()) inputs[i].requires_grad_();
 
+  ++calls_;
   Entry& entry = entries_[key.str()];
+  why_ = !entry.watched ? "no call before with these shapes, dtypes and modes" : "it is recorded";
   if (entry.recording) {
-    if (entry.recording->fits()) return entry.recording->replay(inputs);
+    why_ = entry.recording->misfit();
+    if (why_.empty()) return ++replays_, entry.recording->replay(inputs);
     entry = {};
   }
   std::vector<std::pair<LazyBuffer, bool>> numbers;
@@ -413,7 +431,11 @@ std::vector<Tensor> Replayer::operator()(std::span<const Tensor> given, const Ca
   realize(left);
   recording->forget_kernels();
   // The first call makes what is made on first use: moments, initial values. The second one is recorded.
-  if (std::exchange(entry.watched, true) && recording->finish(out)) entry.recording = std::move(recording);
+  if (std::exchange(entry.watched, true)) {
+    if (const std::string in_vain = recording->finish(out); in_vain.empty()) entry.recording = std::move(recording);
+    else why_ = in_vain;
+  }
+  if (debug::level() >= 1) std::fprintf(stderr, "Jit: call %lld is not replayed: %s\n", (long long)calls_, why_.c_str());
   // An input that comes back is the input, not what stood in for it.
   for (Tensor& x : out)
     for (size_t i = 0; i < inputs.size(); ++i)

@@ -19,8 +19,9 @@
 // not be decided again. Numbers of the host (`Tensor::of(...)`, a loop's bound, a learning rate from `set_lr`) are part of
 // the recording. What the call changes, it changes with `assign`, `set` or `+=`, or in `.grad`; results have no history,
 // and inputs are copies: a gradient by one is returned, not found in its `.grad`. When tensors that the call looks at are
-// replaced by others, shaped or frozen anew, the next calls are recorded again. A kernel that throws in a replay (an index
-// outside) may leave some variables a step further than others.
+// replaced by others, shaped or frozen anew, the next calls are recorded again: `replays()` and `why()` tell, and DEBUG=1
+// prints a line for each call that is not replayed. A kernel that throws in a replay (an index outside) may leave some
+// variables a step further than others.
 #include <functional>
 #include <map>
 #include <tuple>
@@ -41,6 +42,8 @@ class Replayer {
   /// Records or replays; there is one recording for each combination of input shapes, dtypes, Training and GradMode, and
   /// with it the memory of its temporaries.
   std::vector<Tensor> operator()(std::span<const Tensor> inputs, const Call& call);
+  int64_t replays() const { return replays_; }
+  const std::string& why() const { return why_; }
 
  private:
   struct Entry {
@@ -48,12 +51,20 @@ class Replayer {
     std::unique_ptr<Recording> recording;
   };
   std::map<std::string, Entry> entries_;
+  int64_t calls_ = 0, replays_ = 0;
+  std::string why_;
 };
 
 template <class F>
 class Jit {
  public:
   explicit Jit(F function) : function_(std::move(function)) {}
+
+  /// How many calls were replayed, and not run.
+  int64_t replays() const { return replayer_.replays(); }
+  /// Why the last call was not replayed; empty when it was. The first call and the second one never are: a Jit that is
+  /// slow says here what changes from call to call.
+  const std::string& why() const { return replayer_.why(); }
 
   /// What the function returns: nothing, a Tensor, a vector of them, or a tuple, pair or array.
   template <class... Inputs>

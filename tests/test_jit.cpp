@@ -273,6 +273,45 @@ TEST_CASE("jit: tensors that are replaced are found out") {
   }
 }
 
+TEST_CASE("jit: it says which calls are not replayed, and why") {
+  nn::Linear layer{2, 2};
+  Tensor scale = Tensor::of({2}).realize(), other = scale.detach(), bound = Tensor(4);
+  Jit f([&](Tensor x) { return layer(x) / scale * other + bound; });
+  const Tensor x = Tensor::of({{3, 4}}), wide = Tensor::of({{3, 4}, {5, 6}});
+  const auto says = [&](const Tensor& input, const std::string& part) {
+    const int64_t before = f.replays();
+    CHECK(f(input).to_vector() == (layer(input) / scale * other + bound).to_vector());
+    CHECK(f.replays() == before + part.empty());
+    CHECK(f.why().empty() == part.empty());
+    CHECK_MESSAGE(contains(f.why(), part), f.why());
+  };
+  const auto says_then_settles = [&](const std::string& part) {
+    says(x, part);
+    says(x, "it is recorded");
+    says(x, "");
+  };
+  says_then_settles("no call before with these shapes, dtypes and modes");
+  says(wide, "no call before with these shapes, dtypes and modes");
+  says(x, "");
+  layer.weight.requires_grad_(false);
+  says_then_settles("a tensor of (2, 2) requires no gradient any more");
+  other = Tensor::of({8}).realize();
+  says_then_settles("a tensor of (1,) that the call looked at is gone");
+  other.assign(Tensor::of({3}).realize());
+  says(x, "");
+  bound.assign(Tensor(5));
+  says_then_settles("a tensor of (), a constant in the recording, holds other numbers now");
+  layer.bias.assign(Tensor::zeros({2}));
+  says(x, "");
+
+  scale = x.sum();  // a promise, made anew before each call
+  says(x, "a tensor of (1,) that the call looked at is gone");
+  for (int i = 0; i < 3; ++i) {
+    scale = x.sum() + i;
+    says(x, "a tensor of () from before the call was still to be computed; realize() it before");
+  }
+}
+
 TEST_CASE("jit: a second training starts as the first one did") {
   const auto train = [](auto& step, const nn::Linear& model) {
     for (int i = 0; i < 6; ++i) step(Tensor::ones({3, 2}));

@@ -153,30 +153,61 @@ TEST_CASE("optim: a schedule goes on where a training stopped") {
 }
 
 namespace {
-int element_kernels = 0, scalar_kernels = 0;
+/// Kernels of a step: over the elements of parameters, over numbers without axes, and products.
+struct Kernels {
+  int elements = 0, numbers = 0, products = 0;
+  bool operator==(const Kernels&) const = default;
+} seen;
+std::ostream& operator<<(std::ostream& out, const Kernels& k) {
+  return out << k.elements << " over elements, " << k.numbers << " over numbers, " << k.products << " products";
+}
 void count_and_run(const tinyops::Kernel& kernel) {
   const auto* row = std::get_if<tinyops::RowKernel>(&kernel);
-  (row && numel(row->shape) == 1 ? scalar_kernels : element_kernels)++;
+  if (!row) ++seen.products;
+  else ++(numel(row->shape) == 1 ? seen.numbers : seen.elements);
   tinyops::run(kernel);
+}
+
+/// A third step of parameters of these shapes, with and without a Jit.
+template <class Optimizer, class Options>
+void check_kernels(const Options& options, const std::vector<Shape>& shapes, const Kernels& expected) {
+  for (const bool replayed : {false, true}) {
+    std::vector<Tensor> params;
+    for (const Shape& shape : shapes) params.push_back(Tensor::ones(shape).requires_grad_());
+    Optimizer optimizer(params, options);
+    Jit step([&] { optimizer.step(); });
+    for (int i = 0; i < 3; ++i) {
+      for (const Tensor& p : params) p.set_grad((Tensor::ones(p.shape()) * 2).contiguous().realize());
+      seen = {};
+      execution().run = count_and_run;
+      if (replayed) step();
+      else optimizer.step(), Tensor::ones({}).contiguous().realize();  // what was assigned goes with anything
+      execution().run = tinyops::run;
+    }
+    CAPTURE(Optimizer::kName);
+    CAPTURE(replayed);
+    if (!replayed) --seen.numbers;
+    CHECK(seen == expected);
+  }
 }
 }  // namespace
 
-TEST_CASE("optim: one kernel updates a parameter and its moments") {
-  std::vector<Tensor> params;
-  for (int64_t size : {4, 5, 6}) params.push_back(Tensor::ones({size, 3}).requires_grad_());
-  optim::AdamW adam(params, {.weight_decay = 0.1});
-  const auto step = [&] {
-    for (const Tensor& p : params) p.set_grad((Tensor::ones(p.shape()) * 2).contiguous().realize());
-    element_kernels = scalar_kernels = 0;
-    execution().run = count_and_run;
-    adam.step();
-    realize(params);
-    execution().run = tinyops::run;
-  };
-  step();
-  step();
-  CHECK(element_kernels == 3);
-  CHECK(scalar_kernels <= 5);
+TEST_CASE("optim: one kernel updates a parameter and its moments, whatever its size") {
+  const std::vector<Shape> shapes = {{4, 3}, {5}, {300, 200}};
+  check_kernels<optim::SGD>(optim::SGDOptions{}, shapes, {3, 1, 0});
+  check_kernels<optim::SGD>(optim::SGDOptions{.momentum = 0.9}, shapes, {3, 1, 0});
+  check_kernels<optim::SGD>(optim::SGDOptions{.momentum = 0.9, .nesterov = true, .weight_decay = 0.1}, shapes, {3, 1, 0});
+  check_kernels<optim::Adam>(optim::AdamOptions{}, shapes, {3, 1, 0});
+  check_kernels<optim::Adam>(optim::AdamOptions{.weight_decay = 0.1}, shapes, {3, 1, 0});
+  check_kernels<optim::AdamW>(optim::AdamWOptions{.weight_decay = 0.1}, shapes, {3, 2, 0});
+}
+
+TEST_CASE("optim: LAMB looks twice at a parameter that is longer than a row, Muon as often as its products need") {
+  check_kernels<optim::LAMB>(optim::LAMBOptions{.weight_decay = 0.1}, {{4, 3}, {5}, {6}}, {3, 2, 0});
+  check_kernels<optim::LAMB>(optim::LAMBOptions{.weight_decay = 0.1}, {{300, 200}}, {2, 2, 0});
+  // The moment and its length, the division (in the same kernel for a row), a polynomial in each round, the step.
+  check_kernels<optim::Muon>(optim::MuonOptions{.iterations = 5}, {{4, 6}}, {1 + 5 + 1, 2, 5 * 3});
+  check_kernels<optim::Muon>(optim::MuonOptions{.iterations = 5}, {{200, 300}}, {1 + 1 + 5 + 1, 2, 5 * 3});
 }
 
 TEST_CASE("optim: a loop that looks at nothing keeps a short graph") {
@@ -201,14 +232,14 @@ TEST_CASE("optim: clipping and a step compute nothing before someone looks") {
     muon.step();
     realize(params);
     realize(std::vector{nn::state_dict(muon)[1].second, nn::state_dict(muon)[2].second});
-    element_kernels = scalar_kernels = 0;
+    seen = {};
     execution().run = count_and_run;
     const Tensor norm = optim::clip_grad_norm(params, 1);
     optim::clip_grad_value(params, 0.5);
     muon.step();
-    CHECK(element_kernels + scalar_kernels == 0);
+    CHECK(seen == Kernels{});
     realize(params);
-    CHECK(element_kernels > 0);
+    CHECK(seen.elements > 0);
     execution().run = tinyops::run;
     CHECK(norm.item() > 0);
   }

@@ -15,12 +15,12 @@ Counters& counters() {
   return all;
 }
 
-namespace {
-
 int level() {
   static const int value = std::getenv("DEBUG") ? std::atoi(std::getenv("DEBUG")) : 0;
   return value;
 }
+
+namespace {
 
 double now() {
   using namespace std::chrono;

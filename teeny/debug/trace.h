@@ -9,6 +9,9 @@
 
 namespace teeny::debug {
 
+/// DEBUG=
+int level();
+
 /// What has run since the start, or since `counters() = {}`.
 struct Counters {
   int64_t kernels = 0;

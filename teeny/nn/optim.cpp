@@ -13,6 +13,10 @@ Tensor number(double value) { return Tensor::full({}, value, DType::Float64); }
 
 /// A number without axes that the kernels of all parameters read. It is computed in float64 (1 - 0.999^t loses four of
 /// float32's seven digits at t = 1) and brought once, in a buffer of its own, to each dtype the parameters have.
+///
+/// The scheduler walks a formula from left to right, and adds to a kernel only what needs nothing newer than it. So these
+/// numbers come first in their formulas, and a parameter is assigned before its moments: then the first parameter, too,
+/// is one kernel with its moments.
 class Shared {
  public:
   explicit Shared(Tensor value) : value_(std::move(value)) {}
@@ -41,14 +45,10 @@ void check_moments(std::string_view optimizer, const Options& options) {
   check(optimizer, "weight_decay", options.weight_decay, INFINITY);
 }
 
-/// Moves the means towards g, and returns them.
+/// The means, moved towards g.
 template <class Options>
-std::pair<Tensor, Tensor> follow(Tensor& mean, Tensor& square, const Tensor& g, const Options& options) {
-  const Tensor m = mean + (g - mean) * (1 - options.beta1);
-  const Tensor v = square * options.beta2 + g * g * (1 - options.beta2);
-  mean.assign(m);
-  square.assign(v);
-  return {m, v};
+std::pair<Tensor, Tensor> follow(const Tensor& mean, const Tensor& square, const Tensor& g, const Options& options) {
+  return {mean + (g - mean) * (1 - options.beta1), square * options.beta2 + g * g * (1 - options.beta2)};
 }
 
 }  // namespace
@@ -110,15 +110,15 @@ void SGD::step() {
   Shared rate(lr_);
   for (size_t i = 0; i < params_.size(); ++i) {
     Tensor& p = params_[i];
-    Tensor g = p.grad();
+    Tensor g = p.grad(), b;
     if (!g.defined()) continue;
     if (options_.weight_decay != 0) g = g + p * options_.weight_decay;
     if (options_.momentum != 0) {
-      const Tensor b = momentum_[i] * options_.momentum + g;
-      momentum_[i].assign(b);
+      b = momentum_[i] * options_.momentum + g;
       g = options_.nesterov ? g + b * options_.momentum : b;
     }
     p.assign(p - rate.as(p.dtype()) * g);
+    if (b.defined()) momentum_[i].assign(b);
   }
 }
 
@@ -150,7 +150,9 @@ void Adam::step() {
       else g = g + w * options_.weight_decay;
     }
     const auto [m, v] = follow(m_[i], v_[i], g, options_);
-    p.assign(w - step_size.as(dtype) * m / (v.sqrt() * second.as(dtype) + options_.eps));
+    p.assign(w - step_size.as(dtype) * m / (second.as(dtype) * v.sqrt() + options_.eps));
+    m_[i].assign(m);
+    v_[i].assign(v);
   }
 }
 
@@ -183,11 +185,13 @@ void LAMB::step() {
     if (!g.defined()) continue;
     const auto [m, v] = follow(m_[i], v_[i], g, options_);
     const DType dtype = wide(p);
-    const Tensor w = p.cast(dtype), unscaled = m.cast(dtype) * first.as(dtype);
-    const Tensor u = unscaled / (v.cast(dtype).sqrt() * second.as(dtype) + options_.eps) + w * options_.weight_decay;
+    const Tensor w = p.cast(dtype), unscaled = first.as(dtype) * m.cast(dtype);
+    const Tensor u = unscaled / (second.as(dtype) * v.cast(dtype).sqrt() + options_.eps) + w * options_.weight_decay;
     const Tensor have = length(w), want = length(u);
-    const Tensor ratio = where((have > 0) & (want > 0), have / want, 1);
-    p.assign((w - u * (ratio * rate.as(dtype))).cast(p.dtype()));
+    const Tensor ratio = where((want > 0) & (have > 0), have / want, 1);
+    p.assign((w - rate.as(dtype) * ratio * u).cast(p.dtype()));
+    m_[i].assign(m);
+    v_[i].assign(v);
   }
 }
 
@@ -209,10 +213,11 @@ namespace {
 Tensor orthogonal(const Tensor& matrix, int iterations, double eps) {
   const bool tall = matrix.size(0) > matrix.size(1);
   Tensor x = tall ? matrix.t() : matrix;
+  const Tensor one = Tensor::eye(x.size(0)).cast(x.dtype());
   x = x / length(x).maximum(eps);
   for (int round = 0; round < iterations; ++round) {
     const Tensor a = x.matmul(x.t());
-    x = 3.4445 * x + (-4.775 * a + 2.0315 * a.matmul(a)).matmul(x);
+    x = (3.4445 * one - 4.775 * a + 2.0315 * a.matmul(a)).matmul(x);
   }
   return tall ? x.t() : x;
 }

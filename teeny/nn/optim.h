@@ -148,7 +148,7 @@ struct MuonOptions {
 ///   p = p * (1 - lr * weight_decay) - lr * (see MuonRate) * u
 ///
 /// orthogonal(x) sets all singular values of x to about 1: x / |x|, and then a few times (Newton & Schulz)
-/// x = 3.4445 x - 4.775 (x x^T) x + 2.0315 (x x^T)^2 x. It is computed in the parameter's dtype, or in float32 for the
+/// x = (3.4445 - 4.775 x x^T + 2.0315 (x x^T)^2) x. It is computed in the parameter's dtype, or in float32 for the
 /// 16-bit floats; PyTorch does it in bfloat16, and its u differs from this one by what that costs: some hundredths.
 class Muon : public Optimizer {
  public:

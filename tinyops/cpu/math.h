@@ -93,8 +93,11 @@ Packet polynomial(const Packet& x) {
     return pselect(pcmp_lt(pabs(x), Packets<T>::fill(T(1e-30))), line, perf(x));
   }
   else if constexpr (op == UnaryOp::Atan) return arc_tangent(x);
-  else if constexpr (op == UnaryOp::Floor) return pfloor(x);
-  else return pselect(pcmp_lt(x, Packets<T>::fill(T(0))), pceil(x), pfloor(x));  // Trunc
+  else {
+    const Packet sign = pand(x, Packets<T>::fill(T(-0.0)));  // the result's, too; SSE2 makes +0 of -0
+    if constexpr (op == UnaryOp::Floor) return por(pfloor(x), sign);
+    else return por(pselect(pcmp_lt(x, Packets<T>::fill(T(0))), pceil(x), pfloor(x)), sign);  // Trunc
+  }
 }
 
 /// out[i] = op(x[i]) for n elements, n a whole number of packets; `out` may be `x`.
