@@ -205,9 +205,10 @@ TEST_CASE("optim: one kernel updates a parameter and its moments, whatever its s
 TEST_CASE("optim: LAMB looks twice at a parameter that is longer than a row, Muon as often as its products need") {
   check_kernels<optim::LAMB>(optim::LAMBOptions{.weight_decay = 0.1}, {{4, 3}, {5}, {6}}, {3, 2, 0});
   check_kernels<optim::LAMB>(optim::LAMBOptions{.weight_decay = 0.1}, {{300, 200}}, {2, 2, 0});
-  // The moment and its length, the division (in the same kernel for a row), a polynomial in each round, the step.
-  check_kernels<optim::Muon>(optim::MuonOptions{.iterations = 5}, {{4, 6}}, {1 + 5 + 1, 2, 5 * 3});
-  check_kernels<optim::Muon>(optim::MuonOptions{.iterations = 5}, {{200, 300}}, {1 + 1 + 5 + 1, 2, 5 * 3});
+  // The moment and its length, the division (in the same kernel for a row), the step; the polynomials follow products, and
+  // are part of their kernels.
+  check_kernels<optim::Muon>(optim::MuonOptions{.iterations = 5}, {{4, 6}}, {1 + 1, 2, 5 * 3});
+  check_kernels<optim::Muon>(optim::MuonOptions{.iterations = 5}, {{200, 300}}, {1 + 1 + 1, 2, 5 * 3});
 }
 
 TEST_CASE("optim: a loop that looks at nothing keeps a short graph") {
