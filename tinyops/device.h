@@ -111,12 +111,34 @@ struct Output {
   int value = 0;
 };
 
+/// What a backend decided about a kernel when it ran it, to be found when the same kernel runs again, as in a recording. It
+/// may not depend on where buffers are. A copy of a kernel may become another kernel, and starts with none.
+class Memo {
+ public:
+  Memo() = default;
+  Memo(const Memo&) {}
+  Memo& operator=(const Memo&) {
+    made_ = nullptr;
+    return *this;
+  }
+  /// The T made of `what` by the first call.
+  template <class T, class What>
+  T& get(const What& what) const {
+    if (!made_) made_ = std::make_shared<T>(what);
+    return *static_cast<T*>(made_.get());
+  }
+
+ private:
+  mutable std::shared_ptr<void> made_;
+};
+
 struct RowKernel {
   Shape shape;
   int inner = 0;  ///< how many axes, at the end of `shape`, make a row
   std::vector<Input> inputs;
   std::vector<Instruction> program;
   std::vector<Output> outputs;
+  Memo memo = {};
 };
 
 // ---- The contraction ------------------------------------------------------------------------------------------------

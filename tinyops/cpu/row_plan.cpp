@@ -38,10 +38,7 @@ PlannedOperand plan_operand(const Operand& operand, int first_form, TileOp (*con
   planned.convert = conversion(operand.dtype);
   planned.walk.count = 1 + int(operand.view.guards.size());
   if (planned.walk.count > kMaxForms) teeny::fail("cpu: a view with ", planned.walk.count - 1, " guards is too much");
-  if (operand.buffer) {
-    planned.walk.memory = static_cast<char*>(operand.buffer->data());
-    planned.walk.elements = int64_t(operand.buffer->bytes()) / planned.itemsize;
-  }
+  if (operand.buffer) planned.walk.elements = int64_t(operand.buffer->bytes()) / planned.itemsize;
   return planned;
 }
 
@@ -55,6 +52,14 @@ RowPlan::RowPlan(const RowKernel& k) : kernel(k) {
   plan_axes(elementwise);
   plan_stages();
   plan_tiles(elementwise);
+}
+
+void RowPlan::find_memory() {
+  const auto find = [](PlannedOperand& planned, const Operand& operand) {
+    if (operand.buffer) planned.walk.memory = static_cast<char*>(operand.buffer->data());
+  };
+  for (size_t i = 0; i < inputs.size(); ++i) find(inputs[i], kernel.inputs[i].operand);
+  for (size_t i = 0; i < outputs.size(); ++i) find(outputs[i], kernel.outputs[i].operand);
 }
 
 /// Without a Reduce, and with nothing written once a row, inner axes are no different from outer ones.

@@ -1,5 +1,5 @@
 #pragma once
-// How a row kernel will be run on this machine, decided once a launch and without looking at the data.
+// How a row kernel will be run on this machine, decided once and without looking at the data.
 //
 // A kernel's axes are outer or inner. One kind becomes the lanes, which tiles are cut from; the other is stepped
 // through. Whichever way memory is contiguous makes the lanes:
@@ -63,6 +63,8 @@ struct Stage {
 
 struct RowPlan {
   explicit RowPlan(const RowKernel& kernel);
+  /// Looks up where the buffers' memory is now.
+  void find_memory();
 
   const RowKernel& kernel;
   std::vector<Form> forms;

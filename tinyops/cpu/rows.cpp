@@ -291,7 +291,8 @@ class Worker {
 void run_kernel(const RowKernel& kernel) {
   const int outer = kernel.shape.size() - kernel.inner;
   if (teeny::numel(Shape(kernel.shape.begin(), kernel.shape.begin() + outer)) == 0 || kernel.outputs.empty()) return;
-  const RowPlan plan(kernel);
+  RowPlan& plan = kernel.memo.get<RowPlan>(kernel);
+  plan.find_memory();
   if (plan.chunks == 1)
     return parallel(plan.blocks, plan.work, [&] {
       return [worker = std::make_shared<Worker>(plan)](int64_t block) { worker->run_block(block); };
