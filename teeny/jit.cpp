@@ -17,7 +17,6 @@
 #include <algorithm>
 #include <cstdio>
 #include <deque>
-#include <sstream>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -392,11 +391,11 @@ Replayer::Replayer(Replayer&&) noexcept = default;
 
 std::vector<Tensor> Replayer::operator()(std::span<const Tensor> given, const Call& call) {
   if (recorder()) fail("Jit: called inside the call of another Jit, which records it already");
-  std::ostringstream key;
-  key << Training::enabled() << GradMode::enabled();
+  std::vector<int64_t> key = {Training::enabled(), GradMode::enabled()};
   std::vector<Tensor> inputs;
   for (const Tensor& x : given) {
-    key << ' ' << x.dtype() << x.shape() << x.requires_grad();
+    key.insert(key.end(), {int64_t(x.dtype()), x.requires_grad(), x.shape().size()});
+    key.insert(key.end(), x.shape().begin(), x.shape().end());
     const bool plain = x.lazy().views().is_contiguous() && x.lazy().node()->shape == x.shape() &&
                        !is_constant(x.lazy()) && !std::holds_alternative<node::Iota>(x.lazy().node()->op);
     inputs.push_back(plain ? x.detach() : x.detach().contiguous());
@@ -406,7 +405,7 @@ std::vector<Tensor> Replayer::operator()(std::span<const Tensor> given, const Ca
     if (given[i].requires_grad()) inputs[i].requires_grad_();
 
   ++calls_;
-  Entry& entry = entries_[key.str()];
+  Entry& entry = entries_[key];
   why_ = !entry.watched ? "no call before with these shapes, dtypes and modes" : "it is recorded";
   if (entry.recording) {
     why_ = entry.recording->misfit();

@@ -25,6 +25,7 @@
 #include <functional>
 #include <map>
 #include <tuple>
+#include <vector>
 
 #include "teeny/tensor.h"
 
@@ -50,7 +51,7 @@ class Replayer {
     bool watched = false;  ///< a call has been made
     std::unique_ptr<Recording> recording;
   };
-  std::map<std::string, Entry> entries_;
+  std::map<std::vector<int64_t>, Entry> entries_;
   int64_t calls_ = 0, replays_ = 0;
   std::string why_;
 };
