@@ -12,9 +12,10 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <numeric>
+#include <cstring>
+#include <functional>
 
-#include "tinyops/cpu/kernels.h"
+#include "tinyops/cpu/parallel.h"
 
 namespace tinyops::cpu {
 namespace {
@@ -23,11 +24,12 @@ using teeny::Affine;
 using teeny::Dims;
 using teeny::Guard;
 
+constexpr int64_t kPiece = 1 << 14;  // elements that are copied by one task
+
 struct Coordinate {
   Affine position;     ///< over the view's axes
   int64_t stride = 0;  ///< of the original address along it
   int64_t low = 0, high = 0;
-  bool last = false;
 
   int64_t size() const { return high - low + 1; }
   void find_range(const Shape& shape) {
@@ -83,55 +85,117 @@ std::optional<std::vector<Coordinate>> coordinates(const View& view) {
   return result;
 }
 
+/// A copy in the making. Its innermost coordinate makes its rows:
+///
+///   y outside:  0 0 0 0 0 0        inside:  0 0 x x x 0       x: from inner.first to before inner.last
+struct Copy {
+  struct Axis {
+    int64_t size, stride, first, last;  ///< of the original's address; elements from first to before last exist
+  };
+  std::vector<Axis> outer;
+  Axis inner;
+  int64_t offset;  ///< of the original's address
+
+  int64_t rows() const {
+    int64_t n = 1;
+    for (const Axis& axis : outer) n *= axis.size;
+    return n;
+  }
+};
+
+/// Rows [begin, end), one after the other.
+template <class From, class To>
+void copy_rows(const Copy& copy, const From* from, To* to, int64_t begin, int64_t end) {
+  const Copy::Axis inner = copy.inner;
+  to += begin * inner.size;
+  std::fill(to, to + (end - begin) * inner.size, To(0));
+  for (int64_t row = begin; row < end; ++row, to += inner.size) {
+    int64_t at = copy.offset, left = row;
+    bool inside = true;
+    for (size_t a = copy.outer.size(); a-- > 0;) {
+      const Copy::Axis& axis = copy.outer[a];
+      const int64_t i = left % axis.size;
+      left /= axis.size;
+      inside &= axis.first <= i && i < axis.last;
+      at += i * axis.stride;
+    }
+    if (!inside || inner.first >= inner.last) continue;
+    if constexpr (std::is_same_v<From, To>)
+      if (inner.stride == 1) {
+        std::memcpy(to + inner.first, from + at + inner.first, size_t(inner.last - inner.first) * sizeof(To));
+        continue;
+      }
+    for (int64_t i = inner.first; i < inner.last; ++i) to[i] = To(from[at + i * inner.stride]);
+  }
+}
+
+template <class From, class To>
+void copy_all(const Copy& copy, const void* from, void* to) {
+  const int64_t rows = copy.rows(), piece = std::max<int64_t>(1, kPiece / copy.inner.size);
+  parallel((rows + piece - 1) / piece, rows * copy.inner.size, [&] {
+    return [&](int64_t i) {
+      copy_rows(copy, static_cast<const From*>(from), static_cast<To*>(to), i * piece, std::min(rows, (i + 1) * piece));
+    };
+  });
+}
+
+/// How much larger than the original a copy may be.
+bool is_small(const std::vector<Coordinate>& all, const Operand& operand) {
+  double places = 1;
+  for (const Coordinate& c : all) places *= double(c.size());
+  return places <= 4 * double(operand.buffer->bytes()) / double(teeny::itemsize(operand.dtype)) + 4096;
+}
+
 }  // namespace
 
-std::optional<Operand> compact(const Operand& operand, DType to, const std::vector<bool>& last) {
+bool can_compact(const Operand& operand) {
+  const std::optional<std::vector<Coordinate>> all = coordinates(operand.view);
+  return all && is_small(*all, operand);
+}
+
+Operand compact(const Operand& operand, DType to) {
   const View& view = operand.view;
-  std::optional<std::vector<Coordinate>> all = coordinates(view);
-  if (!all) return std::nullopt;
-  double places = 1;
-  for (Coordinate& c : *all) {
-    places *= double(c.size());
-    for (int a = 0; a < view.rank(); ++a) c.last |= last[size_t(a)] && c.position.coef[a] != 0;
-  }
-  const double original = double(operand.buffer->bytes()) / double(teeny::itemsize(operand.dtype));
-  if (places > 4 * original + 4096 || all->size() > size_t(teeny::kMaxRank)) return std::nullopt;
-  std::ranges::stable_sort(*all, [](const Coordinate& x, const Coordinate& y) {
-    return x.last != y.last ? y.last : std::abs(x.stride) > std::abs(y.stride);
-  });
+  std::vector<Coordinate> all = coordinates(view).value();
+  std::ranges::stable_sort(all, std::greater{}, [](const Coordinate& c) { return std::abs(c.stride); });
+  if (all.empty()) all.push_back({Affine{Dims::filled(view.rank(), 0), 0}});
 
-  // Copy coordinate by coordinate: the read view has the guards, one an axis.
-  const int rank = int(all->size());
-  View read{{}, {{}, view.address.offset}, {}};
-  for (const Coordinate& c : *all) {
-    read.shape.push_back(c.size());
-    read.address.coef.push_back(c.stride);
-    read.address.offset += c.stride * (c.low - c.position.offset);
-  }
-  for (const Guard& guard : view.guards)
-    for (int i = 0; i < rank; ++i) {
-      const Coordinate& c = (*all)[size_t(i)];
+  Copy copy{{}, {}, view.address.offset};
+  int64_t places = 1;
+  for (const Coordinate& c : all) {
+    Copy::Axis axis{c.size(), c.stride, 0, c.size()};
+    copy.offset += c.stride * (c.low - c.position.offset);
+    for (const Guard& guard : view.guards) {  // each is about the one coordinate it made, or about a part of it
       bool same = true;
-      for (int a = 0; a < view.rank(); ++a)
-        same &= view.shape[a] == 1 || c.position.coef[a] == guard.position.coef[a];
+      for (int a = 0; a < view.rank(); ++a) same &= view.shape[a] == 1 || c.position.coef[a] == guard.position.coef[a];
       if (!same) continue;
-      Guard g{{Dims::filled(rank, 0), c.low - c.position.offset + guard.position.offset}, guard.size};
-      g.position.coef[i] = 1;
-      read.guards.push_back(g);
-      break;
+      const int64_t position = c.low - c.position.offset + guard.position.offset;  // of the axis' element 0
+      axis.first = std::max(axis.first, -position);
+      axis.last = std::min(axis.last, guard.size - position);
     }
-  Operand copy{std::make_shared<Buffer>(size_t(read.numel() * teeny::itemsize(to))), to, View::contiguous(read.shape)};
-  run_kernel(RowKernel{read.shape, 0, {Input{Input::Kind::Memory, {operand.buffer, operand.dtype, read}}},
-                       {{Load{0}, operand.dtype}, {teeny::UnaryOp::Cast, to, {0, -1, -1}}}, {Output{copy, 1}}});
-
-  const Dims strides = teeny::row_major(read.shape);
-  copy.view = {view.shape, {Dims::filled(view.rank(), 0), 0}, {}};
-  for (int i = 0; i < rank; ++i) {
-    const Coordinate& c = (*all)[size_t(i)];
-    copy.view.address.offset += strides[i] * (c.position.offset - c.low);
-    for (int a = 0; a < view.rank(); ++a) copy.view.address.coef[a] += strides[i] * c.position.coef[a];
+    copy.outer.push_back(axis);
+    places *= axis.size;
   }
-  return copy;
+  copy.inner = copy.outer.back();
+  copy.outer.pop_back();
+
+  Operand result{std::make_shared<Buffer>(size_t(places * teeny::itemsize(to))), to, {}};
+  const void* from = operand.buffer->data();
+  void* const memory = result.buffer->data();
+  switch (operand.dtype) {
+    case DType::Float64: copy_all<double, double>(copy, from, memory); break;
+    case DType::Float32: copy_all<float, float>(copy, from, memory); break;
+    case DType::Float16: copy_all<teeny::float16, float>(copy, from, memory); break;
+    default: copy_all<teeny::bfloat16, float>(copy, from, memory);
+  }
+
+  result.view = {view.shape, {Dims::filled(view.rank(), 0), 0}, {}};
+  int64_t stride = places;
+  for (const Coordinate& c : all) {
+    stride /= c.size();
+    result.view.address.offset += stride * (c.position.offset - c.low);
+    for (int a = 0; a < view.rank(); ++a) result.view.address.coef[a] += stride * c.position.coef[a];
+  }
+  return result;
 }
 
 }  // namespace tinyops::cpu

@@ -15,14 +15,16 @@
 #include "tinyops/cpu/compact.h"
 #include "tinyops/cpu/gemm.h"
 #include "tinyops/cpu/kernels.h"
+#include "tinyops/cpu/parallel.h"
 
 namespace tinyops::cpu {
 namespace {
 
 constexpr int64_t kNarrow = 4;             // rows or columns that are too few to fill registers
-constexpr int64_t kFarApart = 16;          // elements: more than a cache line from one r to the next
 constexpr int64_t kFewOutputs = 1 << 15;
 constexpr int64_t kLongSum = 1 << 12;
+constexpr int64_t kSlabBytes = 256 << 10;  // of an operand: its copy stays in the second-level cache
+constexpr int64_t kEnoughSlabs = 24;
 
 bool moves(const View& view, int a) {
   if (view.shape[a] == 1) return false;
@@ -160,6 +162,125 @@ double cost_as_rows(const Operand& rows_of, const std::vector<int>& rows, const 
   return std::ceil(n / 16) * 16 * std::ceil(m / 8) * 8 * r + packed + stored;
 }
 
+DType computed_in(const ContractKernel& k) {
+  return k.out.dtype == DType::Float64 ? DType::Float64 : DType::Float32;
+}
+/// Whether gemm.h can read it as it is.
+bool is_plain(const Operand& operand, const ContractKernel& k) {
+  return operand.dtype == computed_in(k) && operand.view.guards.empty();
+}
+
+/// A contraction as a matrix product: k.a has the rows.
+struct Sides {
+  std::vector<int> batch, rows, columns, reduced;  ///< axes of the kernel
+  Window window;
+  int window_axis = -1;
+};
+
+/// Where columns run into padding: the window of one of b's guards, so that its axis can be the outermost that is summed.
+void find_window(const ContractKernel& k, Sides& sides) {
+  for (const teeny::Guard& guard : k.b.view.guards) {
+    auto along = [&](int a) { return guard.position.coef[a] != 0; };
+    const auto axis = std::ranges::find_if(sides.reduced, along);
+    if (axis == sides.reduced.end() || guard.position.coef[*axis] < 0) continue;
+    if (std::ranges::count_if(sides.reduced, along) > 1 || std::ranges::any_of(sides.batch, along)) continue;
+    sides.window_axis = *axis;
+    sides.reduced.erase(axis);
+    sides.reduced.insert(sides.reduced.begin(), sides.window_axis);
+    sides.window = {k.shape[sides.window_axis], guard.position.coef[sides.window_axis], guard.size,
+                    guard.position.offset, pick(guard.position.coef, sides.columns)};
+    return;
+  }
+}
+
+Product product_of(const ContractKernel& k, const Sides& sides) {
+  Product p;
+  p.batch = pick(k.shape, sides.batch), p.rows = pick(k.shape, sides.rows), p.columns = pick(k.shape, sides.columns);
+  p.reduced = pick(k.shape, sides.reduced);
+  check_bounds(k.a), check_bounds(k.b), check_bounds(k.out);
+  auto factor = [&](const Operand& operand, const std::vector<int>& free) {
+    const Dims& coef = operand.view.address.coef;
+    return Factor{operand.buffer->data(), operand.view.address.offset, pick(coef, sides.batch), pick(coef, free),
+                  pick(coef, sides.reduced)};
+  };
+  p.a = factor(k.a, sides.rows), p.b = factor(k.b, sides.columns);
+  p.window = sides.window;
+  p.out = k.out.buffer->data(), p.out_dtype = k.out.dtype, p.out_offset = k.out.view.address.offset;
+  const Dims& coef = k.out.view.address.coef;
+  p.out_batch = pick(coef, sides.batch), p.out_rows = pick(coef, sides.rows), p.out_columns = pick(coef, sides.columns);
+  merge(p.rows, {&p.a.free, &p.out_rows});
+  if (p.window.taps > 1) merge(p.columns, {&p.b.free, &p.out_columns, &p.window.coef});
+  else merge(p.columns, {&p.b.free, &p.out_columns});
+  merge(p.reduced, {&p.a.reduced, &p.b.reduced});
+  return p;
+}
+
+/// Some of the kernel's columns, or of its batch: those from `first` on along an axis that is kept.
+ContractKernel slab_of(const ContractKernel& k, int axis, int64_t first, int64_t size) {
+  auto shrink = [&](View& view) {
+    Dims begin = Dims::filled(view.rank(), 0), end = view.shape;
+    begin[axis] = first, end[axis] = first + size;
+    view = view.shrink(begin, end);
+  };
+  ContractKernel slab = k;
+  slab.shape[axis] = size;
+  shrink(slab.a.view), shrink(slab.b.view), shrink(slab.out.view);
+  return slab;
+}
+
+/// Multiplies all of `k`, on this thread if others are at work on other slabs.
+void run_slab(ContractKernel k, const Sides& sides, const BufferRef& packed_rows) {
+  const DType dtype = computed_in(k);
+  if (!is_plain(k.a, k)) k.a = compact(k.a, dtype);
+  if (!is_plain(k.b, k)) k.b = compact(k.b, dtype);
+  // Longer sums rest in the output from time to time, which 16 bits are too few for.
+  const Operand out = k.out;
+  if (out.dtype != dtype && !is_one_block(count(k.shape, sides.reduced))) {
+    const Shape& kept = out.view.shape;
+    k.out = {std::make_shared<Buffer>(size_t(teeny::numel(kept) * teeny::itemsize(dtype))), dtype, View::contiguous(kept)};
+  }
+  Product product = product_of(k, sides);
+  product.packed_rows = packed_rows;
+  multiply(product, dtype == DType::Float64);
+  if (k.out.dtype != out.dtype)
+    run_kernel(RowKernel{out.view.shape, 0, {Input{Input::Kind::Memory, k.out}},
+                         {{Load{0}, dtype}, {teeny::UnaryOp::Cast, out.dtype, {0, -1, -1}}}, {Output{out, 1}}});
+}
+
+/// What has to be copied to be multiplied, because it is padded or of 16 bits, is copied slab by slab: the copy is read
+/// while it is in the cache, and is never there as a whole.
+///
+///   images   0 1 | 2 3 | 4 5 | ...      a thread, for each slab: pads its images ──► multiplies them with all rows,
+///            slab                       which were packed once for everybody
+void run_in_slabs(const ContractKernel& k, const Sides& sides) {
+  // The outermost axis along which b moves through fresh memory: not through padding, nor along windows.
+  int axis = -1;
+  auto better = [&](int a) {
+    const auto guarded = [&](const teeny::Guard& g) { return g.position.coef[a] != 0; };
+    if (k.b.view.address.coef[a] == 0 || std::ranges::any_of(k.b.view.guards, guarded)) return false;
+    return axis < 0 || std::abs(k.b.view.address.coef[a]) > std::abs(k.b.view.address.coef[axis]);
+  };
+  for (const std::vector<int>& axes : {sides.batch, sides.columns})
+    for (int a : axes)
+      if (better(a)) axis = a;
+  if (is_plain(k.b, k) || axis < 0) return run_slab(k, sides, nullptr);
+
+  const bool of_batch = std::ranges::count(sides.batch, axis) > 0;
+  const int64_t length = k.shape[axis], bytes = int64_t(k.b.buffer->bytes());
+  const int64_t slabs = std::min(length, std::max(kEnoughSlabs, bytes / kSlabBytes)), each = (length + slabs - 1) / slabs;
+  ContractKernel shared = k;
+  BufferRef packed_rows;
+  if (!of_batch) {
+    if (!is_plain(shared.a, k)) shared.a = compact(shared.a, computed_in(k));
+    packed_rows = pack_rows(product_of(shared, sides), computed_in(k) == DType::Float64);
+  }
+  parallel((length + each - 1) / each, teeny::numel(k.shape) / 16, [&] {
+    return [&](int64_t slab) {
+      run_slab(slab_of(shared, axis, slab * each, std::min(each, length - slab * each)), sides, packed_rows);
+    };
+  });
+}
+
 }  // namespace
 
 void run_kernel(const ContractKernel& k) {
@@ -168,44 +289,16 @@ void run_kernel(const ContractKernel& k) {
   const int64_t batches = count(k.shape, axes.batch);
   if (in_a * in_b * batches == 0) return;
   if (!teeny::is_float(k.out.dtype) || std::min(in_a, in_b) < kNarrow || r < 2) return run_as_rows(k);
+  for (const Operand* operand : {&k.a, &k.b})
+    if (!is_plain(*operand, k) && !can_compact(*operand)) return run_as_rows(k);
   if (in_a * in_b * batches <= kFewOutputs && r >= kLongSum && batches < 4 && run_in_parts(k, axes)) return;
 
-  const bool a_as_rows =
-      cost_as_rows(k.a, axes.a, axes.b, k, double(r)) <= cost_as_rows(k.b, axes.b, axes.a, k, double(r));
-  const std::vector<int>&rows = a_as_rows ? axes.a : axes.b, &columns = a_as_rows ? axes.b : axes.a;
-  Operand row_side = a_as_rows ? k.a : k.b, column_side = a_as_rows ? k.b : k.a;
-
-  // The packed side is copied anyway. The other is read in place, where one r is near the next.
-  const DType dtype = k.out.dtype == DType::Float64 ? DType::Float64 : DType::Float32;
-  std::vector<bool> summed(size_t(k.shape.size()), false);
-  for (int a : axes.reduced) summed[size_t(a)] = true;
-  auto prepare = [&](Operand& operand, bool far_apart) {
-    if (operand.dtype == dtype && operand.view.guards.empty() && !far_apart) return true;
-    std::optional<Operand> copy = compact(operand, dtype, summed);
-    if (copy) operand = *copy;
-    return copy || (operand.dtype == dtype && operand.view.guards.empty());
-  };
-  const int64_t r_stride = axes.reduced.empty() ? 1 : std::abs(column_side.view.address.coef[axes.reduced.back()]);
-  const bool far_apart = r_stride > kFarApart && r >= 64 && count(k.shape, rows) >= 64;
-  if (!prepare(row_side, false) || !prepare(column_side, far_apart)) return run_as_rows(k);
-
-  Product p;
-  p.batch = pick(k.shape, axes.batch), p.rows = pick(k.shape, rows), p.columns = pick(k.shape, columns);
-  p.reduced = pick(k.shape, axes.reduced);
-  check_bounds(row_side), check_bounds(column_side), check_bounds(k.out);
-  auto factor = [&](const Operand& operand, const std::vector<int>& free) {
-    const Dims& coef = operand.view.address.coef;
-    return Factor{operand.buffer->data(), operand.view.address.offset, pick(coef, axes.batch), pick(coef, free),
-                  pick(coef, axes.reduced)};
-  };
-  p.a = factor(row_side, rows), p.b = factor(column_side, columns);
-  p.out = k.out.buffer->data(), p.out_dtype = k.out.dtype, p.out_offset = k.out.view.address.offset;
-  const Dims& coef = k.out.view.address.coef;
-  p.out_batch = pick(coef, axes.batch), p.out_rows = pick(coef, rows), p.out_columns = pick(coef, columns);
-  merge(p.rows, {&p.a.free, &p.out_rows});
-  merge(p.columns, {&p.b.free, &p.out_columns});
-  merge(p.reduced, {&p.a.reduced, &p.b.reduced});
-  multiply(p, dtype == DType::Float64);
+  ContractKernel turned = k;
+  Sides sides{axes.batch, axes.a, axes.b, axes.reduced, {}};
+  if (cost_as_rows(k.a, axes.a, axes.b, k, double(r)) > cost_as_rows(k.b, axes.b, axes.a, k, double(r)))
+    std::swap(turned.a, turned.b), std::swap(sides.rows, sides.columns);
+  find_window(turned, sides);
+  run_in_slabs(turned, sides);
 }
 
 }  // namespace tinyops::cpu

@@ -1,0 +1,97 @@
+#pragma once
+// Numbers on their way into a product's inner loop and out of it.
+//
+//   in:   rows of a, near or far      ──►  panel [r][width]     read straight on, whatever the matrix once was
+//   out:  sums [column][width]        ──►  where the view of the result says
+#include <algorithm>
+#include <cstring>
+#include <type_traits>
+
+#include "tinyops/cpu/packets.h"
+
+namespace tinyops::cpu {
+
+/// Whether n offsets are `step` apart.
+inline bool evenly(const int64_t* offset, int64_t n, int64_t step) {
+  for (int64_t i = 1; i < n; ++i)
+    if (offset[i] != offset[i - 1] + step) return false;
+  return true;
+}
+inline bool consecutive(const int64_t* offset, int64_t n) { return evenly(offset, n, 1); }
+
+/// Packs `count` rows, of which a panel has room for `width`, over n values of r: panel[r][row], 0 in the rest.
+template <int width, class T>
+void pack(const T* from, const int64_t* row_offset, int64_t count, const int64_t* r_offset, int64_t n, T* panel) {
+  if (consecutive(row_offset, count)) {
+    from += row_offset[0];
+    for (int64_t r = 0; r < n; ++r, panel += width)
+      if (count == width) std::memcpy(panel, from + r_offset[r], width * sizeof(T));  // of a size the compiler knows
+      else {
+        std::memcpy(panel, from + r_offset[r], size_t(count) * sizeof(T));
+        std::fill(panel + count, panel + width, T(0));
+      }
+    return;
+  }
+  constexpr int lanes = width % Packets<T>::lanes == 0 ? Packets<T>::lanes : width;
+  for (int64_t r = 0; r < n;) {
+    const int64_t step = n - r >= lanes && consecutive(r_offset + r, lanes) ? lanes : 1;
+    for (int64_t i = 0; i < width; i += lanes) {
+      T* to = panel + r * width + i;
+      const int64_t present = std::clamp<int64_t>(count - i, 0, lanes);
+      const int64_t stride = present > 1 ? row_offset[i + 1] - row_offset[i] : 0;
+      if constexpr (lanes == Packets<T>::lanes)
+        if (step == lanes && present == lanes && evenly(row_offset + i, lanes, stride)) {
+          transpose_block(to, width, from + row_offset[i] + r_offset[r], stride);
+          continue;
+        }
+      for (int64_t s = 0; s < step; ++s, to += width) {
+        for (int64_t j = 0; j < present; ++j) to[j] = from[row_offset[i + j] + r_offset[r + s]];
+        std::fill(to + present, to + lanes, T(0));
+      }
+    }
+    r += step;
+  }
+}
+
+/// Stores sums[column][row] of a strip, or adds them; along whichever of the two memory is contiguous, if it is.
+template <class T, class Out>
+void store_strip(T* sums, int64_t width, Out* out, const int64_t* row_offset, int64_t rows,
+                 const int64_t* column_offset, int64_t columns, bool add) {
+  constexpr int lanes = Packets<T>::lanes;
+  if (add)  // what is there comes to the sums, and then all of it goes back
+    for (int64_t j = 0; j < columns; ++j)
+      for (int64_t i = 0; i < rows; ++i) sums[j * width + i] += T(out[row_offset[i] + column_offset[j]]);
+  if (consecutive(row_offset, rows)) {
+    for (int64_t j = 0; j < columns; ++j) {
+      Out* to = out + row_offset[0] + column_offset[j];
+      if constexpr (std::is_same_v<T, Out>) std::memcpy(to, sums + j * width, size_t(rows) * sizeof(T));
+      else
+        for (int64_t i = 0; i < rows; ++i) to[i] = Out(sums[j * width + i]);
+    }
+    return;
+  }
+  for (int64_t j = 0; j < columns;) {
+    int64_t run = 1;
+    while (j + run < columns && column_offset[j + run] == column_offset[j] + run) ++run;
+    // Blocks of `lanes` columns; the last one reaches back over what is there already.
+    const int64_t block = run < lanes ? run : lanes;
+    for (int64_t begin = j; begin < j + run; begin += block) {
+      const int64_t at = std::min(begin, j + run - block);
+      for (int64_t i = 0; i < rows; ++i) {
+        Out* to = out + row_offset[i] + column_offset[at];
+        if constexpr (std::is_same_v<T, Out>) {
+          const int64_t stride = i + 1 < rows ? row_offset[i + 1] - row_offset[i] : 0;
+          if (block == lanes && i + lanes <= rows && evenly(row_offset + i, lanes, stride)) {
+            transpose_block(to, stride, sums + at * width + i, width);
+            i += lanes - 1;
+            continue;
+          }
+        }
+        for (int64_t s = 0; s < block; ++s) to[s] = Out(sums[(at + s) * width + i]);
+      }
+    }
+    j += run;
+  }
+}
+
+}  // namespace tinyops::cpu
