@@ -85,54 +85,53 @@ std::optional<std::vector<Coordinate>> coordinates(const View& view) {
   return result;
 }
 
-/// A copy in the making. Its innermost coordinate makes its rows:
+/// A copy in the making. Its innermost axis makes its rows:
 ///
-///   y outside:  0 0 0 0 0 0        inside:  0 0 x x x 0       x: from inner.first to before inner.last
+///   y outside:  0 0 0 0 0 0        inside:  0 0 x x x 0       x: elements first[a] to before last[a] of axis a
 struct Copy {
-  struct Axis {
-    int64_t size, stride, first, last;  ///< of the original's address; elements from first to before last exist
-  };
-  std::vector<Axis> outer;
-  Axis inner;
-  int64_t offset;  ///< of the original's address
-
-  int64_t rows() const {
-    int64_t n = 1;
-    for (const Axis& axis : outer) n *= axis.size;
-    return n;
-  }
+  Shape shape;
+  Dims stride, first, last;  ///< the stride is that of the original's address
+  int64_t offset;
 };
 
 /// Rows [begin, end), one after the other.
 template <class From, class To>
 void copy_rows(const Copy& copy, const From* from, To* to, int64_t begin, int64_t end) {
-  const Copy::Axis inner = copy.inner;
-  to += begin * inner.size;
-  std::fill(to, to + (end - begin) * inner.size, To(0));
-  for (int64_t row = begin; row < end; ++row, to += inner.size) {
-    int64_t at = copy.offset, left = row;
-    bool inside = true;
-    for (size_t a = copy.outer.size(); a-- > 0;) {
-      const Copy::Axis& axis = copy.outer[a];
-      const int64_t i = left % axis.size;
-      left /= axis.size;
-      inside &= axis.first <= i && i < axis.last;
-      at += i * axis.stride;
+  const int inner = copy.shape.size() - 1;
+  const int64_t length = copy.shape[inner], first = copy.first[inner], last = copy.last[inner], stride = copy.stride[inner];
+  to += begin * length;
+  std::fill(to, to + (end - begin) * length, To(0));
+  if (first >= last) return;
+
+  int64_t index[teeny::kMaxRank], at = copy.offset, left = begin;
+  int outside = 0;  // how many of the outer coordinates are
+  auto is_outside = [&](int a) { return index[a] < copy.first[a] || index[a] >= copy.last[a]; };
+  for (int a = inner - 1; a >= 0; --a) {
+    index[a] = left % copy.shape[a], left /= copy.shape[a];
+    at += index[a] * copy.stride[a];
+    outside += is_outside(a);
+  }
+  for (int64_t row = begin; row < end; ++row, to += length) {
+    if (outside == 0) {
+      if (std::is_same_v<From, To> && stride == 1) std::memcpy(to + first, from + at + first, size_t(last - first) * sizeof(To));
+      else
+        for (int64_t i = first; i < last; ++i) to[i] = To(from[at + i * stride]);
     }
-    if (!inside || inner.first >= inner.last) continue;
-    if constexpr (std::is_same_v<From, To>)
-      if (inner.stride == 1) {
-        std::memcpy(to + inner.first, from + at + inner.first, size_t(inner.last - inner.first) * sizeof(To));
-        continue;
-      }
-    for (int64_t i = inner.first; i < inner.last; ++i) to[i] = To(from[at + i * inner.stride]);
+    for (int a = inner - 1; a >= 0; --a) {
+      outside -= is_outside(a);
+      at += copy.stride[a];
+      if (++index[a] == copy.shape[a]) index[a] = 0, at -= copy.stride[a] * copy.shape[a];
+      outside += is_outside(a);
+      if (index[a] > 0) break;
+    }
   }
 }
 
 template <class From, class To>
 void copy_all(const Copy& copy, const void* from, void* to) {
-  const int64_t rows = copy.rows(), piece = std::max<int64_t>(1, kPiece / copy.inner.size);
-  parallel((rows + piece - 1) / piece, rows * copy.inner.size, [&] {
+  const int64_t rows = teeny::numel(copy.shape) / copy.shape.back();
+  const int64_t piece = std::max<int64_t>(1, kPiece / copy.shape.back());
+  parallel((rows + piece - 1) / piece, rows * copy.shape.back(), [&] {
     return [&](int64_t i) {
       copy_rows(copy, static_cast<const From*>(from), static_cast<To*>(to), i * piece, std::min(rows, (i + 1) * piece));
     };
@@ -159,26 +158,22 @@ Operand compact(const Operand& operand, DType to) {
   std::ranges::stable_sort(all, std::greater{}, [](const Coordinate& c) { return std::abs(c.stride); });
   if (all.empty()) all.push_back({Affine{Dims::filled(view.rank(), 0), 0}});
 
-  Copy copy{{}, {}, view.address.offset};
-  int64_t places = 1;
+  Copy copy{{}, {}, {}, {}, view.address.offset};
   for (const Coordinate& c : all) {
-    Copy::Axis axis{c.size(), c.stride, 0, c.size()};
-    copy.offset += c.stride * (c.low - c.position.offset);
-    for (const Guard& guard : view.guards) {  // each is about the one coordinate it made, or about a part of it
+    int64_t first = 0, last = c.size();
+    for (const Guard& guard : view.guards) {
       bool same = true;
       for (int a = 0; a < view.rank(); ++a) same &= view.shape[a] == 1 || c.position.coef[a] == guard.position.coef[a];
       if (!same) continue;
-      const int64_t position = c.low - c.position.offset + guard.position.offset;  // of the axis' element 0
-      axis.first = std::max(axis.first, -position);
-      axis.last = std::min(axis.last, guard.size - position);
+      const int64_t position = c.low - c.position.offset + guard.position.offset;  // of element 0
+      first = std::max(first, -position), last = std::min(last, guard.size - position);
     }
-    copy.outer.push_back(axis);
-    places *= axis.size;
+    copy.shape.push_back(c.size()), copy.stride.push_back(c.stride);
+    copy.first.push_back(first), copy.last.push_back(last);
+    copy.offset += c.stride * (c.low - c.position.offset);
   }
-  copy.inner = copy.outer.back();
-  copy.outer.pop_back();
 
-  Operand result{std::make_shared<Buffer>(size_t(places * teeny::itemsize(to))), to, {}};
+  Operand result{std::make_shared<Buffer>(size_t(teeny::numel(copy.shape) * teeny::itemsize(to))), to, {}};
   const void* from = operand.buffer->data();
   void* const memory = result.buffer->data();
   switch (operand.dtype) {
@@ -189,11 +184,11 @@ Operand compact(const Operand& operand, DType to) {
   }
 
   result.view = {view.shape, {Dims::filled(view.rank(), 0), 0}, {}};
-  int64_t stride = places;
-  for (const Coordinate& c : all) {
-    stride /= c.size();
-    result.view.address.offset += stride * (c.position.offset - c.low);
-    for (int a = 0; a < view.rank(); ++a) result.view.address.coef[a] += stride * c.position.coef[a];
+  const Dims strides = teeny::row_major(copy.shape);
+  for (int i = 0; i < strides.size(); ++i) {
+    const Coordinate& c = all[size_t(i)];
+    result.view.address.offset += strides[i] * (c.position.offset - c.low);
+    for (int a = 0; a < view.rank(); ++a) result.view.address.coef[a] += strides[i] * c.position.coef[a];
   }
   return result;
 }

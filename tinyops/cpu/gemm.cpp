@@ -49,7 +49,8 @@ template <class T, int packets, int columns, bool near>
 void micro_kernel(int64_t n, const T* panel, const T* const* column, const int64_t* r_offset, T* const* to, bool add) {
   using P = Packets<T>;
   constexpr int width = packets * P::lanes;
-  typename P::Type sum[columns][packets];
+  typename P::Type sum[columns][packets];  // unrolled to the last, or GCC keeps it in memory
+#pragma GCC unroll 32
   for (int j = 0; j < columns; ++j)
     for (int p = 0; p < packets; ++p) sum[j][p] = P::fill(0);
   const T* c[near ? 1 : columns];
@@ -67,6 +68,7 @@ void micro_kernel(int64_t n, const T* panel, const T* const* column, const int64
       for (int p = 0; p < packets; ++p) sum[j][p] = pmadd(a[p], b, sum[j][p]);
     }
   }
+#pragma GCC unroll 32
   for (int j = 0; j < columns; ++j)
     for (int p = 0; p < packets; ++p) {
       T* out = to[j] + p * P::lanes;
@@ -288,6 +290,8 @@ class Multiplication {
               if (direct && c < members) to[c] = out + out_row[0] + out_column[at];
             met = {std::min(met.first, reach[at].first), std::max(met.last, reach[at].last)};
           }
+          if (!direct)
+            for (int64_t i = 0; i < rows; ++i) __builtin_prefetch(out + out_row[i] + out_column[first], 1);
           const int64_t skip = met.first - block_.first, n = std::max<int64_t>(0, met.size());
           (near ? near_kernel[size_t(members - 1)] : micro_kernel<T, packets, kColumns, false>)(
               n, panel + skip * width, column, r_offset + skip, to, add && direct);
