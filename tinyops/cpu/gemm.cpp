@@ -36,7 +36,7 @@ constexpr int kMaxPackets = 3;
 constexpr int kColumns = kRegisters >= 32 ? 8 : 4;  // whose sums, and as many pointers, fit the registers
 constexpr int64_t kStrip = 64;                      // columns whose results wait together to be stored
 constexpr int64_t kBlockR = 1024;                   // a panel is then at most 192 KiB, for the second-level cache
-constexpr int64_t kPackR = 256;                     // rows of what is packed by one task
+constexpr int64_t kPackR = 64, kPackColumns = 512;  // what is packed by one task
 constexpr int64_t kFarApart = 16;                   // elements: more than a cache line from one r to the next
 constexpr int64_t kEnoughTasks = 24;
 
@@ -184,6 +184,8 @@ class Multiplication {
       : p_(p), rows_(p), columns_(teeny::numel(p.columns)), r_(teeny::numel(p.reduced)),
         batches_(teeny::numel(p.batch)), b_reduced_(size_t(r_)) {
     offsets(p.reduced, p.b.reduced, 0, r_, b_reduced_.data());
+    r_blocks_ = is_one_block(r_) ? 1 : (r_ + kBlockR - 1) / kBlockR;
+    longest_block_ = (r_ + r_blocks_ - 1) / r_blocks_;
     const int64_t r_stride = p.reduced.empty() ? 1 : std::abs(p.b.reduced.back());
     pack_columns_ = r_stride > kFarApart && r_ >= kFarApart && rows_.panels() > 1;
     // A strip is whole rows of an image, if they are short: then its neighbouring columns stay together.
@@ -196,10 +198,9 @@ class Multiplication {
   }
 
   void run() {
-    const int64_t r_blocks = is_one_block(r_) ? 1 : (r_ + kBlockR - 1) / kBlockR;
     const double steps = double(batches_) * double(teeny::numel(p_.rows)) * double(columns_) * double(r_) / 16;
-    for (int64_t k = 0; k < r_blocks; ++k) {
-      block_ = {k * r_ / r_blocks, (k + 1) * r_ / r_blocks};
+    for (int64_t k = 0; k < r_blocks_; ++k) {
+      block_ = {k * r_ / r_blocks_, (k + 1) * r_ / r_blocks_};
       if (pack_columns_) pack_all_columns();
       if (blocks_ > 1 && !rows_.is_shared(block_)) rows_.share(block_);
       parallel(batches_ * rows_.panels() * blocks_, steps < double(kWorthThreads) ? 0 : kWorthThreads, [&] {
@@ -215,31 +216,38 @@ class Multiplication {
  private:
   static constexpr int lanes = Packets<T>::lanes;
 
+  /// A cache line more than there is: groups whole pages apart would all meet in the same few lines of the cache.
+  int64_t group_size() const { return longest_block_ * kColumns + 64 / int64_t(sizeof(T)); }
+
   /// packed[batch][group of kColumns][r][column], over the r of this block.
   void pack_all_columns() {
     groups_ = (columns_ + kColumns - 1) / kColumns;
     if (!packed_columns_)
-      packed_columns_ = std::make_shared<Buffer>(size_t(batches_ * groups_ * kColumns * (kBlockR + kBlockR / 2)) * sizeof(T));
-    const int64_t strips = (columns_ + kStrip - 1) / kStrip, pieces = (block_.size() + kPackR - 1) / kPackR;
+      packed_columns_ = std::make_shared<Buffer>(size_t(batches_ * groups_ * group_size()) * sizeof(T));
+    // A piece is wide, and few values of r: it reads along the rows of a matrix.
+    const int64_t strips = (columns_ + kPackColumns - 1) / kPackColumns, pieces = (block_.size() + kPackR - 1) / kPackR;
     T* const packed = static_cast<T*>(packed_columns_->data());
     parallel(batches_ * strips * pieces, batches_ * columns_ * block_.size() / 8, [&] {
       return [&](int64_t piece) {
         const int64_t r = piece % pieces * kPackR, n = std::min(kPackR, block_.size() - r);
-        const int64_t first = piece / pieces % strips * kStrip, batch = piece / pieces / strips;
-        const int64_t count = std::min(kStrip, columns_ - first);
-        int64_t b_batch, b_column[kStrip];
+        const int64_t first = piece / pieces % strips * kPackColumns, batch = piece / pieces / strips;
+        const int64_t count = std::min(kPackColumns, columns_ - first);
+        int64_t b_batch, b_column[kPackColumns];
         offsets(p_.batch, p_.b.batch, batch, 1, &b_batch);
         offsets(p_.columns, p_.b.free, first, count, b_column);
         const T* b = static_cast<const T*>(p_.b.memory) + p_.b.offset + b_batch;
-        for (int64_t j = 0; j < count; j += kColumns) {
-          T* to = packed + ((batch * groups_ + (first + j) / kColumns) * block_.size() + r) * kColumns;
-          pack<kColumns>(b, b_column + j, std::min<int64_t>(kColumns, count - j), &b_reduced_[size_t(block_.first + r)], n,
-                         to);
-        }
+        const int64_t* r_offset = &b_reduced_[size_t(block_.first + r)];
+        const int64_t whole = consecutive(b_column, count) ? count / kColumns * kColumns : 0;
+        T* const to = packed + (batch * groups_ + first / kColumns) * group_size() + r * kColumns;
+        for (int64_t i = 0; i < n; ++i)
+          for (int64_t j = 0; j < whole; j += kColumns)
+            std::memcpy(to + j / kColumns * group_size() + i * kColumns, b + b_column[j] + r_offset[i], kColumns * sizeof(T));
+        for (int64_t j = whole; j < count; j += kColumns)
+          pack<kColumns>(b, b_column + j, std::min<int64_t>(kColumns, count - j), r_offset, n, to + j / kColumns * group_size());
       };
     });
     if (packed_reduced_.empty())
-      for (int64_t r = 0; r < kBlockR + kBlockR / 2; ++r) packed_reduced_.push_back(r * kColumns);
+      for (int64_t r = 0; r < longest_block_; ++r) packed_reduced_.push_back(r * kColumns);
   }
 
   template <int packets>
@@ -273,7 +281,7 @@ class Multiplication {
       for (int64_t j = 0; j < count;) {
         int64_t run = 1;
         while (j + run < count && b_column[j + run] == b_column[j] + run) ++run;
-        const bool near = run >= kColumns / 2;
+        const bool near = run >= kColumns;
         // A run is cut into as few groups as can be, and those are as equal as can be.
         const int64_t groups = near ? (run + max_near(packets) - 1) / max_near(packets) : 1;
         for (int64_t g = 0; g < groups; ++g) {
@@ -305,7 +313,7 @@ class Multiplication {
   void find_columns(int64_t batch, int64_t first, int64_t count, int64_t* to) const {
     if (!pack_columns_) return offsets(p_.columns, p_.b.free, first, count, to);
     for (int64_t j = 0; j < count; ++j)
-      to[j] = (batch * groups_ + (first + j) / kColumns) * block_.size() * kColumns + (first + j) % kColumns;
+      to[j] = (batch * groups_ + (first + j) / kColumns) * group_size() + (first + j) % kColumns;
   }
 
   /// The values of r, within this block, at which a column's window is inside its image.
@@ -326,7 +334,7 @@ class Multiplication {
 
   const Product& p_;
   Rows<T> rows_;
-  int64_t columns_, r_, batches_, strip_, blocks_, strips_per_block_, groups_ = 0;
+  int64_t columns_, r_, batches_, r_blocks_, longest_block_, strip_, blocks_, strips_per_block_, groups_ = 0;
   Range block_;  ///< of r, that is being multiplied
   bool pack_columns_ = false;
   std::vector<int64_t> b_reduced_, packed_reduced_;
