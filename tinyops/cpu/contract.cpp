@@ -23,8 +23,8 @@ namespace {
 constexpr int64_t kNarrow = 4;             // rows or columns that are too few to fill registers
 constexpr int64_t kFewOutputs = 1 << 15;
 constexpr int64_t kLongSum = 1 << 12;
-constexpr int64_t kSlabBytes = 256 << 10;  // of an operand: its copy stays in the second-level cache
-constexpr int64_t kEnoughSlabs = 24;
+static const int64_t kSlabBytes = getenv("SB")?atoi(getenv("SB"))<<10:256<<10;  // of an operand: its copy stays in the second-level cache
+static const int64_t kEnoughSlabs = getenv("ES")?atoi(getenv("ES")):24;
 
 bool moves(const View& view, int a) {
   if (view.shape[a] == 1) return false;

@@ -34,6 +34,7 @@ using Eigen::internal::pmadd;
 constexpr int kRegisters = EIGEN_ARCH_DEFAULT_NUMBER_OF_REGISTERS;
 constexpr int kMaxPackets = 3;
 constexpr int kColumns = kRegisters >= 32 ? 8 : 4;  // whose sums, and as many pointers, fit the registers
+constexpr int64_t kNear = 6;                        // fewer neighbours than this are too few sums
 constexpr int64_t kStrip = 64;                      // columns whose results wait together to be stored
 constexpr int64_t kBlockR = 1024;                   // a panel is then at most 192 KiB, for the second-level cache
 constexpr int64_t kPackR = 64, kPackColumns = 512;  // what is packed by one task
@@ -279,35 +280,41 @@ class Multiplication {
       find_reach(first_column + start, count, reach);
       offsets(p_.columns, p_.out_columns, first_column + start, count, out_column);
       for (int64_t j = 0; j < count;) {
-        int64_t run = 1;
-        while (j + run < count && b_column[j + run] == b_column[j] + run) ++run;
-        const bool near = run >= kColumns;
-        // A run is cut into as few groups as can be, and those are as equal as can be.
-        const int64_t groups = near ? (run + max_near(packets) - 1) / max_near(packets) : 1;
-        for (int64_t g = 0; g < groups; ++g) {
-          const int64_t first = near ? j + g * run / groups : j;
-          const int64_t members = near ? j + (g + 1) * run / groups - first : std::min<int64_t>(kColumns, count - j);
-          const T* column[kColumns];  // past the last column, the last once more: of its sums only one set is stored
-          T* to[std::max(kColumns, max_near(packets))];
-          Range met{block_.last, block_.first};
-          for (int64_t c = 0; c < (near ? members : kColumns); ++c) {
-            const int64_t at = first + std::min(c, members - 1);
-            if (!near || c == 0) column[c] = b + b_column[at];
-            to[c] = sums + (first + c) * width;
-            if constexpr (std::is_same_v<T, Out>)
-              if (direct && c < members) to[c] = out + out_row[0] + out_column[at];
-            met = {std::min(met.first, reach[at].first), std::max(met.last, reach[at].last)};
-          }
-          if (!direct)
-            for (int64_t i = 0; i < rows; ++i) __builtin_prefetch(out + out_row[i] + out_column[first], 1);
-          const int64_t skip = met.first - block_.first, n = std::max<int64_t>(0, met.size());
-          (near ? near_kernel[size_t(members - 1)] : micro_kernel<T, packets, kColumns, false>)(
-              n, panel + skip * width, column, r_offset + skip, to, add && direct);
+        const Group group = next_group(b_column, j, count, max_near(packets));
+        const T* column[kColumns];  // past the last column, the last once more: of its sums only one set is stored
+        T* to[std::max(kColumns, max_near(packets))];
+        Range met{block_.last, block_.first};
+        for (int64_t c = 0; c < (group.near ? group.size : kColumns); ++c) {
+          const int64_t at = j + std::min(c, group.size - 1);
+          if (!group.near || c == 0) column[c] = b + b_column[at];
+          to[c] = sums + (j + c) * width;
+          if constexpr (std::is_same_v<T, Out>)
+            if (direct && c < group.size) to[c] = out + out_row[0] + out_column[at];
+          met = {std::min(met.first, reach[at].first), std::max(met.last, reach[at].last)};
         }
-        j += near ? run : std::min<int64_t>(kColumns, count - j);
+        if (!direct)
+          for (int64_t i = 0; i < rows; ++i) __builtin_prefetch(out + out_row[i] + out_column[j], 1);
+        const int64_t skip = met.first - block_.first, n = std::max<int64_t>(0, met.size());
+        (group.near ? near_kernel[size_t(group.size - 1)] : micro_kernel<T, packets, kColumns, false>)(
+            n, panel + skip * width, column, r_offset + skip, to, add && direct);
+        j += group.size;
       }
       if (!direct) store_strip(sums, width, out, out_row, rows, out_column, count, add);
     }
+  }
+
+  /// Some columns from `first` on that are multiplied at once. Neighbours in memory, if there are enough, are cut into as
+  /// few groups as can be, which are as equal as can be.
+  struct Group {
+    int64_t size;
+    bool near;
+  };
+  static Group next_group(const int64_t* b_column, int64_t first, int64_t end, int64_t most_near) {
+    int64_t run = 1;
+    while (first + run < end && b_column[first + run] == b_column[first] + run) ++run;
+    if (run < kNear) return {std::min<int64_t>(kColumns, end - first), false};
+    const int64_t groups = (run + most_near - 1) / most_near;
+    return {run / groups, true};
   }
 
   void find_columns(int64_t batch, int64_t first, int64_t count, int64_t* to) const {
