@@ -15,12 +15,12 @@
 #include "tinyops/cpu/compact.h"
 #include "tinyops/cpu/gemm.h"
 #include "tinyops/cpu/kernels.h"
+#include "tinyops/cpu/narrow.h"
 #include "tinyops/cpu/parallel.h"
 
 namespace tinyops::cpu {
 namespace {
 
-constexpr int64_t kNarrow = 4;             // rows or columns that are too few to fill registers
 constexpr int64_t kFewOutputs = 1 << 15;
 constexpr int64_t kLongSum = 1 << 12;
 static const int64_t kSlabBytes = getenv("SB")?atoi(getenv("SB"))<<10:256<<10;  // of an operand: its copy stays in the second-level cache
@@ -174,7 +174,7 @@ bool is_plain(const Operand& operand, const ContractKernel& k) {
 struct Sides {
   std::vector<int> batch, rows, columns, reduced;  ///< axes of the kernel
   Window window;
-  int window_axis = -1;
+  bool narrow = false;  ///< fewer than kNarrow rows
 };
 
 /// Where columns run into padding: the window of one of b's guards, so that its axis can be the outermost that is summed.
@@ -184,11 +184,10 @@ void find_window(const ContractKernel& k, Sides& sides) {
     const auto axis = std::ranges::find_if(sides.reduced, along);
     if (axis == sides.reduced.end() || guard.position.coef[*axis] < 0) continue;
     if (std::ranges::count_if(sides.reduced, along) > 1 || std::ranges::any_of(sides.batch, along)) continue;
-    sides.window_axis = *axis;
-    sides.reduced.erase(axis);
-    sides.reduced.insert(sides.reduced.begin(), sides.window_axis);
-    sides.window = {k.shape[sides.window_axis], guard.position.coef[sides.window_axis], guard.size,
-                    guard.position.offset, pick(guard.position.coef, sides.columns)};
+    std::rotate(sides.reduced.begin(), axis, axis + 1);
+    const int outermost = sides.reduced.front();
+    sides.window = {k.shape[outermost], guard.position.coef[outermost], guard.size, guard.position.offset,
+                    pick(guard.position.coef, sides.columns)};
     return;
   }
 }
@@ -235,13 +234,13 @@ void run_slab(ContractKernel k, const Sides& sides, const BufferRef& packed_rows
   if (!is_plain(k.b, k)) k.b = compact(k.b, dtype);
   // Longer sums rest in the output from time to time, which 16 bits are too few for.
   const Operand out = k.out;
-  if (out.dtype != dtype && !is_one_block(count(k.shape, sides.reduced))) {
+  if (out.dtype != dtype && !sides.narrow && !is_one_block(count(k.shape, sides.reduced))) {
     const Shape& kept = out.view.shape;
     k.out = {std::make_shared<Buffer>(size_t(teeny::numel(kept) * teeny::itemsize(dtype))), dtype, View::contiguous(kept)};
   }
   Product product = product_of(k, sides);
   product.packed_rows = packed_rows;
-  multiply(product, dtype == DType::Float64);
+  (sides.narrow ? multiply_narrow : multiply)(product, dtype == DType::Float64);
   if (k.out.dtype != out.dtype)
     run_kernel(RowKernel{out.view.shape, 0, {Input{Input::Kind::Memory, k.out}},
                          {{Load{0}, dtype}, {teeny::UnaryOp::Cast, out.dtype, {0, -1, -1}}}, {Output{out, 1}}});
@@ -272,7 +271,7 @@ void run_in_slabs(const ContractKernel& k, const Sides& sides) {
   BufferRef packed_rows;
   if (!of_batch) {
     if (!is_plain(shared.a, k)) shared.a = compact(shared.a, computed_in(k));
-    packed_rows = pack_rows(product_of(shared, sides), computed_in(k) == DType::Float64);
+    if (!sides.narrow) packed_rows = pack_rows(product_of(shared, sides), computed_in(k) == DType::Float64);
   }
   parallel((length + each - 1) / each, teeny::numel(k.shape) / 16, [&] {
     return [&](int64_t slab) {
@@ -288,16 +287,25 @@ void run_kernel(const ContractKernel& k) {
   const int64_t in_a = count(k.shape, axes.a), in_b = count(k.shape, axes.b), r = count(k.shape, axes.reduced);
   const int64_t batches = count(k.shape, axes.batch);
   if (in_a * in_b * batches == 0) return;
-  if (!teeny::is_float(k.out.dtype) || std::min(in_a, in_b) < kNarrow || r < 2) return run_as_rows(k);
+  if (!teeny::is_float(k.out.dtype) || std::max(in_a, in_b) < kNarrow || r < 2) return run_as_rows(k);
   for (const Operand* operand : {&k.a, &k.b})
     if (!is_plain(*operand, k) && !can_compact(*operand)) return run_as_rows(k);
-  if (in_a * in_b * batches <= kFewOutputs && r >= kLongSum && batches < 4 && run_in_parts(k, axes)) return;
 
   ContractKernel turned = k;
-  Sides sides{axes.batch, axes.a, axes.b, axes.reduced, {}};
-  if (cost_as_rows(k.a, axes.a, axes.b, k, double(r)) > cost_as_rows(k.b, axes.b, axes.a, k, double(r)))
+  Sides sides{axes.batch, axes.a, axes.b, axes.reduced, {}, std::min(in_a, in_b) < kNarrow};
+  if (sides.narrow ? in_a > in_b
+                   : cost_as_rows(k.a, axes.a, axes.b, k, double(r)) > cost_as_rows(k.b, axes.b, axes.a, k, double(r)))
     std::swap(turned.a, turned.b), std::swap(sides.rows, sides.columns);
-  find_window(turned, sides);
+  if (sides.narrow) {
+    const bool wide = computed_in(k) == DType::Float64;
+    const Dims& coef = turned.b.view.address.coef;
+    if (!has_runs(pick(k.shape, sides.columns), pick(coef, sides.columns), wide) &&
+        !has_runs(pick(k.shape, sides.reduced), pick(coef, sides.reduced), wide))
+      return run_as_rows(k);
+  } else {
+    if (in_a * in_b * batches <= kFewOutputs && r >= kLongSum && batches < 4 && run_in_parts(k, axes)) return;
+    find_window(turned, sides);
+  }
   run_in_slabs(turned, sides);
 }
 
