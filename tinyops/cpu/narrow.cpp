@@ -26,8 +26,9 @@ using Eigen::internal::pand;
 using Eigen::internal::pmadd;
 
 constexpr int kPackets = 4;           // of columns, or columns, at a time
-constexpr int64_t kLongRun = 512;     // columns: runs of whole pages are read a few at a time, as streams
-constexpr int64_t kStreams = 8;
+constexpr int64_t kLongRun = 2048;    // columns: runs of whole pages are read a few at a time, as streams
+constexpr int64_t kStreams = 16;
+constexpr int64_t kAhead = 512;      // elements that are asked for before they are needed
 constexpr int64_t kPieceWork = 1 << 18;  // multiply-adds of a task
 
 /// to[i][start[p] + lane] = or += sum over n values of r of b[r][start[p] + lane] * few[r][i].
@@ -218,6 +219,7 @@ class Narrow {
       for (; x + lanes < length; x += lanes, few += rows * lanes)
 #pragma GCC unroll 4
         for (int j = 0; j < columns; ++j) {
+          __builtin_prefetch(column[j] + run + x + kAhead);
           const auto b = P::load(column[j] + run + x);
 #pragma GCC unroll 4
           for (int i = 0; i < rows; ++i) sum[i][j] = pmadd(P::load(few + i * lanes), b, sum[i][j]);
