@@ -113,6 +113,17 @@ struct Range {
   int64_t size() const { return last - first; }
 };
 
+/// Past the last number of a factor.
+template <class T>
+const T* end(const Product& p, const Factor& f, const Shape& free) {
+  int64_t last = f.offset;
+  auto add = [&](const Shape& sizes, const Dims& strides) {
+    for (int a = 0; a < sizes.size(); ++a) last += std::max<int64_t>(0, strides[a] * (sizes[a] - 1));
+  };
+  add(p.batch, f.batch), add(free, f.free), add(p.reduced, f.reduced);
+  return static_cast<const T*>(f.memory) + last + 1;
+}
+
 /// The row side: cut into panels of up to three packets of rows, which are as equal as can be.
 template <class T>
 class Rows {
@@ -167,7 +178,7 @@ class Rows {
       offsets(p_.batch, p_.a.batch, batch, 1, &batch_offset);
       offsets(p_.rows, p_.a.free, first, rows, row_offset);
       const T* a = static_cast<const T*>(p_.a.memory) + p_.a.offset + batch_offset;
-      pack<width>(a, row_offset, rows, &reduced_[size_t(range.first)], range.size(), to);
+      pack<width>(a, row_offset, rows, &reduced_[size_t(range.first)], range.size(), to, end<T>(p_, p_.a, p_.rows));
     });
   }
 
@@ -244,7 +255,8 @@ class Multiplication {
           for (int64_t j = 0; j < whole; j += kColumns)
             std::memcpy(to + j / kColumns * group_size() + i * kColumns, b + b_column[j] + r_offset[i], kColumns * sizeof(T));
         for (int64_t j = whole; j < count; j += kColumns)
-          pack<kColumns>(b, b_column + j, std::min<int64_t>(kColumns, count - j), r_offset, n, to + j / kColumns * group_size());
+          pack<kColumns>(b, b_column + j, std::min<int64_t>(kColumns, count - j), r_offset, n, to + j / kColumns * group_size(),
+                         end<T>(p_, p_.b, p_.columns));
       };
     });
     if (packed_reduced_.empty())

@@ -19,9 +19,34 @@ inline bool evenly(const int64_t* offset, int64_t n, int64_t step) {
 }
 inline bool consecutive(const int64_t* offset, int64_t n) { return evenly(offset, n, 1); }
 
+/// Packs rows that lie in a few runs, as the pixels of several image rows do: a packet at a time, whose surplus the next
+/// one covers. Nothing is read from `end` on.
+///
+///   pixels  a b c | d e f g    panel  [a b c . . .]           then  [a b c d e f g . .]
+///                                      └ packet of a ┘                     └ packet of d ┘
+template <int width, class T>
+void pack_runs(const T* from, const int64_t* row_offset, int64_t count, const int64_t* r_offset, int64_t n, T* panel,
+               const T* end) {
+  constexpr int lanes = Packets<T>::lanes;
+  int64_t first[width + 1];  // rows at which a packet starts
+  int starts = 0;
+  for (int64_t i = 0; i < count; ++i)
+    if (i == 0 || row_offset[i] != row_offset[i - 1] + 1 || i == first[starts - 1] + lanes) first[starts++] = i;
+  first[starts] = count;
+  for (int64_t r = 0; r < n; ++r)
+    for (int s = 0; s < starts; ++s) {
+      const T* const at = from + row_offset[first[s]] + r_offset[r];
+      T* const to = panel + r * width + first[s];
+      if (at + lanes <= end && to + lanes <= panel + n * width) Packets<T>::store(to, Packets<T>::load(at));
+      else std::memcpy(to, at, size_t(first[s + 1] - first[s]) * sizeof(T));
+    }
+  for (int64_t r = 0; r < n; ++r) std::fill(panel + r * width + count, panel + (r + 1) * width, T(0));
+}
+
 /// Packs `count` rows, of which a panel has room for `width`, over n values of r: panel[r][row], 0 in the rest.
 template <int width, class T>
-void pack(const T* from, const int64_t* row_offset, int64_t count, const int64_t* r_offset, int64_t n, T* panel) {
+void pack(const T* from, const int64_t* row_offset, int64_t count, const int64_t* r_offset, int64_t n, T* panel,
+          const T* end) {
   if (consecutive(row_offset, count)) {
     from += row_offset[0];
     for (int64_t r = 0; r < n; ++r, panel += width)
@@ -32,6 +57,9 @@ void pack(const T* from, const int64_t* row_offset, int64_t count, const int64_t
       }
     return;
   }
+  int64_t runs = 1;
+  for (int64_t i = 1; i < count; ++i) runs += row_offset[i] != row_offset[i - 1] + 1;
+  if (runs * 4 <= count) return pack_runs<width>(from, row_offset, count, r_offset, n, panel, end);
   constexpr int lanes = width % Packets<T>::lanes == 0 ? Packets<T>::lanes : width;
   for (int64_t r = 0; r < n;) {
     const int64_t step = n - r >= lanes && consecutive(r_offset + r, lanes) ? lanes : 1;
