@@ -85,55 +85,52 @@ std::optional<std::vector<Coordinate>> coordinates(const View& view) {
   return result;
 }
 
-/// A copy in the making. Its innermost axis makes its rows:
+/// A copy in the making. Its two innermost axes are planes:
 ///
-///   y outside:  0 0 0 0 0 0        inside:  0 0 x x x 0       x: elements first[a] to before last[a] of axis a
+///   0 0 0 0 0 0
+///   0 0 x x x 0      x: elements first[a] to before last[a] of axis a
+///   0 0 x x x 0
 struct Copy {
   Shape shape;
   Dims stride, first, last;  ///< the stride is that of the original's address
   int64_t offset;
 };
 
-/// Rows [begin, end), one after the other.
+/// Some rows of one plane.
 template <class From, class To>
-void copy_rows(const Copy& copy, const From* from, To* to, int64_t begin, int64_t end) {
-  const int inner = copy.shape.size() - 1;
-  const int64_t length = copy.shape[inner], first = copy.first[inner], last = copy.last[inner], stride = copy.stride[inner];
-  to += begin * length;
-  std::fill(to, to + (end - begin) * length, To(0));
-  if (first >= last) return;
-
-  int64_t index[teeny::kMaxRank], at = copy.offset, left = begin;
-  int outside = 0;  // how many of the outer coordinates are
-  auto is_outside = [&](int a) { return index[a] < copy.first[a] || index[a] >= copy.last[a]; };
-  for (int a = inner - 1; a >= 0; --a) {
-    index[a] = left % copy.shape[a], left /= copy.shape[a];
-    at += index[a] * copy.stride[a];
-    outside += is_outside(a);
+void copy_rows(const Copy& copy, const From* from, To* to, int64_t plane, int64_t begin, int64_t end) {
+  const int y = copy.shape.size() - 2, x = y + 1;
+  const int64_t first = copy.first[x], last = copy.last[x], stride = copy.stride[x], length = copy.shape[x];
+  to += plane * copy.shape[y] * length;
+  std::fill(to + begin * length, to + end * length, To(0));
+  from += copy.offset;
+  bool inside = first < last;
+  for (int a = y - 1; a >= 0; --a) {
+    const int64_t i = plane % copy.shape[a];
+    plane /= copy.shape[a];
+    inside &= copy.first[a] <= i && i < copy.last[a];
+    from += i * copy.stride[a];
   }
-  for (int64_t row = begin; row < end; ++row, to += length) {
-    if (outside == 0) {
-      if (std::is_same_v<From, To> && stride == 1) std::memcpy(to + first, from + at + first, size_t(last - first) * sizeof(To));
-      else
-        for (int64_t i = first; i < last; ++i) to[i] = To(from[at + i * stride]);
-    }
-    for (int a = inner - 1; a >= 0; --a) {
-      outside -= is_outside(a);
-      at += copy.stride[a];
-      if (++index[a] == copy.shape[a]) index[a] = 0, at -= copy.stride[a] * copy.shape[a];
-      outside += is_outside(a);
-      if (index[a] > 0) break;
-    }
+  if (!inside) return;
+  for (int64_t row = std::max(begin, copy.first[y]); row < std::min(end, copy.last[y]); ++row) {
+    const From* const source = from + row * copy.stride[y];
+    To* const target = to + row * length;
+    if (std::is_same_v<From, To> && stride == 1)
+      std::memcpy(target + first, source + first, size_t(last - first) * sizeof(To));
+    else
+      for (int64_t i = first; i < last; ++i) target[i] = To(source[i * stride]);
   }
 }
 
 template <class From, class To>
 void copy_all(const Copy& copy, const void* from, void* to) {
-  const int64_t rows = teeny::numel(copy.shape) / copy.shape.back();
-  const int64_t piece = std::max<int64_t>(1, kPiece / copy.shape.back());
-  parallel((rows + piece - 1) / piece, rows * copy.shape.back(), [&] {
+  const int64_t height = copy.shape[-2], planes = teeny::numel(copy.shape) / (height * copy.shape[-1]);
+  const int64_t rows = std::clamp<int64_t>(kPiece / copy.shape[-1], 1, height), pieces = (height + rows - 1) / rows;
+  parallel(planes * pieces, teeny::numel(copy.shape), [&] {
     return [&](int64_t i) {
-      copy_rows(copy, static_cast<const From*>(from), static_cast<To*>(to), i * piece, std::min(rows, (i + 1) * piece));
+      const int64_t begin = i % pieces * rows;
+      copy_rows(copy, static_cast<const From*>(from), static_cast<To*>(to), i / pieces, begin,
+                std::min(height, begin + rows));
     };
   });
 }
@@ -156,7 +153,7 @@ Operand compact(const Operand& operand, DType to) {
   const View& view = operand.view;
   std::vector<Coordinate> all = coordinates(view).value();
   std::ranges::stable_sort(all, std::greater{}, [](const Coordinate& c) { return std::abs(c.stride); });
-  if (all.empty()) all.push_back({Affine{Dims::filled(view.rank(), 0), 0}});
+  while (all.size() < 2) all.insert(all.begin(), {Affine{Dims::filled(view.rank(), 0), 0}});  // a plane, at least
 
   Copy copy{{}, {}, {}, {}, view.address.offset};
   for (const Coordinate& c : all) {
