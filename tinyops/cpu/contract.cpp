@@ -23,8 +23,9 @@ namespace {
 
 constexpr int64_t kFewOutputs = 1 << 15;
 constexpr int64_t kLongSum = 1 << 12;
-static const int64_t kSlabBytes = getenv("SB")?atoi(getenv("SB"))<<10:256<<10;  // of an operand: its copy stays in the second-level cache
-static const int64_t kEnoughSlabs = getenv("ES")?atoi(getenv("ES")):24;
+constexpr int64_t kSlabBytes = 256 << 10;  // of an operand: its copy stays in the second-level cache
+constexpr int64_t kSlabColumns = 64;
+constexpr int64_t kEnoughSlabs = 24, kFewSlabs = 8;
 
 bool moves(const View& view, int a) {
   if (view.shape[a] == 1) return false;
@@ -266,16 +267,21 @@ void run_in_slabs(const ContractKernel& k, const Sides& sides) {
 
   const bool of_batch = std::ranges::count(sides.batch, axis) > 0;
   const int64_t length = k.shape[axis], bytes = int64_t(k.b.buffer->bytes());
-  const int64_t slabs = std::min(length, std::max(kEnoughSlabs, bytes / kSlabBytes)), each = (length + slabs - 1) / slabs;
+  // A slab has columns enough for the inner loop, and does not cut the run that a packet reads.
+  const int64_t beside = of_batch ? kSlabColumns : axis == sides.columns.back() ? 1 : count(k.shape, sides.columns) / length;
+  const int64_t most = std::max<int64_t>(1, length / std::max<int64_t>(1, kSlabColumns / beside));
+  const int64_t slabs = std::min(most, std::max(kEnoughSlabs, bytes / kSlabBytes));
+  if (slabs < kFewSlabs) return run_slab(k, sides, nullptr);  // too few to share: threads share the one instead
   ContractKernel shared = k;
   BufferRef packed_rows;
   if (!of_batch) {
     if (!is_plain(shared.a, k)) shared.a = compact(shared.a, computed_in(k));
     if (!sides.narrow) packed_rows = pack_rows(product_of(shared, sides), computed_in(k) == DType::Float64);
   }
-  parallel((length + each - 1) / each, teeny::numel(k.shape) / 16, [&] {
+  parallel(slabs, slabs > 1 ? kWorthThreads : 0, [&] {
     return [&](int64_t slab) {
-      run_slab(slab_of(shared, axis, slab * each, std::min(each, length - slab * each)), sides, packed_rows);
+      const int64_t first = slab * length / slabs, last = (slab + 1) * length / slabs;
+      run_slab(slab_of(shared, axis, first, last - first), sides, packed_rows);
     };
   });
 }
