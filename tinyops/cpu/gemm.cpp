@@ -295,14 +295,14 @@ class Multiplication {
         const Group group = next_group(b_column, j, count, max_near(packets));
         const T* column[kColumns];  // past the last column, the last once more: of its sums only one set is stored
         T* to[std::max(kColumns, max_near(packets))];
-        Range met{block_.last, block_.first};
+        Range met = p_.window.taps == 1 ? block_ : Range{block_.last, block_.first};
         for (int64_t c = 0; c < (group.near ? group.size : kColumns); ++c) {
           const int64_t at = j + std::min(c, group.size - 1);
           if (!group.near || c == 0) column[c] = b + b_column[at];
           to[c] = sums + (j + c) * width;
           if constexpr (std::is_same_v<T, Out>)
             if (direct && c < group.size) to[c] = out + out_row[0] + out_column[at];
-          met = {std::min(met.first, reach[at].first), std::max(met.last, reach[at].last)};
+          if (p_.window.taps > 1) met = {std::min(met.first, reach[at].first), std::max(met.last, reach[at].last)};
         }
         if (!direct)
           for (int64_t i = 0; i < rows; ++i) __builtin_prefetch(out + out_row[i] + out_column[j], 1);
@@ -338,7 +338,6 @@ class Multiplication {
   /// The values of r, within this block, at which a column's window is inside its image.
   void find_reach(int64_t first, int64_t count, Range* to) const {
     const Window& w = p_.window;
-    std::fill(to, to + count, block_);
     if (w.taps == 1) return;
     int64_t position[kStrip];
     offsets(p_.columns, w.coef, first, count, position);
