@@ -33,6 +33,7 @@ using Eigen::internal::pmadd;
 
 constexpr int kRegisters = EIGEN_ARCH_DEFAULT_NUMBER_OF_REGISTERS;
 constexpr int kMaxPackets = 3;
+constexpr int kWhole = kRegisters >= 32 ? 4 : kMaxPackets;  // so many packets, and no more, are one panel
 constexpr int kColumns = kRegisters >= 32 ? 8 : 4;  // whose sums, and as many pointers, fit the registers
 constexpr int64_t kNear = 6;                        // fewer neighbours than this are too few sums
 constexpr int64_t kStrip = 64;                      // columns whose results wait together to be stored
@@ -43,6 +44,9 @@ constexpr int64_t kEnoughTasks = 24;
 
 /// Neighbouring columns whose sums fit the registers, beside the packets of a and one number of b.
 constexpr int max_near(int packets) { return (kRegisters - 1 - packets) / packets; }
+
+/// Columns anywhere: as many pointers.
+constexpr int max_far(int packets) { return std::min(kColumns, max_near(packets)); }
 
 /// to[column][lane] = or += the products of a packed panel and some columns over n values of r. `near`: all columns
 /// follow the first in memory.
@@ -92,7 +96,8 @@ void with_packets(int64_t packets, F&& f) {
   switch (packets) {
     case 1: return f.template operator()<1>();
     case 2: return f.template operator()<2>();
-    default: return f.template operator()<kMaxPackets>();
+    case 3: return f.template operator()<3>();
+    default: return f.template operator()<4>();
   }
 }
 
@@ -130,7 +135,7 @@ class Rows {
  public:
   explicit Rows(const Product& p)
       : p_(p), rows_(teeny::numel(p.rows)), r_(teeny::numel(p.reduced)), batches_(teeny::numel(p.batch)),
-        packets_((rows_ + lanes - 1) / lanes), panels_((packets_ + kMaxPackets - 1) / kMaxPackets), reduced_(size_t(r_)) {
+        packets_((rows_ + lanes - 1) / lanes), panels_(packets_ == kWhole ? 1 : (packets_ + kMaxPackets - 1) / kMaxPackets), reduced_(size_t(r_)) {
     offsets(p.reduced, p.a.reduced, 0, r_, reduced_.data());
     if (p.packed_rows) use(p.packed_rows, {0, r_});
   }
@@ -292,11 +297,11 @@ class Multiplication {
       find_reach(first_column + start, count, reach);
       offsets(p_.columns, p_.out_columns, first_column + start, count, out_column);
       for (int64_t j = 0; j < count;) {
-        const Group group = next_group(b_column, j, count, max_near(packets));
+        const Group group = next_group<packets>(b_column, j, count);
         const T* column[kColumns];  // past the last column, the last once more: of its sums only one set is stored
         T* to[std::max(kColumns, max_near(packets))];
         Range met = p_.window.taps == 1 ? block_ : Range{block_.last, block_.first};
-        for (int64_t c = 0; c < (group.near ? group.size : kColumns); ++c) {
+        for (int64_t c = 0; c < (group.near ? group.size : max_far(packets)); ++c) {
           const int64_t at = j + std::min(c, group.size - 1);
           if (!group.near || c == 0) column[c] = b + b_column[at];
           to[c] = sums + (j + c) * width;
@@ -307,7 +312,7 @@ class Multiplication {
         if (!direct)
           for (int64_t i = 0; i < rows; ++i) __builtin_prefetch(out + out_row[i] + out_column[j], 1);
         const int64_t skip = met.first - block_.first, n = std::max<int64_t>(0, met.size());
-        (group.near ? near_kernel[size_t(group.size - 1)] : micro_kernel<T, packets, kColumns, false>)(
+        (group.near ? near_kernel[size_t(group.size - 1)] : micro_kernel<T, packets, max_far(packets), false>)(
             n, panel + skip * width, column, r_offset + skip, to, add && direct);
         j += group.size;
       }
@@ -321,11 +326,12 @@ class Multiplication {
     int64_t size;
     bool near;
   };
-  static Group next_group(const int64_t* b_column, int64_t first, int64_t end, int64_t most_near) {
+  template <int packets>
+  static Group next_group(const int64_t* b_column, int64_t first, int64_t end) {
     int64_t run = 1;
     while (first + run < end && b_column[first + run] == b_column[first] + run) ++run;
-    if (run < kNear) return {std::min<int64_t>(kColumns, end - first), false};
-    const int64_t groups = (run + most_near - 1) / most_near;
+    if (run < kNear) return {std::min<int64_t>(max_far(packets), end - first), false};
+    const int64_t groups = (run + max_near(packets) - 1) / max_near(packets);
     return {run / groups, true};
   }
 
