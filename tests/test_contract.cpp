@@ -1,5 +1,5 @@
-// Products and convolutions of the sizes at which a backend takes another way: few rows, short rows of images, sums longer
-// than a block, columns far apart, padding. Against the reference, on whole numbers, which leave one right answer.
+// Products and convolutions of the sizes at which a backend takes another way: few rows, short rows of images, sums
+// longer than a block, columns far apart, padding. Against the reference, on whole numbers: there is one right answer.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -84,13 +84,33 @@ TEST_CASE("contract: convolutions and their gradients of all kinds of sizes") {
     const DType dtype = draw.dtype();
     Tensor x = draw.numbers({images, c, h, w}, dtype), weight = draw.numbers({o, c / groups, kernel, kernel}, dtype);
     x.requires_grad_(), weight.requires_grad_();
-    const std::string what = text("seed ", seed, ": ", x.shape(), " with ", weight.shape(), ", ", groups, " groups, stride ",
-                                  stride, ", padding ", padding, ", dilation ", dilation, ", ", dtype);
+    const std::string what = text("seed ", seed, ": ", x.shape(), " with ", weight.shape(), ", ", groups, " groups, ",
+                                  "stride ", stride, ", padding ", padding, ", dilation ", dilation, ", ", dtype);
     const Tensor y = x.conv2d(weight, {}, options), grad = draw.numbers(y.shape(), dtype);
     same_as_reference([&] { return x.conv2d(weight, {}, options); }, what);
-    same_as_reference([&] { return gradient((x.conv2d(weight, {}, options) * grad).sum(), {x})[0]; }, what + ", dx");
-    same_as_reference([&] { return gradient((x.conv2d(weight, {}, options) * grad).sum(), {weight})[0]; }, what + ", dw");
+    auto sum = [&] { return (x.conv2d(weight, {}, options) * grad).sum(); };
+    same_as_reference([&] { return gradient(sum(), {x})[0]; }, what + ", dx");
+    same_as_reference([&] { return gradient(sum(), {weight})[0]; }, what + ", dw");
   }
+}
+
+TEST_CASE("contract: what is worth being copied slab by slab") {
+  Draw draw(2);
+  for (const DType dtype : {DType::Float32, DType::Float16})
+    for (const int64_t groups : {1, 45}) {
+      const int64_t inputs = groups == 1 ? 6 : 45, outputs = groups == 1 ? 9 : 45;
+      Tensor x = draw.numbers({31, inputs, 18, 19}, dtype).requires_grad_();
+      const Tensor weight = draw.numbers({outputs, inputs / groups, 3, 3}, dtype);
+      const ConvOptions options{.padding = 1, .groups = groups};
+      const Tensor grad = draw.numbers({31, outputs, 18, 19}, dtype);
+      same_as_reference([&] { return x.conv2d(weight, {}, options); }, text(groups, " groups, ", dtype));
+      same_as_reference([&] { return gradient((x.conv2d(weight, {}, options) * grad).sum(), {x})[0]; },
+                        text(groups, " groups, dx, ", dtype));
+    }
+  const Tensor x = draw.numbers({17, 64, 70}, DType::BFloat16), y = draw.numbers({17, 70, 62}, DType::BFloat16, true);
+  same_as_reference([&] { return x.matmul(y); }, "a batch of matrices");
+  const Tensor long_one = draw.numbers({1100, 70}, DType::BFloat16);
+  same_as_reference([&] { return long_one.matmul(y[{0}]); }, "a long matrix");
 }
 
 TEST_CASE("contract: an infinity is multiplied by what it meets, and by nothing else") {

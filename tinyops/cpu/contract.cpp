@@ -6,8 +6,9 @@
 //                                                              summed:          C KH KW
 //   both, or neither, kept: a batch of products
 //
-// Three kinds of contraction are no matrix product and run as a row kernel, multiply and sum: of integers, with next to
-// no rows or columns (matrix times vector, dot product, depthwise convolution), and with guards that cannot be stored.
+// With next to no rows or columns (a matrix times a vector, a depthwise convolution) narrow.h multiplies, else gemm.h.
+// Three kinds of contraction are neither and run as a row kernel, multiply and sum: of integers, of next to no rows and
+// columns (dot products), and with guards that cannot be stored.
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
@@ -25,6 +26,7 @@ constexpr int64_t kFewOutputs = 1 << 15;
 constexpr int64_t kLongSum = 1 << 12;
 constexpr int64_t kSlabBytes = 256 << 10;  // of an operand: its copy stays in the second-level cache
 constexpr int64_t kSlabColumns = 64;
+constexpr double kSlabWork = 1 << 19;      // multiply-adds that are worth a few tables
 constexpr int64_t kEnoughSlabs = 24, kFewSlabs = 8;
 
 bool moves(const View& view, int a) {
@@ -163,6 +165,12 @@ double cost_as_rows(const Operand& rows_of, const std::vector<int>& rows, const 
   return std::ceil(n / 16) * 16 * std::ceil(m / 8) * 8 * r + packed + stored;
 }
 
+double multiply_adds(const ContractKernel& k) {
+  double n = 1;
+  for (const int64_t size : k.shape) n *= double(size);
+  return n;
+}
+
 DType computed_in(const ContractKernel& k) {
   return k.out.dtype == DType::Float64 ? DType::Float64 : DType::Float32;
 }
@@ -237,7 +245,8 @@ void run_slab(ContractKernel k, const Sides& sides, const BufferRef& packed_rows
   const Operand out = k.out;
   if (out.dtype != dtype && !sides.narrow && !is_one_block(count(k.shape, sides.reduced))) {
     const Shape& kept = out.view.shape;
-    k.out = {std::make_shared<Buffer>(size_t(teeny::numel(kept) * teeny::itemsize(dtype))), dtype, View::contiguous(kept)};
+    const View view = View::contiguous(kept);
+    k.out = {std::make_shared<Buffer>(size_t(view.numel() * teeny::itemsize(dtype))), dtype, view};
   }
   Product product = product_of(k, sides);
   product.packed_rows = packed_rows;
@@ -268,9 +277,12 @@ void run_in_slabs(const ContractKernel& k, const Sides& sides) {
   const bool of_batch = std::ranges::count(sides.batch, axis) > 0;
   const int64_t length = k.shape[axis], bytes = int64_t(k.b.buffer->bytes());
   // A slab has columns enough for the inner loop, and does not cut the run that a packet reads.
-  const int64_t beside = of_batch ? kSlabColumns : axis == sides.columns.back() ? 1 : count(k.shape, sides.columns) / length;
+  const int64_t beside = of_batch                       ? kSlabColumns
+                         : axis == sides.columns.back() ? 1
+                                                        : count(k.shape, sides.columns) / length;
   const int64_t most = std::max<int64_t>(1, length / std::max<int64_t>(1, kSlabColumns / beside));
-  const int64_t slabs = std::min(most, std::max(kEnoughSlabs, bytes / kSlabBytes));
+  const int64_t worth = int64_t(std::min(multiply_adds(k) / kSlabWork, double(most)));
+  const int64_t slabs = std::min(worth, std::max(kEnoughSlabs, bytes / kSlabBytes));
   if (slabs < kFewSlabs) return run_slab(k, sides, nullptr);  // too few to share: threads share the one instead
   ContractKernel shared = k;
   BufferRef packed_rows;
@@ -278,7 +290,8 @@ void run_in_slabs(const ContractKernel& k, const Sides& sides) {
     if (!is_plain(shared.a, k)) shared.a = compact(shared.a, computed_in(k));
     if (!sides.narrow) packed_rows = pack_rows(product_of(shared, sides), computed_in(k) == DType::Float64);
   }
-  parallel(slabs, slabs > 1 ? kWorthThreads : 0, [&] {
+  shared.out.buffer->data();  // reserved here: a buffer is not made for several threads
+  parallel(slabs, kWorthThreads, [&] {
     return [&](int64_t slab) {
       const int64_t first = slab * length / slabs, last = (slab + 1) * length / slabs;
       run_slab(slab_of(shared, axis, first, last - first), sides, packed_rows);

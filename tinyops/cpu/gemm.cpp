@@ -6,12 +6,13 @@
 //   packed     ┌───┬────────────────────────┐            once, so it can be fetched from anywhere, through a pointer a
 //   panel of a │ p │ sums: 3 packets x 8    │            column and a table of offsets along r. That makes a sliding
 //   [r][rows]  │ p │ stay in registers for  │            window, a transpose and a matrix the same code. Neighbours in
-//   r ──►      │ p │ a thousand r           │            memory, as in the row of an image, need one pointer for all.
-//              └───┴────────────────────────┘
+//   r ──►      │ p │ a thousand r           │            memory, as in the row of an image, need one pointer for all,
+//              └───┴────────────────────────┘            and there may be more of them: 2 packets x 14.
 //
-// Only where the next r of a column is far away, and several panels would walk that way, is b packed too.
+// Where the next r of a column is far away, and several panels would walk that way, b is packed, too; and a panel that
+// several tasks read is packed once for all of them:
 //
-//   for each thousand of r:   pack b, if so  ──►  pack a, where several tasks share a panel  ──►  all tasks
+//   for each thousand of r:   pack b, if so  ──►  pack a, if so  ──►  all tasks, which add to what is in the output
 //
 // Each output is summed in one order, whatever the number of threads: along r in blocks of about a thousand, and the
 // blocks' sums one after the other.
@@ -34,7 +35,7 @@ using Eigen::internal::pmadd;
 constexpr int kRegisters = EIGEN_ARCH_DEFAULT_NUMBER_OF_REGISTERS;
 constexpr int kMaxPackets = 3;
 constexpr int kWhole = kRegisters >= 32 ? 4 : kMaxPackets;  // so many packets, and no more, are one panel
-constexpr int kColumns = kRegisters >= 32 ? 8 : 4;  // whose sums, and as many pointers, fit the registers
+constexpr int kColumns = kRegisters >= 32 ? 8 : 4;  // columns in a packed group
 constexpr int64_t kNear = 6;                        // fewer neighbours than this are too few sums
 constexpr int64_t kStrip = 64;                      // columns whose results wait together to be stored
 constexpr int64_t kBlockR = 1024;                   // a panel is then at most 192 KiB, for the second-level cache
@@ -45,7 +46,7 @@ constexpr int64_t kEnoughTasks = 24;
 /// Neighbouring columns whose sums fit the registers, beside the packets of a and one number of b.
 constexpr int max_near(int packets) { return (kRegisters - 1 - packets) / packets; }
 
-/// Columns anywhere: as many pointers.
+/// Columns anywhere: each has a pointer, which needs a register as well.
 constexpr int max_far(int packets) { return std::min(kColumns, max_near(packets)); }
 
 /// to[column][lane] = or += the products of a packed panel and some columns over n values of r. `near`: all columns
@@ -97,7 +98,7 @@ void with_packets(int64_t packets, F&& f) {
     case 1: return f.template operator()<1>();
     case 2: return f.template operator()<2>();
     case 3: return f.template operator()<3>();
-    default: return f.template operator()<4>();
+    default: return f.template operator()<kWhole>();
   }
 }
 
@@ -135,7 +136,8 @@ class Rows {
  public:
   explicit Rows(const Product& p)
       : p_(p), rows_(teeny::numel(p.rows)), r_(teeny::numel(p.reduced)), batches_(teeny::numel(p.batch)),
-        packets_((rows_ + lanes - 1) / lanes), panels_(packets_ == kWhole ? 1 : (packets_ + kMaxPackets - 1) / kMaxPackets), reduced_(size_t(r_)) {
+        packets_((rows_ + lanes - 1) / lanes),
+        panels_(packets_ == kWhole ? 1 : (packets_ + kMaxPackets - 1) / kMaxPackets), reduced_(size_t(r_)) {
     offsets(p.reduced, p.a.reduced, 0, r_, reduced_.data());
     if (p.packed_rows) use(p.packed_rows, {0, r_});
   }
@@ -258,10 +260,11 @@ class Multiplication {
         T* const to = packed + (batch * groups_ + first / kColumns) * group_size() + r * kColumns;
         for (int64_t i = 0; i < n; ++i)
           for (int64_t j = 0; j < whole; j += kColumns)
-            std::memcpy(to + j / kColumns * group_size() + i * kColumns, b + b_column[j] + r_offset[i], kColumns * sizeof(T));
+            std::memcpy(to + j / kColumns * group_size() + i * kColumns, b + b_column[j] + r_offset[i],
+                        kColumns * sizeof(T));
         for (int64_t j = whole; j < count; j += kColumns)
-          pack<kColumns>(b, b_column + j, std::min<int64_t>(kColumns, count - j), r_offset, n, to + j / kColumns * group_size(),
-                         end<T>(p_, p_.b, p_.columns));
+          pack<kColumns>(b, b_column + j, std::min<int64_t>(kColumns, count - j), r_offset, n,
+                         to + j / kColumns * group_size(), end<T>(p_, p_.b, p_.columns));
       };
     });
     if (packed_reduced_.empty())
@@ -298,8 +301,8 @@ class Multiplication {
       offsets(p_.columns, p_.out_columns, first_column + start, count, out_column);
       for (int64_t j = 0; j < count;) {
         const Group group = next_group<packets>(b_column, j, count);
-        const T* column[kColumns];  // past the last column, the last once more: of its sums only one set is stored
-        T* to[std::max(kColumns, max_near(packets))];
+        const T* column[max_far(packets)];  // past the last column, the last once more: of its sums only one set is stored
+        T* to[max_near(packets)];
         Range met = p_.window.taps == 1 ? block_ : Range{block_.last, block_.first};
         for (int64_t c = 0; c < (group.near ? group.size : max_far(packets)); ++c) {
           const int64_t at = j + std::min(c, group.size - 1);

@@ -103,7 +103,8 @@ class Narrow {
   void in_pieces(int64_t count, int64_t work, int64_t least, F&& f) {
     const int64_t each = std::max<int64_t>(least, kPieceWork / std::max<int64_t>(work, 1));
     const int64_t pieces = (count + each - 1) / each;
-    parallel(batches_ * pieces, pieces > 1 || batches_ > 1 ? kWorthThreads : 0, [&] {
+    const double steps = double(batches_) * double(count) * double(work) / 16;
+    parallel(batches_ * pieces, steps < double(kWorthThreads) ? 0 : kWorthThreads, [&] {
       return [&](int64_t piece) {
         const int64_t first = piece % pieces * each;
         f(piece / pieces, first, std::min(first + each, count));
@@ -124,8 +125,8 @@ class Narrow {
     offsets(p_.reduced, p_.a.reduced, 0, r_, a_r.data());
     offsets(p_.reduced, p_.b.reduced, 0, r_, b_r.data());
 
-    in_pieces(teeny::numel(outer) * parts, p_.columns[inner] / parts * r_, 1,
-              [&](int64_t batch, int64_t first, int64_t last) {
+    const int64_t runs = teeny::numel(outer) * parts, work = p_.columns[inner] / parts * r_;
+    in_pieces(runs, work, 1, [&](int64_t batch, int64_t first, int64_t last) {
       std::vector<T> few(size_t(r_ * rows));
       const T* const from = a(batch);
       for (int64_t r = 0; r < r_; ++r)
@@ -134,7 +135,8 @@ class Narrow {
         int64_t b_run, out_run;
         offsets(outer, {p_.b.free.begin(), p_.b.free.end() - 1}, run / parts, 1, &b_run);
         offsets(outer, {p_.out_columns.begin(), p_.out_columns.end() - 1}, run / parts, 1, &out_run);
-        const int64_t begin = run % parts * p_.columns[inner] / parts, end = (run % parts + 1) * p_.columns[inner] / parts;
+        const int64_t begin = run % parts * p_.columns[inner] / parts;
+        const int64_t end = (run % parts + 1) * p_.columns[inner] / parts;
         for (int64_t r = 0; r < r_; r += r_block)
           for (int64_t at = begin; at < end; at += kPackets * lanes) {
             const int64_t packets = std::min<int64_t>(kPackets, (end - at + lanes - 1) / lanes);
