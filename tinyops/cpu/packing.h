@@ -43,6 +43,37 @@ void pack_runs(const T* from, const int64_t* row_offset, int64_t count, const in
   for (int64_t r = 0; r < n; ++r) std::fill(panel + r * width + count, panel + (r + 1) * width, T(0));
 }
 
+/// Packs rows along which r runs: squares of a packet each way, turned in registers. The last square of a run of r
+/// reaches back over what is there already.
+template <int width, class T>
+void pack_turned(const T* from, const int64_t* row_offset, int64_t count, const int64_t* r_offset, int64_t n, T* panel) {
+  using P = Packets<T>;
+  constexpr int lanes = P::lanes;
+  for (int64_t r = 0; r < n;) {
+    int64_t run = 1;
+    while (run < lanes && r + run < n && r_offset[r + run] == r_offset[r] + run) ++run;
+    const int64_t start = r + run - lanes;
+    const bool square = start >= 0 && consecutive(r_offset + start, lanes);
+    for (int64_t i = 0; i < width; i += lanes) {
+      const int64_t present = std::clamp<int64_t>(count - i, 0, lanes);
+      if (square) {
+        Eigen::internal::PacketBlock<typename P::Type, lanes> block;
+        for (int j = 0; j < lanes; ++j)
+          block.packet[j] = j < present ? P::load(from + row_offset[i + j] + r_offset[start]) : P::fill(0);
+        Eigen::internal::ptranspose(block);
+        for (int j = 0; j < lanes; ++j) P::store(panel + (start + j) * width + i, block.packet[j]);
+        continue;
+      }
+      for (int64_t s = r; s < r + run; ++s) {
+        T* const to = panel + s * width + i;
+        for (int64_t j = 0; j < present; ++j) to[j] = from[row_offset[i + j] + r_offset[s]];
+        std::fill(to + present, to + lanes, T(0));
+      }
+    }
+    r += run;
+  }
+}
+
 /// Packs `count` rows, of which a panel has room for `width`, over n values of r: panel[r][row], 0 in the rest.
 template <int width, class T>
 void pack(const T* from, const int64_t* row_offset, int64_t count, const int64_t* r_offset, int64_t n, T* panel,
@@ -60,24 +91,36 @@ void pack(const T* from, const int64_t* row_offset, int64_t count, const int64_t
   int64_t runs = 1;
   for (int64_t i = 1; i < count; ++i) runs += row_offset[i] != row_offset[i - 1] + 1;
   if (runs * 4 <= count) return pack_runs<width>(from, row_offset, count, r_offset, n, panel, end);
-  constexpr int lanes = width % Packets<T>::lanes == 0 ? Packets<T>::lanes : width;
-  for (int64_t r = 0; r < n;) {
-    const int64_t step = n - r >= lanes && consecutive(r_offset + r, lanes) ? lanes : 1;
-    for (int64_t i = 0; i < width; i += lanes) {
-      T* to = panel + r * width + i;
-      const int64_t present = std::clamp<int64_t>(count - i, 0, lanes);
-      const int64_t stride = present > 1 ? row_offset[i + 1] - row_offset[i] : 0;
-      if constexpr (lanes == Packets<T>::lanes)
-        if (step == lanes && present == lanes && evenly(row_offset + i, lanes, stride)) {
-          transpose_block(to, width, from + row_offset[i] + r_offset[r], stride);
-          continue;
-        }
-      for (int64_t s = 0; s < step; ++s, to += width) {
-        for (int64_t j = 0; j < present; ++j) to[j] = from[row_offset[i + j] + r_offset[r + s]];
-        std::fill(to + present, to + lanes, T(0));
+  if constexpr (width % Packets<T>::lanes == 0) return pack_turned<width>(from, row_offset, count, r_offset, n, panel);
+  for (int64_t r = 0; r < n; ++r, panel += width) {
+    for (int64_t j = 0; j < count; ++j) panel[j] = from[row_offset[j] + r_offset[r]];
+    std::fill(panel + count, panel + width, T(0));
+  }
+}
+
+/// to[column][row] += what the output has there, block by block where its columns are contiguous.
+template <class T>
+void add_strip(T* sums, int64_t width, const T* out, const int64_t* row_offset, int64_t rows,
+               const int64_t* column_offset, int64_t columns) {
+  constexpr int lanes = Packets<T>::lanes;
+  for (int64_t j = 0; j < columns;) {
+    const bool run = j + lanes <= columns && consecutive(column_offset + j, lanes);
+    for (int64_t i = 0; i < rows;) {
+      T* const to = sums + j * width + i;
+      const T* const from = out + row_offset[i] + column_offset[j];
+      const int64_t stride = i + 1 < rows ? row_offset[i + 1] - row_offset[i] : 0;
+      if (run && i + lanes <= rows && evenly(row_offset + i, lanes, stride)) {
+        T turned[lanes * lanes];
+        transpose_block(turned, lanes, from, stride);
+        for (int s = 0; s < lanes; ++s)
+          for (int l = 0; l < lanes; ++l) to[s * width + l] += turned[s * lanes + l];
+        i += lanes;
+        continue;
       }
+      for (int s = 0; s < (run ? lanes : 1); ++s) to[s * width] += out[row_offset[i] + column_offset[j + s]];
+      ++i;
     }
-    r += step;
+    j += run ? lanes : 1;
   }
 }
 
@@ -86,9 +129,8 @@ template <class T, class Out>
 void store_strip(T* sums, int64_t width, Out* out, const int64_t* row_offset, int64_t rows,
                  const int64_t* column_offset, int64_t columns, bool add) {
   constexpr int lanes = Packets<T>::lanes;
-  if (add)  // what is there comes to the sums, and then all of it goes back
-    for (int64_t j = 0; j < columns; ++j)
-      for (int64_t i = 0; i < rows; ++i) sums[j * width + i] += T(out[row_offset[i] + column_offset[j]]);
+  if constexpr (std::is_same_v<T, Out>)
+    if (add) add_strip(sums, width, out, row_offset, rows, column_offset, columns);  // then all of it goes back
   if (consecutive(row_offset, rows)) {
     for (int64_t j = 0; j < columns; ++j) {
       Out* to = out + row_offset[0] + column_offset[j];
