@@ -41,6 +41,7 @@ constexpr int64_t kStrip = 64;                      // columns whose results wai
 constexpr int64_t kBlockR = 1024;                   // a panel is then at most 192 KiB, for the second-level cache
 constexpr int64_t kPackR = 64, kPackColumns = 512;  // what is packed by one task
 constexpr int64_t kFarApart = 16;                   // elements: more than a cache line from one r to the next
+constexpr int64_t kManyColumns = 256;
 constexpr int64_t kEnoughTasks = 24;
 
 /// Neighbouring columns whose sums fit the registers, beside the packets of a and one number of b.
@@ -208,8 +209,9 @@ class Multiplication {
     const int64_t r_stride = p.reduced.empty() ? 1 : std::abs(p.b.reduced.back());
     pack_columns_ = r_stride > kFarApart && r_ >= kFarApart && rows_.panels() > 1;
     // A strip is whole rows of an image, if they are short: then its neighbouring columns stay together.
-    const int64_t row = !pack_columns_ && !p.columns.empty() ? p.columns.back() : kStrip;
-    strip_ = row < kStrip ? kStrip / row * row : kStrip;
+    const bool image = !pack_columns_ && !p.columns.empty() && p.b.free.back() == 1;
+    const int64_t row = image ? p.columns.back() : 1;
+    strip_ = row >= kNear && row < kStrip ? kStrip / row * row : kStrip;
     const int64_t tasks = rows_.panels() * batches_, strips = (columns_ + strip_ - 1) / strip_;
     blocks_ = std::clamp<int64_t>((kEnoughTasks + tasks - 1) / tasks, 1, strips);
     strips_per_block_ = (strips + blocks_ - 1) / blocks_;
@@ -218,17 +220,27 @@ class Multiplication {
 
   void run() {
     const double steps = double(batches_) * double(teeny::numel(p_.rows)) * double(columns_) * double(r_) / 16;
-    for (int64_t k = 0; k < r_blocks_; ++k) {
-      block_ = {k * r_ / r_blocks_, (k + 1) * r_ / r_blocks_};
-      if (pack_columns_) pack_all_columns();
-      if (blocks_ > 1 && !rows_.is_shared(block_)) rows_.share(block_);
+    auto all_tasks = [&](auto&& each) {
       parallel(batches_ * rows_.panels() * blocks_, steps < double(kWorthThreads) ? 0 : kWorthThreads, [&] {
         return [&](int64_t task) {
           const int64_t panel = task / blocks_ % rows_.panels(), batch = task / blocks_ / rows_.panels();
-          with_packets(rows_.packets(panel),
-                       [&]<int packets>() { run_task<packets>(batch, panel, task % blocks_); });
+          with_packets(rows_.packets(panel), [&]<int packets>() {
+            each([&](Range range) { run_task<packets>(batch, panel, task % blocks_, range); });
+          });
         };
       });
+    };
+    auto range = [&](int64_t k) { return Range{k * r_ / r_blocks_, (k + 1) * r_ / r_blocks_}; };
+    // What a panel costs to pack is little beside what many columns do with it.
+    const bool share = blocks_ > 1 && strips_per_block_ * strip_ < kManyColumns && !rows_.is_shared({0, r_});
+    if (!pack_columns_ && !share)  // nothing to wait for
+      return all_tasks([&](auto&& run_task) {
+        for (int64_t k = 0; k < r_blocks_; ++k) run_task(range(k));
+      });
+    for (int64_t k = 0; k < r_blocks_; ++k) {
+      if (pack_columns_) pack_all_columns(range(k));
+      if (share) rows_.share(range(k));
+      all_tasks([&](auto&& run_task) { run_task(range(k)); });
     }
   }
 
@@ -238,24 +250,24 @@ class Multiplication {
   /// A cache line more than there is: groups whole pages apart would all meet in the same few lines of the cache.
   int64_t group_size() const { return longest_block_ * kColumns + 64 / int64_t(sizeof(T)); }
 
-  /// packed[batch][group of kColumns][r][column], over the r of this block.
-  void pack_all_columns() {
+  /// packed[batch][group of kColumns][r][column], over a range of r.
+  void pack_all_columns(Range range) {
     groups_ = (columns_ + kColumns - 1) / kColumns;
     if (!packed_columns_)
       packed_columns_ = std::make_shared<Buffer>(size_t(batches_ * groups_ * group_size()) * sizeof(T));
     // A piece is wide, and few values of r: it reads along the rows of a matrix.
-    const int64_t strips = (columns_ + kPackColumns - 1) / kPackColumns, pieces = (block_.size() + kPackR - 1) / kPackR;
+    const int64_t strips = (columns_ + kPackColumns - 1) / kPackColumns, pieces = (range.size() + kPackR - 1) / kPackR;
     T* const packed = static_cast<T*>(packed_columns_->data());
-    parallel(batches_ * strips * pieces, batches_ * columns_ * block_.size() / 8, [&] {
+    parallel(batches_ * strips * pieces, batches_ * columns_ * range.size() / 8, [&] {
       return [&](int64_t piece) {
-        const int64_t r = piece % pieces * kPackR, n = std::min(kPackR, block_.size() - r);
+        const int64_t r = piece % pieces * kPackR, n = std::min(kPackR, range.size() - r);
         const int64_t first = piece / pieces % strips * kPackColumns, batch = piece / pieces / strips;
         const int64_t count = std::min(kPackColumns, columns_ - first);
         int64_t b_batch, b_column[kPackColumns];
         offsets(p_.batch, p_.b.batch, batch, 1, &b_batch);
         offsets(p_.columns, p_.b.free, first, count, b_column);
         const T* b = static_cast<const T*>(p_.b.memory) + p_.b.offset + b_batch;
-        const int64_t* r_offset = &b_reduced_[size_t(block_.first + r)];
+        const int64_t* r_offset = &b_reduced_[size_t(range.first + r)];
         const int64_t whole = consecutive(b_column, count) ? count / kColumns * kColumns : 0;
         T* const to = packed + (batch * groups_ + first / kColumns) * group_size() + r * kColumns;
         for (int64_t i = 0; i < n; ++i)
@@ -272,7 +284,7 @@ class Multiplication {
   }
 
   template <int packets>
-  void run_task(int64_t batch, int64_t panel_number, int64_t block) {
+  void run_task(int64_t batch, int64_t panel_number, int64_t block, Range range) {
     static constexpr auto near_kernel = near_kernels<T, packets>(std::make_index_sequence<max_near(packets)>());
     constexpr int64_t width = packets * lanes;
     const int64_t first_row = rows_.first_row(panel_number), rows = std::min(width, teeny::numel(p_.rows) - first_row);
@@ -286,24 +298,24 @@ class Multiplication {
     offsets(p_.rows, p_.out_rows, first_row, rows, out_row);
     const T* b = pack_columns_ ? static_cast<const T*>(packed_columns_->data())
                                : static_cast<const T*>(p_.b.memory) + p_.b.offset + b_batch;
-    const int64_t* r_offset = pack_columns_ ? packed_reduced_.data() : &b_reduced_[size_t(block_.first)];
+    const int64_t* r_offset = pack_columns_ ? packed_reduced_.data() : &b_reduced_[size_t(range.first)];
     Out* out = static_cast<Out*>(p_.out) + p_.out_offset + out_batch;
 
     // Where a column's rows lie in a row in the result, too, the sums go there at once; else they wait for their strip.
     const bool direct = std::is_same_v<T, Out> && rows == width && consecutive(out_row, rows);
-    const bool add = block_.first > 0;
-    T* const sums = scratch<T>(width * (kStrip + kColumns + block_.size()));
-    const T* const panel = rows_.panel(batch, panel_number, block_, sums + width * (kStrip + kColumns));
+    const bool add = range.first > 0;
+    T* const sums = scratch<T>(width * (kStrip + kColumns + range.size()));
+    const T* const panel = rows_.panel(batch, panel_number, range, sums + width * (kStrip + kColumns));
     for (int64_t start = 0; start < columns; start += strip_) {
       const int64_t count = std::min(strip_, columns - start);
       find_columns(batch, first_column + start, count, b_column);
-      find_reach(first_column + start, count, reach);
+      find_reach(first_column + start, count, range, reach);
       offsets(p_.columns, p_.out_columns, first_column + start, count, out_column);
       for (int64_t j = 0; j < count;) {
         const Group group = next_group<packets>(b_column, j, count);
         const T* column[max_far(packets)];  // past the last column, the last once more: of its sums only one set is stored
         T* to[max_near(packets)];
-        Range met = p_.window.taps == 1 ? block_ : Range{block_.last, block_.first};
+        Range met = p_.window.taps == 1 ? range : Range{range.last, range.first};
         for (int64_t c = 0; c < (group.near ? group.size : max_far(packets)); ++c) {
           const int64_t at = j + std::min(c, group.size - 1);
           if (!group.near || c == 0) column[c] = b + b_column[at];
@@ -314,7 +326,7 @@ class Multiplication {
         }
         if (!direct)
           for (int64_t i = 0; i < rows; ++i) __builtin_prefetch(out + out_row[i] + out_column[j], 1);
-        const int64_t skip = met.first - block_.first, n = std::max<int64_t>(0, met.size());
+        const int64_t skip = met.first - range.first, n = std::max<int64_t>(0, met.size());
         (group.near ? near_kernel[size_t(group.size - 1)] : micro_kernel<T, packets, max_far(packets), false>)(
             n, panel + skip * width, column, r_offset + skip, to, add && direct);
         j += group.size;
@@ -344,8 +356,8 @@ class Multiplication {
       to[j] = (batch * groups_ + (first + j) / kColumns) * group_size() + (first + j) % kColumns;
   }
 
-  /// The values of r, within this block, at which a column's window is inside its image.
-  void find_reach(int64_t first, int64_t count, Range* to) const {
+  /// The values of r, within a range, at which a column's window is inside its image.
+  void find_reach(int64_t first, int64_t count, Range range, Range* to) const {
     const Window& w = p_.window;
     if (w.taps == 1) return;
     int64_t position[kStrip];
@@ -354,15 +366,14 @@ class Multiplication {
       const int64_t before = -(position[j] + w.offset), after = before + w.size;  // inside: before <= tap * step < after
       auto tap = [&](int64_t x) { return std::clamp<int64_t>(x <= 0 ? 0 : (x + w.step - 1) / w.step, 0, w.taps); };
       const int64_t a_tap = r_ / w.taps;
-      to[j] = {std::clamp(tap(before) * a_tap, block_.first, block_.last),
-               std::clamp(tap(after) * a_tap, block_.first, block_.last)};
+      to[j] = {std::clamp(tap(before) * a_tap, range.first, range.last),
+               std::clamp(tap(after) * a_tap, range.first, range.last)};
     }
   }
 
   const Product& p_;
   Rows<T> rows_;
   int64_t columns_, r_, batches_, r_blocks_, longest_block_, strip_, blocks_, strips_per_block_, groups_ = 0;
-  Range block_;  ///< of r, that is being multiplied
   bool pack_columns_ = false;
   std::vector<int64_t> b_reduced_, packed_reduced_;
   BufferRef packed_columns_;
