@@ -205,7 +205,6 @@ Product product_of(const ContractKernel& k, const Sides& sides) {
   Product p;
   p.batch = pick(k.shape, sides.batch), p.rows = pick(k.shape, sides.rows), p.columns = pick(k.shape, sides.columns);
   p.reduced = pick(k.shape, sides.reduced);
-  check_bounds(k.a), check_bounds(k.b), check_bounds(k.out);
   auto factor = [&](const Operand& operand, const std::vector<int>& free) {
     const Dims& coef = operand.view.address.coef;
     return Factor{operand.buffer->data(), operand.view.address.offset, pick(coef, sides.batch), pick(coef, free),
@@ -248,6 +247,7 @@ void run_slab(ContractKernel k, const Sides& sides, const BufferRef& packed_rows
     const View view = View::contiguous(kept);
     k.out = {std::make_shared<Buffer>(size_t(view.numel() * teeny::itemsize(dtype))), dtype, view};
   }
+  check_bounds(k.a), check_bounds(k.b), check_bounds(k.out);
   Product product = product_of(k, sides);
   product.packed_rows = packed_rows;
   (sides.narrow ? multiply_narrow : multiply)(product, dtype == DType::Float64);
@@ -288,6 +288,7 @@ void run_in_slabs(const ContractKernel& k, const Sides& sides) {
   BufferRef packed_rows;
   if (!of_batch) {
     if (!is_plain(shared.a, k)) shared.a = compact(shared.a, computed_in(k));
+    check_bounds(shared.a);
     if (!sides.narrow) packed_rows = pack_rows(product_of(shared, sides), computed_in(k) == DType::Float64);
   }
   shared.out.buffer->data();  // reserved here: a buffer is not made for several threads
