@@ -12,9 +12,10 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <numeric>
+#include <cstring>
+#include <functional>
 
-#include "tinyops/cpu/kernels.h"
+#include "tinyops/cpu/parallel.h"
 
 namespace tinyops::cpu {
 namespace {
@@ -23,11 +24,12 @@ using teeny::Affine;
 using teeny::Dims;
 using teeny::Guard;
 
+constexpr int64_t kPiece = 1 << 14;  // elements that are copied by one task
+
 struct Coordinate {
   Affine position;     ///< over the view's axes
   int64_t stride = 0;  ///< of the original address along it
   int64_t low = 0, high = 0;
-  bool last = false;
 
   int64_t size() const { return high - low + 1; }
   void find_range(const Shape& shape) {
@@ -83,55 +85,109 @@ std::optional<std::vector<Coordinate>> coordinates(const View& view) {
   return result;
 }
 
+/// A copy in the making. Its two innermost axes are planes:
+///
+///   0 0 0 0 0 0
+///   0 0 x x x 0      x: elements first[a] to before last[a] of axis a
+///   0 0 x x x 0
+struct Copy {
+  Shape shape;
+  Dims stride, first, last;  ///< the stride is that of the original's address
+  int64_t offset;
+};
+
+/// Some rows of one plane.
+template <class From, class To>
+void copy_rows(const Copy& copy, const From* from, To* to, int64_t plane, int64_t begin, int64_t end) {
+  const int y = copy.shape.size() - 2, x = y + 1;
+  const int64_t first = copy.first[x], last = copy.last[x], stride = copy.stride[x], length = copy.shape[x];
+  to += plane * copy.shape[y] * length;
+  std::fill(to + begin * length, to + end * length, To(0));
+  from += copy.offset;
+  bool inside = first < last;
+  for (int a = y - 1; a >= 0; --a) {
+    const int64_t i = plane % copy.shape[a];
+    plane /= copy.shape[a];
+    inside &= copy.first[a] <= i && i < copy.last[a];
+    from += i * copy.stride[a];
+  }
+  if (!inside) return;
+  for (int64_t row = std::max(begin, copy.first[y]); row < std::min(end, copy.last[y]); ++row) {
+    const From* const source = from + row * copy.stride[y];
+    To* const target = to + row * length;
+    if (std::is_same_v<From, To> && stride == 1)
+      std::memcpy(target + first, source + first, size_t(last - first) * sizeof(To));
+    else
+      for (int64_t i = first; i < last; ++i) target[i] = To(source[i * stride]);
+  }
+}
+
+template <class From, class To>
+void copy_all(const Copy& copy, const void* from, void* to) {
+  const int64_t height = copy.shape[-2], planes = teeny::numel(copy.shape) / (height * copy.shape[-1]);
+  const int64_t rows = std::clamp<int64_t>(kPiece / copy.shape[-1], 1, height), pieces = (height + rows - 1) / rows;
+  parallel(planes * pieces, teeny::numel(copy.shape), [&] {
+    return [&](int64_t i) {
+      const int64_t begin = i % pieces * rows;
+      copy_rows(copy, static_cast<const From*>(from), static_cast<To*>(to), i / pieces, begin,
+                std::min(height, begin + rows));
+    };
+  });
+}
+
+/// How much larger than the original a copy may be.
+bool is_small(const std::vector<Coordinate>& all, const Operand& operand) {
+  double places = 1;
+  for (const Coordinate& c : all) places *= double(c.size());
+  return places <= 4 * double(operand.buffer->bytes()) / double(teeny::itemsize(operand.dtype)) + 4096;
+}
+
 }  // namespace
 
-std::optional<Operand> compact(const Operand& operand, DType to, const std::vector<bool>& last) {
+bool can_compact(const Operand& operand) {
+  const std::optional<std::vector<Coordinate>> all = coordinates(operand.view);
+  return all && is_small(*all, operand);
+}
+
+Operand compact(const Operand& operand, DType to) {
   const View& view = operand.view;
-  std::optional<std::vector<Coordinate>> all = coordinates(view);
-  if (!all) return std::nullopt;
-  double places = 1;
-  for (Coordinate& c : *all) {
-    places *= double(c.size());
-    for (int a = 0; a < view.rank(); ++a) c.last |= last[size_t(a)] && c.position.coef[a] != 0;
-  }
-  const double original = double(operand.buffer->bytes()) / double(teeny::itemsize(operand.dtype));
-  if (places > 4 * original + 4096 || all->size() > size_t(teeny::kMaxRank)) return std::nullopt;
-  std::ranges::stable_sort(*all, [](const Coordinate& x, const Coordinate& y) {
-    return x.last != y.last ? y.last : std::abs(x.stride) > std::abs(y.stride);
-  });
+  std::vector<Coordinate> all = coordinates(view).value();
+  std::ranges::stable_sort(all, std::greater{}, [](const Coordinate& c) { return std::abs(c.stride); });
+  while (all.size() < 2) all.insert(all.begin(), {Affine{Dims::filled(view.rank(), 0), 0}});  // a plane, at least
 
-  // Copy coordinate by coordinate: the read view has the guards, one an axis.
-  const int rank = int(all->size());
-  View read{{}, {{}, view.address.offset}, {}};
-  for (const Coordinate& c : *all) {
-    read.shape.push_back(c.size());
-    read.address.coef.push_back(c.stride);
-    read.address.offset += c.stride * (c.low - c.position.offset);
-  }
-  for (const Guard& guard : view.guards)
-    for (int i = 0; i < rank; ++i) {
-      const Coordinate& c = (*all)[size_t(i)];
+  Copy copy{{}, {}, {}, {}, view.address.offset};
+  for (const Coordinate& c : all) {
+    int64_t first = 0, last = c.size();
+    for (const Guard& guard : view.guards) {
       bool same = true;
-      for (int a = 0; a < view.rank(); ++a)
-        same &= view.shape[a] == 1 || c.position.coef[a] == guard.position.coef[a];
+      for (int a = 0; a < view.rank(); ++a) same &= view.shape[a] == 1 || c.position.coef[a] == guard.position.coef[a];
       if (!same) continue;
-      Guard g{{Dims::filled(rank, 0), c.low - c.position.offset + guard.position.offset}, guard.size};
-      g.position.coef[i] = 1;
-      read.guards.push_back(g);
-      break;
+      const int64_t position = c.low - c.position.offset + guard.position.offset;  // of element 0
+      first = std::max(first, -position), last = std::min(last, guard.size - position);
     }
-  Operand copy{std::make_shared<Buffer>(size_t(read.numel() * teeny::itemsize(to))), to, View::contiguous(read.shape)};
-  run_kernel(RowKernel{read.shape, 0, {Input{Input::Kind::Memory, {operand.buffer, operand.dtype, read}}},
-                       {{Load{0}, operand.dtype}, {teeny::UnaryOp::Cast, to, {0, -1, -1}}}, {Output{copy, 1}}});
-
-  const Dims strides = teeny::row_major(read.shape);
-  copy.view = {view.shape, {Dims::filled(view.rank(), 0), 0}, {}};
-  for (int i = 0; i < rank; ++i) {
-    const Coordinate& c = (*all)[size_t(i)];
-    copy.view.address.offset += strides[i] * (c.position.offset - c.low);
-    for (int a = 0; a < view.rank(); ++a) copy.view.address.coef[a] += strides[i] * c.position.coef[a];
+    copy.shape.push_back(c.size()), copy.stride.push_back(c.stride);
+    copy.first.push_back(first), copy.last.push_back(last);
+    copy.offset += c.stride * (c.low - c.position.offset);
   }
-  return copy;
+
+  Operand result{std::make_shared<Buffer>(size_t(teeny::numel(copy.shape) * teeny::itemsize(to))), to, {}};
+  const void* from = operand.buffer->data();
+  void* const memory = result.buffer->data();
+  switch (operand.dtype) {
+    case DType::Float64: copy_all<double, double>(copy, from, memory); break;
+    case DType::Float32: copy_all<float, float>(copy, from, memory); break;
+    case DType::Float16: copy_all<teeny::float16, float>(copy, from, memory); break;
+    default: copy_all<teeny::bfloat16, float>(copy, from, memory);
+  }
+
+  result.view = {view.shape, {Dims::filled(view.rank(), 0), 0}, {}};
+  const Dims strides = teeny::row_major(copy.shape);
+  for (int i = 0; i < strides.size(); ++i) {
+    const Coordinate& c = all[size_t(i)];
+    result.view.address.offset += strides[i] * (c.position.offset - c.low);
+    for (int a = 0; a < view.rank(); ++a) result.view.address.coef[a] += strides[i] * c.position.coef[a];
+  }
+  return result;
 }
 
 }  // namespace tinyops::cpu

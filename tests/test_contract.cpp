@@ -1,0 +1,127 @@
+// Products and convolutions of the sizes at which a backend takes another way: few rows, short rows of images, sums
+// longer than a block, columns far apart, padding. Against the reference, on whole numbers: there is one right answer.
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <random>
+
+#include "teeny/schedule.h"
+#include "teeny/tensor.h"
+#include "tests/check.h"
+
+namespace teeny::test {
+namespace {
+
+class Draw {
+ public:
+  explicit Draw(uint64_t seed) : random_(seed) {}
+  int64_t operator()(std::initializer_list<int64_t> from) { return from.begin()[random_() % from.size()]; }
+  DType dtype() {
+    const DType all[] = {DType::Float32, DType::Float32, DType::Float64, DType::Float16, DType::BFloat16};
+    return all[random_() % 5];
+  }
+  /// Whole numbers from -2 to 2, most of them 0, in memory of this order.
+  Tensor numbers(const Shape& shape, DType dtype, bool turned = false) {
+    std::vector<float> values(size_t(numel(shape)));
+    for (float& v : values) v = random_() % 4 ? 0 : float(int(random_() % 5) - 2);
+    Shape stored = shape;
+    if (turned) std::swap(stored[-1], stored[-2]);
+    const Tensor x = Tensor::from(values, stored).cast(dtype).realize();
+    return turned ? x.transpose(-1, -2) : x;
+  }
+
+ private:
+  std::mt19937_64 random_;
+};
+
+/// `f` on this binary's device and on the reference.
+template <class F>
+void same_as_reference(F&& f, const std::string& what) {
+  const std::vector<std::byte> got = f().to_bytes();
+  execution() = {false, tinyops::reference::run};
+  const std::vector<std::byte> expected = f().to_bytes();
+  execution() = {};
+  CHECK_MESSAGE(got == expected, what);
+}
+
+}  // namespace
+
+TEST_CASE("contract: matrix products of all kinds of sizes") {
+  for (uint64_t seed = 0; seed < 150; ++seed) {
+    Draw draw(seed);
+    const int64_t batch = draw({1, 1, 1, 2, 5}), m = draw({1, 2, 3, 4, 15, 17, 33, 49, 70, 130});
+    int64_t n = draw({1, 2, 3, 5, 8, 14, 27, 65, 90}), r = draw({1, 2, 7, 16, 31, 64, 100, 1600, 4096});
+    while (batch * m * n * r > 1 << 20) (r > 100 && n < 9 && m < 60 ? r : n > 2 ? n : r) /= 2;
+    const DType dtype = draw.dtype();
+    const bool x_turned = draw({0, 1}), y_turned = draw({0, 1}), out_turned = draw({0, 1});
+    const Tensor x = draw.numbers({batch, m, r}, dtype, x_turned), y = draw.numbers({batch, r, n}, dtype, y_turned);
+    same_as_reference([&] { return out_turned ? y.transpose(1, 2).matmul(x.transpose(1, 2)) : x.matmul(y); },
+                      text("seed ", seed, ": ", batch, " times ", m, " x ", n, " sums of ", r, ", ", dtype));
+  }
+}
+
+TEST_CASE("contract: long sums over several blocks") {
+  Draw draw(1);
+  for (const auto& [m, n] : {std::pair<int64_t, int64_t>{50, 10}, {3, 20}, {20, 3}, {1, 30}, {9, 70}})
+    for (const DType dtype : {DType::Float32, DType::Float16})
+      for (const bool turned : {false, true})
+        for (const int64_t r : {1537, 2049}) {
+          const Tensor x = draw.numbers({m, r}, dtype, turned), y = draw.numbers({r, n}, dtype, !turned);
+          same_as_reference([&] { return x.matmul(y); }, text(m, " x ", n, " sums of ", r, ", ", dtype, turned));
+        }
+}
+
+TEST_CASE("contract: convolutions and their gradients of all kinds of sizes") {
+  for (uint64_t seed = 0; seed < 120; ++seed) {
+    Draw draw(seed);
+    const int64_t groups = draw({1, 1, 2, 3}), kernel = draw({1, 2, 3, 5});
+    const int64_t c = groups * draw({1, 1, 2, 5}), o = groups * draw({1, 1, 3, 4, 17});
+    const int64_t stride = draw({1, 1, 2}), padding = draw({0, 1, 2, 4}), dilation = draw({1, 1, 2});
+    const ConvOptions options{.stride = stride, .padding = padding, .dilation = dilation, .groups = groups};
+    const int64_t h = draw({9, 10, 13}), w = draw({9, 12, 17, 20, 33});
+    int64_t images = draw({1, 2, 3, 30});
+    while (images > 1 && images * c * o / groups * h * w * kernel * kernel > 1 << 19) images /= 2;
+    const DType dtype = draw.dtype();
+    Tensor x = draw.numbers({images, c, h, w}, dtype), weight = draw.numbers({o, c / groups, kernel, kernel}, dtype);
+    x.requires_grad_(), weight.requires_grad_();
+    const std::string what = text("seed ", seed, ": ", x.shape(), " with ", weight.shape(), ", ", groups, " groups, ",
+                                  "stride ", stride, ", padding ", padding, ", dilation ", dilation, ", ", dtype);
+    const Tensor y = x.conv2d(weight, {}, options), grad = draw.numbers(y.shape(), dtype);
+    same_as_reference([&] { return x.conv2d(weight, {}, options); }, what);
+    auto sum = [&] { return (x.conv2d(weight, {}, options) * grad).sum(); };
+    same_as_reference([&] { return gradient(sum(), {x})[0]; }, what + ", dx");
+    same_as_reference([&] { return gradient(sum(), {weight})[0]; }, what + ", dw");
+  }
+}
+
+TEST_CASE("contract: what is worth being copied slab by slab") {
+  Draw draw(2);
+  for (const DType dtype : {DType::Float32, DType::Float16})
+    for (const int64_t groups : {1, 45}) {
+      const int64_t inputs = groups == 1 ? 6 : 45, outputs = groups == 1 ? 9 : 45;
+      Tensor x = draw.numbers({31, inputs, 18, 19}, dtype).requires_grad_();
+      const Tensor weight = draw.numbers({outputs, inputs / groups, 3, 3}, dtype);
+      const ConvOptions options{.padding = 1, .groups = groups};
+      const Tensor grad = draw.numbers({31, outputs, 18, 19}, dtype);
+      same_as_reference([&] { return x.conv2d(weight, {}, options); }, text(groups, " groups, ", dtype));
+      same_as_reference([&] { return gradient((x.conv2d(weight, {}, options) * grad).sum(), {x})[0]; },
+                        text(groups, " groups, dx, ", dtype));
+    }
+  const Tensor x = draw.numbers({17, 64, 70}, DType::BFloat16), y = draw.numbers({17, 70, 62}, DType::BFloat16, true);
+  same_as_reference([&] { return x.matmul(y); }, "a batch of matrices");
+  const Tensor long_one = draw.numbers({1100, 70}, DType::BFloat16);
+  same_as_reference([&] { return long_one.matmul(y[{0}]); }, "a long matrix");
+}
+
+TEST_CASE("contract: an infinity is multiplied by what it meets, and by nothing else") {
+  // Runs of 17 and 20: their last packets reach back over numbers that were counted.
+  for (const int64_t n : {17, 20, 33}) {
+    std::vector<float> values(size_t(5 * n), 1.f);
+    for (int64_t i = 0; i < 5; ++i) values[size_t(i * n + 3)] = INFINITY;
+    const Tensor x = Tensor::from(values, {5, n});
+    CHECK(x.matmul(Tensor::ones({n})).to_vector() == std::vector<float>(5, INFINITY));
+    CHECK(Tensor::ones({5}).matmul(x)[{0}].item() == 5);
+  }
+}
+
+}  // namespace teeny::test

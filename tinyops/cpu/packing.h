@@ -1,0 +1,167 @@
+#pragma once
+// Numbers on their way into a product's inner loop and out of it.
+//
+//   in:   rows of a, near or far      ──►  panel [r][width]     read straight on, whatever the matrix once was
+//   out:  sums [column][width]        ──►  where the view of the result says
+#include <algorithm>
+#include <cstring>
+#include <type_traits>
+
+#include "tinyops/cpu/packets.h"
+
+namespace tinyops::cpu {
+
+/// Whether n offsets are `step` apart.
+inline bool evenly(const int64_t* offset, int64_t n, int64_t step) {
+  for (int64_t i = 1; i < n; ++i)
+    if (offset[i] != offset[i - 1] + step) return false;
+  return true;
+}
+inline bool consecutive(const int64_t* offset, int64_t n) { return evenly(offset, n, 1); }
+
+/// Packs rows that lie in a few runs, as the pixels of several image rows do: a packet at a time, whose surplus the next
+/// one covers. Nothing is read from `end` on.
+///
+///   pixels  a b c | d e f g    panel  [a b c . . .]           then  [a b c d e f g . .]
+///                                      └ packet of a ┘                     └ packet of d ┘
+template <int width, class T>
+void pack_runs(const T* from, const int64_t* row_offset, int64_t count, const int64_t* r_offset, int64_t n, T* panel,
+               const T* end) {
+  constexpr int lanes = Packets<T>::lanes;
+  int64_t first[width + 1];  // rows at which a packet starts
+  int starts = 0;
+  for (int64_t i = 0; i < count; ++i)
+    if (i == 0 || row_offset[i] != row_offset[i - 1] + 1 || i == first[starts - 1] + lanes) first[starts++] = i;
+  first[starts] = count;
+  for (int64_t r = 0; r < n; ++r)
+    for (int s = 0; s < starts; ++s) {
+      const T* const at = from + row_offset[first[s]] + r_offset[r];
+      T* const to = panel + r * width + first[s];
+      if (at + lanes <= end && to + lanes <= panel + n * width) Packets<T>::store(to, Packets<T>::load(at));
+      else std::memcpy(to, at, size_t(first[s + 1] - first[s]) * sizeof(T));
+    }
+  for (int64_t r = 0; r < n; ++r) std::fill(panel + r * width + count, panel + (r + 1) * width, T(0));
+}
+
+/// Packs rows along which r runs: squares of a packet each way, turned in registers. The last square of a run of r
+/// reaches back over what is there already.
+template <int width, class T>
+void pack_turned(const T* from, const int64_t* row_offset, int64_t count, const int64_t* r_offset, int64_t n, T* panel) {
+  using P = Packets<T>;
+  constexpr int lanes = P::lanes;
+  for (int64_t r = 0; r < n;) {
+    int64_t run = 1;
+    while (run < lanes && r + run < n && r_offset[r + run] == r_offset[r] + run) ++run;
+    const int64_t start = r + run - lanes;
+    const bool square = start >= 0 && consecutive(r_offset + start, lanes);
+    for (int64_t i = 0; i < width; i += lanes) {
+      const int64_t present = std::clamp<int64_t>(count - i, 0, lanes);
+      if (square) {
+        Eigen::internal::PacketBlock<typename P::Type, lanes> block;
+        for (int j = 0; j < lanes; ++j)
+          block.packet[j] = j < present ? P::load(from + row_offset[i + j] + r_offset[start]) : P::fill(0);
+        Eigen::internal::ptranspose(block);
+        for (int j = 0; j < lanes; ++j) P::store(panel + (start + j) * width + i, block.packet[j]);
+        continue;
+      }
+      for (int64_t s = r; s < r + run; ++s) {
+        T* const to = panel + s * width + i;
+        for (int64_t j = 0; j < present; ++j) to[j] = from[row_offset[i + j] + r_offset[s]];
+        std::fill(to + present, to + lanes, T(0));
+      }
+    }
+    r += run;
+  }
+}
+
+/// Packs `count` rows, of which a panel has room for `width`, over n values of r: panel[r][row], 0 in the rest.
+template <int width, class T>
+void pack(const T* from, const int64_t* row_offset, int64_t count, const int64_t* r_offset, int64_t n, T* panel,
+          const T* end) {
+  if (consecutive(row_offset, count)) {
+    from += row_offset[0];
+    for (int64_t r = 0; r < n; ++r, panel += width)
+      if (count == width) std::memcpy(panel, from + r_offset[r], width * sizeof(T));  // of a size the compiler knows
+      else {
+        std::memcpy(panel, from + r_offset[r], size_t(count) * sizeof(T));
+        std::fill(panel + count, panel + width, T(0));
+      }
+    return;
+  }
+  int64_t runs = 1;
+  for (int64_t i = 1; i < count; ++i) runs += row_offset[i] != row_offset[i - 1] + 1;
+  if (runs * 4 <= count) return pack_runs<width>(from, row_offset, count, r_offset, n, panel, end);
+  if constexpr (width % Packets<T>::lanes == 0) return pack_turned<width>(from, row_offset, count, r_offset, n, panel);
+  for (int64_t r = 0; r < n; ++r, panel += width) {
+    for (int64_t j = 0; j < count; ++j) panel[j] = from[row_offset[j] + r_offset[r]];
+    std::fill(panel + count, panel + width, T(0));
+  }
+}
+
+/// to[column][row] += what the output has there, block by block where its columns are contiguous.
+template <class T>
+void add_strip(T* sums, int64_t width, const T* out, const int64_t* row_offset, int64_t rows,
+               const int64_t* column_offset, int64_t columns) {
+  constexpr int lanes = Packets<T>::lanes;
+  for (int64_t j = 0; j < columns;) {
+    const bool run = j + lanes <= columns && consecutive(column_offset + j, lanes);
+    for (int64_t i = 0; i < rows;) {
+      T* const to = sums + j * width + i;
+      const T* const from = out + row_offset[i] + column_offset[j];
+      const int64_t stride = i + 1 < rows ? row_offset[i + 1] - row_offset[i] : 0;
+      if (run && i + lanes <= rows && evenly(row_offset + i, lanes, stride)) {
+        T turned[lanes * lanes];
+        transpose_block(turned, lanes, from, stride);
+        for (int s = 0; s < lanes; ++s)
+          for (int l = 0; l < lanes; ++l) to[s * width + l] += turned[s * lanes + l];
+        i += lanes;
+        continue;
+      }
+      for (int s = 0; s < (run ? lanes : 1); ++s) to[s * width] += out[row_offset[i] + column_offset[j + s]];
+      ++i;
+    }
+    j += run ? lanes : 1;
+  }
+}
+
+/// Stores sums[column][row] of a strip, or adds them; along whichever of the two memory is contiguous, if it is.
+template <class T, class Out>
+void store_strip(T* sums, int64_t width, Out* out, const int64_t* row_offset, int64_t rows,
+                 const int64_t* column_offset, int64_t columns, bool add) {
+  constexpr int lanes = Packets<T>::lanes;
+  if constexpr (std::is_same_v<T, Out>)
+    if (add) add_strip(sums, width, out, row_offset, rows, column_offset, columns);  // then all of it goes back
+  if (consecutive(row_offset, rows)) {
+    for (int64_t j = 0; j < columns; ++j) {
+      Out* to = out + row_offset[0] + column_offset[j];
+      if constexpr (std::is_same_v<T, Out>) std::memcpy(to, sums + j * width, size_t(rows) * sizeof(T));
+      else
+        for (int64_t i = 0; i < rows; ++i) to[i] = Out(sums[j * width + i]);
+    }
+    return;
+  }
+  for (int64_t j = 0; j < columns;) {
+    int64_t run = 1;
+    while (j + run < columns && column_offset[j + run] == column_offset[j] + run) ++run;
+    // Blocks of `lanes` columns; the last one reaches back over what is there already.
+    const int64_t block = run < lanes ? run : lanes;
+    for (int64_t begin = j; begin < j + run; begin += block) {
+      const int64_t at = std::min(begin, j + run - block);
+      for (int64_t i = 0; i < rows; ++i) {
+        Out* to = out + row_offset[i] + column_offset[at];
+        if constexpr (std::is_same_v<T, Out>) {
+          const int64_t stride = i + 1 < rows ? row_offset[i + 1] - row_offset[i] : 0;
+          if (block == lanes && i + lanes <= rows && evenly(row_offset + i, lanes, stride)) {
+            transpose_block(to, stride, sums + at * width + i, width);
+            i += lanes - 1;
+            continue;
+          }
+        }
+        for (int64_t s = 0; s < block; ++s) to[s] = Out(sums[(at + s) * width + i]);
+      }
+    }
+    j += run;
+  }
+}
+
+}  // namespace tinyops::cpu
