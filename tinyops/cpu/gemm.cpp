@@ -9,10 +9,10 @@
 //   r ──►      │ p │ a thousand r           │            memory, as in the row of an image, need one pointer for all,
 //              └───┴────────────────────────┘            and there may be more of them: 2 packets x 14.
 //
-// Where the next r of a column is far away, and several panels would walk that way, b is packed, too; and a panel that
-// several tasks read is packed once for all of them:
+// Where the next r of a column is far away, and several panels would walk that way, b is packed, too, for all tasks. Panels
+// are not: what another core has just written takes longer to read than to pack again.
 //
-//   for each thousand of r:   pack b, if so  ──►  pack a, if so  ──►  all tasks, which add to what is in the output
+//   for each thousand of r:   pack b, if so  ──►  all tasks, which pack their panels, and add to what is in the output
 //
 // Each output is summed in one order, whatever the number of threads: along r in blocks of about a thousand, and the
 // blocks' sums one after the other.
@@ -139,6 +139,7 @@ class Rows {
       : p_(p), rows_(teeny::numel(p.rows)), r_(teeny::numel(p.reduced)), batches_(teeny::numel(p.batch)),
         packets_((rows_ + lanes - 1) / lanes),
         panels_(packets_ == kWhole ? 1 : (packets_ + kMaxPackets - 1) / kMaxPackets), reduced_(size_t(r_)) {
+    if (panels_ > 1) panels_ = std::min(packets_, (panels_ + threads() - 1) / threads() * threads());  // as many for each
     offsets(p.reduced, p.a.reduced, 0, r_, reduced_.data());
     if (p.packed_rows) use(p.packed_rows, {0, r_});
   }
@@ -213,7 +214,9 @@ class Multiplication {
     const int64_t row = image ? p.columns.back() : 1;
     strip_ = row >= kNear && row < kStrip ? kStrip / row * row : kStrip;
     const int64_t tasks = rows_.panels() * batches_, strips = (columns_ + strip_ - 1) / strip_;
-    blocks_ = std::clamp<int64_t>((kEnoughTasks + tasks - 1) / tasks, 1, strips);
+    // What a panel costs to pack is little beside what many columns do with it.
+    const int64_t few = (2 * threads() + tasks - 1) / tasks, most = std::max(few, columns_ / kManyColumns);
+    blocks_ = std::clamp<int64_t>((kEnoughTasks + tasks - 1) / tasks, 1, std::min(most, strips));
     strips_per_block_ = (strips + blocks_ - 1) / blocks_;
     blocks_ = (strips + strips_per_block_ - 1) / strips_per_block_;
   }
@@ -231,15 +234,12 @@ class Multiplication {
       });
     };
     auto range = [&](int64_t k) { return Range{k * r_ / r_blocks_, (k + 1) * r_ / r_blocks_}; };
-    // What a panel costs to pack is little beside what many columns do with it.
-    const bool share = blocks_ > 1 && strips_per_block_ * strip_ < kManyColumns && !rows_.is_shared({0, r_});
-    if (!pack_columns_ && !share)  // nothing to wait for
+    if (!pack_columns_)  // nothing to wait for
       return all_tasks([&](auto&& run_task) {
         for (int64_t k = 0; k < r_blocks_; ++k) run_task(range(k));
       });
     for (int64_t k = 0; k < r_blocks_; ++k) {
-      if (pack_columns_) pack_all_columns(range(k));
-      if (share) rows_.share(range(k));
+      pack_all_columns(range(k));
       all_tasks([&](auto&& run_task) { run_task(range(k)); });
     }
   }

@@ -15,13 +15,16 @@ namespace tinyops::cpu {
 /// An OpenMP region costs a few microseconds: work below about as many simple steps stays on the calling thread.
 inline constexpr int64_t kWorthThreads = 1 << 15;
 
+/// How many threads share the work that is handed out here.
+inline int64_t threads() { return omp_in_parallel() ? 1 : omp_get_max_threads(); }
+
 /// `setup()` runs once on each thread and returns what is then called with every piece's number. An exception stops
 /// the thread it happens on and is thrown again when all are done (it must not cross the region). Within a piece of
 /// other work all pieces are done here and now.
 template <class Setup>
 void parallel(int64_t count, int64_t steps, Setup&& setup) {
   if (count <= 0) return;
-  if (count == 1 || steps < kWorthThreads || omp_get_max_threads() == 1 || omp_in_parallel()) {
+  if (count == 1 || steps < kWorthThreads || threads() == 1) {
     auto&& work = setup();
     for (int64_t piece = 0; piece < count; ++piece) work(piece);
     return;
