@@ -50,10 +50,15 @@ constexpr int max_near(int packets) { return (kRegisters - 1 - packets) / packet
 /// Columns anywhere: each has a pointer, which needs a register as well.
 constexpr int max_far(int packets) { return std::min(kColumns, max_near(packets)); }
 
-/// to[column][lane] = or += the products of a packed panel and some columns over n values of r. `near`: all columns
-/// follow the first in memory.
-template <class T, int packets, int columns, bool near>
-void micro_kernel(int64_t n, const T* panel, const T* const* column, const int64_t* r_offset, T* const* to, bool add) {
+/// Near columns all follow the first in memory. Fresh ones are read for the first time, and so will be those that come
+/// next: these are asked for meanwhile, a number of each in turn.
+enum class Columns { Near, Far, Fresh };
+
+/// to[column][lane] = or += the products of a packed panel and some columns over n values of r.
+template <class T, int packets, int columns, Columns kind>
+void micro_kernel(int64_t n, const T* panel, const T* const* column, const T* const* next, const int64_t* r_offset,
+                  T* const* to, bool add) {
+  constexpr bool near = kind == Columns::Near;
   using P = Packets<T>;
   constexpr int width = packets * P::lanes;
   typename P::Type sum[columns][packets];  // unrolled to the last, or GCC keeps it in memory
@@ -67,6 +72,7 @@ void micro_kernel(int64_t n, const T* panel, const T* const* column, const int64
   }
   for (int64_t r = 0; r < n; ++r, panel += width) {
     const int64_t at = r_offset[r];
+    if constexpr (kind == Columns::Fresh) __builtin_prefetch(next[r % columns] + at);
     typename P::Type a[packets];
     for (int p = 0; p < packets; ++p) a[p] = P::load(panel + p * P::lanes);
 #pragma GCC unroll 32
@@ -84,12 +90,12 @@ void micro_kernel(int64_t n, const T* panel, const T* const* column, const int64
 }
 
 template <class T>
-using MicroKernel = void (*)(int64_t, const T*, const T* const*, const int64_t*, T* const*, bool);
+using MicroKernel = void (*)(int64_t, const T*, const T* const*, const T* const*, const int64_t*, T* const*, bool);
 
 /// [n - 1] is the one for n neighbouring columns.
 template <class T, int packets, size_t... n>
 constexpr std::array<MicroKernel<T>, sizeof...(n)> near_kernels(std::index_sequence<n...>) {
-  return {micro_kernel<T, packets, int(n) + 1, true>...};
+  return {micro_kernel<T, packets, int(n) + 1, Columns::Near>...};
 }
 
 /// Calls `f` with a number of packets that the compiler knows.
@@ -286,6 +292,8 @@ class Multiplication {
   template <int packets>
   void run_task(int64_t batch, int64_t panel_number, int64_t block, Range range) {
     static constexpr auto near_kernel = near_kernels<T, packets>(std::make_index_sequence<max_near(packets)>());
+    const auto far_kernel = panel_number == 0 ? micro_kernel<T, packets, max_far(packets), Columns::Fresh>
+                                              : micro_kernel<T, packets, max_far(packets), Columns::Far>;
     constexpr int64_t width = packets * lanes;
     const int64_t first_row = rows_.first_row(panel_number), rows = std::min(width, teeny::numel(p_.rows) - first_row);
     const int64_t first_column = block * strips_per_block_ * strip_;
@@ -314,11 +322,13 @@ class Multiplication {
       for (int64_t j = 0; j < count;) {
         const Group group = next_group<packets>(b_column, j, count);
         const T* column[max_far(packets)];  // past the last column, the last once more: of its sums only one set is stored
+        const T* next[max_far(packets)];
         T* to[max_near(packets)];
         Range met = p_.window.taps == 1 ? range : Range{range.last, range.first};
         for (int64_t c = 0; c < (group.near ? group.size : max_far(packets)); ++c) {
           const int64_t at = j + std::min(c, group.size - 1);
           if (!group.near || c == 0) column[c] = b + b_column[at];
+          if (!group.near) next[c] = b + b_column[std::min(at + group.size, count - 1)];
           to[c] = sums + (j + c) * width;
           if constexpr (std::is_same_v<T, Out>)
             if (direct && c < group.size) to[c] = out + out_row[0] + out_column[at];
@@ -327,8 +337,8 @@ class Multiplication {
         if (!direct)
           for (int64_t i = 0; i < rows; ++i) __builtin_prefetch(out + out_row[i] + out_column[j], 1);
         const int64_t skip = met.first - range.first, n = std::max<int64_t>(0, met.size());
-        (group.near ? near_kernel[size_t(group.size - 1)] : micro_kernel<T, packets, max_far(packets), false>)(
-            n, panel + skip * width, column, r_offset + skip, to, add && direct);
+        (group.near ? near_kernel[size_t(group.size - 1)] : far_kernel)(n, panel + skip * width, column, next, r_offset + skip,
+                                                                        to, add && direct);
         j += group.size;
       }
       if (!direct) store_strip(sums, width, out, out_row, rows, out_column, count, add);
