@@ -22,12 +22,12 @@
 namespace tinyops::cpu {
 namespace {
 
-constexpr int64_t kFewOutputs = 1 << 15;
-constexpr int64_t kLongSum = 1 << 12;
-constexpr int64_t kSlabBytes = 256 << 10;  // of an operand: its copy stays in the second-level cache
+constexpr int64_t kFewOutputs = (1 << 15) / kSmaller;
+constexpr int64_t kLongSum = (1 << 12) / kSmaller;
+constexpr int64_t kSlabBytes = (256 << 10) / kSmaller;  // of an operand: its copy stays in the second-level cache
 constexpr int64_t kSlabColumns = 64;
-constexpr int64_t kManySums = 1 << 20;     // bytes: fewer are still in the cache when all have been computed
-constexpr double kSlabWork = 1 << 19;      // multiply-adds that are worth a few tables
+constexpr int64_t kManySums = (1 << 20) / kSmaller;     // bytes: fewer are still in the cache when all have been computed
+constexpr double kSlabWork = (1 << 19) / kSmaller;      // multiply-adds that are worth a few tables
 constexpr int64_t kEnoughSlabs = 24, kFewSlabs = 8;
 
 bool moves(const View& view, int a) {

@@ -38,7 +38,7 @@ constexpr int kWhole = kRegisters >= 32 ? 4 : kMaxPackets;  // so many packets, 
 constexpr int kColumns = kRegisters >= 32 ? 8 : 4;  // columns in a packed group
 constexpr int64_t kNear = 6;                        // fewer neighbours than this are too few sums
 constexpr int64_t kStrip = 64;                      // columns whose results wait together to be stored
-constexpr int64_t kBlockR = 1024;                   // a panel is then at most 192 KiB, for the second-level cache
+constexpr int64_t kBlockR = 1024 / kSmaller;        // a panel is then at most 192 KiB, for the second-level cache
 constexpr int64_t kPackR = 64, kPackColumns = 512;  // what is packed by one task
 constexpr int64_t kFarApart = 16;                   // elements: more than a cache line from one r to the next
 constexpr int64_t kManyColumns = 256;

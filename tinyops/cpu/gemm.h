@@ -11,6 +11,13 @@ namespace tinyops::cpu {
 
 using teeny::Dims;
 
+/// A checked build cuts work into pieces that are so many times smaller: small tests shall meet every path.
+#ifdef TEENY_CHECKED
+inline constexpr int64_t kSmaller = 32;
+#else
+inline constexpr int64_t kSmaller = 1;
+#endif
+
 /// One operand. `free` moves along the rows for `a`, along the columns for `b`.
 struct Factor {
   const void* memory = nullptr;
