@@ -137,15 +137,16 @@ const T* end(const Product& p, const Factor& f, const Shape& free) {
   return static_cast<const T*>(f.memory) + last + 1;
 }
 
-/// The row side: cut into panels of up to three packets of rows, which are as equal as can be.
+/// The row side: cut into panels of up to three packets of rows, which are as equal as can be, and as many for each of
+/// `workers`.
 template <class T>
 class Rows {
  public:
-  explicit Rows(const Product& p)
+  explicit Rows(const Product& p, int64_t workers = 1)
       : p_(p), rows_(teeny::numel(p.rows)), r_(teeny::numel(p.reduced)), batches_(teeny::numel(p.batch)),
         packets_((rows_ + lanes - 1) / lanes),
         panels_(packets_ == kWhole ? 1 : (packets_ + kMaxPackets - 1) / kMaxPackets), reduced_(size_t(r_)) {
-    if (panels_ > 1) panels_ = std::min(packets_, (panels_ + threads() - 1) / threads() * threads());  // as many for each
+    if (panels_ > 1) panels_ = std::min(packets_, (panels_ + workers - 1) / workers * workers);
     offsets(p.reduced, p.a.reduced, 0, r_, reduced_.data());
     if (p.packed_rows) use(p.packed_rows, {0, r_});
   }
@@ -208,8 +209,9 @@ template <class T, class Out>
 class Multiplication {
  public:
   explicit Multiplication(const Product& p)
-      : p_(p), rows_(p), columns_(teeny::numel(p.columns)), r_(teeny::numel(p.reduced)),
-        batches_(teeny::numel(p.batch)), b_reduced_(size_t(r_)) {
+      : p_(p), rows_(p, p.packed_rows || teeny::numel(p.columns) >= kManyColumns ? 1 : threads()),
+        columns_(teeny::numel(p.columns)), r_(teeny::numel(p.reduced)), batches_(teeny::numel(p.batch)),
+        b_reduced_(size_t(r_)) {
     offsets(p.reduced, p.b.reduced, 0, r_, b_reduced_.data());
     r_blocks_ = is_one_block(r_) ? 1 : (r_ + kBlockR - 1) / kBlockR;
     longest_block_ = (r_ + r_blocks_ - 1) / r_blocks_;
