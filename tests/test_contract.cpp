@@ -94,6 +94,25 @@ TEST_CASE("contract: convolutions and their gradients of all kinds of sizes") {
   }
 }
 
+TEST_CASE("contract: kernels as wide as their image, and as a packet") {
+  Draw draw(3);
+  for (const int64_t images : {1, 2})
+    for (const int64_t channels : {1, 2, 5})
+      for (const int64_t w : {2, 4, 8, 16, 18})
+        for (const int64_t kernel : {4, 8, 16})
+          for (const int64_t padding : {0, 1, 2}) {
+            if (w + 2 * padding < kernel) continue;
+            Tensor x = draw.numbers({images, channels, 2, w}, DType::Float32);
+            Tensor weight = draw.numbers({3, channels, 1, kernel}, DType::Float32);
+            x.requires_grad_(), weight.requires_grad_();
+            const Tensor grad = draw.numbers(x.conv2d(weight, {}, {.padding = padding}).shape(), DType::Float32);
+            auto sum = [&] { return (x.conv2d(weight, {}, {.padding = padding}) * grad).sum(); };
+            const std::string what = text(x.shape(), " with ", weight.shape(), ", padding ", padding);
+            same_as_reference([&] { return gradient(sum(), {x})[0]; }, what + ", dx");
+            same_as_reference([&] { return gradient(sum(), {weight})[0]; }, what + ", dw");
+          }
+}
+
 TEST_CASE("contract: what is worth being copied slab by slab") {
   Draw draw(2);
   for (const DType dtype : {DType::Float32, DType::Float16})

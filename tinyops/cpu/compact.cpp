@@ -32,6 +32,11 @@ struct Coordinate {
   int64_t low = 0, high = 0;
 
   int64_t size() const { return high - low + 1; }
+  int last_axis() const {
+    int a = position.coef.size() - 1;
+    while (a >= 0 && position.coef[a] == 0) --a;
+    return a;
+  }
   void find_range(const Shape& shape) {
     low = high = position.offset;
     for (int a = 0; a < shape.size(); ++a) {
@@ -152,7 +157,11 @@ bool can_compact(const Operand& operand) {
 Operand compact(const Operand& operand, DType to) {
   const View& view = operand.view;
   std::vector<Coordinate> all = coordinates(view).value();
-  std::ranges::stable_sort(all, std::greater{}, [](const Coordinate& c) { return std::abs(c.stride); });
+  // As in the original; where an axis of size 1 has left two of them one stride, in the order of the view's axes.
+  std::ranges::stable_sort(all, [](const Coordinate& x, const Coordinate& y) {
+    if (std::abs(x.stride) != std::abs(y.stride)) return std::abs(x.stride) > std::abs(y.stride);
+    return x.last_axis() < y.last_axis();
+  });
   while (all.size() < 2) all.insert(all.begin(), {Affine{Dims::filled(view.rank(), 0), 0}});  // a plane, at least
 
   Copy copy{{}, {}, {}, {}, view.address.offset};

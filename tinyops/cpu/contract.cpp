@@ -218,6 +218,14 @@ struct Sides {
   bool narrow = false;  ///< fewer than kNarrow rows
 };
 
+/// Whether narrow.h can read b in packets, along its columns or along r.
+bool reads_runs(const Contraction& k, const Sides& sides) {
+  const bool wide = computed_in(k) == DType::Float64;
+  const Dims& coef = k.b.view.address.coef;
+  return has_runs(pick(k.shape, sides.columns), pick(coef, sides.columns), wide) ||
+         has_runs(pick(k.shape, sides.reduced), pick(coef, sides.reduced), wide);
+}
+
 /// Where columns run into padding: the window of one of b's guards, so that its axis can be the outermost that is summed.
 void find_window(const Contraction& k, Sides& sides) {
   for (const teeny::Guard& guard : k.b.view.guards) {
@@ -275,8 +283,13 @@ Contraction slab_of(const Contraction& k, int axis, int64_t first, int64_t size)
 /// Multiplies all of `k`, on this thread if others are at work on other slabs.
 void multiply_slab(Contraction k, const Sides& sides, const BufferRef& packed_rows) {
   const DType dtype = computed_in(k);
+  const Operand a = k.a, b = k.b;
   if (!is_plain(k.a, k)) k.a = compact(k.a, dtype);
   if (!is_plain(k.b, k)) k.b = compact(k.b, dtype);
+  if (sides.narrow && !reads_runs(k, sides)) {  // the copy lies in another order
+    k.a = a, k.b = b;
+    return run_as_rows(k);
+  }
   // Longer sums rest in the output from time to time, which 16 bits are too few for.
   const Operand out = k.out;
   if (out.dtype != dtype && !sides.narrow && !is_one_block(count(k.shape, sides.reduced)))
@@ -356,11 +369,7 @@ void run(const Contraction& k) {
                    : cost_as_rows(k.a, axes.a, axes.b, k, double(r)) > cost_as_rows(k.b, axes.b, axes.a, k, double(r)))
     std::swap(turned.a, turned.b), std::swap(sides.rows, sides.columns);
   if (sides.narrow) {
-    const bool wide = computed_in(k) == DType::Float64;
-    const Dims& coef = turned.b.view.address.coef;
-    if (!has_runs(pick(k.shape, sides.columns), pick(coef, sides.columns), wide) &&
-        !has_runs(pick(k.shape, sides.reduced), pick(coef, sides.reduced), wide))
-      return run_whole(k, run_as_rows);
+    if (!reads_runs(turned, sides)) return run_whole(k, run_as_rows);
   } else {
     const bool few = in_a * in_b * batches <= kFewOutputs && r >= kLongSum && batches < 4;
     if (const Cut cut = best_cut(k, axes); few && cut.parts > 0)
