@@ -3,6 +3,8 @@
 # What can be chosen on the command line, as in `make BACKEND=reference test`; each configuration has its own folder:
 #   BACKEND=cpu|reference|cuda         which folder of tinyops/ is the device
 #   ARCH=native|x86-64-v3|...          which processor to compile for: the compiler's -march
+#   CUDA_ARCH='75 80 90'               which GPUs: their compute capabilities (default: the machine's, or these)
+#   EMULATE=1                          with BACKEND=cuda: the same kernels on the CPU, slow and with every access checked
 #   SAN=address,undefined|thread       sanitizers (with clang), and every access checked
 #   WERROR=1                           warnings are errors
 #   ARGS='--epochs 3'                  options for the program a target runs
@@ -11,6 +13,7 @@ BACKEND ?= cpu
 ARCH    ?= native
 PREFIX  ?= /usr/local
 FUZZ    ?= 2000
+EMULATE ?=
 
 PACKAGES := g++ make libeigen3-dev doctest-dev nlohmann-json3-dev zlib1g-dev libcli11-dev
 EXAMPLES := mnist beautiful_mnist teenygrad_mnist linear_regression two_moons gpt
@@ -25,7 +28,7 @@ space := $(empty) $(empty)
 quote  = '$(subst ','\'',$1)'#   one word for the shell
 
 help: ## this list
-	@echo 'make TARGET [BACKEND=cpu|reference] [ARCH=native] [SAN=address,undefined|thread] [WERROR=1] [ARGS=...]'
+	@echo 'make TARGET [BACKEND=cpu|reference|cuda] [ARCH=native] [SAN=address,undefined|thread] [WERROR=1] [ARGS=...]'
 	@awk -F ':.*## ' '/^[a-z_-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' Makefile
 
 deps: ## install what the build needs, with apt (Debian, Ubuntu)
@@ -53,10 +56,20 @@ else
 
 # ---- The configuration ----------------------------------------------------------------------------------------------
 
-ifeq (cuda,$(BACKEND))
-  $(error BACKEND=cuda: there is no tinyops/cuda yet; use cpu or reference)
-else ifeq (,$(filter cpu reference,$(BACKEND)))
-  $(error BACKEND=$(BACKEND): unknown; use cpu or reference)
+ifeq (,$(filter cpu reference cuda,$(BACKEND)))
+  $(error BACKEND=$(BACKEND): unknown; use cpu, reference or cuda)
+endif
+
+emulated := $(if $(filter cuda,$(BACKEND)),$(if $(filter-out 0,$(EMULATE)),emulated))
+on_gpu   := $(if $(emulated),,$(filter cuda,$(BACKEND)))
+ifdef on_gpu
+  NVCC ?= $(firstword $(shell command -v nvcc 2> /dev/null) $(wildcard $(or $(CUDA_HOME),/usr/local/cuda)/bin/nvcc))
+  ifeq (,$(NVCC))
+    $(error BACKEND=cuda: there is no nvcc; install the CUDA toolkit (Debian: nvidia-cuda-toolkit) or set CUDA_HOME, or \
+      run the kernels on the CPU with EMULATE=1)
+  endif
+  CUDA_HOME ?= $(patsubst %/bin/nvcc,%,$(realpath $(NVCC)))
+  CUDA_ARCH ?= $(or $(subst .,,$(shell nvidia-smi --query-gpu=compute_cap --format=csv$(comma)noheader 2> /dev/null | head -n 1)),75 80 90)
 endif
 
 sanitizers := $(subst $(comma), ,$(SAN))
@@ -70,7 +83,7 @@ ifeq (default,$(origin CXX))
   CXX := $(if $(SAN),clang++-16,g++)
 endif
 
-B := build/$(subst $(space),-,$(strip $(BACKEND) $(ARCH) $(sanitizers) $(if $(findstring clang,$(CXX)),clang)))
+B := build/$(subst $(space),-,$(strip $(BACKEND) $(emulated) $(ARCH) $(sanitizers) $(if $(findstring clang,$(CXX)),clang)))
 
 # -Wrestrict: GCC 12 sees an overlap in `"text" + string` where there is none (its bug 105651).
 FLAGS := -std=c++20 -march=$(ARCH) -Wall -Wextra $(if $(findstring clang,$(CXX)),,-Wno-restrict) -I. -pthread $(if $(WERROR),-Werror)
@@ -86,9 +99,17 @@ optimise_of = $(if $(SAN)$(at_leisure),-O1,-O3)
 EIGEN     := $(subst -I,-isystem ,$(or $(shell pkg-config --cflags eigen3 2> /dev/null),-I/usr/include/eigen3))
 CPU_FLAGS  = $(EIGEN) -fopenmp $(if $(filter x86_64,$(shell uname -m)),-mprefer-vector-width=512)
 DATA_FLAGS = -DTEENY_DATA_DIR=$(call quote,"$(CURDIR)/examples/data")
-flags_of   = $(FLAGS) $(optimise_of) $(if $(filter tinyops/cpu/%,$1),$(CPU_FLAGS)) \
+HOST_FLAGS = -x c++ -Itinyops/cuda/on_host -O1 -g1 -fsanitize=bounds -fno-sanitize-recover=bounds -U_FORTIFY_SOURCE -Wno-unknown-pragmas
+flags_of   = $(FLAGS) $(optimise_of) $(if $(filter tinyops/cuda/%,$1),$(HOST_FLAGS)) $(if $(filter tinyops/cpu/%,$1),$(CPU_FLAGS)) \
   $(if $(filter teeny/data/%,$1),$(DATA_FLAGS)) $(CXXFLAGS)
-LIBS      := $(strip $(if $(filter cpu,$(BACKEND)),-fopenmp) -lz -pthread)
+LIBS      := $(strip $(if $(filter cpu,$(BACKEND)),-fopenmp) $(if $(emulated),-fsanitize=bounds) \
+  $(if $(on_gpu),-L$(CUDA_HOME)/lib64 -lcudart_static -ldl -lrt) -lz -pthread)
+
+# Machine code for each of these, and for newer ones PTX, which the driver compiles when the program starts.
+newest     = $(lastword $(sort $(CUDA_ARCH)))
+NVCC_FLAGS = -std=c++20 -O3 -I. --expt-relaxed-constexpr -lineinfo -ccbin $(lastword $(CXX)) \
+  $(foreach a,$(CUDA_ARCH),-gencode arch=compute_$a$(comma)code=sm_$a) -gencode arch=compute_$(newest)$(comma)code=compute_$(newest) \
+  -Xcompiler -Wall$(comma)-Wextra$(comma)-Wno-restrict$(comma)-Wno-unused-parameter$(if $(WERROR),$(comma)-Werror -Werror all-warnings)
 
 # Sanitizers name functions and lines through a symbolizer. The one for threads learns from Archer, a part of clang's
 # OpenMP, what a parallel loop orders.
@@ -106,13 +127,15 @@ endif
 library := $(wildcard teeny/*.cpp teeny/*/*.cpp) tinyops/buffer.cpp tinyops/reference/reference.cpp
 ifeq (cpu,$(BACKEND))
   library += $(wildcard tinyops/cpu/*.cpp)
+else ifeq (cuda,$(BACKEND))
+  library += $(wildcard tinyops/cuda/*.cu) $(if $(emulated),tinyops/cuda/on_host/on_host.cpp)
 else
   library += tinyops/$(BACKEND)/device.cpp
 endif
 tests    := tests/main.cpp $(wildcard tests/random_graph*.cpp tests/test_*.cpp)
 programs := $(wildcard examples/*.cpp tests/bench/*.cpp)
 sources  := $(library) $(tests) $(programs)
-object    = $(patsubst %.cpp,$B/%.o,$1)
+object    = $(patsubst %.cu,$B/%.o,$(patsubst %.cpp,$B/%.o,$1))
 
 LIBTEENY := $B/libteeny.a
 
@@ -133,7 +156,12 @@ $B/%.o: %.cpp $B/flags
 	$(call say,compile,$<)
 	$Q$(CXX) $(call flags_of,$<) -MMD -MP -c $< -o $@
 
--include $(wildcard $(patsubst %.cpp,$B/%.d,$(sources)))
+$B/%.o: %.cu $B/flags
+	@mkdir -p $(@D)
+	$(call say,compile,$<)
+	$Q$(if $(on_gpu),$(NVCC) $(NVCC_FLAGS) -MF $(@:.o=.d),$(CXX) $(call flags_of,$<)) -MMD -MP -c $< -o $@
+
+-include $(wildcard $(patsubst %.o,%.d,$(call object,$(sources))))
 
 Q   := $(if $(V),,@)
 say  = $(if $(V),,@echo '  $1 $2')
@@ -143,7 +171,7 @@ say  = $(if $(V),,@echo '  $1 $2')
 headers := $(if $(filter cpu,$(BACKEND)),Eigen/Core omp.h) zlib.h nlohmann/json.hpp doctest/doctest.h CLI/CLI.hpp
 $B/flags: FORCE
 	@mkdir -p $(@D)
-	@printf '%s\n' $(call quote,$(CXX) $(FLAGS) $(CPU_FLAGS) $(DATA_FLAGS) $(CXXFLAGS)) > $@.$$$$; \
+	@printf '%s\n' $(call quote,$(CXX) $(FLAGS) $(CPU_FLAGS) $(DATA_FLAGS) $(HOST_FLAGS) $(if $(on_gpu),$(NVCC) $(NVCC_FLAGS)) $(CXXFLAGS)) > $@.$$$$; \
 	if cmp -s $@.$$$$ $@; then rm $@.$$$$; exit 0; fi; \
 	command -v $(CXX) > /dev/null || { rm $@.$$$$; \
 	  echo '$(CXX) is missing: run $(if $(SAN),apt-get install clang-16 libclang-rt-16-dev libomp-16-dev,make deps)' >&2; exit 1; }; \
@@ -195,7 +223,7 @@ bench: $B/bench | $(filter test test-all $(EXAMPLES),$(MAKECMDGOALS)) ## measure
 bench-compare: $B/bench ## teeny beside its peers in one table (PEERS=python that has torch, jax or tinygrad)
 	python3 tests/bench/compare.py $< $(PEERS) $(if $(ONLY),--only $(ONLY)) $(ARGS)
 
-sources_by_hand = $(shell find teeny tinyops examples tests -name '*.h' -o -name '*.cpp' | sort)
+sources_by_hand = $(shell find teeny tinyops examples tests -name '*.h' -o -name '*.cpp' -o -name '*.cu' | sort)
 
 format: ## lay out all sources with clang-format-14
 	@command -v clang-format-14 > /dev/null || { echo 'clang-format-14 is missing: run apt-get install clang-format-14' >&2; exit 1; }

@@ -44,24 +44,24 @@ constexpr DType promote(DType a, DType b) {
 
 struct float16 {
   uint16_t bits = 0;
-  float16() = default;
-  explicit float16(float value);
-  operator float() const;
+  constexpr float16() = default;
+  constexpr explicit float16(float value);
+  constexpr operator float() const;
 };
 
 struct bfloat16 {
   uint16_t bits = 0;
-  bfloat16() = default;
-  explicit bfloat16(float value) {
+  constexpr bfloat16() = default;
+  constexpr explicit bfloat16(float value) {
     const uint32_t u = std::bit_cast<uint32_t>(value);
     const bool nan = (u & 0x7fffffff) > 0x7f800000;  // keeps its upper bits, and stays a NaN if it had but lower ones
     const uint32_t upper = u >> 16, kept = upper & 0x7f ? upper : upper | 0x40;
     bits = nan ? uint16_t(kept) : uint16_t((u + 0x7fff + (upper & 1)) >> 16);
   }
-  operator float() const { return std::bit_cast<float>(uint32_t(bits) << 16); }
+  constexpr operator float() const { return std::bit_cast<float>(uint32_t(bits) << 16); }
 };
 
-inline float16::float16(float value) {
+constexpr float16::float16(float value) {
   const uint32_t u = std::bit_cast<uint32_t>(value), sign = u >> 16 & 0x8000, magnitude = u & 0x7fffffff;
   if (magnitude > 0x7f800000) {                                      // NaN: as bfloat16 does
     const uint32_t upper = magnitude >> 13 & 0x3ff;
@@ -76,7 +76,7 @@ inline float16::float16(float value) {
   }
 }
 
-inline float16::operator float() const {
+constexpr float16::operator float() const {
   const uint32_t sign = uint32_t(bits & 0x8000) << 16, rest = uint32_t(bits & 0x7fff) << 13;
   if ((bits & 0x7c00) == 0x7c00) return std::bit_cast<float>(sign | rest | 0x7f800000);
   // 2^112 moves the exponent's bias from 15 to 127, subnormals included.

@@ -39,7 +39,7 @@ void check_one_kernel(Product&& product, After&& after) {
   CHECK(kernel->after.outputs.size() == 1);
   const Tensor stored = product().realize();
   CHECK(after(product()).to_bytes() == after(stored).to_bytes());
-  execution().run = tinyops::reference::run;
+  execution().run = tinyops::reference::judge;
   const Tensor judged = product().realize();
   CHECK(after(product()).to_bytes() == after(judged).to_bytes());
   execution() = {};

@@ -21,7 +21,7 @@ namespace {
 /// While it lives, kernels are not fused and run on the reference.
 class Judge {
  public:
-  Judge() { execution() = {false, tinyops::reference::run}; }
+  Judge() { execution() = {false, tinyops::reference::judge}; }
   ~Judge() { execution() = {}; }
 };
 

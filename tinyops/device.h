@@ -1,9 +1,10 @@
 #pragma once
-// The whole interface between teeny and what runs it: buffers, kernels as data, and the seven functions a backend
+// The whole interface between teeny and what runs it: buffers, kernels as data, and the eight functions a backend
 // implements. A backend is one folder beside this file; exactly one is the device of a binary, and the reference is
 // always there beside it as the judge.
 #include <cstddef>
 #include <memory>
+#include <span>
 #include <string>
 #include <variant>
 #include <vector>
@@ -222,7 +223,7 @@ void for_each_operand(Kernel& kernel, Visit&& visit) {
   std::visit(Kinds{visit}, kernel);
 }
 
-// ---- The seven functions --------------------------------------------------------------------------------------------
+// ---- The eight functions --------------------------------------------------------------------------------------------
 
 std::string device_name();                                  ///< "cpu (2 threads, 16 float lanes)"
 void* allocate(size_t bytes);                               ///< null when there is no memory
@@ -230,11 +231,15 @@ void deallocate(void* memory, size_t bytes);
 void write(void* to, const void* host, size_t bytes);       ///< host -> device
 void read(void* host, const void* from, size_t bytes);      ///< device -> host; waits for what is still running
 void run(const Kernel& kernel);                             ///< may return before the work is done
+/// Runs them in order. They will come again in this order, perhaps with other buffers and counters: what a backend made of
+/// them as a whole may wait in `memo`.
+void run_again(std::span<const Kernel* const> kernels, const Memo& memo);
 void synchronize();                                         ///< waits, and throws what a kernel had to say
 
-/// The judge: the same kernels in plain loops, summed in double, on memory of the host.
+/// The judge: the same kernels in plain loops, summed in double.
 namespace reference {
-void run(const Kernel& kernel);
+void run(const Kernel& kernel);    ///< on memory of the host
+void judge(const Kernel& kernel);  ///< on memory of the device: it works on copies
 }
 
 }  // namespace tinyops

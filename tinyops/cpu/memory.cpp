@@ -1,21 +1,12 @@
-// Memory of the CPU: buffers that are given back wait on a shelf for the next one of their size.
-//
-//   shelf 0   [ ][ ]         up to 4 KiB, sizes rounded up to a power of two or the half-way point below it:
-//   shelf 1   [ ]            64, 96, 128, 192, 256, 384, ...  so that at most a third of a block is unused
-//   shelf 2   [ ][ ][ ]
+// Memory of the CPU, with shelves for what is given back.
 //
 // A fresh page costs more than anything an elementwise kernel does with it (the system clears it first), so a training
 // step that asks for the same sizes again and again should never see one. Under a sanitizer there is no shelf and no
 // rounding: an access one byte past the end must show.
 #include <omp.h>
 
-#include <array>
-#include <atomic>
-#include <bit>
 #include <cstdlib>
 #include <cstring>
-#include <mutex>
-#include <vector>
 
 #ifdef __linux__
 #include <sys/mman.h>
@@ -23,6 +14,7 @@
 
 #include "tinyops/cpu/packets.h"
 #include "tinyops/device.h"
+#include "tinyops/shelves.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define TINYOPS_EXACT_MEMORY
@@ -56,67 +48,10 @@ void* system_allocate(size_t bytes) {
 
 #ifndef TINYOPS_EXACT_MEMORY
 
-/// The number of the shelf that `bytes` belong on, and the size of its blocks.
-struct Size {
-  int shelf;
-  size_t bytes;
-};
-Size rounded(size_t bytes) {
-  if (bytes <= kAlignment) return {0, kAlignment};
-  const size_t power = std::bit_ceil(bytes);
-  const int shelf = 2 * (std::countr_zero(power) - std::countr_zero(kAlignment));
-  return bytes <= power / 4 * 3 ? Size{shelf - 1, power / 4 * 3} : Size{shelf, power};
-}
-
-/// No more than this waits on all shelves together: a program that changed its sizes must not keep the old ones.
-constexpr size_t kMostWaiting = size_t(1) << 30;
-
-class Cache {
- public:
-  void* take(size_t bytes) {
-    const Size size = rounded(bytes);
-    {
-      std::lock_guard lock(mutex_);
-      std::vector<void*>& shelf = shelves_[size_t(size.shelf)];
-      if (!shelf.empty()) {
-        void* memory = shelf.back();  // the last one given back is the likeliest to be in the processor's cache
-        shelf.pop_back();
-        waiting_ -= size.bytes;
-        return memory;
-      }
-    }
-    if (void* memory = system_allocate(size.bytes)) return memory;
-    clear();
-    return system_allocate(size.bytes);
-  }
-
-  void give_back(void* memory, size_t bytes) {
-    const Size size = rounded(bytes);
-    if (waiting_ + size.bytes > kMostWaiting) clear();
-    std::lock_guard lock(mutex_);
-    shelves_[size_t(size.shelf)].push_back(memory);
-    waiting_ += size.bytes;
-  }
-
- private:
-  void clear() {
-    std::lock_guard lock(mutex_);
-    for (std::vector<void*>& shelf : shelves_) {
-      for (void* memory : shelf) std::free(memory);
-      shelf.clear();
-    }
-    waiting_ = 0;
-  }
-
-  std::mutex mutex_;
-  std::array<std::vector<void*>, 128> shelves_;
-  std::atomic<size_t> waiting_ = 0;
-};
-
 /// Never destroyed: buffers held by static objects come back after main has returned.
-Cache& cache() {
-  static Cache* shelves = new Cache;
-  return *shelves;
+Shelves& shelves() {
+  static auto* all = new Shelves(system_allocate, std::free, kAlignment, size_t(1) << 30);
+  return *all;
 }
 
 #endif
@@ -127,8 +62,8 @@ Cache& cache() {
 void* allocate(size_t bytes) { return system_allocate(bytes); }
 void deallocate(void* memory, size_t) { std::free(memory); }
 #else
-void* allocate(size_t bytes) { return bytes > kMost ? nullptr : cache().take(bytes); }
-void deallocate(void* memory, size_t bytes) { if (memory) cache().give_back(memory, bytes); }
+void* allocate(size_t bytes) { return bytes > kMost ? nullptr : shelves().take(bytes); }
+void deallocate(void* memory, size_t bytes) { if (memory) shelves().give_back(memory, bytes); }
 #endif
 
 std::string device_name() {

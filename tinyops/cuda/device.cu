@@ -1,0 +1,221 @@
+// The device: which GPU, its memory, and copies between it and the host.
+//
+//   host memory ──memcpy──► pinned page ──copies' stream──► device page ──kernels' stream──► where it belongs
+//
+// A copy up goes through a ring of pages. The long way, over the bus, is on a stream of its own and overlaps with the
+// kernels that are still running; only the last, short hop waits for its turn among them, so that memory that was given
+// back, and is still read by a kernel, is not overwritten early.
+#include <cstdio>
+#include <cstdlib>
+#include <mutex>
+
+#include "tinyops/cuda/cuda.h"
+#include "tinyops/shelves.h"
+
+namespace tinyops {
+namespace cuda {
+namespace {
+
+/// The exit status of a program that finds no GPU: EX_UNAVAILABLE of sysexits.h.
+constexpr int kNoDevice = 69;
+
+Chip find_chip() {
+  int count = 0;
+  const cudaError_t error = cudaGetDeviceCount(&count);
+  if (error != cudaSuccess || count == 0) {
+    std::fprintf(stderr, "teeny: built with BACKEND=cuda, and there is no GPU: %s\n",
+                 error == cudaSuccess ? "none found" : cudaGetErrorString(error));
+    std::exit(kNoDevice);
+  }
+  cudaDeviceProp properties;
+  check(cudaGetDeviceProperties(&properties, 0), "looking at the GPU");
+  return {properties.name, properties.multiProcessorCount, properties.sharedMemPerBlockOptin,
+          10 * properties.major + properties.minor};
+}
+
+cudaStream_t new_stream() {
+  chip();
+  cudaStream_t result;
+  check(cudaStreamCreateWithFlags(&result, cudaStreamNonBlocking), "creating a stream");
+  return result;
+}
+
+cudaEvent_t new_event() {
+  cudaEvent_t result;
+  check(cudaEventCreateWithFlags(&result, cudaEventDisableTiming), "creating an event");
+  return result;
+}
+
+void* device_allocate(size_t bytes) {
+  chip();
+  void* memory = nullptr;
+  if (cudaMalloc(&memory, bytes) == cudaSuccess) return memory;
+  cudaGetLastError();  // no memory is an answer, not a broken device: the next call starts clean
+  finish_recording();  // its launches may need what is waiting, and that is about to be released
+  return nullptr;
+}
+void device_release(void* memory) { cudaFree(memory); }  // waits for the kernels that use it
+
+// ---- Copies ---------------------------------------------------------------------------------------------------------
+
+struct Page {
+  static constexpr size_t kBytes = size_t(4) << 20;
+  void* host = nullptr;
+  void* device = nullptr;
+  cudaEvent_t arrived = nullptr, free = nullptr;
+};
+
+class Pages {
+ public:
+  Pages() : stream_(new_stream()) {
+    for (Page& page : pages_) {
+      check(cudaMallocHost(&page.host, Page::kBytes), "reserving pinned memory");
+      check(cudaMalloc(&page.device, Page::kBytes), "reserving memory for copies");
+      page.arrived = new_event(), page.free = new_event();
+    }
+  }
+
+  void write(void* to, const void* host, size_t bytes) {
+    const std::lock_guard lock(mutex_);
+    for (size_t done = 0; done < bytes; done += Page::kBytes) {
+      Page& page = pages_[next_++ % pages_.size()];
+      const size_t part = std::min(bytes - done, Page::kBytes);
+      check(cudaEventSynchronize(page.free), "waiting for a page");
+      std::memcpy(page.host, static_cast<const char*>(host) + done, part);
+      check(cudaMemcpyAsync(page.device, page.host, part, cudaMemcpyHostToDevice, stream_), "copying to the device");
+      check(cudaEventRecord(page.arrived, stream_), "copying to the device");
+      check(cudaStreamWaitEvent(stream(), page.arrived), "copying to the device");
+      check(cudaMemcpyAsync(static_cast<char*>(to) + done, page.device, part, cudaMemcpyDeviceToDevice, stream()),
+            "copying to the device");
+      check(cudaEventRecord(page.free, stream()), "copying to the device");
+    }
+  }
+
+  void read(void* host, const void* from, size_t bytes) {
+    const std::lock_guard lock(mutex_);
+    for (size_t done = 0; done < bytes; done += Page::kBytes) {
+      Page& page = pages_[next_++ % pages_.size()];
+      const size_t part = std::min(bytes - done, Page::kBytes);
+      check(cudaEventSynchronize(page.free), "waiting for a page");
+      check(cudaMemcpyAsync(page.host, static_cast<const char*>(from) + done, part, cudaMemcpyDeviceToHost, stream()),
+            "copying to the host");
+      check(cudaStreamSynchronize(stream()), "copying to the host");
+      std::memcpy(static_cast<char*>(host) + done, page.host, part);
+    }
+  }
+
+ private:
+  cudaStream_t stream_;
+  std::mutex mutex_;
+  std::array<Page, 4> pages_;
+  size_t next_ = 0;
+};
+Pages& pages() {
+  static auto* all = new Pages;
+  return *all;
+}
+
+// ---- Complaints -----------------------------------------------------------------------------------------------------
+
+struct Name {
+  const char* name;
+  Shape positions;
+};
+std::vector<Name>& names() {
+  static std::vector<Name> all;
+  return all;
+}
+bool may_complain = false;  ///< a kernel that can was launched since the last look
+
+/// The index of element `linear` of `shape`, in row-major order.
+Shape index_of(int64_t linear, const Shape& shape) {
+  Shape index = shape;
+  for (int a = shape.size() - 1; a >= 0; linear /= shape[a--]) index[a] = linear % shape[a];
+  return index;
+}
+
+}  // namespace
+
+const Chip& chip() {
+  static const Chip found = find_chip();
+  return found;
+}
+
+cudaStream_t stream() {
+  static const cudaStream_t kernels = new_stream();
+  return kernels;
+}
+
+void check(cudaError_t error, const char* what) {
+  if (error != cudaSuccess) teeny::fail("cuda: ", what, ": ", cudaGetErrorString(error));
+}
+
+Complaint* complaints() {
+  static Complaint* const place = [] {
+    void* memory = nullptr;
+    check(cudaMalloc(&memory, sizeof(Complaint)), "reserving memory");
+    check(cudaMemsetAsync(memory, 0, sizeof(Complaint), stream()), "clearing memory");
+    return static_cast<Complaint*>(memory);
+  }();
+  may_complain = true;
+  return place;
+}
+
+int number_of_name(const char* name, const Shape& positions) {
+  for (size_t i = 0; i < names().size(); ++i)
+    if (!std::strcmp(names()[i].name, name) && names()[i].positions == positions) return int(i) + 1;
+  names().push_back({name, positions});
+  return int(names().size());
+}
+
+void throw_complaint() {
+  if (!may_complain) return;
+  may_complain = false;
+  Complaint found;
+  Complaint* const place = complaints();
+  may_complain = false;
+  pages().read(&found, place, sizeof(found));
+  if (found.kernel == 0) return;
+  check(cudaMemsetAsync(place, 0, sizeof(Complaint), stream()), "clearing memory");
+  const Name& name = names()[size_t(found.kernel) - 1];
+  teeny::fail(name.name, ": index ", found.index, " at position ", index_of(found.position, name.positions),
+              " is outside 0 <= index < ", found.size);
+}
+
+}  // namespace cuda
+
+// ---- What device.h asks for -----------------------------------------------------------------------------------------
+
+std::string device_name() {
+  const cuda::Chip& chip = cuda::chip();
+  return teeny::text("cuda (", chip.name, ", ", chip.processors, " multiprocessors, sm_", chip.architecture, ')');
+}
+
+#ifdef TINYOPS_ON_HOST  // every block as large as was asked for, so that an access beyond it shows
+void* allocate(size_t bytes) { return cuda::device_allocate(bytes); }
+void deallocate(void* memory, size_t) { cuda::device_release(memory); }
+#else
+/// Never destroyed: buffers held by static objects come back after main has returned.
+static Shelves& shelves() {
+  static auto* all = new Shelves(cuda::device_allocate, cuda::device_release, 256, SIZE_MAX);
+  return *all;
+}
+/// Requests are served in the order of the stream: memory that a kernel still reads may be handed out again, since
+/// whatever uses it next runs after that kernel.
+void* allocate(size_t bytes) { return bytes > PTRDIFF_MAX ? nullptr : shelves().take(bytes); }
+void deallocate(void* memory, size_t bytes) { if (memory) shelves().give_back(memory, bytes); }
+#endif
+
+void write(void* to, const void* host, size_t bytes) {
+  if (bytes) cuda::pages().write(to, host, bytes);
+}
+void read(void* host, const void* from, size_t bytes) {
+  if (bytes) cuda::pages().read(host, from, bytes);
+  cuda::throw_complaint();
+}
+void synchronize() {
+  cuda::check(cudaStreamSynchronize(cuda::stream()), "waiting for the kernels");
+  cuda::throw_complaint();
+}
+
+}  // namespace tinyops
