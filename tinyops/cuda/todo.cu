@@ -1,7 +1,6 @@
 // Kinds that have no kernel yet.
 #include "tinyops/cuda/cuda.h"
 namespace tinyops::cuda {
-void run_kernel(const RowKernel& k) { reference::judge(k); }
 void run_kernel(const ContractKernel& k) { reference::judge(k); }
 void run_kernel(const GatherKernel& k) { reference::judge(k); }
 void run_kernel(const ScatterKernel& k) { reference::judge(k); }

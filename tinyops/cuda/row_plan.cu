@@ -1,0 +1,233 @@
+// The decisions of row_plan.h.
+#include "tinyops/cuda/row_plan.h"
+
+#include <algorithm>
+#include <bit>
+#include <memory>
+#include <optional>
+
+namespace tinyops::cuda {
+namespace {
+
+constexpr int64_t kThreads = 256;
+/// Above this, fewer than two blocks may fit a multiprocessor, and nothing hides one's waiting.
+constexpr size_t kGoodShared = 48 * 1024;
+
+bool is_row(const RowKernel& k, const Output& out) { return k.program[size_t(out.value)].per_row; }
+
+bool reduces(const RowKernel& k) {
+  return std::ranges::any_of(k.program, [](const Instruction& i) { return std::holds_alternative<Reduce>(i.op); });
+}
+
+/// The forms of all operands, inputs before outputs, each operand's address before its guards.
+std::vector<const teeny::Affine*> forms_of(const RowKernel& k) {
+  std::vector<const teeny::Affine*> forms;
+  for (const Input& in : k.inputs) add_forms(in.operand.view, forms);
+  for (const Output& out : k.outputs) add_forms(out.operand.view, forms);
+  return forms;
+}
+
+class Planner {
+ public:
+  bool columns = false;
+  LargeRows<uint64_t> all;
+
+  void plan_axes(const RowKernel& kernel);
+  void plan_access(const RowKernel& kernel);
+};
+
+/// Which axes are lanes, which steps, which fixed, and the forms over them.
+void Planner::plan_axes(const RowKernel& k) {
+  int outer = k.shape.size() - k.inner;
+  const bool rows_are_written = std::ranges::any_of(k.outputs, [&](const Output& out) { return is_row(k, out); });
+  if (!reduces(k) && !(k.inner > 0 && rows_are_written)) outer = k.shape.size();  // every element is a row of its own
+  const std::vector<const teeny::Affine*> forms = forms_of(k);
+  if (int(forms.size()) > all.kMostForms) teeny::fail("cuda: a row kernel of more than ", all.kMostForms, " affine forms");
+  const MergedAxes merged = merge_axes(k.shape, forms, outer);
+  const int rank = merged.shape.size(), border = merged.border;
+  const auto count = [&](int from, int to) { return teeny::numel(Shape(merged.shape.begin() + from, merged.shape.begin() + to)); };
+
+  // The lanes are where memory is contiguous.
+  int for_rows = 0, for_columns = 0;
+  size_t form = 0;
+  for (const Input& in : k.inputs) {
+    const Dims& coef = merged.coefs[form];
+    form += 1 + in.operand.view.guards.size();
+    if (in.kind != Input::Kind::Memory || border == rank) continue;
+    const bool by_inner = std::abs(coef[rank - 1]) == 1, by_outer = border > 0 && std::abs(coef[border - 1]) == 1;
+    for_rows += by_inner, for_columns += by_outer && !by_inner;
+  }
+  const int64_t width = count(border, rank);
+  columns = border == rank || (width < 8 && width > 0 && border > 0) || for_columns > for_rows;
+
+  std::vector<int> order;  // of the merged axes: fixed, steps, lanes
+  if (columns) {
+    constexpr int64_t kEnough = 1024;  // lanes; then further axes may be fixed, whose place is found once for eight elements
+    int first = border;
+    while (first > 0 && count(first, border) < kEnough) --first;
+    for (int a = 0; a < first; ++a) order.push_back(a);
+    for (int a = border; a < rank; ++a) order.push_back(a);
+    for (int a = first; a < border; ++a) order.push_back(a);
+    all.first_step = int16_t(first), all.first_lane = int16_t(first + rank - border);
+    all.fixed = count(0, first), all.steps = width, all.lanes = count(first, border);
+  } else {
+    for (int a = 0; a < rank; ++a) order.push_back(a);
+    all.first_step = all.first_lane = int16_t(border);
+    all.fixed = count(0, border), all.lanes = width;
+  }
+  all.axes = int16_t(rank);
+  for (int a = 0; a < rank; ++a)
+    if (merged.shape[order[size_t(a)]] > 0) all.sizes[a] = Divider(merged.shape[order[size_t(a)]], std::max<int64_t>(teeny::numel(k.shape), 1));
+
+  form = 0;
+  const auto add = [&](const teeny::Affine& affine, int64_t size) {
+    all.forms[form].offset = affine.offset, all.forms[form].size = size;
+    for (int a = 0; a < rank; ++a) all.forms[form].coef[a] = merged.coefs[form][order[size_t(a)]];
+    ++form;
+  };
+  const auto add_operand = [&](const Operand& operand, Reached& to) {
+    to.form = int16_t(form), to.guards = int16_t(operand.view.guards.size()), to.dtype = operand.dtype;
+    add(operand.view.address, 0);
+    for (const teeny::Guard& guard : operand.view.guards) add(guard.position, guard.size);
+  };
+  for (size_t i = 0; i < k.inputs.size(); ++i) add_operand(k.inputs[i].operand, all.inputs[i]), all.inputs[i].kind = k.inputs[i].kind;
+  for (size_t o = 0; o < k.outputs.size(); ++o) add_operand(k.outputs[o].operand, all.outputs[o]);
+}
+
+/// How the lanes of a thread lie, and how each operand is reached.
+void Planner::plan_access(const RowKernel& k) {
+  const int64_t group = needs_wide_words(k) ? kGroup<uint64_t> : kGroup<uint32_t>;
+  const int last = all.axes - 1, lane_axes = all.axes - all.first_lane;
+  const auto moves = [&](const Reached& r) {  // from lane to lane
+    for (int f = r.form; f <= r.form + r.guards; ++f)
+      for (int a = all.first_lane; a < all.axes; ++a)
+        if (all.forms[f].coef[a] != 0) return true;
+    return false;
+  };
+  const auto step = [&](const Reached& r) { return lane_axes > 0 ? all.forms[r.form].coef[last] : 0; };
+  const bool whole = lane_axes == 1 || (lane_axes > 0 && all.sizes[last].divisor() % group == 0);
+  const auto fits_groups = [&](const Reached& r) {
+    if (!whole || step(r) != 1 || r.guards > 0 || all.forms[r.form].offset % group != 0) return false;
+    for (int a = 0; a < last; ++a)
+      if (all.forms[r.form].coef[a] % group != 0) return false;
+    return true;
+  };
+  int fit = 0, misfit = 0;
+  const auto look = [&](const Reached& r) {
+    if (fits_groups(r)) ++fit;
+    else if (std::abs(step(r)) == 1) ++misfit;
+  };
+  for (size_t i = 0; i < k.inputs.size(); ++i)
+    if (k.inputs[i].kind == Input::Kind::Memory) look(all.inputs[i]);
+  for (size_t o = 0; o < k.outputs.size(); ++o)
+    if (columns || !is_row(k, k.outputs[o])) look(all.outputs[o]);
+  all.in_groups = whole && fit > 0 && misfit == 0;
+  const auto choose = [&](Reached& r, bool same) {
+    r.access = same || !moves(r) ? Access::Same : all.in_groups && fits_groups(r) ? Access::Groups : Access::Each;
+  };
+  for (size_t i = 0; i < k.inputs.size(); ++i) choose(all.inputs[i], false);
+  for (size_t o = 0; o < k.outputs.size(); ++o) {
+    const bool row = is_row(k, k.outputs[o]);
+    choose(all.outputs[o], row && !columns);
+    if (columns || !row) {  // a lane stores, also where it is the only one
+      if (all.outputs[o].access == Access::Same) all.outputs[o].access = Access::Each;
+    }
+  }
+}
+
+/// The same arguments in less room.
+template <class A>
+A cut(const LargeRows<uint64_t>& from) {
+  A to;
+  to.fixed = from.fixed, to.steps = from.steps, to.lanes = from.lanes, to.blocks = from.blocks;
+  to.first_step = from.first_step, to.first_lane = from.first_lane, to.axes = from.axes, to.group = from.group;
+  to.lane_slots = from.lane_slots, to.kept = from.kept, to.stretches = from.stretches, to.scalars = from.scalars;
+  to.sections = from.sections, to.in_groups = from.in_groups;
+  std::copy_n(from.begin, to.sections + 1, to.begin);
+  std::copy_n(from.sizes, to.axes, to.sizes);
+  int forms = 0;
+  const auto add = [&](const Reached& r) { forms = std::max(forms, r.form + r.guards + 1); };
+  for (const Reached& r : from.inputs) add(r);
+  for (const Reached& r : from.outputs) add(r);
+  for (int f = 0; f < forms; ++f) {
+    to.forms[f].offset = from.forms[f].offset, to.forms[f].size = from.forms[f].size;
+    std::copy_n(from.forms[f].coef, to.axes, to.forms[f].coef);
+  }
+  std::ranges::copy(from.inputs, to.inputs);
+  std::ranges::copy(from.outputs, to.outputs);
+  std::ranges::copy(from.constants, to.constants);
+  std::copy_n(from.codes, from.begin[from.sections], to.codes);
+  return to;
+}
+
+}  // namespace
+
+RowPlan::RowPlan(const RowKernel& kernel) {
+  const auto planned = std::make_unique<Planner>();  // too large for a stack
+  LargeRows<uint64_t>& all = planned->all;
+  planned->plan_axes(kernel);
+  columns = planned->columns;
+  const bool wide = needs_wide_words(kernel);
+  const int64_t each = wide ? kLanes<uint64_t> : kLanes<uint32_t>, word = wide ? 8 : 4;
+
+  std::optional<Sections> sections;
+  size_t shared = 0;
+  int64_t threads = kThreads, stretches = 1;
+  const auto place = [&](bool keeps) {
+    sections.emplace(kernel, columns, keeps);
+    if (columns) {
+      all.group = 1;
+    } else {
+      all.group = int16_t(std::min<int64_t>(std::bit_ceil(uint64_t(blocks_for(std::max<int64_t>(all.lanes, 1), each))), kThreads));
+      stretches = blocks_for(all.lanes, all.group * each);
+    }
+    for (threads = kThreads;; threads /= 2) {
+      const int64_t slots = sections->lane_slots + sections->kept * stretches;
+      shared = size_t(32 * slots + word * sections->scalars) * size_t(threads);
+      if (shared <= kGoodShared || threads == std::max<int64_t>(32, all.group)) break;
+    }
+  };
+  place(!columns);
+  const bool fits = shared <= chip().shared && sections->kept <= kScalars - kKept && sections->scalars <= kConstants - kScalars;
+  if (!fits) place(false);
+
+  all.lane_slots = int16_t(sections->lane_slots), all.kept = int16_t(sections->kept), all.stretches = int16_t(stretches), all.scalars = int16_t(sections->scalars);
+  all.sections = int16_t(sections->codes.size());
+  size_t count = 0;
+  for (size_t s = 0; s < sections->codes.size(); ++s) {
+    for (const Code& code : sections->codes[s]) {
+      if (count == size_t(all.kMostCodes)) teeny::fail("cuda: a row kernel of more than ", all.kMostCodes, " codes");
+      all.codes[count++] = code;
+    }
+    all.begin[s + 1] = uint16_t(count);
+  }
+  std::ranges::copy(sections->constants, all.constants);
+  planned->plan_access(kernel);
+  for (size_t i = 0; i < kernel.inputs.size(); ++i) all.inputs[i].number = sections->numbers[i];
+
+  if (columns) {
+    // Many steps are shared by the rows of a block's threads, few are taken by each thread for itself.
+    const int64_t across = std::bit_ceil(uint64_t(blocks_for(std::max<int64_t>(all.lanes, 1), each)));
+    int64_t y = 1, x = std::min(threads, across);
+    if (all.steps >= 32) {
+      x = std::min<int64_t>(x, 32);
+      y = std::min<int64_t>(threads / x, int64_t(std::bit_floor(uint64_t(all.steps / 8))));
+    }
+    all.blocks = all.fixed * blocks_for(all.lanes, x * each);
+    grid.threads = dim3(unsigned(x), unsigned(y));
+    threads = x * y;
+  } else {
+    all.blocks = blocks_for(all.fixed, threads / all.group);
+    grid.threads = dim3(unsigned(threads));
+  }
+  grid.shared = size_t(32 * (all.lane_slots + all.kept * stretches) + word * all.scalars) * size_t(threads);
+  grid.blocks = dim3(unsigned(std::min<int64_t>(std::max<int64_t>(all.blocks, 1), 1 << 30)));
+
+  const bool small = !wide && all.axes <= SmallRows::kAxes && int(forms_of(kernel).size()) <= SmallRows::kMostForms &&
+                     int(count) <= SmallRows::kMostCodes && all.sections <= SmallRows::kMostSections;
+  if (wide) arguments = all;
+  else if (small) arguments = cut<SmallRows>(all);
+  else arguments = cut<LargeRows<uint32_t>>(all);
+}
+
+}  // namespace tinyops::cuda
