@@ -111,6 +111,7 @@ TINYOPS_HD T apply(BinaryOp op, T x, T y) {
   } else {
     constexpr int bits = 8 * sizeof(T);
     const bool overflows = std::is_signed_v<T> && y == T(-1);  // lowest / -1 does not fit, and traps
+    const bool outside = uint64_t(int64_t(y)) >= uint64_t(bits);
     switch (op) {
       case BinaryOp::Div:
       case BinaryOp::IDiv: return y == 0 ? T(0) : overflows ? apply(UnaryOp::Neg, x) : T(x / y);  // x / 0 is 0 here
@@ -118,8 +119,8 @@ TINYOPS_HD T apply(BinaryOp op, T x, T y) {
       case BinaryOp::And: return T(x & y);
       case BinaryOp::Or: return T(x | y);
       case BinaryOp::Xor: return T(x ^ y);
-      case BinaryOp::Shl: return y < 0 || y >= bits ? T(0) : T(std::make_unsigned_t<T>(x) << y);
-      case BinaryOp::Shr: return y < 0 || y >= bits ? T(x < 0 ? -1 : 0) : T(x >> y);  // only the sign is left
+      case BinaryOp::Shl: return outside ? T(0) : T(std::make_unsigned_t<T>(x) << y);
+      case BinaryOp::Shr: return outside ? T(std::is_signed_v<T> && x < T(0) ? -1 : 0) : T(x >> y);  // only the sign is left
       case BinaryOp::Pow: {
         if (std::is_signed_v<T> && y < 0) return x == 1 ? T(1) : x == T(-1) ? T(y % 2 ? -1 : 1) : T(0);
         T result = 1;

@@ -58,244 +58,198 @@ __device__ __forceinline__ Word word_of(T value) {
   else if constexpr (std::is_same_v<T, int32_t>) return uint32_t(value);
   else return Word(value);
 }
-/// A stored element as a word, and back: 16-bit floats are widened and rounded.
-template <class Word, class T>
-__device__ __forceinline__ Word word_of_stored(T stored) { return word_of<Word>(Compute<T>(stored)); }
-template <class T, class Word>
-__device__ __forceinline__ T stored_of(Word w) { return T(value_of<Compute<T>>(w)); }
 
 /// Calls `f` with a zero of the type a value of dtype `d` is computed in; those of 64 bits only where words have them.
 template <class Word, class F>
-__device__ __forceinline__ void with_computed(DType d, F&& f) {
+__device__ __forceinline__ auto with_computed(DType d, F&& f) {
   switch (d) {
-    case DType::Float16:
-    case DType::BFloat16:
-    case DType::Float32: return f(float{});
     case DType::Int32: return f(int32_t{});
     case DType::UInt8: return f(uint8_t{});
     case DType::Bool: return f(bool{});
-    default:
-      if constexpr (sizeof(Word) == 8) {
-        if (d == DType::Int64) return f(int64_t{});
-        return f(double{});
-      }
+    case DType::Int64:
+      if constexpr (sizeof(Word) == 8) return f(int64_t{});
+      break;
+    case DType::Float64:
+      if constexpr (sizeof(Word) == 8) return f(double{});
+      break;
+    default: break;
   }
+  return f(float{});
 }
-/// The same with the type it is stored as.
-template <class Word, class F>
-__device__ __forceinline__ void with_stored(DType d, F&& f) {
-  if (d == DType::Float16) return f(teeny::float16{});
-  if (d == DType::BFloat16) return f(teeny::bfloat16{});
-  with_computed<Word>(d, f);
-}
+
+/// The elements of a thread. By value, so that they stay in registers also where they are handed to a function.
+template <class Word>
+struct Lanes {
+  Word v[kLanes<Word>];
+  __device__ __forceinline__ Word& operator[](int k) { return v[k]; }
+  __device__ __forceinline__ const Word& operator[](int k) const { return v[k]; }
+  __device__ __forceinline__ static Lanes of(Word w) {
+    Lanes x;
+#pragma unroll
+    for (int k = 0; k < kLanes<Word>; ++k) x[k] = w;
+    return x;
+  }
+};
+
+/// A function that is called, where most are copied into the kernel: what is rare, or long, must not cost the rest registers.
+#define TINYOPS_CALLED __device__ __attribute__((noinline))
 
 // ---- Arithmetic on a thread's elements --------------------------------------------------------------------------------
-
-/// Operations that take many instructions, or a table, are called, not copied into the kernel eight times.
-template <class T>
-__device__ __attribute__((noinline)) T call(UnaryOp op, T x) { return apply(op, x); }
-template <class T>
-__device__ __attribute__((noinline)) T call(BinaryOp op, T x, T y) { return apply(op, x, y); }
-
-constexpr bool is_short(UnaryOp op) {
-  return op == UnaryOp::Neg || op == UnaryOp::Recip || op == UnaryOp::Sqrt || op == UnaryOp::Exp || op == UnaryOp::Tanh ||
-         op == UnaryOp::Floor || op == UnaryOp::Trunc || op == UnaryOp::Round;
-}
-constexpr bool is_short(BinaryOp op) {
-  return op == BinaryOp::Add || op == BinaryOp::Sub || op == BinaryOp::Mul || op == BinaryOp::Div || op == BinaryOp::Max ||
-         op == BinaryOp::Min || op == BinaryOp::And || op == BinaryOp::Or || op == BinaryOp::Xor;
-}
+// Float arithmetic is eight instructions for eight elements. Everything else goes through one function, element by element.
 
 template <class Word>
-using Lanes = Word[kLanes<Word>];
-
-template <class T, class Word>
-__device__ __forceinline__ void unary(UnaryOp op, Lanes<Word>& x) {
-  switch (op) {
-#define TINYOPS_CASE(name)                                                                        \
-  case UnaryOp::name:                                                                             \
-    _Pragma("unroll") for (Word& w : x) {                                                         \
-      if constexpr (is_short(UnaryOp::name) && sizeof(T) <= 4)                                    \
-        w = word_of<Word>(apply(UnaryOp::name, value_of<T>(w)));                                  \
-      else w = word_of<Word>(call(UnaryOp::name, value_of<T>(w)));                                \
-    }                                                                                             \
-    break;
-    TEENY_UNARY(TINYOPS_CASE)
-#undef TINYOPS_CASE
-  }
+TINYOPS_CALLED Word compute_one(Code code, Word x, Word y) {
+  return with_computed<Word>(code.type, [&]<class T>(T) -> Word {
+    const T a = value_of<T>(x), b = value_of<T>(y);
+    switch (code.what) {
+      case Do::Unary: return word_of<Word>(apply(UnaryOp(code.op), a));
+      case Do::Binary: return word_of<Word>(apply(BinaryOp(code.op), a, b));
+      case Do::Compare: return compare(BinaryOp(code.op), a, b);
+      case Do::Not: return a == T(0);
+      case Do::Cast:
+        return with_computed<Word>(code.to, [&]<class To>(To) -> Word {
+          const To result = convert<To>(a);
+          if constexpr (std::is_same_v<To, float>) {  // to 16 bits it rounds here, not only when stored
+            if (code.to == DType::Float16) return word_of<Word>(float(teeny::float16(result)));
+            if (code.to == DType::BFloat16) return word_of<Word>(float(teeny::bfloat16(result)));
+          }
+          return word_of<Word>(result);
+        });
+      case Do::Bits:  // words hold the bits already, but for the 16-bit floats, which are kept widened
+        if constexpr (std::is_same_v<T, float>) {
+          if (code.type == DType::Float16) return word_of<Word>(same_bits<teeny::bfloat16, teeny::float16>(a));
+          if (code.type == DType::BFloat16) return word_of<Word>(same_bits<teeny::float16, teeny::bfloat16>(a));
+        }
+        return x;
+      default: return x;
+    }
+  });
 }
-
-template <class T, class Word>
-__device__ __forceinline__ void binary(BinaryOp op, Lanes<Word>& x, const Lanes<Word>& y) {
-  switch (op) {
-#define TINYOPS_CASE(name)                                                                        \
-  case BinaryOp::name:                                                                            \
-    _Pragma("unroll") for (int k = 0; k < kLanes<Word>; ++k) {                                    \
-      if constexpr (is_short(BinaryOp::name) && sizeof(T) <= 4)                                   \
-        x[k] = word_of<Word>(apply(BinaryOp::name, value_of<T>(x[k]), value_of<T>(y[k])));        \
-      else x[k] = word_of<Word>(call(BinaryOp::name, value_of<T>(x[k]), value_of<T>(y[k])));      \
-    }                                                                                             \
-    break;
-    TEENY_BINARY(TINYOPS_CASE)
-#undef TINYOPS_CASE
-  }
-}
-
-/// Rounds to the 16-bit floats where `to` is one of them.
-__device__ __forceinline__ float rounded_to(DType to, float x) {
-  if (to == DType::Float16) return teeny::float16(x);
-  if (to == DType::BFloat16) return teeny::bfloat16(x);
+template <class Word>
+TINYOPS_CALLED Lanes<Word> compute_each(Code code, Lanes<Word> x, Lanes<Word> y) {
+#pragma unroll 1
+  for (int k = 0; k < kLanes<Word>; ++k) x[k] = compute_one(code, x[k], y[k]);
   return x;
 }
 
-template <class Word>
-__device__ __forceinline__ void cast(DType from, DType to, Lanes<Word>& x) {
-  with_computed<Word>(from, [&]<class From>(From) {
-    with_computed<Word>(to, [&]<class To>(To) {
+/// `f` of every element, as a float.
+template <class F>
+__device__ __forceinline__ Lanes<uint32_t> floats(Lanes<uint32_t> x, const Lanes<uint32_t>& y, F&& f) {
 #pragma unroll
-      for (Word& w : x) {
-        const To result = convert<To>(value_of<From>(w));
-        if constexpr (std::is_same_v<To, float>) w = word_of<Word>(rounded_to(to, result));
-        else w = word_of<Word>(result);
+  for (int k = 0; k < kLanes<uint32_t>; ++k) x[k] = word_of<uint32_t>(f(value_of<float>(x[k]), value_of<float>(y[k])));
+  return x;
+}
+
+/// Unary, Binary, Compare, Not, Cast or Bits of all elements.
+template <class Word>
+__device__ __forceinline__ Lanes<Word> compute(const Code& code, const Lanes<Word>& x, const Lanes<Word>& y) {
+  if constexpr (sizeof(Word) == 4) {
+    const bool is_float = code.type >= DType::Float16;
+#define TINYOPS_UNARY(name) case UnaryOp::name: return floats(x, y, [](float a, float) { return apply(UnaryOp::name, a); });
+#define TINYOPS_BINARY(name) case BinaryOp::name: return floats(x, y, [](float a, float b) { return apply(BinaryOp::name, a, b); });
+#define TINYOPS_COMPARE(name) case BinaryOp::name: return floats(x, y, [](float a, float b) { return uint32_t(compare(BinaryOp::name, a, b)); });
+    if (is_float && code.what == Do::Binary) {
+      switch (BinaryOp(code.op)) {
+        TINYOPS_BINARY(Add) TINYOPS_BINARY(Sub) TINYOPS_BINARY(Mul) TINYOPS_BINARY(Div) TINYOPS_BINARY(Max) TINYOPS_BINARY(Min)
+        default: break;
       }
-    });
-  });
-}
-
-/// A Bitcast: words hold the bits already, but for the 16-bit floats, which are kept widened.
-template <class Word>
-__device__ __forceinline__ void same_bits_of(DType from, Lanes<Word>& x) {
+    } else if (is_float && code.what == Do::Unary) {
+      switch (UnaryOp(code.op)) {
+        TINYOPS_UNARY(Neg) TINYOPS_UNARY(Recip) TINYOPS_UNARY(Sqrt) TINYOPS_UNARY(Exp) TINYOPS_UNARY(Tanh)
+        default: break;
+      }
+    } else if (is_float && code.what == Do::Compare) {
+      switch (BinaryOp(code.op)) {
+        TINYOPS_COMPARE(Lt) TINYOPS_COMPARE(Le) TINYOPS_COMPARE(Eq)
+        default: break;
+      }
+    } else if (code.what == Do::Cast && code.type == DType::Bool && code.to == DType::Float32) {
+      Lanes<Word> result = x;
 #pragma unroll
-  for (Word& w : x) {
-    const float f = value_of<float>(w);
-    if (from == DType::Float16) w = word_of<Word>(same_bits<teeny::bfloat16, teeny::float16>(f));
-    if (from == DType::BFloat16) w = word_of<Word>(same_bits<teeny::float16, teeny::bfloat16>(f));
+      for (Word& w : result.v) w = w ? 0x3f800000 : 0;  // 1.0f
+      return result;
+    }
+#undef TINYOPS_UNARY
+#undef TINYOPS_BINARY
+#undef TINYOPS_COMPARE
   }
+  return compute_each(code, x, y);
 }
 
-template <class T>
-__device__ __forceinline__ T combine(ReduceOp op, T x, T y) {
-  switch (op) {
-    case ReduceOp::Sum: return apply(BinaryOp::Add, x, y);
-    case ReduceOp::Prod: return apply(BinaryOp::Mul, x, y);
-    case ReduceOp::Max: return apply(BinaryOp::Max, x, y);
-    default: return apply(BinaryOp::Min, x, y);
-  }
-}
-template <class Word>
-__device__ __forceinline__ Word combine(ReduceOp op, DType type, Word x, Word y) {
-  Word result = x;
-  with_computed<Word>(type, [&]<class T>(T) { result = word_of<Word>(combine(op, value_of<T>(x), value_of<T>(y))); });
-  return result;
-}
-template <class Word>
-__device__ __forceinline__ Word identity_word(ReduceOp op, DType type) {
-  Word result = 0;
-  with_computed<Word>(type, [&]<class T>(T) { result = word_of<Word>(identity<T>(op)); });
-  return result;
+/// What a reduction makes of two values: the instruction that it repeats.
+__device__ __forceinline__ Code step_of(const Code& reduction) {
+  return {.what = Do::Binary, .op = uint8_t(step(ReduceOp(reduction.op))), .type = reduction.type};
 }
 
 // ---- A thread's memory ------------------------------------------------------------------------------------------------
 
-/// The slots and scalars of a block, as one of its threads sees them.
-template <class Word>
+/// The slots and scalars of a block, as one of its threads sees them. A, the kernel's arguments, says how many there are; so
+/// little of this takes registers.
+///
+///   lane slots   [slot][group][thread]      kept values   [value][stretch][group][thread]      scalars   [scalar][thread]
+template <class A>
 struct Slots {
-  uint4* lanes;     ///< [slot][group][thread], kept values after the slots: [value][stretch][group][thread]
-  Word* scalars;    ///< [scalar][thread]
-  int threads, me;
-  int lane_slots, stretches;
+  using Word = typename A::Word;
+  const A& a;
   int stretch = 0;  ///< of the row, where the thread is now
 
-  __device__ Slots(void* memory, int lane_slots_, int kept, int stretches_)
-      : lanes(static_cast<uint4*>(memory)), threads(int(blockDim.x * blockDim.y)),
-        me(int(threadIdx.x + blockDim.x * threadIdx.y)), lane_slots(lane_slots_), stretches(stretches_) {
-    scalars = reinterpret_cast<Word*>(lanes + 2 * (lane_slots + kept * stretches) * threads);
-  }
+  __device__ __forceinline__ static int threads() { return int(blockDim.x * blockDim.y); }
+  __device__ __forceinline__ static int me() { return int(threadIdx.x + blockDim.x * threadIdx.y); }
 
   __device__ __forceinline__ uint4& four(Place place, int group, int thread) const {
-    const int slot = place < kKept ? place : lane_slots + (place - kKept) * stretches + stretch;
-    return lanes[(2 * slot + group) * threads + thread];
+    const int slot = place < kKept ? place : a.lane_slots + (place - kKept) * a.stretches + stretch;
+    return static_cast<uint4*>(dynamic_shared())[(2 * slot + group) * threads() + thread];
   }
-  __device__ __forceinline__ void get(Place place, Lanes<Word>& x, int thread) const {
+  __device__ __forceinline__ Word& scalar(Place place) const {
+    uint4* const lanes = static_cast<uint4*>(dynamic_shared());
+    return reinterpret_cast<Word*>(lanes + 2 * (a.lane_slots + a.kept * a.stretches) * threads())[(place - kScalars) * threads() + me()];
+  }
+  __device__ __forceinline__ Lanes<Word> get(Place place, int thread) const {
+    Lanes<Word> x;
 #pragma unroll
     for (int g = 0; g < 2; ++g) {
       const uint4 u = four(place, g, thread);
       if constexpr (sizeof(Word) == 4) x[4 * g] = u.x, x[4 * g + 1] = u.y, x[4 * g + 2] = u.z, x[4 * g + 3] = u.w;
       else x[2 * g] = u.x | Word(u.y) << 32, x[2 * g + 1] = u.z | Word(u.w) << 32;
     }
+    return x;
   }
   __device__ __forceinline__ void put(Place place, const Lanes<Word>& x) const {
 #pragma unroll
     for (int g = 0; g < 2; ++g) {
       if constexpr (sizeof(Word) == 4)
-        four(place, g, me) = make_uint4(x[4 * g], x[4 * g + 1], x[4 * g + 2], x[4 * g + 3]);
+        four(place, g, me()) = make_uint4(x[4 * g], x[4 * g + 1], x[4 * g + 2], x[4 * g + 3]);
       else
-        four(place, g, me) = make_uint4(uint32_t(x[2 * g]), uint32_t(x[2 * g] >> 32), uint32_t(x[2 * g + 1]),
-                                        uint32_t(x[2 * g + 1] >> 32));
+        four(place, g, me()) = make_uint4(uint32_t(x[2 * g]), uint32_t(x[2 * g] >> 32), uint32_t(x[2 * g + 1]),
+                                          uint32_t(x[2 * g + 1] >> 32));
     }
   }
-  __device__ __forceinline__ Word& scalar(Place place) const { return scalars[(place - kScalars) * threads + me]; }
 };
 
 /// What is at `place`, in all lanes.
-template <class Word>
-__device__ __forceinline__ void fetch(Place place, const Slots<Word>& slots, const Word* constants, const Lanes<Word>& accumulator,
-                                      Lanes<Word>& to) {
-  if (place == kAccumulator) {
-#pragma unroll
-    for (int k = 0; k < kLanes<Word>; ++k) to[k] = accumulator[k];
-  } else if (place < kScalars) {
-    slots.get(place, to, slots.me);
-  } else {
-    const Word one = place < kConstants ? slots.scalar(place) : constants[place - kConstants];
-#pragma unroll
-    for (Word& w : to) w = one;
-  }
+template <class A, class Word>
+__device__ __forceinline__ Lanes<Word> fetch(Place place, const Slots<A>& slots, const Lanes<Word>& accumulator) {
+  if (place == kAccumulator) return accumulator;
+  if (place < kScalars) return slots.get(place, slots.me());
+  return Lanes<Word>::of(place < kConstants ? slots.scalar(place) : slots.a.constants[place - kConstants]);
 }
-template <class Word>
-__device__ __forceinline__ void keep(Place place, const Slots<Word>& slots, const Lanes<Word>& accumulator) {
+template <class A, class Word>
+__device__ __forceinline__ void keep(Place place, const Slots<A>& slots, const Lanes<Word>& accumulator) {
   if (place == kAccumulator) return;
   if (place < kScalars) slots.put(place, accumulator);
   else slots.scalar(place) = accumulator[0];
 }
 
 /// Runs one instruction that only computes; its result is in the accumulator.
-template <class Word>
-__device__ __forceinline__ void compute(const Code& code, const Slots<Word>& slots, const Word* constants, Lanes<Word>& accumulator) {
-  Lanes<Word> y;
-  if (code.b != kAccumulator || code.what != Do::Unary) fetch(code.b, slots, constants, accumulator, y);
-  if (code.a != kAccumulator) fetch(code.a, slots, constants, accumulator, accumulator);
-  switch (code.what) {
-    case Do::Unary:
-      with_computed<Word>(code.type, [&]<class T>(T) { unary<T, Word>(UnaryOp(code.op), accumulator); });
-      break;
-    case Do::Binary:
-      with_computed<Word>(code.type, [&]<class T>(T) { binary<T, Word>(BinaryOp(code.op), accumulator, y); });
-      break;
-    case Do::Compare:
-      with_computed<Word>(code.type, [&]<class T>(T) {
+template <class A, class Word>
+__device__ __forceinline__ void run_code(const Code& code, const Slots<A>& slots, Lanes<Word>& accumulator) {
+  const Lanes<Word> y = fetch(code.b, slots, accumulator);
+  accumulator = fetch(code.a, slots, accumulator);
+  if (code.what == Do::Where) {
+    const Lanes<Word> z = fetch(Place(code.operand), slots, accumulator);
 #pragma unroll
-        for (int k = 0; k < kLanes<Word>; ++k)
-          accumulator[k] = compare(BinaryOp(code.op), value_of<T>(accumulator[k]), value_of<T>(y[k]));
-      });
-      break;
-    case Do::Not:
-      with_computed<Word>(code.type, [&]<class T>(T) {
-#pragma unroll
-        for (Word& w : accumulator) w = value_of<T>(w) == T(0);
-      });
-      break;
-    case Do::Where: {
-      Lanes<Word> z;
-      fetch(Place(code.operand), slots, constants, accumulator, z);
-#pragma unroll
-      for (int k = 0; k < kLanes<Word>; ++k) accumulator[k] = accumulator[k] ? y[k] : z[k];
-      break;
-    }
-    case Do::Cast: cast<Word>(code.type, code.to, accumulator); break;
-    case Do::Bits: same_bits_of<Word>(code.type, accumulator); break;
-    default: break;  // Constant: fetched
-  }
+    for (int k = 0; k < kLanes<Word>; ++k) accumulator[k] = accumulator[k] ? y[k] : z[k];
+  } else if (code.what != Do::Constant) accumulator = compute(code, accumulator, y);
   keep(code.result, slots, accumulator);
 }
 

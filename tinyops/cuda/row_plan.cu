@@ -29,11 +29,12 @@ std::vector<const teeny::Affine*> forms_of(const RowKernel& k) {
 
 class Planner {
  public:
-  bool columns = false;
-  LargeRows<uint64_t> all;
+  LargeRows all;
+  Grid grid;
 
   void plan_axes(const RowKernel& kernel);
-  void plan_access(const RowKernel& kernel);
+  void plan_access(const RowKernel& kernel, int64_t group);
+  void plan_work(const RowKernel& kernel, int64_t word);
 };
 
 /// Which axes are lanes, which steps, which fixed, and the forms over them.
@@ -58,10 +59,10 @@ void Planner::plan_axes(const RowKernel& k) {
     for_rows += by_inner, for_columns += by_outer && !by_inner;
   }
   const int64_t width = count(border, rank);
-  columns = border == rank || (width < 8 && width > 0 && border > 0) || for_columns > for_rows;
+  all.columns = border == rank || (width < 8 && width > 0 && border > 0) || for_columns > for_rows;
 
   std::vector<int> order;  // of the merged axes: fixed, steps, lanes
-  if (columns) {
+  if (all.columns) {
     constexpr int64_t kEnough = 1024;  // lanes; then further axes may be fixed, whose place is found once for eight elements
     int first = border;
     while (first > 0 && count(first, border) < kEnough) --first;
@@ -95,8 +96,7 @@ void Planner::plan_axes(const RowKernel& k) {
 }
 
 /// How the lanes of a thread lie, and how each operand is reached.
-void Planner::plan_access(const RowKernel& k) {
-  const int64_t group = needs_wide_words(k) ? kGroup<uint64_t> : kGroup<uint32_t>;
+void Planner::plan_access(const RowKernel& k, int64_t group) {
   const int last = all.axes - 1, lane_axes = all.axes - all.first_lane;
   const auto moves = [&](const Reached& r) {  // from lane to lane
     for (int f = r.form; f <= r.form + r.guards; ++f)
@@ -120,7 +120,7 @@ void Planner::plan_access(const RowKernel& k) {
   for (size_t i = 0; i < k.inputs.size(); ++i)
     if (k.inputs[i].kind == Input::Kind::Memory) look(all.inputs[i]);
   for (size_t o = 0; o < k.outputs.size(); ++o)
-    if (columns || !is_row(k, k.outputs[o])) look(all.outputs[o]);
+    if (all.columns || !is_row(k, k.outputs[o])) look(all.outputs[o]);
   all.in_groups = whole && fit > 0 && misfit == 0;
   const auto choose = [&](Reached& r, bool same) {
     r.access = same || !moves(r) ? Access::Same : all.in_groups && fits_groups(r) ? Access::Groups : Access::Each;
@@ -128,21 +128,66 @@ void Planner::plan_access(const RowKernel& k) {
   for (size_t i = 0; i < k.inputs.size(); ++i) choose(all.inputs[i], false);
   for (size_t o = 0; o < k.outputs.size(); ++o) {
     const bool row = is_row(k, k.outputs[o]);
-    choose(all.outputs[o], row && !columns);
-    if (columns || !row) {  // a lane stores, also where it is the only one
+    choose(all.outputs[o], row && !all.columns);
+    if (all.columns || !row) {  // a lane stores, also where it is the only one
       if (all.outputs[o].access == Access::Same) all.outputs[o].access = Access::Each;
     }
   }
 }
 
+/// The sections, their places, and how many threads share what. `word`: bytes of a value.
+void Planner::plan_work(const RowKernel& k, int64_t word) {
+  const int64_t group = 16 / word, each = 2 * group, across = std::bit_ceil(uint64_t(blocks_for(std::max<int64_t>(all.lanes, 1), each)));
+  std::optional<Sections> sections;
+  int64_t threads = kThreads;
+  const auto place = [&](bool keeps) {
+    sections.emplace(k, all.columns, keeps);
+    all.group = int16_t(all.columns ? 1 : std::min(across, kThreads));
+    all.stretches = int16_t(all.columns ? 1 : blocks_for(all.lanes, all.group * each));
+    for (threads = kThreads;; threads /= 2) {
+      const int64_t slots = sections->lane_slots + sections->kept * all.stretches;
+      grid.shared = size_t(32 * slots + word * sections->scalars) * size_t(threads);
+      if (grid.shared <= kGoodShared || threads == std::max<int64_t>(32, all.group)) break;
+    }
+  };
+  place(true);
+  if (grid.shared > chip().shared || sections->kept > kScalars - kKept) place(false);
+
+  all.lane_slots = int16_t(sections->lane_slots), all.kept = int16_t(sections->kept), all.scalars = int16_t(sections->scalars);
+  all.sections = int16_t(sections->codes.size());
+  size_t count = 0;
+  for (size_t s = 0; s < sections->codes.size(); ++s) {
+    for (const Code& code : sections->codes[s]) {
+      if (count == size_t(all.kMostCodes)) teeny::fail("cuda: a row kernel of more than ", all.kMostCodes, " codes");
+      all.codes[count++] = code;
+    }
+    all.begin[s + 1] = uint16_t(count);
+  }
+  std::ranges::copy(sections->constants, all.constants);
+  for (size_t i = 0; i < k.inputs.size(); ++i) all.inputs[i].number = sections->numbers[i];
+
+  int64_t x = threads, y = 1;
+  if (all.columns) {
+    x = std::min(threads, across);
+    if (all.steps >= 32) {  // many steps are shared by the rows of a block's threads, few are taken by each thread for itself
+      x = std::min<int64_t>(x, 32);
+      y = std::min<int64_t>(threads / x, int64_t(std::bit_floor(uint64_t(all.steps / 8))));
+    }
+    grid.shared = grid.shared / size_t(threads) * size_t(x * y);
+    all.blocks = all.fixed * blocks_for(all.lanes, x * each);
+  } else all.blocks = blocks_for(all.fixed, threads / all.group);
+  grid.threads = dim3(unsigned(x), unsigned(y));
+  grid.blocks = dim3(unsigned(std::clamp<int64_t>(all.blocks, 1, 1 << 30)));
+}
+
 /// The same arguments in less room.
 template <class A>
-A cut(const LargeRows<uint64_t>& from) {
+A cut(const LargeRows& from) {
   A to;
   to.fixed = from.fixed, to.steps = from.steps, to.lanes = from.lanes, to.blocks = from.blocks;
   to.first_step = from.first_step, to.first_lane = from.first_lane, to.axes = from.axes, to.group = from.group;
   to.lane_slots = from.lane_slots, to.kept = from.kept, to.stretches = from.stretches, to.scalars = from.scalars;
-  to.sections = from.sections, to.in_groups = from.in_groups;
+  to.sections = from.sections, to.columns = from.columns, to.in_groups = from.in_groups;
   std::copy_n(from.begin, to.sections + 1, to.begin);
   std::copy_n(from.sizes, to.axes, to.sizes);
   int forms = 0;
@@ -163,71 +208,22 @@ A cut(const LargeRows<uint64_t>& from) {
 }  // namespace
 
 RowPlan::RowPlan(const RowKernel& kernel) {
-  const auto planned = std::make_unique<Planner>();  // too large for a stack
-  LargeRows<uint64_t>& all = planned->all;
-  planned->plan_axes(kernel);
-  columns = planned->columns;
-  const bool wide = needs_wide_words(kernel);
-  const int64_t each = wide ? kLanes<uint64_t> : kLanes<uint32_t>, word = wide ? 8 : 4;
-
-  std::optional<Sections> sections;
-  size_t shared = 0;
-  int64_t threads = kThreads, stretches = 1;
-  const auto place = [&](bool keeps) {
-    sections.emplace(kernel, columns, keeps);
-    if (columns) {
-      all.group = 1;
-    } else {
-      all.group = int16_t(std::min<int64_t>(std::bit_ceil(uint64_t(blocks_for(std::max<int64_t>(all.lanes, 1), each))), kThreads));
-      stretches = blocks_for(all.lanes, all.group * each);
-    }
-    for (threads = kThreads;; threads /= 2) {
-      const int64_t slots = sections->lane_slots + sections->kept * stretches;
-      shared = size_t(32 * slots + word * sections->scalars) * size_t(threads);
-      if (shared <= kGoodShared || threads == std::max<int64_t>(32, all.group)) break;
-    }
+  const auto planner = std::make_unique<Planner>();  // too large for a stack
+  LargeRows& all = planner->all;
+  const auto plan = [&](int64_t word) {
+    planner->plan_access(kernel, 16 / word);
+    planner->plan_work(kernel, word);
   };
-  place(!columns);
-  const bool fits = shared <= chip().shared && sections->kept <= kScalars - kKept && sections->scalars <= kConstants - kScalars;
-  if (!fits) place(false);
-
-  all.lane_slots = int16_t(sections->lane_slots), all.kept = int16_t(sections->kept), all.stretches = int16_t(stretches), all.scalars = int16_t(sections->scalars);
-  all.sections = int16_t(sections->codes.size());
-  size_t count = 0;
-  for (size_t s = 0; s < sections->codes.size(); ++s) {
-    for (const Code& code : sections->codes[s]) {
-      if (count == size_t(all.kMostCodes)) teeny::fail("cuda: a row kernel of more than ", all.kMostCodes, " codes");
-      all.codes[count++] = code;
-    }
-    all.begin[s + 1] = uint16_t(count);
-  }
-  std::ranges::copy(sections->constants, all.constants);
-  planned->plan_access(kernel);
-  for (size_t i = 0; i < kernel.inputs.size(); ++i) all.inputs[i].number = sections->numbers[i];
-
-  if (columns) {
-    // Many steps are shared by the rows of a block's threads, few are taken by each thread for itself.
-    const int64_t across = std::bit_ceil(uint64_t(blocks_for(std::max<int64_t>(all.lanes, 1), each)));
-    int64_t y = 1, x = std::min(threads, across);
-    if (all.steps >= 32) {
-      x = std::min<int64_t>(x, 32);
-      y = std::min<int64_t>(threads / x, int64_t(std::bit_floor(uint64_t(all.steps / 8))));
-    }
-    all.blocks = all.fixed * blocks_for(all.lanes, x * each);
-    grid.threads = dim3(unsigned(x), unsigned(y));
-    threads = x * y;
+  planner->plan_axes(kernel);
+  const bool fits = !needs_wide_words(kernel) && all.axes <= SmallRows::kAxes && int(forms_of(kernel).size()) <= SmallRows::kMostForms;
+  if (fits) plan(4);
+  if (fits && all.begin[all.sections] <= SmallRows::kMostCodes && all.sections <= SmallRows::kMostSections) {
+    arguments = cut<SmallRows>(all);
   } else {
-    all.blocks = blocks_for(all.fixed, threads / all.group);
-    grid.threads = dim3(unsigned(threads));
+    plan(8);
+    arguments = all;
   }
-  grid.shared = size_t(32 * (all.lane_slots + all.kept * stretches) + word * all.scalars) * size_t(threads);
-  grid.blocks = dim3(unsigned(std::min<int64_t>(std::max<int64_t>(all.blocks, 1), 1 << 30)));
-
-  const bool small = !wide && all.axes <= SmallRows::kAxes && int(forms_of(kernel).size()) <= SmallRows::kMostForms &&
-                     int(count) <= SmallRows::kMostCodes && all.sections <= SmallRows::kMostSections;
-  if (wide) arguments = all;
-  else if (small) arguments = cut<SmallRows>(all);
-  else arguments = cut<LargeRows<uint32_t>>(all);
+  grid = planner->grid;
 }
 
 }  // namespace tinyops::cuda

@@ -53,8 +53,9 @@ struct Reached {
 };
 
 /// All that a kernel needs, as its one argument.
-template <int kAxes_, int kForms, int kCodes, int kSections, class Word>
+template <int kAxes_, int kForms, int kCodes, int kSections, class Word_>
 struct RowArguments {
+  using Word = Word_;
   static constexpr int kAxes = kAxes_;
   static constexpr int kMostForms = kForms, kMostCodes = kCodes, kMostSections = kSections;
   static constexpr int kMostConstants = kAccumulator - kConstants;
@@ -64,6 +65,7 @@ struct RowArguments {
   int16_t first_step = 0, first_lane = 0, axes = 0;  ///< axes [0, first_step) are fixed, [first_step, first_lane) steps
   int16_t group = 1;                        ///< rows: threads for a row
   int16_t lane_slots = 0, kept = 0, stretches = 1, scalars = 0, sections = 0;
+  bool columns = false;                     ///< lanes are outer axes
   bool in_groups = false;                   ///< a thread's elements: twice four neighbours, or eight apart from each other
   uint16_t begin[kSections + 1] = {};       ///< where a section's codes begin
   Divider sizes[kAxes];
@@ -75,20 +77,18 @@ struct RowArguments {
 
 /// Nearly every kernel: in 4 KB, which every driver takes.
 using SmallRows = RowArguments<5, 22, 72, 9, uint32_t>;
-/// The rest, with words of 32 or 64 bits. A chip has room for 32 KB.
-template <class Word>
-using LargeRows = RowArguments<teeny::kMaxRank, 96, 512, 2 * kMaxInstructions + 1, Word>;
+/// The rest, with words of 64 bits. A chip takes 32 KB.
+using LargeRows = RowArguments<teeny::kMaxRank, 96, 512, 2 * kMaxInstructions + 1, uint64_t>;
 #ifndef TINYOPS_ON_HOST  // whose pointers are larger
-static_assert(sizeof(SmallRows) <= 4096 && sizeof(LargeRows<uint64_t>) <= 32764);
+static_assert(sizeof(SmallRows) <= 4096 && sizeof(LargeRows) <= 32764);
 #endif
 
 struct RowPlan {
   explicit RowPlan(const RowKernel& kernel);
 
-  bool columns = false;  ///< lanes are outer axes
   Grid grid;
   /// Without the addresses of memory, which differ from run to run.
-  std::variant<SmallRows, LargeRows<uint32_t>, LargeRows<uint64_t>> arguments;
+  std::variant<SmallRows, LargeRows> arguments;
 };
 
 /// The sections of a program, with a place for every value. `keeps`: whether what an earlier section computed may be kept;
@@ -102,7 +102,7 @@ struct Sections {
   int lane_slots = 0, kept = 0, scalars = 0;
 };
 
-/// Values of these dtypes take 64 bits.
+/// Whether some value takes 64 bits.
 bool needs_wide_words(const RowKernel& kernel);
 
 }  // namespace tinyops::cuda

@@ -105,6 +105,7 @@ class Writer {
       need(from, s);
       drafts_.back().push_back({{.what = Do::Accumulate, .op = uint8_t(reduce->op), .type = type_of(int(v)), .to = type_of(int(v))},
                                 int(v), {from, -1, -1}});
+      drafts_.back().back().code.b = constant(identity_of(reduce->op, type_of(int(v))));  // for lanes that do not exist
     }
     if (!stores) return;
     // Where an output lies over an input, nothing is stored before everything was read.
@@ -230,7 +231,7 @@ class Writer {
         return value == in_accumulator ? kAccumulator : places_.at(value);
       };
       if (d.code.what != Do::Constant) d.code.a = place_of(d.args[0]);
-      d.code.b = place_of(d.args[1]);
+      if (d.code.what != Do::Accumulate) d.code.b = place_of(d.args[1]);
       if (d.code.what == Do::Where) d.code.operand = places_.contains(d.args[2]) ? places_.at(d.args[2]) : place_of(d.args[2]);
       // Elements that are not read again free their places; a row's value is read for every stretch of the section.
       for (int arg : d.args)

@@ -15,7 +15,7 @@ struct At {
   int64_t fixed = 0, step = 0;
   int64_t first = 0;    ///< its first lane
   int64_t limit = 0;    ///< lanes from here on do not exist
-  int64_t apart = 0;    ///< in groups: lanes from its first group to its second; else from one of its lanes to the next
+  int apart = 0;        ///< in groups: lanes from its first group to its second; else from one of its lanes to the next
   bool active = true;   ///< there is such a row
 };
 
@@ -27,7 +27,7 @@ __device__ __forceinline__ int64_t lane_of(const A& a, const At& at, int k) {
 
 /// What the axes [from, to) add to a form at `index`, counted in row-major order over them.
 template <class A>
-__device__ __forceinline__ int64_t walk(const A& a, const Form<A::kAxes>& form, int64_t index, int from, int to) {
+TINYOPS_CALLED int64_t walk(const A& a, const Form<A::kAxes>& form, int64_t index, int from, int to) {
   int64_t sum = 0;
   for (int axis = to - 1; axis >= from; --axis) {
     const int64_t left = axis > from ? a.sizes[axis].divide(index) : 0;
@@ -39,156 +39,191 @@ __device__ __forceinline__ int64_t walk(const A& a, const Form<A::kAxes>& form, 
 
 /// The value of a form without what the lanes add.
 template <class A>
-__device__ __forceinline__ int64_t start_of(const A& a, const Form<A::kAxes>& form, const At& at) {
-  return form.offset + walk(a, form, at.fixed, 0, a.first_step) + walk(a, form, at.step, a.first_step, a.first_lane);
+TINYOPS_CALLED int64_t start_of(const A& a, const Form<A::kAxes>& form, At at) {
+  int64_t start = form.offset;
+  if (a.first_step > 0) start += walk(a, form, at.fixed, 0, a.first_step);
+  if (a.first_lane > a.first_step) start += walk(a, form, at.step, a.first_step, a.first_lane);
+  return start;
 }
 
-/// The values of a form for the thread's lanes.
+/// What a lane adds to a form.
+template <class A>
+__device__ __forceinline__ int64_t lane_part(const A& a, const Form<A::kAxes>& form, int64_t lane) {
+  const int axes = a.axes - a.first_lane;
+  if (axes == 1) return lane * form.coef[a.first_lane];
+  return axes == 0 ? 0 : walk(a, form, lane, a.first_lane, a.axes);
+}
+
+/// Which of `mask`'s lanes pass the guards of an operand: bit k for lane k.
 template <class Word, class A>
-__device__ __forceinline__ void values_of(const A& a, const Form<A::kAxes>& form, const At& at, int64_t (&values)[kLanes<Word>]) {
-  const int64_t start = start_of(a, form, at);
-  if (a.axes - a.first_lane <= 1) {
-    const int64_t step = a.axes > a.first_lane ? form.coef[a.first_lane] : 0;
-#pragma unroll
-    for (int k = 0; k < kLanes<Word>; ++k) values[k] = start + lane_of<Word>(a, at, k) * step;
-  } else if (a.in_groups) {  // a group lies within one line of the last axis
-#pragma unroll
+TINYOPS_CALLED unsigned guarded(const A& a, const Reached& r, At at, unsigned mask) {
+  for (int g = 1; g <= r.guards; ++g) {
+    const auto& form = a.forms[r.form + g];
+    const int64_t start = start_of(a, form, at);
+#pragma unroll 1
     for (int k = 0; k < kLanes<Word>; ++k)
-      values[k] = k % kGroup<Word> == 0 ? start + walk(a, form, lane_of<Word>(a, at, k), a.first_lane, a.axes)
-                                        : values[k - 1] + form.coef[a.axes - 1];
-  } else {
-#pragma unroll
-    for (int k = 0; k < kLanes<Word>; ++k) values[k] = start + walk(a, form, lane_of<Word>(a, at, k), a.first_lane, a.axes);
+      if (uint64_t(start + lane_part(a, form, lane_of<Word>(a, at, k))) >= uint64_t(form.size)) mask &= ~(1u << k);
   }
+  return mask;
 }
 
-/// Which of the thread's lanes exist for an operand: bit k for lane k.
+/// Which of the thread's lanes exist for an operand.
 template <class Word, class A>
 __device__ __forceinline__ unsigned existing(const A& a, const Reached& r, const At& at) {
   unsigned mask = 0;
 #pragma unroll
   for (int k = 0; k < kLanes<Word>; ++k) mask |= unsigned(lane_of<Word>(a, at, k) < at.limit) << k;
-  for (int g = 1; g <= r.guards; ++g) {
-    const auto& form = a.forms[r.form + g];
-    int64_t position[kLanes<Word>];
-    values_of<Word>(a, form, at, position);
-#pragma unroll
-    for (int k = 0; k < kLanes<Word>; ++k)
-      if (uint64_t(position[k]) >= uint64_t(form.size)) mask &= ~(1u << k);
-  }
-  return mask;
+  return r.guards > 0 ? guarded<Word>(a, r, at, mask) : mask;
 }
 
-/// Four elements (two of 64 bits) that lie side by side.
-template <class T, int n>
-struct alignas(sizeof(T) * n) Pack {
-  T v[n];
+// ---- Memory and words: as raw bits, of 1, 2, 4 or 8 bytes, and then only the 16-bit floats are something else ---------
+
+template <class Word>
+TINYOPS_CALLED Lanes<Word> widened(DType from, Lanes<Word> x) {
+#pragma unroll 1
+  for (Word& w : x.v)
+    w = word_of<Word>(from == DType::Float16 ? float(std::bit_cast<teeny::float16>(uint16_t(w)))
+                                             : float(std::bit_cast<teeny::bfloat16>(uint16_t(w))));
+  return x;
+}
+template <class Word>
+TINYOPS_CALLED Lanes<Word> narrowed(DType to, Lanes<Word> x) {
+#pragma unroll 1
+  for (Word& w : x.v)
+    w = to == DType::Float16 ? teeny::float16(value_of<float>(w)).bits : teeny::bfloat16(value_of<float>(w)).bits;
+  return x;
+}
+constexpr bool is_half(DType d) { return d == DType::Float16 || d == DType::BFloat16; }
+
+/// Calls `f` with a zero of the unsigned integer that has the size of an element.
+template <class Word, class F>
+__device__ __forceinline__ void with_raw(DType d, F&& f) {
+  switch (d) {
+    case DType::Bool:
+    case DType::UInt8: return f(uint8_t{});
+    case DType::Float16:
+    case DType::BFloat16: return f(uint16_t{});
+    case DType::Int64:
+    case DType::Float64:
+      if constexpr (sizeof(Word) == 8) return f(uint64_t{});
+      [[fallthrough]];
+    default: return f(uint32_t{});
+  }
+}
+
+/// Neighbours in memory.
+template <class Raw, int n>
+struct alignas(sizeof(Raw) * n) Pack {
+  Raw v[n];
 };
 
+/// A Load that reads no memory: a number, or the address itself.
 template <class Word, class A>
-__device__ __forceinline__ void load(const A& a, const Code& code, const At& at, Lanes<Word>& x) {
-  const Reached& r = a.inputs[code.operand];
-  if (r.kind != Input::Kind::Memory) {
-    const unsigned mask = existing<Word>(a, r, at);
-    int64_t value[kLanes<Word>];
-    values_of<Word>(a, a.forms[r.form], at, value);
-#pragma unroll
-    for (int k = 0; k < kLanes<Word>; ++k) x[k] = r.kind == Input::Kind::Number ? Word(a.constants[r.number - kConstants]) : 0;
-    if (r.kind == Input::Kind::Address)
-      with_computed<Word>(code.to, [&]<class T>(T) {
-#pragma unroll
-        for (int k = 0; k < kLanes<Word>; ++k) x[k] = word_of<Word>(T(value[k]));
-      });
-#pragma unroll
-    for (int k = 0; k < kLanes<Word>; ++k)
-      if (!(mask >> k & 1)) x[k] = 0;
-    return;
-  }
-  if (r.access == Access::Same) {
-    bool exists = at.active;
-    for (int g = 1; g <= r.guards; ++g) exists &= uint64_t(start_of(a, a.forms[r.form + g], at)) < uint64_t(a.forms[r.form + g].size);
-    const int64_t address = start_of(a, a.forms[r.form], at);
-    with_stored<Word>(r.dtype, [&]<class T>(T) {
-      const Word one = exists ? word_of_stored<Word>(T(as<const T>(r.memory)[address])) : 0;
-#pragma unroll
-      for (Word& w : x) w = one;
-    });
-    return;
-  }
-  int64_t address[kLanes<Word>];
-  values_of<Word>(a, a.forms[r.form], at, address);
+TINYOPS_CALLED Lanes<Word> made_up(const A& a, const Reached& r, DType dtype, At at) {
   const unsigned mask = existing<Word>(a, r, at);
-  with_stored<Word>(r.dtype, [&]<class T>(T) {
+  const auto& form = a.forms[r.form];
+  const int64_t start = start_of(a, form, at);
+  Lanes<Word> x;
+#pragma unroll 1
+  for (int k = 0; k < kLanes<Word>; ++k) {
+    x[k] = r.kind == Input::Kind::Number ? a.constants[r.number - kConstants]
+                                         : with_computed<Word>(dtype, [&]<class T>(T) -> Word {
+      return word_of<Word>(T(start + lane_part(a, form, lane_of<Word>(a, at, k))));
+    });
+    if (!(mask >> k & 1)) x[k] = 0;
+  }
+  return x;
+}
+
+/// Any load. The addresses come first, so that the reads do not wait for each other.
+template <class Word, class A>
+TINYOPS_CALLED Lanes<Word> load_any(const A& a, Code code, At at) {
+  const Reached& r = a.inputs[code.operand];
+  if (r.kind != Input::Kind::Memory) return made_up<Word>(a, r, code.to, at);
+  const auto& form = a.forms[r.form];
+  const int64_t start = start_of(a, form, at);
+  Lanes<Word> x = Lanes<Word>::of(0);
+  if (r.access == Access::Same) {
+    const bool exists = at.active && (r.guards == 0 || guarded<Word>(a, r, at, 1));
+    with_raw<Word>(r.dtype, [&]<class Raw>(Raw) { x = Lanes<Word>::of(exists ? as<const Raw>(r.memory)[start] : Raw(0)); });
+  } else {
     constexpr int n = kGroup<Word>;
-    if (r.access == Access::Groups) {
+    const unsigned mask = existing<Word>(a, r, at);
+    with_raw<Word>(r.dtype, [&]<class Raw>(Raw) {
 #pragma unroll
       for (int g = 0; g < kLanes<Word>; g += n) {
-        Pack<T, n> pack{};
-        if (mask >> (g + n - 1) & 1) pack = vector_at<Pack<T, n>>(as<const T>(r.memory), address[g]);
-        else
+        if (r.access == Access::Groups && mask >> (g + n - 1) & 1) {
+          const auto pack = vector_at<Pack<Raw, n>>(as<const Raw>(r.memory), start + lane_part(a, form, lane_of<Word>(a, at, g)));
+#pragma unroll
+          for (int k = 0; k < n; ++k) x[g + k] = pack.v[k];
+        } else {
+#pragma unroll
           for (int k = 0; k < n; ++k)
-            if (mask >> (g + k) & 1) pack.v[k] = as<const T>(r.memory)[address[g] + k];
-#pragma unroll
-        for (int k = 0; k < n; ++k) x[g + k] = word_of_stored<Word>(pack.v[k]);
+            if (mask >> (g + k) & 1) x[g + k] = as<const Raw>(r.memory)[start + lane_part(a, form, lane_of<Word>(a, at, g + k))];
+        }
       }
-    } else {
+    });
+  }
+  return is_half(r.dtype) ? widened(r.dtype, x) : x;
+}
+
+/// Any store.
+template <class Word, class A>
+TINYOPS_CALLED void store_any(const A& a, Code code, At at, Lanes<Word> x) {
+  const Reached& r = a.outputs[code.operand];
+  const auto& form = a.forms[r.form];
+  const int64_t start = start_of(a, form, at);
+  if (is_half(r.dtype)) x = narrowed(r.dtype, x);
+  constexpr int n = kGroup<Word>;
+  with_raw<Word>(r.dtype, [&]<class Raw>(Raw) {
+    if (r.access == Access::Same) return void(as<Raw>(r.memory)[start] = Raw(x[0]));
 #pragma unroll
-      for (int k = 0; k < kLanes<Word>; ++k)
-        x[k] = mask >> k & 1 ? word_of_stored<Word>(T(as<const T>(r.memory)[address[k]])) : Word(0);
+    for (int g = 0; g < kLanes<Word>; g += n) {
+      if (r.access == Access::Groups && lane_of<Word>(a, at, g + n - 1) < at.limit) {
+        Pack<Raw, n> pack;
+#pragma unroll
+        for (int k = 0; k < n; ++k) pack.v[k] = Raw(x[g + k]);
+        vector_at<Pack<Raw, n>>(as<Raw>(r.memory), start + lane_part(a, form, lane_of<Word>(a, at, g))) = pack;
+      } else {
+#pragma unroll
+        for (int k = 0; k < n; ++k)
+          if (const int64_t lane = lane_of<Word>(a, at, g + k); lane < at.limit)
+            as<Raw>(r.memory)[start + lane_part(a, form, lane)] = Raw(x[g + k]);
+      }
     }
   });
 }
 
-template <class Word, class A>
+/// The load and the store that matter most stay in the kernel: words of 32 bits in whole groups, straight on.
+template <class A>
+__device__ __forceinline__ bool goes_straight(const A& a, const Reached& r, const At& at) {
+  return sizeof(typename A::Word) == 4 && r.access == Access::Groups && teeny::itemsize(r.dtype) == 4 && a.axes - a.first_lane == 1 &&
+         at.first + at.apart + 4 <= at.limit;
+}
+template <class A, class Word = typename A::Word>
+__device__ __forceinline__ Lanes<Word> load(const A& a, const Code& code, const At& at) {
+  const Reached& r = a.inputs[code.operand];
+  if (!goes_straight(a, r, at)) return load_any<Word>(a, code, at);
+  const int64_t first = (a.first_lane > 0 ? start_of(a, a.forms[r.form], at) : a.forms[r.form].offset) + at.first;
+  Lanes<Word> x;
+#pragma unroll
+  for (int g = 0; g < 2; ++g) {
+    const uint4 u = vector_at<uint4>(as<const uint32_t>(r.memory), first + g * at.apart);
+    x[4 * g] = u.x, x[4 * g + 1] = u.y, x[4 * g + 2] = u.z, x[4 * g + 3] = u.w;
+  }
+  return x;
+}
+template <class A, class Word = typename A::Word>
 __device__ __forceinline__ void store(const A& a, const Code& code, const At& at, const Lanes<Word>& x) {
   const Reached& r = a.outputs[code.operand];
-  if (r.access == Access::Same) {
-    const int64_t address = start_of(a, a.forms[r.form], at);
-    with_stored<Word>(r.dtype, [&]<class T>(T) { as<T>(r.memory)[address] = stored_of<T>(x[0]); });
-    return;
-  }
-  int64_t address[kLanes<Word>];
-  values_of<Word>(a, a.forms[r.form], at, address);
-  const unsigned mask = existing<Word>(a, r, at);
-  with_stored<Word>(r.dtype, [&]<class T>(T) {
-    constexpr int n = kGroup<Word>;
-    if (r.access == Access::Groups) {
+  if (!goes_straight(a, r, at)) return store_any(a, code, at, x);
+  const int64_t first = (a.first_lane > 0 ? start_of(a, a.forms[r.form], at) : a.forms[r.form].offset) + at.first;
 #pragma unroll
-      for (int g = 0; g < kLanes<Word>; g += n) {
-        Pack<T, n> pack;
-#pragma unroll
-        for (int k = 0; k < n; ++k) pack.v[k] = stored_of<T>(x[g + k]);
-        if (mask >> (g + n - 1) & 1) vector_at<Pack<T, n>>(as<T>(r.memory), address[g]) = pack;
-        else
-          for (int k = 0; k < n; ++k)
-            if (mask >> (g + k) & 1) as<T>(r.memory)[address[g] + k] = pack.v[k];
-      }
-    } else {
-#pragma unroll
-      for (int k = 0; k < kLanes<Word>; ++k)
-        if (mask >> k & 1) as<T>(r.memory)[address[k]] = stored_of<T>(x[k]);
-    }
-  });
+  for (int g = 0; g < 2; ++g)
+    vector_at<uint4>(as<uint32_t>(r.memory), first + g * at.apart) = make_uint4(x[4 * g], x[4 * g + 1], x[4 * g + 2], x[4 * g + 3]);
 }
 
 // ---- Reductions -------------------------------------------------------------------------------------------------------
-
-/// Where values belong to rows of a group of threads: adds what the thread's elements come to to its total.
-template <class Word, class A>
-__device__ __forceinline__ void accumulate_row(const A& a, const Code& code, const At& at, const Slots<Word>& slots, Lanes<Word>& x) {
-  with_computed<Word>(code.type, [&]<class T>(T) {
-    const auto op = ReduceOp(code.op);
-    T v[kLanes<Word>];
-#pragma unroll
-    for (int k = 0; k < kLanes<Word>; ++k) v[k] = lane_of<Word>(a, at, k) < at.limit ? value_of<T>(x[k]) : identity<T>(op);
-#pragma unroll
-    for (int half = kLanes<Word> / 2; half > 0; half /= 2)
-#pragma unroll
-      for (int k = 0; k < half; ++k) v[k] = combine(op, v[k], v[k + half]);
-    Word& total = slots.scalar(code.operand);
-    total = word_of<Word>(combine(op, value_of<T>(total), v[0]));
-  });
-}
 
 /// The totals of a group's threads become one, which all of them get: by shuffles within a warp, then through shared memory.
 ///
@@ -197,137 +232,111 @@ __device__ __forceinline__ void accumulate_row(const A& a, const Code& code, con
 ///   bit 1   └───┘
 ///   bit 0   └─┘
 template <class Word>
-__device__ __forceinline__ Word over_group(ReduceOp op, DType type, Word total, int group) {
+TINYOPS_CALLED Word over_group(Code code, Word total, int group) {
   __shared__ Word of_warp[256 / 32];
-  with_computed<Word>(type, [&]<class T>(T) {
-    T t = value_of<T>(total);
-    for (int bit = std::min(group, 32) / 2; bit > 0; bit /= 2) t = combine(op, t, __shfl_xor_sync(0xffffffff, t, bit));
-    if (group > 32) {
-      const int me = int(threadIdx.x), first = me / group * group / 32;
-      if (me % 32 == 0) of_warp[me / 32] = word_of<Word>(t);
-      __syncthreads();
-      t = value_of<T>(of_warp[first]);
-      for (int w = 1; w < group / 32; ++w) t = combine(op, t, value_of<T>(of_warp[first + w]));
-      __syncthreads();  // before the next one writes
-    }
-    total = word_of<Word>(t);
-  });
+  const Code step = step_of(code);
+  for (int bit = std::min(group, 32) / 2; bit > 0; bit /= 2)
+    total = compute_one(step, total, __shfl_xor_sync(0xffffffff, total, bit));
+  if (group > 32) {
+    const int me = int(threadIdx.x), first = me / group * group / 32;
+    if (me % 32 == 0) of_warp[me / 32] = total;
+    __syncthreads();
+    total = of_warp[first];
+    for (int w = 1; w < group / 32; ++w) total = compute_one(step, total, of_warp[first + w]);
+    __syncthreads();  // before the next one writes
+  }
   return total;
 }
 
-/// Where every lane has a row of its own: the same for the threads that share its steps.
+/// Where every lane has a row of its own: the totals of the threads that share its steps.
+template <class A>
+TINYOPS_CALLED Lanes<typename A::Word> over_steps(Code code, Slots<A> slots) {
+  __syncthreads();
+  auto x = slots.get(code.operand, int(threadIdx.x));
+  for (unsigned y = 1; y < blockDim.y; ++y)
+    x = compute(step_of(code), x, slots.get(code.operand, int(threadIdx.x + y * blockDim.x)));
+  __syncthreads();
+  return x;
+}
+
+/// One value of a thread's elements.
 template <class Word>
-__device__ __forceinline__ void over_steps(ReduceOp op, DType type, const Slots<Word>& slots, Place place, Lanes<Word>& x) {
-  __syncthreads();
-  slots.get(place, x, int(threadIdx.x));
-  for (unsigned y = 1; y < blockDim.y; ++y) {
-    Lanes<Word> other;
-    slots.get(place, other, int(threadIdx.x + y * blockDim.x));
-    with_computed<Word>(type, [&]<class T>(T) {
+TINYOPS_CALLED Word over_lanes(Code code, Lanes<Word> x) {
+  const Code step = step_of(code);
+  Word total = x[0];
+#pragma unroll 1
+  for (int k = 1; k < kLanes<Word>; ++k) total = compute_one(step, total, x[k]);
+  return total;
+}
+
+/// Adds what the thread's elements come to to its total: a number for the row, or one a lane.
+template <class A, class Word>
+__device__ __forceinline__ void accumulate(const A& a, const Code& code, const At& at, const Slots<A>& slots, Lanes<Word> x) {
+  if (a.columns) return slots.put(code.operand, compute(step_of(code), slots.get(code.operand, slots.me()), x));
 #pragma unroll
-      for (int k = 0; k < kLanes<Word>; ++k) x[k] = word_of<Word>(combine(op, value_of<T>(x[k]), value_of<T>(other[k])));
-    });
-  }
-  __syncthreads();
+  for (int k = 0; k < kLanes<Word>; ++k)
+    if (lane_of<Word>(a, at, k) >= at.limit) x[k] = a.constants[code.b - kConstants];
+  Word& total = slots.scalar(code.operand);
+  const bool is_sum = sizeof(Word) == 4 && code.type >= DType::Float16 && ReduceOp(code.op) == ReduceOp::Sum;
+  if (is_sum) {
+    const auto f = [&](int k) { return value_of<float>(x[k]); };
+    const float sum = ((f(0) + f(1)) + (f(2) + f(3))) + ((f(kLanes<Word> - 4) + f(kLanes<Word> - 3)) + (f(kLanes<Word> - 2) + f(kLanes<Word> - 1)));
+    total = word_of<Word>(value_of<float>(total) + sum);
+  } else total = compute_one(step_of(code), total, over_lanes(code, x));
 }
 
 // ---- The kernels ------------------------------------------------------------------------------------------------------
 
 /// Runs the codes of one section on the thread's elements. `owner`: the thread stores what the section stores.
-template <bool kColumns, class Word, class A>
-__device__ __forceinline__ void run_section(const A& a, int section, const At& at, bool owner, const Slots<Word>& slots) {
-  Lanes<Word> accumulator;
-#pragma unroll
-  for (Word& w : accumulator) w = 0;
+template <class A, class Word = typename A::Word>
+__device__ __forceinline__ void run_section(const A& a, int section, const At& at, bool owner, const Slots<A>& slots) {
+  Lanes<Word> accumulator = Lanes<Word>::of(0);
   for (int c = a.begin[section]; c < a.begin[section + 1]; ++c) {
     const Code code = a.codes[c];
     switch (code.what) {
       case Do::Load:
-        load<Word>(a, code, at, accumulator);
+        accumulator = load(a, code, at);
         keep(code.result, slots, accumulator);
         break;
-      case Do::Store: {
-        Lanes<Word> x;
-        fetch(code.a, slots, a.constants, accumulator, x);
-        if (owner) store<Word>(a, code, at, x);
+      case Do::Store:
+        if (owner) store(a, code, at, fetch(code.a, slots, accumulator));
         break;
-      }
-      case Do::Accumulate: {
-        Lanes<Word> x;
-        fetch(code.a, slots, a.constants, accumulator, x);
-        if constexpr (kColumns) {
-          Lanes<Word> total;
-          slots.get(code.operand, total, slots.me);
-          with_computed<Word>(code.type, [&]<class T>(T) {
-#pragma unroll
-            for (int k = 0; k < kLanes<Word>; ++k)
-              total[k] = word_of<Word>(combine(ReduceOp(code.op), value_of<T>(total[k]), value_of<T>(x[k])));
-          });
-          slots.put(code.operand, total);
-        } else accumulate_row(a, code, at, slots, x);
-        break;
-      }
+      case Do::Accumulate: accumulate(a, code, at, slots, fetch(code.a, slots, accumulator)); break;
       case Do::Finish:
-        if constexpr (kColumns) {
-          over_steps(ReduceOp(code.op), code.type, slots, code.operand, accumulator);
-        } else {
-          const Word total = over_group(ReduceOp(code.op), code.type, slots.scalar(code.operand), a.group);
-#pragma unroll
-          for (Word& w : accumulator) w = total;
-        }
+        accumulator = a.columns ? over_steps(code, slots) : Lanes<Word>::of(over_group(code, slots.scalar(code.operand), a.group));
         keep(code.result, slots, accumulator);
         break;
-      default: compute(code, slots, a.constants, accumulator);
+      default: run_code(code, slots, accumulator);
     }
   }
 }
 
-/// Lanes are inner axes: a group of `a.group` threads for a row.
-template <class Word, class A>
-__global__ void __launch_bounds__(256) rows_kernel(const __grid_constant__ A a) {
-  Slots<Word> slots(dynamic_shared(), a.lane_slots, a.kept, a.stretches);
-  const int group = a.group, in_group = int(threadIdx.x) % group;
+/// One piece of work after the other: some rows, or a stretch of lanes. A section of elements is run for every stretch of a
+/// row, or every step of the lanes.
+template <class A>
+__global__ void __launch_bounds__(256, 3) rows_kernel(const __grid_constant__ A a) {
+  using Word = typename A::Word;
+  Slots<A> slots{a};
+  const int group = a.columns ? int(blockDim.x) : a.group;  // threads side by side
+  const int in_group = int(threadIdx.x) % group, first_of_thread = a.in_groups ? in_group * kGroup<Word> : in_group;
+  const int lanes = group * kLanes<Word>;
+  const int64_t across = a.columns ? (a.lanes + lanes - 1) / lanes : 1;
   for (int64_t block = blockIdx.x; block < a.blocks; block += gridDim.x) {
     At at;
-    at.fixed = block * (blockDim.x / group) + threadIdx.x / group;
+    at.fixed = a.columns ? block / across : block * (blockDim.x / group) + threadIdx.x / group;
     at.active = at.fixed < a.fixed;
     if (!at.active) at.fixed = 0;
+    const bool owner = at.active && (a.columns ? threadIdx.y : in_group) == 0;
     for (int section = 0; section < a.sections; ++section) {
-      if (section % 2 == 0) {
-        at.first = 0, at.apart = 0, at.limit = at.active, slots.stretch = 0;
-        run_section<false>(a, section, at, at.active && in_group == 0, slots);
-      } else {
-        at.apart = a.in_groups ? group * kGroup<Word> : group;
-        at.limit = at.active ? a.lanes : 0;
-        for (slots.stretch = 0; slots.stretch < a.stretches; ++slots.stretch) {
-          at.first = int64_t(slots.stretch) * group * kLanes<Word> + (a.in_groups ? in_group * kGroup<Word> : in_group);
-          run_section<false>(a, section, at, true, slots);
-        }
-      }
-    }
-  }
-}
-
-/// Lanes are outer axes: every lane has a row of its own, and threads with the same x share its steps.
-template <class Word, class A>
-__global__ void __launch_bounds__(256) columns_kernel(const __grid_constant__ A a) {
-  const Slots<Word> slots(dynamic_shared(), a.lane_slots, 0, 1);
-  const int64_t lanes = int64_t(blockDim.x) * kLanes<Word>, stretches = (a.lanes + lanes - 1) / lanes;
-  for (int64_t block = blockIdx.x; block < a.blocks; block += gridDim.x) {
-    At at;
-    at.fixed = block / stretches;
-    at.first = block % stretches * lanes + (a.in_groups ? threadIdx.x * kGroup<Word> : threadIdx.x);
-    at.apart = a.in_groups ? blockDim.x * kGroup<Word> : blockDim.x;
-    at.limit = a.lanes;
-    for (int section = 0; section < a.sections; ++section) {
-      if (section % 2 == 0) {
-        at.step = 0;
-        run_section<true>(a, section, at, threadIdx.y == 0, slots);
-      } else {
-        for (int64_t step = threadIdx.y; step < a.steps; step += blockDim.y) {
-          at.step = step;
-          run_section<true>(a, section, at, true, slots);
-        }
+      const bool elements = section % 2, one_lane = !elements && !a.columns;  // a row's value is in lane 0
+      const int begin = elements && a.columns ? int(threadIdx.y) : 0, by = elements && a.columns ? int(blockDim.y) : 1;
+      const int64_t end = !elements ? 1 : a.columns ? a.steps : a.stretches;
+      at.limit = !at.active ? 0 : one_lane ? 1 : a.lanes;
+      at.apart = one_lane ? 0 : a.in_groups ? group * kGroup<Word> : group;
+      for (int64_t turn = begin; turn < end; turn += by) {
+        at.step = a.columns ? turn : 0, slots.stretch = a.columns ? 0 : int(turn);
+        at.first = one_lane ? 0 : (a.columns ? block % across : turn) * lanes + first_of_thread;
+        run_section(a, section, at, elements || owner, slots);
       }
     }
   }
@@ -335,23 +344,18 @@ __global__ void __launch_bounds__(256) columns_kernel(const __grid_constant__ A 
 
 }  // namespace
 
-void run_rows(const RowKernel& kernel, RowPlan& plan) {
-  std::visit([&]<class A>(A& a) {
-    using Word = std::remove_all_extents_t<std::remove_reference_t<decltype(a.constants[0])>>;
-    for (size_t i = 0; i < kernel.inputs.size(); ++i)
-      if (kernel.inputs[i].kind == Input::Kind::Memory) a.inputs[i].memory = memory_of(kernel.inputs[i].operand);
-    for (size_t o = 0; o < kernel.outputs.size(); ++o) a.outputs[o].memory = memory_of(kernel.outputs[o].operand);
-    if (plan.columns) launch("columns", columns_kernel<Word, A>, plan.grid, a);
-    else launch("rows", rows_kernel<Word, A>, plan.grid, a);
-  }, plan.arguments);
-}
-
 void run_kernel(const RowKernel& kernel) {
   int64_t written = 0;
   for (const Output& out : kernel.outputs) written = std::max(written, int64_t(out.operand.buffer->bytes()));
   const Shape outer(kernel.shape.begin(), kernel.shape.end() - kernel.inner);
   if (written == 0 || teeny::numel(outer) == 0) return;
-  run_rows(kernel, kernel.memo.get<RowPlan>(kernel));
+  RowPlan& plan = kernel.memo.get<RowPlan>(kernel);
+  std::visit([&]<class A>(A& a) {
+    for (size_t i = 0; i < kernel.inputs.size(); ++i)
+      if (kernel.inputs[i].kind == Input::Kind::Memory) a.inputs[i].memory = memory_of(kernel.inputs[i].operand);
+    for (size_t o = 0; o < kernel.outputs.size(); ++o) a.outputs[o].memory = memory_of(kernel.outputs[o].operand);
+    launch("rows", rows_kernel<A>, plan.grid, a);
+  }, plan.arguments);
 }
 
 }  // namespace tinyops::cuda
