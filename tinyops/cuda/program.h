@@ -140,8 +140,33 @@ __device__ __forceinline__ Lanes<uint32_t> floats(Lanes<uint32_t> x, const Lanes
   return x;
 }
 
-/// Unary, Binary, Compare, Not, Cast or Bits of all elements.
-template <class Word>
+/// Whether `compute` has a few instructions of its own for it. Then there is no call in a kernel of such codes.
+constexpr bool is_lean(const Code& code) {
+  const bool is_float = code.type == DType::Float32;
+  switch (code.what) {
+    case Do::Binary: {
+      const auto op = BinaryOp(code.op);
+      return is_float && (op <= BinaryOp::Div || op == BinaryOp::Max || op == BinaryOp::Min);
+    }
+    case Do::Unary: {
+      const auto op = UnaryOp(code.op);
+      return is_float && (op == UnaryOp::Neg || op == UnaryOp::Recip || op == UnaryOp::Sqrt || op == UnaryOp::Exp ||
+                          op == UnaryOp::Tanh || op == UnaryOp::Log);
+    }
+    case Do::Cast: return code.type == DType::Bool && code.to == DType::Float32;
+    case Do::Accumulate:
+    case Do::Finish: return is_float && (ReduceOp(code.op) == ReduceOp::Sum || ReduceOp(code.op) == ReduceOp::Max);
+    case Do::Compare: return is_float;
+    case Do::Load:
+    case Do::Store: return teeny::itemsize(code.to) == 4;
+    case Do::Constant:
+    case Do::Where: return true;
+    default: return false;
+  }
+}
+
+/// Unary, Binary, Compare, Not, Cast or Bits of all elements. `kLean`: the code is.
+template <bool kLean, class Word>
 __device__ __forceinline__ Lanes<Word> compute(const Code& code, const Lanes<Word>& x, const Lanes<Word>& y) {
   if constexpr (sizeof(Word) == 4) {
     const bool is_float = code.type >= DType::Float16;
@@ -155,7 +180,7 @@ __device__ __forceinline__ Lanes<Word> compute(const Code& code, const Lanes<Wor
       }
     } else if (is_float && code.what == Do::Unary) {
       switch (UnaryOp(code.op)) {
-        TINYOPS_UNARY(Neg) TINYOPS_UNARY(Recip) TINYOPS_UNARY(Sqrt) TINYOPS_UNARY(Exp) TINYOPS_UNARY(Tanh)
+        TINYOPS_UNARY(Neg) TINYOPS_UNARY(Recip) TINYOPS_UNARY(Sqrt) TINYOPS_UNARY(Exp) TINYOPS_UNARY(Tanh) TINYOPS_UNARY(Log)
         default: break;
       }
     } else if (is_float && code.what == Do::Compare) {
@@ -173,12 +198,36 @@ __device__ __forceinline__ Lanes<Word> compute(const Code& code, const Lanes<Wor
 #undef TINYOPS_BINARY
 #undef TINYOPS_COMPARE
   }
-  return compute_each(code, x, y);
+  if constexpr (kLean) return x;
+  else return compute_each(code, x, y);
 }
 
 /// What a reduction makes of two values: the instruction that it repeats.
 __device__ __forceinline__ Code step_of(const Code& reduction) {
   return {.what = Do::Binary, .op = uint8_t(step(ReduceOp(reduction.op))), .type = reduction.type};
+}
+/// What a reduction makes of two values, and of a thread's elements.
+template <bool kLean, class Word>
+__device__ __forceinline__ Word combine(const Code& reduction, Word x, Word y) {
+  if constexpr (!kLean) return compute_one(step_of(reduction), x, y);
+  const float a = value_of<float>(x), b = value_of<float>(y);
+  return word_of<Word>(ReduceOp(reduction.op) == ReduceOp::Sum ? a + b : apply(BinaryOp::Max, a, b));
+}
+template <class Word>
+TINYOPS_CALLED Word over_each_lane(Code reduction, Lanes<Word> x) {
+  Word total = x[0];
+#pragma unroll 1
+  for (int k = 1; k < kLanes<Word>; ++k) total = combine<false>(reduction, total, x[k]);
+  return total;
+}
+template <bool kLean, class Word>
+__device__ __forceinline__ Word over_lanes(const Code& reduction, Lanes<Word> x) {
+  if constexpr (!kLean) return over_each_lane(reduction, x);
+#pragma unroll
+  for (int half = kLanes<Word> / 2; half > 0; half /= 2)
+#pragma unroll
+    for (int k = 0; k < half; ++k) x[k] = combine<kLean>(reduction, x[k], x[k + half]);
+  return x[0];
 }
 
 // ---- A thread's memory ------------------------------------------------------------------------------------------------
@@ -241,7 +290,7 @@ __device__ __forceinline__ void keep(Place place, const Slots<A>& slots, const L
 }
 
 /// Runs one instruction that only computes; its result is in the accumulator.
-template <class A, class Word>
+template <bool kLean, class A, class Word>
 __device__ __forceinline__ void run_code(const Code& code, const Slots<A>& slots, Lanes<Word>& accumulator) {
   const Lanes<Word> y = fetch(code.b, slots, accumulator);
   accumulator = fetch(code.a, slots, accumulator);
@@ -249,7 +298,7 @@ __device__ __forceinline__ void run_code(const Code& code, const Slots<A>& slots
     const Lanes<Word> z = fetch(Place(code.operand), slots, accumulator);
 #pragma unroll
     for (int k = 0; k < kLanes<Word>; ++k) accumulator[k] = accumulator[k] ? y[k] : z[k];
-  } else if (code.what != Do::Constant) accumulator = compute(code, accumulator, y);
+  } else if (code.what != Do::Constant) accumulator = compute<kLean>(code, accumulator, y);
   keep(code.result, slots, accumulator);
 }
 

@@ -219,6 +219,9 @@ RowPlan::RowPlan(const RowKernel& kernel) {
   if (fits) plan(4);
   if (fits && all.begin[all.sections] <= SmallRows::kMostCodes && all.sections <= SmallRows::kMostSections) {
     arguments = cut<SmallRows>(all);
+    const auto plain = [](const Reached& r) { return r.kind == Input::Kind::Memory && r.guards == 0; };
+    lean = all.axes - all.first_lane <= 1 && teeny::numel(kernel.shape) <= INT32_MAX && std::ranges::all_of(all.inputs, plain) &&
+           std::all_of(all.codes, all.codes + all.begin[all.sections], is_lean);
   } else {
     plan(8);
     arguments = all;

@@ -87,6 +87,7 @@ struct RowPlan {
   explicit RowPlan(const RowKernel& kernel);
 
   Grid grid;
+  bool lean = false;  ///< it can do without everything that is called
   /// Without the addresses of memory, which differ from run to run.
   std::variant<SmallRows, LargeRows> arguments;
 };

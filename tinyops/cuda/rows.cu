@@ -194,33 +194,75 @@ TINYOPS_CALLED void store_any(const A& a, Code code, At at, Lanes<Word> x) {
   });
 }
 
-/// The load and the store that matter most stay in the kernel: words of 32 bits in whole groups, straight on.
+// A lean kernel has no calls, which would cost it registers, and with them threads that hide each other's waiting for
+// memory: its operands have words of 32 bits, no guards, few enough elements for indices of 32 bits, and one axis of lanes.
+
 template <class A>
-__device__ __forceinline__ bool goes_straight(const A& a, const Reached& r, const At& at) {
-  return sizeof(typename A::Word) == 4 && r.access == Access::Groups && teeny::itemsize(r.dtype) == 4 && a.axes - a.first_lane == 1 &&
-         at.first + at.apart + 4 <= at.limit;
+__device__ __forceinline__ int64_t lean_start(const A& a, const Form<A::kAxes>& form, const At& at) {
+  int64_t start = form.offset;
+  const auto add = [&](uint32_t index, int from, int to) {
+#pragma unroll 1
+    for (int axis = to - 1; axis > from; --axis) {
+      const uint32_t left = a.sizes[axis].narrow_quotient(index);
+      start += int64_t(index - left * uint32_t(a.sizes[axis].divisor())) * form.coef[axis];
+      index = left;
+    }
+    if (to > from) start += index * form.coef[from];
+  };
+  add(uint32_t(at.fixed), 0, a.first_step);
+  add(uint32_t(at.step), a.first_step, a.first_lane);
+  return start;
 }
-template <class A, class Word = typename A::Word>
-__device__ __forceinline__ Lanes<Word> load(const A& a, const Code& code, const At& at) {
+
+template <class A>
+__device__ __forceinline__ Lanes<uint32_t> lean_load(const A& a, const Code& code, const At& at) {
   const Reached& r = a.inputs[code.operand];
-  if (!goes_straight(a, r, at)) return load_any<Word>(a, code, at);
-  const int64_t first = (a.first_lane > 0 ? start_of(a, a.forms[r.form], at) : a.forms[r.form].offset) + at.first;
-  Lanes<Word> x;
+  const int64_t start = lean_start(a, a.forms[r.form], at);
+  Lanes<uint32_t> x = Lanes<uint32_t>::of(0);
+  if (r.access == Access::Same) {
+    if (at.active) x = Lanes<uint32_t>::of(as<const uint32_t>(r.memory)[start]);
+  } else if (r.access == Access::Groups && at.first + at.apart + 4 <= at.limit) {
 #pragma unroll
-  for (int g = 0; g < 2; ++g) {
-    const uint4 u = vector_at<uint4>(as<const uint32_t>(r.memory), first + g * at.apart);
-    x[4 * g] = u.x, x[4 * g + 1] = u.y, x[4 * g + 2] = u.z, x[4 * g + 3] = u.w;
+    for (int g = 0; g < 2; ++g) {
+      const uint4 u = vector_at<uint4>(as<const uint32_t>(r.memory), start + at.first + g * at.apart);
+      x[4 * g] = u.x, x[4 * g + 1] = u.y, x[4 * g + 2] = u.z, x[4 * g + 3] = u.w;
+    }
+  } else {
+    const int64_t step = a.forms[r.form].coef[a.first_lane];
+#pragma unroll
+    for (int k = 0; k < kLanes<uint32_t>; ++k)
+      if (const int64_t lane = lane_of<uint32_t>(a, at, k); lane < at.limit) x[k] = as<const uint32_t>(r.memory)[start + lane * step];
   }
   return x;
 }
-template <class A, class Word = typename A::Word>
-__device__ __forceinline__ void store(const A& a, const Code& code, const At& at, const Lanes<Word>& x) {
+
+template <class A>
+__device__ __forceinline__ void lean_store(const A& a, const Code& code, const At& at, const Lanes<uint32_t>& x) {
   const Reached& r = a.outputs[code.operand];
-  if (!goes_straight(a, r, at)) return store_any(a, code, at, x);
-  const int64_t first = (a.first_lane > 0 ? start_of(a, a.forms[r.form], at) : a.forms[r.form].offset) + at.first;
+  const int64_t start = lean_start(a, a.forms[r.form], at);
+  if (r.access == Access::Same) {
+    as<uint32_t>(r.memory)[start] = x[0];
+  } else if (r.access == Access::Groups && at.first + at.apart + 4 <= at.limit) {
 #pragma unroll
-  for (int g = 0; g < 2; ++g)
-    vector_at<uint4>(as<uint32_t>(r.memory), first + g * at.apart) = make_uint4(x[4 * g], x[4 * g + 1], x[4 * g + 2], x[4 * g + 3]);
+    for (int g = 0; g < 2; ++g)
+      vector_at<uint4>(as<uint32_t>(r.memory), start + at.first + g * at.apart) = make_uint4(x[4 * g], x[4 * g + 1], x[4 * g + 2], x[4 * g + 3]);
+  } else {
+    const int64_t step = a.forms[r.form].coef[a.first_lane];
+#pragma unroll
+    for (int k = 0; k < kLanes<uint32_t>; ++k)
+      if (const int64_t lane = lane_of<uint32_t>(a, at, k); lane < at.limit) as<uint32_t>(r.memory)[start + lane * step] = x[k];
+  }
+}
+
+template <bool kLean, class A, class Word = typename A::Word>
+__device__ __forceinline__ Lanes<Word> load(const A& a, const Code& code, const At& at) {
+  if constexpr (kLean) return lean_load(a, code, at);
+  else return load_any<Word>(a, code, at);
+}
+template <bool kLean, class A, class Word>
+__device__ __forceinline__ void store(const A& a, const Code& code, const At& at, const Lanes<Word>& x) {
+  if constexpr (kLean) lean_store(a, code, at, x);
+  else store_any(a, code, at, x);
 }
 
 // ---- Reductions -------------------------------------------------------------------------------------------------------
@@ -231,90 +273,78 @@ __device__ __forceinline__ void store(const A& a, const Code& code, const At& at
 ///   bit 2   └───────┘            all have the same bits, since a + b = b + a
 ///   bit 1   └───┘
 ///   bit 0   └─┘
-template <class Word>
-TINYOPS_CALLED Word over_group(Code code, Word total, int group) {
+template <bool kLean, class Word>
+__device__ __forceinline__ Word over_group(const Code& code, Word total, int group) {
   __shared__ Word of_warp[256 / 32];
-  const Code step = step_of(code);
+#pragma unroll 1
   for (int bit = std::min(group, 32) / 2; bit > 0; bit /= 2)
-    total = compute_one(step, total, __shfl_xor_sync(0xffffffff, total, bit));
+    total = combine<kLean>(code, total, __shfl_xor_sync(0xffffffff, total, bit));
   if (group > 32) {
     const int me = int(threadIdx.x), first = me / group * group / 32;
     if (me % 32 == 0) of_warp[me / 32] = total;
     __syncthreads();
     total = of_warp[first];
-    for (int w = 1; w < group / 32; ++w) total = compute_one(step, total, of_warp[first + w]);
+#pragma unroll 1
+    for (int w = 1; w < group / 32; ++w) total = combine<kLean>(code, total, of_warp[first + w]);
     __syncthreads();  // before the next one writes
   }
   return total;
 }
 
 /// Where every lane has a row of its own: the totals of the threads that share its steps.
-template <class A>
-TINYOPS_CALLED Lanes<typename A::Word> over_steps(Code code, Slots<A> slots) {
+template <bool kLean, class A, class Word = typename A::Word>
+__device__ __forceinline__ Lanes<Word> over_steps(const Code& code, const Slots<A>& slots) {
   __syncthreads();
-  auto x = slots.get(code.operand, int(threadIdx.x));
+  Lanes<Word> x = slots.get(code.operand, int(threadIdx.x));
+#pragma unroll 1
   for (unsigned y = 1; y < blockDim.y; ++y)
-    x = compute(step_of(code), x, slots.get(code.operand, int(threadIdx.x + y * blockDim.x)));
+    x = compute<kLean>(step_of(code), x, slots.get(code.operand, int(threadIdx.x + y * blockDim.x)));
   __syncthreads();
   return x;
 }
 
-/// One value of a thread's elements.
-template <class Word>
-TINYOPS_CALLED Word over_lanes(Code code, Lanes<Word> x) {
-  const Code step = step_of(code);
-  Word total = x[0];
-#pragma unroll 1
-  for (int k = 1; k < kLanes<Word>; ++k) total = compute_one(step, total, x[k]);
-  return total;
-}
-
 /// Adds what the thread's elements come to to its total: a number for the row, or one a lane.
-template <class A, class Word>
+template <bool kLean, class A, class Word>
 __device__ __forceinline__ void accumulate(const A& a, const Code& code, const At& at, const Slots<A>& slots, Lanes<Word> x) {
-  if (a.columns) return slots.put(code.operand, compute(step_of(code), slots.get(code.operand, slots.me()), x));
+  if (a.columns) return slots.put(code.operand, compute<kLean>(step_of(code), slots.get(code.operand, slots.me()), x));
 #pragma unroll
   for (int k = 0; k < kLanes<Word>; ++k)
     if (lane_of<Word>(a, at, k) >= at.limit) x[k] = a.constants[code.b - kConstants];
   Word& total = slots.scalar(code.operand);
-  const bool is_sum = sizeof(Word) == 4 && code.type >= DType::Float16 && ReduceOp(code.op) == ReduceOp::Sum;
-  if (is_sum) {
-    const auto f = [&](int k) { return value_of<float>(x[k]); };
-    const float sum = ((f(0) + f(1)) + (f(2) + f(3))) + ((f(kLanes<Word> - 4) + f(kLanes<Word> - 3)) + (f(kLanes<Word> - 2) + f(kLanes<Word> - 1)));
-    total = word_of<Word>(value_of<float>(total) + sum);
-  } else total = compute_one(step_of(code), total, over_lanes(code, x));
+  total = combine<kLean>(code, total, over_lanes<kLean>(code, x));
 }
 
 // ---- The kernels ------------------------------------------------------------------------------------------------------
 
 /// Runs the codes of one section on the thread's elements. `owner`: the thread stores what the section stores.
-template <class A, class Word = typename A::Word>
+template <bool kLean, class A, class Word = typename A::Word>
 __device__ __forceinline__ void run_section(const A& a, int section, const At& at, bool owner, const Slots<A>& slots) {
   Lanes<Word> accumulator = Lanes<Word>::of(0);
   for (int c = a.begin[section]; c < a.begin[section + 1]; ++c) {
     const Code code = a.codes[c];
     switch (code.what) {
       case Do::Load:
-        accumulator = load(a, code, at);
+        accumulator = load<kLean>(a, code, at);
         keep(code.result, slots, accumulator);
         break;
       case Do::Store:
-        if (owner) store(a, code, at, fetch(code.a, slots, accumulator));
+        if (owner) store<kLean>(a, code, at, fetch(code.a, slots, accumulator));
         break;
-      case Do::Accumulate: accumulate(a, code, at, slots, fetch(code.a, slots, accumulator)); break;
+      case Do::Accumulate: accumulate<kLean>(a, code, at, slots, fetch(code.a, slots, accumulator)); break;
       case Do::Finish:
-        accumulator = a.columns ? over_steps(code, slots) : Lanes<Word>::of(over_group(code, slots.scalar(code.operand), a.group));
+        accumulator = a.columns ? over_steps<kLean>(code, slots)
+                                : Lanes<Word>::of(over_group<kLean>(code, slots.scalar(code.operand), a.group));
         keep(code.result, slots, accumulator);
         break;
-      default: run_code(code, slots, accumulator);
+      default: run_code<kLean>(code, slots, accumulator);
     }
   }
 }
 
 /// One piece of work after the other: some rows, or a stretch of lanes. A section of elements is run for every stretch of a
 /// row, or every step of the lanes.
-template <class A>
-__global__ void __launch_bounds__(256, 3) rows_kernel(const __grid_constant__ A a) {
+template <bool kLean, class A>
+__global__ void __launch_bounds__(256) rows_kernel(const __grid_constant__ A a) {
   using Word = typename A::Word;
   Slots<A> slots{a};
   const int group = a.columns ? int(blockDim.x) : a.group;  // threads side by side
@@ -336,7 +366,7 @@ __global__ void __launch_bounds__(256, 3) rows_kernel(const __grid_constant__ A 
       for (int64_t turn = begin; turn < end; turn += by) {
         at.step = a.columns ? turn : 0, slots.stretch = a.columns ? 0 : int(turn);
         at.first = one_lane ? 0 : (a.columns ? block % across : turn) * lanes + first_of_thread;
-        run_section(a, section, at, elements || owner, slots);
+        run_section<kLean>(a, section, at, elements || owner, slots);
       }
     }
   }
@@ -354,7 +384,9 @@ void run_kernel(const RowKernel& kernel) {
     for (size_t i = 0; i < kernel.inputs.size(); ++i)
       if (kernel.inputs[i].kind == Input::Kind::Memory) a.inputs[i].memory = memory_of(kernel.inputs[i].operand);
     for (size_t o = 0; o < kernel.outputs.size(); ++o) a.outputs[o].memory = memory_of(kernel.outputs[o].operand);
-    launch("rows", rows_kernel<A>, plan.grid, a);
+    if constexpr (sizeof(typename A::Word) == 4)
+      if (plan.lean) return launch("lean rows", rows_kernel<true, A>, plan.grid, a);
+    launch("rows", rows_kernel<false, A>, plan.grid, a);
   }, plan.arguments);
 }
 
