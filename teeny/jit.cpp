@@ -135,7 +135,6 @@ class Recording : public Recorder {
       slot.written |= written;
       operand.buffer = slot.buffer;
     });
-    if (auto* random = std::get_if<tinyops::RandomKernel>(&steps_.back().kernel)) random->counter -= random_.second;
   }
 
   /// Promises from before the call: they are to be kept before the next one, which then finds numbers.
@@ -174,6 +173,12 @@ class Recording : public Recorder {
     for (Graded& g : graded_)
       if (g.x.grad().defined()) g.result = result_of(g.x.grad().lazy());
     random_words_ = Tensor::random_state().second - random_.second;
+    for (Step& step : steps_) {
+      kernels_.push_back(&step.kernel);
+      work_ += debug::work(step.kernel);
+      if (auto* random = std::get_if<tinyops::RandomKernel>(&step.kernel))
+        randoms_.push_back({random, random->counter - random_.second});
+    }
     plan_memory();
     made_ = {}, made_here_ = {}, assigned_here_ = {}, origin_of_ = {};
     std::erase_if(origins_, [](const Origin& o) { return o.slot < 0 && o.holders.empty(); });
@@ -219,11 +224,8 @@ class Recording : public Recorder {
     for (int s : fresh_) put(s, std::make_shared<Buffer>(slots_[size_t(s)].buffer->bytes()), nullptr);
 
     const auto [seed, counter] = Tensor::random_state();
-    for (const Step& step : steps_) {
-      if (const auto* random = std::get_if<tinyops::RandomKernel>(&step.kernel))
-        run({tinyops::RandomKernel{seed, random->counter + counter, random->out}, {}});
-      else run(step);
-    }
+    for (const Random& random : randoms_) random.kernel->seed = seed, random.kernel->counter = counter + random.words_before;
+    run_kernels();
     Tensor::set_random_state(seed, counter + random_words_);
 
     for (const auto& [weak, result] : left_)
@@ -239,6 +241,10 @@ class Recording : public Recorder {
       "Jit: a gradient is added to one from before the call, which a replay would not find; call zero_grad() inside, "
       "before backward()";
 
+  struct Random {
+    tinyops::RandomKernel* kernel;
+    uint64_t words_before;          ///< that the call draws before it
+  };
   struct Slot {
     BufferRef buffer;               ///< what the kernels name
     std::weak_ptr<Buffer> original; ///< what they named
@@ -357,8 +363,11 @@ class Recording : public Recorder {
     put(origin.slot, alone ? node->buffer : copy_of(node), nullptr);
   }
 
-  static void run(const Step& step) {
-    debug::traced(step, [&] { execution().run(step.kernel); });
+  /// All at once, so that a device can make one thing of them; one by one where somebody looks at each.
+  void run_kernels() {
+    if (execution().run == tinyops::run && !debug::watches_each_kernel())
+      return debug::traced(work_, [this] { tinyops::run_again(kernels_, memo_); });
+    for (const Step& step : steps_) debug::traced(step, [&] { execution().run(step.kernel); });
   }
 
   /// The result's numbers: of the node that is known to hold them, or of a new one.
@@ -373,6 +382,10 @@ class Recording : public Recorder {
   std::pair<uint64_t, uint64_t> random_;  ///< the stream's state when the call began
   uint64_t random_words_ = 0;             ///< that it draws
   std::vector<Step> steps_;
+  std::vector<const Kernel*> kernels_;    ///< of the steps
+  std::vector<Random> randoms_;           ///< and those that draw
+  debug::Counters work_;                  ///< of all of them
+  tinyops::Memo memo_;                    ///< what the device made of them
   std::deque<Slot> slots_;                ///< they stay where they are
   std::unordered_map<const Buffer*, int> slot_number_;
   std::vector<int> inputs_, fresh_;

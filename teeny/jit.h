@@ -21,7 +21,7 @@
 // and inputs are copies: a gradient by one is returned, not found in its `.grad`. When tensors that the call looks at are
 // replaced by others, shaped or frozen anew, the next calls are recorded again: `replays()` and `why()` tell, and DEBUG=1
 // prints a line for each call that is not replayed. A kernel that throws in a replay (an index outside) may leave some
-// variables a step further than others.
+// variables a step further than others; a GPU, which nobody waits for, complains when the next number is read.
 #include <functional>
 #include <map>
 #include <tuple>

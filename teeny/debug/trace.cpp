@@ -10,6 +10,11 @@ namespace teeny::debug {
 
 using namespace tinyops;
 
+Counters& Counters::operator+=(const Counters& other) {
+  kernels += other.kernels, flops += other.flops, bytes += other.bytes;
+  return *this;
+}
+
 Counters& counters() {
   static Counters all;
   return all;
@@ -175,6 +180,11 @@ class Timeline {
   bool first_ = true;
 };
 
+Timeline& timeline() {
+  static Timeline of_the_run;
+  return of_the_run;
+}
+
 /// DEBUG=1: one line at the end of the program.
 struct Totals {
   double seconds = 0;
@@ -186,28 +196,39 @@ struct Totals {
   }
 };
 
-}  // namespace
+struct Time {
+  double start = 0, seconds = 0;
+};
 
-void traced(const Step& step, const std::function<void()>& f) {
-  static Timeline timeline;
+/// Runs `f`, which does `work`. Where nobody asks for the time, none is returned and nothing is waited for.
+Time counted(const Counters& work, const std::function<void()>& f) {
   static Totals totals;
-  const Counters c = work(step.kernel);
-  const bool timed = level() >= 1 || timeline.on();
-  if (level() >= 3) std::fputs(listing(step.kernel).c_str(), stderr);
+  const bool timed = level() >= 1 || timeline().on();
+  if (timed) synchronize();  // what runs still, copies among it, is not this kernel's
   const double start = timed ? now() : 0;
   f();
-  Counters& all = counters();
-  ++all.kernels;
-  all.flops += c.flops;
-  all.bytes += c.bytes;
-  if (!timed) return;
-  synchronize();  // so that the time is this kernel's
+  counters() += work;
+  if (!timed) return {};
+  synchronize();
   const double seconds = now() - start;
   totals.seconds += seconds;
-  if (timeline.on()) timeline.add(label(step.kernel), start, seconds, c);
+  return {start, seconds};
+}
+
+}  // namespace
+
+bool watches_each_kernel() { return level() >= 2 || timeline().on(); }
+
+void traced(const Step& step, const std::function<void()>& f) {
+  const Counters c = work(step.kernel);
+  if (level() >= 3) std::fputs(listing(step.kernel).c_str(), stderr);
+  const auto [start, seconds] = counted(c, f);
+  if (timeline().on()) timeline().add(label(step.kernel), start, seconds, c);
   if (level() >= 2)
-    std::fprintf(stderr, "%6lld %9.1f us %8.1f GFLOP/s %7.1f GB/s  %s\n", (long long)all.kernels, seconds * 1e6,
+    std::fprintf(stderr, "%6lld %9.1f us %8.1f GFLOP/s %7.1f GB/s  %s\n", (long long)counters().kernels, seconds * 1e6,
                  double(c.flops) / seconds / 1e9, double(c.bytes) / seconds / 1e9, label(step.kernel).c_str());
 }
+
+void traced(const Counters& work, const std::function<void()>& f) { counted(work, f); }
 
 }  // namespace teeny::debug
