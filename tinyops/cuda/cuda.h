@@ -78,6 +78,8 @@ void launch(const Launch& what);
 /// Whether launches are noted for a graph now; and the end of that: what was noted is started at once.
 bool is_recording();
 void finish_recording();
+/// Memory that the graph in the making keeps; null when there is none in the making.
+BufferRef scratch_of_recording(size_t bytes);
 
 /// Starts kernel<<<grid>>>(arguments...), or notes it where a graph is being made. `name` is for errors.
 template <class... P, class... A>
@@ -100,15 +102,18 @@ void launch(const char* name, void (*kernel)(P...), const Grid& grid, const A&..
 constexpr int64_t blocks_for(int64_t all, int64_t each) { return (all + each - 1) / each; }
 
 /// Memory for the duration of a kernel: given back at the end of the scope, and reused by later kernels only, since all of
-/// them run in order. Throws teeny::Error where there is none.
+/// them run in order. Launches that are noted for a graph have not begun by then, so it is the graph that keeps theirs.
+/// Throws teeny::Error where there is none.
 class Scratch {
  public:
-  explicit Scratch(size_t bytes) : buffer_(bytes) {}
+  explicit Scratch(size_t bytes) : buffer_(scratch_of_recording(bytes)) {
+    if (!buffer_) buffer_ = std::make_shared<Buffer>(bytes);
+  }
   template <class T>
-  T* as() { return static_cast<T*>(buffer_.data()); }
+  T* as() { return static_cast<T*>(buffer_->data()); }
 
  private:
-  Buffer buffer_;
+  BufferRef buffer_;
 };
 
 // ---- What a kernel has to say ---------------------------------------------------------------------------------------

@@ -51,7 +51,7 @@ void* device_allocate(size_t bytes) {
   void* memory = nullptr;
   if (cudaMalloc(&memory, bytes) == cudaSuccess) return memory;
   cudaGetLastError();  // no memory is an answer, not a broken device: the next call starts clean
-  finish_recording();  // its launches may need what is waiting, and that is about to be released
+  finish_recording();  // without a graph kernels share more of their temporary memory
   return nullptr;
 }
 void device_release(void* memory) { cudaFree(memory); }  // waits for the kernels that use it
@@ -206,14 +206,18 @@ void* allocate(size_t bytes) { return bytes > PTRDIFF_MAX ? nullptr : shelves().
 void deallocate(void* memory, size_t bytes) { if (memory) shelves().give_back(memory, bytes); }
 #endif
 
+// A copy runs after the kernels before it: those that are only noted are started first.
 void write(void* to, const void* host, size_t bytes) {
+  cuda::finish_recording();
   if (bytes) cuda::pages().write(to, host, bytes);
 }
 void read(void* host, const void* from, size_t bytes) {
+  cuda::finish_recording();
   if (bytes) cuda::pages().read(host, from, bytes);
   cuda::throw_complaint();
 }
 void synchronize() {
+  cuda::finish_recording();
   cuda::check(cudaStreamSynchronize(cuda::stream()), "waiting for the kernels");
   cuda::throw_complaint();
 }

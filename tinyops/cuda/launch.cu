@@ -73,6 +73,13 @@ class Graph {
     changed_.clear();
     check(cudaGraphLaunch(ready_, stream()), "launching a graph");
   }
+  /// Memory for a kernel's temporary numbers, the same at every replay. Another kernel takes it once nobody holds it: the
+  /// kernels of a graph run one after the other.
+  BufferRef scratch(size_t bytes) {
+    for (const BufferRef& buffer : scratch_)
+      if (buffer.use_count() == 1 && buffer->bytes() == bytes) return buffer;
+    return scratch_.emplace_back(std::make_shared<Buffer>(bytes));
+  }
   /// What was noted so far, launch by launch; the graph is made anew next time.
   void run_plainly() {
     notes_.erase(notes_.begin() + int64_t(at_), notes_.end());
@@ -80,9 +87,8 @@ class Graph {
     forget();
   }
   void forget() {
-    if (ready_) cudaGraphExecDestroy(ready_);
-    ready_ = nullptr;
-    notes_.clear(), changed_.clear();
+    destroy();
+    notes_.clear(), changed_.clear(), scratch_.clear();
     is_new_ = true;
   }
   static void start(const char* name, const void* kernel, const Grid& grid, void** arguments) {
@@ -104,22 +110,24 @@ class Graph {
     return {const_cast<void*>(note.kernel), note.grid.blocks, note.grid.threads, unsigned(note.grid.shared), arguments, nullptr};
   }
   void build() {
-    if (ready_) cudaGraphExecDestroy(ready_);
-    ready_ = nullptr;
-    cudaGraph_t graph;
-    check(cudaGraphCreate(&graph, 0), "making a graph");
-    nodes_.clear();
+    destroy();
+    check(cudaGraphCreate(&graph_, 0), "making a graph");
     for (Note& note : notes_) {  // a chain: each kernel after the one before it
       allow_shared(note.kernel, note.grid.shared);
       std::vector<void*> arguments = note.pointers();
       const cudaKernelNodeParams p = parameters(note, arguments.data());
       cudaGraphNode_t node;
-      check(cudaGraphAddKernelNode(&node, graph, nodes_.empty() ? nullptr : &nodes_.back(), !nodes_.empty(), &p), note.name);
+      check(cudaGraphAddKernelNode(&node, graph_, nodes_.empty() ? nullptr : &nodes_.back(), !nodes_.empty(), &p), note.name);
       nodes_.push_back(node);
     }
-    check(cudaGraphInstantiate(&ready_, graph), "making a graph");
-    cudaGraphDestroy(graph);
+    check(cudaGraphInstantiate(&ready_, graph_), "making a graph");
     is_new_ = false;
+  }
+  void destroy() {
+    if (ready_) cudaGraphExecDestroy(ready_);
+    if (graph_) cudaGraphDestroy(graph_);
+    ready_ = nullptr, graph_ = nullptr;
+    nodes_.clear();
   }
   void tell(size_t i) {
     std::vector<void*> arguments = notes_[i].pointers();
@@ -131,11 +139,14 @@ class Graph {
   size_t at_ = 0;
   std::vector<size_t> changed_;
   bool is_new_ = true;
+  cudaGraph_t graph_ = nullptr;         ///< kept: its nodes name those of `ready_`
   std::vector<cudaGraphNode_t> nodes_;
   cudaGraphExec_t ready_ = nullptr;
+  std::vector<BufferRef> scratch_;
 };
 
-Graph* recording = nullptr;  ///< where launches are noted, instead of started
+/// Where launches are noted, instead of started. Of this thread: a loader's may need memory meanwhile.
+thread_local Graph* recording = nullptr;
 
 }  // namespace
 
@@ -149,6 +160,8 @@ bool is_recording() { return recording; }
 void finish_recording() {
   if (Graph* const graph = std::exchange(recording, nullptr)) graph->run_plainly();
 }
+
+BufferRef scratch_of_recording(size_t bytes) { return recording ? recording->scratch(bytes) : nullptr; }
 
 }  // namespace cuda
 
