@@ -6,6 +6,8 @@
 #include <system_error>
 #include <thread>
 
+#include "tinyops/device.h"
+
 namespace teeny::data {
 
 namespace {
@@ -42,19 +44,22 @@ struct Samples {
   std::span<const std::byte> operator[](int64_t sample) const {
     return std::span(bytes).subspan(size_t(sample) * bytes_each(), bytes_each());
   }
-  /// The samples of these numbers one after the other, as the first axis of a tensor.
-  Tensor batch(std::span<const std::byte> numbers, int64_t count) const {
-    Shape whole = shape;
-    whole.insert(0, count);
-    return Tensor::from_bytes(numbers, dtype, whole);
-  }
 };
 
-struct HostBatch {
+/// `count` samples one after the other. They are put together on the host and sent to fresh memory of the device: on a GPU
+/// they travel while it computes. A buffer may pass from thread to thread; a Tensor may not.
+struct Prepared {
+  int64_t count = 0;
   std::vector<float> images;     ///< of a Dataset, else `x`
   std::vector<std::byte> x, y;
-  int64_t count = 0;
+  tinyops::BufferRef x_sent, y_sent;
 };
+
+tinyops::BufferRef send(std::span<const std::byte> numbers) {
+  auto buffer = std::make_shared<tinyops::Buffer>(numbers.size());
+  if (!numbers.empty()) tinyops::write(buffer->data(), numbers.data(), numbers.size());
+  return buffer;
+}
 
 void check_channels(const char* what, const std::vector<float>& values, int64_t channels) {
   if (values.size() != 1 && int64_t(values.size()) != channels)
@@ -109,17 +114,17 @@ void DataLoader::State::hold(const Tensor& all_x, const Tensor& all_y, const Loa
   x = Samples(all_x), y = Samples(all_y);
 }
 
-/// One walk over the dataset. A thread prepares one batch and ends; joining it hands the batch, or what was thrown,
-/// over to the caller. So no two threads ever look at the same thing, and there is nothing to lock.
+/// One walk over the dataset. A thread prepares one batch, sends it to the device and ends; joining it hands the batch, or
+/// what was thrown, over to the caller. So no two threads ever look at the same thing, and there is nothing to lock.
 ///
-///   caller   take 0 | train on 0       | take 1 | train on 1       | ...
-///   thread          | prepare 1 |               | prepare 2 |
+///   caller   take 0 | train on 0              | take 1 | train on 1              | ...
+///   thread          | prepare 1 | send 1 |             | prepare 2 | send 2 |
 struct DataLoader::Iterator::Epoch {
   std::shared_ptr<State> state;
   Position at;  ///< of the batch in preparation
   std::vector<int64_t> order;
   std::thread thread;
-  HostBatch batch;
+  Prepared batch;
   std::exception_ptr error;
 
   explicit Epoch(std::shared_ptr<State> shared)
@@ -138,6 +143,8 @@ struct DataLoader::Iterator::Epoch {
       if (!state->images) batch.x.insert(batch.x.end(), x.begin(), x.end());
     }
     if (state->images) prepare_images(samples);
+    batch.x_sent = send(state->images ? std::as_bytes(std::span(batch.images)) : std::span<const std::byte>(batch.x));
+    batch.y_sent = send(batch.y);
   }
 
   void prepare_images(std::span<const int64_t> samples) {
@@ -169,10 +176,12 @@ struct DataLoader::Iterator::Epoch {
     if (!thread.joinable()) return {};
     thread.join();
     if (error) std::rethrow_exception(std::exchange(error, nullptr));
-    Shape images = state->x.shape;
-    images.insert(0, batch.count);
-    Batch result{state->images ? Tensor::from(batch.images, images) : state->x.batch(batch.x, batch.count),
-                 state->y.batch(batch.y, batch.count)};
+    const auto tensor = [&](tinyops::BufferRef& sent, DType dtype, Shape shape) {
+      shape.insert(0, batch.count);
+      return Tensor(LazyBuffer::source(std::move(sent), dtype, shape));
+    };
+    Batch result{tensor(batch.x_sent, state->images ? DType::Float32 : state->x.dtype, state->x.shape),
+                 tensor(batch.y_sent, state->y.dtype, state->y.shape)};
     at.index += batch.count;
     state->move_to(at);
     if (state->batch_at(at.index) > 0) start();
@@ -239,7 +248,7 @@ DataLoader::Iterator::Iterator(Iterator&&) noexcept = default;
 DataLoader::Iterator::~Iterator() = default;
 
 DataLoader::Iterator& DataLoader::Iterator::operator++() {
-  batch_ = {};  // its memory is free for the next one
+  batch_ = {};  // its memory is free for the batch that is prepared now
   batch_ = epoch_->take();
   return *this;
 }
