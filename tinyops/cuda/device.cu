@@ -23,7 +23,7 @@ Chip find_chip() {
   int count = 0;
   const cudaError_t error = cudaGetDeviceCount(&count);
   if (error != cudaSuccess || count == 0) {
-    std::fprintf(stderr, "teeny: built with BACKEND=cuda, and there is no GPU: %s\n",
+    std::fprintf(stderr, "teeny: built with BACKEND=cuda, and there is no GPU that it could use: %s\n",
                  error == cudaSuccess ? "none found" : cudaGetErrorString(error));
     std::exit(kNoDevice);
   }
@@ -191,7 +191,7 @@ std::string device_name() {
   return teeny::text("cuda (", chip.name, ", ", chip.processors, " multiprocessors, sm_", chip.architecture, ')');
 }
 
-#ifdef TINYOPS_ON_HOST  // every block as large as was asked for, so that an access beyond it shows
+#if defined(TINYOPS_ON_HOST) || defined(TEENY_CHECKED)  // each block just as large as asked for: an access beyond it shows
 void* allocate(size_t bytes) { return cuda::device_allocate(bytes); }
 void deallocate(void* memory, size_t) { cuda::device_release(memory); }
 #else
