@@ -3,9 +3,10 @@
 # What can be chosen on the command line, as in `make BACKEND=reference test`; each configuration has its own folder:
 #   BACKEND=cpu|reference|cuda         which folder of tinyops/ is the device
 #   ARCH=native|x86-64-v3|...          which processor to compile for: the compiler's -march
-#   CUDA_ARCH='75 80 90'               which GPUs: their compute capabilities (default: the machine's, or these)
+#   CUDA_ARCH='75 80 90'               which GPUs: their compute capabilities (default: this machine's, or these three)
 #   EMULATE=1                          with BACKEND=cuda: the same kernels on the CPU, slow and with every access checked
-#   SAN=address,undefined|thread       sanitizers (with clang), and every access checked
+#   SAN=address,undefined|thread       sanitizers (with clang), and every access checked; on a GPU NVIDIA's:
+#       memcheck|racecheck|initcheck|synccheck
 #   WERROR=1                           warnings are errors
 #   ARGS='--epochs 3'                  options for the program a target runs
 #   CXX=clang++-16  CXXFLAGS=-g  V=1   another compiler, more flags, show the commands
@@ -21,14 +22,15 @@ EXAMPLES := mnist beautiful_mnist teenygrad_mnist linear_regression two_moons gp
 .DEFAULT_GOAL := help
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: help deps examples test test-all bench bench-compare format loc clean install again FORCE $(EXAMPLES)
+.PHONY: help deps examples test test-all sanitize-cuda cuda-report bench bench-compare format loc clean install again FORCE \
+  $(EXAMPLES)
 comma := ,
 empty :=
 space := $(empty) $(empty)
 quote  = '$(subst ','\'',$1)'#   one word for the shell
 
 help: ## this list
-	@echo 'make TARGET [BACKEND=cpu|reference|cuda] [ARCH=native] [SAN=address,undefined|thread] [WERROR=1] [ARGS=...]'
+	@echo 'make TARGET [BACKEND=cpu|reference|cuda [EMULATE=1]] [ARCH=native] [SAN=address,undefined|thread] [WERROR=1] [ARGS=...]'
 	@awk -F ':.*## ' '/^[a-z_-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' Makefile
 
 deps: ## install what the build needs, with apt (Debian, Ubuntu)
@@ -60,54 +62,83 @@ ifeq (,$(filter cpu reference cuda,$(BACKEND)))
   $(error BACKEND=$(BACKEND): unknown; use cpu, reference or cuda)
 endif
 
-emulated := $(if $(filter cuda,$(BACKEND)),$(if $(filter-out 0,$(EMULATE)),emulated))
-on_gpu   := $(if $(emulated),,$(filter cuda,$(BACKEND)))
+emulated := $(if $(filter-out 0,$(EMULATE)),emulated)
+ifneq (,$(if $(filter cuda,$(BACKEND)),,$(emulated)))
+  $(error EMULATE=1 plays a GPU for BACKEND=cuda; with BACKEND=$(BACKEND) it means nothing)
+endif
+on_gpu := $(if $(emulated),,$(filter cuda,$(BACKEND)))
+
 ifdef on_gpu
   NVCC ?= $(firstword $(shell command -v nvcc 2> /dev/null) $(wildcard $(or $(CUDA_HOME),/usr/local/cuda)/bin/nvcc))
   ifeq (,$(NVCC))
-    $(error BACKEND=cuda: there is no nvcc; install the CUDA toolkit (Debian: nvidia-cuda-toolkit) or set CUDA_HOME, or \
-      run the kernels on the CPU with EMULATE=1)
+    $(error BACKEND=cuda: there is no nvcc; install the CUDA toolkit, 12.1 or later, or set CUDA_HOME, or run the kernels on \
+      the CPU with EMULATE=1)
   endif
-  CUDA_HOME ?= $(patsubst %/bin/nvcc,%,$(realpath $(NVCC)))
-  CUDA_ARCH ?= $(or $(subst .,,$(shell nvidia-smi --query-gpu=compute_cap --format=csv$(comma)noheader 2> /dev/null | head -n 1)),75 80 90)
+  nvcc_version := $(shell $(NVCC) --version 2> /dev/null | sed -n 's/.*release \([0-9.]*\).*/\1/p')
+  ifneq (12.1,$(shell printf '%s\n' 12.1 $(or $(nvcc_version),0) | sort -V | head -n 1))
+    $(error BACKEND=cuda: $(NVCC) $(if $(nvcc_version),is version $(nvcc_version); 12.1 is the first that will do,cannot be run))
+  endif
+  CUDA_HOME ?= $(patsubst %/bin/nvcc,%,$(realpath $(shell command -v $(NVCC))))
+  # A GPU newer than this nvcc runs what is compiled for the newest one that it knows.
+  known_gpus := $(patsubst compute_%,%,$(shell $(NVCC) --list-gpu-arch))
+  here := $(sort $(subst .,,$(shell nvidia-smi --query-gpu=compute_cap --format=csv$(comma)noheader 2> /dev/null)))
+  CUDA_ARCH ?= $(or $(filter $(known_gpus),$(here)),$(filter $(known_gpus),75 80 90))
+  ifneq (,$(or $(filter-out $(known_gpus),$(CUDA_ARCH)),$(if $(strip $(CUDA_ARCH)),,none)))
+    $(error CUDA_ARCH='$(CUDA_ARCH)': nvcc $(nvcc_version) knows $(known_gpus))
+  endif
+  newest := $(shell printf '%s\n' $(CUDA_ARCH) | sort -n | tail -n 1)
 endif
 
+gpu_tools  := memcheck racecheck initcheck synccheck
 sanitizers := $(subst $(comma), ,$(SAN))
-ifneq (,$(filter-out address undefined thread,$(sanitizers)))
-  $(error SAN=$(SAN): unknown; use address, undefined, address$(comma)undefined or thread)
+ifneq (,$(filter-out address undefined thread $(gpu_tools),$(sanitizers)))
+  $(error SAN=$(SAN): unknown; use address, undefined, address$(comma)undefined or thread, or one of $(gpu_tools) for a GPU)
 else ifneq (,$(and $(filter thread,$(sanitizers)),$(filter address,$(sanitizers))))
   $(error SAN=$(SAN): thread and address exclude each other; run one after the other)
+else ifneq (,$(and $(filter cuda,$(BACKEND)),$(filter-out $(if $(on_gpu),$(gpu_tools)),$(sanitizers))))
+  $(error SAN=$(SAN): $(if $(on_gpu),not for a GPU; use one of $(gpu_tools),an emulated GPU checks every access by itself))
+else ifneq (,$(filter $(gpu_tools),$(if $(on_gpu),,$(sanitizers)) $(wordlist 2,9,$(sanitizers))))
+  $(error SAN=$(SAN): $(gpu_tools) are for BACKEND=cuda, one at a time)
+endif
+ifneq (,$(and $(on_gpu),$(sanitizers)))
+  checker := $(firstword $(shell command -v compute-sanitizer 2> /dev/null) \
+    $(wildcard $(CUDA_HOME)/bin/compute-sanitizer $(CUDA_HOME)/compute-sanitizer/compute-sanitizer))
+  ifeq (,$(checker))
+    $(error SAN=$(SAN): compute-sanitizer is missing; it is a part of the CUDA toolkit, or a package like cuda-sanitizer-12-8)
+  endif
 endif
 
 ifeq (default,$(origin CXX))
-  CXX := $(if $(SAN),clang++-16,g++)
+  CXX := $(if $(filter-out $(gpu_tools),$(sanitizers)),clang++-16,g++)
 endif
 
-B := build/$(subst $(space),-,$(strip $(BACKEND) $(emulated) $(ARCH) $(sanitizers) $(if $(findstring clang,$(CXX)),clang)))
+B := build/$(subst $(space),-,$(strip $(BACKEND) $(emulated) $(ARCH) $(if $(checker),checked,$(sanitizers)) $(if $(findstring clang,$(CXX)),clang)))
 
 # -Wrestrict: GCC 12 sees an overlap in `"text" + string` where there is none (its bug 105651).
 FLAGS := -std=c++20 -march=$(ARCH) -Wall -Wextra $(if $(findstring clang,$(CXX)),,-Wno-restrict) -I. -pthread $(if $(WERROR),-Werror)
-ifneq (,$(SAN))  # under a sanitizer some `omp simd` loops are not vectorised, which clang would warn of
+ifdef checker
+  FLAGS += -DTEENY_CHECKED
+else ifneq (,$(SAN))  # under a sanitizer some `omp simd` loops are not vectorised, which clang would warn of
   FLAGS += -g -fno-omit-frame-pointer -fsanitize=$(SAN) -fno-sanitize-recover=all -DTEENY_CHECKED -Wno-pass-failed
 endif
 
 # A program that leaves the work to the library gains nothing from -O3, which takes 1.6 times as long to compile as -O1.
 at_leisure  = $(filter examples/% tests/test_% tests/random_graph%,$1)
-optimise_of = $(if $(SAN)$(at_leisure),-O1,-O3)
+optimise_of = $(if $(sanitizers)$(at_leisure),-O1,-O3)
 
 # Only the rooms that need them know of Eigen, OpenMP and the place of the shipped digits.
 EIGEN     := $(subst -I,-isystem ,$(or $(shell pkg-config --cflags eigen3 2> /dev/null),-I/usr/include/eigen3))
 CPU_FLAGS  = $(EIGEN) -fopenmp $(if $(filter x86_64,$(shell uname -m)),-mprefer-vector-width=512)
 DATA_FLAGS = -DTEENY_DATA_DIR=$(call quote,"$(CURDIR)/examples/data")
-HOST_FLAGS = -x c++ -Itinyops/cuda/on_host -O1 -g1 -fsanitize=bounds -fno-sanitize-recover=bounds -U_FORTIFY_SOURCE -Wno-unknown-pragmas -Wno-missing-field-initializers
-flags_of   = $(FLAGS) $(optimise_of) $(if $(filter tinyops/cuda/%,$1),$(HOST_FLAGS)) $(if $(filter tinyops/cpu/%,$1),$(CPU_FLAGS)) \
+HOST_FLAGS = -x c++ -Itinyops/cuda/on_host -O1 -g1 -fsanitize=bounds -fno-sanitize-recover=bounds -U_FORTIFY_SOURCE -Wno-unknown-pragmas
+flags_of   = $(FLAGS) $(optimise_of) $(if $(filter tinyops/cuda/% tests/bench/gpu_%,$1),$(HOST_FLAGS)) $(if $(filter tinyops/cpu/%,$1),$(CPU_FLAGS)) \
   $(if $(filter teeny/data/%,$1),$(DATA_FLAGS)) $(CXXFLAGS)
 LIBS      := $(strip $(if $(filter cpu,$(BACKEND)),-fopenmp) $(if $(emulated),-fsanitize=bounds) \
   $(if $(on_gpu),-L$(CUDA_HOME)/lib64 -lcudart_static -ldl -lrt) -lz -pthread)
 
 # Machine code for each of these, and for newer ones PTX, which the driver compiles when the program starts.
-newest     = $(lastword $(sort $(CUDA_ARCH)))
-NVCC_FLAGS = -std=c++20 -O3 -I. --expt-relaxed-constexpr -lineinfo -ccbin $(lastword $(CXX)) \
+# What ptxas says of the registers of each kernel stays beside the object: `make cuda-report`.
+NVCC_FLAGS = -std=c++20 -O3 -I. --expt-relaxed-constexpr -lineinfo -Xptxas -v $(if $(checker),-DTEENY_CHECKED) -ccbin $(lastword $(CXX)) \
   $(foreach a,$(CUDA_ARCH),-gencode arch=compute_$a$(comma)code=sm_$a) -gencode arch=compute_$(newest)$(comma)code=compute_$(newest) \
   -Xcompiler -Wall$(comma)-Wextra$(comma)-Wno-restrict$(comma)-Wno-unused-parameter$(if $(WERROR),$(comma)-Werror -Werror all-warnings)
 
@@ -115,7 +146,9 @@ NVCC_FLAGS = -std=c++20 -O3 -I. --expt-relaxed-constexpr -lineinfo -ccbin $(last
 # OpenMP, what a parallel loop orders.
 symbolizer := $(shell command -v llvm-symbolizer-16 || command -v llvm-symbolizer)
 symbols    := $(if $(symbolizer),:external_symbolizer_path=$(symbolizer))
-ifneq (,$(filter thread,$(sanitizers)))
+ifdef checker  # races are sought in shared memory; a block that is given back keeps its number, so nothing leaks twice
+  RUN := $(checker) --tool $(SAN) --error-exitcode 1
+else ifneq (,$(filter thread,$(sanitizers)))
   RUN := TSAN_OPTIONS=ignore_noninstrumented_modules=1$(symbols) \
     OMP_TOOL_LIBRARIES=$(abspath $(shell $(CXX) -print-resource-dir)/../../libarcher.so)
 else ifneq (,$(SAN))
@@ -133,7 +166,7 @@ else
   library += tinyops/$(BACKEND)/device.cpp
 endif
 tests    := tests/main.cpp $(wildcard tests/random_graph*.cpp tests/test_*.cpp)
-programs := $(wildcard examples/*.cpp tests/bench/*.cpp)
+programs := $(wildcard examples/*.cpp tests/bench/*.cpp) $(if $(filter cuda,$(BACKEND)),tests/bench/gpu_peak.cu)
 sources  := $(library) $(tests) $(programs)
 object    = $(patsubst %.cu,$B/%.o,$(patsubst %.cpp,$B/%.o,$1))
 
@@ -145,7 +178,7 @@ $(LIBTEENY): $(call object,$(library)) | compile_commands.json
 	$Qar rcs $@ $^
 
 $B/test: $(call object,$(tests)) $(LIBTEENY)
-$B/bench: $B/tests/bench/bench.o $B/tests/bench/peak.o $B/examples/common.o $(LIBTEENY)
+$B/bench: $B/tests/bench/bench.o $B/tests/bench/$(if $(filter cuda,$(BACKEND)),gpu_)peak.o $B/examples/common.o $(LIBTEENY)
 $(EXAMPLES:%=$B/%): $B/%: $B/examples/%.o $B/examples/common.o $(LIBTEENY)
 $B/test $B/bench $(EXAMPLES:%=$B/%):
 	$(call say,link,$@)
@@ -156,10 +189,13 @@ $B/%.o: %.cpp $B/flags
 	$(call say,compile,$<)
 	$Q$(CXX) $(call flags_of,$<) -MMD -MP -c $< -o $@
 
+# nvcc prints what ptxas has to say to stderr, where warnings go; only these are for the eye.
+nvcc = $(NVCC) $(NVCC_FLAGS) -MMD -MP -MF $(@:.o=.d) -c $< -o $@ 2> $(@:.o=.ptxas); code=$$?; \
+  grep -vE '^ptxas info|^ +[0-9]+ bytes (stack|spill)' $(@:.o=.ptxas) >&2; exit $$code
 $B/%.o: %.cu $B/flags
 	@mkdir -p $(@D)
 	$(call say,compile,$<)
-	$Q$(if $(on_gpu),$(NVCC) $(NVCC_FLAGS) -MF $(@:.o=.d),$(CXX) $(call flags_of,$<)) -MMD -MP -c $< -o $@
+	$Q$(if $(on_gpu),$(nvcc),$(CXX) $(call flags_of,$<) -MMD -MP -c $< -o $@)
 
 -include $(wildcard $(patsubst %.o,%.d,$(call object,$(sources))))
 
@@ -209,18 +245,39 @@ examples: $(EXAMPLES:%=$B/%) ## build all of these
 test: $B/test ## build and run the tests (ARGS='--test-case=*view*')
 	$(RUN) $< $(ARGS)
 
-test-all: ## the tests again under sanitizers and on the reference, and a long fuzz (FUZZ=rounds)
+no_training = ARGS='--test-case-exclude=*[train]*'
+test-all: ## the tests again under sanitizers, on the reference and an emulated GPU, and a long fuzz (FUZZ=rounds)
 	$(MAKE) test
-	$(MAKE) test SAN=address,undefined ARGS='--test-case-exclude=*[train]*'
-	$(MAKE) test SAN=thread ARGS='--test-case-exclude=*[train]*'
-	$(MAKE) test BACKEND=reference ARGS='--test-case-exclude=*[train]*'
+ifdef on_gpu
+	$(MAKE) sanitize-cuda
+	$(MAKE) test EMULATE=1 $(no_training)
+else ifndef emulated
+	$(MAKE) test SAN=address,undefined $(no_training)
+	$(MAKE) test SAN=thread $(no_training)
+	$(MAKE) test BACKEND=reference $(no_training)
+	$(MAKE) test BACKEND=cuda EMULATE=1 $(no_training)
+endif
 	FUZZ=$(FUZZ) $(MAKE) test ARGS='--test-case=*fuzz*'
+
+# Slow: a launch takes some hundred times as long. TOOLS='memcheck' ARGS='--test-case=*gather*' chooses.
+TOOLS ?= memcheck racecheck initcheck
+sanitize-cuda: ## the tests on a GPU under NVIDIA's compute-sanitizer (TOOLS='memcheck racecheck initcheck')
+	$(if $(on_gpu),,@echo 'sanitize-cuda needs BACKEND=cuda and a GPU' >&2; exit 1)
+	@$(MAKE) --no-print-directory SAN=memcheck $B-checked/test
+	@for tool in $(TOOLS); do \
+	  echo "compute-sanitizer --tool $$tool"; \
+	  $(MAKE) --no-print-directory test SAN=$$tool $(if $(ARGS),,$(no_training)) || failed="$$failed $$tool"; done; \
+	[ -z "$$failed" ] || { echo "complained:$$failed" >&2; exit 1; }
+
+cuda-report: $(LIBTEENY) ## registers, shared memory and spills of each CUDA kernel; one that spills is an error
+	$(if $(on_gpu),,@echo 'cuda-report needs BACKEND=cuda and nvcc' >&2; exit 1)
+	@cat $(patsubst %.o,%.ptxas,$(filter $B/tinyops/cuda/%,$(call object,$(library)))) | c++filt | awk -f tests/cuda_report.awk
 
 # A benchmark waits until nothing else runs.
 bench: $B/bench | $(filter test test-all $(EXAMPLES),$(MAKECMDGOALS)) ## measure (ONLY=conv,train JSON=file ARGS='--seconds 0.5')
 	$(RUN) $< $(if $(ONLY),--only $(ONLY)) $(if $(JSON),--json $(JSON)) $(ARGS)
 
-bench-compare: $B/bench ## teeny beside its peers in one table (PEERS=python that has torch, jax or tinygrad)
+bench-compare: $B/bench ## teeny beside its peers on the same device, in one table (PEERS=python that has torch, jax, tinygrad)
 	python3 tests/bench/compare.py $< $(PEERS) $(if $(ONLY),--only $(ONLY)) $(ARGS)
 
 sources_by_hand = $(shell find teeny tinyops examples tests -name '*.h' -o -name '*.cpp' -o -name '*.cu' | sort)
