@@ -73,10 +73,12 @@ class Pages {
       check(cudaMalloc(&page.device, Page::kBytes), "reserving memory for copies");
       page.arrived = new_event(), page.free = new_event();
     }
+    check(cudaMallocHost(&way_back_, Page::kBytes), "reserving pinned memory");
+    came_back_ = new_event();
   }
 
   void write(void* to, const void* host, size_t bytes) {
-    const std::lock_guard lock(mutex_);
+    const std::lock_guard lock(writing_);
     for (size_t done = 0; done < bytes; done += Page::kBytes) {
       Page& page = pages_[next_++ % pages_.size()];
       const size_t part = std::min(bytes - done, Page::kBytes);
@@ -92,23 +94,24 @@ class Pages {
   }
 
   void read(void* host, const void* from, size_t bytes) {
-    const std::lock_guard lock(mutex_);
+    const std::lock_guard lock(reading_);
     for (size_t done = 0; done < bytes; done += Page::kBytes) {
-      Page& page = pages_[next_++ % pages_.size()];
       const size_t part = std::min(bytes - done, Page::kBytes);
-      check(cudaEventSynchronize(page.free), "waiting for a page");
-      check(cudaMemcpyAsync(page.host, static_cast<const char*>(from) + done, part, cudaMemcpyDeviceToHost, stream()),
+      check(cudaMemcpyAsync(way_back_, static_cast<const char*>(from) + done, part, cudaMemcpyDeviceToHost, stream()),
             "copying to the host");
-      check(cudaStreamSynchronize(stream()), "copying to the host");
-      std::memcpy(static_cast<char*>(host) + done, page.host, part);
+      check(cudaEventRecord(came_back_, stream()), "copying to the host");
+      check(cudaEventSynchronize(came_back_), "copying to the host");
+      std::memcpy(static_cast<char*>(host) + done, way_back_, part);
     }
   }
 
  private:
   cudaStream_t stream_;
-  std::mutex mutex_;
+  std::mutex writing_, reading_;  // who waits for a loss does not keep a loader from sending the next batch
   std::array<Page, 4> pages_;
   size_t next_ = 0;
+  void* way_back_ = nullptr;
+  cudaEvent_t came_back_ = nullptr;
 };
 Pages& pages() {
   static auto* all = new Pages;
