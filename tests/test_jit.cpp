@@ -206,6 +206,35 @@ TEST_CASE("jit: a replay runs the kernels of the call") {
   CHECK(kernels() == first);
 }
 
+TEST_CASE("jit: a replay draws where the stream is, as a list and kernel by kernel") {
+  const Tensor x = Tensor::rand({300}).realize();
+  const auto call = [](const Tensor& x) { return std::pair(x * Tensor::rand({300}), x.sort().values + Tensor::rand({300})); };
+  Jit f(call);
+  for (int i = 0; i < 6; ++i) {
+    if (i >= 4) execution().run = tinyops::reference::judge;
+    const auto state = Tensor::random_state();
+    const auto [a, b] = f(x);
+    const auto after = Tensor::random_state();
+    Tensor::set_random_state(state.first, state.second);
+    const auto [c, d] = call(x);
+    CHECK(a.to_vector() == c.to_vector());
+    CHECK(b.to_vector() == d.to_vector());
+    CHECK(Tensor::random_state() == after);
+  }
+  execution() = {};
+  CHECK(f.replays() == 4);
+}
+
+TEST_CASE("jit: an index outside is an error in a replay, too, and the next one is right") {
+  const Tensor x = Tensor::of({1, 2, 3});
+  Jit pick([](const Tensor& x, const Tensor& i) { return (x * 2).index_select(0, i) + 1; });
+  const Tensor good = Tensor::of<int64_t>({2, 0}), bad = Tensor::of<int64_t>({2, 3});
+  for (int i = 0; i < 3; ++i) CHECK(pick(x, good).to_vector() == std::vector<float>{7, 3});
+  CHECK(contains(error_of([&] { pick(x, bad).to_vector(); }), "index 3"));
+  CHECK(pick(x, good).to_vector() == std::vector<float>{7, 3});
+  CHECK(pick.replays() == 3);
+}
+
 TEST_CASE("jit: what cannot be replayed is an error") {
   const Tensor x = Tensor::of({1, 2});
   Jit looks([](Tensor x) { return x.sum().item() > 0 ? x : -x; });

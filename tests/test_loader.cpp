@@ -5,6 +5,7 @@
 #include <set>
 
 #include "teeny/data/loader.h"
+#include "teeny/jit.h"
 
 using namespace teeny;
 
@@ -63,6 +64,24 @@ TEST_CASE("loader: every sample once an epoch, in order or shuffled") {
     orders.insert(joined(batches(other)));
   }
   CHECK(orders.size() == 10);
+}
+
+TEST_CASE("loader: a batch that is kept keeps its numbers while the next ones are sent and used") {
+  data::DataLoader loader(counting(200), {.batch_size = 16, .shuffle = true, .seed = 3});
+  std::vector<data::Batch> kept;
+  std::vector<std::vector<int64_t>> seen;
+  Jit work([](const Tensor& x) { return (x.reshape({-1, 1}) + Tensor::rand({40})).softmax().sum(); });
+  for (const data::Batch& batch : loader) {
+    kept.push_back(batch);
+    seen.push_back(batch.y.to_vector<int64_t>());
+    work(batch.x);
+  }
+  CHECK(kept.size() == 13);
+  for (size_t i = 0; i < kept.size(); ++i) {
+    CHECK(kept[i].y.to_vector<int64_t>() == seen[i]);
+    const std::vector<float> pixels = kept[i].x.to_vector();
+    for (size_t k = 0; k < pixels.size(); ++k) CHECK(pixels[k] == float(seen[i][k] / 10) / 255);
+  }
 }
 
 TEST_CASE("loader: shapes, dtypes and normalisation") {
