@@ -131,7 +131,7 @@ EIGEN     := $(subst -I,-isystem ,$(or $(shell pkg-config --cflags eigen3 2> /de
 CPU_FLAGS  = $(EIGEN) -fopenmp $(if $(filter x86_64,$(shell uname -m)),-mprefer-vector-width=512)
 DATA_FLAGS = -DTEENY_DATA_DIR=$(call quote,"$(CURDIR)/examples/data")
 HOST_FLAGS = -x c++ -Itinyops/cuda/on_host -O1 -g1 -fsanitize=bounds -fno-sanitize-recover=bounds -U_FORTIFY_SOURCE -Wno-unknown-pragmas
-flags_of   = $(FLAGS) $(optimise_of) $(if $(filter tinyops/cuda/% tests/bench/gpu_%,$1),$(HOST_FLAGS)) $(if $(filter tinyops/cpu/%,$1),$(CPU_FLAGS)) \
+flags_of   = $(FLAGS) $(optimise_of) $(if $(filter tinyops/cuda/% tests/emulated/% tests/bench/gpu_%,$1),$(HOST_FLAGS)) $(if $(filter tinyops/cpu/%,$1),$(CPU_FLAGS)) \
   $(if $(filter teeny/data/%,$1),$(DATA_FLAGS)) $(CXXFLAGS)
 LIBS      := $(strip $(if $(filter cpu,$(BACKEND)),-fopenmp) $(if $(emulated),-fsanitize=bounds) \
   $(if $(on_gpu),-L$(CUDA_HOME)/lib64 -lcudart_static -ldl -lrt) -lz -pthread)
@@ -161,11 +161,11 @@ library := $(wildcard teeny/*.cpp teeny/*/*.cpp) tinyops/buffer.cpp tinyops/refe
 ifeq (cpu,$(BACKEND))
   library += $(wildcard tinyops/cpu/*.cpp)
 else ifeq (cuda,$(BACKEND))
-  library += $(wildcard tinyops/cuda/*.cu) $(if $(emulated),tinyops/cuda/on_host/on_host.cpp)
+  library += $(wildcard tinyops/cuda/*.cu) $(if $(emulated),$(wildcard tinyops/cuda/on_host/*.cpp))
 else
   library += tinyops/$(BACKEND)/device.cpp
 endif
-tests    := tests/main.cpp $(wildcard tests/random_graph*.cpp tests/test_*.cpp)
+tests    := tests/main.cpp $(wildcard tests/random_graph*.cpp tests/test_*.cpp $(if $(emulated),tests/emulated/*.cpp))
 programs := $(wildcard examples/*.cpp tests/bench/*.cpp) $(if $(filter cuda,$(BACKEND)),tests/bench/gpu_peak.cu)
 sources  := $(library) $(tests) $(programs)
 object    = $(patsubst %.cu,$B/%.o,$(patsubst %.cpp,$B/%.o,$1))

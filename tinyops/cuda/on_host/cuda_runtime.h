@@ -2,14 +2,20 @@
 // CUDA without a GPU: what tinyops/cuda needs of the language and of the runtime, on the host. With this folder before the
 // toolkit's in the include path a .cu file is plain C++, and a kernel runs block by block, each thread a fiber:
 //
-//   fiber 0   ████▌barrier        ████▌shuffle  ██ end      a fiber runs until it must wait for others: at a barrier for
-//   fiber 1       ████▌barrier        ████▌shuffle  ██ end  the block, at a shuffle for its warp. Between two barriers the
-//   fiber 2           ████▌barrier         ███▌shuffle      fibers run forwards, backwards or odd ones first, by turns: where
-//     ..                                                    a barrier is missing one of the orders gives a wrong result.
+//   warp 0   lane 0   ███▌shuffle    ██▌barrier                     ██ end
+//            lane 1      ███▌shuffle   ██▌barrier                     ██ end      a fiber runs until it must wait for others
+//   warp 1   lane 0                        ███▌shuffle    ██▌barrier    ██ end
+//            lane 1                           ███▌shuffle   ██▌barrier    ██ end                            time ──►
 //
-// It is slow, and exact where a GPU is not: an access outside its buffer, a misaligned vector and a barrier that some
-// threads never reach are errors that name the kernel and the thread; memory starts as NaNs. What it cannot show: races
-// between blocks, and time. But it counts the 32-byte sectors of memory that each access of a warp touches.
+// A warp runs until all of its lanes are at a barrier or have returned, then the next one does: no two warps are ever in
+// step. Blocks, warps and lanes come forwards, backwards, or the odd ones first, by turns: where a barrier is missing, one
+// of the orders gives a wrong result.
+//
+// It is slow, and exact where a GPU is not. These are errors that name the kernel and the thread: an access outside its
+// buffer, a misaligned vector, a barrier that some threads never reach, a shuffle that waits for a lane that does not come.
+// Memory, and dynamic shared memory, start as NaNs; a static array in shared memory only where clang compiled it, else it
+// keeps what the block before left there. What it cannot show: blocks that run at the same time, a loop that waits for
+// another thread's store, and time. But it counts the 32-byte sectors of memory that each access of a warp touches.
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -25,10 +31,14 @@
 #define __global__
 #define __device__
 #define __host__
+#ifdef __clang__  // in a section of their own they can be filled before a block starts; GCC cannot do that in templates
+#define __shared__ static __attribute__((section("on_host_shared")))
+#else
 #define __shared__ static  // one block at a time, so a static belongs to the block
+#endif
 #define __grid_constant__
 #define __launch_bounds__(...)
-#define __forceinline__ inline
+#define __forceinline__ inline __attribute__((always_inline))  // an access counts where it is written
 
 struct uint3 {
   unsigned x = 0, y = 0, z = 0;
@@ -62,8 +72,16 @@ struct Range {
 };
 Range allocation_of(const void* address);
 
-/// Throws unless [address, address + bytes) lies in `range` and `address` is a multiple of `bytes`; counts its sectors.
-void touch(Range range, const void* address, size_t bytes);
+/// What the accesses of all kernels since the last `traffic = {}` came to: a warp's access of 32 neighbouring floats is one
+/// request of four sectors, and 128 bytes. There is no cache: what is read twice counts twice. Counted only while `counting`.
+struct Traffic {
+  bool counting = false;
+  int64_t requests = 0, sectors = 0, bytes = 0;
+};
+inline Traffic traffic;
+
+/// Throws unless [address, address + bytes) lies in `range` and `address` is a multiple of `alignment`; counts its sectors.
+void touch(Range range, const void* address, size_t bytes, size_t alignment);
 
 /// A pointer into the device's memory that knows its allocation. Under nvcc it is a plain pointer.
 template <class T>
@@ -77,11 +95,13 @@ class Global {
   Global(const Global<U>& other) : p_(other.get()), range_(other.range()) {}
   Global(T* p, Range range) : p_(p), range_(range) {}
 
-  __attribute__((always_inline)) T& operator[](int64_t i) const {
-    touch(range_, p_ + i, sizeof(T));
+  __forceinline__ T& operator[](int64_t i) const {
+    const char* const at = reinterpret_cast<const char*>(p_ + i);
+    const bool fine = at >= range_.begin && at + sizeof(T) <= range_.end && reinterpret_cast<uintptr_t>(at) % alignof(T) == 0;
+    if (!fine || traffic.counting) touch(range_, at, sizeof(T), alignof(T));
     return p_[i];
   }
-  T& operator*() const { return (*this)[0]; }
+  __forceinline__ T& operator*() const { return (*this)[0]; }
   Global operator+(int64_t i) const { return {p_ + i, range_}; }
   Global& operator+=(int64_t i) { return p_ += i, *this; }
   explicit operator bool() const { return p_; }
@@ -93,26 +113,28 @@ class Global {
   Range range_;
 };
 
-/// What the accesses of all kernels since the last `traffic() = {}` came to: a warp's access of 32 neighbouring floats is one
-/// request of four sectors, and 128 bytes. Counted only while `counting`.
-struct Traffic {
-  bool counting = false;
-  int64_t requests = 0, sectors = 0, bytes = 0;
-};
-Traffic& traffic();
-
 // ---- Fibers ---------------------------------------------------------------------------------------------------------
 
 /// Waits for the other threads of the block. Returns the number of those that passed a predicate that holds.
 int barrier(bool predicate = false);
 
-/// Waits for the lanes in `mask`, then shows what each of them brought, at most 64 bytes.
-const void* exchange(unsigned mask, const void* mine, size_t bytes, int lane);
+/// The lanes in `mask` meet, each with at most 64 bytes. Where they met, and until the lane meets others, `brought_by` shows
+/// what one of them brought, and 0xff bytes for a lane that was not there.
+void meet(unsigned mask, const void* mine, size_t bytes);
+const void* brought_by(int lane);
 int lane();
-void meet(unsigned mask);
 
 /// The block's dynamic shared memory.
 void* dynamic_shared();
+
+/// A copy to shared memory that may land between now and the `wait_for_copies` that covers it: in some blocks it lands at
+/// once, in others as late as it may. `from` is checked by the caller.
+void copy_later(void* to, const void* from, size_t bytes);
+void commit_copies();                    ///< those since the last `commit` are a group
+void wait_for_copies(int groups_left);   ///< for this thread's, but for the newest groups
+
+/// Runs `body` in every thread of a grid; throws std::runtime_error for the first thing that goes wrong.
+void run_grid(const dim3& grid, const dim3& block, size_t shared, const std::function<void()>& body);
 
 /// A kernel, by its address: how it is called with arguments from memory, and their sizes.
 void know(const void* kernel, std::function<void(void**)> call, std::vector<size_t> sizes);
@@ -124,44 +146,54 @@ void know(const void* kernel, std::function<void(void**)> call, std::vector<size
 inline void __syncthreads() { on_host::barrier(); }
 inline int __syncthreads_count(int predicate) { return on_host::barrier(predicate); }
 inline int __syncthreads_or(int predicate) { return on_host::barrier(predicate) > 0; }
-inline void __syncwarp(unsigned mask = 0xffffffff) { on_host::meet(mask); }
+inline int __syncthreads_and(int predicate) { return on_host::barrier(!predicate) == 0; }
+inline void __syncwarp(unsigned mask = 0xffffffff) { on_host::meet(mask, nullptr, 0); }
 inline void __threadfence() {}
+
+// A warp is cut into segments of `width` lanes. Where there is no lane to read from, a lane gets its own value back.
+namespace on_host {
+template <class T>
+T shuffle(unsigned mask, const T& value, int from, bool exists) {
+  static_assert(sizeof(T) == 4 || sizeof(T) == 8, "a shuffle moves 4 or 8 bytes");
+  meet(mask, &value, sizeof(T));
+  T result;
+  std::memcpy(&result, brought_by(exists ? from : lane()), sizeof(T));
+  return result;
+}
+inline int segment(int width) {
+  if (width < 1 || width > 32 || (width & (width - 1))) throw std::runtime_error("a shuffle's width is a power of two up to 32");
+  return lane() & ~(width - 1);
+}
+}  // namespace on_host
 
 template <class T>
 T __shfl_sync(unsigned mask, T value, int from, int width = 32) {
-  const int me = on_host::lane(), base = me / width * width;
-  T result;
-  std::memcpy(&result, on_host::exchange(mask, &value, sizeof(T), base + from % width), sizeof(T));
-  return result;
+  return on_host::shuffle(mask, value, on_host::segment(width) + (from & (width - 1)), true);
 }
 template <class T>
 T __shfl_xor_sync(unsigned mask, T value, int bits, int width = 32) {
-  return __shfl_sync(mask, value, (on_host::lane() ^ bits) % width, width);
+  const int from = on_host::lane() ^ bits;  // a segment further left can be read
+  return on_host::shuffle(mask, value, from, from < on_host::segment(width) + width);
 }
 template <class T>
-T __shfl_down_sync(unsigned mask, T value, int by, int width = 32) {
-  const int place = on_host::lane() % width;
-  return __shfl_sync(mask, value, place + by < width ? place + by : place, width);
+T __shfl_down_sync(unsigned mask, T value, unsigned by, int width = 32) {
+  const int from = on_host::lane() + int(by);
+  return on_host::shuffle(mask, value, from, from < on_host::segment(width) + width);
 }
 template <class T>
-T __shfl_up_sync(unsigned mask, T value, int by, int width = 32) {
-  const int place = on_host::lane() % width;
-  return __shfl_sync(mask, value, place >= by ? place - by : place, width);
+T __shfl_up_sync(unsigned mask, T value, unsigned by, int width = 32) {
+  const int from = on_host::lane() - int(by);
+  return on_host::shuffle(mask, value, from, from >= on_host::segment(width));
 }
 inline unsigned __ballot_sync(unsigned mask, int predicate) {
+  const char mine = predicate != 0;
+  on_host::meet(mask, &mine, 1);
   unsigned result = 0;
-  const bool mine = predicate;
-  for (int l = 0; l < 32; ++l)
-    if (mask >> l & 1) {
-      bool theirs;
-      std::memcpy(&theirs, on_host::exchange(mask, &mine, 1, l), 1);
-      result |= unsigned(theirs) << l;
-    }
+  for (int l = 0; l < 32; ++l) result |= unsigned(*static_cast<const char*>(on_host::brought_by(l)) == 1) << l;
   return result;
 }
 inline int __any_sync(unsigned mask, int predicate) { return __ballot_sync(mask, predicate) != 0; }
 inline int __all_sync(unsigned mask, int predicate) { return __ballot_sync(mask, !predicate) == 0; }
-inline unsigned __activemask() { return 0xffffffff; }
 inline int __popc(unsigned x) { return __builtin_popcount(x); }
 inline int __ffs(int x) { return __builtin_ffs(x); }
 inline int __clz(int x) { return x ? __builtin_clz(unsigned(x)) : 32; }
