@@ -1,0 +1,76 @@
+// How a kernel asks for its memory. A warp's access is answered in sectors of 32 bytes: where 32 lanes read neighbours, each
+// byte that comes is one that somebody wanted. Sectors are counted as if there was no cache, and held against the bytes that
+// an operation cannot do without: every number read once and written once.
+#include <doctest/doctest.h>
+
+#include <string>
+
+#include "teeny/tensor.h"
+#include "tinyops/cuda/cuda.h"
+
+namespace teeny::test {
+namespace {
+
+/// The traffic of what `f` computes.
+template <class F>
+on_host::Traffic traffic_of(F&& f) {
+  on_host::traffic = {.counting = true};
+  Tensor(f()).realize();
+  tinyops::synchronize();
+  return std::exchange(on_host::traffic, {});
+}
+
+/// At most `factor` times the sectors of so many floats.
+void check_sectors(const std::string& name, const on_host::Traffic& t, int64_t floats, double factor) {
+  WARN_MESSAGE(t.sectors > 0, name << ": no kernel touched anything, the reference ran it");
+  if (t.sectors == 0) return;
+  const double times = double(t.sectors) / (double(floats) * 4 / 32);
+  CHECK_MESSAGE(times <= factor, name << " touches " << times << " times the sectors it needs");
+}
+
+Tensor floats(const Shape& shape) { return Tensor::rand(shape).realize(); }
+
+}  // namespace
+
+TEST_CASE("coalescing: a warp's lanes touch neighbours") {
+  constexpr int64_t rows = 96, columns = 1024, all = rows * columns;
+  const Tensor x = floats({rows, columns}), y = floats({rows, columns});
+
+  check_sectors("add", traffic_of([&] { return x + y; }), 3 * all, 1.05);
+  check_sectors("gelu", traffic_of([&] { return x.gelu(); }), 2 * all, 1.05);
+  check_sectors("a row is added to all", traffic_of([&] { return x + y[{0}]; }), 3 * all, 1.05);
+  check_sectors("sum of rows", traffic_of([&] { return x.sum(1); }), all, 1.1);
+  check_sectors("sum of columns", traffic_of([&] { return x.sum(0); }), all, 1.2);
+  check_sectors("sum of everything", traffic_of([&] { return x.sum(); }), all, 1.1);
+  check_sectors("softmax", traffic_of([&] { return x.softmax(1); }), 2 * all, 2.1);  // a row may be read again from a cache
+  check_sectors("running sums", traffic_of([&] { return x.cumsum(1); }), 2 * all, 1.6);  // parts of a row are read twice
+  check_sectors("a slice", traffic_of([&] { return x.shrink({0, 0}, {rows, columns / 2}).contiguous(); }), all, 1.05);
+}
+
+TEST_CASE("coalescing: both sides of a transposition") {
+  const Tensor x = floats({160, 192}), images = floats({4, 16, 8, 24});
+  const on_host::Traffic turned = traffic_of([&] { return x.transpose(0, 1).contiguous(); });
+  CHECK(turned.sectors > 0);
+  check_sectors("transpose", turned, 2 * 160 * 192, 1.1);
+  check_sectors("channels last", traffic_of([&] { return images.permute({0, 2, 3, 1}).contiguous(); }), 2 * images.numel(), 1.1);
+  const Tensor bytes = x.cast(DType::UInt8).realize();
+  check_sectors("bytes", traffic_of([&] { return bytes.transpose(0, 1).contiguous(); }), 2 * 160 * 192 / 4, 1.1);
+}
+
+TEST_CASE("coalescing: rows of an embedding") {
+  const Tensor table = floats({500, 256}), index = Tensor::randint(0, 500, {200}).realize();
+  check_sectors("gather", traffic_of([&] { return table.embedding(index); }), 2 * 200 * 256, 1.3);  // every lane asks for its index
+}
+
+/// A product reads its operands again for each tile: what counts is that what a warp asks for lies together.
+TEST_CASE("coalescing: tiles of a product") {
+  const Tensor a = floats({128, 192}), b = floats({192, 160});
+  for (const bool a_turned : {false, true})
+    for (const bool b_turned : {false, true}) {
+      const Tensor x = a_turned ? floats({192, 128}).transpose(0, 1) : a, y = b_turned ? floats({160, 192}).transpose(0, 1) : b;
+      const on_host::Traffic t = traffic_of([&] { return x.matmul(y); });
+      check_sectors("matmul", t, t.bytes / 4, 1.3);
+    }
+}
+
+}  // namespace teeny::test
