@@ -301,6 +301,8 @@ void* dynamic_shared() { return machine().shared.data(); }
 
 void copy_later(void* to, const void* from, size_t bytes) {
   const Machine& m = machine();
+  if (reinterpret_cast<uintptr_t>(to) % bytes)
+    wrong(name_of(m.now) + " copies " + std::to_string(bytes) + " bytes to shared memory: misaligned");
   m.now->uncommitted.push_back({to, from, bytes});
   if (!m.copies_wait) m.now->uncommitted.back().land();
 }

@@ -37,6 +37,7 @@
 #define __shared__ static  // one block at a time, so a static belongs to the block
 #endif
 #define __grid_constant__
+#define __align__(bytes) __attribute__((aligned(bytes)))
 #define __launch_bounds__(...)
 #define __forceinline__ inline __attribute__((always_inline))  // an access counts where it is written
 
