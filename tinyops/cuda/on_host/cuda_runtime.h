@@ -155,7 +155,7 @@ inline void __threadfence() {}
 namespace on_host {
 template <class T>
 T shuffle(unsigned mask, const T& value, int from, bool exists) {
-  static_assert(sizeof(T) == 4 || sizeof(T) == 8, "a shuffle moves 4 or 8 bytes");
+  static_assert(std::is_arithmetic_v<T>, "a shuffle moves a number of at most 8 bytes");
   meet(mask, &value, sizeof(T));
   T result;
   std::memcpy(&result, brought_by(exists ? from : lane()), sizeof(T));
