@@ -61,7 +61,7 @@ __global__ void multiply_tf32(Global<const uint32_t> a, Global<const uint32_t> b
   for (int i = 0; i < 4; ++i) c[at(i)] = sums[i];
 }
 
-enum class Which { Float16, BFloat16, Half };
+enum class Which { Float16, BFloat16, Half, TwoHalves };
 template <Which which>
 __global__ void multiply_16(Global<const uint16_t> a, Global<const uint16_t> b, Global<float> c) {
   const int group = int(threadIdx.x) / 4, thread = int(threadIdx.x) % 4;
@@ -85,7 +85,8 @@ __global__ void multiply_16(Global<const uint16_t> a, Global<const uint16_t> b, 
     const uint32_t fa[4] = {pair(na[0], na[1]), pair(na[2], na[3]), pair(na[4], na[5]), pair(na[6], na[7])};
     const uint32_t fb[2] = {pair(nb[0], nb[1]), pair(nb[2], nb[3])};
     if constexpr (which == Which::Float16) mma_float16(sums, fa, fb);
-    else mma_bfloat16(sums, fa, fb);
+    else if constexpr (which == Which::BFloat16) mma_bfloat16(sums, fa, fb);
+    else mma_float16_half(sums, {fa[0], fa[1]}, {fb[0]}), mma_float16_half(sums, {fa[2], fa[3]}, {fb[1]});  // as on sm_75
   }
   for (int i = 0; i < 4; ++i) c[at(i)] = sums[i];
 }
@@ -107,6 +108,7 @@ TEST_CASE("mma: products of fragments") {
   check_product<teeny::float16, uint16_t>(multiply_16<Which::Float16>, 16);
   check_product<teeny::bfloat16, uint16_t>(multiply_16<Which::BFloat16>, 16);
   check_product<teeny::float16, uint16_t>(multiply_16<Which::Half>, 8);
+  check_product<teeny::float16, uint16_t>(multiply_16<Which::TwoHalves>, 16);
 }
 
 TEST_CASE("mma: tf32 has 10 bits of mantissa, cut off unless they were rounded") {

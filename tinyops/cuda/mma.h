@@ -82,7 +82,18 @@ __device__ __forceinline__ void mma_tf32(float (&sums)[4], const uint32_t (&a)[4
 #endif
 }
 
-/// sums += a * b, for a of 16 x 16 float16 numbers and b of 16 x 8. From sm_80 on.
+/// sums += a * b, for a of 16 x 8 float16 numbers and b of 8 x 8: the left and the upper half of the drawing.
+__device__ __forceinline__ void mma_float16_half(float (&sums)[4], const uint32_t (&a)[2], const uint32_t (&b)[1]) {
+#ifdef TINYOPS_ON_HOST
+  multiply_fragments<2>(sums, a, b, number_of_pair<teeny::float16>);
+#else
+  asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};"
+               : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
+               : "r"(a[0]), "r"(a[1]), "r"(b[0]));
+#endif
+}
+
+/// sums += a * b, for a of 16 x 16 float16 numbers and b of 16 x 8: in one instruction from sm_80 on.
 __device__ __forceinline__ void mma_float16(float (&sums)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
 #ifdef TINYOPS_ON_HOST
   multiply_fragments<2>(sums, a, b, number_of_pair<teeny::float16>);
@@ -91,11 +102,12 @@ __device__ __forceinline__ void mma_float16(float (&sums)[4], const uint32_t (&a
                : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
                : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 #else
-  __trap();
+  mma_float16_half(sums, {a[0], a[1]}, {b[0]});
+  mma_float16_half(sums, {a[2], a[3]}, {b[1]});
 #endif
 }
 
-/// The same for bfloat16.
+/// The same for bfloat16. From sm_80 on.
 __device__ __forceinline__ void mma_bfloat16(float (&sums)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
 #ifdef TINYOPS_ON_HOST
   multiply_fragments<2>(sums, a, b, number_of_pair<teeny::bfloat16>);
@@ -108,24 +120,20 @@ __device__ __forceinline__ void mma_bfloat16(float (&sums)[4], const uint32_t (&
 #endif
 }
 
-/// Half of mma_float16, which sm_75 has as well: a is 16 x 8 and b 8 x 8, the left and the upper half of the drawing.
-__device__ __forceinline__ void mma_float16_half(float (&sums)[4], const uint32_t (&a)[2], const uint32_t (&b)[1]) {
-#ifdef TINYOPS_ON_HOST
-  multiply_fragments<2>(sums, a, b, number_of_pair<teeny::float16>);
-#else
-  asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};"
-               : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
-               : "r"(a[0]), "r"(a[1]), "r"(b[0]));
-#endif
-}
-
 // ---- From shared memory to the lanes ----------------------------------------------------------------------------------
+
+#ifdef TINYOPS_ON_HOST
+inline void bring_row(const void* row) {
+  if (reinterpret_cast<uintptr_t>(row) % 16) throw std::runtime_error("a row of a matrix in shared memory is misaligned");
+  on_host::meet(0xffffffff, row, 16);
+}
+#endif
 
 /// Four matrices of 8 rows of 16 bytes: lane l points at row l % 8 of matrix l / 8, and gets word t of row g of each. These are
 /// fragments: matrices (upper left, lower left, upper right, lower right) make an `a` whose rows are rows of shared memory.
 __device__ __forceinline__ void load_matrices(uint32_t (&to)[4], const void* row) {
 #ifdef TINYOPS_ON_HOST
-  on_host::meet(0xffffffff, row, 16);
+  bring_row(row);
   for (int m = 0; m < 4; ++m)
     to[m] = static_cast<const uint32_t*>(on_host::brought_by(8 * m + on_host::lane() / 4))[on_host::lane() % 4];
 #else
@@ -139,7 +147,7 @@ __device__ __forceinline__ void load_matrices(uint32_t (&to)[4], const void* row
 /// The same for matrices of 8 x 8 16-bit numbers, turned: a lane gets numbers 2t and 2t + 1 of column g.
 __device__ __forceinline__ void load_matrices_turned(uint32_t (&to)[4], const void* row) {
 #ifdef TINYOPS_ON_HOST
-  on_host::meet(0xffffffff, row, 16);
+  bring_row(row);
   const int g = on_host::lane() / 4, t = on_host::lane() % 4;
   for (int m = 0; m < 4; ++m) {
     const auto number = [&](int r) { return uint32_t(static_cast<const uint16_t*>(on_host::brought_by(8 * m + r))[g]); };
