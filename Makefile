@@ -130,7 +130,7 @@ optimise_of = $(if $(sanitizers)$(at_leisure),-O1,-O3)
 EIGEN     := $(subst -I,-isystem ,$(or $(shell pkg-config --cflags eigen3 2> /dev/null),-I/usr/include/eigen3))
 CPU_FLAGS  = $(EIGEN) -fopenmp $(if $(filter x86_64,$(shell uname -m)),-mprefer-vector-width=512)
 DATA_FLAGS = -DTEENY_DATA_DIR=$(call quote,"$(CURDIR)/examples/data")
-HOST_FLAGS = -x c++ -Itinyops/cuda/on_host -O1 -g1 -fsanitize=bounds -fno-sanitize-recover=bounds -U_FORTIFY_SOURCE -Wno-unknown-pragmas
+HOST_FLAGS = -x c++ -Itinyops/cuda/on_host -O1 -g1 -fsanitize=bounds -fno-sanitize-recover=bounds -ftrivial-auto-var-init=pattern -U_FORTIFY_SOURCE -Wno-unknown-pragmas
 flags_of   = $(FLAGS) $(optimise_of) $(if $(filter tinyops/cuda/% tests/emulated/% tests/bench/gpu_%,$1),$(HOST_FLAGS)) $(if $(filter tinyops/cpu/%,$1),$(CPU_FLAGS)) \
   $(if $(filter teeny/data/%,$1),$(DATA_FLAGS)) $(CXXFLAGS)
 LIBS      := $(strip $(if $(filter cpu,$(BACKEND)),-fopenmp) $(if $(emulated),-fsanitize=bounds) \

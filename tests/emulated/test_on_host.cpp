@@ -4,7 +4,12 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstdio>
 #include <numeric>
+#include <thread>
+
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "tinyops/cuda/cuda.h"
 
@@ -104,6 +109,28 @@ TEST_CASE("on_host: dynamic shared memory starts as NaNs and has an end") {
   CHECK(says(complaint(dynamic, {1, 1, 200 * 1024}, y, 0), "invalid argument"));
   CHECK(says(complaint(dynamic, {1, 1025, 4}, y, 0), "invalid argument"));
   CHECK(says(complaint(dynamic, {0, 1, 4}, y, 0), "invalid argument"));
+}
+
+__global__ void beyond_a_row(Global<float> to, int at) {
+  __shared__ float row[8];
+  row[at + int(threadIdx.x)] = 1;
+  to[0] = row[0];
+}
+TEST_CASE("on_host: an index outside a static array ends the program") {  // by the compiler's -fsanitize=bounds
+  const Memory<float> y(size_t(1));
+  const auto ends_well = [&](int at) {
+    const pid_t child = fork();
+    if (child == 0) {
+      if (!std::freopen("/dev/null", "w", stderr)) _exit(0);
+      _exit(complaint(beyond_a_row, {1, 4}, y, at) == "" ? 0 : 3);
+    }
+    int status = 0;
+    waitpid(child, &status, 0);
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+  };
+  CHECK(ends_well(4));
+  CHECK_FALSE(ends_well(5));
+  CHECK_FALSE(ends_well(-1));
 }
 
 #ifdef __clang__
@@ -358,6 +385,25 @@ TEST_CASE("on_host: a graph keeps its arguments until it is told others") {
   CHECK(x.values()[0] == 12);
   CHECK(y.values()[0] == 1000);
   check(cudaGraphExecDestroy(ready), "destroying");
+}
+
+TEST_CASE("on_host: threads of the host start kernels one after the other") {
+  std::vector<std::string> complaints(4);
+  std::vector<int> right(4, 0);
+  std::vector<std::thread> threads;
+  for (size_t i = 0; i < complaints.size(); ++i)
+    threads.emplace_back([&, i] {
+      const Memory<float> x(counting(64)), y(size_t(64));
+      for (int round = 0; round < 20; ++round) {
+        if (complaint(shift<true>, {1, 64}, x, y, int(i)) == "" && y.values()[3] == float(3 + i)) ++right[i];
+        complaints[i] = complaint(read_at, {1, 1}, x, y, 64 + int64_t(i));
+      }
+    });
+  for (std::thread& thread : threads) thread.join();
+  for (size_t i = 0; i < complaints.size(); ++i) {
+    CHECK(right[i] == 20);
+    CHECK(says(complaints[i], "touches byte " + std::to_string(256 + 4 * i) + " of a buffer of 256"));
+  }
 }
 
 template <int bytes>
