@@ -7,7 +7,7 @@
 #include <cmath>
 #include <set>
 
-#include "tests/check.h"
+#include "tests/judged.h"
 #include "tinyops/scalar.h"
 
 namespace teeny::test {
@@ -190,6 +190,16 @@ TEST_CASE("random: the same seed gives the same numbers, the next draw others") 
   CHECK_FALSE(equal(a, d));
   CHECK(equal(c, c));
   CHECK((a - a).abs().sum().item() == 0);
+}
+
+TEST_CASE("random: the numbers are the reference's, wherever the stream is") {
+  for (const uint64_t counter : {uint64_t(0), uint64_t(1), uint64_t(6), uint64_t(1023), (uint64_t(1) << 34) - 2, UINT64_MAX - 40})
+    for (const int64_t n : {1, 3, 4, 5, 31, 1023, 1024, 1030})
+      for (const DType dtype : {DType::Float32, DType::Float64})
+        CHECK_MESSAGE(misjudged([&] {
+          Tensor::set_random_state(uint64_t(n) << 31, counter);
+          return Tensor::rand({n}, dtype);
+        }, true) == "", text(n, ' ', dtype, " from word ", counter));
 }
 
 TEST_CASE("random: a stream goes on from its saved state") {

@@ -155,18 +155,23 @@ TINYOPS_HD constexpr BinaryOp step(ReduceOp op) {
          : op == ReduceOp::Max ? BinaryOp::Max : BinaryOp::Min;
 }
 
-/// Philox-4x32-10: word `word % 4` of the block with the 128-bit counter {word / 4, 0} under a 64-bit key.
+/// Philox-4x32-10: the four words of the block with the 128-bit counter {block, 0} under a 64-bit key.
 /// Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
-TINYOPS_HD inline uint32_t philox(uint64_t seed, uint64_t word) {
-  uint32_t c[4] = {uint32_t(word / 4), uint32_t(word / 4 >> 32), 0, 0};
+struct PhiloxBlock {
+  uint32_t words[4];
+};
+TINYOPS_HD inline PhiloxBlock philox_block(uint64_t seed, uint64_t block) {
+  PhiloxBlock b = {{uint32_t(block), uint32_t(block >> 32), 0, 0}};
+  uint32_t* c = b.words;
   uint32_t k0 = uint32_t(seed), k1 = uint32_t(seed >> 32);
   for (int round = 0; round < 10; ++round, k0 += 0x9E3779B9, k1 += 0xBB67AE85) {
     const uint64_t p = uint64_t(0xD2511F53) * c[0], q = uint64_t(0xCD9E8D57) * c[2];
-    const uint32_t next[4] = {uint32_t(q >> 32) ^ c[1] ^ k0, uint32_t(q), uint32_t(p >> 32) ^ c[3] ^ k1, uint32_t(p)};
-    for (int i = 0; i < 4; ++i) c[i] = next[i];
+    b = {{uint32_t(q >> 32) ^ c[1] ^ k0, uint32_t(q), uint32_t(p >> 32) ^ c[3] ^ k1, uint32_t(p)}};
   }
-  return c[word % 4];
+  return b;
 }
+/// One word of the stream: four to a block.
+TINYOPS_HD inline uint32_t philox(uint64_t seed, uint64_t word) { return philox_block(seed, word / 4).words[word % 4]; }
 TINYOPS_HD inline float uniform_float(uint32_t word) { return float(word >> 8) * 0x1p-24f; }
 TINYOPS_HD inline double uniform_double(uint32_t high, uint32_t low) {
   return double(uint64_t(high) << 21 ^ low >> 11) * 0x1p-53;

@@ -111,6 +111,7 @@ class Scratch {
   }
   template <class T>
   T* as() { return static_cast<T*>(buffer_->data()); }
+  const BufferRef& buffer() const { return buffer_; }  ///< for an Operand of another kernel
 
  private:
   BufferRef buffer_;
@@ -126,6 +127,7 @@ struct Complaint {
 };
 /// Where kernels complain, and the number under which `name` is known there.
 Complaint* complaints();
+void throw_complaint();  ///< waits where one is possible, and throws it
 int number_of_name(const char* name, const Shape& positions);
 
 /// Notes that `index` is outside, unless there is a complaint already.
@@ -133,6 +135,12 @@ __device__ inline void complain(Global<Complaint> to, int kernel, int64_t index,
   if (atomicCAS(&to[0].kernel, 0, kernel) != 0) return;
   to[0].index = index, to[0].size = size, to[0].position = position;
 }
+
+// ---- Views with padding ---------------------------------------------------------------------------------------------
+
+/// The same numbers without guards: the operand itself where none of its guards matters, else a copy with the padding
+/// written out as zeros. Axes along which nothing changes are copied once.
+Operand without_guards(const Operand& operand);
 
 // ---- The kernels, one file each -------------------------------------------------------------------------------------
 

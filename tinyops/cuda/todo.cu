@@ -2,9 +2,7 @@
 #include "tinyops/cuda/cuda.h"
 namespace tinyops::cuda {
 void run_kernel(const ContractKernel& k) { reference::judge(k); }
-void run_kernel(const GatherKernel& k) { reference::judge(k); }
 void run_kernel(const ScatterKernel& k) { reference::judge(k); }
 void run_kernel(const ScanKernel& k) { reference::judge(k); }
 void run_kernel(const SortKernel& k) { reference::judge(k); }
-void run_kernel(const RandomKernel& k) { reference::judge(k); }
 }
