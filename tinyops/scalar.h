@@ -57,6 +57,12 @@ TINYOPS_HD T wrapped(T x, T y, F f) {
 }
 
 template <class T>
+TINYOPS_HD bool is_negative(T x) {
+  if constexpr (std::is_signed_v<T>) return x < 0;
+  else return false;
+}
+
+template <class T>
 TINYOPS_HD T apply(UnaryOp op, T x) {
   if constexpr (std::is_floating_point_v<T>) {
     switch (op) {
@@ -111,7 +117,6 @@ TINYOPS_HD T apply(BinaryOp op, T x, T y) {
   } else {
     constexpr int bits = 8 * sizeof(T);
     const bool overflows = std::is_signed_v<T> && y == T(-1);  // lowest / -1 does not fit, and traps
-    const bool outside = uint64_t(int64_t(y)) >= uint64_t(bits);
     switch (op) {
       case BinaryOp::Div:
       case BinaryOp::IDiv: return y == 0 ? T(0) : overflows ? apply(UnaryOp::Neg, x) : T(x / y);  // x / 0 is 0 here
@@ -119,10 +124,10 @@ TINYOPS_HD T apply(BinaryOp op, T x, T y) {
       case BinaryOp::And: return T(x & y);
       case BinaryOp::Or: return T(x | y);
       case BinaryOp::Xor: return T(x ^ y);
-      case BinaryOp::Shl: return outside ? T(0) : T(std::make_unsigned_t<T>(x) << y);
-      case BinaryOp::Shr: return outside ? T(std::is_signed_v<T> && x < T(0) ? -1 : 0) : T(x >> y);  // only the sign is left
+      case BinaryOp::Shl: return is_negative(y) || y >= bits ? T(0) : T(std::make_unsigned_t<T>(x) << y);
+      case BinaryOp::Shr: return is_negative(y) || y >= bits ? T(is_negative(x) ? -1 : 0) : T(x >> y);  // only the sign is left
       case BinaryOp::Pow: {
-        if (std::is_signed_v<T> && y < 0) return x == 1 ? T(1) : x == T(-1) ? T(y % 2 ? -1 : 1) : T(0);
+        if (is_negative(y)) return x == 1 ? T(1) : x == T(-1) ? T(y % 2 ? -1 : 1) : T(0);
         T result = 1;
         for (T base = x, left = y; left > 0; left = T(left / 2), base = apply(BinaryOp::Mul, base, base))
           if (left % 2) result = apply(BinaryOp::Mul, result, base);
