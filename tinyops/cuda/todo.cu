@@ -3,5 +3,4 @@
 namespace tinyops::cuda {
 void run_kernel(const ContractKernel& k) { reference::judge(k); }
 void run_kernel(const ScatterKernel& k) { reference::judge(k); }
-void run_kernel(const ScanKernel& k) { reference::judge(k); }
 }
