@@ -76,4 +76,127 @@ TEST_CASE("indexing: an index outside is named where the user stands") {
   CHECK(table.embedding(Tensor::of<int64_t>({2, 2})).sum().item() == 16);  // and all goes on
 }
 
+
+TEST_CASE("indexing: the gradient of an embedding, of all widths and lengths") {
+  Draw draw(3);
+  for (const int64_t rows : {1, 2, 7, 40})
+    for (const int64_t count : {1, 3, 4, 31, 33, 100, 300})
+      for (const int64_t width : {1, 5, 32}) {
+        const Tensor index = draw.indices({count}, rows), source = draw.numbers({count, width});
+        CHECK_MESSAGE(misjudged([&] {
+          const Tensor table = Tensor::zeros({rows, width}).requires_grad_();
+          (table.embedding(index) * source).sum().backward();
+          return table.grad();
+        }, true) == "", text(rows, ' ', count, ' ', width));
+      }
+}
+
+TEST_CASE("indexing: scatter_add along every axis, of all dtypes") {
+  Draw draw(4);
+  for (const DType dtype : {DType::UInt8, DType::Int32, DType::Int64, DType::Float16, DType::BFloat16, DType::Float32, DType::Float64})
+    for (int axis = 0; axis < 3; ++axis)
+      for (const int64_t count : {1, 3, 9, 50, 90}) {
+        Shape shape{3, 4, 5};
+        const Tensor x = draw.numbers(shape, dtype);
+        shape[axis] = count;
+        const Tensor index = draw.indices(shape, x.size(axis)), source = draw.numbers(shape, dtype);
+        CHECK_MESSAGE(misjudged([&] { return x.scatter_add(axis, index, source); }, true) == "", text(dtype, axis, ' ', count));
+        const Tensor padded = source.pad({0, 1, 1}, {2, 0, 1})[{slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2])}];
+        CHECK_MESSAGE(misjudged([&] { return x.scatter_add(axis, index.flip({0, 2}), padded); }, true) == "", text(dtype, axis, ' ', count));
+        CHECK_MESSAGE(misjudged([&] { return x.scatter(axis, index[{slice(0, 3), slice(0, 2), slice(0, 4)}], 7); }, true) == "", text(dtype, axis, ' ', count));
+      }
+}
+
+TEST_CASE("indexing: 16-bit sums round at every step, in order") {
+  Draw draw(5);
+  for (const DType dtype : {DType::Float16, DType::BFloat16})
+    for (const int64_t count : {20, 3000}) {
+      const Tensor index = draw.indices({count}, 3), source = (draw.numbers({count}) + 0.3).cast(dtype).realize();
+      CHECK_MESSAGE(misjudged([&] { return Tensor::zeros({3}, dtype).scatter_add(0, index, source); }, true) == "", text(dtype, count));
+    }
+}
+
+TEST_CASE("indexing: an index outside of a scatter is named as well") {
+  for (const int64_t count : {2, 300}) {
+    const Tensor source = Tensor::ones({count, 2}).realize(), good = Tensor::zeros({count}, DType::Int64).realize();
+    for (const int64_t wrong : {-1, 3}) {
+      const Tensor index = where(Tensor::arange(count) == count - 1, wrong, good).cast(DType::Int64).realize();
+      const std::string message = text("index ", wrong, " at position (", count - 1, ", 0) is outside 0 <= index < 3");
+      check_refused({{message, [&] { Tensor::zeros({3, 2}).index_add(0, index, source).realize(); }}});
+    }
+    CHECK(Tensor::zeros({3, 2}).index_add(0, good, source).sum().item() == double(2 * count));  // and all goes on
+  }
+}
+
+namespace {
+
+/// Views over fresh buffers, and kernels of them: more than a Tensor can ask for.
+struct Kernels {
+  std::mt19937_64 random;
+  int64_t below(int64_t n) { return int64_t(random() % uint64_t(n)); }
+
+  /// A view of `shape` over memory of its own, whose axes lie in any order, backwards, repeated and with steps.
+  View view(const Shape& shape, int64_t& elements, bool may_repeat) {
+    Dims order = range(0, shape.size());
+    std::shuffle(order.begin(), order.end(), random);
+    View result{shape, {Dims::filled(shape.size(), 0), 0}, {}};
+    int64_t step = 1 + below(2);
+    for (const int64_t axis : order) {
+      const int a = int(axis);
+      if (may_repeat && below(4) == 0) continue;
+      const bool backwards = below(4) == 0;
+      result.address.coef[a] = backwards ? -step : step;
+      if (backwards) result.address.offset += step * (shape[a] - 1);
+      step *= shape[a];
+    }
+    elements = std::max<int64_t>(1, step + below(3));
+    return result;
+  }
+  tinyops::Operand operand(DType dtype, const View& view, const std::vector<int64_t>& numbers) {
+    const std::vector<std::byte> bytes = Tensor::from(numbers).cast(dtype).to_bytes();
+    tinyops::Operand result{std::make_shared<tinyops::Buffer>(bytes.size()), dtype, view};
+    tinyops::write(result.buffer->data(), bytes.data(), bytes.size());
+    return result;
+  }
+  std::vector<int64_t> numbers(int64_t count, int64_t low, int64_t high) {
+    std::vector<int64_t> result(static_cast<size_t>(count));
+    for (int64_t& x : result) x = low + below(high - low);
+    return result;
+  }
+};
+
+std::vector<std::byte> bytes_of(const tinyops::Operand& operand) {
+  std::vector<std::byte> bytes(operand.buffer->bytes());
+  tinyops::read(bytes.data(), operand.buffer->data(), bytes.size());
+  return bytes;
+}
+
+}  // namespace
+
+TEST_CASE("indexing: scatters of all operations into all kinds of views") {
+  for (uint64_t seed = 0; seed < 400; ++seed) {
+    Kernels k{std::mt19937_64(seed)};
+    Shape shape;
+    for (int64_t rank = k.below(4); rank > 0; --rank) shape.push_back(1 + k.below(k.below(3) ? 5 : 40));
+    Shape picked = shape;
+    picked.push_back(1 + k.below(7));
+    int64_t elements;
+    const DType dtype = kDTypes[k.below(8)], index_dtype = kIndexDTypes[size_t(k.below(3))];
+    const View source = k.view(shape, elements, true);
+    tinyops::ScatterKernel scatter;
+    scatter.op = ReduceOp(k.below(4));
+    scatter.source = k.operand(dtype, source, k.numbers(elements, is_float(dtype) ? -1 : 0, 3));
+    const View index = k.view(shape, elements, true);
+    scatter.index = k.operand(index_dtype, index, k.numbers(elements, 0, picked.back()));
+    View out = k.view(picked, elements, true);
+    if (k.below(4) == 0)  // elements that overlap, from several places
+      for (int64_t& step : out.address.coef) step = std::abs(step) / 2, out.address.offset = 0;
+    scatter.out = k.operand(dtype, out, k.numbers(elements, 0, 9));
+    tinyops::run(scatter);
+    const std::vector<std::byte> got = bytes_of(scatter.out);
+    tinyops::reference::judge(scatter);
+    CHECK_MESSAGE(got == bytes_of(scatter.out), text("seed ", seed, ": ", dtype, ' ', scatter.op, " of ", shape, " into ", out));
+  }
+}
+
 }  // namespace teeny::test
