@@ -87,6 +87,33 @@ TEST_CASE("jit: the function itself is called twice, and then no more") {
   CHECK(calls == 2);
 }
 
+TEST_CASE("jit: indexing, ordering and random numbers with temporary memory of their own") {
+  const auto call = [](Tensor x, Tensor index) {
+    const Tensor table = Tensor::zeros({7, 3}).requires_grad_();
+    const Tensor sum = (table.pad({1, 0}, {0, 2}).embedding(index) * x.reshape({300, 1})).sum();
+    return std::vector<Tensor>{gradient(sum, {table})[0], x.argsort(0, true), x.cumsum(0), (x + Tensor::rand({300})).sort().values,
+                               x.pad({0}, {5}).gather(0, index), x.scatter_add(0, index, x)};
+  };
+  Jit step(call);
+  for (int i = 0; i < 5; ++i) {
+    const Tensor x = (Tensor::arange(300) * (i + 1) % 37).cast(DType::Float32).realize(), index = (Tensor::arange(300) * (i + 2) % 8).realize();
+    Tensor::manual_seed(3);
+    const std::vector<Tensor> got = step(x, index);
+    Tensor::manual_seed(3);
+    const std::vector<Tensor> want = call(x, index);
+    for (size_t t = 0; t < want.size(); ++t) CHECK_MESSAGE(got[t].to_bytes() == want[t].to_bytes(), text("result ", t, " of call ", i));
+  }
+}
+
+TEST_CASE("jit: an index outside is told at the latest where the result is read") {
+  const Tensor table = Tensor::arange(12).reshape({4, 3}).realize();
+  Jit rows([&](Tensor index) { return table.embedding(index); });
+  const Tensor good = Tensor::of<int64_t>({3, 0}).realize(), bad = Tensor::of<int64_t>({3, 4}).realize();
+  for (int i = 0; i < 3; ++i) CHECK(rows(good).sum().item() == 33);
+  CHECK(contains(error_of([&] { rows(bad).to_vector(); }), "embedding: index 4 at position (1, 0) is outside 0 <= index < 4"));
+  CHECK(rows(good).sum().item() == 33);
+}
+
 TEST_CASE("jit: a result survives the calls after it") {
   Jit square([](Tensor x) { return x * x; });
   std::vector<Tensor> results;

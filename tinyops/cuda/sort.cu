@@ -81,10 +81,10 @@ __device__ inline Places compared(int64_t i, int64_t distance, bool mirrored) {
 
 /// What a block works on: `span` elements of a row, a power of two and at most a tile, several times.
 struct Spans {
-  int span;             ///< elements
-  int64_t n;            ///< of a row
-  Divider in_row;       ///< spans of a row
-  int64_t count;        ///< spans of all rows
+  int64_t span;    ///< elements
+  int64_t n;       ///< of a row
+  Divider in_row;  ///< spans of a row
+  int64_t count;   ///< spans of all rows
 };
 
 /// Sorts every span; or, where they are what a merge has come down to, ends the merge. The places go to `out`, if that is
@@ -93,7 +93,7 @@ template <class Element>
 __global__ void sort_spans(const __grid_constant__ Spans spans, bool ends_merge, Global<Element> elements,
                            const __grid_constant__ Rows rows, Global<int64_t> out) {
   __shared__ Element tile[kTile];
-  const int span = spans.span;
+  const int span = int(spans.span);
 
   // The span that element t of the tile lies in: its row, where it begins there, and how many elements it has.
   struct Place {

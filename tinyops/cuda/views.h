@@ -8,6 +8,7 @@
 //   address = offset + 23 * stride[0] + 111 * stride[1]
 //
 // The host's half knows Views and is plain C++; the device's half is Divider, Axes and Strides, which travel as arguments.
+// They have no padding: a replay compares the arguments' bytes with those of the time before.
 #include <array>
 #include <cstdint>
 #include <vector>
@@ -57,10 +58,9 @@ class Divider {
  private:
   int64_t divisor_ = 1;
   uint32_t factor_ = uint32_t(1) << 31;
-  uint8_t shift_ = 0;
-  bool narrow_ = true;
+  uint16_t shift_ = 0, narrow_ = true;
 };
-static_assert(sizeof(Divider) == 16);
+static_assert(sizeof(Divider) == 16 && std::has_unique_object_representations_v<Divider>);
 
 // ---- The host: few axes ---------------------------------------------------------------------------------------------
 
@@ -105,7 +105,7 @@ inline void add_forms(const View& view, std::vector<const teeny::Affine*>& forms
 
 /// The sizes of the axes that all operands of a kernel share: 264 bytes.
 struct Axes {
-  int rank = 0;
+  int64_t rank = 0;
   Divider sizes[teeny::kMaxRank];
 
   Axes() = default;
@@ -134,7 +134,7 @@ static_assert(sizeof(Axes) == 264 && sizeof(Strides) == 136);
 template <class... S>
 TINYOPS_HD std::array<int64_t, sizeof...(S)> addresses(const Axes& axes, int64_t linear, const S&... operands) {
   std::array<int64_t, sizeof...(S)> result{operands.offset...};
-  for (int a = axes.rank - 1; a >= 0; --a) {
+  for (int a = int(axes.rank) - 1; a >= 0; --a) {
     const int64_t left = a > 0 ? axes.sizes[a].divide(linear) : 0;  // linear is the index along a now
     size_t i = 0;
     ((result[i++] += linear * operands.strides[a]), ...);
