@@ -1,7 +1,7 @@
 // Running sums, products and extremes along an axis.
 //
-//   along the rows       x x x x x x x x ──►    a block a row, a chunk of it at a time: each warp takes some groups of 32
-//   (scan_rows)          before | warp | warp   neighbours, and scans them by shuffles
+//   along the rows       x x x x x x x x ──►    a block a row (a warp, if the row is short), a chunk of it at a time: each
+//   (scan_rows)          before | warp | warp   warp takes some groups of 32 neighbours, and scans them by shuffles
 //
 //   across the rows      x x x x  ┐             where the rows lie side by side in memory: a block takes 32 rows, a lane
 //   (scan_columns)       x x x x  │             each, and a warp some steps of the way down
@@ -25,10 +25,10 @@ namespace {
 
 #ifdef TINYOPS_ON_HOST  // so that small tests meet all ways
 constexpr int kWarps = 2, kEach = 2;
-constexpr int64_t kEnoughBlocks = 4;
+constexpr int64_t kEnoughBlocks = 4, kShortRow = 40;
 #else
 constexpr int kWarps = 8, kEach = 4;
-constexpr int64_t kEnoughBlocks = 256;
+constexpr int64_t kEnoughBlocks = 256, kShortRow = 512;
 #endif
 constexpr int kThreads = 32 * kWarps;
 constexpr int64_t kChunk = kThreads * kEach;       ///< elements of a row that a block scans at a time
@@ -38,8 +38,9 @@ constexpr int64_t kPart = 4 * kChunk, kMostParts = 1024;
 struct ScanWalk {
   Rows in, out;
   int64_t rows, n;  ///< n numbers a row
-  int64_t part;     ///< of which a block takes these many
+  int64_t part;     ///< of which these many are scanned at a time
   Divider parts;    ///< parts of a row
+  int64_t warps;    ///< that share a row: all of a block, or one
 };
 static_assert(sizeof(ScanWalk) < 1024);
 
@@ -57,29 +58,32 @@ __device__ C scan_of_warp(C x) {
 
 /// What comes before a warp in its chunk, from the totals of the chunk's warps; and `before` moves on to the next chunk.
 template <ReduceOp op, class C>
-__device__ C before_warp(const C* totals, int stride, int warp, C& before) {
+__device__ C before_warp(const C* totals, int stride, int warp, int warps, C& before) {
   C result = before;
-  for (int w = 0; w < kWarps; ++w) {
+  for (int w = 0; w < warps; ++w) {
     if (w == warp) result = before;
     before = combine<op>(before, totals[w * stride]);
   }
   return result;
 }
 
-/// Block (row, part). `starts` and `totals`: (rows, parts), or null; without `out` only totals are made.
+/// Warps (row, part, warp of it). `starts` and `totals`: (rows, parts), or null; without `out` only totals are made.
 template <class T, ReduceOp op, class C = Compute<T>>
 __global__ void scan_rows(const __grid_constant__ ScanWalk walk, Global<const T> in, Global<T> out, Global<const C> starts,
                           Global<C> totals) {
   __shared__ C warp_totals[2][kWarps];
-  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-  int64_t part = blockIdx.x;
+  const int lane = threadIdx.x % 32, warps = int(walk.warps), warp = threadIdx.x / 32 % warps;
+  const int first = threadIdx.x / 32 - warp;  // in the block, of those that share the row
+  const int64_t number = (int64_t(blockIdx.x) * kWarps + first) / warps;
+  int64_t part = number;
   const int64_t row = walk.parts.divide(part);
+  if (row >= walk.rows) return;
   const int64_t end = (part + 1) * walk.part < walk.n ? (part + 1) * walk.part : walk.n;
   const int64_t from = walk.in.begin(row), to = walk.out.begin(row);
-  const C start = starts ? starts[blockIdx.x] : identity<C>(op);
+  const C start = starts ? starts[number] : identity<C>(op);
   C before = identity<C>(op);
   int turn = 0;  // two rows of totals: a fast warp may be a chunk ahead of those that still read
-  for (int64_t chunk = part * walk.part; chunk < end; chunk += kChunk, turn ^= 1) {
+  for (int64_t chunk = part * walk.part; chunk < end; chunk += warps * 32 * kEach, turn ^= 1) {
     const int64_t mine = chunk + warp * 32 * kEach + lane;
     C sums[kEach];
 #pragma unroll
@@ -90,16 +94,17 @@ __global__ void scan_rows(const __grid_constant__ ScanWalk walk, Global<const T>
       sums[j] = scan_of_warp<op>(sums[j]);
       if (j > 0) sums[j] = combine<op>(C(__shfl_sync(0xffffffff, sums[j - 1], 31)), sums[j]);
     }
-    if (lane == 31) warp_totals[turn][warp] = sums[kEach - 1];
-    __syncthreads();
-    const C earlier = before_warp<op>(warp_totals[turn], 1, warp, before);
+    if (lane == 31) warp_totals[turn][first + warp] = sums[kEach - 1];
+    if (warps > 1) __syncthreads();
+    else __syncwarp();
+    const C earlier = before_warp<op>(warp_totals[turn] + first, 1, warp, warps, before);
     if (!out) continue;
 #pragma unroll
     for (int j = 0; j < kEach; ++j)
       if (mine + 32 * j < end)
         out[to + (mine + 32 * j) * walk.out.along] = T(combine<op>(start, combine<op>(earlier, sums[j])));
   }
-  if (totals && threadIdx.x == 0) totals[blockIdx.x] = before;
+  if (totals && warp == 0 && lane == 0) totals[number] = before;
 }
 
 /// Block (32 rows, part): a lane a row, a warp kEach steps. The rest as above.
@@ -126,7 +131,7 @@ __global__ void scan_columns(const __grid_constant__ ScanWalk walk, Global<const
     for (int j = 1; j < kEach; ++j) sums[j] = combine<op>(sums[j - 1], sums[j]);
     warp_totals[turn][warp][lane] = sums[kEach - 1];
     __syncthreads();
-    const C earlier = before_warp<op>(&warp_totals[turn][0][lane], 32, warp, before);
+    const C earlier = before_warp<op>(&warp_totals[turn][0][lane], 32, warp, kWarps, before);
     if (!out || !exists) continue;
 #pragma unroll
     for (int j = 0; j < kEach; ++j)
@@ -162,11 +167,11 @@ void scan(const ScanKernel& k, const Operand& in) {
   using C = Compute<T>;
   const int64_t n = in.view.shape.back(), rows = in.view.numel() / n;
   const bool columns = side_by_side(k.out.view);
-  const int64_t blocks = columns ? blocks_for(rows, 32) : rows;
+  const int64_t warps = n <= kShortRow ? 1 : kWarps, blocks = blocks_for(rows, columns ? 32 : kWarps / warps);
   int64_t part = n;
   if (blocks < kEnoughBlocks && n > 2 * kPart) part = std::max(kPart, blocks_for(blocks_for(n, kMostParts), kChunk) * kChunk);
   const int64_t parts = blocks_for(n, part);
-  const ScanWalk walk{rows_of(in.view), rows_of(k.out.view), rows, n, part, Divider(parts, blocks * parts)};
+  const ScanWalk walk{rows_of(in.view), rows_of(k.out.view), rows, n, part, Divider(parts, (rows + kWarps) * parts), warps};
   const Grid grid{unsigned(blocks * parts), kThreads};
   const auto kernel = columns ? scan_columns<T, op> : scan_rows<T, op>;
   const T* const from = reinterpret_cast<const T*>(memory_of(in));
