@@ -4,6 +4,7 @@
 // Limits: a kernel of a few operations moves its operands at the speed of memory. An instruction of the interpreter costs
 // about two dozen machine instructions for eight elements, so that from about ten on arithmetic is the limit.
 #include "tinyops/cuda/row_plan.h"
+#include "tinyops/cuda/transpose.h"
 
 #include <algorithm>
 
@@ -378,7 +379,7 @@ void run_kernel(const RowKernel& kernel) {
   int64_t written = 0;
   for (const Output& out : kernel.outputs) written = std::max(written, int64_t(out.operand.buffer->bytes()));
   const Shape outer(kernel.shape.begin(), kernel.shape.end() - kernel.inner);
-  if (written == 0 || teeny::numel(outer) == 0) return;
+  if (written == 0 || teeny::numel(outer) == 0 || run_transpose(kernel)) return;
   RowPlan& plan = kernel.memo.get<RowPlan>(kernel);
   std::visit([&]<class A>(A& a) {
     for (size_t i = 0; i < kernel.inputs.size(); ++i)

@@ -1,0 +1,115 @@
+#pragma once
+// A contraction as the product of matrices that its kernels multiply: each of the four indices below stands for several
+// axes of a view, and an element's address splits into a part for each of them.
+//
+//   sum[batch, m, n] = sum over k of a[batch, m, k] * b[batch, n, k]
+//
+//   shape of a convolution   ( N  CO  OH  OW | C  KH  KW )
+//   w moves along                  *           *   *   *       only a, kept:    CO        m
+//   x moves along              *       *   *   *   *   *       only b, kept:    N OH OW   n
+//                                                              summed:          C KH KW   k
+//   both, or neither, kept: a batch of products
+#include "tinyops/cuda/cuda.h"
+#include "tinyops/cuda/views.h"
+
+namespace tinyops::cuda {
+
+// ---- Numbers --------------------------------------------------------------------------------------------------------
+
+/// What a sum of Ts is kept in: unsigned where it may wrap around.
+template <class T>
+struct SumOf {
+  using Type = std::conditional_t<!std::is_integral_v<T>, Compute<T>, std::conditional_t<sizeof(T) == 8, uint64_t, uint32_t>>;
+};
+template <class T>
+using Sum = typename SumOf<T>::Type;
+
+template <class T>
+TINYOPS_HD void multiply_add(Sum<T>& sum, Sum<T> a, Sum<T> b) {
+  if constexpr (std::is_same_v<T, bool>) sum |= a & b;
+  else sum += a * b;
+}
+
+// ---- One thread, or a few, for a sum --------------------------------------------------------------------------------
+
+/// The most guards of an operand that a kernel checks; one with more is copied first.
+inline constexpr int kMostGuards = 4;
+
+struct DirectGuard {
+  int64_t offset = 0, size = 0, coef[teeny::kMaxRank] = {};
+};
+struct DirectOperand {
+  Strides address;
+  int guards = 0;
+  DirectGuard guard[kMostGuards];
+};
+/// Any contraction: `axes` are those of its sums and, after them, the summed ones.
+struct DirectProduct {
+  int64_t sums = 1, k = 1;
+  int kept = 0;
+  Axes axes;
+  DirectOperand a, b;
+  Strides out;
+  int lanes = 1;  ///< neighbouring threads that share a sum: a power of two up to 32
+  int parts = 1;  ///< k is cut into so many, and part p of the sums is stored p * part_stride further on, as Sum<T>
+  int64_t k_per_part = 1, part_stride = 0;
+};
+
+/// The places of the operands' memory, and of the sums' or of their parts'.
+struct Places {
+  const char* a;
+  const char* b;
+  char* out;
+};
+void multiply_directly(const DirectProduct& product, DType dtype, const Places& places);
+
+// ---- Tiles ----------------------------------------------------------------------------------------------------------
+
+inline constexpr int kTileAxes = 6;    ///< of each of the four indices
+inline constexpr int kTileGuards = 3;
+inline constexpr int kLines = 1 + kTileGuards;  ///< an operand's address and its guards' positions, each affine in the index
+
+/// An index that stands for several axes.
+struct Index {
+  int count = 1, axes = 0;
+  Divider sizes[kTileAxes];
+};
+
+/// How a tile of an operand comes into shared memory.
+enum class Read : int {
+  RunsOfK,   ///< four neighbours along k at once
+  RunsOfX,   ///< four neighbours along the operand's free index, m or n, at once
+  AlongK,    ///< one by one, neighbouring threads along k
+  AlongX     ///< one by one, neighbouring threads along m or n
+};
+
+struct TileOperand {
+  Read read = Read::AlongX;
+  int guards = 0;
+  int64_t offset = 0, batch[kTileAxes] = {};
+  int free[kLines][kTileAxes] = {}, reduced[kLines][kTileAxes] = {};  ///< line 0 is the address, line 1 + g guard g's position
+  int guard_batch[kTileGuards][kTileAxes] = {}, guard_offset[kTileGuards] = {}, guard_size[kTileGuards] = {};
+};
+
+struct TileProduct {
+  Index batch, m, n, k;
+  TileOperand a, b;
+  int64_t out_offset = 0, out_batch[kTileAxes] = {}, out_m[kTileAxes] = {}, out_n[kTileAxes] = {};
+  bool runs_of_n = false;  ///< four neighbours along n are neighbours in the output
+  int parts = 1;           ///< as in DirectProduct
+  int k_per_part = 1;
+  int64_t part_stride = 0;
+};
+static_assert(sizeof(TileProduct) < 4000 && sizeof(DirectProduct) < 4000, "a kernel has 4 KB of parameters");
+
+/// The tiles there are: rows (m) by columns (n).
+struct TileShape {
+  int rows, columns;
+};
+inline constexpr TileShape kTileShapes[] = {{128, 128}, {32, 128}, {64, 64}};
+inline constexpr int kSmallTile = 2;  ///< the one that every dtype has; the others are for floats of at most 32 bits
+inline constexpr int kTileDepth = 16;
+
+void multiply_tiles(const TileProduct& product, int shape, DType dtype, const Places& places);
+
+}  // namespace tinyops::cuda
