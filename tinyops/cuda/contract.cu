@@ -132,7 +132,6 @@ void copy(const Dims& from, T* to) {
 /// An operand whose first form is `form`; nothing where its numbers are too large for a tile's tables.
 std::optional<TileOperand> tile_operand(const Operand& from, size_t form, const Group& free, const TileGroups& all) {
   const View& view = from.view;
-  if (view.guards.size() > kTileGuards) return {};
   if (reach(free.shape, free.coefs[form]) + reach(all.k.shape, all.k.coefs[form]) >= kFits) return {};
   TileOperand to;
   to.guards = int(view.guards.size());

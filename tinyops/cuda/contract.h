@@ -33,7 +33,7 @@ TINYOPS_HD void multiply_add(Sum<T>& sum, Sum<T> a, Sum<T> b) {
 // ---- One thread, or a few, for a sum --------------------------------------------------------------------------------
 
 /// The most guards of an operand that a kernel checks; one with more is copied first.
-inline constexpr int kMostGuards = 4;
+inline constexpr int kMostGuards = 3;
 
 struct DirectGuard {
   int64_t offset = 0, size = 0, coef[teeny::kMaxRank] = {};
@@ -66,8 +66,7 @@ void multiply_directly(const DirectProduct& product, DType dtype, const Places& 
 // ---- Tiles ----------------------------------------------------------------------------------------------------------
 
 inline constexpr int kTileAxes = 6;    ///< of each of the four indices
-inline constexpr int kTileGuards = 3;
-inline constexpr int kLines = 1 + kTileGuards;  ///< an operand's address and its guards' positions, each affine in the index
+inline constexpr int kLines = 1 + kMostGuards;  ///< an operand's address and its guards' positions, each affine in the index
 
 /// An index that stands for several axes.
 struct Index {
@@ -88,7 +87,7 @@ struct TileOperand {
   int guards = 0;
   int64_t offset = 0, batch[kTileAxes] = {};
   int free[kLines][kTileAxes] = {}, reduced[kLines][kTileAxes] = {};  ///< line 0 is the address, line 1 + g guard g's position
-  int guard_batch[kTileGuards][kTileAxes] = {}, guard_offset[kTileGuards] = {}, guard_size[kTileGuards] = {};
+  int guard_batch[kMostGuards][kTileAxes] = {}, guard_offset[kMostGuards] = {}, guard_size[kMostGuards] = {};
 };
 
 struct TileProduct {

@@ -51,7 +51,7 @@ __device__ bool valid(const DirectOperand& operand, const int64_t (&at)[kMostGua
 }
 
 template <class T>
-__global__ __launch_bounds__(kThreads) void direct(Global<const T> a, Global<const T> b, Global<T> out,
+__global__ __launch_bounds__(kThreads, 3) void direct(Global<const T> a, Global<const T> b, Global<T> out,
                                                    const __grid_constant__ DirectProduct p) {
   __shared__ Tables tables;
   const int t = int(threadIdx.x), lane = t % p.lanes, part = int(blockIdx.y);

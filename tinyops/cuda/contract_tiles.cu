@@ -1,4 +1,4 @@
-// The contraction by tiles in shared memory: a block makes rows x columns sums, kTileDepth of k at a time.
+// The contraction by tiles in shared memory: a block makes rows x columns sums, `depth` of k at a time.
 //
 //                      columns of b                 k ──►
 //   shared:   b[k]  ┌──────────────┐        ┌────┬────┬────┬────┐
@@ -21,9 +21,10 @@ namespace {
 
 /// The sums of a block, and of a thread: these lie in groups of four neighbours along columns (and rows), the groups far
 /// apart, so that a warp reads shared memory without conflicts.
-template <int rows_, int columns_, int thread_rows_, int thread_columns_>
+template <int rows_, int columns_, int depth_, int thread_rows_, int thread_columns_>
 struct Tile {
-  static constexpr int rows = rows_, columns = columns_, thread_rows = thread_rows_, thread_columns = thread_columns_;
+  static constexpr int rows = rows_, columns = columns_, depth = depth_;
+  static constexpr int thread_rows = thread_rows_, thread_columns = thread_columns_;
   static constexpr int threads = rows * columns / (thread_rows * thread_columns);
 };
 
@@ -32,18 +33,18 @@ struct alignas(4 * sizeof(T)) Four {
   T v[4];
 };
 
-/// One operand's tile: `width` of its free index by kTileDepth of k.
-template <class T, int width, int threads>
+/// One operand's tile: `width` of its free index by `depth` of k.
+template <class T, int width, int depth, int threads>
 struct Loader {
-  static constexpr int each = width * kTileDepth / threads;  ///< elements a thread brings
+  static constexpr int each = width * depth / threads;  ///< elements a thread brings
   static_assert(threads % width == 0 || width % threads == 0);
-  static_assert(each % 4 == 0 && each <= 32 && threads >= width && threads % kTileDepth == 0);
-  using Shared = Sum<T>[kTileDepth][width + 4];
+  static_assert(each % 4 == 0 && each <= 32 && threads >= width && threads % depth == 0);
+  using Shared = Sum<T>[depth][width + 4];
 
   /// Where elements lie along the free index, and along k for this tile of it and the next. Line 0: addresses.
   struct Tables {
     int free[kLines][width];
-    int reduced[2][kLines][kTileDepth];
+    int reduced[2][kLines][depth];
   };
 
   T elements[each];  ///< on their way from memory to shared memory
@@ -51,11 +52,11 @@ struct Loader {
   /// Element i of this thread, read one by one.
   template <bool along_x>
   static __device__ int x_of(int i) {
-    return along_x ? int(threadIdx.x) % width : int(threadIdx.x) / kTileDepth + i * (threads / kTileDepth);
+    return along_x ? int(threadIdx.x) % width : int(threadIdx.x) / depth + i * (threads / depth);
   }
   template <bool along_x>
   static __device__ int k_of(int i) {
-    return along_x ? int(threadIdx.x) / width * each + i : int(threadIdx.x) % kTileDepth;
+    return along_x ? int(threadIdx.x) / width * each + i : int(threadIdx.x) % depth;
   }
 
   /// `left`: how many k there still are, from the tile's first.
@@ -87,7 +88,7 @@ struct Loader {
   template <bool along_x>
   static __device__ int2 four(int i) {
     const int number = int(threadIdx.x) + i * threads;
-    constexpr int x_fours = width / 4, k_fours = kTileDepth / 4;
+    constexpr int x_fours = width / 4, k_fours = depth / 4;
     return along_x ? int2{number % x_fours * 4, number / x_fours} : int2{number / k_fours, number % k_fours * 4};
   }
   template <bool along_x>
@@ -140,7 +141,7 @@ struct Loader {
 /// What the axes of an index add to each of an operand's lines, for element `i`.
 __device__ void follow(const Index& index, const int (&coef)[kLines][kTileAxes], int i, int (&lines)[kLines]) {
   for (int axis = index.axes - 1; axis >= 0; --axis) {
-    const int left = axis > 0 ? int(index.sizes[axis].quotient(i)) : 0;
+    const int left = axis > 0 ? index.sizes[axis].small_quotient(i) : 0;
     const int along = i - left * int(index.sizes[axis].divisor());
 #pragma unroll
     for (int line = 0; line < kLines; ++line) lines[line] += along * coef[line][axis];
@@ -154,11 +155,11 @@ __device__ void note_free(Tables& tables, const TileOperand& operand, const Inde
                           int first, int i) {
   int lines[kLines] = {};
 #pragma unroll
-  for (int g = 0; g < kTileGuards; ++g) lines[1 + g] = operand.guard_offset[g];
+  for (int g = 0; g < kMostGuards; ++g) lines[1 + g] = operand.guard_offset[g];
   for (int axis = batches.axes - 1, rest = batch; axis >= 0; --axis) {
-    const int left = int(batches.sizes[axis].quotient(rest)), along = rest - left * int(batches.sizes[axis].divisor());
+    const int left = batches.sizes[axis].small_quotient(rest), along = rest - left * int(batches.sizes[axis].divisor());
 #pragma unroll
-    for (int g = 0; g < kTileGuards; ++g) lines[1 + g] += along * operand.guard_batch[g][axis];
+    for (int g = 0; g < kMostGuards; ++g) lines[1 + g] += along * operand.guard_batch[g][axis];
     rest = left;
   }
   follow(index, operand.free, first + i < index.count ? first + i : 0, lines);
@@ -178,7 +179,7 @@ __device__ void note_reduced(Tables& tables, const TileOperand& operand, const I
 __device__ int64_t address(const Index& index, const int64_t (&coef)[kTileAxes], int i) {
   int64_t result = 0;
   for (int axis = index.axes - 1; axis >= 0; --axis) {
-    const int left = int(index.sizes[axis].quotient(i));
+    const int left = index.sizes[axis].small_quotient(i);
     result += int64_t(i - left * int(index.sizes[axis].divisor())) * coef[axis];
     i = left;
   }
@@ -228,8 +229,8 @@ __device__ void store_tile(Global<To> out, const T (&sums)[Shape::thread_rows][S
 template <class T, class Shape>
 __global__ __launch_bounds__(Shape::threads, 512 / Shape::threads) void tiles(
     Global<const T> a, Global<const T> b, Global<T> out, const __grid_constant__ TileProduct p) {
-  using LoadA = Loader<T, Shape::rows, Shape::threads>;
-  using LoadB = Loader<T, Shape::columns, Shape::threads>;
+  using LoadA = Loader<T, Shape::rows, Shape::depth, Shape::threads>;
+  using LoadB = Loader<T, Shape::columns, Shape::depth, Shape::threads>;
   struct alignas(16) Memory {
     typename LoadA::Shared a[2];
     typename LoadB::Shared b[2];
@@ -254,48 +255,46 @@ __global__ __launch_bounds__(Shape::threads, 512 / Shape::threads) void tiles(
   b += p.b.offset + address(p.batch, p.b.batch, place.batch);
 
   const auto note_ks = [&](int slot, int k) {  // by one warp: half of it for each operand
-    if (lane < kTileDepth) note_reduced(tables.a, p.a, p.k, slot, k, lane);
-    else note_reduced(tables.b, p.b, p.k, slot, k, lane - kTileDepth);
+    if (lane < Shape::depth) note_reduced(tables.a, p.a, p.k, slot, k, lane);
+    else if (lane < 2 * Shape::depth) note_reduced(tables.b, p.b, p.k, slot, k, lane - Shape::depth);
   };
   for (int i = t; i < Shape::rows; i += Shape::threads) note_free(tables.a, p.a, p.m, p.batch, place.batch, place.row, i);
   for (int i = t; i < Shape::columns; i += Shape::threads) note_free(tables.b, p.b, p.n, p.batch, place.batch, place.column, i);
-  if (warp < 2) note_ks(warp, first + warp * kTileDepth);
-  __syncthreads();
-
-  LoadA load_a;
-  LoadB load_b;
-  load_a.load(a, p.a, tables.a, 0, last - first), load_b.load(b, p.b, tables.b, 0, last - first);
-  load_a.store(p.a, shared.a[0]), load_b.store(p.b, shared.b[0]);
+  if (warp < 2) note_ks(warp, first + warp * Shape::depth);
   __syncthreads();
 
   // A warp's threads: 4 down, 8 across.
   constexpr int warps_across = Shape::columns / Shape::thread_columns / 8;
   const int row = (warp / warps_across * 4 + lane / 8) * 4, column = (warp % warps_across * 8 + lane % 8) * 4;
   Sum<T> sums[Shape::thread_rows][Shape::thread_columns] = {};
-  for (int k = first, slot = 0; k < last; k += kTileDepth, slot ^= 1) {
-    const bool more = k + kTileDepth < last;
+  LoadA load_a;
+  LoadB load_b;
+  // Each turn loads the tile at `k` and multiplies the one before; the first has none before, the last none to load.
+  for (int k = first, slot = 0; k < last + Shape::depth; k += Shape::depth, slot ^= 1) {
+    const bool more = k < last;
     if (more) {
-      const int left = last - k - kTileDepth;
-      load_a.load(a, p.a, tables.a, slot ^ 1, left), load_b.load(b, p.b, tables.b, slot ^ 1, left);
-      if (warp == (k / kTileDepth) % (Shape::threads / 32)) note_ks(slot, k + 2 * kTileDepth);
+      load_a.load(a, p.a, tables.a, slot, last - k), load_b.load(b, p.b, tables.b, slot, last - k);
+      if (k > first && warp == (k / Shape::depth) % (Shape::threads / 32)) note_ks(slot ^ 1, k + Shape::depth);
     }
+    if (k > first) {
 #pragma unroll
-    for (int depth = 0; depth < kTileDepth; ++depth) {
-      Sum<T> x[Shape::thread_rows], y[Shape::thread_columns];
+      for (int d = 0; d < Shape::depth; ++d) {
+        Sum<T> x[Shape::thread_rows], y[Shape::thread_columns];
 #pragma unroll
-      for (int i = 0; i < Shape::thread_rows; i += 4)
-        reinterpret_cast<Four<Sum<T>>&>(x[i]) =
-            reinterpret_cast<const Four<Sum<T>>&>(shared.a[slot][depth][row + i * (Shape::rows / Shape::thread_rows)]);
+        for (int i = 0; i < Shape::thread_rows; i += 4)
+          reinterpret_cast<Four<Sum<T>>&>(x[i]) =
+              reinterpret_cast<const Four<Sum<T>>&>(shared.a[slot ^ 1][d][row + i * (Shape::rows / Shape::thread_rows)]);
 #pragma unroll
-      for (int j = 0; j < Shape::thread_columns; j += 4)
-        reinterpret_cast<Four<Sum<T>>&>(y[j]) =
-            reinterpret_cast<const Four<Sum<T>>&>(shared.b[slot][depth][column + j * (Shape::columns / Shape::thread_columns)]);
+        for (int j = 0; j < Shape::thread_columns; j += 4)
+          reinterpret_cast<Four<Sum<T>>&>(y[j]) =
+              reinterpret_cast<const Four<Sum<T>>&>(shared.b[slot ^ 1][d][column + j * (Shape::columns / Shape::thread_columns)]);
 #pragma unroll
-      for (int i = 0; i < Shape::thread_rows; ++i)
+        for (int i = 0; i < Shape::thread_rows; ++i)
 #pragma unroll
-        for (int j = 0; j < Shape::thread_columns; ++j) multiply_add<T>(sums[i][j], x[i], y[j]);
+          for (int j = 0; j < Shape::thread_columns; ++j) multiply_add<T>(sums[i][j], x[i], y[j]);
+      }
     }
-    if (more) load_a.store(p.a, shared.a[slot ^ 1]), load_b.store(p.b, shared.b[slot ^ 1]);
+    if (more) load_a.store(p.a, shared.a[slot]), load_b.store(p.b, shared.b[slot]);
     __syncthreads();
   }
 
@@ -326,10 +325,10 @@ void multiply(const TileProduct& p, const Places& places) {
 void multiply_tiles(const TileProduct& p, int shape, DType dtype, const Places& places) {
   teeny::with_type(dtype, [&]<class T>(T) {
     if constexpr (std::is_same_v<Compute<T>, float>) {
-      if (shape == 0) return multiply<T, Tile<128, 128, 8, 8>>(p, places);
-      if (shape == 1) return multiply<T, Tile<32, 128, 8, 4>>(p, places);
+      if (shape == 0) return multiply<T, Tile<128, 128, 8, 8, 8>>(p, places);
+      if (shape == 1) return multiply<T, Tile<32, 128, 16, 8, 4>>(p, places);
     }
-    multiply<T, Tile<64, 64, 8, 4>>(p, places);
+    multiply<T, Tile<64, 64, 16, sizeof(T) == 8 ? 4 : 8, 4>>(p, places);  // wide numbers need twice the registers
   });
 }
 

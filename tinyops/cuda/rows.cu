@@ -201,17 +201,17 @@ TINYOPS_CALLED void store_any(const A& a, Code code, At at, Lanes<Word> x) {
 template <class A>
 __device__ __forceinline__ int64_t lean_start(const A& a, const Form<A::kAxes>& form, const At& at) {
   int64_t start = form.offset;
-  const auto add = [&](uint32_t index, int from, int to) {
+  const auto add = [&](int index, int from, int to) {
 #pragma unroll 1
     for (int axis = to - 1; axis > from; --axis) {
-      const uint32_t left = a.sizes[axis].narrow_quotient(index);
-      start += int64_t(index - left * uint32_t(a.sizes[axis].divisor())) * form.coef[axis];
+      const int left = a.sizes[axis].small_quotient(index);
+      start += (index - left * int(a.sizes[axis].divisor())) * form.coef[axis];
       index = left;
     }
     if (to > from) start += index * form.coef[from];
   };
-  add(uint32_t(at.fixed), 0, a.first_step);
-  add(uint32_t(at.step), a.first_step, a.first_lane);
+  add(int(at.fixed), 0, a.first_step);
+  add(int(at.step), a.first_step, a.first_lane);
   return start;
 }
 
