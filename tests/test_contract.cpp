@@ -134,6 +134,44 @@ TEST_CASE("contract: what is worth being copied slab by slab") {
   same_as_reference([&] { return long_one.matmul(y[{0}]); }, "a long matrix");
 }
 
+TEST_CASE("contract: the edges of tiles") {
+  Draw draw(3);
+  const int64_t sizes[] = {31, 32, 33, 63, 64, 65, 127, 128, 129, 132, 260};
+  for (int i = 0; i < 60; ++i) {
+    const int64_t m = sizes[i % 11], n = sizes[(i / 11 + i * 3) % 11], r = draw({1, 15, 16, 17, 20, 32, 36, 130});
+    const DType dtype = draw({0, 0, 0, 1}) ? draw.dtype() : DType::Float32;
+    const Tensor x = draw.numbers({m, r}, dtype, draw({0, 1})), y = draw.numbers({r, n}, dtype, draw({0, 1}));
+    const std::string what = text(m, " x ", n, " sums of ", r, ", ", dtype);
+    same_as_reference([&] { return x.matmul(y); }, what);
+    same_as_reference([&] { return y.t().matmul(x.t()).t() + 1; }, what + ", turned, and one more");
+    const Tensor wide = draw.numbers({m + 3, r + 2}, dtype), part = wide[{slice(1, m + 1), slice(1, r + 1)}];
+    same_as_reference([&] { return part.matmul(y); }, what + ", of a part of a matrix");
+    same_as_reference([&] { return Tensor::cat({x.matmul(y), y[{slice(0, 1)}]}, 0); }, what + ", into a part of one");
+  }
+  for (const DType dtype : {DType::Int32, DType::Int64, DType::UInt8, DType::Float64})
+    for (const auto& [m, n, r] : {std::tuple<int64_t, int64_t, int64_t>{65, 70, 40}, {1, 40, 300}, {3, 5, 17}, {64, 64, 16}, {1, 1, 900}}) {
+      const Tensor x = draw.numbers({2, m, r}, dtype), y = draw.numbers({2, r, n}, dtype, true);
+      same_as_reference([&] { return x.matmul(y); }, text(m, " x ", n, " sums of ", r, ", ", dtype));
+    }
+}
+
+TEST_CASE("contract: padded images in tiles") {
+  Draw draw(4);
+  for (int i = 0; i < 30; ++i) {
+    const int64_t images = draw({1, 3, 6}), inputs = draw({1, 3, 8}), outputs = draw({8, 31, 40, 130}), h = draw({6, 9, 12}), w = draw({7, 8, 13});
+    const int64_t kernel = draw({1, 2, 3}), stride = draw({1, 1, 2}), dilation = draw({1, 1, 2});
+    const DType dtype = draw({0, 1}) ? DType::Float32 : draw.dtype();
+    const ConvOptions options{.stride = stride, .padding = {draw({0, 1, 2}), draw({0, 1})}, .dilation = dilation};
+    Tensor x = draw.numbers({images, inputs, h, w}, dtype).requires_grad_();
+    Tensor weight = draw.numbers({outputs, inputs, kernel, kernel}, dtype).requires_grad_();
+    const Tensor grad = draw.numbers(x.conv2d(weight, {}, options).shape(), dtype);
+    const std::string what = text(x.shape(), " with ", weight.shape(), ", stride ", stride, ", ", dtype);
+    same_as_reference([&] { return x.conv2d(weight, {}, options); }, what);
+    same_as_reference([&] { return gradient((x.conv2d(weight, {}, options) * grad).sum(), {x})[0]; }, what + ", dx");
+    same_as_reference([&] { return gradient((x.conv2d(weight, {}, options) * grad).sum(), {weight})[0]; }, what + ", dw");
+  }
+}
+
 TEST_CASE("contract: an infinity is multiplied by what it meets, and by nothing else") {
   // Runs of 17 and 20: their last packets reach back over numbers that were counted.
   for (const int64_t n : {17, 20, 33}) {

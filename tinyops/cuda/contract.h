@@ -9,6 +9,8 @@
 //   x moves along              *       *   *   *   *   *       only b, kept:    N OH OW   n
 //                                                              summed:          C KH KW   k
 //   both, or neither, kept: a batch of products
+#include <optional>
+
 #include "tinyops/cuda/cuda.h"
 #include "tinyops/cuda/views.h"
 
@@ -110,5 +112,37 @@ inline constexpr int kSmallTile = 2;  ///< the one that every dtype has; the oth
 inline constexpr int kTileDepth = 16;
 
 void multiply_tiles(const TileProduct& product, int shape, DType dtype, const Places& places);
+
+// ---- Which of the two, and how --------------------------------------------------------------------------------------
+
+/// A contraction with a place for its sums: a view of the kept axes.
+struct Contraction {
+  Shape shape;
+  int reduced;
+  Operand a, b;
+  View out;
+  DType dtype;  ///< of a, b and the sums
+
+  int kept() const { return shape.size() - reduced; }
+};
+
+struct Tiling {
+  TileProduct product;
+  int shape;
+  bool swapped;  ///< what the kernel calls a is b
+};
+
+/// How it is multiplied: by tiles or, without a tiling, directly. This does not depend on where the buffers are.
+struct ProductPlan {
+  std::optional<Tiling> tiling;
+  DirectProduct direct;
+
+  /// In several parts only if it may be cut; these lie one after the other, each in row-major order of the kept axes.
+  ProductPlan(const Contraction& contraction, bool may_cut);
+  int64_t parts() const { return tiling ? tiling->product.parts : direct.parts; }
+};
+
+/// Leaves the sums in `out`, or their parts there, as Sum<T>.
+void multiply(const Contraction& contraction, const ProductPlan& plan, char* out);
 
 }  // namespace tinyops::cuda

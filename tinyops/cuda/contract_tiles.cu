@@ -29,7 +29,7 @@ struct Tile {
 };
 
 template <class T>
-struct alignas(4 * sizeof(T)) Four {
+struct alignas(sizeof(T) < 8 ? 4 * sizeof(T) : 16) Four {
   T v[4];
 };
 
