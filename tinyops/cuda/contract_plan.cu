@@ -145,13 +145,15 @@ struct Choice {
 
 /// The choice that is estimated to take the least time, in cycles of a processor:
 ///
-///   a tile's turn      rows * columns * k / 128 multiply-adds at once, over the part of the peak it reaches
+///   a tile's turn      rows * columns * k / 128 multiply-adds at once (more on tensor cores), or what it takes to read the
+///                      operands, over the part of the peak it reaches
 ///   a processor        has blocks / processors of them; a single one cannot hide what it waits for, and takes longer
 ///   parts              are written and read again
 Choice choose(int64_t m, int64_t n, int64_t k, int64_t batches, DType dtype, bool may_cut) {
   constexpr double reached[] = {0.9, 0.75, 0.75}, alone[] = {0.6, 0.35, 0.35};
-  constexpr double start = 1500, more_parts = 6000, bytes_a_cycle = 1500;
-  const bool has_all = dtype == DType::Float32 || dtype == DType::Float16 || dtype == DType::BFloat16;
+  constexpr double start = 1500, more_parts = 6000, bytes_a_cycle = 1500, bytes_read = 50;
+  const bool tensor = on_tensor_cores(dtype), has_all = tensor || dtype == DType::Float32;
+  const double at_once = !tensor ? 128 : dtype == DType::Float32 ? 512 : 1024;
   const double processors = chip().processors;
   Choice best;
   double least = 0;
@@ -160,7 +162,9 @@ Choice choose(int64_t m, int64_t n, int64_t k, int64_t batches, DType dtype, boo
     const double blocks = double(blocks_for(m, tile.rows) * blocks_for(n, tile.columns)) * double(batches);
     const auto most = int64_t(std::min(double(k) / double(kShortestPart), 4 * processors / blocks));
     for (int64_t parts = 1; parts == 1 || (may_cut && parts <= most); ++parts) {
-      const double work = double(tile.rows * tile.columns) * double(k) / double(parts) / 128 + start;
+      const double long_part = double(k) / double(parts);
+      const double read = double((tile.rows + tile.columns) * teeny::itemsize(dtype)) * long_part / bytes_read;
+      const double work = std::max(double(tile.rows * tile.columns) * long_part / at_once, read) + start;
       const double each = std::ceil(blocks * double(parts) / processors) * work / reached[shape];
       double time = std::max(each, work / alone[shape]);
       if (parts > 1) time += more_parts / double(kSmaller) + 8 * double(parts * batches) * double(m) * double(n) / bytes_a_cycle;
