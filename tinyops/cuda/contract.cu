@@ -12,15 +12,6 @@
 namespace tinyops::cuda {
 namespace {
 
-/// An operand with more guards than a kernel checks, copied, without any.
-Operand without_guards(const Operand& operand) {
-  const Shape& shape = operand.view.shape;
-  Operand copy{std::make_shared<Buffer>(size_t(teeny::numel(shape) * teeny::itemsize(operand.dtype))), operand.dtype,
-               View::contiguous(shape)};
-  run_kernel(RowKernel{shape, 0, {Input{Input::Kind::Memory, operand}}, {{Load{0}, operand.dtype}}, {Output{copy, 0}}});
-  return copy;
-}
-
 bool is_sum(const RowKernel& after, const Output& output) {
   const auto* load = std::get_if<Load>(&after.program[size_t(output.value)].op);
   return load && after.inputs[size_t(load->input)].kind == Input::Kind::Sum;
