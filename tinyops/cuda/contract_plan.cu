@@ -239,12 +239,14 @@ DirectProduct direct_of(const Contraction& c, const Groups& axes, bool may_cut) 
   p.a = direct_operand(merged, 0, c.a.view);
   p.b = direct_operand(merged, second, c.b.view);
   p.out = Strides(merged.coefs.back(), c.out.address.offset);
-  // Threads share a sum where that has them read neighbours, and where there are too few sums for all of them.
-  const bool neighbours = p.k > 1 && (std::abs(merged.coefs[0].back()) == 1 || std::abs(merged.coefs[second].back()) == 1);
+  // Threads share a sum where neighbours along k lie nearer to each other than those along the last axis of the sums.
   const int64_t threads = int64_t(2048) * chip().processors / kSmaller;
-  if (neighbours)
+  const auto cost = [&](int axis) {
+    const auto sectors = [&](size_t form) { return std::min<int64_t>(std::abs(merged.coefs[form][axis]), 8); };
+    return axis < 0 ? 16 : sectors(0) + sectors(second);
+  };
+  if (p.kept < p.axes.rank && cost(p.axes.rank - 1) < cost(p.kept - 1))
     while (p.lanes < 32 && p.lanes * 2 <= p.k) p.lanes *= 2;
-  if (p.lanes < 32 && p.sums > threads) p.lanes = 1;
   p.k_per_part = std::max<int64_t>(p.k, 1);
   if (may_cut && p.sums * p.lanes < threads) {
     const int64_t longest = std::max<int64_t>(kShortestPart * p.lanes / 4, 1);
