@@ -6,6 +6,8 @@
 #include <memory>
 #include <optional>
 
+#include "tinyops/cuda/split.h"
+
 namespace tinyops::cuda {
 namespace {
 
@@ -227,6 +229,7 @@ RowPlan::RowPlan(const RowKernel& kernel) {
     arguments = all;
   }
   grid = planner->grid;
+  instead = split_reduction(kernel, all.blocks);
 }
 
 }  // namespace tinyops::cuda

@@ -88,6 +88,7 @@ struct RowPlan {
 
   Grid grid;
   bool lean = false;  ///< it can do without everything that is called
+  std::vector<RowKernel> instead;  ///< where it is better done by several kernels, these
   /// Without the addresses of memory, which differ from run to run.
   std::variant<SmallRows, LargeRows> arguments;
 };

@@ -381,6 +381,8 @@ void run_kernel(const RowKernel& kernel) {
   const Shape outer(kernel.shape.begin(), kernel.shape.end() - kernel.inner);
   if (written == 0 || teeny::numel(outer) == 0 || run_transpose(kernel)) return;
   RowPlan& plan = kernel.memo.get<RowPlan>(kernel);
+  for (const RowKernel& part : plan.instead) run_kernel(part);
+  if (!plan.instead.empty()) return;
   std::visit([&]<class A>(A& a) {
     for (size_t i = 0; i < kernel.inputs.size(); ++i)
       if (kernel.inputs[i].kind == Input::Kind::Memory) a.inputs[i].memory = memory_of(kernel.inputs[i].operand);
