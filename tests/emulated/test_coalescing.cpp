@@ -52,14 +52,16 @@ TEST_CASE("coalescing: both sides of a transposition") {
   const on_host::Traffic turned = traffic_of([&] { return x.transpose(0, 1).contiguous(); });
   CHECK(turned.sectors > 0);
   check_sectors("transpose", turned, 2 * 160 * 192, 1.1);
-  check_sectors("channels last", traffic_of([&] { return images.permute({0, 2, 3, 1}).contiguous(); }), 2 * images.numel(), 1.1);
+  const on_host::Traffic last = traffic_of([&] { return images.permute({0, 2, 3, 1}).contiguous(); });
+  check_sectors("channels last", last, 2 * images.numel(), 1.1);
   const Tensor bytes = x.cast(DType::UInt8).realize();
   check_sectors("bytes", traffic_of([&] { return bytes.transpose(0, 1).contiguous(); }), 2 * 160 * 192 / 4, 1.1);
 }
 
 TEST_CASE("coalescing: rows of an embedding") {
   const Tensor table = floats({500, 256}), index = Tensor::randint(0, 500, {200}).realize();
-  check_sectors("gather", traffic_of([&] { return table.embedding(index); }), 2 * 200 * 256, 1.3);  // every lane asks for its index
+  const on_host::Traffic rows = traffic_of([&] { return table.embedding(index); });
+  check_sectors("gather", rows, 2 * 200 * 256, 1.3);  // every lane asks for its index
 }
 
 /// A product reads its operands again for each tile: what counts is that what a warp asks for lies together.

@@ -182,7 +182,8 @@ void check_copies() {
   const BufferRef from = on_device(x), to = std::make_shared<Buffer>(size_t(16 * rows * row * 4));
   x.resize(size_t(rows * row));
   const auto right_blocks = [&](auto* kernel) {
-    launch("copies", kernel, {16, 32}, static_cast<const float*>(from->data()), static_cast<float*>(to->data()), int(rows), count);
+    launch("copies", kernel, {16, 32}, static_cast<const float*>(from->data()), static_cast<float*>(to->data()), int(rows),
+           count);
     const std::vector<float> got = on_host_again<float>(to);
     int right = 0;
     for (int64_t block = 0; block < 16; ++block) right += std::equal(x.begin(), x.end(), got.begin() + block * rows * row);

@@ -89,7 +89,8 @@ struct TensorTile {
 #pragma unroll
       for (int i = 0; i < down; ++i)
 #pragma unroll
-        for (int r = 0; r < 4; ++r) of_a[i][r] = std::bit_cast<uint32_t>(a[t + r / 2 * 4][first_row() + 16 * i + r % 2 * 8 + g]);
+        for (int r = 0; r < 4; ++r)
+          of_a[i][r] = std::bit_cast<uint32_t>(a[t + r / 2 * 4][first_row() + 16 * i + r % 2 * 8 + g]);
 #pragma unroll
       for (int j = 0; j < across; ++j)
 #pragma unroll

@@ -18,6 +18,18 @@
 
 #include "tinyops/cuda/on_host/cuda_runtime.h"
 
+// AddressSanitizer wants to be told of every change of stacks. (Elsewhere these are nothing.)
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#include <sanitizer/common_interface_defs.h>
+#define TINYOPS_ADDRESS_SANITIZER
+#endif
+#endif
+#ifndef TINYOPS_ADDRESS_SANITIZER
+static void __sanitizer_start_switch_fiber(void**, const void*, size_t) {}
+static void __sanitizer_finish_switch_fiber(void*, const void**, size_t*) {}
+#endif
+
 // Where clang puts the static arrays in shared memory, of all kernels.
 extern "C" [[gnu::weak]] char __start_on_host_shared[], __stop_on_host_shared[];
 
@@ -39,6 +51,7 @@ struct Fiber {
   std::jmp_buf context;
   bool entered = false;
   char* stack = nullptr;
+  void* sanitizer = nullptr;
   At at = At::End;
   size_t number = 0;
   uint3 index;
@@ -62,6 +75,9 @@ struct alignas(128) Line {
 struct Machine {
   std::mutex mutex;                       // one grid at a time
   std::jmp_buf home;
+  void* home_sanitizer = nullptr;
+  const void* home_stack = nullptr;
+  size_t home_size = 0;
   std::vector<Fiber> fibers{1024};
   size_t count = 0;                       // of this block's threads
   Fiber* now = nullptr;
@@ -104,11 +120,14 @@ size_t turn(Order order, size_t i, size_t n) {
 void wait_at(At at) {
   Machine& m = machine();
   m.now->at = at;
+  __sanitizer_start_switch_fiber(&m.now->sanitizer, m.home_stack, m.home_size);
   if (!_setjmp(m.now->context)) _longjmp(m.home, 1);
+  __sanitizer_finish_switch_fiber(machine().now->sanitizer, &machine().home_stack, &machine().home_size);
 }
 
 /// What a fiber does for ever: one thread of one block after the other.
 void fiber_main() {
+  __sanitizer_finish_switch_fiber(nullptr, &machine().home_stack, &machine().home_size);
   for (;;) {
     try {
       (*machine().body)();
@@ -124,17 +143,20 @@ void resume(Fiber& f) {
   Machine& m = machine();
   m.now = &f;
   threadIdx = f.index;
+  if (!f.stack) {
+    constexpr int kFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+    f.stack = static_cast<char*>(mmap(nullptr, kStack, PROT_READ | PROT_WRITE, kFlags, -1, 0));
+    mprotect(f.stack, kPage, PROT_NONE);  // a stack that grows too large ends here, and not in the next one
+  }
   if (_setjmp(m.home)) {
+    __sanitizer_finish_switch_fiber(machine().home_sanitizer, nullptr, nullptr);
     m.now = nullptr;
     if (!m.error.empty()) wrong(m.error);
     return;
   }
+  __sanitizer_start_switch_fiber(&m.home_sanitizer, f.stack, kStack);
   if (f.entered) _longjmp(f.context, 1);
   f.entered = true;
-  if (!f.stack) {
-    f.stack = static_cast<char*>(mmap(nullptr, kStack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
-    mprotect(f.stack, kPage, PROT_NONE);  // a stack that grows too large ends here, and not in the next one
-  }
   static ucontext_t start;
   getcontext(&start);
   start.uc_stack.ss_sp = f.stack;
@@ -225,7 +247,8 @@ void run_block(size_t shared) {
             " wait at a barrier");
   }
   if (std::any_of(fence, fence + kFence, [](char c) { return c != kUntouched; }))
-    wrong("block " + std::to_string(blockIdx.x) + " wrote beyond its " + std::to_string(shared) + " bytes of dynamic shared memory");
+    wrong("block " + std::to_string(blockIdx.x) + " wrote beyond its " + std::to_string(shared) +
+          " bytes of dynamic shared memory");
   count_requests();
 }
 
@@ -260,8 +283,8 @@ __attribute__((noinline)) void touch(Range range, const void* address, size_t by
   Machine& m = machine();
   if (p < range.begin || p + bytes > range.end)
     wrong(name_of(m.now) + " touches " +
-          (range.begin ? "byte " + std::to_string(p - range.begin) + " of a buffer of " + std::to_string(range.end - range.begin)
-                       : "memory that is not the device's"));
+          (!range.begin ? "memory that is not the device's"
+                        : "byte " + std::to_string(p - range.begin) + " of a buffer of " + std::to_string(range.end - range.begin)));
   const uintptr_t at = reinterpret_cast<uintptr_t>(p);
   if (at % alignment)
     wrong(name_of(m.now) + " reads or writes " + std::to_string(bytes) + " bytes at byte " + std::to_string(p - range.begin) +

@@ -97,19 +97,25 @@ class Global {
   Global(T* p, Range range) : p_(p), range_(range) {}
 
   __forceinline__ T& operator[](int64_t i) const {
-    const char* const at = reinterpret_cast<const char*>(p_ + i);
+    T* const p = place(i);
+    const char* const at = reinterpret_cast<const char*>(p);
     const bool fine = at >= range_.begin && at + sizeof(T) <= range_.end && reinterpret_cast<uintptr_t>(at) % alignof(T) == 0;
     if (!fine || traffic.counting) touch(range_, at, sizeof(T), alignof(T));
-    return p_[i];
+    return *p;
   }
   __forceinline__ T& operator*() const { return (*this)[0]; }
-  Global operator+(int64_t i) const { return {p_ + i, range_}; }
-  Global& operator+=(int64_t i) { return p_ += i, *this; }
+  Global operator+(int64_t i) const { return {place(i), range_}; }
+  Global& operator+=(int64_t i) { return p_ = place(i), *this; }
   explicit operator bool() const { return p_; }
   T* get() const { return p_; }
   Range range() const { return range_; }
 
  private:
+  /// Where element i would be: a sum of numbers, since it may be anywhere.
+  __forceinline__ T* place(int64_t i) const {
+    return reinterpret_cast<T*>(reinterpret_cast<intptr_t>(p_) + i * int64_t(sizeof(T)));
+  }
+
   T* p_ = nullptr;
   Range range_;
 };
@@ -162,7 +168,8 @@ T shuffle(unsigned mask, const T& value, int from, bool exists) {
   return result;
 }
 inline int segment(int width) {
-  if (width < 1 || width > 32 || (width & (width - 1))) throw std::runtime_error("a shuffle's width is a power of two up to 32");
+  const bool fits = width >= 1 && width <= 32 && (width & (width - 1)) == 0;
+  if (!fits) throw std::runtime_error("a shuffle's width is a power of two up to 32");
   return lane() & ~(width - 1);
 }
 }  // namespace on_host
