@@ -58,6 +58,11 @@ TEST_CASE("transpose: batches, flips, slices and repeated numbers") {
 TEST_CASE("transpose: into a slice of something larger") {
   const Tensor x = counted({50, 70}, DType::Float32), y = counted({70, 30}, DType::Float32);
   same_as_reference([&] { return Tensor::cat({x.transpose(0, 1), y, x.transpose(0, 1)}, 1); }, "beside each other");
+  same_as_reference([&] {
+    Tensor z = Tensor::zeros({70, 90}).contiguous().realize();
+    z.set({slice({}, {}, -1), slice(70, 20, -1)}, x.transpose(0, 1));
+    return z;
+  }, "backwards");
 }
 
 }  // namespace teeny::test
