@@ -1,5 +1,6 @@
 // From a contraction to a product of matrices: sorts its axes, and chooses how the product is cut into tiles.
 #include <algorithm>
+#include <cmath>
 #include <optional>
 
 #include "tinyops/cuda/contract.h"
@@ -17,6 +18,9 @@ constexpr int64_t kSmaller = 1;
 #endif
 /// No part of a sum is shorter: starting a tile, and adding up the parts, takes its time.
 constexpr int64_t kShortestPart = 128 / kSmaller;
+
+/// A sum by itself takes so many times as long as one in a tile, where its numbers are in registers already.
+constexpr double kByItself = 10;
 
 // ---- The axes -------------------------------------------------------------------------------------------------------
 
@@ -186,7 +190,13 @@ std::optional<Tiling> tiling_of(const Contraction& c, const Groups& axes, bool m
     if (counts[i] >= double(kFits) / 2) return {};
     ++i;
   }
-  if (counts[3] == 0 || std::min(counts[1], counts[2]) < 3 || counts[0] * counts[1] * counts[2] >= 256 * double(kFits)) return {};
+  if (counts[3] == 0 || counts[0] * counts[1] * counts[2] >= 256 * double(kFits)) return {};
+  double in_tiles = HUGE_VAL;  // sums that are made, whoever needs them
+  for (const TileShape tile : kTileShapes) {
+    const auto rounded = [](double n, int to) { return std::ceil(n / to) * to; };
+    in_tiles = std::min(in_tiles, rounded(std::min(counts[1], counts[2]), tile.rows) * rounded(std::max(counts[1], counts[2]), tile.columns));
+  }
+  if (kByItself * counts[1] * counts[2] <= in_tiles) return {};
 
   // The columns are the longer side, or of two long ones that along which the output has neighbours.
   const auto unit = [&](const Group& g) { return !g.shape.empty() && g.coefs[out].back() == 1; };

@@ -89,7 +89,7 @@ bool may_use_tf32() {
 }  // namespace
 
 bool on_tensor_cores(DType dtype) {
-  if (dtype == DType::Float16) return chip().architecture >= 75;
+  if (dtype == DType::Float16) return true;
   return chip().architecture >= 80 && (dtype == DType::BFloat16 || (dtype == DType::Float32 && may_use_tf32()));
 }
 

@@ -69,7 +69,8 @@ void multiply_tiles(const TileProduct& p, int shape, DType dtype, const Places& 
       if (shape == 0) return multiply<T, Plain<T, 128, 128, 8, 8, 8>>(p, places);
       if (shape == 1) return multiply<T, Plain<T, 32, 128, 16, 8, 4>>(p, places);
     }
-    multiply<T, Plain<T, 64, 64, 16, sizeof(T) == 8 ? 4 : 8, 4>>(p, places);  // wide numbers need twice the registers
+    if constexpr (!std::is_same_v<T, teeny::float16>)  // which every GPU's tensor cores take
+      multiply<T, Plain<T, 64, 64, 16, sizeof(T) == 8 ? 4 : 8, 4>>(p, places);  // wide numbers need twice the registers
   });
 }
 
