@@ -149,7 +149,8 @@ TEST_CASE("contract: the edges of tiles") {
     same_as_reference([&] { return Tensor::cat({x.matmul(y), y[{slice(0, 1)}]}, 0); }, what + ", into a part of one");
   }
   for (const DType dtype : {DType::Int32, DType::Int64, DType::UInt8, DType::Float64})
-    for (const auto& [m, n, r] : {std::tuple<int64_t, int64_t, int64_t>{65, 70, 40}, {1, 40, 300}, {3, 5, 17}, {64, 64, 16}, {1, 1, 900}}) {
+    for (const Shape& s : {Shape{65, 70, 40}, {1, 40, 300}, {3, 5, 17}, {64, 64, 16}, {1, 1, 900}}) {
+      const int64_t m = s[0], n = s[1], r = s[2];
       const Tensor x = draw.numbers({2, m, r}, dtype), y = draw.numbers({2, r, n}, dtype, true);
       same_as_reference([&] { return x.matmul(y); }, text(m, " x ", n, " sums of ", r, ", ", dtype));
     }
@@ -158,7 +159,8 @@ TEST_CASE("contract: the edges of tiles") {
 TEST_CASE("contract: padded images in tiles") {
   Draw draw(4);
   for (int i = 0; i < 30; ++i) {
-    const int64_t images = draw({1, 3, 6}), inputs = draw({1, 3, 8}), outputs = draw({8, 31, 40, 130}), h = draw({6, 9, 12}), w = draw({7, 8, 13});
+    const int64_t images = draw({1, 3, 6}), inputs = draw({1, 3, 8}), outputs = draw({8, 31, 40, 130});
+    const int64_t h = draw({6, 9, 12}), w = draw({7, 8, 13});
     const int64_t kernel = draw({1, 2, 3}), stride = draw({1, 1, 2}), dilation = draw({1, 1, 2});
     const DType dtype = draw({0, 1}) ? DType::Float32 : draw.dtype();
     const ConvOptions options{.stride = stride, .padding = {draw({0, 1, 2}), draw({0, 1})}, .dilation = dilation};

@@ -80,7 +80,9 @@ TEST_CASE("coalescing: tiles of a convolution and its gradients") {
   Tensor x = floats({4, 16, 24, 24}).requires_grad_(), w = floats({32, 16, 5, 5}).requires_grad_();
   const Tensor grad = floats({4, 32, 20, 20});
   const auto sum = [&] { return (x.conv2d(w) * grad).sum(); };
-  const auto check = [](const char* name, const on_host::Traffic& t, double factor) { check_sectors(name, t, t.bytes / 4, factor); };
+  const auto check = [](const char* name, const on_host::Traffic& t, double factor) {
+    check_sectors(name, t, t.bytes / 4, factor);
+  };
   check("conv2d", traffic_of([&] { return x.conv2d(w); }), 1.6);
   check("its gradient of the images", traffic_of([&] { return gradient(sum(), {x})[0]; }), 2.4);  // padded, so in more pieces
   check("its gradient of the weights", traffic_of([&] { return gradient(sum(), {w})[0]; }), 2);
@@ -90,7 +92,8 @@ TEST_CASE("coalescing: tiles of a convolution and its gradients") {
 TEST_CASE("coalescing: a matrix times a vector") {
   const Tensor matrix = floats({256, 512}), x = floats({512}), y = floats({256});
   check_sectors("matrix * vector", traffic_of([&] { return matrix.matmul(x); }), 2 * matrix.numel(), 1.1);
-  check_sectors("vector * matrix", traffic_of([&] { return y.matmul(matrix); }), matrix.numel(), 1.5);  // and the parts it is cut into
+  // The other way round it is cut into parts, which are written and read once more.
+  check_sectors("vector * matrix", traffic_of([&] { return y.matmul(matrix); }), matrix.numel(), 1.5);
 }
 
 }  // namespace teeny::test

@@ -1,7 +1,7 @@
 // The contraction: what is multiplied how is decided in contract_plan.cu; here is what `after` makes of the sums.
 //
 //   product ──────────────────────────► output                  `after` only stores the sums
-//   product ──► sums ──► row kernel ──► outputs                 it does more; the sums wait in an output, if one has their dtype
+//   product ──► sums ──► row kernel ──► outputs                 it does more; the sums wait in an output of their dtype, if any
 //   product ──► parts of the sums ──► row kernel ──► outputs    too few tiles to fill the chip: k is cut into parts, and what
 //                                                               adds them up goes on with `after`
 #include <algorithm>
@@ -21,7 +21,8 @@ bool is_sum(const RowKernel& after, const Output& output) {
 /// no input; -1 where there is none.
 int place_of_sums(const RowKernel& after, DType dtype) {
   const auto find = [&](auto&& fits) {
-    const auto found = std::ranges::find_if(after.outputs, [&](const Output& o) { return o.operand.dtype == dtype && fits(o); });
+    const auto takes = [&](const Output& o) { return o.operand.dtype == dtype && fits(o); };
+    const auto found = std::ranges::find_if(after.outputs, takes);
     return found == after.outputs.end() ? -1 : int(found - after.outputs.begin());
   };
   if (const int found = find([&](const Output& o) { return is_sum(after, o); }); found >= 0) return found;

@@ -98,7 +98,9 @@ bool has_runs(size_t form, const Group& along, std::initializer_list<const Group
 
 /// One by one: neighbouring threads read along the axis on which neighbours are nearest, or, of two such, the longer.
 Read nearest(size_t form, const Group& free, const Group& k) {
-  const auto stride = [&](const Group& g) { return g.shape.empty() ? INT64_MAX : std::max<int64_t>(1, std::abs(g.coefs[form].back())); };
+  const auto stride = [&](const Group& g) {
+    return g.shape.empty() ? INT64_MAX : std::max<int64_t>(1, std::abs(g.coefs[form].back()));
+  };
   if (stride(free) != stride(k)) return stride(free) < stride(k) ? Read::AlongX : Read::AlongK;
   return k.shape.empty() || free.shape.back() >= std::min<int64_t>(k.shape.back(), kTileDepth) ? Read::AlongX : Read::AlongK;
 }
@@ -171,7 +173,8 @@ Choice choose(int64_t m, int64_t n, int64_t k, int64_t batches, DType dtype, boo
       const double work = std::max(double(tile.rows * tile.columns) * long_part / at_once, read) + start;
       const double each = std::ceil(blocks * double(parts) / processors) * work / reached[shape];
       double time = std::max(each, work / alone[shape]);
-      if (parts > 1) time += more_parts / double(kSmaller) + 8 * double(parts * batches) * double(m) * double(n) / bytes_a_cycle;
+      const double all_parts = 8 * double(parts * batches) * double(m) * double(n);  // bytes, of which four are written
+      if (parts > 1) time += more_parts / double(kSmaller) + all_parts / bytes_a_cycle;
       if (least == 0 || time < least) least = time, best = {shape, parts};
     }
   }
@@ -192,9 +195,9 @@ std::optional<Tiling> tiling_of(const Contraction& c, const Groups& axes, bool m
   }
   if (counts[3] == 0 || counts[0] * counts[1] * counts[2] >= 256 * double(kFits)) return {};
   double in_tiles = HUGE_VAL;  // sums that are made, whoever needs them
-  for (const TileShape tile : kTileShapes) {
-    const auto rounded = [](double n, int to) { return std::ceil(n / to) * to; };
-    in_tiles = std::min(in_tiles, rounded(std::min(counts[1], counts[2]), tile.rows) * rounded(std::max(counts[1], counts[2]), tile.columns));
+  for (const auto& [rows, columns] : kTileShapes) {
+    const auto [shorter, longer] = std::minmax(counts[1], counts[2]);
+    in_tiles = std::min(in_tiles, std::ceil(shorter / rows) * rows * std::ceil(longer / columns) * columns);
   }
   if (kByItself * counts[1] * counts[2] <= in_tiles) return {};
 
