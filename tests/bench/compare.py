@@ -5,9 +5,10 @@
 
 BENCH is teeny's benchmark program; the peers run on the device that it ran on, a CPU or a GPU. PYTHON is an interpreter that
 can import torch, jax or tinygrad; what it lacks is left out. `compiled` is torch.compile, on a GPU with CUDA graphs. On a GPU
-everything is float32 that computes in float32, unless TEENY_TF32=1, which PyTorch is then told, too. For each workload: milliseconds, teeny's time divided by the best peer's, the fraction of the machine's limit (of
-multiply-adds, or of bytes to and from memory) that teeny reaches, and the goal for the ratio; `*` marks a goal that is
-missed.
+everything is float32 that computes in float32, unless TEENY_TF32=1, which PyTorch is then told, too.
+
+For each workload: milliseconds, teeny's time divided by the best peer's, the goal for this ratio, and the fraction of the
+machine's limit (of multiply-adds, or of bytes to and from memory) that teeny reaches; `*` marks a goal that is missed.
 """
 import argparse
 import json
