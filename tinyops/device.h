@@ -226,7 +226,7 @@ void for_each_operand(Kernel& kernel, Visit&& visit) {
 // ---- The eight functions --------------------------------------------------------------------------------------------
 
 std::string device_name();                                  ///< "cpu (2 threads, 16 float lanes)"
-void* allocate(size_t bytes);                               ///< null when there is no memory
+void* allocate(size_t bytes);                               ///< null when there is no memory; it and the next two: by any thread
 void deallocate(void* memory, size_t bytes);
 void write(void* to, const void* host, size_t bytes);       ///< host -> device
 void read(void* host, const void* from, size_t bytes);      ///< device -> host; waits for what is still running
