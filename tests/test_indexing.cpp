@@ -199,4 +199,21 @@ TEST_CASE("indexing: scatters of all operations into all kinds of views") {
   }
 }
 
+TEST_CASE("indexing: gathers of rows into rows that begin anywhere") {
+  Kernels k{std::mt19937_64(1)};
+  for (const DType dtype : {DType::UInt8, DType::Float16, DType::Float32})
+    for (const int64_t pitch : {16, 17, 18, 20, 24})  // from one row of `out` to the next
+      for (const int64_t offset : {0, 1, 2, 4, 8}) {
+        const Shape shape{6, 16};
+        tinyops::GatherKernel gather;
+        gather.table = k.operand(dtype, {{6, 16, 9}, {{0, 1, 16}, 0}, {}}, k.numbers(9 * 16, 0, 99));
+        gather.index = k.operand(DType::Int64, {shape, {{1, 0}, 0}, {}}, k.numbers(6, 0, 9));
+        gather.out = k.operand(dtype, {shape, {{pitch, 1}, offset}, {}}, k.numbers(6 * pitch + offset, 0, 9));
+        tinyops::run(gather);
+        const std::vector<std::byte> got = bytes_of(gather.out);
+        tinyops::reference::judge(gather);
+        CHECK_MESSAGE(got == bytes_of(gather.out), text(dtype, ' ', pitch, ' ', offset));
+      }
+}
+
 }  // namespace teeny::test
