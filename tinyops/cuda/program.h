@@ -209,9 +209,12 @@ __device__ __forceinline__ Code step_of(const Code& reduction) {
 /// What a reduction makes of two values, and of a thread's elements.
 template <bool kLean, class Word>
 __device__ __forceinline__ Word combine(const Code& reduction, Word x, Word y) {
-  if constexpr (!kLean) return compute_one(step_of(reduction), x, y);
-  const float a = value_of<float>(x), b = value_of<float>(y);
-  return word_of<Word>(ReduceOp(reduction.op) == ReduceOp::Sum ? a + b : apply(BinaryOp::Max, a, b));
+  if constexpr (!kLean) {
+    return compute_one(step_of(reduction), x, y);
+  } else {
+    const float a = value_of<float>(x), b = value_of<float>(y);
+    return word_of<Word>(ReduceOp(reduction.op) == ReduceOp::Sum ? a + b : apply(BinaryOp::Max, a, b));
+  }
 }
 template <class Word>
 TINYOPS_CALLED Word over_each_lane(Code reduction, Lanes<Word> x) {
@@ -222,12 +225,15 @@ TINYOPS_CALLED Word over_each_lane(Code reduction, Lanes<Word> x) {
 }
 template <bool kLean, class Word>
 __device__ __forceinline__ Word over_lanes(const Code& reduction, Lanes<Word> x) {
-  if constexpr (!kLean) return over_each_lane(reduction, x);
+  if constexpr (!kLean) {
+    return over_each_lane(reduction, x);
+  } else {
 #pragma unroll
-  for (int half = kLanes<Word> / 2; half > 0; half /= 2)
+    for (int half = kLanes<Word> / 2; half > 0; half /= 2)
 #pragma unroll
-    for (int k = 0; k < half; ++k) x[k] = combine<kLean>(reduction, x[k], x[k + half]);
-  return x[0];
+      for (int k = 0; k < half; ++k) x[k] = combine<kLean>(reduction, x[k], x[k + half]);
+    return x[0];
+  }
 }
 
 // ---- A thread's memory ------------------------------------------------------------------------------------------------
