@@ -140,13 +140,22 @@ __device__ __forceinline__ Lanes<uint32_t> floats(Lanes<uint32_t> x, const Lanes
   return x;
 }
 
+/// `f` of every word.
+template <class F>
+__device__ __forceinline__ Lanes<uint32_t> bits(Lanes<uint32_t> x, const Lanes<uint32_t>& y, F&& f) {
+#pragma unroll
+  for (int k = 0; k < kLanes<uint32_t>; ++k) x[k] = f(x[k], y[k]);
+  return x;
+}
+
 /// Whether `compute` has a few instructions of its own for it. Then there is no call in a kernel of such codes.
 constexpr bool is_lean(const Code& code) {
   const bool is_float = code.type == DType::Float32;
   switch (code.what) {
     case Do::Binary: {
       const auto op = BinaryOp(code.op);
-      return is_float && (op <= BinaryOp::Div || op == BinaryOp::Max || op == BinaryOp::Min);
+      const bool bits = op == BinaryOp::And || op == BinaryOp::Or || op == BinaryOp::Xor;
+      return bits ? !is_float && code.type <= DType::Int32 : is_float && (op <= BinaryOp::Div || op == BinaryOp::Max || op == BinaryOp::Min);
     }
     case Do::Unary: {
       const auto op = UnaryOp(code.op);
@@ -158,7 +167,8 @@ constexpr bool is_lean(const Code& code) {
     case Do::Finish: return is_float && (ReduceOp(code.op) == ReduceOp::Sum || ReduceOp(code.op) == ReduceOp::Max);
     case Do::Compare: return is_float;
     case Do::Load:
-    case Do::Store: return teeny::itemsize(code.to) == 4;
+    case Do::Store: return teeny::itemsize(code.to) == 4 || teeny::itemsize(code.to) == 1;
+    case Do::Not: return code.type == DType::Bool;
     case Do::Constant:
     case Do::Where: return true;
     default: return false;
@@ -189,10 +199,16 @@ __device__ __forceinline__ Lanes<Word> compute(const Code& code, const Lanes<Wor
         default: break;
       }
     } else if (code.what == Do::Cast && code.type == DType::Bool && code.to == DType::Float32) {
-      Lanes<Word> result = x;
-#pragma unroll
-      for (Word& w : result.v) w = w ? 0x3f800000 : 0;  // 1.0f
-      return result;
+      return bits(x, y, [](uint32_t a, uint32_t) { return a ? 0x3f800000u : 0; });  // 1.0f
+    }
+    if (code.what == Do::Not && code.type == DType::Bool) return bits(x, y, [](uint32_t a, uint32_t) { return a ^ 1; });
+    if (code.what == Do::Binary && !is_float) {
+      switch (BinaryOp(code.op)) {
+        case BinaryOp::And: return bits(x, y, [](uint32_t a, uint32_t b) { return a & b; });
+        case BinaryOp::Or: return bits(x, y, [](uint32_t a, uint32_t b) { return a | b; });
+        case BinaryOp::Xor: return bits(x, y, [](uint32_t a, uint32_t b) { return a ^ b; });
+        default: break;
+      }
     }
 #undef TINYOPS_UNARY
 #undef TINYOPS_BINARY

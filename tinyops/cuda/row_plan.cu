@@ -11,9 +11,9 @@
 namespace tinyops::cuda {
 namespace {
 
-constexpr int64_t kThreads = 256;
-/// Above this, fewer than two blocks may fit a multiprocessor, and nothing hides one's waiting.
-constexpr size_t kGoodShared = 48 * 1024;
+constexpr int64_t kThreads = kRowThreads;
+/// Above this, fewer than four blocks may fit a multiprocessor, and nothing hides one's waiting.
+constexpr size_t kGoodShared = 24 * 1024;
 
 bool is_row(const RowKernel& k, const Output& out) { return k.program[size_t(out.value)].per_row; }
 
@@ -217,12 +217,12 @@ RowPlan::RowPlan(const RowKernel& kernel) {
     planner->plan_work(kernel, word);
   };
   planner->plan_axes(kernel);
-  const bool fits = !needs_wide_words(kernel) && all.axes <= SmallRows::kAxes && int(forms_of(kernel).size()) <= SmallRows::kMostForms;
+  const bool fits = !needs_wide_words(kernel) && teeny::numel(kernel.shape) < 1 << 30 && all.axes <= SmallRows::kAxes && int(forms_of(kernel).size()) <= SmallRows::kMostForms;
   if (fits) plan(4);
   if (fits && all.begin[all.sections] <= SmallRows::kMostCodes && all.sections <= SmallRows::kMostSections) {
     arguments = cut<SmallRows>(all);
     const auto plain = [](const Reached& r) { return r.kind == Input::Kind::Memory && r.guards == 0; };
-    lean = all.axes - all.first_lane <= 1 && teeny::numel(kernel.shape) <= INT32_MAX && std::ranges::all_of(all.inputs, plain) &&
+    lean = std::ranges::all_of(all.inputs, plain) &&
            std::all_of(all.codes, all.codes + all.begin[all.sections], is_lean);
   } else {
     plan(8);

@@ -4,7 +4,7 @@
 //   lanes   what threads lie along, eight elements each         fixed   the axes left of them: a block's, or a row's, place
 //   steps   what a thread walks one by one
 //
-//   rows     lanes = inner axes: a group of 1 to 256 threads    columns   lanes = the last outer axes, steps = the inner ones:
+//   rows     lanes = inner axes: a group of 1 to 128 threads    columns   lanes = the last outer axes, steps = the inner ones:
 //            has a row, and a row's value is one word                     a lane has a row of its own
 //
 //     row 0   t0 t0 t0 t0 | t1 t1 t1 t1 | ..                      step 0   t0 t0 t0 t0 | t1 t1 t1 t1 | ..
@@ -52,11 +52,17 @@ struct Reached {
   Place number = 0;   ///< of a Number: which constant
 };
 
+/// Threads of a block, at most. Half of what is usual: the kernels have many registers, and twice as many blocks of half the
+/// size fill a multiprocessor better.
+inline constexpr int kRowThreads = 128;
+
 /// All that a kernel needs, as its one argument.
 template <int kAxes_, int kForms, int kCodes, int kSections, class Word_>
 struct RowArguments {
   using Word = Word_;
   static constexpr int kAxes = kAxes_;
+  static constexpr bool kSmall = sizeof(Word) == 4;
+  using Index = std::conditional_t<kSmall, int, int64_t>;  ///< of an element: small kernels have few enough for 32 bits
   static constexpr int kMostForms = kForms, kMostCodes = kCodes, kMostSections = kSections;
   static constexpr int kMostConstants = kAccumulator - kConstants;
 

@@ -3,6 +3,7 @@
 //
 // Limits: a kernel of a few operations moves its operands at the speed of memory. An instruction of the interpreter costs
 // about two dozen machine instructions for eight elements, so that from about ten on arithmetic is the limit.
+#include "tinyops/cuda/elementwise.h"
 #include "tinyops/cuda/row_plan.h"
 #include "tinyops/cuda/transpose.h"
 
@@ -12,35 +13,50 @@ namespace tinyops::cuda {
 namespace {
 
 /// Which elements a thread works on.
+template <class A>
 struct At {
-  int64_t fixed = 0, step = 0;
-  int64_t first = 0;    ///< its first lane
-  int64_t limit = 0;    ///< lanes from here on do not exist
+  using Index = typename A::Index;
+  Index fixed = 0, step = 0;
+  Index first = 0;      ///< its first lane
+  Index limit = 0;      ///< lanes from here on do not exist
   int apart = 0;        ///< in groups: lanes from its first group to its second; else from one of its lanes to the next
   bool active = true;   ///< there is such a row
 };
 
 /// The lane of a thread's element k.
 template <class Word, class A>
-__device__ __forceinline__ int64_t lane_of(const A& a, const At& at, int k) {
+__device__ __forceinline__ typename A::Index lane_of(const A& a, const At<A>& at, int k) {
   return a.in_groups ? at.first + k / kGroup<Word> * at.apart + k % kGroup<Word> : at.first + k * at.apart;
 }
 
 /// What the axes [from, to) add to a form at `index`, counted in row-major order over them.
 template <class A>
-TINYOPS_CALLED int64_t walk(const A& a, const Form<A::kAxes>& form, int64_t index, int from, int to) {
+__device__ __forceinline__ int64_t walk_with(const A& a, const Form<A::kAxes>& form, typename A::Index index, int from, int to) {
   int64_t sum = 0;
+#pragma unroll 1
   for (int axis = to - 1; axis >= from; --axis) {
-    const int64_t left = axis > from ? a.sizes[axis].divide(index) : 0;
-    sum += index * form.coef[axis];
+    typename A::Index left = 0;
+    if constexpr (A::kSmall) left = axis > from ? a.sizes[axis].small_quotient(index) : 0;
+    else left = axis > from ? a.sizes[axis].quotient(index) : 0;
+    sum += (index - left * typename A::Index(a.sizes[axis].divisor())) * form.coef[axis];
     index = left;
   }
   return sum;
 }
+template <class A>
+TINYOPS_CALLED int64_t called_walk(const A& a, const Form<A::kAxes>& form, typename A::Index index, int from, int to) {
+  return walk_with(a, form, index, from, to);
+}
+/// A division of 64 bits is long; where it may be needed, it is in one place.
+template <class A>
+__device__ __forceinline__ int64_t walk(const A& a, const Form<A::kAxes>& form, typename A::Index index, int from, int to) {
+  if constexpr (A::kSmall) return walk_with(a, form, index, from, to);
+  else return called_walk(a, form, index, from, to);
+}
 
 /// The value of a form without what the lanes add.
 template <class A>
-TINYOPS_CALLED int64_t start_of(const A& a, const Form<A::kAxes>& form, At at) {
+__device__ __forceinline__ int64_t start_of(const A& a, const Form<A::kAxes>& form, At<A> at) {
   int64_t start = form.offset;
   if (a.first_step > 0) start += walk(a, form, at.fixed, 0, a.first_step);
   if (a.first_lane > a.first_step) start += walk(a, form, at.step, a.first_step, a.first_lane);
@@ -49,7 +65,7 @@ TINYOPS_CALLED int64_t start_of(const A& a, const Form<A::kAxes>& form, At at) {
 
 /// What a lane adds to a form.
 template <class A>
-__device__ __forceinline__ int64_t lane_part(const A& a, const Form<A::kAxes>& form, int64_t lane) {
+__device__ __forceinline__ int64_t lane_part(const A& a, const Form<A::kAxes>& form, typename A::Index lane) {
   const int axes = a.axes - a.first_lane;
   if (axes == 1) return lane * form.coef[a.first_lane];
   return axes == 0 ? 0 : walk(a, form, lane, a.first_lane, a.axes);
@@ -57,7 +73,7 @@ __device__ __forceinline__ int64_t lane_part(const A& a, const Form<A::kAxes>& f
 
 /// Which of `mask`'s lanes pass the guards of an operand: bit k for lane k.
 template <class Word, class A>
-TINYOPS_CALLED unsigned guarded(const A& a, const Reached& r, At at, unsigned mask) {
+TINYOPS_CALLED unsigned guarded(const A& a, const Reached& r, At<A> at, unsigned mask) {
   for (int g = 1; g <= r.guards; ++g) {
     const auto& form = a.forms[r.form + g];
     const int64_t start = start_of(a, form, at);
@@ -70,7 +86,7 @@ TINYOPS_CALLED unsigned guarded(const A& a, const Reached& r, At at, unsigned ma
 
 /// Which of the thread's lanes exist for an operand.
 template <class Word, class A>
-__device__ __forceinline__ unsigned existing(const A& a, const Reached& r, const At& at) {
+__device__ __forceinline__ unsigned existing(const A& a, const Reached& r, const At<A>& at) {
   unsigned mask = 0;
 #pragma unroll
   for (int k = 0; k < kLanes<Word>; ++k) mask |= unsigned(lane_of<Word>(a, at, k) < at.limit) << k;
@@ -120,7 +136,7 @@ struct alignas(sizeof(Raw) * n) Pack {
 
 /// A Load that reads no memory: a number, or the address itself.
 template <class Word, class A>
-TINYOPS_CALLED Lanes<Word> made_up(const A& a, const Reached& r, DType dtype, At at) {
+TINYOPS_CALLED Lanes<Word> made_up(const A& a, const Reached& r, DType dtype, At<A> at) {
   const unsigned mask = existing<Word>(a, r, at);
   const auto& form = a.forms[r.form];
   const int64_t start = start_of(a, form, at);
@@ -138,7 +154,7 @@ TINYOPS_CALLED Lanes<Word> made_up(const A& a, const Reached& r, DType dtype, At
 
 /// Any load. The addresses come first, so that the reads do not wait for each other.
 template <class Word, class A>
-TINYOPS_CALLED Lanes<Word> load_any(const A& a, Code code, At at) {
+TINYOPS_CALLED Lanes<Word> load_any(const A& a, Code code, At<A> at) {
   const Reached& r = a.inputs[code.operand];
   if (r.kind != Input::Kind::Memory) return made_up<Word>(a, r, code.to, at);
   const auto& form = a.forms[r.form];
@@ -170,7 +186,7 @@ TINYOPS_CALLED Lanes<Word> load_any(const A& a, Code code, At at) {
 
 /// Any store.
 template <class Word, class A>
-TINYOPS_CALLED void store_any(const A& a, Code code, At at, Lanes<Word> x) {
+TINYOPS_CALLED void store_any(const A& a, Code code, At<A> at, Lanes<Word> x) {
   const Reached& r = a.outputs[code.operand];
   const auto& form = a.forms[r.form];
   const int64_t start = start_of(a, form, at);
@@ -188,7 +204,7 @@ TINYOPS_CALLED void store_any(const A& a, Code code, At at, Lanes<Word> x) {
       } else {
 #pragma unroll
         for (int k = 0; k < n; ++k)
-          if (const int64_t lane = lane_of<Word>(a, at, g + k); lane < at.limit)
+          if (const auto lane = lane_of<Word>(a, at, g + k); lane < at.limit)
             as<Raw>(r.memory)[start + lane_part(a, form, lane)] = Raw(x[g + k]);
       }
     }
@@ -196,72 +212,75 @@ TINYOPS_CALLED void store_any(const A& a, Code code, At at, Lanes<Word> x) {
 }
 
 // A lean kernel has no calls, which would cost it registers, and with them threads that hide each other's waiting for
-// memory: its operands have words of 32 bits, no guards, few enough elements for indices of 32 bits, and one axis of lanes.
+// memory: its operands have 4 bytes, or 1, and no guards.
+
+/// Calls `f` with a zero of the integer that has the size of an element: bytes, or words.
+template <class F>
+__device__ __forceinline__ void with_lean(DType d, F&& f) { d <= DType::UInt8 ? f(uint8_t{}) : f(uint32_t{}); }
 
 template <class A>
-__device__ __forceinline__ int64_t lean_start(const A& a, const Form<A::kAxes>& form, const At& at) {
-  int64_t start = form.offset;
-  const auto add = [&](int index, int from, int to) {
-#pragma unroll 1
-    for (int axis = to - 1; axis > from; --axis) {
-      const int left = a.sizes[axis].small_quotient(index);
-      start += (index - left * int(a.sizes[axis].divisor())) * form.coef[axis];
-      index = left;
-    }
-    if (to > from) start += index * form.coef[from];
-  };
-  add(int(at.fixed), 0, a.first_step);
-  add(int(at.step), a.first_step, a.first_lane);
-  return start;
+__device__ __forceinline__ bool whole_groups(const Reached& r, const At<A>& at) {
+  return r.access == Access::Groups && at.first + at.apart + 4 <= at.limit;
 }
 
 template <class A>
-__device__ __forceinline__ Lanes<uint32_t> lean_load(const A& a, const Code& code, const At& at) {
+__device__ __forceinline__ Lanes<uint32_t> lean_load(const A& a, const Code& code, const At<A>& at) {
   const Reached& r = a.inputs[code.operand];
-  const int64_t start = lean_start(a, a.forms[r.form], at);
+  const auto& form = a.forms[r.form];
+  const int64_t start = start_of(a, form, at);
   Lanes<uint32_t> x = Lanes<uint32_t>::of(0);
-  if (r.access == Access::Same) {
-    if (at.active) x = Lanes<uint32_t>::of(as<const uint32_t>(r.memory)[start]);
-  } else if (r.access == Access::Groups && at.first + at.apart + 4 <= at.limit) {
+  with_lean(r.dtype, [&]<class Raw>(Raw) {
+    const Global<const Raw> memory = as<const Raw>(r.memory);
+    if (r.access == Access::Same) {
+      if (at.active) x = Lanes<uint32_t>::of(memory[start]);
+    } else if (whole_groups(r, at)) {
 #pragma unroll
-    for (int g = 0; g < 2; ++g) {
-      const uint4 u = vector_at<uint4>(as<const uint32_t>(r.memory), start + at.first + g * at.apart);
-      x[4 * g] = u.x, x[4 * g + 1] = u.y, x[4 * g + 2] = u.z, x[4 * g + 3] = u.w;
+      for (int g = 0; g < 2; ++g) {
+        const auto pack = vector_at<Pack<Raw, 4>>(memory, start + lane_part(a, form, at.first + g * at.apart));
+#pragma unroll
+        for (int k = 0; k < 4; ++k) x[4 * g + k] = pack.v[k];
+      }
+    } else {
+#pragma unroll
+      for (int k = 0; k < kLanes<uint32_t>; ++k)
+        if (const int lane = lane_of<uint32_t>(a, at, k); lane < at.limit) x[k] = memory[start + lane_part(a, form, lane)];
     }
-  } else {
-    const int64_t step = a.forms[r.form].coef[a.first_lane];
-#pragma unroll
-    for (int k = 0; k < kLanes<uint32_t>; ++k)
-      if (const int64_t lane = lane_of<uint32_t>(a, at, k); lane < at.limit) x[k] = as<const uint32_t>(r.memory)[start + lane * step];
-  }
+  });
   return x;
 }
 
 template <class A>
-__device__ __forceinline__ void lean_store(const A& a, const Code& code, const At& at, const Lanes<uint32_t>& x) {
+__device__ __forceinline__ void lean_store(const A& a, const Code& code, const At<A>& at, const Lanes<uint32_t>& x) {
   const Reached& r = a.outputs[code.operand];
-  const int64_t start = lean_start(a, a.forms[r.form], at);
-  if (r.access == Access::Same) {
-    as<uint32_t>(r.memory)[start] = x[0];
-  } else if (r.access == Access::Groups && at.first + at.apart + 4 <= at.limit) {
+  const auto& form = a.forms[r.form];
+  const int64_t start = start_of(a, form, at);
+  with_lean(r.dtype, [&]<class Raw>(Raw) {
+    const Global<Raw> memory = as<Raw>(r.memory);
+    if (r.access == Access::Same) {
+      memory[start] = Raw(x[0]);
+    } else if (whole_groups(r, at)) {
 #pragma unroll
-    for (int g = 0; g < 2; ++g)
-      vector_at<uint4>(as<uint32_t>(r.memory), start + at.first + g * at.apart) = make_uint4(x[4 * g], x[4 * g + 1], x[4 * g + 2], x[4 * g + 3]);
-  } else {
-    const int64_t step = a.forms[r.form].coef[a.first_lane];
+      for (int g = 0; g < 2; ++g) {
+        Pack<Raw, 4> pack;
 #pragma unroll
-    for (int k = 0; k < kLanes<uint32_t>; ++k)
-      if (const int64_t lane = lane_of<uint32_t>(a, at, k); lane < at.limit) as<uint32_t>(r.memory)[start + lane * step] = x[k];
-  }
+        for (int k = 0; k < 4; ++k) pack.v[k] = Raw(x[4 * g + k]);
+        vector_at<Pack<Raw, 4>>(memory, start + lane_part(a, form, at.first + g * at.apart)) = pack;
+      }
+    } else {
+#pragma unroll
+      for (int k = 0; k < kLanes<uint32_t>; ++k)
+        if (const int lane = lane_of<uint32_t>(a, at, k); lane < at.limit) memory[start + lane_part(a, form, lane)] = Raw(x[k]);
+    }
+  });
 }
 
 template <bool kLean, class A, class Word = typename A::Word>
-__device__ __forceinline__ Lanes<Word> load(const A& a, const Code& code, const At& at) {
+__device__ __forceinline__ Lanes<Word> load(const A& a, const Code& code, const At<A>& at) {
   if constexpr (kLean) return lean_load(a, code, at);
   else return load_any<Word>(a, code, at);
 }
 template <bool kLean, class A, class Word>
-__device__ __forceinline__ void store(const A& a, const Code& code, const At& at, const Lanes<Word>& x) {
+__device__ __forceinline__ void store(const A& a, const Code& code, const At<A>& at, const Lanes<Word>& x) {
   if constexpr (kLean) lean_store(a, code, at, x);
   else store_any(a, code, at, x);
 }
@@ -276,7 +295,7 @@ __device__ __forceinline__ void store(const A& a, const Code& code, const At& at
 ///   bit 0   └─┘
 template <bool kLean, class Word>
 __device__ __forceinline__ Word over_group(const Code& code, Word total, int group) {
-  __shared__ Word of_warp[256 / 32];
+  __shared__ Word of_warp[kRowThreads / 32];
 #pragma unroll 1
   for (int bit = std::min(group, 32) / 2; bit > 0; bit /= 2)
     total = combine<kLean>(code, total, __shfl_xor_sync(0xffffffff, total, bit));
@@ -306,7 +325,7 @@ __device__ __forceinline__ Lanes<Word> over_steps(const Code& code, const Slots<
 
 /// Adds what the thread's elements come to to its total: a number for the row, or one a lane.
 template <bool kLean, class A, class Word>
-__device__ __forceinline__ void accumulate(const A& a, const Code& code, const At& at, const Slots<A>& slots, Lanes<Word> x) {
+__device__ __forceinline__ void accumulate(const A& a, const Code& code, const At<A>& at, const Slots<A>& slots, Lanes<Word> x) {
   if (a.columns) return slots.put(code.operand, compute<kLean>(step_of(code), slots.get(code.operand, slots.me()), x));
 #pragma unroll
   for (int k = 0; k < kLanes<Word>; ++k)
@@ -319,7 +338,7 @@ __device__ __forceinline__ void accumulate(const A& a, const Code& code, const A
 
 /// Runs the codes of one section on the thread's elements. `owner`: the thread stores what the section stores.
 template <bool kLean, class A, class Word = typename A::Word>
-__device__ __forceinline__ void run_section(const A& a, int section, const At& at, bool owner, const Slots<A>& slots) {
+__device__ __forceinline__ void run_section(const A& a, int section, const At<A>& at, bool owner, const Slots<A>& slots) {
   Lanes<Word> accumulator = Lanes<Word>::of(0);
   for (int c = a.begin[section]; c < a.begin[section + 1]; ++c) {
     const Code code = a.codes[c];
@@ -345,26 +364,27 @@ __device__ __forceinline__ void run_section(const A& a, int section, const At& a
 /// One piece of work after the other: some rows, or a stretch of lanes. A section of elements is run for every stretch of a
 /// row, or every step of the lanes.
 template <bool kLean, class A>
-__global__ void __launch_bounds__(256) rows_kernel(const __grid_constant__ A a) {
+__global__ void __launch_bounds__(kRowThreads, kLean ? 5 : 1) rows_kernel(const __grid_constant__ A a) {
   using Word = typename A::Word;
   Slots<A> slots{a};
   const int group = a.columns ? int(blockDim.x) : a.group;  // threads side by side
   const int in_group = int(threadIdx.x) % group, first_of_thread = a.in_groups ? in_group * kGroup<Word> : in_group;
   const int lanes = group * kLanes<Word>;
-  const int64_t across = a.columns ? (a.lanes + lanes - 1) / lanes : 1;
-  for (int64_t block = blockIdx.x; block < a.blocks; block += gridDim.x) {
-    At at;
+  using Index = typename A::Index;
+  const Index across = a.columns ? Index((a.lanes + lanes - 1) / lanes) : 1;
+  for (Index block = blockIdx.x; block < Index(a.blocks); block += gridDim.x) {
+    At<A> at;
     at.fixed = a.columns ? block / across : block * (blockDim.x / group) + threadIdx.x / group;
-    at.active = at.fixed < a.fixed;
+    at.active = at.fixed < Index(a.fixed);
     if (!at.active) at.fixed = 0;
     const bool owner = at.active && (a.columns ? threadIdx.y : in_group) == 0;
     for (int section = 0; section < a.sections; ++section) {
       const bool elements = section % 2, one_lane = !elements && !a.columns;  // a row's value is in lane 0
       const int begin = elements && a.columns ? int(threadIdx.y) : 0, by = elements && a.columns ? int(blockDim.y) : 1;
-      const int64_t end = !elements ? 1 : a.columns ? a.steps : a.stretches;
-      at.limit = !at.active ? 0 : one_lane ? 1 : a.lanes;
+      const Index end = !elements ? 1 : a.columns ? Index(a.steps) : a.stretches;
+      at.limit = !at.active ? 0 : one_lane ? 1 : Index(a.lanes);
       at.apart = one_lane ? 0 : a.in_groups ? group * kGroup<Word> : group;
-      for (int64_t turn = begin; turn < end; turn += by) {
+      for (Index turn = begin; turn < end; turn += by) {
         at.step = a.columns ? turn : 0, slots.stretch = a.columns ? 0 : int(turn);
         at.first = one_lane ? 0 : (a.columns ? block % across : turn) * lanes + first_of_thread;
         run_section<kLean>(a, section, at, elements || owner, slots);
@@ -379,7 +399,7 @@ void run_kernel(const RowKernel& kernel) {
   int64_t written = 0;
   for (const Output& out : kernel.outputs) written = std::max(written, int64_t(out.operand.buffer->bytes()));
   const Shape outer(kernel.shape.begin(), kernel.shape.end() - kernel.inner);
-  if (written == 0 || teeny::numel(outer) == 0 || run_transpose(kernel)) return;
+  if (written == 0 || teeny::numel(outer) == 0 || run_elementwise(kernel) || run_transpose(kernel)) return;
   RowPlan& plan = kernel.memo.get<RowPlan>(kernel);
   for (const RowKernel& part : plan.instead) run_kernel(part);
   if (!plan.instead.empty()) return;
