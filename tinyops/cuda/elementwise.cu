@@ -1,5 +1,5 @@
-// The first kernel: one operation on arrays of floats, y[i] = op(a[i], b[i]). It is the whole of GPU programming in a few lines:
-// a thread finds out which elements are its own, reads, computes, writes.
+// The first kernel: one operation on arrays of floats, y[i] = op(a[i], b[i]). It is the whole of GPU programming in a few
+// lines: a thread finds out which elements are its own, reads, computes, writes.
 //
 //   a   0 1 2 3 | 4 5 6 7 | 8 ..                 a thread has four neighbours, in one access of 16 bytes, and four more
 //       thread 0  thread 1   ..                  a block of threads further on: while it waits for the first ones the
@@ -9,7 +9,7 @@
 // the interpreter of rows.cu, which for a single one costs a few percent more than this.
 #include "tinyops/cuda/elementwise.h"
 
-#include <algorithm>
+#include <optional>
 
 #include "tinyops/cuda/cuda.h"
 #include "tinyops/scalar.h"
@@ -21,8 +21,8 @@ constexpr int kThreads = 256, kEach = 8;
 
 /// `b` may be missing: then the operation's second argument is `constant`, if it has two.
 template <auto op>
-__global__ void __launch_bounds__(kThreads) elementwise(Global<const float> a, Global<const float> b, float constant, Global<float> y,
-                                                        int64_t n) {
+__global__ void __launch_bounds__(kThreads)
+    elementwise(Global<const float> a, Global<const float> b, float constant, Global<float> y, int64_t n) {
   const auto apply_op = [](float x, float z) {
     if constexpr (std::is_same_v<decltype(op), UnaryOp>) return apply(op, x);
     else return apply(op, x, z);
@@ -32,7 +32,8 @@ __global__ void __launch_bounds__(kThreads) elementwise(Global<const float> a, G
   for (int half = 0; half < 2; ++half) {
     const int64_t i = block + half * kThreads * 4 + threadIdx.x * 4;
     if (i + 4 <= n) {
-      const float4 u = vector_at<float4>(a, i), v = b ? vector_at<float4>(b, i) : make_float4(constant, constant, constant, constant);
+      const float4 u = vector_at<float4>(a, i);
+      const float4 v = b ? vector_at<float4>(b, i) : make_float4(constant, constant, constant, constant);
       vector_at<float4>(y, i) = make_float4(apply_op(u.x, v.x), apply_op(u.y, v.y), apply_op(u.z, v.z), apply_op(u.w, v.w));
     } else {
       for (int64_t k = i; k < n; ++k) y[k] = apply_op(a[k], b ? b[k] : constant);
@@ -64,7 +65,8 @@ std::optional<Single> single_operation(const RowKernel& k) {
   if (!result.operation || k.outputs.size() != 1 || &k.program[size_t(k.outputs[0].value)] != result.operation) return {};
   for (size_t a = 0; a < 2 && result.operation->args[a] >= 0; ++a) {
     const Instruction& from = k.program[size_t(result.operation->args[a])];
-    if (const auto* constant = std::get_if<Constant>(&from.op); constant && a == 1) result.constant = constant->value.as<float>();
+    const auto* constant = std::get_if<Constant>(&from.op);
+    if (constant && a == 1) result.constant = constant->value.as<float>();
     else if (const auto* load = std::get_if<Load>(&from.op)) result.inputs[a] = &k.inputs[size_t(load->input)];
     else return {};
     if (result.inputs[a] && result.inputs[a]->kind != Input::Kind::Memory) return {};
@@ -85,7 +87,8 @@ bool run_elementwise(const RowKernel& k) {
   const int64_t n = teeny::numel(k.shape), blocks = blocks_for(n, kThreads * kEach);
   if (blocks > INT32_MAX) return false;
   const auto start = [&]<auto op>() {
-    launch("elementwise", elementwise<op>, Grid{dim3(unsigned(blocks)), dim3(kThreads)}, a, b, single->constant.value_or(0), y, n);
+    const Grid grid{dim3(unsigned(blocks)), dim3(kThreads)};
+    launch("elementwise", elementwise<op>, grid, a, b, single->constant.value_or(0), y, n);
     return true;
   };
   if (const auto* op = std::get_if<BinaryOp>(&single->operation->op)) {

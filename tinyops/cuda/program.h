@@ -155,7 +155,8 @@ constexpr bool is_lean(const Code& code) {
     case Do::Binary: {
       const auto op = BinaryOp(code.op);
       const bool bits = op == BinaryOp::And || op == BinaryOp::Or || op == BinaryOp::Xor;
-      return bits ? !is_float && code.type <= DType::Int32 : is_float && (op <= BinaryOp::Div || op == BinaryOp::Max || op == BinaryOp::Min);
+      if (bits) return code.type <= DType::Int32;
+      return is_float && (op <= BinaryOp::Div || op == BinaryOp::Max || op == BinaryOp::Min);
     }
     case Do::Unary: {
       const auto op = UnaryOp(code.op);
@@ -181,8 +182,10 @@ __device__ __forceinline__ Lanes<Word> compute(const Code& code, const Lanes<Wor
   if constexpr (sizeof(Word) == 4) {
     const bool is_float = code.type >= DType::Float16;
 #define TINYOPS_UNARY(name) case UnaryOp::name: return floats(x, y, [](float a, float) { return apply(UnaryOp::name, a); });
-#define TINYOPS_BINARY(name) case BinaryOp::name: return floats(x, y, [](float a, float b) { return apply(BinaryOp::name, a, b); });
-#define TINYOPS_COMPARE(name) case BinaryOp::name: return floats(x, y, [](float a, float b) { return uint32_t(compare(BinaryOp::name, a, b)); });
+#define TINYOPS_BINARY(name) \
+  case BinaryOp::name: return floats(x, y, [](float a, float b) { return apply(BinaryOp::name, a, b); });
+#define TINYOPS_COMPARE(name) \
+  case BinaryOp::name: return floats(x, y, [](float a, float b) { return uint32_t(compare(BinaryOp::name, a, b)); });
     if (is_float && code.what == Do::Binary) {
       switch (BinaryOp(code.op)) {
         TINYOPS_BINARY(Add) TINYOPS_BINARY(Sub) TINYOPS_BINARY(Mul) TINYOPS_BINARY(Div) TINYOPS_BINARY(Max) TINYOPS_BINARY(Min)
@@ -273,7 +276,8 @@ struct Slots {
   }
   __device__ __forceinline__ Word& scalar(Place place) const {
     uint4* const lanes = static_cast<uint4*>(dynamic_shared());
-    return reinterpret_cast<Word*>(lanes + 2 * (a.lane_slots + a.kept * a.stretches) * threads())[(place - kScalars) * threads() + me()];
+    Word* const scalars = reinterpret_cast<Word*>(lanes + 2 * (a.lane_slots + a.kept * a.stretches) * threads());
+    return scalars[(place - kScalars) * threads() + me()];
   }
   __device__ __forceinline__ Lanes<Word> get(Place place, int thread) const {
     Lanes<Word> x;

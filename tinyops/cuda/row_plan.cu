@@ -48,7 +48,9 @@ void Planner::plan_axes(const RowKernel& k) {
   if (int(forms.size()) > all.kMostForms) teeny::fail("cuda: a row kernel of more than ", all.kMostForms, " affine forms");
   const MergedAxes merged = merge_axes(k.shape, forms, outer);
   const int rank = merged.shape.size(), border = merged.border;
-  const auto count = [&](int from, int to) { return teeny::numel(Shape(merged.shape.begin() + from, merged.shape.begin() + to)); };
+  const auto count = [&](int from, int to) {
+    return teeny::numel(Shape(merged.shape.begin() + from, merged.shape.begin() + to));
+  };
 
   // The lanes are where memory is contiguous.
   int for_rows = 0, for_columns = 0;
@@ -80,7 +82,8 @@ void Planner::plan_axes(const RowKernel& k) {
   }
   all.axes = int16_t(rank);
   for (int a = 0; a < rank; ++a)
-    if (merged.shape[order[size_t(a)]] > 0) all.sizes[a] = Divider(merged.shape[order[size_t(a)]], std::max<int64_t>(teeny::numel(k.shape), 1));
+    if (const int64_t size = merged.shape[order[size_t(a)]]; size > 0)
+      all.sizes[a] = Divider(size, std::max<int64_t>(teeny::numel(k.shape), 1));
 
   form = 0;
   const auto add = [&](const teeny::Affine& affine, int64_t size) {
@@ -93,7 +96,10 @@ void Planner::plan_axes(const RowKernel& k) {
     add(operand.view.address, 0);
     for (const teeny::Guard& guard : operand.view.guards) add(guard.position, guard.size);
   };
-  for (size_t i = 0; i < k.inputs.size(); ++i) add_operand(k.inputs[i].operand, all.inputs[i]), all.inputs[i].kind = k.inputs[i].kind;
+  for (size_t i = 0; i < k.inputs.size(); ++i) {
+    add_operand(k.inputs[i].operand, all.inputs[i]);
+    all.inputs[i].kind = k.inputs[i].kind;
+  }
   for (size_t o = 0; o < k.outputs.size(); ++o) add_operand(k.outputs[o].operand, all.outputs[o]);
 }
 
@@ -139,7 +145,8 @@ void Planner::plan_access(const RowKernel& k, int64_t group) {
 
 /// The sections, their places, and how many threads share what. `word`: bytes of a value.
 void Planner::plan_work(const RowKernel& k, int64_t word) {
-  const int64_t group = 16 / word, each = 2 * group, across = std::bit_ceil(uint64_t(blocks_for(std::max<int64_t>(all.lanes, 1), each)));
+  const int64_t group = 16 / word, each = 2 * group;
+  const int64_t across = std::bit_ceil(uint64_t(blocks_for(std::max<int64_t>(all.lanes, 1), each)));
   std::optional<Sections> sections;
   int64_t threads = kThreads;
   const auto place = [&](bool keeps) {
@@ -217,7 +224,8 @@ RowPlan::RowPlan(const RowKernel& kernel) {
     planner->plan_work(kernel, word);
   };
   planner->plan_axes(kernel);
-  const bool fits = !needs_wide_words(kernel) && teeny::numel(kernel.shape) < 1 << 30 && all.axes <= SmallRows::kAxes && int(forms_of(kernel).size()) <= SmallRows::kMostForms;
+  const bool fits = !needs_wide_words(kernel) && teeny::numel(kernel.shape) < 1 << 30 && all.axes <= SmallRows::kAxes &&
+                    int(forms_of(kernel).size()) <= SmallRows::kMostForms;
   if (fits) plan(4);
   if (fits && all.begin[all.sections] <= SmallRows::kMostCodes && all.sections <= SmallRows::kMostSections) {
     arguments = cut<SmallRows>(all);

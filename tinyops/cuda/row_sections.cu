@@ -86,14 +86,14 @@ class Writer {
       const int value = int(v);
       if (!is_row(value) || times_[v] != s || is_constant(value)) continue;
       if (const auto* reduce = std::get_if<Reduce>(&at(value).op))
-        drafts_.back().push_back({{.what = Do::Finish, .op = uint8_t(reduce->op), .type = type_of(value), .to = type_of(value)}, value, {-1, -1, -1}});
+        add({.what = Do::Finish, .op = uint8_t(reduce->op), .type = type_of(value), .to = type_of(value)}, value);
       else emit(value);
     }
     // What the next section adds up starts from nothing.
     for (size_t v = 0; v < k_.program.size(); ++v)
       if (const auto* reduce = std::get_if<Reduce>(&at(int(v)).op); reduce && times_[v] == s + 2)
-        drafts_.back().push_back({{.what = Do::Constant, .type = type_of(int(v)), .to = type_of(int(v)),
-                                   .a = constant(identity_of(reduce->op, type_of(int(v))))}, -2 - int(v), {-1, -1, -1}});
+        add({.what = Do::Constant, .type = type_of(int(v)), .to = type_of(int(v)),
+             .a = constant(identity_of(reduce->op, type_of(int(v))))}, -2 - int(v));
     if (is_last) store(true, false);
   }
 
@@ -103,9 +103,9 @@ class Writer {
       if (!reduce || times_[v] != s + 1) continue;
       const int from = at(int(v)).args[0];
       need(from, s);
-      drafts_.back().push_back({{.what = Do::Accumulate, .op = uint8_t(reduce->op), .type = type_of(int(v)), .to = type_of(int(v))},
-                                int(v), {from, -1, -1}});
-      drafts_.back().back().code.b = constant(identity_of(reduce->op, type_of(int(v))));  // for lanes that do not exist
+      add({.what = Do::Accumulate, .op = uint8_t(reduce->op), .type = type_of(int(v)), .to = type_of(int(v)),
+           .b = constant(identity_of(reduce->op, type_of(int(v))))},  // for lanes that do not exist
+          int(v), from);
     }
     if (!stores) return;
     // Where an output lies over an input, nothing is stored before everything was read.
@@ -124,8 +124,8 @@ class Writer {
       const int value = k_.outputs[o].value;
       if (is_row(value) ? !rows : !elements) continue;
       if (!is_row(value)) need(value, int(drafts_.size()) - 1);
-      drafts_.back().push_back({{.what = Do::Store, .type = type_of(value), .to = k_.outputs[o].operand.dtype, .operand = uint8_t(o)},
-                                -1, {value, -1, -1}});
+      const DType stored = k_.outputs[o].operand.dtype;
+      add({.what = Do::Store, .type = type_of(value), .to = stored, .operand = uint8_t(o)}, -1, value);
     }
   }
 
@@ -144,6 +144,9 @@ class Writer {
     emit(value);
   }
 
+  /// A code that computes `value` (a Reduce, where it adds up or finishes), for the section being written.
+  void add(const Code& code, int value, int arg = -1) { drafts_.back().push_back({code, value, {arg, -1, -1}}); }
+
   void emit(int value) {
     const Instruction& i = at(value);
     Draft d{{.what = Do::Load, .type = i.dtype, .to = i.dtype}, value, {-1, -1, -1}};
@@ -152,7 +155,8 @@ class Writer {
     if (const auto* load = std::get_if<Load>(&i.op)) d.code.operand = uint8_t(load->input);
     else if (const auto* op = std::get_if<UnaryOp>(&i.op)) {
       d.code.op = uint8_t(*op);
-      d.code.what = *op == UnaryOp::Not ? Do::Not : *op == UnaryOp::Cast ? Do::Cast : *op == UnaryOp::Bitcast ? Do::Bits : Do::Unary;
+      d.code.what = *op == UnaryOp::Not ? Do::Not : *op == UnaryOp::Cast ? Do::Cast
+                    : *op == UnaryOp::Bitcast ? Do::Bits : Do::Unary;
       if (*op == UnaryOp::Bitcast && i.dtype == d.code.type) d.code.type = DType::Float32;  // nothing to do
     } else if (const auto* op = std::get_if<BinaryOp>(&i.op)) {
       d.code.op = uint8_t(*op);

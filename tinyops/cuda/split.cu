@@ -113,7 +113,8 @@ std::vector<RowKernel> split_reduction(const RowKernel& given, int64_t blocks) {
   const RowKernel k = merged(given);
   const int rank = k.shape.size(), outer = rank - k.inner;
   const auto reduces = std::ranges::count_if(k.program, reduction);
-  if (k.inner == 0 || rank == teeny::kMaxRank || reduces > kMaxOutputs || int(k.inputs.size() + size_t(reduces)) > kMaxInputs) return {};
+  if (k.inner == 0 || rank == teeny::kMaxRank || reduces > kMaxOutputs) return {};
+  if (int64_t(k.inputs.size()) + reduces > kMaxInputs) return {};
 
   // The longest inner axis is cut, into equal parts if there is such a number of them.
   const int axis = int(std::max_element(k.shape.begin() + outer, k.shape.end()) - k.shape.begin());
@@ -200,7 +201,8 @@ std::vector<RowKernel> split_reduction(const RowKernel& given, int64_t blocks) {
     second.program.push_back(i);
   }
   for (const Output& out : k.outputs)
-    second.outputs.push_back({{out.operand.buffer, out.operand.dtype, of_row(out.operand.view, outer, parts)}, tail.at(out.value)});
+    second.outputs.push_back({{out.operand.buffer, out.operand.dtype, of_row(out.operand.view, outer, parts)},
+                              tail.at(out.value)});
 
   if (rest) return {first, remainder, second};
   return {first, second};
