@@ -1,0 +1,119 @@
+// Row kernels of the sizes at which a backend takes another way: rows of every length around what a thread, a warp and a block
+// take, rows that do not fit shared memory, few rows that are cut into parts, memory that is not aligned, many axes.
+#include <doctest/doctest.h>
+
+#include <random>
+
+#include "tests/judged.h"
+
+namespace teeny::test {
+namespace {
+
+/// Whole numbers from -4 to 4: sums and products of few are exact in every dtype.
+Tensor whole(const Shape& shape, DType dtype, uint64_t seed = 1) {
+  std::mt19937_64 random(seed);
+  std::vector<float> values(size_t(numel(shape)));
+  for (float& v : values) v = float(int(random() % 9) - 4);
+  return Tensor::from(values, shape).cast(dtype).realize();
+}
+Tensor fractions(const Shape& shape, uint64_t seed = 1) {
+  std::mt19937_64 random(seed);
+  std::vector<float> values(size_t(numel(shape)));
+  for (float& v : values) v = std::uniform_real_distribution<float>(-2, 2)(random);
+  return Tensor::from(values, shape).realize();
+}
+
+constexpr int64_t kWidths[] = {1, 2, 3, 7, 8, 9, 31, 32, 33, 127, 128, 129, 1000, 1024, 1025, 4097};
+
+}  // namespace
+
+TEST_CASE("rows: sums along both axes, of rows of every length") {
+  for (const int64_t width : kWidths)
+    for (const int64_t rows : {1, 3, 40}) {
+      if (rows * width > 1 << 16) continue;
+      const Tensor x = whole({rows, width}, DType::Float32);
+      for (const int axis : {0, 1}) {
+        CAPTURE(width);
+        CAPTURE(rows);
+        CAPTURE(axis);
+        CHECK(misjudged([&] { return x.sum({axis}); }, true) == "");
+        CHECK(misjudged([&] { return x.max({axis}); }, true) == "");
+        CHECK(misjudged([&] { return (x * x + x[{0}]).sum({axis}) * 2; }, true) == "");
+      }
+    }
+}
+
+TEST_CASE("rows: what is reduced and then read again") {
+  for (const int64_t width : kWidths) {
+    const Tensor x = fractions({5, width}), turned = fractions({width, 5}).transpose(0, 1);
+    CAPTURE(width);
+    CHECK(misjudged([&] { return x.softmax(1); }) == "");
+    CHECK(misjudged([&] { return turned.softmax(1); }) == "");
+    CHECK(misjudged([&] { return (x - x.mean({1}, true)) * (x.var({1}, 0, true) + 1e-5).rsqrt(); }) == "");
+    CHECK(misjudged([&] { return x.log_softmax(1) + x.max({1}, true); }) == "");
+  }
+  for (const int64_t width : {5000, 16384}) {  // the longest row that may be one kernel, and does not fit every chip
+    CAPTURE(width);
+    CHECK(misjudged([&] { return fractions({2, width}).softmax(1); }) == "");
+    CHECK(misjudged([&] { return fractions({2, width}).cast(DType::Float64).softmax(1); }) == "");
+  }
+}
+
+TEST_CASE("rows: few long ones") {
+  for (const Shape& shape : {Shape{100003}, Shape{65536}, Shape{2, 30011}, Shape{5003, 37}, Shape{37, 5003}, Shape{3, 40, 500}})
+    for (const DType dtype : {DType::Float32, DType::Int32, DType::Float16, DType::Float64, DType::UInt8}) {
+      const Tensor x = whole(shape, dtype);
+      CAPTURE(shape);
+      CAPTURE(dtype);
+      CHECK(misjudged([&] { return x.max(); }, true) == "");
+      for (int axis = 0; axis < shape.size(); ++axis) {
+        CHECK(misjudged([&] { return x.sum({axis}); }, true) == "");
+        const auto both = [&] {
+          const Tensor f = x.cast(DType::Float32);
+          return (f + 1).sum({axis}) * 0.5 + f.min({axis});
+        };
+        CHECK(misjudged(both, true) == "");
+      }
+    }
+  CHECK(misjudged([&] { return whole({70001}, DType::Bool).any(); }, true) == "");
+  CHECK(misjudged([&] { return fractions({70001}).pad({3}, {5}).exp().sum(); }) == "");  // padding counts, as exp(0)
+}
+
+TEST_CASE("rows: memory that begins anywhere, and goes anywhere") {
+  for (const int64_t n : {5, 64, 1000, 1027}) {
+    const Tensor x = fractions({n}), y = fractions({n, 3});
+    CAPTURE(n);
+    CHECK(misjudged([&] { return x.shrink({1}, {n}) * x.shrink({0}, {n - 1}); }, true) == "");
+    CHECK(misjudged([&] { return x.flip({0}) + x; }, true) == "");
+    CHECK(misjudged([&] { return y.transpose(0, 1) + x; }, true) == "");
+    CHECK(misjudged([&] { return x.reshape({n, 1}).expand({n, 7}) - x[{0}]; }, true) == "");
+    CHECK(misjudged([&] { return y.pad({2, 0}, {1, 5}) * 3 + 1; }, true) == "");
+    CHECK(misjudged([&] { return y.cast(DType::BFloat16) * 3; }, true) == "");
+    CHECK(misjudged([&] { return where(!(x > 0), x, 2); }, true) == "");
+  }
+}
+
+TEST_CASE("rows: sixteen axes, in another order, padded") {
+  Shape shape = Shape::filled(16, 1);
+  for (const int axis : {0, 2, 3, 6, 7, 9, 11, 12, 14, 15}) shape[axis] = 2;
+  const Tensor x = whole(shape, DType::Float32);
+  Dims order;
+  for (int a = 0; a < 16; ++a) order.push_back((a * 7 + 3) % 16);
+  CHECK(misjudged([&] { return x.permute(order).contiguous() + 1; }, true) == "");
+  CHECK(misjudged([&] { return x.permute(order) * x; }, true) == "");
+  CHECK(misjudged([&] { return (x.permute(order) + x).sum({0, 3, 7, 12}); }, true) == "");
+}
+
+TEST_CASE("rows: many operands and a long program") {
+  std::vector<Tensor> xs;
+  for (uint64_t i = 0; i < 14; ++i) xs.push_back(whole({3, 50}, DType::Float32, i));
+  const auto mixed = [&] {
+    Tensor sum = xs[0];
+    for (size_t i = 1; i < xs.size(); ++i) sum = (sum + xs[i]).maximum(xs[i - 1] * 2 - sum);
+    for (const Tensor& x : xs) sum = sum - x;  // each is wanted again, so all of them wait in slots
+    return sum;
+  };
+  CHECK(misjudged(mixed, true) == "");
+}
+
+}  // namespace teeny::test
