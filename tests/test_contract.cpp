@@ -174,6 +174,64 @@ TEST_CASE("contract: padded images in tiles") {
   }
 }
 
+TEST_CASE("contract: what follows, at the edges of tiles") {
+  Draw draw(5);
+  const int64_t sizes[] = {31, 32, 33, 63, 64, 65, 127, 128, 129, 132};
+  for (int i = 0; i < 60; ++i) {
+    const int64_t batch = draw({1, 1, 2, 3}), m = sizes[i % 10], n = sizes[(i / 10 + i * 3) % 10], r = draw({1, 8, 17, 24, 100});
+    const DType dtype = draw.dtype(), other = draw({0, 0, 1}) ? draw.dtype() : dtype;
+    const Tensor x = draw.numbers({batch, m, r}, dtype, draw({0, 1})), w = draw.numbers({r, n}, dtype, draw({0, 1}));
+    const Tensor row = draw.numbers({n}, other), column = draw.numbers({m, 1}, other), of_batch = draw.numbers({batch, 1, 1}, dtype);
+    const Tensor all = draw.numbers({batch, m, n}, dtype, draw({0, 1})), scale = draw.numbers({}, dtype);
+    const Tensor wide = draw.numbers({batch, m + 1, n + 3}, dtype), part = wide[{slice(), slice(1), slice(2, n + 2)}];
+    const std::string what = text(i, ": ", batch, " times ", m, " x ", n, " sums of ", r, ", ", dtype, " and ", other, ", ");
+    const auto check = [&](const char* name, auto&& after) {
+      same_as_reference([&] { return after(x.matmul(w)); }, what + name);
+      same_as_reference([&] { return after(w.t().matmul(x.transpose(1, 2)).transpose(1, 2)); }, what + name + ", turned");
+    };
+    check("a row", [&](const Tensor& y) { return (y + row).relu(); });
+    check("a column", [&](const Tensor& y) { return (y + column).relu(); });
+    check("residuals", [&](const Tensor& y) { return all - y * 2 + part; });
+    check("a batch, a scale", [&](const Tensor& y) { return (y - of_batch) * scale; });
+    check("a mask", [&](const Tensor& y) { return where(all > 0, y, row); });
+    check("used twice", [&](const Tensor& y) { return y * (y + row).minimum(3).maximum(-3) + column; });
+    check("another dtype", [&](const Tensor& y) { return y.cast(DType::Float32) * 0.5 + row.cast(DType::Float32); });
+    check("into a part", [&](const Tensor& y) { return Tensor::cat({y + column, all}, 2); });
+    check("in place", [&](const Tensor& y) {
+      Tensor sum = (all + 0).realize();
+      sum.assign(y + sum);
+      return sum;
+    });
+    check("two outputs", [&](const Tensor& y) {
+      const Tensor kept = y + row, end = kept * kept;
+      realize(std::vector<Tensor>{kept, end});
+      return Tensor::cat({kept, end}, 0);
+    });
+    check("two outputs, in place", [&](const Tensor& y) {
+      Tensor sum = (all + 0).realize();
+      sum.assign(sum * 0.5 + y);
+      realize(std::vector<Tensor>{y, sum});
+      return Tensor::cat({y, sum}, 0);
+    });
+  }
+}
+
+TEST_CASE("contract: what follows a convolution") {
+  Draw draw(6);
+  for (int i = 0; i < 30; ++i) {
+    const int64_t images = draw({1, 3, 6}), groups = draw({1, 1, 2}), inputs = groups * draw({1, 4}), outputs = groups * draw({8, 31, 65});
+    const DType dtype = draw.dtype();
+    const ConvOptions options{.stride = draw({1, 1, 2}), .padding = draw({0, 1}), .groups = groups};
+    const Tensor x = draw.numbers({images, inputs, 9, draw({8, 13})}, dtype);
+    const Tensor weight = draw.numbers({outputs, inputs / groups, 3, 3}, dtype), bias = draw.numbers({outputs}, dtype);
+    const Tensor residual = draw.numbers(x.conv2d(weight, bias, options).shape(), dtype);
+    const std::string what = text(i, ": ", x.shape(), " with ", weight.shape(), ", ", groups, " groups, ", dtype);
+    same_as_reference([&] { return x.conv2d(weight, bias, options).relu(); }, what);
+    same_as_reference([&] { return (x.conv2d(weight, bias, options) + residual).relu(); }, what + ", residual");
+    same_as_reference([&] { return x.conv2d(weight, bias, options).permute({0, 2, 3, 1}).relu().contiguous(); }, what + ", turned");
+  }
+}
+
 TEST_CASE("contract: an infinity is multiplied by what it meets, and by nothing else") {
   // Runs of 17 and 20: their last packets reach back over numbers that were counted.
   for (const int64_t n : {17, 20, 33}) {

@@ -1,7 +1,8 @@
 // The contraction: what is multiplied how is decided in contract_plan.cu; here is what `after` makes of the sums.
 //
 //   product ──────────────────────────► output                  `after` only stores the sums
-//   product ──► sums ──► row kernel ──► outputs                 it does more; the sums wait in an output of their dtype, if any
+//   product and `after` ──────────────► outputs                 tiles do it while the sums are in registers: contract_epilogue.h
+//   product ──► sums ──► row kernel ──► outputs                 what these cannot; the sums wait in an output of their dtype, if any
 //   product ──► parts of the sums ──► row kernel ──► outputs    too few tiles to fill the chip: k is cut into parts, and what
 //                                                               adds them up goes on with `after`
 #include <algorithm>
@@ -131,6 +132,7 @@ bool has_room(const RowKernel& after) {
 struct Plan {
   int place;
   ProductPlan product;
+  std::vector<int> operands;  ///< of an epilogue of its tiles: inputs, and outputs by ~output. None: there is no such epilogue
   Following following;
 
   struct Of {
@@ -138,10 +140,39 @@ struct Plan {
     const Contraction& contraction;
     int place;
   };
-  explicit Plan(const Of& of)
-      : place(of.place), product(of.contraction, has_room(of.after)),
-        following(product.parts() > 1 ? after_parts(of.after, of.contraction.dtype, product.parts())
-                                      : after_sums(of.after, {nullptr, of.contraction.dtype, of.contraction.out}, place)) {}
+  explicit Plan(const Of& of) : place(of.place), product(of.contraction, has_room(of.after)) {
+    if (product.parts() > 1) {
+      following = after_parts(of.after, of.contraction.dtype, product.parts());
+    } else if (!fuse(of)) {
+      following = after_sums(of.after, {nullptr, of.contraction.dtype, of.contraction.out}, place);
+    }
+  }
+
+  /// Tries to let the tiles do all of it.
+  bool fuse(const Of& of) {
+    const RowKernel& after = of.after;
+    if (!product.tiling || (after.outputs.size() == 1 && place == 0 && is_sum(after, after.outputs[0]))) return false;
+    auto program = epilogue_of(after, of.contraction.dtype);
+    if (!program) return false;
+    Contraction all = of.contraction;
+    all.out = after.outputs[0].operand.view;
+    for (const int o : program->operands)
+      all.beside.push_back(o < 0 ? after.outputs[size_t(~o)].operand.view : after.inputs[size_t(o)].operand.view);
+    ProductPlan with_all(all, false);
+    if (!with_all.tiling) return false;
+    Tiling& tiling = *with_all.tiling;
+    for (size_t i = 0; i < tiling.beside.size(); ++i) program->epilogue.operand[i].view = tiling.beside[i];
+    tiling.epilogue = program->epilogue;
+    product = with_all, operands = program->operands;
+    return true;
+  }
+
+  /// Tells the tiles where their operands are now.
+  void find_operands(const RowKernel& after) {
+    for (size_t i = 0; i < operands.size(); ++i)
+      product.tiling->epilogue.operand[i].memory =
+          memory_of(operands[i] < 0 ? after.outputs[size_t(~operands[i])].operand : after.inputs[size_t(operands[i])].operand);
+  }
 };
 
 }  // namespace
@@ -153,7 +184,7 @@ void run_kernel(const ContractKernel& kernel) {
   const DType dtype = kernel.a.dtype;
   const int place = place_of_sums(after, dtype);
   const Operand* const output = place >= 0 ? &after.outputs[size_t(place)].operand : nullptr;
-  Contraction c{kernel.shape, kernel.reduced, kernel.a, kernel.b, output ? output->view : View::contiguous(after.shape), dtype};
+  Contraction c{kernel.shape, kernel.reduced, kernel.a, kernel.b, output ? output->view : View::contiguous(after.shape), dtype, {}};
   for (Operand* operand : {&c.a, &c.b})
     if (operand->view.guards.size() > kMostGuards) *operand = without_guards(*operand);
 
@@ -161,6 +192,10 @@ void run_kernel(const ContractKernel& kernel) {
   Plan* plan = &after.memo.get<Plan>(of);
   std::optional<Plan> other;
   if (plan->place != place) plan = &other.emplace(of);  // its buffers lie over each other in another way
+  if (!plan->operands.empty()) {
+    plan->find_operands(after);
+    return multiply(c, plan->product, memory_of(after.outputs[0].operand));
+  }
   const int64_t bytes = plan->product.parts() == 1  ? count * teeny::itemsize(dtype)
                         : dtype == DType::Float64   ? 8 * count * plan->product.parts()
                                                     : 4 * count * plan->product.parts();

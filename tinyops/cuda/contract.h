@@ -11,7 +11,7 @@
 //   both, or neither, kept: a batch of products
 #include <optional>
 
-#include "tinyops/cuda/cuda.h"
+#include "tinyops/cuda/program.h"
 #include "tinyops/cuda/views.h"
 
 namespace tinyops::cuda {
@@ -92,16 +92,39 @@ struct TileOperand {
   int guard_batch[kMostGuards][kTileAxes] = {}, guard_offset[kMostGuards] = {}, guard_size[kMostGuards] = {};
 };
 
+/// How the sums, or what goes with them, lie in memory.
+struct TileView {
+  int64_t offset = 0, batch[kTileAxes] = {}, m[kTileAxes] = {}, n[kTileAxes] = {};
+  int64_t runs_of_n = false;  ///< four neighbours along n are neighbours there
+};
+
 struct TileProduct {
   Index batch, m, n, k;
   TileOperand a, b;
-  int64_t out_offset = 0, out_batch[kTileAxes] = {}, out_m[kTileAxes] = {}, out_n[kTileAxes] = {};
-  bool runs_of_n = false;  ///< four neighbours along n are neighbours in the output
+  TileView out;
   int parts = 1;           ///< as in DirectProduct
   int k_per_part = 1;
   int64_t part_stride = 0;
 };
-static_assert(sizeof(TileProduct) < 4000 && sizeof(DirectProduct) < 4000, "a kernel has 4 KB of parameters");
+
+/// What a tile's kernel makes of its sums, before it stores anything: see contract_epilogue.h. No codes: it stores the sums.
+struct Epilogue {
+  static constexpr int kMostCodes = 32, kMostConstants = 16, kMostOperands = 6;
+  static constexpr uint8_t kSum = 255;  ///< a Load of the sum; else its operand, like a Store's, counts `operands`
+  /// A block has shared memory for so much: a table of addresses for each operand, and a slot takes as much as four tables.
+  static constexpr int kRoom = 10;
+
+  struct Operand {
+    Global<char> memory;
+    int64_t as_sums = false;  ///< stored in the dtype of a and b, not as float32
+    TileView view;
+  };
+  int codes = 0, operands = 0, slots = 0;
+  Code code[kMostCodes];
+  uint32_t constants[kMostConstants] = {};
+  Operand operand[kMostOperands];
+};
+static_assert(sizeof(TileProduct) + sizeof(Epilogue) < 4000 && sizeof(DirectProduct) < 4000, "a kernel has 4 KB of parameters");
 
 /// The tiles there are: rows (m) by columns (n).
 struct TileShape {
@@ -111,11 +134,19 @@ inline constexpr TileShape kTileShapes[] = {{128, 128}, {32, 128}, {64, 64}};
 inline constexpr int kSmallTile = 2;   ///< the one that every dtype has; the others are for float32, and for tensor cores
 inline constexpr int kTileDepth = 16;  ///< parts of k are multiples of it
 
-void multiply_tiles(const TileProduct& product, int shape, DType dtype, const Places& places);
+struct Tiling {
+  TileProduct product;
+  int shape;
+  bool swapped;  ///< what the kernel calls a is b
+  std::vector<TileView> beside;  ///< as in Contraction
+  Epilogue epilogue;
+};
+
+void multiply_tiles(const Tiling& tiling, DType dtype, const Places& places);
 
 /// Whether products of this dtype are made by tensor cores, by the second of these.
 bool on_tensor_cores(DType dtype);
-void multiply_on_tensor_cores(const TileProduct& product, int shape, DType dtype, const Places& places);
+void multiply_on_tensor_cores(const Tiling& tiling, DType dtype, const Places& places);
 
 // ---- Which of the two, and how --------------------------------------------------------------------------------------
 
@@ -126,14 +157,9 @@ struct Contraction {
   Operand a, b;
   View out;
   DType dtype;  ///< of a, b and the sums
+  std::vector<View> beside;  ///< what else is read or written with every sum; without guards
 
   int kept() const { return shape.size() - reduced; }
-};
-
-struct Tiling {
-  TileProduct product;
-  int shape;
-  bool swapped;  ///< what the kernel calls a is b
 };
 
 /// How it is multiplied: by tiles or, without a tiling, directly. This does not depend on where the buffers are.
@@ -145,6 +171,14 @@ struct ProductPlan {
   ProductPlan(const Contraction& contraction, bool may_cut);
   int64_t parts() const { return tiling ? tiling->product.parts : direct.parts; }
 };
+
+/// The program of `after` for a tile's kernel, and which inputs and outputs (these by ~output) its operands are.
+struct EpilogueProgram {
+  Epilogue epilogue;
+  std::vector<int> operands;
+};
+/// Nothing where such a kernel cannot run it.
+std::optional<EpilogueProgram> epilogue_of(const RowKernel& after, DType dtype);
 
 /// Leaves the sums in `out`, or their parts there, as Sum<T>.
 void multiply(const Contraction& contraction, const ProductPlan& plan, char* out);

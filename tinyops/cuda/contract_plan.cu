@@ -31,7 +31,7 @@ bool moves(const View& view, int a) {
 }
 
 /// One of the product's indices: its axes, and what moves along them. `coefs`: a's address, a's guards, b's address, b's
-/// guards, and the output.
+/// guards, what is beside the output, and the output.
 using Group = MergedAxes;
 
 Group group_of(const Shape& shape, const std::vector<Affine>& forms, const std::vector<int>& axes) {
@@ -57,8 +57,13 @@ struct Groups {
       forms.push_back(operand->view.address);
       for (const teeny::Guard& guard : operand->view.guards) forms.push_back(guard.position);
     }
-    Affine out = c.out.address;
-    for (int i = 0; i < c.reduced; ++i) out.coef.push_back(0);
+    const auto of_sums = [&](const View& view) {
+      Affine form = view.address;
+      for (int i = 0; i < c.reduced; ++i) form.coef.push_back(0);
+      return form;
+    };
+    for (const View& view : c.beside) forms.push_back(of_sums(view));
+    Affine out = of_sums(c.out);
     for (int i = 0; i < c.shape.size(); ++i) {
       if (c.shape[i] == 1) continue;
       const bool in_a = moves(c.a.view, i), in_b = moves(c.b.view, i);
@@ -143,6 +148,14 @@ std::optional<TileOperand> tile_operand(const Operand& from, size_t form, const 
   return to;
 }
 
+TileView tile_view(size_t form, int64_t offset, const TileGroups& all) {
+  TileView view;
+  view.offset = offset;
+  copy(all.batch.coefs[form], view.batch), copy(all.m.coefs[form], view.m), copy(all.n.coefs[form], view.n);
+  view.runs_of_n = has_runs(form, all.n, {&all.m, &all.batch}, offset);
+  return view;
+}
+
 /// Into how many parts k is cut, and what tile is used.
 struct Choice {
   int shape = kSmallTile;
@@ -211,13 +224,13 @@ std::optional<Tiling> tiling_of(const Contraction& c, const Groups& axes, bool m
   const auto b = tile_operand(swapped ? c.a : c.b, swapped ? 0 : second, all.n, all);
   if (!a || !b) return {};
 
-  Tiling t{{}, kSmallTile, swapped};
+  Tiling t{{}, kSmallTile, swapped, {}, {}};
   TileProduct& p = t.product;
   p.batch = index_of(all.batch), p.m = index_of(all.m), p.n = index_of(all.n), p.k = index_of(all.k);
   p.a = *a, p.b = *b;
-  p.out_offset = c.out.address.offset;
-  copy(all.batch.coefs[out], p.out_batch), copy(all.m.coefs[out], p.out_m), copy(all.n.coefs[out], p.out_n);
-  p.runs_of_n = has_runs(out, all.n, {&all.m, &all.batch}, p.out_offset);
+  p.out = tile_view(out, c.out.address.offset, all);
+  for (size_t i = 0; i < c.beside.size(); ++i)
+    t.beside.push_back(tile_view(out - c.beside.size() + i, c.beside[i].address.offset, all));
   const Choice choice = choose(p.m.count, p.n.count, p.k.count, p.batch.count, c.dtype, may_cut);
   t.shape = choice.shape;
   p.k_per_part = int(blocks_for(blocks_for(p.k.count, choice.parts), kTileDepth) * kTileDepth);
@@ -279,7 +292,7 @@ ProductPlan::ProductPlan(const Contraction& whole, bool may_cut) {
     if (!tiling) direct = direct_of(c, axes, cut);
   };
   Contraction in_parts = whole;
-  in_parts.out = View::contiguous(whole.out.shape);
+  in_parts.out = View::contiguous(whole.out.shape), in_parts.beside.clear();
   if (may_cut && teeny::is_float(whole.dtype)) make(in_parts, true);
   if (parts() == 1) make(whole, false);
   direct.part_stride = whole.out.numel();
@@ -289,8 +302,7 @@ ProductPlan::ProductPlan(const Contraction& whole, bool may_cut) {
 void multiply(const Contraction& c, const ProductPlan& plan, char* out) {
   const Places places{memory_of(c.a), memory_of(c.b), out};
   if (!plan.tiling) return multiply_directly(plan.direct, c.dtype, places);
-  const auto& [product, shape, swapped] = *plan.tiling;
-  multiply_tiles(product, shape, c.dtype, swapped ? Places{places.b, places.a, out} : places);
+  multiply_tiles(*plan.tiling, c.dtype, plan.tiling->swapped ? Places{places.b, places.a, out} : places);
 }
 
 }  // namespace tinyops::cuda

@@ -65,16 +65,13 @@ struct Tensor {
     }
   }
 
-  template <class F>
-  __device__ void visit(F&& f) const {
+  static constexpr int runs = 2 * down * across;
+  static __device__ int2 place(int i) {
+    return {first_row() + 16 * (i / 2 / across) + 8 * (i % 2) + group(), first_column() + 8 * (i / 2 % across) + 2 * lane()};
+  }
+  __device__ void get(int i, float (&to)[run]) const {
 #pragma unroll
-    for (int i = 0; i < down; ++i)
-#pragma unroll
-      for (int j = 0; j < across; ++j)
-#pragma unroll
-        for (int half = 0; half < 2; ++half)
-          f(first_row() + 16 * i + 8 * half + group(), first_column() + 8 * j + 2 * lane(),
-            {sums[i][j][2 * half], sums[i][j][2 * half + 1]});
+    for (int j = 0; j < run; ++j) to[j] = sums[i / 2 / across][i / 2 % across][2 * (i % 2) + j];
   }
 };
 
@@ -93,12 +90,12 @@ bool on_tensor_cores(DType dtype) {
   return chip().architecture >= 80 && (dtype == DType::BFloat16 || (dtype == DType::Float32 && may_use_tf32()));
 }
 
-void multiply_on_tensor_cores(const TileProduct& p, int shape, DType dtype, const Places& places) {
+void multiply_on_tensor_cores(const Tiling& t, DType dtype, const Places& places) {
   teeny::with_type(dtype, [&]<class T>(T) {
     if constexpr (std::is_same_v<Compute<T>, float>) {
-      if (shape == 0) return multiply<T, Tensor<T, 128, 128, 2, 4>>(p, places);
-      if (shape == 1) return multiply<T, Tensor<T, 32, 128, 1, 4>>(p, places);
-      multiply<T, Tensor<T, 64, 64, 2, 2>>(p, places);
+      if (t.shape == 0) return multiply<T, Tensor<T, 128, 128, 2, 4>>(t, places);
+      if (t.shape == 1) return multiply<T, Tensor<T, 32, 128, 1, 4>>(t, places);
+      multiply<T, Tensor<T, 64, 64, 2, 2>>(t, places);
     }
   });
 }

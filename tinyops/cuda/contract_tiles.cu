@@ -50,27 +50,28 @@ struct Plain {
     }
   }
 
-  template <class F>
-  __device__ void visit(F&& f) const {
+  static constexpr int runs = thread_rows * thread_columns / run;
+  static __device__ int2 place(int i) {
+    constexpr int in_row = thread_columns / run;
+    return {row(i / in_row / 4) + i / in_row % 4, column(i % in_row)};
+  }
+  __device__ void get(int i, Number (&to)[run]) const {
 #pragma unroll
-    for (int i = 0; i < thread_rows; ++i)
-#pragma unroll
-      for (int j = 0; j < thread_columns; j += 4)
-        f(row(i / 4) + i % 4, column(j / 4), {sums[i][j], sums[i][j + 1], sums[i][j + 2], sums[i][j + 3]});
+    for (int j = 0; j < run; ++j) to[j] = sums[i * run / thread_columns][i * run % thread_columns + j];
   }
 };
 
 }  // namespace
 
-void multiply_tiles(const TileProduct& p, int shape, DType dtype, const Places& places) {
-  if (on_tensor_cores(dtype)) return multiply_on_tensor_cores(p, shape, dtype, places);
+void multiply_tiles(const Tiling& t, DType dtype, const Places& places) {
+  if (on_tensor_cores(dtype)) return multiply_on_tensor_cores(t, dtype, places);
   teeny::with_type(dtype, [&]<class T>(T) {
     if constexpr (std::is_same_v<T, float>) {
-      if (shape == 0) return multiply<T, Plain<T, 128, 128, 8, 8, 8>>(p, places);
-      if (shape == 1) return multiply<T, Plain<T, 32, 128, 16, 8, 4>>(p, places);
+      if (t.shape == 0) return multiply<T, Plain<T, 128, 128, 8, 8, 8>>(t, places);
+      if (t.shape == 1) return multiply<T, Plain<T, 32, 128, 16, 8, 4>>(t, places);
     }
     if constexpr (!std::is_same_v<T, teeny::float16>)  // which every GPU's tensor cores take
-      multiply<T, Plain<T, 64, 64, 16, sizeof(T) == 8 ? 4 : 8, 4>>(p, places);  // wide numbers need twice the registers
+      multiply<T, Plain<T, 64, 64, 16, sizeof(T) == 8 ? 4 : 8, 4>>(t, places);  // wide numbers need twice the registers
   });
 }
 

@@ -22,19 +22,14 @@
 //     static Number number(T x);
 //     static constexpr bool k_neighbours;                          // whether neighbours there are those along k, or along x
 //     static constexpr int pad;                                    // unused numbers after each run of them, against conflicts
-//     static constexpr int run;                                    // neighbouring columns that a thread has
 //     void multiply(const Shared<rows>& a, const Shared<columns>& b);
-//     void visit(f);                                               // f(row, column, sums) for each run of this thread
+//     static constexpr int run, runs;                              // a thread has `runs` times `run` neighbours of a row
+//     static int2 place(int i);                                    // row and column where its i-th run begins
+//     void get(int i, sums);                                       // and that run; i is known when this is compiled
 //   };
-#include "tinyops/cuda/contract.h"
+#include "tinyops/cuda/contract_epilogue.h"
 
 namespace tinyops::cuda {
-
-/// Neighbours in memory, read or written at once.
-template <class T, int n>
-struct alignas(n * sizeof(T) < 16 ? n * sizeof(T) : 16) Run {
-  T v[n];
-};
 
 /// One operand's tile in shared memory.
 template <class Block, int width>
@@ -206,11 +201,11 @@ __device__ inline int64_t address(const Index& index, const int64_t (&coef)[kTil
 
 /// Which sums of the product a block makes. Blocks that run at the same time share rows and columns: they go down eight
 /// tiles of rows before the next tile of columns.
-struct Place {
+struct TilePlace {
   int row, column, part, batch;
 
   template <class Block>
-  static __device__ Place of(const TileProduct& p) {
+  static __device__ TilePlace of(const TileProduct& p) {
     const unsigned down = unsigned(p.m.count + Block::rows - 1) / Block::rows;
     const unsigned across = unsigned(p.n.count + Block::columns - 1) / Block::columns;
     const unsigned tile = blockIdx.x % (down * across), rest = blockIdx.x / (down * across);
@@ -221,44 +216,41 @@ struct Place {
   }
 };
 
-/// Some neighbouring sums of a row: the j-th goes to out[columns[j]], for j < left.
-template <class To, class T, int n>
-__device__ void store_run(Global<To> out, const T (&sums)[n], const int64_t* columns, int left, bool are_neighbours) {
-  if (sizeof(To) <= 4 && are_neighbours) {
-    Run<To, n> run;
-#pragma unroll
-    for (int j = 0; j < n; ++j) run.v[j] = To(sums[j]);
-    if (left > 0) vector_at<Run<To, n>>(out, columns[0]) = run;
-  } else {
-#pragma unroll
-    for (int j = 0; j < n; ++j)
-      if (j < left) out[columns[j]] = To(sums[j]);
-  }
+/// The addresses of a block's rows and columns in a view. A row beyond the last has none; nobody asks for it.
+template <class Tables>
+__device__ void note_addresses(Tables& tables, const TileView& view, int64_t more, const TileProduct& p, const TilePlace& place,
+                               const TileEdge& left) {
+  const int64_t base = view.offset + address(p.batch, view.batch, place.batch) + more;
+  for (int i = int(threadIdx.x); i < Tables::row_count && i < left.rows; i += int(blockDim.x))
+    tables.rows[i] = base + address(p.m, view.m, place.row + i);
+  for (int i = int(threadIdx.x); i < Tables::column_count && i < left.columns; i += int(blockDim.x))
+    tables.columns[i] = address(p.n, view.n, place.column + i);
 }
 
 template <class T, class Block>
 __global__ __launch_bounds__(Block::threads, Block::blocks) void tiles(
-    Global<const T> a, Global<const T> b, Global<T> out, const __grid_constant__ TileProduct p) {
+    Global<const T> a, Global<const T> b, Global<T> out, const __grid_constant__ TileProduct p,
+    const __grid_constant__ Epilogue epilogue) {
   using LoadA = Loader<T, Block, Block::rows>;
   using LoadB = Loader<T, Block, Block::columns>;
-  struct alignas(16) Memory {
+  struct Tiles {
     typename LoadA::Shared a[2];
     typename LoadB::Shared b[2];
-    union {
-      struct {
-        typename LoadA::Tables a;
-        typename LoadB::Tables b;
-      } tables;
-      struct {
-        int64_t rows[Block::rows], columns[Block::columns];  // in the output, when the tables of k are done
-      } to;
-    };
+    struct {
+      typename LoadA::Tables a;
+      typename LoadB::Tables b;
+    } tables;
   };
-  __shared__ Memory shared;
+  union alignas(16) Memory {
+    Tiles tiles;
+    AfterTile<Block> after;  // when all tiles are multiplied
+  };
+  __shared__ Memory memory;
+  Tiles& shared = memory.tiles;
   auto& tables = shared.tables;
 
   const int t = int(threadIdx.x), warp = t / 32, lane = t % 32;
-  const Place place = Place::of<Block>(p);
+  const TilePlace place = TilePlace::of<Block>(p);
   const int first = place.part * p.k_per_part;
   const int last = p.k.count - first < p.k_per_part ? p.k.count : first + p.k_per_part;
   a += p.a.offset + address(p.batch, p.a.batch, place.batch);
@@ -288,27 +280,34 @@ __global__ __launch_bounds__(Block::threads, Block::blocks) void tiles(
     __syncthreads();
   }
 
-  // A row beyond the last has no address; nobody asks for it.
-  const int rows_left = p.m.count - place.row, columns_left = p.n.count - place.column;
-  const int64_t base = p.out_offset + address(p.batch, p.out_batch, place.batch) + place.part * p.part_stride;
-  for (int i = t; i < Block::rows && i < rows_left; i += Block::threads)
-    shared.to.rows[i] = base + address(p.m, p.out_m, place.row + i);
-  for (int i = t; i < Block::columns && i < columns_left; i += Block::threads)
-    shared.to.columns[i] = address(p.n, p.out_n, place.column + i);
+  AfterTile<Block>& after = memory.after;
+  const TileEdge left{p.m.count - place.row, p.n.count - place.column};
+  if constexpr (std::is_same_v<Sum<T>, float>)
+    if (epilogue.codes > 0) {
+      for (int o = 0; o < epilogue.operands; ++o) note_addresses(after.tables[o], epilogue.operand[o].view, 0, p, place, left);
+      __syncthreads();
+      return finish<T>(block, epilogue, after, left);
+    }
+  note_addresses(after.tables[0], p.out, place.part * p.part_stride, p, place, left);
   __syncthreads();
-  block.visit([&](int row, int column, const Sum<T> (&sums)[Block::run]) {
-    if (row >= rows_left) return;
-    const int64_t* const columns = shared.to.columns + column;
-    if (p.parts > 1) store_run(as<Sum<T>>(out) + shared.to.rows[row], sums, columns, columns_left - column, p.runs_of_n);
-    else store_run(out + shared.to.rows[row], sums, columns, columns_left - column, p.runs_of_n);
-  });
+#pragma unroll
+  for (int i = 0; i < Block::runs; ++i) {
+    const int2 at = Block::place(i);
+    if (at.x >= left.rows) continue;
+    Sum<T> sums[Block::run];
+    block.get(i, sums);
+    const int64_t row = after.tables[0].rows[at.x], *const columns = after.tables[0].columns + at.y;
+    if (p.parts > 1) store_run(as<Sum<T>>(out) + row, sums, columns, left.columns - at.y, p.out.runs_of_n);
+    else store_run(out + row, sums, columns, left.columns - at.y, p.out.runs_of_n);
+  }
 }
 
 template <class T, class Block>
-void multiply(const TileProduct& p, const Places& places) {
+void multiply(const Tiling& tiling, const Places& places) {
+  const TileProduct& p = tiling.product;
   const int64_t blocks = blocks_for(p.m.count, Block::rows) * blocks_for(p.n.count, Block::columns) * p.batch.count * p.parts;
   launch("contract", tiles<T, Block>, Grid{unsigned(blocks), Block::threads}, reinterpret_cast<const T*>(places.a),
-         reinterpret_cast<const T*>(places.b), reinterpret_cast<T*>(places.out), p);
+         reinterpret_cast<const T*>(places.b), reinterpret_cast<T*>(places.out), p, tiling.epilogue);
 }
 
 }  // namespace tinyops::cuda
