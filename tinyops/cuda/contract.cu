@@ -163,7 +163,7 @@ struct Plan {
     Tiling& tiling = *with_all.tiling;
     for (size_t i = 0; i < tiling.beside.size(); ++i) program->epilogue.operand[i].view = tiling.beside[i];
     tiling.epilogue = program->epilogue;
-    product = with_all, operands = program->operands;
+    product = std::move(with_all), operands = std::move(program->operands);
     return true;
   }
 

@@ -95,7 +95,7 @@ struct TileOperand {
 /// How the sums, or what goes with them, lie in memory.
 struct TileView {
   int64_t offset = 0, batch[kTileAxes] = {}, m[kTileAxes] = {}, n[kTileAxes] = {};
-  int64_t runs_of_n = false;  ///< four neighbours along n are neighbours there
+  int64_t runs_of_n = false;  ///< four neighbours along n are neighbours there; a whole word, as padding would be compared, too
 };
 
 struct TileProduct {
@@ -116,10 +116,10 @@ struct Epilogue {
 
   struct Operand {
     Global<char> memory;
-    int64_t as_sums = false;  ///< stored in the dtype of a and b, not as float32
+    int64_t as_sums = false;  ///< whether it is of the dtype of a and b; else of float32
     TileView view;
   };
-  int codes = 0, operands = 0, slots = 0;
+  int codes = 0, operands = 0;
   Code code[kMostCodes];
   uint32_t constants[kMostConstants] = {};
   Operand operand[kMostOperands];

@@ -55,8 +55,8 @@ std::optional<EpilogueProgram> epilogue_of(const RowKernel& after, DType dtype) 
     }
   if (sections.constants.size() > Epilogue::kMostConstants || result.operands.size() > Epilogue::kMostOperands) return {};
   std::ranges::transform(sections.constants, e.constants, [](uint64_t word) { return uint32_t(word); });
-  e.operands = int(result.operands.size()), e.slots = sections.lane_slots;
-  if (e.operands + 4 * e.slots > Epilogue::kRoom) return {};
+  e.operands = int(result.operands.size());
+  if (e.operands + 4 * sections.lane_slots > Epilogue::kRoom) return {};
   for (size_t i = 0; i < result.operands.size(); ++i) {
     const int o = result.operands[i];
     const Operand& from = o < 0 ? after.outputs[size_t(~o)].operand : after.inputs[size_t(o)].operand;
