@@ -409,30 +409,6 @@ TEST_CASE("on_host: threads of the host start kernels one after the other") {
   }
 }
 
-template <int bytes>
-__global__ void copy_ahead(Global<const float> from, Global<float> to, bool waits) {
-  __shared__ float row[32 * bytes / 4];
-  for (int i = 0; i < bytes / 4; ++i) row[threadIdx.x * bytes / 4 + i] = -1;
-  on_host::copy_later(&row[threadIdx.x * bytes / 4], &from[threadIdx.x * bytes / 4], bytes);
-  on_host::commit_copies();
-  on_host::copy_later(&row[threadIdx.x * bytes / 4], &from[0], 4);
-  on_host::commit_copies();
-  on_host::wait_for_copies(waits ? 1 : 2);
-  for (int i = 1; i < bytes / 4; ++i)
-    to[(blockIdx.x * 32 + threadIdx.x) * bytes / 4 + i] = row[threadIdx.x * bytes / 4 + i];
-}
-TEST_CASE("on_host: a copy lands between its start and the wait for it") {
-  const Memory<float> x(counting(128)), y(size_t(64 * 128));
-  for (const bool waits : {true, false}) {
-    launch("copy ahead", copy_ahead<16>, {64, 32}, x, y, waits);
-    const std::vector<float> got = y.values();
-    int late = 0;
-    for (size_t i = 0; i < got.size(); ++i)
-      if (i % 4 && got[i] != float(i % 128)) late += got[i] == -1 ? 1 : 9999;
-    CHECK((waits ? late == 0 : 0 < late && late < 64 * 96 && late % 96 == 0));
-  }
-}
-
 // ---- Sectors ----------------------------------------------------------------------------------------------------------
 
 template <class V>

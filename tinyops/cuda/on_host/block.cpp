@@ -7,7 +7,6 @@
 // its fiber: it is noted there, and thrown at home.
 #include <algorithm>
 #include <csetjmp>
-#include <deque>
 #include <map>
 #include <mutex>
 #include <tuple>
@@ -40,13 +39,6 @@ namespace {
 
 enum class At { Running, Barrier, Meeting, End };
 
-struct Copy {
-  void* to;
-  const void* from;
-  size_t bytes;
-  void land() const { std::memcpy(to, from, bytes); }
-};
-
 struct Fiber {
   std::jmp_buf context;
   bool entered = false;
@@ -59,8 +51,6 @@ struct Fiber {
   unsigned mask = 0;                      // at a meeting: of the lanes it waits for,
   size_t bytes = 0;                       //   what it brought, and what it showed when they met
   char brought[64], shown[64];
-  std::vector<Copy> uncommitted;
-  std::deque<std::vector<Copy>> groups;
   std::unordered_map<const void*, int> visits;  // how often it came by each access, while traffic is counted
 };
 
@@ -85,7 +75,6 @@ struct Machine {
   std::string error;
   int passed = 0;                         // of the last barrier
   uint32_t grids = 0, blocks = 0;         // that were started; choose the orders
-  bool copies_wait = false;
   std::vector<Line> shared;
   /// The sectors of each access of a warp: the same access is the same place in the code and the same number of visits.
   std::map<std::tuple<const void*, size_t, int>, std::vector<uintptr_t>> requests;
@@ -214,7 +203,6 @@ void run_block(size_t shared) {
   Machine& m = machine();
   const uint32_t number = m.blocks++;
   const Order order = order_of(number);
-  m.copies_wait = scattered(number) >> 20 & 1;
   m.shared.resize((shared + kFence) / sizeof(Line) + 1);
   char* const dynamic = m.shared.data()->bytes;
   char* const fence = dynamic + shared;
@@ -227,7 +215,7 @@ void run_block(size_t shared) {
     f.at = At::Running;
     f.number = t;
     f.index = {unsigned(t % blockDim.x), unsigned(t / blockDim.x % blockDim.y), unsigned(t / blockDim.x / blockDim.y)};
-    f.visits.clear(), f.uncommitted.clear(), f.groups.clear();
+    f.visits.clear();
   }
   for (size_t ended = 0; ended < m.count;) {
     const size_t warps = (m.count + 31) / 32;
@@ -321,23 +309,5 @@ const void* brought_by(int lane) {
 }
 
 void* dynamic_shared() { return machine().shared.data(); }
-
-void copy_later(void* to, const void* from, size_t bytes) {
-  const Machine& m = machine();
-  if (reinterpret_cast<uintptr_t>(to) % bytes)
-    wrong(name_of(m.now) + " copies " + std::to_string(bytes) + " bytes to shared memory: misaligned");
-  m.now->uncommitted.push_back({to, from, bytes});
-  if (!m.copies_wait) m.now->uncommitted.back().land();
-}
-void commit_copies() {
-  Fiber& f = *machine().now;
-  f.groups.push_back(std::exchange(f.uncommitted, {}));
-}
-void wait_for_copies(int groups_left) {
-  const Machine& m = machine();
-  for (auto& groups = m.now->groups; groups.size() > size_t(groups_left); groups.pop_front())
-    if (m.copies_wait)
-      for (const Copy& copy : groups.front()) copy.land();
-}
 
 }  // namespace on_host

@@ -134,12 +134,6 @@ int lane();
 /// The block's dynamic shared memory.
 void* dynamic_shared();
 
-/// A copy to shared memory that may land between now and the `wait_for_copies` that covers it: in some blocks it lands at
-/// once, in others as late as it may. `from` is checked by the caller.
-void copy_later(void* to, const void* from, size_t bytes);
-void commit_copies();                    ///< those since the last `commit` are a group
-void wait_for_copies(int groups_left);   ///< for this thread's, but for the newest groups
-
 /// Runs `body` in every thread of a grid; throws std::runtime_error for the first thing that goes wrong.
 void run_grid(const dim3& grid, const dim3& block, size_t shared, const std::function<void()>& body);
 
