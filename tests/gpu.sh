@@ -146,7 +146,7 @@ step 220 'bench: beside PyTorch' compare
 if [ -z "$emulate" ]; then
   step 180 'sanitize: a build with exact memory' for_gpu -j"$cores" SAN=memcheck "$build-checked/test"
   show="ERROR SUMMARY|RACECHECK SUMMARY|$tests"
-  for tool in memcheck racecheck initcheck; do step 50 "sanitize: $tool" checked $tool; done
+  for tool in memcheck racecheck initcheck synccheck; do step 50 "sanitize: $tool" checked $tool; done
 fi
 if [ "$seeds" -gt 0 ] && [ -z "$emulate" ]; then
   show='accuracy|mean'

@@ -274,6 +274,7 @@ __global__ __launch_bounds__(Block::threads, Block::blocks) void tiles(
     if (more) {
       load_a.load(a, p.a, tables.a, slot, last - k), load_b.load(b, p.b, tables.b, slot, last - k);
       if (k > first && warp == (k / Block::depth) % (Block::threads / 32)) note_ks(slot ^ 1, k + Block::depth);
+      __syncwarp();  // tensor cores want all lanes of a warp together
     }
     if (k > first) block.multiply(shared.a[slot ^ 1], shared.b[slot ^ 1]);
     if (more) load_a.store(p.a, shared.a[slot]), load_b.store(p.b, shared.b[slot]);

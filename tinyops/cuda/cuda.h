@@ -48,7 +48,7 @@ struct Chip {
   std::string name;
   int processors = 0;      ///< streaming multiprocessors
   size_t shared = 0;       ///< bytes of shared memory a block can have
-  int architecture = 0;    ///< 75, 80, 90, ...
+  int architecture = 0;    ///< 75, 80, 90, ...: the newest that it can run and the kernels were compiled for
 };
 const Chip& chip();
 

@@ -29,8 +29,14 @@ Chip find_chip() {
   }
   cudaDeviceProp properties;
   check(cudaGetDeviceProperties(&properties, 0), "looking at the GPU");
-  return {properties.name, properties.multiProcessorCount, properties.sharedMemPerBlockOptin,
-          10 * properties.major + properties.minor};
+  int architecture = 10 * properties.major + properties.minor;
+#ifdef __CUDA_ARCH_LIST__  // what was compiled for a newer GPU does not run here, and it may be able to do more
+  int compiled = 0;
+  for (const int one : {__CUDA_ARCH_LIST__})
+    if (one / 10 <= architecture) compiled = std::max(compiled, one / 10);
+  architecture = compiled;
+#endif
+  return {properties.name, properties.multiProcessorCount, properties.sharedMemPerBlockOptin, architecture};
 }
 
 cudaStream_t new_stream() {
@@ -49,7 +55,9 @@ cudaEvent_t new_event() {
 void* device_allocate(size_t bytes) {
   chip();
   void* memory = nullptr;
-  if (cudaMalloc(&memory, bytes) == cudaSuccess) return memory;
+  const cudaError_t error = cudaMalloc(&memory, bytes);
+  if (error == cudaSuccess) return memory;
+  if (error != cudaErrorMemoryAllocation) check(error, "reserving memory");  // what a kernel did wrong before
   cudaGetLastError();  // no memory is an answer, not a broken device: the next call starts clean
   finish_recording();  // without a graph kernels share more of their temporary memory
   return nullptr;
@@ -59,7 +67,7 @@ void device_release(void* memory) { cudaFree(memory); }  // waits for the kernel
 // ---- Copies ---------------------------------------------------------------------------------------------------------
 
 struct Page {
-  static constexpr size_t kBytes = size_t(4) << 20;
+  static constexpr size_t kBytes = size_t(1) << 20;
   void* host = nullptr;
   void* device = nullptr;
   cudaEvent_t arrived = nullptr, free = nullptr;
@@ -108,7 +116,7 @@ class Pages {
  private:
   cudaStream_t stream_;
   std::mutex writing_, reading_;  // who waits for a loss does not keep a loader from sending the next batch
-  std::array<Page, 4> pages_;
+  std::array<Page, 16> pages_;  // so many copies may be under way, however small
   size_t next_ = 0;
   void* way_back_ = nullptr;
   cudaEvent_t came_back_ = nullptr;

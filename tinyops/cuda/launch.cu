@@ -97,10 +97,10 @@ class Graph {
   }
 
  private:
-  /// Beyond 48 KiB a kernel must be allowed its dynamic shared memory, once.
+  /// Beyond 48 KiB, fixed and dynamic together, a kernel must be allowed its dynamic shared memory, once.
   static void allow_shared(const void* kernel, size_t bytes) {
     static std::unordered_map<const void*, size_t> allowed;
-    if (bytes <= 48 * 1024) return;
+    if (bytes <= 32 * 1024) return;
     if (size_t& most = allowed[kernel]; most < bytes) {
       check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(bytes)), "asking for shared memory");
       most = bytes;

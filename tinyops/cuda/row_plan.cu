@@ -149,9 +149,9 @@ void Planner::plan_work(const RowKernel& k, int64_t word) {
   const int64_t across = std::bit_ceil(uint64_t(blocks_for(std::max<int64_t>(all.lanes, 1), each)));
   std::optional<Sections> sections;
   int64_t threads = kThreads;
-  const auto place = [&](bool keeps) {
+  const auto place = [&](bool keeps, int64_t most_in_group) {
     sections.emplace(k, all.columns, keeps);
-    all.group = int16_t(all.columns ? 1 : std::min(across, kThreads));
+    all.group = int16_t(all.columns ? 1 : std::min(across, most_in_group));
     all.stretches = int16_t(all.columns ? 1 : blocks_for(all.lanes, all.group * each));
     for (threads = kThreads;; threads /= 2) {
       const int64_t slots = sections->lane_slots + sections->kept * all.stretches;
@@ -159,8 +159,10 @@ void Planner::plan_work(const RowKernel& k, int64_t word) {
       if (grid.shared <= kGoodShared || threads == std::max<int64_t>(32, all.group)) break;
     }
   };
-  place(true);
-  if (grid.shared > chip().shared || sections->kept > kScalars - kKept) place(false);
+  const auto fits = [&] { return grid.shared + 1024 <= chip().shared && sections->kept <= kScalars - kKept; };
+  place(true, kThreads);
+  if (!fits()) place(false, kThreads);
+  if (!fits()) place(false, 32);
 
   all.lane_slots = int16_t(sections->lane_slots), all.kept = int16_t(sections->kept), all.scalars = int16_t(sections->scalars);
   all.sections = int16_t(sections->codes.size());

@@ -1,8 +1,8 @@
 // Row kernels: everything that is element-wise, and everything that sums, or the like, over axes (see row_plan.h for how
 // threads lie on elements, program.h for how they run the program).
 //
-// Limits: a kernel of a few operations moves its operands at the speed of memory. An instruction of the interpreter costs
-// about two dozen machine instructions for eight elements, so that from about ten on arithmetic is the limit.
+// Limits: memory, for a program of a few operations. Each of them is fetched and decided on once for eight elements, which
+// costs about as much as two operations on them; long programs are limited by that.
 #include <algorithm>
 
 #include "tinyops/cuda/elementwise.h"

@@ -90,7 +90,7 @@ struct Spans {
 /// Sorts every span; or, where they are what a merge has come down to, ends the merge. The places go to `out`, if that is
 /// not null, else the elements back where they were.
 template <class Element>
-__global__ void sort_spans(const __grid_constant__ Spans spans, bool ends_merge, Global<Element> elements,
+__global__ void __launch_bounds__(kThreads, 1) sort_spans(const __grid_constant__ Spans spans, bool ends_merge, Global<Element> elements,
                            const __grid_constant__ Rows rows, Global<int64_t> out) {
   __shared__ Element tile[kTile];
   const int span = int(spans.span);
