@@ -123,7 +123,7 @@ void Planner::plan_access(const RowKernel& k, int64_t group) {
   int fit = 0, misfit = 0;
   const auto look = [&](const Reached& r) {
     if (fits_groups(r)) ++fit;
-    else if (std::abs(step(r)) == 1) ++misfit;
+    else if (step(r) != 0) ++misfit;  // apart, a warp's lanes are nearer to each other than four elements
   };
   for (size_t i = 0; i < k.inputs.size(); ++i)
     if (k.inputs[i].kind == Input::Kind::Memory) look(all.inputs[i]);
