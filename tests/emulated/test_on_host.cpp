@@ -106,7 +106,7 @@ TEST_CASE("on_host: dynamic shared memory starts as NaNs and has an end") {
   CHECK(complaint(dynamic, {2, 1, 12}, y, 2) == "");
   CHECK(y.values()[0] != y.values()[0]);
   CHECK(says(complaint(dynamic, {1, 1, 12}, y, 3), "wrote beyond its 12 bytes of dynamic shared memory"));
-  CHECK(complaint(dynamic, {1, 1, 90 * 1024}, y, 90 * 256 - 1) == "");
+  CHECK(complaint(dynamic, {1, 1, 60 * 1024}, y, 60 * 256 - 1) == "");
   CHECK(says(complaint(dynamic, {1, 1, 200 * 1024}, y, 0), "invalid argument"));
   CHECK(says(complaint(dynamic, {1, 1025, 4}, y, 0), "invalid argument"));
   CHECK(says(complaint(dynamic, {0, 1, 4}, y, 0), "invalid argument"));
