@@ -158,7 +158,7 @@ TEST_CASE("contract: the edges of tiles") {
 
 TEST_CASE("contract: padded images in tiles") {
   Draw draw(4);
-  for (int i = 0; i < 30; ++i) {
+  for (int i = 0; i < 15; ++i) {
     const int64_t images = draw({1, 3, 6}), inputs = draw({1, 3, 8}), outputs = draw({8, 31, 40, 130});
     const int64_t h = draw({6, 9, 12}), w = draw({7, 8, 13});
     const int64_t kernel = draw({1, 2, 3}), stride = draw({1, 1, 2}), dilation = draw({1, 1, 2});
@@ -177,7 +177,7 @@ TEST_CASE("contract: padded images in tiles") {
 TEST_CASE("contract: what follows, at the edges of tiles") {
   Draw draw(5);
   const int64_t sizes[] = {31, 32, 33, 63, 64, 65, 127, 128, 129, 132};
-  for (int i = 0; i < 60; ++i) {
+  for (int i = 0; i < 12; ++i) {
     const int64_t batch = draw({1, 1, 2, 3}), m = sizes[i % 10], n = sizes[(i / 10 + i * 3) % 10], r = draw({1, 8, 17, 24, 100});
     const DType dtype = draw.dtype(), other = draw({0, 0, 1}) ? draw.dtype() : dtype;
     const Tensor x = draw.numbers({batch, m, r}, dtype, draw({0, 1})), w = draw.numbers({r, n}, dtype, draw({0, 1}));
@@ -218,7 +218,7 @@ TEST_CASE("contract: what follows, at the edges of tiles") {
 
 TEST_CASE("contract: what follows a convolution") {
   Draw draw(6);
-  for (int i = 0; i < 30; ++i) {
+  for (int i = 0; i < 15; ++i) {
     const int64_t images = draw({1, 3, 6}), groups = draw({1, 1, 2}), inputs = groups * draw({1, 4}), outputs = groups * draw({8, 31, 65});
     const DType dtype = draw.dtype();
     const ConvOptions options{.stride = draw({1, 1, 2}), .padding = draw({0, 1}), .groups = groups};

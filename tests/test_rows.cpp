@@ -60,8 +60,8 @@ TEST_CASE("rows: what is reduced and then read again") {
 }
 
 TEST_CASE("rows: few long ones") {
-  for (const Shape& shape : {Shape{100003}, Shape{65536}, Shape{2, 30011}, Shape{5003, 37}, Shape{37, 5003}, Shape{3, 40, 500}})
-    for (const DType dtype : {DType::Float32, DType::Int32, DType::Float16, DType::Float64, DType::UInt8}) {
+  for (const Shape& shape : {Shape{20011}, Shape{16384}, Shape{2, 16411}, Shape{1009, 37}, Shape{3, 40, 200}})
+    for (const DType dtype : {DType::Float32, DType::Float16, DType::Float64, DType::UInt8}) {
       const Tensor x = whole(shape, dtype);
       CAPTURE(shape);
       CAPTURE(dtype);
@@ -75,8 +75,8 @@ TEST_CASE("rows: few long ones") {
         CHECK(misjudged(both, true) == "");
       }
     }
-  CHECK(misjudged([&] { return whole({70001}, DType::Bool).any(); }, true) == "");
-  CHECK(misjudged([&] { return fractions({70001}).pad({3}, {5}).exp().sum(); }) == "");  // padding counts, as exp(0)
+  CHECK(misjudged([&] { return whole({20021}, DType::Bool).any(); }, true) == "");
+  CHECK(misjudged([&] { return fractions({20021}).pad({3}, {5}).exp().sum(); }) == "");  // padding counts, as exp(0)
 }
 
 TEST_CASE("rows: memory that begins anywhere, and goes anywhere") {
