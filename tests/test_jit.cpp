@@ -218,7 +218,8 @@ TEST_CASE("jit: temporaries share memory where their lives do not meet") {
   tinyops::reset_peak();
   chain(x);
   // x and two blocks, and small things; a GPU may make a product in parts, which lie beside it.
-  CHECK(tinyops::memory_use().peak <= 6 * 256 * 256 * sizeof(float));
+  const size_t blocks = tinyops::device_name().starts_with("cuda") ? 6 : 4;
+  CHECK(tinyops::memory_use().peak <= blocks * 256 * 256 * sizeof(float));
 }
 
 TEST_CASE("jit: a replay runs the kernels of the call") {

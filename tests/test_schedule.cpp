@@ -171,7 +171,8 @@ TEST_CASE("schedule: a number that a product needs in memory stays one number") 
   tinyops::reset_peak();
   const size_t before = tinyops::memory_use().live;
   Tensor::ones({4096, 64}).matmul(x).sum(0).realize();
-  CHECK(tinyops::memory_use().peak - before <= 4 * (4096 * 64 + 64 + 1) + (1 << 18));  // a GPU also needs the totals of parts
+  const size_t totals_of_parts = tinyops::device_name().starts_with("cuda") ? 1 << 18 : 0;
+  CHECK(tinyops::memory_use().peak - before <= 4 * (4096 * 64 + 64 + 1) + totals_of_parts);  // product, sums, number
 }
 
 TEST_CASE("schedule: limits are kept by cutting") {

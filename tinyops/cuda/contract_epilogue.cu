@@ -7,8 +7,6 @@
 namespace tinyops::cuda {
 namespace {
 
-bool is_half(DType dtype) { return dtype == DType::Float16 || dtype == DType::BFloat16; }
-
 /// Whether a tile's kernel has instructions for it; the loads and stores are looked at elsewhere.
 bool has_instructions(Code code, DType dtype) {
   if (code.what == Do::Load || code.what == Do::Store) return true;

@@ -93,28 +93,13 @@ bool run_elementwise(const RowKernel& k) {
     launch("elementwise", elementwise<op>, grid, a, b, single->constant.value_or(0), y, n);
     return true;
   };
-  if (const auto* op = std::get_if<BinaryOp>(&single->operation->op)) {
-    switch (*op) {
-      case BinaryOp::Add: return start.operator()<BinaryOp::Add>();
-      case BinaryOp::Sub: return start.operator()<BinaryOp::Sub>();
-      case BinaryOp::Mul: return start.operator()<BinaryOp::Mul>();
-      case BinaryOp::Div: return start.operator()<BinaryOp::Div>();
-      case BinaryOp::Max: return start.operator()<BinaryOp::Max>();
-      case BinaryOp::Min: return start.operator()<BinaryOp::Min>();
-      default: return false;
-    }
-  }
-  if (const auto* op = std::get_if<UnaryOp>(&single->operation->op)) {
-    switch (*op) {
-      case UnaryOp::Neg: return start.operator()<UnaryOp::Neg>();
-      case UnaryOp::Recip: return start.operator()<UnaryOp::Recip>();
-      case UnaryOp::Sqrt: return start.operator()<UnaryOp::Sqrt>();
-      case UnaryOp::Exp: return start.operator()<UnaryOp::Exp>();
-      case UnaryOp::Log: return start.operator()<UnaryOp::Log>();
-      case UnaryOp::Tanh: return start.operator()<UnaryOp::Tanh>();
-      default: return false;
-    }
-  }
+  const auto start_one_of = [&]<auto... ops>(auto op) { return ((op == ops && start.template operator()<ops>()) || ...); };
+  using enum UnaryOp;
+  using B = BinaryOp;
+  if (const auto* op = std::get_if<BinaryOp>(&single->operation->op))
+    return start_one_of.operator()<B::Add, B::Sub, B::Mul, B::Div, B::Max, B::Min>(*op);
+  if (const auto* op = std::get_if<UnaryOp>(&single->operation->op))
+    return start_one_of.operator()<Neg, Recip, Sqrt, Exp, Log, Tanh>(*op);
   return false;
 }
 

@@ -10,7 +10,7 @@
 //
 // Registers cannot be indexed by a number that is known only at run time, and local memory goes through the same cache as
 // shared memory does, with more ceremony; so shared memory it is. A word holds a value of any dtype: a float's bits, an
-// int, 0 or 1. Kernels whose values all fit 32 bits use 32-bit words.
+// int, 0 or 1. Small kernels whose values all fit 32 bits use 32-bit words.
 //
 //   gelu, of x:     acc = load 0 -> slot 0     acc = acc * slot 0     acc = acc * c0     acc = acc + slot 0    ...
 #include "tinyops/cuda/cuda.h"
@@ -44,6 +44,8 @@ static_assert(sizeof(Code) == 8);
 
 // ---- Words ----------------------------------------------------------------------------------------------------------
 
+constexpr bool is_half(DType d) { return d == DType::Float16 || d == DType::BFloat16; }
+
 template <class T, class Word>
 __device__ __forceinline__ T value_of(Word w) {
   if constexpr (std::is_same_v<T, float>) return std::bit_cast<float>(uint32_t(w));
@@ -52,7 +54,7 @@ __device__ __forceinline__ T value_of(Word w) {
   else return T(w);
 }
 template <class Word, class T>
-__device__ __forceinline__ Word word_of(T value) {
+TINYOPS_HD Word word_of(T value) {
   if constexpr (std::is_same_v<T, float>) return std::bit_cast<uint32_t>(value);
   else if constexpr (std::is_same_v<T, double>) return Word(std::bit_cast<uint64_t>(value));
   else if constexpr (std::is_same_v<T, int32_t>) return uint32_t(value);

@@ -106,7 +106,6 @@ TINYOPS_CALLED Lanes<Word> narrowed(DType to, Lanes<Word> x) {
     w = to == DType::Float16 ? teeny::float16(value_of<float>(w)).bits : teeny::bfloat16(value_of<float>(w)).bits;
   return x;
 }
-constexpr bool is_half(DType d) { return d == DType::Float16 || d == DType::BFloat16; }
 
 /// Calls `f` with a zero of the unsigned integer that has the size of an element.
 template <class Word, class F>

@@ -35,14 +35,6 @@ struct Draft {
   std::array<int, 3> args{-1, -1, -1};
 };
 
-template <class T>
-uint64_t constant_word(const Scalar& value) {
-  const T number = T(value.as<T>());
-  if constexpr (std::is_same_v<T, float>) return std::bit_cast<uint32_t>(number);
-  else if constexpr (std::is_same_v<T, double>) return std::bit_cast<uint64_t>(number);
-  else if constexpr (std::is_same_v<T, int32_t>) return uint32_t(number);
-  else return uint64_t(number);
-}
 template <class F>
 decltype(auto) with_compute(DType d, F&& f) {
   return teeny::with_type(d, [&]<class T>(T) { return f(Compute<T>{}); });
@@ -175,16 +167,10 @@ class Writer {
     return Place(kConstants + to_.constants.size() - 1);
   }
   static uint64_t word(const Scalar& value, DType dtype) {
-    return with_compute(dtype, [&]<class T>(T) { return constant_word<T>(value); });
+    return with_compute(dtype, [&]<class T>(T) { return word_of<uint64_t>(value.as<T>()); });
   }
   static uint64_t identity_of(ReduceOp op, DType dtype) {
-    return with_compute(dtype, [&]<class T>(T) -> uint64_t {
-      const T none = identity<T>(op);
-      if constexpr (std::is_same_v<T, float>) return std::bit_cast<uint32_t>(none);
-      else if constexpr (std::is_same_v<T, double>) return std::bit_cast<uint64_t>(none);
-      else if constexpr (std::is_same_v<T, int32_t>) return uint32_t(none);
-      else return uint64_t(none);
-    });
+    return with_compute(dtype, [&]<class T>(T) { return word_of<uint64_t>(identity<T>(op)); });
   }
 
   /// Until which section and code a value of the rows, or a total, is read.

@@ -1,8 +1,8 @@
 // Row kernels: everything that is element-wise, and everything that sums, or the like, over axes (see row_plan.h for how
 // threads lie on elements, program.h for how they run the program).
 //
-// Limits: memory, for a program of a few operations. Each of them is fetched and decided on once for eight elements, which
-// costs about as much as two operations on them; long programs are limited by that.
+// Limits: memory, for a program of a few operations. Each of them is fetched and decided on once for eight elements; long
+// programs are limited by that, and by their arithmetic.
 #include <algorithm>
 
 #include "tinyops/cuda/elementwise.h"
