@@ -131,10 +131,10 @@ optimise_of = $(if $(sanitizers)$(at_leisure),-O1,-O3)
 EIGEN     := $(subst -I,-isystem ,$(or $(shell pkg-config --cflags eigen3 2> /dev/null),-I/usr/include/eigen3))
 CPU_FLAGS  = $(EIGEN) -fopenmp $(if $(filter x86_64,$(shell uname -m)),-mprefer-vector-width=512)
 DATA_FLAGS = -DTEENY_DATA_DIR=$(call quote,"$(CURDIR)/examples/data")
-HOST_FLAGS = -x c++ -Itinyops/cuda/on_host -O1 -g1 -fsanitize=bounds -fno-sanitize-recover=bounds \
+HOST_FLAGS = -x c++ -Itests/gpu_emulator -O1 -g1 -fsanitize=bounds -fno-sanitize-recover=bounds \
   -ftrivial-auto-var-init=pattern -U_FORTIFY_SOURCE -Wno-unknown-pragmas -Wno-missing-field-initializers
-on_host    = $(filter tinyops/cuda/% tests/emulated/% tests/bench/gpu_%,$1)
-flags_of   = $(FLAGS) $(optimise_of) $(if $(on_host),$(HOST_FLAGS)) $(if $(filter tinyops/cpu/%,$1),$(CPU_FLAGS)) \
+emulated_gpu    = $(filter tinyops/cuda/% tests/gpu_emulator/% tests/bench/gpu_%,$1)
+flags_of   = $(FLAGS) $(optimise_of) $(if $(emulated_gpu),$(HOST_FLAGS)) $(if $(filter tinyops/cpu/%,$1),$(CPU_FLAGS)) \
   $(if $(filter teeny/data/%,$1),$(DATA_FLAGS)) $(CXXFLAGS)
 LIBS      := $(strip $(if $(filter cpu,$(BACKEND)),-fopenmp) $(if $(emulated),-fsanitize=bounds) \
   $(if $(on_gpu),-L$(CUDA_HOME)/lib64 -lcudart_static -ldl -lrt) -lz -pthread)
@@ -161,15 +161,15 @@ endif
 
 # ---- What is built --------------------------------------------------------------------------------------------------
 
-library := $(wildcard teeny/*.cpp teeny/*/*.cpp) tinyops/buffer.cpp tinyops/reference/reference.cpp
+library := $(wildcard teeny/*/*.cpp) $(wildcard tinyops/base/*.cpp tinyops/common/*.cpp) tinyops/buffer.cpp tinyops/reference/reference.cpp
 ifeq (cpu,$(BACKEND))
-  library += $(wildcard tinyops/cpu/*.cpp)
+  library += $(wildcard tinyops/cpu/*.cpp tinyops/cpu/*/*.cpp)
 else ifeq (cuda,$(BACKEND))
-  library += $(wildcard tinyops/cuda/*.cu) $(if $(emulated),$(wildcard tinyops/cuda/on_host/*.cpp))
+  library += $(wildcard tinyops/cuda/*/*.cu) $(if $(emulated),tests/gpu_emulator/block.cpp tests/gpu_emulator/runtime.cpp)
 else
   library += tinyops/$(BACKEND)/device.cpp
 endif
-tests    := tests/main.cpp $(wildcard tests/random_graph*.cpp tests/test_*.cpp $(if $(emulated),tests/emulated/*.cpp))
+tests    := tests/main.cpp $(wildcard tests/random_graph*.cpp tests/test_*.cpp $(if $(emulated),tests/gpu_emulator/test_*.cpp))
 programs := $(wildcard examples/*.cpp tests/bench/*.cpp) $(if $(filter cuda,$(BACKEND)),tests/bench/gpu_peak.cu)
 sources  := $(library) $(tests) $(programs)
 object    = $(patsubst %.cu,$B/%.o,$(patsubst %.cpp,$B/%.o,$1))
@@ -298,7 +298,7 @@ loc: ## count lines of code, by file and by room; comments and blank lines do no
 	  $(sources_by_hand)
 
 install: $(LIBTEENY) ## install headers, libteeny.a and teeny.pc (PREFIX=/usr/local DESTDIR=)
-	@for h in $(wildcard teeny/*.h teeny/*/*.h tinyops/*.h); do \
+	@for h in $(wildcard teeny/*.h teeny/*/*.h tinyops/*.h tinyops/base/*.h); do \
 	  install -D -m 644 $$h $(DESTDIR)$(PREFIX)/include/$$h || exit 1; done
 	install -D -m 644 $(LIBTEENY) $(DESTDIR)$(PREFIX)/lib/libteeny.a
 	@install -d $(DESTDIR)$(PREFIX)/lib/pkgconfig

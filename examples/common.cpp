@@ -11,7 +11,7 @@
 #include <exception>
 #include <filesystem>
 
-#include "teeny/error.h"
+#include "tinyops/base/error.h"
 
 namespace examples {
 

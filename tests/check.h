@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "teeny/tensor.h"
+#include "teeny/tensor/tensor.h"
 
 namespace teeny::test {
 

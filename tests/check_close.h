@@ -5,7 +5,7 @@
 #include <cmath>
 #include <vector>
 
-#include "teeny/tensor.h"
+#include "teeny/tensor/tensor.h"
 
 /// Every element within `tolerance * (1 + |wanted|)` of the wanted one.
 inline void check_close(const teeny::Tensor& x, const std::vector<double>& wanted, double tolerance) {

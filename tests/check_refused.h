@@ -6,7 +6,7 @@
 #include <initializer_list>
 #include <string>
 
-#include "teeny/error.h"
+#include "teeny/graph/base.h"
 
 struct Mistake {
   std::string message;

@@ -1,6 +1,6 @@
 #pragma once
 // A function on this binary's device beside the same on the reference.
-#include "teeny/schedule.h"
+#include "teeny/schedule/schedule.h"
 #include "tests/check.h"
 
 namespace teeny::test {

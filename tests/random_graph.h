@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "teeny/tensor.h"
+#include "teeny/tensor/tensor.h"
 
 namespace random_graph {
 

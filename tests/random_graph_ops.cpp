@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "teeny/mlops.h"
+#include "teeny/mlops/common.h"
 
 namespace random_graph {
 

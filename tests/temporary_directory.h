@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-#include "teeny/error.h"
+#include "teeny/graph/base.h"
 
 class TemporaryDirectory {
  public:

@@ -5,8 +5,8 @@
 #include <cmath>
 #include <random>
 
-#include "teeny/schedule.h"
-#include "teeny/tensor.h"
+#include "teeny/schedule/schedule.h"
+#include "teeny/tensor/tensor.h"
 #include "tests/check.h"
 
 namespace teeny::test {

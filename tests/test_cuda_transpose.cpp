@@ -3,8 +3,8 @@
 
 #include <numeric>
 
-#include "teeny/schedule.h"
-#include "teeny/tensor.h"
+#include "teeny/schedule/schedule.h"
+#include "teeny/tensor/tensor.h"
 
 namespace teeny::test {
 namespace {

@@ -1,7 +1,8 @@
 // How the GPU finds its elements; plain C++, so that every build can look: see tinyops/cuda/views.h.
 #include <doctest/doctest.h>
 
-#include "tinyops/cuda/views.h"
+#include "teeny/graph/base.h"
+#include "tinyops/cuda/runtime/views.h"
 
 using namespace teeny;
 using namespace tinyops::cuda;

@@ -2,7 +2,7 @@
 #include <doctest/doctest.h>
 
 #include "teeny/debug/trace.h"
-#include "teeny/schedule.h"
+#include "teeny/schedule/schedule.h"
 #include "teeny/teeny.h"
 
 using namespace teeny;

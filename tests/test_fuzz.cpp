@@ -9,7 +9,7 @@
 #include <cstring>
 
 #include "random_graph.h"
-#include "teeny/schedule.h"
+#include "teeny/schedule/schedule.h"
 
 using namespace teeny;
 using random_graph::Precision;

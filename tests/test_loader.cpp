@@ -5,7 +5,7 @@
 #include <set>
 
 #include "teeny/data/loader.h"
-#include "teeny/jit.h"
+#include "teeny/jit/jit.h"
 
 using namespace teeny;
 

@@ -8,7 +8,7 @@
 #include <set>
 
 #include "tests/judged.h"
-#include "tinyops/scalar.h"
+#include "tinyops/base/scalar_ops.h"
 
 namespace teeny::test {
 namespace {

@@ -5,9 +5,9 @@
 
 #include "check_close.h"
 #include "check_refused.h"
-#include "teeny/jit.h"
-#include "teeny/nn/lr_schedule.h"
-#include "teeny/schedule.h"
+#include "teeny/jit/jit.h"
+#include "teeny/optim/lr_schedule.h"
+#include "teeny/schedule/schedule.h"
 
 using namespace teeny;
 

@@ -2,8 +2,8 @@
 #include <doctest/doctest.h>
 
 #include "teeny/debug/trace.h"
-#include "teeny/schedule.h"
-#include "teeny/tensor.h"
+#include "teeny/schedule/schedule.h"
+#include "teeny/tensor/tensor.h"
 
 using namespace teeny;
 

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <random>
 
-#include "teeny/shape.h"
+#include "teeny/graph/shape_tracker.h"
 
 using namespace teeny;
 

@@ -6,7 +6,7 @@
 #include <sstream>
 
 #include "teeny/debug/trace.h"
-#include "teeny/function.h"
+#include "teeny/tensor/function.h"
 #include "tests/check.h"
 
 namespace teeny::test {

@@ -2,7 +2,7 @@
 #include <doctest/doctest.h>
 
 #include "random_graph.h"
-#include "teeny/tensor.h"
+#include "teeny/tensor/tensor.h"
 
 // OpenMP's own, in binaries that have it: the reference backend has no threads to set.
 extern "C" __attribute__((weak)) void omp_set_num_threads(int count);

@@ -14,7 +14,7 @@ void* Buffer::data() {
   if (other_) return other_->data();
   if (data_ || bytes_ == 0) return data_;
   data_ = allocate(bytes_);
-  if (!data_) teeny::fail("out of memory: ", bytes_, " bytes more than the ", live.load(), " in use");
+  if (!data_) fail("out of memory: ", bytes_, " bytes more than the ", live.load(), " in use");
   const size_t now = live += bytes_;
   for (size_t seen = peak; now > seen && !peak.compare_exchange_weak(seen, now);) {
   }

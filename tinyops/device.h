@@ -1,33 +1,15 @@
 #pragma once
-// The whole interface between teeny and what runs it: buffers, kernels as data, and the eight functions a backend
+// The whole interface between teeny and what runs it: buffers, kernels (kernel.h), and the eight functions a backend
 // implements. A backend is one folder beside this file; exactly one is the device of a binary, and the reference is
 // always there beside it as the judge.
 #include <cstddef>
 #include <memory>
 #include <span>
 #include <string>
-#include <variant>
-#include <vector>
 
-#include "teeny/dtype.h"
-#include "teeny/op.h"
-#include "teeny/shape.h"
+#include "tinyops/kernel.h"
 
 namespace tinyops {
-
-using teeny::DType;
-using teeny::Scalar;
-using teeny::Shape;
-using teeny::View;
-
-// What a backend can take in one kernel. The scheduler cuts there, so that a GPU can hold a program in registers and
-// its arguments in constant memory.
-inline constexpr int kMaxInstructions = 64;
-inline constexpr int kMaxInputs = 16;
-inline constexpr int kMaxOutputs = 8;
-/// A row of at most this many elements may be reduced and then read again in one kernel: it fits a CPU's second-level
-/// cache, or a GPU's shared memory.
-inline constexpr int64_t kMaxRow = 16384;
 
 /// Memory of the device. It is reserved when a kernel first needs it and goes back when the last owner is gone.
 class Buffer {
@@ -38,7 +20,7 @@ class Buffer {
   Buffer& operator=(const Buffer&) = delete;
 
   size_t bytes() const { return bytes_; }
-  void* data();  ///< reserves on the first call; throws teeny::Error when there is no memory
+  void* data();  ///< reserves on the first call; throws Error when there is no memory
   /// From now on this buffer's memory is that of `other`, which is at least as large; null ends it.
   void stand_in(std::shared_ptr<Buffer> other) { other_ = std::move(other); }
 
@@ -47,7 +29,6 @@ class Buffer {
   void* data_ = nullptr;
   std::shared_ptr<Buffer> other_;
 };
-using BufferRef = std::shared_ptr<Buffer>;
 
 /// Bytes reserved now, and the most there ever were since the last `reset_peak`.
 struct MemoryUse {
@@ -55,173 +36,6 @@ struct MemoryUse {
 };
 MemoryUse memory_use();
 void reset_peak();
-
-/// A buffer seen through a View. Where the view's guards say no, it reads as 0.
-struct Operand {
-  BufferRef buffer;
-  DType dtype = DType::Float32;
-  View view;
-};
-
-// ---- The row kernel -------------------------------------------------------------------------------------------------
-//
-//   shape = (outer axes | inner axes)         one row = all the inner elements of one outer index
-//
-//        inner ──────────►                    for every row:
-//   outer  x x x x x x x  ── Reduce ──► r       run the program from top to bottom; a value belongs to an element or,
-//     │    x x x x x x x  ── Reduce ──► r       where nothing it reads moves along the inner axes, to the row
-//     ▼    x x x x x x x  ── Reduce ──► r     with no inner axes every element is a row of its own: elementwise
-//
-// Values are numbered in the order of the program, and a value is only read after it was written (SSA).
-
-/// Reads input `input`.
-struct Load {
-  int input;
-  bool operator==(const Load&) const = default;
-};
-/// The same number everywhere.
-struct Constant {
-  Scalar value;
-  bool operator==(const Constant&) const = default;
-};
-/// Sums (or the like) of a value over the inner axes: what comes out belongs to the row.
-struct Reduce {
-  teeny::ReduceOp op;
-  bool operator==(const Reduce&) const = default;
-};
-
-/// float16 and bfloat16 are computed in float32, and rounded by a Cast to them and where they are stored.
-struct Instruction {
-  std::variant<Load, Constant, teeny::UnaryOp, teeny::BinaryOp, teeny::TernaryOp, Reduce> op;
-  DType dtype;                  ///< of the result
-  std::array<int, 3> args{-1, -1, -1};  ///< the values it reads
-  bool per_row = false;         ///< the result is the same for all elements of a row
-  bool operator==(const Instruction&) const = default;
-};
-
-/// What a Load reads: a buffer, or, without one, a number wherever the view's guards hold (0 elsewhere), or the view's
-/// address itself (`arange` costs no memory); and, after a contraction, its sum.
-struct Input {
-  enum class Kind { Memory, Number, Address, Sum } kind = Kind::Memory;
-  Operand operand;  ///< its view has the kernel's shape
-  Scalar number = 0;
-};
-
-struct Output {
-  Operand operand;  ///< its view has the kernel's shape and no guards; a value of the row is written once a row
-  int value = 0;
-};
-
-/// What a backend decided about a kernel when it ran it, to be found when the same kernel runs again, as in a recording. It
-/// may not depend on where buffers are. A copy of a kernel may become another kernel, and starts with none.
-class Memo {
- public:
-  Memo() = default;
-  Memo(const Memo&) {}
-  Memo& operator=(const Memo&) {
-    made_ = nullptr;
-    return *this;
-  }
-  /// The T made of `what` by the first call.
-  template <class T, class What>
-  T& get(const What& what) const {
-    if (!made_) made_ = std::make_shared<T>(what);
-    return *static_cast<T*>(made_.get());
-  }
-
- private:
-  mutable std::shared_ptr<void> made_;
-};
-
-struct RowKernel {
-  Shape shape;
-  int inner = 0;  ///< how many axes, at the end of `shape`, make a row
-  std::vector<Input> inputs;
-  std::vector<Instruction> program;
-  std::vector<Output> outputs;
-  Memo memo = {};
-};
-
-// ---- The contraction ------------------------------------------------------------------------------------------------
-//
-//   sum[i] = sum over r of a[i, r] * b[i, r]                     matrix products and convolutions
-//
-// and what is stored is what a row kernel makes of the sums, element by element, while they are in registers or a cache:
-//
-//   relu(x.conv2d(w) + bias)      input 0: the sum    %0 = load 0   %1 = load 1   %2 = Add %0 %1   ..   store %3
-//                                 input 1: bias
-//   x.conv2d(w)                   input 0: the sum    %0 = load 0                                       store %0
-
-/// Where an operand does not depend on an axis its stride there is 0, which tells the rows of the product from its
-/// columns.
-struct ContractKernel {
-  Shape shape;      ///< (i axes | r axes)
-  int reduced = 0;  ///< how many axes at the end are summed
-  Operand a, b;     ///< views have `shape`; both have one dtype, to which a sum is rounded
-  /// Its shape is the i axes, and none of them is inner. An Input::Kind::Sum has no buffer, and a contiguous view. An output
-  /// may lie over an input that is read in step, but not over `a` or `b`; an output that is the sum lies over nothing.
-  RowKernel after;
-};
-
-// ---- The other kinds ------------------------------------------------------------------------------------------------
-
-/// out[i] = table[i, index[i]]: the table's view has one axis more than `out`, the last, along which the index picks.
-/// Throws teeny::Error when an index is outside 0 <= index < that axis, in the name of what the user called.
-struct GatherKernel {
-  Operand table, index, out;
-  const char* name = "gather";
-};
-
-/// out = what `op` makes of nothing, then out[i, index[i]] op= source[i], in the order of i. With Sum the adjoint of
-/// Gather. Throws as Gather does.
-struct ScatterKernel {
-  teeny::ReduceOp op = teeny::ReduceOp::Sum;
-  Operand source, index, out;
-  const char* name = "scatter";
-};
-
-/// out[.., i] = in[.., 0] op in[.., 1] op .. in[.., i], along the last axis: running sums and the like.
-struct ScanKernel {
-  teeny::ReduceOp op = teeny::ReduceOp::Sum;
-  Operand in, out;  ///< of one shape and dtype
-};
-
-/// out[.., i] = the place, along the last axis, of the i-th number of `in` in ascending (descending) order. Equal numbers
-/// keep their order; -0 equals 0, and NaN is larger than all others.
-struct SortKernel {
-  bool descending = false;
-  Operand in, out;  ///< of one shape; `out` is int64
-};
-
-/// Uniform numbers in [0, 1): element i comes from word i of Philox-4x32-10's stream under `seed`, starting at word
-/// `counter`; 24 bits of a word for float32, 53 bits of two words for float64.
-struct RandomKernel {
-  uint64_t seed = 0, counter = 0;
-  Operand out;  ///< contiguous, float32 or float64
-};
-
-using Kernel =
-    std::variant<RowKernel, ContractKernel, GatherKernel, ScatterKernel, ScanKernel, SortKernel, RandomKernel>;
-
-/// Calls `visit(operand, written)` for every operand in memory, those that are read before those that are written.
-template <class Visit>
-void for_each_operand(Kernel& kernel, Visit&& visit) {
-  struct Kinds {
-    Visit& visit;
-    void operator()(RowKernel& k) {
-      for (Input& input : k.inputs)
-        if (input.kind == Input::Kind::Memory) visit(input.operand, false);
-      for (Output& output : k.outputs) visit(output.operand, true);
-    }
-    void operator()(ContractKernel& k) { visit(k.a, false), visit(k.b, false), (*this)(k.after); }
-    void operator()(GatherKernel& k) { visit(k.table, false), visit(k.index, false), visit(k.out, true); }
-    void operator()(ScatterKernel& k) { visit(k.source, false), visit(k.index, false), visit(k.out, true); }
-    void operator()(ScanKernel& k) { visit(k.in, false), visit(k.out, true); }
-    void operator()(SortKernel& k) { visit(k.in, false), visit(k.out, true); }
-    void operator()(RandomKernel& k) { visit(k.out, true); }
-  };
-  std::visit(Kinds{visit}, kernel);
-}
 
 // ---- The eight functions --------------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@
 //   auto [train, test] = data::mnist();
 #include <string>
 
-#include "teeny/tensor.h"
+#include "teeny/tensor/tensor.h"
 
 namespace teeny::data {
 

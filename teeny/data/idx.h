@@ -6,7 +6,7 @@
 // type: 08 uint8, 0C int32, 0D float32, 0E float64. Described at http://yann.lecun.com/exdb/mnist/.
 #include <string>
 
-#include "teeny/tensor.h"
+#include "teeny/tensor/tensor.h"
 
 namespace teeny::data {
 

@@ -5,7 +5,7 @@
 #include <span>
 #include <string>
 
-#include "teeny/schedule.h"
+#include "teeny/schedule/schedule.h"
 
 namespace teeny::debug {
 

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <numbers>
 
-#include "teeny/mlops.h"
+#include "teeny/mlops/common.h"
 
 namespace teeny::nn::init {
 

@@ -5,7 +5,7 @@
 //   nn::init::constant_(layer.bias, 0);
 #include <initializer_list>
 
-#include "teeny/tensor.h"
+#include "teeny/tensor/tensor.h"
 
 namespace teeny::nn::init {
 

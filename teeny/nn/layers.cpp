@@ -1,7 +1,7 @@
 #include "teeny/nn/layers.h"
 
 #include "teeny/nn/init.h"
-#include "teeny/windows.h"
+#include "teeny/functional/windows.h"
 
 namespace teeny::nn {
 

@@ -2,7 +2,7 @@
 
 #include <limits>
 
-#include "teeny/mlops.h"
+#include "teeny/mlops/common.h"
 #include "teeny/nn/init.h"
 
 namespace teeny::nn {

@@ -16,7 +16,7 @@
 #include <utility>
 #include <vector>
 
-#include "teeny/tensor.h"
+#include "teeny/tensor/tensor.h"
 
 namespace teeny::nn {
 

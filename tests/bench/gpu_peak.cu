@@ -4,7 +4,7 @@
 #include <functional>
 
 #include "tests/bench/peak.h"
-#include "tinyops/cuda/cuda.h"
+#include "tinyops/cuda/runtime/cuda.h"
 
 using namespace tinyops;
 using namespace tinyops::cuda;

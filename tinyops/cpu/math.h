@@ -10,7 +10,7 @@
 #include <limits>
 
 #include "tinyops/cpu/packets.h"
-#include "tinyops/scalar.h"
+#include "tinyops/base/scalar_ops.h"
 #include <unsupported/Eigen/SpecialFunctions>
 
 namespace tinyops::cpu {

@@ -14,7 +14,7 @@
 
 #include "tinyops/cpu/packets.h"
 #include "tinyops/device.h"
-#include "tinyops/shelves.h"
+#include "tinyops/base/caching_allocator.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define TINYOPS_EXACT_MEMORY
@@ -68,7 +68,7 @@ void deallocate(void* memory, size_t bytes) { if (memory) shelves().give_back(me
 
 std::string device_name() {
   const int threads = omp_get_max_threads();
-  return teeny::text("cpu (", threads, threads == 1 ? " thread, " : " threads, ", cpu::Packets<float>::lanes,
+  return text("cpu (", threads, threads == 1 ? " thread, " : " threads, ", cpu::Packets<float>::lanes,
                      " float lanes)");
 }
 void write(void* to, const void* host, size_t bytes) { if (bytes) std::memcpy(to, host, bytes); }

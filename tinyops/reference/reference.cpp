@@ -7,19 +7,17 @@
 #include <map>
 
 #include "tinyops/device.h"
-#include "tinyops/scalar.h"
+#include "tinyops/base/scalar_ops.h"
 
 namespace tinyops::reference {
 namespace {
 
-using teeny::Dims;
-using teeny::fail;
 
 /// Calls `visit` with every index of `shape`, in row-major order.
 template <class F>
 void for_each_index(const Shape& shape, F&& visit) {
   Dims index = Dims::filled(shape.size(), 0);
-  for (int64_t left = teeny::numel(shape); left > 0; --left) {
+  for (int64_t left = numel(shape); left > 0; --left) {
     visit(index);
     for (int a = shape.size() - 1; a >= 0 && ++index[a] == shape[a]; --a) index[a] = 0;
   }
@@ -55,7 +53,7 @@ T as(const Number& n) {
 /// `f` with the type a value of dtype `d` is computed in.
 template <class F>
 decltype(auto) with_compute(DType d, F&& f) {
-  return teeny::with_type(d, [&]<class T>(T) { return f(Compute<T>{}); });
+  return with_type(d, [&]<class T>(T) { return f(Compute<T>{}); });
 }
 
 /// While `judge` works: the copies of the device's buffers.
@@ -63,7 +61,7 @@ thread_local std::map<const Buffer*, std::vector<std::byte>>* copies = nullptr;
 
 /// The one place where memory is touched, so the one place where it is checked.
 void* element(const Operand& operand, int64_t address) {
-  const int64_t size = teeny::itemsize(operand.dtype);
+  const int64_t size = itemsize(operand.dtype);
   if (address < 0 || (address + 1) * size > int64_t(operand.buffer->bytes()))
     fail("reference: element ", address, " is outside a buffer of ", operand.buffer->bytes() / size);
   if (copies) return copies->at(operand.buffer.get()).data() + address * size;
@@ -72,13 +70,13 @@ void* element(const Operand& operand, int64_t address) {
 
 Number load(const Operand& from, const Dims& index) {
   if (!from.view.valid(index)) return {};
-  return teeny::with_type(from.dtype, [&]<class T>(T) {
+  return with_type(from.dtype, [&]<class T>(T) {
     return number(Compute<T>(*static_cast<const T*>(element(from, from.view.address.at(index)))));
   });
 }
 
 void store(const Operand& to, const Dims& index, const Number& value) {
-  teeny::with_type(to.dtype, [&]<class T>(T) {
+  with_type(to.dtype, [&]<class T>(T) {
     *static_cast<T*>(element(to, to.view.address.at(index))) = T(as<Compute<T>>(value));
   });
 }
@@ -100,15 +98,15 @@ Number read(const Input& input, const Dims& index, DType dtype, const Number& su
 /// Any operation on single elements; `from` is the dtype of the values it reads.
 Number compute(const Instruction& step, DType from, const Number& x, const Number& y, const Number& z) {
   if (const auto* unary = std::get_if<UnaryOp>(&step.op); unary && *unary == UnaryOp::Bitcast)
-    return teeny::with_type(from, [&]<class From>(From) {
-      return teeny::with_type(step.dtype, [&]<class To>(To) { return number(same_bits<To, From>(as<Compute<From>>(x))); });
+    return with_type(from, [&]<class From>(From) {
+      return with_type(step.dtype, [&]<class To>(To) { return number(same_bits<To, From>(as<Compute<From>>(x))); });
     });
   return with_compute(from, [&]<class T>(T) -> Number {
-    if (std::holds_alternative<teeny::TernaryOp>(step.op)) return x.integer ? y : z;
+    if (std::holds_alternative<TernaryOp>(step.op)) return x.integer ? y : z;
     if (const auto* unary = std::get_if<UnaryOp>(&step.op)) {
       if (*unary == UnaryOp::Not) return number(as<T>(x) == T(0));
       if (*unary == UnaryOp::Cast)
-        return teeny::with_type(step.dtype, [&]<class To>(To) {  // to 16 bits rounds here, not only when stored
+        return with_type(step.dtype, [&]<class To>(To) {  // to 16 bits rounds here, not only when stored
           return number(Compute<To>(To(convert<Compute<To>>(as<T>(x)))));
         });
       return number(apply(*unary, as<T>(x)));
@@ -137,7 +135,7 @@ Number reduce(ReduceOp op, DType dtype, const RowValue& value, int64_t inner) {
 void run_row(const RowKernel& k, const Dims& row, const Number& sum) {
   const int outer_rank = k.shape.size() - k.inner;
   const Shape inner(k.shape.begin() + outer_rank, k.shape.end());
-  const int64_t width = teeny::numel(inner);
+  const int64_t width = numel(inner);
   const Dims row_start = Dims::filled(inner.size(), 0);
 
   std::vector<RowValue> values;
@@ -152,7 +150,7 @@ void run_row(const RowKernel& k, const Dims& row, const Number& sum) {
         return value[value.size() == 1 ? 0 : i];
       };
       // `where` computes in the dtype of its branches; everything else in that of its first argument.
-      const bool where = std::holds_alternative<teeny::TernaryOp>(step.op);
+      const bool where = std::holds_alternative<TernaryOp>(step.op);
       const int typed = where ? step.args[1] : step.args[0];
       const DType from = typed < 0 ? step.dtype : k.program[size_t(typed)].dtype;
       auto one = [&](const Dims& position, size_t i) {
@@ -186,7 +184,7 @@ void run_kernel(const RowKernel& k) {
 void run_kernel(const ContractKernel& k) {
   const Shape summed(k.shape.end() - k.reduced, k.shape.end());
   for_each_index(k.after.shape, [&](const Dims& i) {
-    const Number sum = teeny::with_type(k.a.dtype, [&]<class Stored>(Stored) {
+    const Number sum = with_type(k.a.dtype, [&]<class Stored>(Stored) {
       using T = Compute<Stored>;
       using Wide = std::conditional_t<std::is_floating_point_v<T>, double, T>;
       Wide total = 0;
@@ -215,7 +213,7 @@ void run_kernel(const GatherKernel& k) {
 }
 
 void run_kernel(const ScatterKernel& k) {
-  const int64_t size = int64_t(k.out.buffer->bytes()) / teeny::itemsize(k.out.dtype);
+  const int64_t size = int64_t(k.out.buffer->bytes()) / itemsize(k.out.dtype);
   const Operand all{k.out.buffer, k.out.dtype, View::contiguous({size})};
   with_compute(k.out.dtype, [&]<class T>(T) {
     for (int64_t i = 0; i < size; ++i) store(all, {i}, number(identity<T>(k.op)));
@@ -229,7 +227,7 @@ void run_kernel(const ScatterKernel& k) {
 /// Calls `visit` with the index of every row along the last axis of `shape`, without that axis.
 template <class F>
 void for_each_row(const Shape& shape, F&& visit) {
-  if (teeny::numel(shape) > 0) for_each_index(Shape(shape.begin(), shape.end() - 1), visit);
+  if (numel(shape) > 0) for_each_index(Shape(shape.begin(), shape.end() - 1), visit);
 }
 
 void run_kernel(const ScanKernel& k) {

@@ -1,0 +1,247 @@
+// Convolution and its adjoint, the transposed convolution. Each is the other's gradient by its image; both are one
+// contraction over windows, which are views: no window is ever copied.
+#include <algorithm>
+
+#include "teeny/mlops/common.h"
+#include "teeny/functional/windows.h"
+
+namespace teeny {
+namespace {
+
+/// The options of a convolution, one number for each of its spatial axes.
+struct Geometry {
+  Dims stride, padding, padding_end, dilation;
+  int64_t groups;
+  int axes() const { return stride.size(); }
+};
+
+/// x (N, C, H, W) -> (N, G, 1, OH, OW, C/G, KH, KW): what the outputs of one group look at.
+Tensor conv_windows(const Tensor& x, const Dims& kernel, const Geometry& g) {
+  const int n = g.axes();
+  Tensor w = pad_spatial(x, g.padding, g.padding_end).unflatten(1, {g.groups, -1});
+  w = windows(w, kernel, g.stride, g.dilation);  // (N, G, C/G, OH, OW, KH, KW)
+  Dims order{0, 1};
+  for (int64_t a : range(3, 3 + n)) order.push_back(a);
+  order.push_back(2);
+  for (int64_t a : range(3 + n, 3 + 2 * n)) order.push_back(a);
+  return w.permute(order).unsqueeze(2);
+}
+
+Dims spatial(const Shape& shape) { return {shape.begin() + 2, shape.end()}; }
+
+Tensor convolve(const Tensor& x, const Tensor& weight, const Geometry& g) {
+  const int n = g.axes();
+  Tensor w = weight.unflatten(0, {g.groups, -1}).unsqueeze(0);  // (1, G, O/G, C/G, K..)
+  for (int i = 0; i < n; ++i) w = w.unsqueeze(3);               // (1, G, O/G, 1.., C/G, K..)
+  return contract(conv_windows(x, spatial(weight.shape()), g), w, 1 + n).flatten(1, 2);
+}
+
+/// d/dweight: grad (N, G, O/G, 1, OH, OW) times windows, summed over images and pixels.
+Tensor conv_weight_grad(const Tensor& grad, const Tensor& x, const Shape& weight, const Geometry& g) {
+  const int n = g.axes();
+  const Tensor looked_at = conv_windows(x, spatial(weight), g);  // (N, G, 1, O.., C/G, K..)
+  // Both as (G, O/G, C/G, K.. | N, O..).
+  Dims order{1, 2};
+  for (int64_t a : range(3 + n, 4 + 2 * n)) order.push_back(a);
+  order.push_back(0);
+  for (int64_t a : range(3, 3 + n)) order.push_back(a);
+  Tensor out = grad.unflatten(1, {g.groups, -1});
+  for (int i = 0; i <= n; ++i) out = out.unsqueeze(-1);
+  return contract(out.permute(order), looked_at.permute(order), 1 + n).reshape(weight);
+}
+
+// d/dx is the convolution of the output's gradient with the weights mirrored. Along one axis, x[h] met output o through
+// tap k where h + padding = o*stride + k*dilation. With h + padding = stride*q + r (q: position, r: phase) only the taps
+// k = stride*j + r of its phase reach x[h], from output q - j:
+//
+//   dx[q, r] = sum over j of grad[q - j] * weight[j, r]
+//
+// a convolution of stride 1 whose phases are channels of the weight, and whose result (q, r) lies in x's order. No
+// product with an inserted zero is computed, but for taps that fill up K to a multiple of the stride.
+Tensor conv_adjoint(const Tensor& grad, const Tensor& weight, const Shape& x, Geometry g) {
+  if (numel(x) == 0) return Tensor::zeros(x, grad.dtype());  // windows over padding alone: nothing to reach
+  const int n = g.axes();
+  Tensor w = weight.unflatten(0, {g.groups, -1});  // (G, O/G, C/G, K..)
+  Dims taps, first, before, after;
+  for (int a = 0; a < n; ++a) {
+    const int64_t outputs = grad.size(2 + a);
+    if (outputs == 1) g.stride[a] = std::min(g.stride[a], g.padding[a] + x[2 + a]);  // one window takes no step
+    if (g.stride[a] > 1 && g.dilation[a] > 1) {  // the taps' gaps become taps of 0
+      w = spread_last(w.transpose(3 + a, -1), g.dilation[a]).transpose(3 + a, -1);
+      g.dilation[a] = 1;
+    }
+    const int64_t s = g.stride[a], size = w.size(3 + a);
+    taps.push_back((size + s - 1) / s);
+    first.push_back(g.padding[a] / s);
+    const int64_t last = (g.padding[a] + x[2 + a] - 1) / s;
+    before.push_back((taps[a] - 1) * g.dilation[a] - first[a]);
+    after.push_back(last - (outputs - 1));
+  }
+  Shape phased(w.shape().begin(), w.shape().begin() + 3);
+  Dims extra = Dims::filled(w.rank(), 0), none = extra;
+  for (int a = 0; a < n; ++a) {
+    extra[3 + a] = taps[a] * g.stride[a] - w.size(3 + a);
+    phased.push_back(taps[a]);
+    phased.push_back(g.stride[a]);
+  }
+  w = w.pad(none, extra).reshape(phased);  // (G, O/G, C/G, J0, s0, J1, s1, ..)
+  Dims flipped, w_order{0, 2};
+  for (int a = 0; a < n; ++a) flipped.push_back(3 + 2 * a), w_order.push_back(4 + 2 * a);
+  w_order.push_back(1);
+  for (int a = 0; a < n; ++a) w_order.push_back(3 + 2 * a);
+  w = w.flip(flipped).permute(w_order).unsqueeze(0);  // (1, G, C/G, s.., O/G, J..)
+
+  Tensor y = pad_spatial(grad, before, after).unflatten(1, {g.groups, -1});
+  y = windows(y, taps, Dims::filled(n, 1), g.dilation);  // (N, G, O/G, Q.., J..)
+  Dims y_order{0, 1};
+  for (int64_t a : range(3, 3 + n)) y_order.push_back(a);
+  y_order.push_back(2);
+  for (int64_t a : range(3 + n, 3 + 2 * n)) y_order.push_back(a);
+  y = y.permute(y_order).unsqueeze(2);  // (N, G, 1, Q.., O/G, J..)
+
+  // Interleave: y (N, G, 1, Q0, 1, Q1, 1, .., O/G, J..), w (1, G, C/G, 1, s0, 1, s1, .., O/G, J..).
+  for (int a = 0; a < n; ++a) {
+    y = y.unsqueeze(4 + 2 * a);
+    w = w.unsqueeze(3 + 2 * a);
+  }
+  Tensor dx = contract(y, w, 1 + n);  // (N, G, C/G, Q0, s0, Q1, s1, ..)
+  Shape joined{x[0], x[1]};
+  Dims begin{0, 0}, end{x[0], x[1]};
+  for (int a = 0; a < n; ++a) {
+    joined.push_back(dx.size(3 + 2 * a) * g.stride[a]);
+    begin.push_back(g.padding[a] - first[a] * g.stride[a]);
+    end.push_back(begin[2 + a] + x[2 + a]);
+  }
+  return dx.reshape(joined).shrink(begin, end);
+}
+
+}  // namespace
+
+struct Conv : Function {
+  Geometry geometry;
+  explicit Conv(Geometry geometry) : geometry(std::move(geometry)) {}
+  LazyBuffer forward(const LazyBuffer& image, const LazyBuffer& weight) {
+    const NoGrad guard;
+    return convolve(Tensor(image), Tensor(weight), geometry).lazy();
+  }
+  Grads backward(const Tensor& grad, const Tensor&) override;
+};
+
+/// `image` is the shape of the result: several lead to the same convolution when a stride passes over the last numbers.
+struct ConvTranspose : Function {
+  Shape image;
+  Geometry geometry;
+  ConvTranspose(Shape image, Geometry geometry) : image(std::move(image)), geometry(std::move(geometry)) {}
+  LazyBuffer forward(const LazyBuffer& x, const LazyBuffer& weight) {
+    const NoGrad guard;
+    return conv_adjoint(Tensor(x), Tensor(weight), image, geometry).lazy();
+  }
+  Grads backward(const Tensor& grad, const Tensor&) override {
+    const auto [x, weight] = saved<2>();
+    return {x.requires_grad() ? apply(Conv(geometry), grad, weight) : Tensor(),
+            weight.requires_grad() ? conv_weight_grad(x, grad, weight.shape(), geometry) : Tensor()};
+  }
+};
+
+Grads Conv::backward(const Tensor& grad, const Tensor&) {
+  const auto [x, weight] = saved<2>();
+  return {x.requires_grad() ? apply(ConvTranspose(x.shape(), geometry), grad, weight) : Tensor(),
+          weight.requires_grad() ? conv_weight_grad(grad, x, weight.shape(), geometry) : Tensor()};
+}
+
+// ---- The methods ----------------------------------------------------------------------------------------------------
+
+namespace {
+
+DType common_dtype(const Tensor& x, const Tensor& weight, const char* op) {
+  const DType common = promote(x.dtype(), weight.dtype());
+  if (common == DType::Bool) fail(op, ": not defined on bools");
+  return common;
+}
+
+/// out (N, O, H, W) + bias (O), if there is one.
+Tensor with_bias(const Tensor& out, const Tensor& bias) {
+  if (!bias.defined()) return out;
+  return out + along(bias, 1, out.rank());
+}
+
+Tensor conv(const Tensor& x, const Tensor& weight, const Tensor& bias, const ConvOptions& options, int n,
+            const char* op) {
+  const Shape &image = x.shape(), &kernel = weight.shape();
+  const int64_t groups = options.groups;
+  if (weight.rank() != n + 2 || x.rank() != n + 2)
+    fail(op, ": an image of ", image, " does not fit a weight of ", kernel, ": (N, C, ..) * (O, C/groups, ..) with ", n,
+         " spatial axes");
+  if (groups < 1 || image[1] % groups || image[1] / groups != kernel[1] || kernel[0] % groups)
+    fail(op, ": ", image[1], " channels of ", image, " in ", groups, " groups do not fit a weight of ", kernel);
+  if (bias.defined() && bias.shape() != Shape{kernel[0]})
+    fail(op, ": a bias of ", bias.shape(), " does not fit a weight of ", kernel);
+  const Geometry g{each(options.stride, n, op, "stride", 1), each(options.padding, n, op, "padding", 0),
+                   each(options.padding_end.value_or(options.padding), n, op, "padding_end", 0),
+                   each(options.dilation, n, op, "dilation", 1), groups};
+  for (int a = 0; a < n; ++a) {
+    const int64_t padded = image[2 + a] + g.padding[a] + g.padding_end[a], taps = kernel[2 + a];
+    if (taps < 1 || taps > padded || taps - 1 > (padded - 1) / g.dilation[a])
+      fail(op, ": a kernel of ", kernel, ", dilation ", g.dilation, ", is larger than the padded image ", image,
+           ", padding ", g.padding, " and ", g.padding_end);
+  }
+  const DType common = common_dtype(x, weight, op);
+  return with_bias(apply(Conv(g), x.cast(common), weight.cast(common)), bias);
+}
+
+Tensor conv_transpose(const Tensor& x, const Tensor& weight, const Tensor& bias, const ConvTransposeOptions& options,
+                      int n, const char* op) {
+  const Shape &input = x.shape(), &kernel = weight.shape();
+  const int64_t groups = options.groups;
+  if (weight.rank() != n + 2 || x.rank() != n + 2)
+    fail(op, ": an image of ", input, " does not fit a weight of ", kernel, ": (N, C, ..) * (C, O/groups, ..) with ", n,
+         " spatial axes");
+  if (groups < 1 || input[1] != kernel[0] || kernel[0] % groups)
+    fail(op, ": ", input[1], " channels of ", input, " in ", groups, " groups do not fit a weight of ", kernel);
+  if (bias.defined() && bias.shape() != Shape{numel({kernel[1], groups})})
+    fail(op, ": a bias of ", bias.shape(), " does not fit a weight of ", kernel, " in ", groups, " groups");
+  Geometry g{each(options.stride, n, op, "stride", 1), each(options.padding, n, op, "padding", 0), {},
+             each(options.dilation, n, op, "dilation", 1), groups};
+  const Dims extra = each(options.output_padding, n, op, "output_padding", 0);
+  Shape image{input[0], numel({kernel[1], groups})};
+  for (int a = 0; a < n; ++a) {
+    if (extra[a] >= g.stride[a] && extra[a] >= g.dilation[a])
+      fail(op, ": output_padding ", extra, " must be smaller than stride ", g.stride, " or dilation ", g.dilation);
+    // The convolution that this is the adjoint of pads its end by that much less, and so sees the image to its end.
+    g.padding_end.push_back(g.padding[a] - extra[a]);
+    const int64_t steps = numel({input[2 + a] - 1, g.stride[a]}), taps = numel({kernel[2 + a] - 1, g.dilation[a]});
+    constexpr int64_t kMost = int64_t(1) << 60;
+    if (steps > kMost || taps > kMost)
+      fail(op, ": an image of ", input, ", a weight of ", kernel, ", stride ", g.stride, ", dilation ", g.dilation,
+           ": more than 60 bits can count along axis ", 2 + a);
+    image.push_back(steps + taps + 1 - g.padding[a] - g.padding_end[a]);
+    if (input[2 + a] < 1 || kernel[2 + a] < 1 || image[2 + a] < 1)
+      fail(op, ": an image of ", input, ", a weight of ", kernel, ", padding ", g.padding,
+           ": nothing is left along axis ", 2 + a);
+  }
+  const DType common = common_dtype(x, weight, op);
+  return with_bias(apply(ConvTranspose(image, g), x.cast(common), weight.cast(common)), bias);
+}
+
+}  // namespace
+
+Tensor Tensor::conv1d(const Tensor& weight, const Tensor& bias, const ConvOptions& options) const {
+  return conv(*this, weight, bias, options, 1, "conv1d");
+}
+Tensor Tensor::conv2d(const Tensor& weight, const Tensor& bias, const ConvOptions& options) const {
+  return conv(*this, weight, bias, options, 2, "conv2d");
+}
+Tensor Tensor::conv3d(const Tensor& weight, const Tensor& bias, const ConvOptions& options) const {
+  return conv(*this, weight, bias, options, 3, "conv3d");
+}
+Tensor Tensor::conv_transpose1d(const Tensor& weight, const Tensor& bias, const ConvTransposeOptions& options) const {
+  return conv_transpose(*this, weight, bias, options, 1, "conv_transpose1d");
+}
+Tensor Tensor::conv_transpose2d(const Tensor& weight, const Tensor& bias, const ConvTransposeOptions& options) const {
+  return conv_transpose(*this, weight, bias, options, 2, "conv_transpose2d");
+}
+Tensor Tensor::conv_transpose3d(const Tensor& weight, const Tensor& bias, const ConvTransposeOptions& options) const {
+  return conv_transpose(*this, weight, bias, options, 3, "conv_transpose3d");
+}
+
+}  // namespace teeny

@@ -1,0 +1,188 @@
+// Pooling: a reduction over windows.
+#include <algorithm>
+#include <limits>
+
+#include "teeny/mlops/common.h"
+#include "teeny/functional/windows.h"
+
+namespace teeny {
+
+/// The maximum over one axis of taps, which goes. The gradient goes to the first of equals, and with NaNs to the last of
+/// them: PyTorch walks a window and keeps what is larger than all before, or NaN. It begins with the first number of the
+/// input, which is not padding even if all are -inf: `real` says which those are; undefined if all.
+///
+/// Few taps are taken apart: each is a strided view, and what is left is plain arithmetic on long rows of windows.
+///
+///   x     a b | c d | e f            tap 0   a c e    \   maximum   m n o
+///                                    tap 1   b d f    /
+///   dx    g 0 | 0 h | i 0            part 0  g 0 i    =   the gradient where tap 0 was it
+///                                    part 1  0 h 0
+struct FirstMax : Function {
+  static constexpr int64_t kFew = 8;
+  int axis;
+  Tensor real;
+  FirstMax(int axis, Tensor real) : axis(axis), real(std::move(real)) {}
+
+  LazyBuffer forward(const LazyBuffer& x) {
+    const NoGrad guard;
+    const Tensor all(x);
+    if (all.size(axis) > kFew) return all.max(axis).lazy();
+    Tensor largest = tap(all, 0);
+    for (int64_t i = 1; i < all.size(axis); ++i) largest = largest.maximum(tap(all, i));
+    return largest.lazy();
+  }
+  Grads backward(const Tensor& grad, const Tensor& out) override {
+    const Tensor x = inputs[0];
+    return {x.size(axis) > kFew ? by_rank(x, grad, out) : by_tap(x, grad)};
+  }
+
+ private:
+  Tensor tap(const Tensor& x, int64_t i) const {
+    Dims begin = Dims::filled(x.rank(), 0), end = x.shape();
+    begin[axis] = i, end[axis] = i + 1;
+    return x.shrink(begin, end).squeeze(axis);
+  }
+
+  /// A tap is the window's if it beats all before it, and none after it beats that.
+  Tensor by_tap(const Tensor& x, const Tensor& grad) const {
+    std::vector<Tensor> beats, parts;
+    Tensor largest = tap(x, 0), seen = real.defined() ? tap(real, 0) : Tensor();
+    for (int64_t i = 1; i < x.size(axis); ++i) {
+      const Tensor t = tap(x, i);
+      beats.push_back((t > largest) | t.isnan());
+      largest = largest.maximum(t);
+      if (!real.defined()) continue;
+      beats.back() = beats.back() | (seen.logical_not() & tap(real, i));
+      seen = seen | tap(real, i);
+    }
+    for (int64_t i = 0; i < x.size(axis); ++i) {
+      Tensor part = grad;
+      for (int64_t later = x.size(axis) - 1; later > i; --later) part = where(beats[size_t(later) - 1], 0, part);
+      parts.push_back(i == 0 ? part : where(beats[size_t(i) - 1], part, 0));
+    }
+    return Tensor::stack(parts, axis);
+  }
+
+  Tensor by_rank(const Tensor& x, const Tensor& grad, const Tensor& out) const {
+    const int64_t count = x.size(axis);
+    const Tensor number = along(Tensor::arange(count), axis, x.rank()), largest = out.unsqueeze(axis);
+    const Tensor equal = real.defined() ? (x == largest) & real : x == largest;
+    const Tensor rank = where(x == x, where(equal, number, Scalar(count)), -number - 1);
+    return where(rank == rank.min(axis, true), grad.unsqueeze(axis), 0);
+  }
+};
+
+namespace {
+
+/// Where the windows of a pooling lie, checked.
+struct Pool {
+  Dims window, stride, padding, dilation;
+  Dims padding_end;  ///< with what the last window reaches beyond the padding
+  bool hangs_over = false;
+
+  Pool(const Tensor& x, const Sizes& size, const PoolOptions& options, int n, const char* op)
+      : window(each(size, n, op, "window", 1)),
+        stride(options.stride ? each(*options.stride, n, op, "stride", 1) : window),
+        padding(each(options.padding, n, op, "padding", 0)),
+        dilation(each(options.dilation, n, op, "dilation", 1)),
+        padding_end(padding) {
+    if (x.rank() != n + 1 && x.rank() != n + 2)
+      fail(op, ": an input of ", x.shape(), " must have ", n, " spatial axes behind (N, C) or (C)");
+    for (int a = 0; a < n; ++a) {
+      if (2 * padding[a] > window[a]) fail(op, ": padding ", padding, " is more than half the window ", window);
+      const int64_t input = x.size(a - n), reach = dilation[a] * (window[a] - 1) + 1;
+      const int64_t room = input + 2 * padding[a] - reach + (options.ceil_mode ? stride[a] - 1 : 0);
+      if (input == 0 || room < 0)
+        fail(op, ": a window of ", window, ", dilation ", dilation, ", is larger than ", x.shape(), ", padding ",
+             padding);
+      // A window must begin inside the input or the padding before it.
+      const int64_t last = std::min(room / stride[a], (input + padding[a] - 1) / stride[a]) * stride[a];
+      const int64_t over = last + reach - (input + 2 * padding[a]);
+      padding_end[a] += std::max<int64_t>(over, 0);
+      hangs_over |= over > 0;
+    }
+  }
+
+  Tensor windows_of(const Tensor& x, Scalar beyond) const {
+    return windows(pad_spatial(x, padding, padding_end, beyond), window, stride, dilation);
+  }
+};
+
+/// What no number is below.
+Scalar lowest(DType dtype) {
+  return with_type(dtype, [](auto zero) -> Scalar {
+    if constexpr (std::integral<decltype(zero)>) return std::numeric_limits<decltype(zero)>::lowest();
+    else return -std::numeric_limits<double>::infinity();
+  });
+}
+
+/// The windows along one axis, and which axis their taps are. Where they lie side by side, it is split; else they slide.
+std::pair<Tensor, int> windows_along(const Tensor& x, int axis, int64_t size, int64_t step, int64_t dilation) {
+  if (step != size || dilation != 1) return {x.unfold(axis, size, step, dilation), x.rank()};
+  Dims begin = Dims::filled(x.rank(), 0), end = x.shape();
+  end[axis] = x.size(axis) / size * size;
+  return {x.shrink(begin, end).unflatten(axis, {-1, size}), axis + 1};
+}
+
+/// The maximum of a window is the maximum of its rows' maxima: one axis after the other, the last one first, so that of
+/// equals the first one in row-major order wins.
+Tensor max_pool(const Tensor& x, const Sizes& window, const PoolOptions& options, int n, const char* op) {
+  if (x.dtype() == DType::Bool) fail(op, ": not defined on bools");
+  const Pool pool(x, window, options, n, op);
+  const bool padded = pool.padding_end != Dims::filled(n, 0);  // which is never less than the padding before
+  Tensor y = pad_spatial(x, pool.padding, pool.padding_end, lowest(x.dtype())), real;
+  if (padded) real = pad_spatial(Tensor::full(x.shape(), true), pool.padding, pool.padding_end, false);
+  for (int a = n - 1; a >= 0; --a) {
+    const int axis = x.rank() - n + a;
+    const auto windows = [&](const Tensor& t) { return windows_along(t, axis, pool.window[a], pool.stride[a], pool.dilation[a]); };
+    const auto [taps, at] = windows(y);
+    const Tensor inside = padded ? windows(real).first : Tensor();
+    y = apply(FirstMax(at, inside), taps);
+    if (padded) real = inside.any(at);
+  }
+  return y;
+}
+
+Tensor avg_pool(const Tensor& x, const Sizes& window, const PoolOptions& options, int n, const char* op) {
+  if (!is_float(x.dtype())) fail(op, ": needs floats, not ", x.dtype());
+  const Pool pool(x, window, options, n, op);
+  if (pool.dilation != Dims::filled(n, 1)) fail(op, ": dilation ", pool.dilation, " must be 1; only max_pool has one");
+  const Tensor taps = pool.windows_of(x, 0);
+  const Dims inside = range(x.rank(), x.rank() + n);
+  const bool padded = pool.padding != Dims::filled(n, 0);
+  if (!pool.hangs_over && (options.count_include_pad || !padded)) return taps.mean(inside);
+  // Windows differ in how many numbers they have: count them by pooling ones. What hangs over never counts.
+  Pool rest = pool;
+  Shape counted;
+  for (int a = 0; a < n; ++a) {
+    const int64_t zeros = options.count_include_pad ? pool.padding[a] : 0;
+    counted.push_back(x.size(a - n) + 2 * zeros);
+    rest.padding[a] -= zeros;
+    rest.padding_end[a] -= zeros;
+  }
+  const Tensor ones = wide(Tensor::ones(counted, x.dtype()));
+  return (wide(taps).sum(inside) / rest.windows_of(ones, 0).sum(range(n, 2 * n))).cast(x.dtype());
+}
+
+}  // namespace
+
+Tensor Tensor::max_pool1d(const Sizes& window, const PoolOptions& options) const {
+  return max_pool(*this, window, options, 1, "max_pool1d");
+}
+Tensor Tensor::max_pool2d(const Sizes& window, const PoolOptions& options) const {
+  return max_pool(*this, window, options, 2, "max_pool2d");
+}
+Tensor Tensor::max_pool3d(const Sizes& window, const PoolOptions& options) const {
+  return max_pool(*this, window, options, 3, "max_pool3d");
+}
+Tensor Tensor::avg_pool1d(const Sizes& window, const PoolOptions& options) const {
+  return avg_pool(*this, window, options, 1, "avg_pool1d");
+}
+Tensor Tensor::avg_pool2d(const Sizes& window, const PoolOptions& options) const {
+  return avg_pool(*this, window, options, 2, "avg_pool2d");
+}
+Tensor Tensor::avg_pool3d(const Sizes& window, const PoolOptions& options) const {
+  return avg_pool(*this, window, options, 3, "avg_pool3d");
+}
+
+}  // namespace teeny

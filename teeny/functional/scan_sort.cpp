@@ -1,0 +1,126 @@
+// Along one axis, in order: running sums and extremes, sorting, and what is drawn or shuffled with their help.
+#include "teeny/mlops/common.h"
+
+namespace teeny {
+
+// ---- Running totals -------------------------------------------------------------------------------------------------
+
+struct CumSum : Function {
+  int axis;
+  explicit CumSum(int axis) : axis(axis) {}
+  LazyBuffer forward(const LazyBuffer& x) { return x.scan(ReduceOp::Sum, axis); }
+  // x[i] is part of out[i], out[i+1], ...: the running sum from the other end.
+  Grads backward(const Tensor& grad, const Tensor&) override { return {grad.flip(axis).cumsum(axis).flip(axis)}; }
+};
+Tensor Tensor::cumsum(int64_t axis) const {
+  const int a = axis_index(axis, "cumsum");
+  return apply(CumSum(a), is_float(dtype()) ? *this : cast(DType::Int64));
+}
+
+struct CumProd : Function {
+  int axis;
+  explicit CumProd(int axis) : axis(axis) {}
+  LazyBuffer forward(const LazyBuffer& x) { return x.scan(ReduceOp::Prod, axis); }
+  // Before x[i] come x[0] .. x[i-1], a running product; behind it
+  //
+  //   later[i] = grad[i] + x[i+1] * later[i+1] = grad[i] + grad[i+1] x[i+1] + grad[i+2] x[i+1] x[i+2] + ...
+  //
+  // and the gradient is their product. The sums double their reach in every step, from 1 term to 2, 4, 8, ...: the next
+  // as many begin behind the product of as many numbers. Nothing is divided, and so all of it is right at zeros too, as
+  // is its own derivative; the quotient of products is not.
+  Grads backward(const Tensor& grad, const Tensor&) override {
+    const Tensor x = wide(inputs[0]);
+    const int64_t n = x.shape()[axis];
+    if (n == 0) return {grad};
+    const auto part = [&](const Tensor& t, int64_t begin, int64_t end) {
+      Dims from = Dims::filled(t.rank(), 0), to = t.shape();
+      from[axis] = begin, to[axis] = end;
+      return t.shrink(from, to);
+    };
+    const auto padded = [&](const Tensor& t, int64_t before, int64_t after, Scalar value) {
+      Dims front = Dims::filled(t.rank(), 0), back = front;
+      front[axis] = before, back[axis] = after;
+      return t.pad(front, back, value);
+    };
+    Tensor later = wide(grad), between = part(x, 1, n);  // between[i] = x[i+1] .. x[i+reach]
+    for (int64_t reach = 1; reach < n; reach *= 2) {
+      later = (later + padded(between * part(later, reach, n), 0, reach, 0)).contiguous();
+      if (const int64_t left = n - 2 * reach; left > 0)
+        between = (part(between, 0, left) * part(between, reach, n - reach)).contiguous();
+    }
+    const Tensor before = padded(part(x, 0, n - 1).cumprod(axis), 1, 0, 1);
+    return {(before * later).cast(grad.dtype())};
+  }
+};
+Tensor Tensor::cumprod(int64_t axis) const {
+  const int a = axis_index(axis, "cumprod");
+  return apply(CumProd(a), is_float(dtype()) ? *this : cast(DType::Int64));
+}
+
+namespace {
+/// A number that equals the extreme so far is where that extreme was seen last: the largest such position so far. A NaN
+/// stays the extreme from where it stands on. The values are gathered, so that a gradient finds its way.
+Picked running_extreme(const Tensor& x, int64_t axis, ReduceOp op, const char* name) {
+  const int a = x.axis_index(axis, name);
+  const Tensor so_far(x.lazy().scan(op, a));
+  const Tensor position = along(Tensor::arange(x.shape()[a]), a, x.rank());
+  const Tensor seen = where((x.detach() == so_far) | x.detach().isnan(), position, 0);
+  const Tensor indices(seen.lazy().scan(ReduceOp::Max, a));
+  return {x.gather(a, indices), indices};
+}
+}  // namespace
+Picked Tensor::cummax(int64_t axis) const { return running_extreme(*this, axis, ReduceOp::Max, "cummax"); }
+Picked Tensor::cummin(int64_t axis) const { return running_extreme(*this, axis, ReduceOp::Min, "cummin"); }
+
+// ---- Sorting: the kernel finds the order, a gather follows it -------------------------------------------------------
+
+Tensor Tensor::argsort(int64_t axis, bool descending) const {
+  return Tensor(lazy().argsort(axis_index(axis, "argsort"), descending));
+}
+Picked Tensor::sort(int64_t axis, bool descending) const {
+  const int a = axis_index(axis, "sort");
+  const Tensor indices = argsort(a, descending);
+  return {gather(a, indices), indices};
+}
+Picked Tensor::topk(int64_t k, int64_t axis, bool largest) const {
+  const int a = axis_index(axis, "topk");
+  if (k < 0 || k > shape()[a]) fail("topk: ", k, " of the ", shape()[a], " along axis ", a, " of ", shape());
+  Dims begin = Dims::filled(rank(), 0), end = shape();
+  end[a] = k;
+  const Tensor indices = argsort(a, largest).shrink(begin, end);
+  return {gather(a, indices), indices};
+}
+
+// ---- Drawing and shuffling ------------------------------------------------------------------------------------------
+
+/// Of numbers in [0, 1) in float64 hardly two are equal, so every order is as likely.
+Tensor Tensor::randperm(int64_t n) {
+  if (n < 0) fail("randperm: ", n, " numbers");
+  return rand({n}, DType::Float64).argsort();
+}
+
+/// With replacement: where a number falls among the running sums of the weights. Without: of clocks that ring after an
+/// exponential time, the faster the heavier, the first to ring. Efraimidis, Spirakis: "Weighted random sampling with a
+/// reservoir", 2006. PyTorch refuses weights that are negative, NaN or all 0, and to draw more without replacement than
+/// are above 0; here nobody looks at the numbers before they are asked for, and what is drawn then says nothing.
+Tensor Tensor::multinomial(int64_t samples, bool replacement) const {
+  if (!is_float(dtype())) fail("multinomial: weights are floats, not ", dtype());
+  if (rank() < 1 || rank() > 2 || size(-1) == 0) fail("multinomial: weights of ", shape(), "; (n) or (rows, n)");
+  if (samples < 1 || (!replacement && samples > size(-1)))
+    fail("multinomial: ", samples, " samples of ", size(-1), replacement ? "" : " without replacement");
+  const Tensor weights = detach().cast(DType::Float64);
+  if (!replacement) {
+    // None rings at 0, where even a weight of 0 would be the first; the least above it is 1e-16.
+    const Tensor clocks = (-(1 - rand(shape(), DType::Float64)).log()).maximum(1e-17);
+    return (weights / clocks).topk(samples).indices;
+  }
+  Shape drawn = shape();
+  drawn[rank() - 1] = samples;
+  // A number below the last of the sums, which another sum of the weights may miss by a rounding. Where a weight is 0 no
+  // sum is larger than the one before, and no number falls between them.
+  const Tensor sums = weights.cumsum(-1), total = sums[{ellipsis, slice(-1)}];
+  const Tensor at = rand(drawn, DType::Float64) * total;
+  return (sums.unsqueeze(-2) <= at.unsqueeze(-1)).sum(-1).minimum(size(-1) - 1);
+}
+
+}  // namespace teeny

@@ -1,0 +1,95 @@
+// Writing into a part of a tensor: x.set({...}, value), and scatter.
+#include <algorithm>
+
+#include "teeny/mlops/common.h"
+#include "teeny/schedule/schedule.h"
+
+namespace teeny {
+
+// ---- A part that a View can see: slices -----------------------------------------------------------------------------
+
+// Two rules that are each other's adjoint. `place` is how the part looks at the memory of the whole:
+//
+//   Part        whole ──► part                  Overwrite    whole, part ──► whole with the part in its place
+
+/// The part of x that `place` sees.
+struct Part : Function {
+  View place;
+  explicit Part(View place) : place(std::move(place)) {}
+  LazyBuffer forward(const LazyBuffer& x) {
+    const LazyBuffer whole = x.contiguous();
+    return {whole.node(), ShapeTracker(place)};
+  }
+  Grads backward(const Tensor& grad, const Tensor&) override;
+};
+
+struct Overwrite : Function {
+  View place;
+  explicit Overwrite(View place) : place(std::move(place)) {}
+  LazyBuffer forward(const LazyBuffer& x, const LazyBuffer& part) { return overwrite(x, part, place); }
+  Grads backward(const Tensor& grad, const Tensor&) override {
+    return {apply(Overwrite(place), grad, inputs[1].zeros_like()), apply(Part(place), grad)};
+  }
+};
+
+Grads Part::backward(const Tensor& grad, const Tensor&) {
+  return {apply(Overwrite(place), inputs[0].zeros_like(), grad)};
+}
+
+namespace {
+
+/// x with x[index] = value, as a new tensor.
+Tensor written(const Tensor& x, std::initializer_list<Index> index, const Tensor& value) {
+  const auto is_tensor = [](const Index& i) { return std::holds_alternative<Tensor>(i); };
+  const auto fitting = [&](const Shape& part) {
+    if (broadcast(value.shape(), part, "set") != part) fail("set: ", value.shape(), " does not fit the part of ", part);
+    return value.cast(x.dtype()).expand(part);
+  };
+  // A mask says where; it stands alone and covers the first axes.
+  if (index.size() == 1 && is_tensor(*index.begin()) && std::get<Tensor>(*index.begin()).dtype() == DType::Bool) {
+    const Tensor& mask = std::get<Tensor>(*index.begin());
+    Shape aligned = mask.shape();
+    while (aligned.size() < x.rank()) aligned.push_back(1);
+    if (broadcast(aligned, x.shape(), "set") != x.shape()) fail("set: a mask of ", mask.shape(), " for ", x.shape());
+    if (value.numel() != 1 && value.rank() > x.rank() - mask.rank())
+      fail("set: a mask of ", mask.shape(), " picks as many numbers of ", x.shape(), " as are true, which is not known: the value "
+           "is one number or one row, not ", value.shape(), "; where() has one for each");
+    return where(mask.reshape(aligned), fitting(x.shape()), x);
+  }
+  // What the index sees of 0, 1, 2, ... are the addresses it means.
+  const Tensor addresses = Tensor(LazyBuffer::iota(x.numel()).reshape(x.shape()))[index];
+  const Tensor part = fitting(addresses.shape());
+  if (!std::any_of(index.begin(), index.end(), is_tensor))
+    return apply(Overwrite(addresses.lazy().views().view()), x, part);
+  return x.flatten().scatter(0, addresses.flatten(), part.flatten()).reshape(x.shape());
+}
+
+}  // namespace
+
+Tensor& Tensor::set(std::initializer_list<Index> index, const Tensor& value) {
+  return become(written(*this, index, value), "set");
+}
+Tensor& Tensor::set(std::initializer_list<Index> index, Scalar value) {
+  if (!fits(value, dtype())) fail("set: ", value, " does not fit ", dtype());
+  return set(index, full({}, value, dtype()));
+}
+
+// ---- A part that numbers point to -----------------------------------------------------------------------------------
+
+/// The last source for a place wins: its number is the largest of those that point there.
+Tensor Tensor::scatter(int64_t axis, const Tensor& index, const Tensor& source) const {
+  const int a = axis_index(axis, "scatter");
+  check_index(*this, a, index, "scatter");
+  const Tensor wanted = scattered(*this, index, source, "scatter");
+  if (index.numel() == 0) return *this;
+  const Tensor number = arange(index.numel()).reshape(index.shape());
+  const Tensor last(teeny::scatter(shape(), a, index.lazy(), number.lazy(), ReduceOp::Max, "scatter"));
+  const Tensor chosen = wanted.flatten().gather(0, last.maximum(0).flatten()).reshape(shape());
+  return where(last >= 0, chosen, *this);
+}
+Tensor Tensor::scatter(int64_t axis, const Tensor& index, Scalar value) const {
+  if (!fits(value, dtype())) fail("scatter: ", value, " does not fit ", dtype());
+  return scatter(axis, index, full(index.shape(), value, dtype()));
+}
+
+}  // namespace teeny

@@ -1,0 +1,153 @@
+#pragma once
+// The graph of what to compute. Building it computes nothing: a LazyBuffer is a promise of numbers, and `realize`
+// (schedule.h) keeps the promise.
+#include <memory>
+#include <span>
+#include <variant>
+#include <vector>
+
+#include "teeny/graph/base.h"
+#include "teeny/graph/shape_tracker.h"
+#include "tinyops/kernel.h"
+
+namespace teeny {
+
+struct Node;
+
+/// A node of the graph, seen through views. Movement changes the view and shares the node; everything else makes a new
+/// node. Copying a LazyBuffer copies no numbers.
+///
+///   x: LazyBuffer ── views ──► Node Add (3, 4)
+///                               ├─ source 0 ── views ──► Node Source (3, 4)   a buffer that holds numbers
+///                               └─ source 1 ── views ──► Node Number ()       the constant 2
+///
+/// Arguments are taken as right (axes in range, shapes and dtypes equal): Tensor has checked them and told the user.
+class LazyBuffer {
+ public:
+  LazyBuffer() = default;
+  explicit LazyBuffer(std::shared_ptr<Node> node);
+  LazyBuffer(std::shared_ptr<Node> node, ShapeTracker views) : node_(std::move(node)), views_(std::move(views)) {}
+
+  /// Numbers that exist already.
+  static LazyBuffer source(tinyops::BufferRef buffer, DType dtype, const Shape& shape);
+  static LazyBuffer number(Scalar value, DType dtype, const Shape& shape);
+  /// 0, 1, 2, ... in int64: no memory, just the address of a view.
+  static LazyBuffer iota(int64_t size);
+  /// Uniform in [0, 1), float32 or float64; see tinyops::RandomKernel.
+  static LazyBuffer random(uint64_t seed, uint64_t counter, DType dtype, const Shape& shape);
+
+  const Shape& shape() const { return views_.shape(); }
+  DType dtype() const;
+  const std::shared_ptr<Node>& node() const { return node_; }
+  const ShapeTracker& views() const { return views_; }
+
+  // Movement
+  LazyBuffer reshape(const Shape& to) const { return {node_, views_.reshape(to)}; }
+  LazyBuffer permute(const Dims& axes) const { return {node_, views_.permute(axes)}; }
+  LazyBuffer expand(const Shape& to) const { return {node_, views_.expand(to)}; }
+  LazyBuffer pad(const Dims& before, const Dims& after) const { return {node_, views_.pad(before, after)}; }
+  LazyBuffer shrink(const Dims& begin, const Dims& end) const { return {node_, views_.shrink(begin, end)}; }
+  LazyBuffer flip(const Dims& axes) const { return {node_, views_.flip(axes)}; }
+  LazyBuffer diagonal(int a, int b) const { return {node_, views_.diagonal(a, b)}; }
+  LazyBuffer unfold(int axis, int64_t size, int64_t step, int64_t dilation) const {
+    return {node_, views_.unfold(axis, size, step, dilation)};
+  }
+
+  // New nodes
+  LazyBuffer cast(DType to) const;
+  LazyBuffer bitcast(DType to) const;                         ///< to a type of the same size
+  LazyBuffer unary(UnaryOp op) const;
+  LazyBuffer binary(BinaryOp op, const LazyBuffer& y) const;  ///< same shape and dtype; Lt, Le and Eq give bool
+  LazyBuffer reduce(ReduceOp op, const Dims& axes) const;     ///< the axes stay, with size 1
+  LazyBuffer scan(ReduceOp op, int axis) const;               ///< x[0], x[0] op x[1], ... along the axis
+  LazyBuffer argsort(int axis, bool descending) const;        ///< int64; see tinyops::SortKernel
+  LazyBuffer contiguous() const;                              ///< the same numbers in a buffer of their own
+
+ private:
+  std::shared_ptr<Node> node_;
+  ShapeTracker views_;
+};
+
+LazyBuffer where(const LazyBuffer& condition, const LazyBuffer& x, const LazyBuffer& y);
+/// Sum of a * b over the last `reduced` axes, which disappear. Both have the whole shape: an operand is expanded along
+/// the axes it does not have.
+LazyBuffer contract(const LazyBuffer& a, const LazyBuffer& b, int reduced);
+/// out[i..] = x[i.., index[i..] in place of i at `axis`, ..]: the result has the shape of `index`. `name` is what the
+/// user called: an index out of range, which shows only when the kernel runs, is reported under it.
+LazyBuffer gather(const LazyBuffer& x, int axis, const LazyBuffer& index, const char* name);
+/// What `op` makes of nothing (0 for Sum), in `shape`, and each source[i] added (or the like) at index[i] along `axis`.
+/// With Sum the adjoint of `gather`.
+LazyBuffer scatter(const Shape& shape, int axis, const LazyBuffer& index, const LazyBuffer& source, ReduceOp op,
+                   const char* name);
+LazyBuffer concat(std::span<const LazyBuffer> parts, int axis);
+/// `x`, but for the elements that `place` sees in it: these are `part`'s. No element is seen twice.
+LazyBuffer overwrite(const LazyBuffer& x, const LazyBuffer& part, const View& place);
+
+/// What a node does. UnaryOp, BinaryOp and TernaryOp stand for themselves.
+namespace node {
+struct Source {};
+struct Number {
+  Scalar value;
+};
+struct Iota {};
+struct Copy {};
+struct Reduce {
+  ReduceOp op;
+  Dims axes;
+};
+struct Contract {
+  int reduced;
+};
+struct Gather {
+  int axis;
+  const char* name;
+};
+struct Scatter {
+  int axis;
+  ReduceOp op;
+  const char* name;
+};
+struct Scan {
+  ReduceOp op;
+  int axis;
+};
+struct Sort {
+  int axis;
+  bool descending;
+};
+/// Each source is written where its view of the result says, the later ones over the earlier: [ part 0 | part 1 ].
+struct Place {
+  std::vector<View> places;
+};
+struct Random {
+  uint64_t seed, counter;
+};
+}  // namespace node
+using NodeOp = std::variant<node::Source, node::Number, node::Iota, node::Copy, UnaryOp, BinaryOp, TernaryOp,
+                            node::Reduce, node::Contract, node::Gather, node::Scatter, node::Scan, node::Sort, node::Place,
+                            node::Random>;
+
+/// Its numbers are laid out row-major over `shape`, once there are any: then `buffer` is set and `sources` is empty.
+struct Node {
+  NodeOp op;
+  DType dtype;
+  Shape shape;
+  std::vector<LazyBuffer> sources;
+  tinyops::BufferRef buffer;
+  int order = -1;  ///< the scheduler's number for this node, while it schedules
+
+  Node(NodeOp op, DType dtype, Shape shape, std::vector<LazyBuffer> sources);
+  ~Node();
+  Node(const Node&) = delete;
+  Node& operator=(const Node&) = delete;
+
+  bool realized() const { return buffer != nullptr; }
+};
+
+std::string_view name(const NodeOp& op);
+
+/// How `x[.., axis, ..]` looks from an index of `picked` plus one position along `axis`: shape `picked` + (size of
+/// axis). Gather reads and Scatter writes through it.
+View picking(const View& x, int axis, const Shape& picked);
+
+}  // namespace teeny

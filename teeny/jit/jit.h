@@ -1,0 +1,101 @@
+#pragma once
+// Record the kernels of a call once, replay them with new inputs: no graph is built, nothing is scheduled.
+//
+//   Jit step([&](Tensor x, Tensor y) {
+//     adam.zero_grad();
+//     Tensor loss = model(x).cross_entropy(y).backward();
+//     adam.step();
+//     return loss;
+//   });
+//   for (auto [x, y] : loader) total += step(x, y).item();
+//
+//   call 1   runs as ever: what is made on first use (moments, lazy initial values) is made
+//   call 2   runs as ever, and its kernels are written down
+//   call 3   the kernels run again, on the new inputs                      x ──┐
+//            tensors that the call assigns to hold the new numbers        p ──┼─► kernel ─► kernel ─► kernel ──► loss
+//            random numbers go on where the stream is                      m ──┘                          └────► p, m
+//
+// The call may do what tensors do, but not look at a number (`item`, `to_vector`, printing): what it decided by it could
+// not be decided again. Numbers of the host (`Tensor::of(...)`, a loop's bound, a learning rate from `set_lr`) are part of
+// the recording. What the call changes, it changes with `assign`, `set` or `+=`, or in `.grad`; results have no history,
+// and inputs are copies: a gradient by one is returned, not found in its `.grad`. When tensors that the call looks at are
+// replaced by others, shaped or frozen anew, the next calls are recorded again: `replays()` and `why()` tell, and DEBUG=1
+// prints a line for each call that is not replayed. A kernel that throws in a replay (an index outside) may leave some
+// variables a step further than others; a GPU, which nobody waits for, complains when the next number is read.
+#include <functional>
+#include <map>
+#include <tuple>
+#include <vector>
+
+#include "teeny/tensor/tensor.h"
+
+namespace teeny {
+
+class Recording;
+
+/// The part of a Jit that does not depend on the function's type.
+class Replayer {
+ public:
+  using Call = std::function<std::vector<Tensor>(std::span<const Tensor>)>;
+  Replayer();
+  ~Replayer();
+  Replayer(Replayer&&) noexcept;
+  /// Records or replays; there is one recording for each combination of input shapes, dtypes, Training and GradMode, and
+  /// with it the memory of its temporaries.
+  std::vector<Tensor> operator()(std::span<const Tensor> inputs, const Call& call);
+  int64_t replays() const { return replays_; }
+  const std::string& why() const { return why_; }
+
+ private:
+  struct Entry {
+    bool watched = false;  ///< a call has been made
+    std::unique_ptr<Recording> recording;
+  };
+  std::map<std::vector<int64_t>, Entry> entries_;
+  int64_t calls_ = 0, replays_ = 0;
+  std::string why_;
+};
+
+template <class F>
+class Jit {
+ public:
+  explicit Jit(F function) : function_(std::move(function)) {}
+
+  /// How many calls were replayed, and not run.
+  int64_t replays() const { return replayer_.replays(); }
+  /// Why the last call was not replayed; empty when it was. The first call and the second one never are: a Jit that is
+  /// slow says here what changes from call to call.
+  const std::string& why() const { return replayer_.why(); }
+
+  /// What the function returns: nothing, a Tensor, a vector of them, or a tuple, pair or array.
+  template <class... Inputs>
+  auto operator()(const Inputs&... inputs) {
+    using Result = std::invoke_result_t<F&, const Inputs&...>;
+    const Tensor list[] = {inputs..., Tensor()};
+    const std::vector<Tensor> out = replayer_({list, sizeof...(inputs)}, [&](std::span<const Tensor> in) {
+      return [&]<size_t... i>(std::index_sequence<i...>) {
+        if constexpr (std::is_void_v<Result>) return function_(in[i]...), std::vector<Tensor>();
+        else return gather(function_(in[i]...));
+      }(std::index_sequence_for<Inputs...>());
+    });
+    if constexpr (std::is_same_v<Result, Tensor>) return out[0];
+    else if constexpr (std::is_same_v<Result, std::vector<Tensor>>) return out;
+    else if constexpr (!std::is_void_v<Result>)
+      return [&]<size_t... i>(std::index_sequence<i...>) {
+        return Result{out[i]...};
+      }(std::make_index_sequence<std::tuple_size_v<Result>>());
+  }
+
+ private:
+  static std::vector<Tensor> gather(const Tensor& x) { return {x}; }
+  static std::vector<Tensor> gather(const std::vector<Tensor>& xs) { return xs; }
+  template <class Tuple>
+  static std::vector<Tensor> gather(const Tuple& xs) {
+    return std::apply([](const auto&... x) { return std::vector<Tensor>{x...}; }, xs);
+  }
+
+  F function_;
+  Replayer replayer_;
+};
+
+}  // namespace teeny

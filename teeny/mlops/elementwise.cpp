@@ -1,0 +1,319 @@
+// The rules of arithmetic: each a Function, and the Tensor method that applies it. (Movement has its rules in
+// movement.cpp, indexing in indexing.cpp, products in products.cpp.)
+//
+// `forward` may take its arguments as right; the method has checked them. `backward` is plain tensor arithmetic.
+#include "teeny/mlops/common.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numbers>
+
+namespace teeny {
+
+// ---- Meeting of dtypes and shapes -----------------------------------------------------------------------------------
+
+namespace {
+/// PyTorch's rule: a tensor without axes is a number, and does not widen a tensor with axes unless its kind (bool,
+/// integer, float) is the higher one. So a float32 learning rate leaves a float16 weight what it is.
+DType common_dtype(const Tensor& x, const Tensor& y) {
+  if ((x.rank() == 0) == (y.rank() == 0)) return promote(x.dtype(), y.dtype());
+  const DType number = x.rank() == 0 ? x.dtype() : y.dtype(), tensor = x.rank() == 0 ? y.dtype() : x.dtype();
+  auto kind = [](DType d) { return is_float(d) ? 2 : is_int(d) ? 1 : 0; };
+  return kind(number) > kind(tensor) ? number : tensor;
+}
+}  // namespace
+
+std::pair<Tensor, Tensor> matched(const Tensor& x, const Tensor& y, const char* op) {
+  const Shape shape = broadcast(x.shape(), y.shape(), op);
+  const DType common = common_dtype(x, y);
+  return {x.cast(common).expand(shape), y.cast(common).expand(shape)};
+}
+
+Tensor as_float(const Tensor& x) { return is_float(x.dtype()) ? x : x.cast(DType::Float32); }
+Tensor wide(const Tensor& x) { return x.cast(promote(x.dtype(), DType::Float32)); }
+
+Tensor along(const Tensor& x, int axis, int rank) {
+  Shape shape = Dims::filled(rank, 1);
+  shape[axis] = x.numel();
+  return x.reshape(shape);
+}
+
+bool fits(Scalar value, DType dtype) {
+  const double v = value.as<double>();
+  return with_type(dtype, [&]<class T>(T) {
+    using Limits = std::numeric_limits<T>;
+    if constexpr (std::same_as<T, bool>) return true;
+    else if constexpr (std::same_as<T, int64_t>) return !value.is_fraction() || std::abs(v) < 0x1p63;
+    else if constexpr (std::integral<T>) return v > double(Limits::min()) - 1 && v < double(Limits::max()) + 1;
+    else return !std::isfinite(v) || std::isfinite(double(value.as<T>()));
+  });
+}
+
+void refuse_bools(const Tensor& x, const char* op) {
+  if (x.dtype() == DType::Bool) fail(op, ": not defined on bools");
+}
+
+// ---- One number in --------------------------------------------------------------------------------------------------
+
+struct Neg : Function {
+  LazyBuffer forward(const LazyBuffer& x) { return x.unary(UnaryOp::Neg); }
+  Grads backward(const Tensor& grad, const Tensor&) override { return {-grad}; }
+};
+Tensor Tensor::neg() const {
+  if (dtype() == DType::Bool) fail("neg: a bool has no negative; logical_not() inverts it");
+  return apply(Neg{}, *this);
+}
+
+struct Reciprocal : Function {
+  LazyBuffer forward(const LazyBuffer& x) { return x.unary(UnaryOp::Recip); }
+  Grads backward(const Tensor& grad, const Tensor& out) override { return {-grad * out * out}; }
+};
+Tensor Tensor::reciprocal() const { return apply(Reciprocal{}, as_float(*this)); }
+
+struct Sqrt : Function {
+  LazyBuffer forward(const LazyBuffer& x) { return x.unary(UnaryOp::Sqrt); }
+  Grads backward(const Tensor& grad, const Tensor& out) override { return {grad / (out * 2)}; }
+};
+Tensor Tensor::sqrt() const { return apply(Sqrt{}, as_float(*this)); }
+
+struct Exp : Function {
+  LazyBuffer forward(const LazyBuffer& x) { return x.unary(UnaryOp::Exp); }
+  Grads backward(const Tensor& grad, const Tensor& out) override { return {grad * out}; }
+};
+Tensor Tensor::exp() const { return apply(Exp{}, as_float(*this)); }
+
+struct Log : Function {
+  LazyBuffer forward(const LazyBuffer& x) { return x.unary(UnaryOp::Log); }
+  Grads backward(const Tensor& grad, const Tensor&) override { return {grad / inputs[0]}; }
+};
+Tensor Tensor::log() const { return apply(Log{}, as_float(*this)); }
+
+struct Sin : Function {
+  LazyBuffer forward(const LazyBuffer& x) { return x.unary(UnaryOp::Sin); }
+  Grads backward(const Tensor& grad, const Tensor&) override { return {grad * inputs[0].cos()}; }
+};
+Tensor Tensor::sin() const { return apply(Sin{}, as_float(*this)); }
+
+struct Cos : Function {
+  LazyBuffer forward(const LazyBuffer& x) { return x.unary(UnaryOp::Cos); }
+  Grads backward(const Tensor& grad, const Tensor&) override { return {-grad * inputs[0].sin()}; }
+};
+Tensor Tensor::cos() const { return apply(Cos{}, as_float(*this)); }
+
+struct Tanh : Function {
+  LazyBuffer forward(const LazyBuffer& x) { return x.unary(UnaryOp::Tanh); }
+  Grads backward(const Tensor& grad, const Tensor& out) override { return {grad * (1 - out * out)}; }
+};
+Tensor Tensor::tanh() const { return apply(Tanh{}, as_float(*this)); }
+
+struct Erf : Function {
+  LazyBuffer forward(const LazyBuffer& x) { return x.unary(UnaryOp::Erf); }
+  Grads backward(const Tensor& grad, const Tensor&) override {
+    return {grad * (-inputs[0].square()).exp() * (2 / std::sqrt(std::numbers::pi))};
+  }
+};
+Tensor Tensor::erf() const { return apply(Erf{}, as_float(*this)); }
+
+struct Atan : Function {
+  LazyBuffer forward(const LazyBuffer& x) { return x.unary(UnaryOp::Atan); }
+  Grads backward(const Tensor& grad, const Tensor&) override { return {grad / (1 + inputs[0].square())}; }
+};
+Tensor Tensor::atan() const { return apply(Atan{}, as_float(*this)); }
+
+/// A rule, because the gradient of its parts is 0 * inf where exp overflows: at -100, in float32.
+struct Sigmoid : Function {
+  LazyBuffer forward(const LazyBuffer& x) {
+    const LazyBuffer one = LazyBuffer::number(1, x.dtype(), x.shape());
+    return x.unary(UnaryOp::Neg).unary(UnaryOp::Exp).binary(BinaryOp::Add, one).unary(UnaryOp::Recip);
+  }
+  Grads backward(const Tensor& grad, const Tensor& out) override { return {grad * out * (1 - out)}; }
+};
+Tensor Tensor::sigmoid() const { return apply(Sigmoid{}, as_float(*this)); }
+
+/// Not `where(x > 0, x, 0)`, which would turn a NaN into 0.
+struct Relu : Function {
+  LazyBuffer forward(const LazyBuffer& x) {
+    return x.binary(BinaryOp::Max, LazyBuffer::number(0, x.dtype(), x.shape()));
+  }
+  Grads backward(const Tensor& grad, const Tensor& out) override { return {where(out > 0, grad, 0)}; }
+};
+Tensor Tensor::relu() const {
+  refuse_bools(*this, "relu");
+  return apply(Relu{}, *this);
+}
+
+/// Flat between its jumps: floor, trunc, round.
+struct Stepwise : Function {
+  UnaryOp op;
+  explicit Stepwise(UnaryOp op) : op(op) {}
+  LazyBuffer forward(const LazyBuffer& x) { return is_float(x.dtype()) ? x.unary(op) : x; }
+  Grads backward(const Tensor& grad, const Tensor&) override { return {grad.zeros_like()}; }
+};
+namespace {
+Tensor stepwise(UnaryOp op, const Tensor& x, const char* name) {
+  refuse_bools(x, name);
+  return apply(Stepwise(op), x);
+}
+}  // namespace
+Tensor Tensor::floor() const { return stepwise(UnaryOp::Floor, *this, "floor"); }
+Tensor Tensor::trunc() const { return stepwise(UnaryOp::Trunc, *this, "trunc"); }
+Tensor Tensor::round() const { return stepwise(UnaryOp::Round, *this, "round"); }
+
+/// -1, 0 or 1; 0 for NaN.
+struct Sign : Function {
+  LazyBuffer forward(const LazyBuffer& x) {
+    const LazyBuffer zero = LazyBuffer::number(0, x.dtype(), x.shape());
+    return zero.binary(BinaryOp::Lt, x).cast(x.dtype()).binary(BinaryOp::Sub, x.binary(BinaryOp::Lt, zero).cast(x.dtype()));
+  }
+  Grads backward(const Tensor& grad, const Tensor&) override { return {grad.zeros_like()}; }
+};
+Tensor Tensor::sign() const { return dtype() == DType::Bool ? *this : apply(Sign{}, *this); }
+
+struct Cast : Function {
+  DType to;
+  explicit Cast(DType to) : to(to) {}
+  LazyBuffer forward(const LazyBuffer& x) { return x.cast(to); }
+  Grads backward(const Tensor& grad, const Tensor&) override { return {grad.cast(inputs[0].dtype())}; }
+};
+Tensor Tensor::cast(DType to) const { return to == dtype() ? *this : apply(Cast(to), *this); }
+
+Tensor Tensor::logical_not() const { return Tensor(lazy().unary(UnaryOp::Not)); }
+
+// ---- Two numbers in -------------------------------------------------------------------------------------------------
+
+struct Add : Function {
+  LazyBuffer forward(const LazyBuffer& x, const LazyBuffer& y) { return x.binary(BinaryOp::Add, y); }
+  Grads backward(const Tensor& grad, const Tensor&) override { return {grad, grad}; }
+};
+Tensor operator+(const Tensor& x, const Tensor& y) {
+  const auto [a, b] = matched(x, y, "add");
+  return apply(Add{}, a, b);
+}
+
+struct Sub : Function {
+  LazyBuffer forward(const LazyBuffer& x, const LazyBuffer& y) { return x.binary(BinaryOp::Sub, y); }
+  Grads backward(const Tensor& grad, const Tensor&) override { return {grad, -grad}; }
+};
+Tensor operator-(const Tensor& x, const Tensor& y) {
+  if (x.dtype() == DType::Bool || y.dtype() == DType::Bool)
+    fail("sub: bools cannot be subtracted; ^ gives their difference, logical_not() the other of the two");
+  const auto [a, b] = matched(x, y, "sub");
+  return apply(Sub{}, a, b);
+}
+
+struct Mul : Function {
+  LazyBuffer forward(const LazyBuffer& x, const LazyBuffer& y) { return x.binary(BinaryOp::Mul, y); }
+  Grads backward(const Tensor& grad, const Tensor&) override {
+    const auto [x, y] = saved<2>();
+    return {grad * y, grad * x};
+  }
+};
+Tensor operator*(const Tensor& x, const Tensor& y) {
+  const auto [a, b] = matched(x, y, "mul");
+  return apply(Mul{}, a, b);
+}
+
+struct Div : Function {
+  LazyBuffer forward(const LazyBuffer& x, const LazyBuffer& y) { return x.binary(BinaryOp::Div, y); }
+  Grads backward(const Tensor& grad, const Tensor& out) override {
+    const auto [x, y] = saved<2>();
+    return {grad / y, -grad * out / y};
+  }
+};
+Tensor operator/(const Tensor& x, const Tensor& y) {
+  const auto [a, b] = matched(x, y, "div");
+  return apply(Div{}, as_float(a), as_float(b));
+}
+
+struct Pow : Function {
+  LazyBuffer forward(const LazyBuffer& x, const LazyBuffer& y) { return x.binary(BinaryOp::Pow, y); }
+  Grads backward(const Tensor& grad, const Tensor& out) override {
+    const auto [x, y] = saved<2>();
+    // 0 * x^-1 and 0^y * log 0 are 0 in the limit, and NaN in floats.
+    return {where(y == 0, 0, grad * y * x.pow(y - 1)), where((x == 0) & (y >= 0), 0, grad * out * x.log())};
+  }
+};
+Tensor Tensor::pow(const Tensor& exponent) const {
+  const auto [a, b] = matched(*this, exponent, "pow");
+  refuse_bools(a, "pow");
+  return apply(Pow{}, a, b);
+}
+Tensor Tensor::pow(Scalar exponent) const {
+  if (!is_float(dtype()) && !exponent.is_fraction() && exponent.as<int64_t>() < 0)
+    fail("pow: ", dtype(), " to the power ", exponent, " would be fractions; cast to a float first");
+  return pow(scalar_like(exponent));
+}
+
+struct Fmod : Function {
+  LazyBuffer forward(const LazyBuffer& x, const LazyBuffer& y) { return x.binary(BinaryOp::Mod, y); }
+  Grads backward(const Tensor& grad, const Tensor&) override {
+    const auto [x, y] = saved<2>();
+    return {grad, -grad * (x / y).trunc()};
+  }
+};
+Tensor Tensor::fmod(const Tensor& y) const {
+  const auto [a, b] = matched(*this, y, "fmod");
+  refuse_bools(a, "fmod");
+  return apply(Fmod{}, a, b);
+}
+
+/// The larger or the smaller of two; a tie shares the gradient in halves.
+struct Extremum : Function {
+  BinaryOp op;
+  explicit Extremum(BinaryOp op) : op(op) {}
+  LazyBuffer forward(const LazyBuffer& x, const LazyBuffer& y) { return x.binary(op, y); }
+  Grads backward(const Tensor& grad, const Tensor&) override {
+    const auto [x, y] = saved<2>();
+    const Tensor half = grad / 2, first = op == BinaryOp::Max ? x > y : x < y, tie = x == y;
+    return {where(tie, half, where(first, grad, 0)), where(tie, half, where(first, 0, grad))};
+  }
+};
+Tensor Tensor::maximum(const Tensor& y) const {
+  const auto [a, b] = matched(*this, y, "maximum");
+  return apply(Extremum(BinaryOp::Max), a, b);
+}
+Tensor Tensor::minimum(const Tensor& y) const {
+  const auto [a, b] = matched(*this, y, "minimum");
+  return apply(Extremum(BinaryOp::Min), a, b);
+}
+
+struct Where : Function {
+  LazyBuffer forward(const LazyBuffer& c, const LazyBuffer& x, const LazyBuffer& y) { return teeny::where(c, x, y); }
+  Grads backward(const Tensor& grad, const Tensor&) override {
+    return {{}, teeny::where(inputs[0], grad, 0), teeny::where(inputs[0], 0, grad)};
+  }
+};
+Tensor where(const Tensor& condition, const Tensor& x, const Tensor& y) {
+  const auto [a, b] = matched(x, y, "where");
+  const Shape shape = broadcast(condition.shape(), a.shape(), "where");
+  const Tensor c = condition.dtype() == DType::Bool ? condition : condition != 0;
+  return apply(Where{}, c.expand(shape), a.expand(shape), b.expand(shape));
+}
+
+// Comparisons and bits have no gradient: no rule, no history.
+namespace {
+Tensor compare(BinaryOp op, const Tensor& x, const Tensor& y, const char* name) {
+  const auto [a, b] = matched(x, y, name);
+  return Tensor(a.lazy().binary(op, b.lazy()));
+}
+Tensor bits(BinaryOp op, const Tensor& x, const Tensor& y, const char* name) {
+  const auto [a, b] = matched(x, y, name);
+  const bool shift = op == BinaryOp::Shl || op == BinaryOp::Shr;
+  if (is_float(a.dtype()) || (shift && a.dtype() == DType::Bool)) fail(name, ": not defined on ", a.dtype());
+  return Tensor(a.lazy().binary(op, b.lazy()));
+}
+}  // namespace
+Tensor operator<(const Tensor& x, const Tensor& y) { return compare(BinaryOp::Lt, x, y, "<"); }
+Tensor operator<=(const Tensor& x, const Tensor& y) { return compare(BinaryOp::Le, x, y, "<="); }
+Tensor operator>(const Tensor& x, const Tensor& y) { return compare(BinaryOp::Lt, y, x, ">"); }
+Tensor operator>=(const Tensor& x, const Tensor& y) { return compare(BinaryOp::Le, y, x, ">="); }
+Tensor operator==(const Tensor& x, const Tensor& y) { return compare(BinaryOp::Eq, x, y, "=="); }
+Tensor operator!=(const Tensor& x, const Tensor& y) { return compare(BinaryOp::Eq, x, y, "!=").logical_not(); }
+Tensor operator&(const Tensor& x, const Tensor& y) { return bits(BinaryOp::And, x, y, "&"); }
+Tensor operator|(const Tensor& x, const Tensor& y) { return bits(BinaryOp::Or, x, y, "|"); }
+Tensor operator^(const Tensor& x, const Tensor& y) { return bits(BinaryOp::Xor, x, y, "^"); }
+Tensor operator<<(const Tensor& x, const Tensor& y) { return bits(BinaryOp::Shl, x, y, "<<"); }
+Tensor operator>>(const Tensor& x, const Tensor& y) { return bits(BinaryOp::Shr, x, y, ">>"); }
+
+}  // namespace teeny

@@ -1,0 +1,69 @@
+#include "teeny/optim/lr_schedule.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+namespace teeny::optim {
+
+namespace {
+/// From a at 0 to b at 1, level at both ends.
+double cosine(double a, double b, double part) { return b + (a - b) / 2 * (1 + std::cos(std::numbers::pi * part)); }
+
+void check_step(const char* schedule, int64_t step) {
+  if (step < 0) fail(schedule, ": step ", step, " is negative");
+}
+}  // namespace
+
+double StepLR::operator()(int64_t step) const {
+  check_step("StepLR", step);
+  if (step_size < 1) fail("StepLR: every ", step_size, " steps");
+  return lr * std::pow(gamma, double(step / step_size));
+}
+
+double MultiStepLR::operator()(int64_t step) const {
+  check_step("MultiStepLR", step);
+  if (!std::is_sorted(milestones.begin(), milestones.end())) fail("MultiStepLR: the milestones are not in order");
+  const auto passed = std::upper_bound(milestones.begin(), milestones.end(), step) - milestones.begin();
+  return lr * std::pow(gamma, double(passed));
+}
+
+double ExponentialLR::operator()(int64_t step) const {
+  check_step("ExponentialLR", step);
+  return lr * std::pow(gamma, double(step));
+}
+
+double CosineAnnealingLR::operator()(int64_t step) const {
+  check_step("CosineAnnealingLR", step);
+  if (t_max < 1) fail("CosineAnnealingLR: in ", t_max, " steps");
+  return cosine(lr, eta_min, double(step) / double(t_max));
+}
+
+double Warmup::operator()(int64_t step) const {
+  check_step("Warmup", step);
+  if (steps < 0) fail("Warmup: for ", steps, " steps");
+  if (!then) fail("Warmup: nothing takes over");
+  if (step >= steps) return then(step - steps);
+  return then(0) * (start_factor + (1 - start_factor) * double(step) / double(steps));
+}
+
+double OneCycleLR::operator()(int64_t step) const {
+  check_step("OneCycleLR", step);
+  if (step >= total_steps) fail("OneCycleLR: step ", step, " of ", total_steps);
+  if (!(pct_start >= 0 && pct_start <= 1)) fail("OneCycleLR: pct_start ", pct_start, " is outside [0, 1]");
+  const double first = max_lr / div_factor, last = first / final_div_factor;
+  const double top = pct_start * double(total_steps) - 1, end = double(total_steps) - 1, now = double(step);
+  if (now == top) return max_lr;  // also of a cycle of a single step, which begins and ends there
+  if (top > 0 && now <= top) return cosine(first, max_lr, now / top);
+  return cosine(max_lr, last, (now - top) / (end - top));
+}
+
+LRScheduler::LRScheduler(const Optimizer& optimizer, LRSchedule schedule, int64_t taken)
+    : optimizer_(optimizer), schedule_(std::move(schedule)), taken_(taken) {
+  if (!schedule_) fail("LRScheduler: no schedule");
+  optimizer_.set_lr(schedule_(taken_));
+}
+
+void LRScheduler::step() { optimizer_.set_lr(schedule_(++taken_)); }
+
+}  // namespace teeny::optim

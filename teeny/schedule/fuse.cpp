@@ -1,0 +1,386 @@
+// Which nodes become one kernel. The rules, in the order in which they are applied:
+//
+//  1. A node that is read through several views, or by a kernel that needs memory where there is only a number, is
+//     copied first.                                                                              collect()
+//  2. These have a buffer of their own (they are roots): targets, reductions, the special kinds and what they read,
+//     copies; what is read more than once and dear; and whatever would make a program too long.     mark_roots()
+//     Everything else is computed where it is read.
+//  3. What cannot be computed where it is read, because two views do not merge, is a root too.   mark_unmergeable()
+//  4. A root joins the kernel of its newest input, or one that reads the same data, when it walks the same elements
+//     and everything else it reads is ready by then; otherwise it starts a kernel. A contraction always starts one, and
+//     only element-wise work that goes on with its sums joins it. Numbers made of numbers come first.  place_roots()
+//
+// Whose memory the results go to is the matter of buffers.cpp.
+#include "teeny/schedule/schedule.h"
+
+#include <algorithm>
+#include <unordered_map>
+
+#include "teeny/schedule/plan.h"
+
+namespace teeny {
+
+Execution& execution() {
+  static Execution mode;
+  return mode;
+}
+
+namespace {
+
+/// Computing this again costs more than reading it from memory; and computing this for every element of a long row
+/// costs more than once for the row.
+constexpr int kDear = 8, kDearRepeated = 3;
+/// What one root may bring into a kernel; the rest of the limit is for roots that join it.
+constexpr int kMaxOwnOps = tinyops::kMaxInstructions / 2;
+constexpr int kMaxOwnInputs = tinyops::kMaxInputs / 2;
+
+int cost(const NodeOp& op) {
+  if (const auto* unary = std::get_if<UnaryOp>(&op)) {
+    switch (*unary) {
+      case UnaryOp::Exp:
+      case UnaryOp::Log:
+      case UnaryOp::Sin:
+      case UnaryOp::Cos:
+      case UnaryOp::Tanh:
+      case UnaryOp::Erf:
+      case UnaryOp::Atan: return kDear;
+      case UnaryOp::Sqrt:
+      case UnaryOp::Recip: return kDearRepeated;
+      default: return 1;
+    }
+  }
+  if (const auto* binary = std::get_if<BinaryOp>(&op)) {
+    if (*binary == BinaryOp::Pow) return kDear;
+    if (*binary == BinaryOp::Div || *binary == BinaryOp::IDiv || *binary == BinaryOp::Mod) return kDearRepeated;
+  }
+  return 1;
+}
+
+bool is_elementwise(const NodeOp& op) {
+  return std::holds_alternative<UnaryOp>(op) || std::holds_alternative<BinaryOp>(op) ||
+         std::holds_alternative<TernaryOp>(op);
+}
+bool is_special(const NodeOp& op) {
+  return std::holds_alternative<node::Contract>(op) || std::holds_alternative<node::Gather>(op) ||
+         std::holds_alternative<node::Scatter>(op) || std::holds_alternative<node::Scan>(op) ||
+         std::holds_alternative<node::Sort>(op) || std::holds_alternative<node::Random>(op);
+}
+/// A number that needs no input: it is the same everywhere.
+bool is_constant(const LazyBuffer& x) {
+  return std::holds_alternative<node::Number>(x.node()->op) && x.views().view().guards.empty();
+}
+/// Whether a view shows some element of `node` more than once.
+bool repeats(const View& view, const Node& node) { return view.numel() > numel(node.shape); }
+
+class Scheduler {
+ public:
+  explicit Scheduler(Plan& plan) : plan_(plan), nodes_(plan.nodes), kernels_(plan.kernels) {}
+
+  void run(std::span<const LazyBuffer> targets) {
+    for (const LazyBuffer& target : targets)
+      if (!target.node()->realized() && !has_no_memory(target.node()->op)) {
+        collect(target.node());
+        info(*target.node()).target = true;
+      }
+    copies_.clear();
+    find_kept();
+    mark_roots();
+    mark_unmergeable();
+    place_roots();
+  }
+
+ private:
+  Info& info(const Node& node) { return plan_.info(node); }
+
+  // ---- 1. The nodes, each after its sources
+
+  void collect(const std::shared_ptr<Node>& target) {
+    if (target->order >= 0) return;
+    struct Visit {
+      std::shared_ptr<Node> node;
+      size_t next = 0;
+    };
+    std::vector<Visit> stack{{target}};
+    while (!stack.empty()) {
+      Visit& top = stack.back();
+      if (top.next == 0) prepare_sources(*top.node);
+      if (top.next < top.node->sources.size()) {
+        const std::shared_ptr<Node>& source = top.node->sources[top.next++].node();
+        if (source->order < 0) stack.push_back({source});
+        continue;
+      }
+      if (top.node->order < 0) {
+        top.node->order = int(nodes_.size());
+        for (const LazyBuffer& source : top.node->sources) ++info(*source.node()).uses;
+        nodes_.emplace_back().node = top.node;
+      }
+      stack.pop_back();
+    }
+  }
+
+  void prepare_sources(Node& node) {
+    for (LazyBuffer& source : node.sources) {
+      while (!source.views().is_single())
+        source = LazyBuffer(copy(source.node(), source.views().views()[0]),
+                            ShapeTracker(source.views().views().subspan(1)));
+      if (is_special(node.op) && has_no_memory(source.node()->op))
+        source = LazyBuffer(copy(source.node(), View::contiguous(source.node()->shape)), source.views());
+    }
+  }
+
+  /// The node's numbers as `view` shows them, in memory: made once for all who ask.
+  std::shared_ptr<Node> copy(const std::shared_ptr<Node>& node, const View& view) {
+    auto& made = copies_[node.get()];
+    for (const auto& [known, result] : made)
+      if (known == view) return result;
+    const LazyBuffer result = LazyBuffer(node, ShapeTracker(view)).contiguous();
+    made.emplace_back(view, result.node());
+    return result.node();
+  }
+
+  // ---- Who will look at a node after this schedule has run: more owners than this schedule knows of. A node that
+  // stays a promise will look at its sources.
+  void find_kept() {
+    for (Info& i : nodes_) i.kept = i.target || i.node.use_count() - 1 > i.uses;
+  }
+
+  // ---- 2. Roots
+
+  void mark_roots() {
+    for (Info& i : nodes_) {
+      const Node& node = *i.node;
+      if (i.is_leaf()) continue;
+      if (std::holds_alternative<node::Place>(node.op)) {
+        i.root = true;
+        continue;
+      }
+      if (is_special(node.op)) {
+        for (const LazyBuffer& source : node.sources)
+          if (!source.node()->realized()) info(*source.node()).root = true;
+        i.root = true;
+        continue;
+      }
+      if (!execution().fuse) {
+        i.root = true;
+        continue;
+      }
+      for (const LazyBuffer& source : node.sources) {
+        Info& from = info(*source.node());
+        if (!from.is_leaf() && from.cost >= kDearRepeated && repeats(source.views().view(), *from.node)) from.root = true;
+      }
+      while (!count(i)) largest_source(node).root = true;
+      const bool shared = i.uses + i.kept > 1;
+      i.root = i.target || !is_elementwise(node.op) || (shared && i.cost >= kDear);
+    }
+  }
+
+  /// Adds up what the node brings into a kernel; false when it is too much.
+  bool count(Info& i) {
+    i.ops = 1;
+    i.inputs = 0;
+    i.cost = cost(i.node->op);
+    for (const LazyBuffer& source : i.node->sources) {
+      const Info& from = info(*source.node());
+      i.ops += from.is_leaf() ? 1 : from.ops;
+      i.inputs += is_constant(source) ? 0 : from.is_leaf() ? 1 : from.inputs;
+      i.cost += from.is_leaf() ? 0 : from.cost;
+    }
+    return i.ops <= kMaxOwnOps && i.inputs <= kMaxOwnInputs;
+  }
+
+  Info& largest_source(const Node& node) {
+    Info* largest = nullptr;
+    for (const LazyBuffer& source : node.sources) {
+      Info& from = info(*source.node());
+      if (!from.is_leaf() && (!largest || from.ops + 4 * from.inputs > largest->ops + 4 * largest->inputs))
+        largest = &from;
+    }
+    return *largest;
+  }
+
+  // ---- 3. Views that do not merge. From the last root to the first, because a root found on the way comes earlier.
+
+  void mark_unmergeable() {
+    std::vector<Read> ignored;
+    for (size_t k = nodes_.size(); k-- > 0;)
+      if (nodes_[k].root && !nodes_[k].node->realized())
+        for (const LazyBuffer& source : nodes_[k].node->sources) plan_.walk(source, source.views().view(), ignored);
+  }
+
+  // ---- 4. Kernels
+
+  /// Single numbers made of such come first: a step size must not keep the update of a parameter from joining the kernel
+  /// that makes its gradient.
+  void place_roots() {
+    const auto is_there = [&](const Read& read) {
+      const Node& node = *read.node;
+      return has_no_memory(node.op) || (numel(node.shape) == 1 && (node.realized() || info(node).group >= 0));
+    };
+    for (const bool numbers_alone : {true, false})
+      for (Info& i : nodes_) {
+        if (!i.root || i.node->realized() || i.group >= 0) continue;
+        if (numbers_alone && !(is_elementwise(i.node->op) && numel(i.node->shape) == 1)) continue;
+        const std::vector<Read> reads = plan_.reads_of(*i.node);
+        if (numbers_alone && !std::ranges::all_of(reads, is_there)) continue;
+        i.group = choose_group(i, reads);
+        remember(i, reads);
+      }
+  }
+
+  int choose_group(Info& i, std::span<const Read> reads) {
+    const Node& node = *i.node;
+    if (is_contraction(node.op)) {
+      kernels_.push_back({{squeezed(node.shape), {}, {&node}}, true, 0, {{&node, View::contiguous(node.shape)}}});
+    } else if (is_elementwise(node.op) || std::holds_alternative<node::Reduce>(node.op) ||
+               std::holds_alternative<node::Copy>(node.op)) {
+      if (execution().fuse)
+        for (const int candidate : candidates(reads))
+          if (join(kernels_[size_t(candidate)], candidate, i, reads)) return candidate;
+      kernels_.push_back({{iteration_shape(node), inner_axes(node), {&node}}, true, 0, {}});
+    } else {
+      kernels_.push_back({{{}, {}, {&node}}, false, 0, {}});
+    }
+    return int(kernels_.size()) - 1;
+  }
+
+  /// Groups a root may join: the newest it reads from (its other inputs are ready before that one is), and later ones
+  /// that read the same data in full.
+  std::vector<int> candidates(std::span<const Read> reads) {
+    int newest = -1;
+    for (const Read& read : reads) newest = std::max(newest, info(*read.node).group);
+    std::vector<int> result;
+    if (newest >= 0) result.push_back(newest);
+    for (const Read& read : reads) {
+      const int reader = info(*read.node).last_reader;
+      if (reader > newest && numel(read.node->shape) > 1 && !repeats(read.view, *read.node)) result.push_back(reader);
+    }
+    return result;
+  }
+
+  static Shape iteration_shape(const Node& node) {
+    return squeezed(std::holds_alternative<node::Reduce>(node.op) ? node.sources[0].shape() : node.shape);
+  }
+
+  /// The axes a reduction sums over, counted in its squeezed iteration shape.
+  static Dims inner_axes(const Node& node) {
+    const auto* reduction = std::get_if<node::Reduce>(&node.op);
+    Dims inner;
+    if (!reduction) return inner;
+    const Shape& shape = node.sources[0].shape();
+    for (int a = 0, at = 0; a < shape.size(); ++a) {
+      if (shape[a] == 1) continue;
+      if (reduction->axes.contains(a)) inner.push_back(at);
+      ++at;
+    }
+    return inner;
+  }
+
+  /// Adds the root to the kernel if it walks the same elements (or rows) and reads what the kernel makes only in step.
+  bool join(Planned& plan, int number, const Info& i, std::span<const Read> reads) {
+    if (!plan.open) return false;
+    Group& group = plan.group;
+    const Node& node = *i.node;
+    const Shape space = iteration_shape(node);
+    const Dims inner = inner_axes(node);
+    const Shape rows = row_shape(group);
+    const bool per_element = space == group.space;
+    if (!per_element && !(inner.empty() && space == rows)) return false;
+    if (!inner.empty() && !group.inner.empty() && inner != group.inner) return false;
+    const auto made_here = [&](const Read& read) { return info(*read.node).group == number; };
+    if (group.is_contraction() && (!inner.empty() || std::ranges::none_of(reads, made_here))) return false;
+
+    std::vector<Read> inputs = plan.inputs;
+    for (const Read& read : reads) {
+      if (!made_here(read)) {
+        add_input(inputs, read);
+        continue;
+      }
+      const View view = *read.view.reshape(space);
+      const Shape made = squeezed(read.node->shape);
+      const bool in_step = view.is_contiguous() && made == space;
+      if (in_step) continue;
+      // A value of the row, read by each of its elements: the row is walked once more.
+      const bool of_row = per_element && made == rows && view == spread(View::contiguous(rows), group);
+      if (!of_row || row_length(group) > tinyops::kMaxRow) return false;
+    }
+    if (plan.ops + instructions(i, reads) > tinyops::kMaxInstructions || int(inputs.size()) > tinyops::kMaxInputs ||
+        int(group.members.size()) >= tinyops::kMaxOutputs)
+      return false;
+    if (group.inner.empty()) group.inner = inner;
+    group.members.push_back(&node);
+    return true;
+  }
+
+  static int64_t row_length(const Group& group) {
+    int64_t length = 1;
+    for (int64_t a : group.inner) length *= group.space[int(a)];
+    return length;
+  }
+
+  /// A number needs no input, unless there are places where it is not.
+  static void add_input(std::vector<Read>& inputs, const Read& read) {
+    const bool loaded = !std::holds_alternative<node::Number>(read.node->op) || !read.view.guards.empty();
+    if (loaded && !std::ranges::count(inputs, read)) inputs.push_back(read);
+  }
+
+  /// Guards take a load, a zero and a choice between it and the value.
+  int instructions(const Info& i, std::span<const Read> reads) {
+    return i.ops + 3 * int(std::ranges::count_if(reads, [&](const Read& read) { return !info(*read.node).is_leaf(); }));
+  }
+
+  void remember(const Info& i, std::span<const Read> reads) {
+    Planned& plan = kernels_[size_t(i.group)];
+    plan.ops += instructions(i, reads);
+    for (const Read& read : reads) {
+      Info& from = info(*read.node);
+      if (from.group == i.group) continue;
+      add_input(plan.inputs, read);
+      if (!from.is_leaf()) continue;
+      from.stored = true;
+      from.last_reader = std::max(from.last_reader, i.group);
+    }
+  }
+
+  Plan& plan_;
+  std::vector<Info>& nodes_;
+  std::vector<Planned>& kernels_;
+  std::unordered_map<const Node*, std::vector<std::pair<View, std::shared_ptr<Node>>>> copies_;
+};
+
+}  // namespace
+
+/// The depth is bounded by kMaxOwnOps.
+void Plan::walk(const LazyBuffer& source, const View& view, std::vector<Read>& reads) {
+  const Node& node = *source.node();
+  if (!info(node).is_leaf()) {
+    std::vector<View> views;
+    for (const LazyBuffer& next : node.sources) {
+      std::optional<View> merged = compose(view, next.views().view());
+      if (!merged) {
+        info(node).root = true;
+        break;
+      }
+      views.push_back(std::move(*merged));
+    }
+    if (!info(node).root) {
+      if (!view.guards.empty() && !keeps_zero(node.op)) reads.push_back({&node, view});
+      for (size_t s = 0; s < views.size(); ++s) walk(node.sources[s], views[s], reads);
+      return;
+    }
+  }
+  reads.push_back({&node, view});
+}
+
+std::vector<Read> Plan::reads_of(const Node& node) {
+  std::vector<Read> reads;
+  for (const LazyBuffer& source : node.sources) walk(source, source.views().view(), reads);
+  return reads;
+}
+
+std::vector<Step> schedule(std::span<const LazyBuffer> targets) {
+  Plan plan;
+  Scheduler(plan).run(targets);
+  return with_buffers(plan);
+}
+
+}  // namespace teeny

@@ -1,0 +1,276 @@
+#include "teeny/schedule/lower.h"
+
+#include <algorithm>
+#include <map>
+
+namespace teeny {
+
+using tinyops::Input;
+using tinyops::Instruction;
+using tinyops::Operand;
+using tinyops::RowKernel;
+
+Shape squeezed(const Shape& shape) {
+  Shape result;
+  for (int64_t size : shape)
+    if (size != 1) result.push_back(size);
+  return result;
+}
+
+Shape row_shape(const Group& group) {
+  Shape rows;
+  for (int a = 0; a < group.space.size(); ++a)
+    if (!group.inner.contains(a)) rows.push_back(group.space[a]);
+  return rows;
+}
+
+View spread(const View& rows, const Group& group) {
+  View result = rows;
+  auto insert = [&](Dims& values, int64_t value) {
+    for (int64_t a : group.inner) values.insert(int(a), value);
+  };
+  insert(result.shape, 1);
+  insert(result.address.coef, 0);
+  for (Guard& guard : result.guards) insert(guard.position.coef, 0);
+  return result.expand(group.space);
+}
+
+bool keeps_zero(const NodeOp& op) {
+  if (const auto* unary = std::get_if<UnaryOp>(&op))
+    return *unary != UnaryOp::Recip && *unary != UnaryOp::Exp && *unary != UnaryOp::Log && *unary != UnaryOp::Cos &&
+           *unary != UnaryOp::Not;
+  if (const auto* binary = std::get_if<BinaryOp>(&op))
+    return *binary != BinaryOp::Div && *binary != BinaryOp::IDiv && *binary != BinaryOp::Mod &&
+           *binary != BinaryOp::Pow && *binary != BinaryOp::Le && *binary != BinaryOp::Eq;
+  return true;
+}
+
+namespace {
+
+/// Writes the program of one group. A value is asked for as (node, view): the node's numbers, seen through a view whose
+/// shape is that of the member being written; `place` turns such a view into one of the kernel's shape.
+class Writer {
+ public:
+  Writer(const Group& group, const BufferOf& buffer_of) : group_(group), buffer_of_(buffer_of) {
+    for (int a = 0; a < group.space.size(); ++a)
+      if (!group.inner.contains(a)) order_.push_back(a);
+    for (int64_t a : group.inner) order_.push_back(a);
+    kernel_.shape = View::contiguous(group.space).permute(order_).shape;
+    kernel_.inner = group.inner.size();
+  }
+
+  void add_member(const Node& node) {
+    if (std::holds_alternative<node::Contract>(node.op)) {
+      members_[&node] = add_load({Input::Kind::Sum, {nullptr, node.dtype, View::contiguous(group_.space)}, 0}, node.dtype);
+      return;
+    }
+    const auto* reduction = std::get_if<node::Reduce>(&node.op);
+    const Shape& shape = reduction ? node.sources[0].shape() : node.shape;
+    per_row_ = squeezed(shape) != group_.space;
+    int value;
+    if (reduction) {
+      const int from = read(node.sources[0]);
+      value = add({tinyops::Reduce{reduction->op}, node.dtype, {from, -1, -1}, true});
+    } else if (std::holds_alternative<node::Copy>(node.op) || std::holds_alternative<node::Place>(node.op)) {
+      value = read(node.sources[0]);
+    } else {
+      value = compute(node, View::contiguous(node.shape));
+    }
+    // One number a row, wanted for every element: an instruction of its own spreads it.
+    if (!reduction && !per_row_ && kernel_.program[size_t(value)].per_row)
+      value = add({UnaryOp::Cast, node.dtype, {value, -1, -1}, false});
+    members_[&node] = value;
+  }
+
+  void add_output(const Destination& to) {
+    const bool per_row = squeezed(to.node->shape) != group_.space;
+    const View view = place(to.view, per_row);
+    kernel_.outputs.push_back({{to.buffer, to.node->dtype, view}, members_.at(to.node)});
+  }
+
+  RowKernel finish() { return std::move(kernel_); }
+
+ private:
+  /// A view of the current member's shape (or squeezed shape), as one of the kernel's shape.
+  View place(const View& view, bool per_row) const {
+    View result = *view.reshape(squeezed(view.shape));
+    if (per_row) result = spread(result, group_);
+    return result.permute(order_);
+  }
+  View place(const View& view) const { return place(view, per_row_); }
+
+  bool moves_inside_rows(const View& view) const {
+    auto moves = [&](const Affine& f) {
+      for (int a = kernel_.shape.size() - kernel_.inner; a < kernel_.shape.size(); ++a)
+        if (f.coef[a] != 0) return true;
+      return false;
+    };
+    return moves(view.address) || std::ranges::any_of(view.guards, moves, &Guard::position);
+  }
+
+  int add(Instruction instruction) {
+    // The same value again is the same number: common subexpressions are found as they are written.
+    auto& program = kernel_.program;
+    const auto known = std::ranges::find(program, instruction);
+    if (known != program.end()) return int(known - program.begin());
+    program.push_back(std::move(instruction));
+    return int(program.size()) - 1;
+  }
+
+  int add_load(Input input, DType dtype) {
+    // An element of an empty row is not there to be read, though its address may not depend on the row's axes.
+    const bool readable = per_row_ || numel(kernel_.shape) > 0;
+    const bool per_row = kernel_.inner > 0 && readable && !moves_inside_rows(input.operand.view);
+    size_t i = 0;
+    for (; i < kernel_.inputs.size(); ++i) {
+      const Input& other = kernel_.inputs[i];
+      if (other.kind == input.kind && other.operand.buffer == input.operand.buffer && other.number == input.number &&
+          other.operand.dtype == input.operand.dtype && other.operand.view == input.operand.view)
+        break;
+    }
+    if (i == kernel_.inputs.size()) kernel_.inputs.push_back(std::move(input));
+    return add({tinyops::Load{int(i)}, dtype, {-1, -1, -1}, per_row});
+  }
+
+  int read(const LazyBuffer& source) { return value(*source.node(), source.views().view()); }
+
+  int value(const Node& node, const View& view) {
+    if (const auto member = members_.find(&node); member != members_.end()) return member->second;
+    if (const tinyops::BufferRef buffer = buffer_of_(node))
+      return add_load({Input::Kind::Memory, {buffer, node.dtype, place(view)}, 0}, node.dtype);
+    if (const auto* number = std::get_if<node::Number>(&node.op)) {
+      if (view.guards.empty()) return add({tinyops::Constant{number->value}, node.dtype, {-1, -1, -1}, kernel_.inner > 0});
+      return add_load({Input::Kind::Number, {nullptr, node.dtype, place(view)}, number->value}, node.dtype);
+    }
+    if (std::holds_alternative<node::Iota>(node.op))
+      return add_load({Input::Kind::Address, {nullptr, node.dtype, place(view)}, 0}, node.dtype);
+    return compute(node, view);
+  }
+
+  /// An element-wise node, computed here. Its sources are read through its own view of them and then `view`.
+  int compute(const Node& node, const View& view) {
+    Instruction instruction{{}, node.dtype, {-1, -1, -1}, kernel_.inner > 0};
+    for (size_t i = 0; i < node.sources.size(); ++i) {
+      const LazyBuffer& source = node.sources[i];
+      // That the two merge the scheduler has seen: what does not is a root, and in memory.
+      const int arg = value(*source.node(), compose(view, source.views().view()).value());
+      instruction.args[i] = arg;
+      instruction.per_row &= kernel_.program[size_t(arg)].per_row;
+    }
+    if (const auto* op = std::get_if<UnaryOp>(&node.op)) instruction.op = *op;
+    else if (const auto* op = std::get_if<BinaryOp>(&node.op)) instruction.op = *op;
+    else instruction.op = std::get<TernaryOp>(node.op);
+    const int result = add(std::move(instruction));
+    return view.guards.empty() || keeps_zero(node.op) ? result : masked(result, view);
+  }
+
+  /// What was padded must read as 0, but f(0) is not: where(inside, f, 0).
+  int masked(int result, const View& view) {
+    View position = View::contiguous(view.shape);
+    position.guards = view.guards;
+    const int inside = add_load({Input::Kind::Number, {nullptr, DType::Bool, place(position)}, true}, DType::Bool);
+    const DType dtype = kernel_.program[size_t(result)].dtype;
+    const int zero = add({tinyops::Constant{0}, dtype, {-1, -1, -1}, kernel_.inner > 0});
+    const bool per_row = kernel_.program[size_t(result)].per_row && kernel_.program[size_t(inside)].per_row;
+    return add({TernaryOp::Where, dtype, {inside, result, zero}, per_row});
+  }
+
+  const Group& group_;
+  const BufferOf& buffer_of_;
+  Dims order_;  ///< the axes of `space`: rows first
+  bool per_row_ = false;
+  RowKernel kernel_;
+  std::map<const Node*, int> members_;
+};
+
+std::vector<View*> views_of(RowKernel& k) {
+  std::vector<View*> views;
+  for (Input& input : k.inputs) views.push_back(&input.operand.view);
+  for (tinyops::Output& output : k.outputs) views.push_back(&output.operand.view);
+  return views;
+}
+
+/// Neighbouring axes that every view walks as one become one: fewer, longer loops for the backend. The border before the
+/// last `inner` axes stays. A view may lack axes at the end.
+void merge_axes(Shape& shape, int& inner, std::span<View* const> views) {
+  for (int a = shape.size() - 2; a >= 0; --a) {
+    if (a + 1 == shape.size() - inner) continue;
+    auto has_gap = [&](const View* view) {
+      auto gap = [&](const Affine& f) { return f.coef[a] != shape[a + 1] * f.coef[a + 1]; };
+      return a + 1 < view->rank() && (gap(view->address) || std::ranges::any_of(view->guards, gap, &Guard::position));
+    };
+    if (std::ranges::any_of(views, has_gap)) continue;
+    for (View* view : views) {
+      if (a + 1 >= view->rank()) continue;
+      view->shape[a] *= shape[a + 1];
+      view->shape.erase(a + 1);
+      view->address.coef.erase(a);
+      for (Guard& guard : view->guards) guard.position.coef.erase(a);
+    }
+    if (a >= shape.size() - inner) --inner;
+    shape[a] *= shape[a + 1];
+    shape.erase(a + 1);
+  }
+}
+
+Operand operand_of(const LazyBuffer& source, const BufferOf& buffer_of) {
+  return {buffer_of(*source.node()), source.dtype(), source.views().view()};
+}
+
+/// The contraction whose sums go through `after`. Axes of size 1 have no stride worth keeping.
+tinyops::ContractKernel contraction(const Node& node, RowKernel after, const BufferOf& buffer_of) {
+  Operand a = operand_of(node.sources[0], buffer_of), b = operand_of(node.sources[1], buffer_of);
+  const Shape whole = squeezed(a.view.shape);
+  for (Operand* factor : {&a, &b}) factor->view = *factor->view.reshape(whole);
+  tinyops::ContractKernel kernel{whole, whole.size() - after.shape.size(), a, b, std::move(after)};
+  std::vector<View*> views = views_of(kernel.after);
+  views.push_back(&kernel.a.view);
+  views.push_back(&kernel.b.view);
+  merge_axes(kernel.shape, kernel.reduced, views);
+  kernel.after.shape = Shape(kernel.shape.begin(), kernel.shape.end() - kernel.reduced);
+  return kernel;
+}
+
+}  // namespace
+
+tinyops::Kernel lower(const Group& group, std::span<const Destination> destinations, const BufferOf& buffer_of) {
+  Writer writer(group, buffer_of);
+  for (const Node* node : group.members) writer.add_member(*node);
+  for (const Destination& destination : destinations) writer.add_output(destination);
+  RowKernel rows = writer.finish();
+  if (group.is_contraction()) return contraction(*group.members[0], std::move(rows), buffer_of);
+  merge_axes(rows.shape, rows.inner, views_of(rows));
+  return rows;
+}
+
+tinyops::Kernel lower_special(const Node& node, const tinyops::BufferRef& out, const BufferOf& buffer_of) {
+  auto operand = [&](const LazyBuffer& source) { return operand_of(source, buffer_of); };
+  const Operand result{out, node.dtype, View::contiguous(node.shape)};
+  if (const auto* gather = std::get_if<node::Gather>(&node.op)) {
+    Operand table = operand(node.sources[0]);
+    table.view = picking(table.view, gather->axis, node.shape);
+    return tinyops::GatherKernel{table, operand(node.sources[1]), result, gather->name};
+  }
+  if (const auto* scatter = std::get_if<node::Scatter>(&node.op)) {
+    Operand into = result;
+    into.view = picking(into.view, scatter->axis, node.sources[0].shape());
+    return tinyops::ScatterKernel{scatter->op, operand(node.sources[1]), operand(node.sources[0]), into, scatter->name};
+  }
+  // Scan and Sort run along the last axis of their operands.
+  auto turned = [](Operand o, int axis) {
+    Dims order;
+    for (int a = 0; a < o.view.rank(); ++a)
+      if (a != axis) order.push_back(a);
+    order.push_back(axis);
+    o.view = o.view.permute(order);
+    return o;
+  };
+  if (const auto* scan = std::get_if<node::Scan>(&node.op))
+    return tinyops::ScanKernel{scan->op, turned(operand(node.sources[0]), scan->axis), turned(result, scan->axis)};
+  if (const auto* sort = std::get_if<node::Sort>(&node.op))
+    return tinyops::SortKernel{sort->descending, turned(operand(node.sources[0]), sort->axis), turned(result, sort->axis)};
+  const auto& random = std::get<node::Random>(node.op);
+  return tinyops::RandomKernel{random.seed, random.counter, result};
+}
+
+}  // namespace teeny

@@ -1,0 +1,125 @@
+// The walk back: from a number to everything it was computed from.
+//
+//   forward    a ──► Mul ──► c ──► Sum ──► loss
+//              b ──►                        │
+//   backward   a.grad ◄── Mul ◄── Sum ◄── 1
+#include <cxxabi.h>
+
+#include <cstdlib>
+#include <typeinfo>
+#include <unordered_map>
+
+#include "teeny/tensor/function.h"
+
+namespace teeny {
+
+std::string Function::name() const {
+  std::unique_ptr<char, void (*)(void*)> readable(abi::__cxa_demangle(typeid(*this).name(), nullptr, nullptr, nullptr),
+                                                  std::free);
+  const std::string whole = readable ? readable.get() : typeid(*this).name();
+  return whole.substr(whole.rfind(':') + 1);  // npos + 1 is 0: a name without a namespace
+}
+
+Grads Function::backward(const Tensor&, const Tensor&) { fail(name(), " has no gradient"); }
+
+namespace {
+
+using GradOf = std::unordered_map<const void*, Tensor>;
+
+/// Everything `y` was computed from that leads to a gradient, each after the tensors it was computed from.
+std::vector<Tensor> history(const Tensor& y) {
+  struct Visit {
+    Tensor tensor;
+    size_t next = 0;
+  };
+  std::vector<Tensor> order;
+  std::unordered_map<const void*, bool> seen{{y.id(), true}};
+  std::vector<Visit> stack{{y}};
+  while (!stack.empty()) {
+    Visit& top = stack.back();
+    const std::shared_ptr<Function>& rule = top.tensor.rule();
+    if (rule && top.next < rule->inputs.size()) {
+      const Tensor& input = rule->inputs[top.next++];
+      if (input.requires_grad() && !std::exchange(seen[input.id()], true)) stack.push_back({input});
+      continue;
+    }
+    order.push_back(top.tensor);
+    stack.pop_back();
+  }
+  return order;
+}
+
+void check_unchanged(const Function& rule) {
+  for (size_t i = 0; i < rule.inputs.size(); ++i)
+    if (rule.inputs[i].version() != rule.versions[i])
+      fail("backward: a tensor of ", rule.inputs[i].shape(), " was assigned to after ", rule.name(),
+           " had used it, and its old numbers are needed; assign after backward()");
+}
+
+/// d(y)/d(x) for every x in `order`, which ends with y. Those of tensors with a rule are handed on and forgotten unless
+/// they are `wanted`.
+GradOf walk_back(std::span<const Tensor> order, const GradOf& wanted) {
+  GradOf grads;
+  const Tensor& y = order.back();
+  grads[y.id()] = y.ones_like();
+  for (size_t i = order.size(); i-- > 0;) {
+    const Tensor& x = order[i];
+    const auto found = grads.find(x.id());
+    if (!x.rule() || found == grads.end()) continue;
+    check_unchanged(*x.rule());
+    const Tensor grad = found->second;
+    if (!wanted.contains(x.id())) grads.erase(found);
+
+    const Grads parts = x.rule()->backward(grad, x);
+    const std::vector<Tensor>& inputs = x.rule()->inputs;
+    if (parts.size() != inputs.size())
+      fail(x.rule()->name(), ": backward gave ", parts.size(), " gradients for ", inputs.size(), " inputs");
+    for (size_t k = 0; k < inputs.size(); ++k) {
+      if (!inputs[k].requires_grad() || !parts[k].defined()) continue;
+      if (parts[k].shape() != inputs[k].shape())
+        fail(x.rule()->name(), ": backward gave a gradient of ", parts[k].shape(), " for an input of ", inputs[k].shape());
+      Tensor& sum = grads[inputs[k].id()];
+      sum = sum.defined() ? sum + parts[k] : parts[k];
+    }
+  }
+  return grads;
+}
+
+void check_start(const Tensor& y, const char* op) {
+  if (y.numel() != 1) fail(op, ": starts from one number, not from ", y.shape(), "; sum() or mean() it first");
+  if (!y.requires_grad())
+    fail(op, ": nothing here requires a gradient, or an earlier backward() has dropped the graph (keep_graph keeps it)");
+}
+
+}  // namespace
+
+Tensor Tensor::backward(bool keep_graph) const {
+  check_start(*this, "backward");
+  const std::vector<Tensor> order = history(*this);
+  const GradMode mode(keep_graph);
+  const GradOf grads = walk_back(order, {});
+  for (const Tensor& x : order) {
+    if (!x.rule()) {
+      const auto grad = grads.find(x.id());
+      if (grad != grads.end()) x.set_grad(x.grad().defined() ? x.grad() + grad->second : grad->second);
+    } else if (!keep_graph) {
+      x.drop_graph();
+    }
+  }
+  return *this;
+}
+
+std::vector<Tensor> gradient(const Tensor& y, std::span<const Tensor> xs) {
+  check_start(y, "gradient");
+  GradOf wanted;
+  for (const Tensor& x : xs) wanted[x.id()] = {};
+  const GradOf grads = walk_back(history(y), wanted);
+  std::vector<Tensor> result;
+  for (const Tensor& x : xs) {
+    const auto grad = grads.find(x.id());
+    result.push_back(grad == grads.end() ? x.zeros_like() : grad->second);
+  }
+  return result;
+}
+
+}  // namespace teeny

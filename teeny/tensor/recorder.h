@@ -1,0 +1,29 @@
+#pragma once
+// What a Jit hears while it records: the places where tensors are made, looked at and changed ask for `recorder()`, which
+// is null the rest of the time.
+#include <memory>
+
+#include "teeny/tensor/tensor.h"
+
+namespace teeny {
+
+/// What the handles of one tensor share, as a recording knows it: it must not keep it alive. `data` may hold other
+/// numbers after an assign.
+struct Variable {
+  std::weak_ptr<LazyBuffer> data;
+  std::weak_ptr<const bool> requires_grad;
+};
+
+class Recorder {
+ public:
+  virtual ~Recorder() = default;
+  virtual void made(const std::shared_ptr<LazyBuffer>& data) = 0;      ///< a new tensor
+  virtual void seen(const std::shared_ptr<LazyBuffer>& data, const std::shared_ptr<const bool>& requires_grad) = 0;
+  virtual void assigned(const std::shared_ptr<LazyBuffer>& data) = 0;  ///< it is about to hold other numbers
+  virtual void graded(const Tensor& x, const Tensor& grad) = 0;        ///< x.grad is about to be `grad`
+};
+
+/// Of this thread.
+Recorder*& recorder();
+
+}  // namespace teeny

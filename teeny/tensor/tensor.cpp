@@ -1,0 +1,184 @@
+// The handle itself: what copies of a tensor share, how its numbers are asked for, and how it gets new ones.
+#include <algorithm>
+#include <cstring>
+
+#include "teeny/tensor/function.h"
+#include "teeny/tensor/recorder.h"
+#include "teeny/schedule/schedule.h"
+
+namespace teeny {
+
+Recorder*& recorder() {
+  static thread_local Recorder* current = nullptr;
+  return current;
+}
+
+/// What all handles of one tensor share.
+struct Tensor::State {
+  LazyBuffer data;
+  bool requires_grad = false;
+  int64_t version = 0;  ///< how often it was assigned to
+  std::shared_ptr<Function> rule;
+  Tensor grad;
+
+  explicit State(LazyBuffer data) : data(std::move(data)) {}
+  // A long history dies from its end, rule by rule, and not by recursion along it.
+  ~State() {
+    std::vector<std::shared_ptr<Function>> dying{std::move(rule)};
+    while (!dying.empty()) {
+      const std::shared_ptr<Function> last = std::move(dying.back());
+      dying.pop_back();
+      if (!last || last.use_count() != 1) continue;
+      for (Tensor& input : last->inputs)
+        if (input.state_.use_count() == 1) dying.push_back(std::move(input.state_->rule));
+    }
+  }
+};
+
+Tensor::Tensor(LazyBuffer data, bool requires_grad) : state_(std::make_shared<State>(std::move(data))) {
+  state_->requires_grad = requires_grad;
+  if (recorder()) recorder()->made({state_, &state_->data});
+}
+
+Tensor::Tensor(Scalar value) : Tensor(full({}, value)) {}
+
+const LazyBuffer& Tensor::lazy() const {
+  if (!state_) fail("this tensor is undefined: no value was given to it, or it is the grad() of one that no backward has reached");
+  if (recorder()) recorder()->seen({state_, &state_->data}, {state_, &state_->requires_grad});
+  return state_->data;
+}
+
+const std::shared_ptr<Function>& Tensor::rule() const { return lazy(), state_->rule; }
+void Tensor::set_rule(std::shared_ptr<Function> rule) {
+  rule->versions.clear();
+  for (const Tensor& input : rule->inputs) rule->versions.push_back(input.version());
+  state_->rule = std::move(rule);
+}
+int64_t Tensor::version() const { return state_->version; }
+void Tensor::drop_graph() const { state_->rule = nullptr; }
+
+bool Tensor::requires_grad() const { return lazy(), state_->requires_grad || state_->rule; }
+Tensor& Tensor::requires_grad_(bool on) {
+  if (on && !is_float(dtype())) fail("requires_grad_: only floats have gradients, this is ", dtype());
+  state_->requires_grad = on;
+  return *this;
+}
+Tensor Tensor::grad() const { return lazy(), state_->grad; }
+void Tensor::set_grad(const Tensor& grad) const {
+  if (grad.defined() && grad.shape() != shape()) fail("set_grad: ", grad.shape(), " for a tensor of ", shape());
+  if (recorder()) recorder()->graded(*this, grad);
+  state_->grad = grad;
+}
+Tensor Tensor::detach() const { return Tensor(lazy()); }
+
+int Tensor::axis_index(int64_t axis, const char* op) const {
+  if (axis < -rank() || axis >= rank())
+    fail(op, ": axis ", axis, " is outside ", -rank(), " <= axis < ", rank(), " of ", shape());
+  return int(axis < 0 ? axis + rank() : axis);
+}
+
+Dims Tensor::axis_list(const Axes& axes, const char* op) const {
+  Dims result;
+  if (!axes.list) {
+    for (int a = 0; a < rank(); ++a) result.push_back(a);
+    return result;
+  }
+  for (int64_t axis : *axes.list) {
+    if (rank() == 0 && (axis == 0 || axis == -1)) continue;  // PyTorch's rule: a number has one axis for reductions
+    const int a = axis_index(axis, op);
+    if (result.contains(a)) fail(op, ": axis ", a, " is named twice in ", *axes.list);
+    result.push_back(a);
+  }
+  std::sort(result.begin(), result.end());
+  return result;
+}
+
+// ---- Numbers --------------------------------------------------------------------------------------------------------
+
+void realize(std::span<const Tensor> tensors) {
+  std::vector<LazyBuffer> buffers;
+  for (const Tensor& tensor : tensors) buffers.push_back(tensor.lazy());
+  realize(std::span<const LazyBuffer>(buffers));
+}
+
+const Tensor& Tensor::realize() const {
+  teeny::realize(std::span<const Tensor>(this, 1));
+  return *this;
+}
+
+std::vector<std::byte> Tensor::to_bytes() const {
+  if (recorder()) fail("Jit: the call looks at the numbers of a tensor of ", shape(), "; return it, and look at it outside");
+  const bool stored = lazy().views().is_contiguous() && !std::holds_alternative<node::Number>(lazy().node()->op) &&
+                      !std::holds_alternative<node::Iota>(lazy().node()->op);
+  const LazyBuffer source = stored ? lazy() : lazy().contiguous();
+  teeny::realize(std::span<const LazyBuffer>(&source, 1));
+  std::vector<std::byte> bytes(size_t(numel() * itemsize(dtype())));
+  if (!bytes.empty()) tinyops::read(bytes.data(), source.node()->buffer->data(), bytes.size());
+  return bytes;
+}
+
+template <class T>
+std::vector<T> Tensor::to_vector() const {
+  if (itemsize(dtype()) == 2) realize();  // what is read is what is stored: rounded, before it is cast
+  const std::vector<std::byte> bytes = cast(dtype_of<T>()).to_bytes();
+  std::vector<T> values(static_cast<size_t>(numel()));
+  if constexpr (std::same_as<T, bool>) {
+    for (size_t i = 0; i < values.size(); ++i) values[i] = bytes[i] != std::byte(0);
+  } else if (!bytes.empty()) {
+    std::memcpy(values.data(), bytes.data(), bytes.size());
+  }
+  return values;
+}
+template <class T>
+T Tensor::item() const {
+  if (numel() != 1) fail("item: ", shape(), " has ", numel(), " elements, not one");
+  return to_vector<T>()[0];
+}
+#define TEENY_INSTANTIATE(T)                        \
+  template std::vector<T> Tensor::to_vector<T>() const; \
+  template T Tensor::item<T>() const;
+TEENY_INSTANTIATE(bool)
+TEENY_INSTANTIATE(uint8_t)
+TEENY_INSTANTIATE(int32_t)
+TEENY_INSTANTIATE(int64_t)
+TEENY_INSTANTIATE(float16)
+TEENY_INSTANTIATE(bfloat16)
+TEENY_INSTANTIATE(float)
+TEENY_INSTANTIATE(double)
+#undef TEENY_INSTANTIATE
+
+Tensor& Tensor::assign(const Tensor& x) {
+  if (x.shape() != shape()) fail("assign: ", x.shape(), " to a tensor of ", shape());
+  LazyBuffer data = x.detach().cast(dtype()).lazy();
+  const NodeOp& op = data.node()->op;
+  const bool owns_memory = data.views().is_contiguous() && data.node()->shape == data.shape() &&
+                           !std::holds_alternative<node::Number>(op) && !std::holds_alternative<node::Iota>(op);
+  const std::shared_ptr<LazyBuffer> variable(state_, &state_->data);
+  if (recorder()) recorder()->assigned(variable);
+  const LazyBuffer before = std::exchange(state_->data, owns_memory ? data : data.contiguous());
+  state_->rule = nullptr;
+  ++state_->version;
+  add_pending(variable, before);
+  return *this;
+}
+
+// In place, like PyTorch's. Where a gradient is recorded, the history would be lost with the old numbers: then this handle
+// becomes another tensor, which has one.
+Tensor& Tensor::become(const Tensor& x, const char* op) {
+  if (x.shape() != shape()) fail(op, ": the result has ", x.shape(), " and does not fit into ", shape());
+  if (is_float(x.dtype()) > is_float(dtype()) || (dtype() == DType::Bool && x.dtype() != DType::Bool))
+    fail(op, ": the result is ", x.dtype(), " and does not fit into ", dtype());
+  const bool recorded = GradMode::enabled() && (requires_grad() || x.requires_grad());
+  if (!recorded) return assign(x);
+  if (requires_grad() && !rule())
+    fail(op, ": a leaf that requires a gradient would lose it; write under NoGrad, or to a result of this tensor");
+  return *this = x.cast(dtype());
+}
+
+#define TEENY_OPERATOR(op)                                                            \
+  Tensor& operator op##=(Tensor& x, const Tensor& y) { return x.become(x op y, #op "="); } \
+  Tensor& operator op##=(Tensor& x, Scalar y) { return x.become(x op y, #op "="); }
+TEENY_OPERATOR(+) TEENY_OPERATOR(-) TEENY_OPERATOR(*) TEENY_OPERATOR(/)
+#undef TEENY_OPERATOR
+
+}  // namespace teeny

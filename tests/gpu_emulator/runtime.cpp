@@ -1,0 +1,194 @@
+// The runtime's calls on the host: memory that knows its size, launches, graphs.
+#include <cstdlib>
+#include <map>
+#include <mutex>
+#include <unordered_map>
+
+#include "tests/gpu_emulator/cuda_runtime.h"
+
+namespace gpu_emulator {
+namespace {
+
+std::mutex mutex;  // of both tables
+std::map<const char*, size_t>& allocations() {  // never destroyed: static objects give memory back after main
+  static auto* all = new std::map<const char*, size_t>;
+  return *all;
+}
+
+/// Between two allocations, so that no access a little outside of one lies in another.
+constexpr size_t kGap = 256;
+
+/// Bytes of dynamic shared memory that a kernel may have without asking.
+constexpr size_t kShared = 48 * 1024;
+
+struct Known {
+  std::function<void(void**)> call;
+  std::vector<size_t> sizes;
+  size_t shared = kShared;  ///< bytes of dynamic shared memory it may have
+};
+std::unordered_map<const void*, Known>& kernels() {
+  static auto* all = new std::unordered_map<const void*, Known>;
+  return *all;
+}
+Known* find(const void* kernel) {
+  const std::lock_guard lock(mutex);
+  const auto found = kernels().find(kernel);
+  return found == kernels().end() ? nullptr : &found->second;  // it stays where it is
+}
+
+}  // namespace
+
+Range allocation_of(const void* address) {
+  const std::lock_guard lock(mutex);
+  const char* p = static_cast<const char*>(address);
+  auto after = allocations().upper_bound(p);
+  if (after == allocations().begin()) return {};
+  --after;
+  return p <= after->first + after->second ? Range{after->first, after->first + after->second} : Range{};
+}
+
+void know(const void* kernel, std::function<void(void**)> call, std::vector<size_t> sizes) {
+  const std::lock_guard lock(mutex);
+  kernels().try_emplace(kernel, Known{std::move(call), std::move(sizes)});
+}
+
+}  // namespace gpu_emulator
+
+// ---- The runtime ----------------------------------------------------------------------------------------------------
+
+using namespace gpu_emulator;
+
+namespace {
+/// What the last failed launch had to say; on a GPU a launch fails later, and less clearly.
+thread_local std::string last_error;
+}
+
+const char* cudaGetErrorString(cudaError_t error) {
+  switch (error) {
+    case cudaSuccess: return "no error";
+    case cudaErrorMemoryAllocation: return "out of memory";
+    case cudaErrorNoDevice: return "no CUDA-capable device is detected";
+    case cudaErrorLaunchFailure: return last_error.c_str();
+    default: return "invalid argument";
+  }
+}
+cudaError_t cudaGetLastError() { return cudaSuccess; }
+cudaError_t cudaGetDeviceCount(int* count) {
+  *count = std::getenv("TEENY_NO_GPU") ? 0 : 1;
+  return *count ? cudaSuccess : cudaErrorNoDevice;
+}
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
+  *properties = {};
+  return cudaSuccess;
+}
+
+cudaError_t cudaMalloc(void** memory, size_t bytes) {
+  *memory = nullptr;
+  if (bytes > size_t(1) << 36) return cudaErrorMemoryAllocation;
+  char* block = static_cast<char*>(std::aligned_alloc(256, (bytes + 2 * kGap + 255) / 256 * 256));
+  if (!block) return cudaErrorMemoryAllocation;
+  std::memset(block + kGap, 0xff, bytes < size_t(1) << 28 ? bytes : 0);  // NaNs: what was never written shows
+  const std::lock_guard lock(mutex);
+  allocations()[block + kGap] = bytes;
+  *memory = block + kGap;
+  return cudaSuccess;
+}
+cudaError_t cudaFree(void* memory) {
+  if (!memory) return cudaSuccess;
+  const std::lock_guard lock(mutex);
+  if (!allocations().erase(static_cast<const char*>(memory))) return cudaErrorInvalidValue;
+  std::free(static_cast<char*>(memory) - kGap);
+  return cudaSuccess;
+}
+cudaError_t cudaMallocHost(void** memory, size_t bytes) {
+  return (*memory = std::malloc(bytes)) ? cudaSuccess : cudaErrorMemoryAllocation;
+}
+cudaError_t cudaMemGetInfo(size_t* free, size_t* total) { return *free = *total = size_t(1) << 40, cudaSuccess; }
+/// Whether [p, p + bytes) lies in one allocation.
+static bool is_ours(const void* p, size_t bytes) {
+  const Range range = allocation_of(p);
+  return range.begin && bytes <= size_t(range.end - static_cast<const char*>(p));
+}
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t) {
+  if (kind != cudaMemcpyDeviceToHost && !is_ours(to, bytes)) return cudaErrorInvalidValue;
+  if (kind != cudaMemcpyHostToDevice && !is_ours(from, bytes)) return cudaErrorInvalidValue;
+  return std::memcpy(to, from, bytes), cudaSuccess;
+}
+cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t) {
+  if (!is_ours(to, bytes)) return cudaErrorInvalidValue;
+  return std::memset(to, value, bytes), cudaSuccess;
+}
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) { return *stream = nullptr, cudaSuccess; }
+cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
+cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) { return cudaSuccess; }
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) { return *event = nullptr, cudaSuccess; }
+cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) { return cudaSuccess; }
+cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaSuccess; }
+cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute, int value) {
+  Known* const known = find(kernel);
+  if (!known || size_t(value) > cudaDeviceProp().sharedMemPerBlockOptin) return cudaErrorInvalidValue;
+  return known->shared = size_t(value), cudaSuccess;
+}
+
+cudaError_t cudaLaunchKernel(const void* kernel, dim3 grid, dim3 block, void** arguments, size_t shared, cudaStream_t) {
+  const Known* const known = find(kernel);
+  const uint64_t threads = uint64_t(block.x) * block.y * block.z;
+  if (!known || threads == 0 || threads > 1024 || block.z > 64 || shared > known->shared) return cudaErrorInvalidValue;
+  if (grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.x > 0x7fffffff || grid.y > 0xffff || grid.z > 0xffff)
+    return cudaErrorInvalidValue;
+  try {
+    run_grid(grid, block, shared, [&] { known->call(arguments); });
+    return cudaSuccess;
+  } catch (const std::exception& e) {
+    last_error = e.what();
+    return cudaErrorLaunchFailure;
+  }
+}
+
+/// A graph copies its nodes' arguments, as a GPU's does: what changes later must be told with `SetParams`.
+struct GraphNode {
+  const void* kernel;
+  dim3 grid, block;
+  size_t shared;
+  std::vector<std::vector<uint64_t>> arguments;
+
+  explicit GraphNode(const cudaKernelNodeParams& p)
+      : kernel(p.func), grid(p.gridDim), block(p.blockDim), shared(p.sharedMemBytes) {
+    const std::vector<size_t>& sizes = find(kernel)->sizes;
+    for (size_t i = 0; i < sizes.size(); ++i) {
+      arguments.emplace_back(sizes[i] / 8 + 1);
+      std::memcpy(arguments[i].data(), p.kernelParams[i], sizes[i]);
+    }
+  }
+};
+struct gpu_emulator_graph {
+  std::vector<GraphNode> nodes;
+};
+struct gpu_emulator_graph_exec : gpu_emulator_graph {};
+
+cudaError_t cudaGraphCreate(cudaGraph_t* graph, unsigned) { return *graph = new gpu_emulator_graph, cudaSuccess; }
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) { return delete graph, cudaSuccess; }
+cudaError_t cudaGraphAddKernelNode(cudaGraphNode_t* node, cudaGraph_t graph, const cudaGraphNode_t*, size_t,
+                                   const cudaKernelNodeParams* parameters) {
+  if (!find(parameters->func)) return cudaErrorInvalidValue;
+  *node = graph->nodes.size();
+  graph->nodes.emplace_back(*parameters);
+  return cudaSuccess;
+}
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* ready, cudaGraph_t graph, unsigned long long) {
+  return *ready = new gpu_emulator_graph_exec{*graph}, cudaSuccess;
+}
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t ready) { return delete ready, cudaSuccess; }
+cudaError_t cudaGraphExecKernelNodeSetParams(cudaGraphExec_t ready, cudaGraphNode_t node,
+                                             const cudaKernelNodeParams* parameters) {
+  return ready->nodes.at(node) = GraphNode(*parameters), cudaSuccess;
+}
+cudaError_t cudaGraphLaunch(cudaGraphExec_t ready, cudaStream_t stream) {
+  for (GraphNode& node : ready->nodes) {
+    std::vector<void*> arguments;
+    for (std::vector<uint64_t>& argument : node.arguments) arguments.push_back(argument.data());
+    const cudaError_t error = cudaLaunchKernel(node.kernel, node.grid, node.block, arguments.data(), node.shared, stream);
+    if (error != cudaSuccess) return error;
+  }
+  return cudaSuccess;
+}

@@ -1,0 +1,29 @@
+#pragma once
+// The one exception type, and the one way to throw it.
+#include <sstream>
+#include <stdexcept>
+#include <string>
+
+namespace tinyops {
+
+/// Thrown where the user's line is wrong, before anything is computed. The message names the operation, the shapes and
+/// the rule that was broken: `matmul: (3, 4) x (5, 6): inner sizes 4 and 5 differ`.
+class Error : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+/// Everything that can be written to a stream, written one after the other.
+template <class... Parts>
+std::string text(const Parts&... parts) {
+  std::ostringstream out;
+  (out << ... << parts);
+  return out.str();
+}
+
+template <class... Parts>
+[[noreturn]] void fail(const Parts&... parts) {
+  throw Error(text(parts...));
+}
+
+}  // namespace tinyops

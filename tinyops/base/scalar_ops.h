@@ -1,0 +1,182 @@
+#pragma once
+// What each primitive means on one number, once, for the reference and for CUDA (host and device). A faster backend may
+// compute it differently; it may not mean anything else.
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <type_traits>
+
+#include "tinyops/base/dtype.h"
+#include "tinyops/base/op.h"
+
+#ifdef __CUDACC__
+#define TINYOPS_HD __host__ __device__
+#else
+#define TINYOPS_HD
+#endif
+
+namespace tinyops {
+
+
+/// The type a stored value is computed in: float for the 16-bit floats, itself for the rest.
+template <class T>
+using Compute = std::conditional_t<std::is_same_v<T, float16> || std::is_same_v<T, bfloat16>, float, T>;
+
+/// A float outside an integer's range has no meaning in C++; it saturates here, and NaN becomes 0.
+template <class To, class From>
+TINYOPS_HD To convert(From x) {
+  if constexpr (std::is_same_v<To, bool>) return x != From(0);
+  else if constexpr (std::is_integral_v<To> && std::is_floating_point_v<From>) {
+    if (x != x) return To(0);
+    const double low = -9223372036854775808.0, high = 9223372036854775808.0;
+    const int64_t wide = x >= high ? INT64_MAX : x <= low ? INT64_MIN : int64_t(x);
+    if constexpr (sizeof(To) == 4) return wide > INT32_MAX ? INT32_MAX : wide < INT32_MIN ? INT32_MIN : To(wide);
+    return To(wide);  // to uint8: modulo 256, as PyTorch does
+  } else return To(x);
+}
+
+/// The bits of x, which is stored as a From, read as a To. The two have one size; bools take no part.
+template <class To, class From>
+TINYOPS_HD Compute<To> same_bits(Compute<From> x) {
+  if constexpr (sizeof(To) == sizeof(From) && !std::is_same_v<To, bool> && !std::is_same_v<From, bool>)
+    return Compute<To>(std::bit_cast<To>(From(x)));
+  else return Compute<To>(0);
+}
+
+/// Integers wrap to their width: compute in the unsigned type of the same size, where C++ defines it.
+template <class T, class F>
+TINYOPS_HD T wrapped(T x, T y, F f) {
+  if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>) {
+    using U = std::make_unsigned_t<std::common_type_t<T, int>>;
+    return T(f(U(x), U(y)));
+  } else return T(f(x, y));
+}
+
+template <class T>
+TINYOPS_HD bool is_negative(T x) {
+  if constexpr (std::is_signed_v<T>) return x < 0;
+  else return false;
+}
+
+template <class T>
+TINYOPS_HD T apply(UnaryOp op, T x) {
+  if constexpr (std::is_floating_point_v<T>) {
+    switch (op) {
+      case UnaryOp::Neg: return -x;
+      case UnaryOp::Recip: return T(1) / x;
+      case UnaryOp::Sqrt: return std::sqrt(x);
+      case UnaryOp::Exp: return std::exp(x);
+      case UnaryOp::Log: return std::log(x);
+      case UnaryOp::Sin: return std::sin(x);
+      case UnaryOp::Cos: return std::cos(x);
+      case UnaryOp::Tanh: return std::tanh(x);
+      case UnaryOp::Erf: return std::erf(x);
+      case UnaryOp::Atan: return std::atan(x);
+      case UnaryOp::Floor: return std::floor(x);
+      case UnaryOp::Trunc: return std::trunc(x);
+      case UnaryOp::Round: return std::nearbyint(x);
+      default: return x;  // Cast, Bitcast and Not change the type: `convert`, `same_bits` and `x == 0`
+    }
+  } else if (op == UnaryOp::Neg) return wrapped(T(0), x, [](auto a, auto b) { return a - b; });
+  else return x;
+}
+
+/// Arithmetic: the result has the operands' type. Lt, Le and Eq are `compare`.
+template <class T>
+TINYOPS_HD T apply(BinaryOp op, T x, T y) {
+  switch (op) {
+    case BinaryOp::Add: return wrapped(x, y, [](auto a, auto b) { return a + b; });
+    case BinaryOp::Sub: return wrapped(x, y, [](auto a, auto b) { return a - b; });
+    case BinaryOp::Mul: return wrapped(x, y, [](auto a, auto b) { return a * b; });
+    case BinaryOp::Max: return x != x || x > y ? x : y;  // a NaN on either side comes through
+    case BinaryOp::Min: return x != x || x < y ? x : y;
+    case BinaryOp::Lt:
+    case BinaryOp::Le:
+    case BinaryOp::Eq: return x;
+    default: break;
+  }
+  if constexpr (std::is_floating_point_v<T>) {
+    switch (op) {
+      case BinaryOp::Div: return x / y;
+      case BinaryOp::IDiv: return std::trunc(x / y);
+      case BinaryOp::Mod: return std::fmod(x, y);
+      case BinaryOp::Pow: return std::pow(x, y);
+      default: return x;
+    }
+  } else if constexpr (std::is_same_v<T, bool>) {
+    switch (op) {
+      case BinaryOp::And: return x && y;
+      case BinaryOp::Or: return x || y;
+      case BinaryOp::Xor: return x != y;
+      default: return x;
+    }
+  } else {
+    constexpr int bits = 8 * sizeof(T);
+    const bool overflows = std::is_signed_v<T> && y == T(-1);  // lowest / -1 does not fit, and traps
+    switch (op) {
+      case BinaryOp::Div:
+      case BinaryOp::IDiv: return y == 0 ? T(0) : overflows ? apply(UnaryOp::Neg, x) : T(x / y);  // x / 0 is 0 here
+      case BinaryOp::Mod: return y == 0 || overflows ? T(0) : T(x % y);
+      case BinaryOp::And: return T(x & y);
+      case BinaryOp::Or: return T(x | y);
+      case BinaryOp::Xor: return T(x ^ y);
+      case BinaryOp::Shl: return is_negative(y) || y >= bits ? T(0) : T(std::make_unsigned_t<T>(x) << y);
+      case BinaryOp::Shr: return is_negative(y) || y >= bits ? T(is_negative(x) ? -1 : 0) : T(x >> y);  // only the sign is left
+      case BinaryOp::Pow: {
+        if (is_negative(y)) return x == 1 ? T(1) : x == T(-1) ? T(y % 2 ? -1 : 1) : T(0);
+        T result = 1;
+        for (T base = x, left = y; left > 0; left = T(left / 2), base = apply(BinaryOp::Mul, base, base))
+          if (left % 2) result = apply(BinaryOp::Mul, result, base);
+        return result;
+      }
+      default: return x;
+    }
+  }
+}
+
+template <class T>
+TINYOPS_HD bool compare(BinaryOp op, T x, T y) {
+  return op == BinaryOp::Lt ? x < y : op == BinaryOp::Le ? x <= y : x == y;
+}
+
+/// What a reduction starts from, and the binary operation it repeats.
+template <class T>
+TINYOPS_HD T identity(ReduceOp op) {
+  using Limits = std::numeric_limits<T>;
+  switch (op) {
+    case ReduceOp::Sum: return T(0);
+    case ReduceOp::Prod: return T(1);
+    case ReduceOp::Max: return Limits::has_infinity ? -Limits::infinity() : Limits::lowest();
+    case ReduceOp::Min: return Limits::has_infinity ? Limits::infinity() : Limits::max();
+  }
+  return T(0);
+}
+TINYOPS_HD constexpr BinaryOp step(ReduceOp op) {
+  return op == ReduceOp::Sum ? BinaryOp::Add : op == ReduceOp::Prod ? BinaryOp::Mul
+         : op == ReduceOp::Max ? BinaryOp::Max : BinaryOp::Min;
+}
+
+/// Philox-4x32-10: the four words of the block with the 128-bit counter {block, 0} under a 64-bit key.
+/// Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
+struct PhiloxBlock {
+  uint32_t words[4];
+};
+TINYOPS_HD inline PhiloxBlock philox_block(uint64_t seed, uint64_t block) {
+  PhiloxBlock b = {{uint32_t(block), uint32_t(block >> 32), 0, 0}};
+  uint32_t* c = b.words;
+  uint32_t k0 = uint32_t(seed), k1 = uint32_t(seed >> 32);
+  for (int round = 0; round < 10; ++round, k0 += 0x9E3779B9, k1 += 0xBB67AE85) {
+    const uint64_t p = uint64_t(0xD2511F53) * c[0], q = uint64_t(0xCD9E8D57) * c[2];
+    b = {{uint32_t(q >> 32) ^ c[1] ^ k0, uint32_t(q), uint32_t(p >> 32) ^ c[3] ^ k1, uint32_t(p)}};
+  }
+  return b;
+}
+/// One word of the stream: four to a block.
+TINYOPS_HD inline uint32_t philox(uint64_t seed, uint64_t word) { return philox_block(seed, word / 4).words[word % 4]; }
+TINYOPS_HD inline float uniform_float(uint32_t word) { return float(word >> 8) * 0x1p-24f; }
+TINYOPS_HD inline double uniform_double(uint32_t high, uint32_t low) {
+  return double(uint64_t(high) << 21 ^ low >> 11) * 0x1p-53;
+}
+
+}  // namespace tinyops

@@ -1,0 +1,253 @@
+#include "tinyops/base/shape.h"
+
+#include <algorithm>
+#include <cassert>
+
+namespace tinyops {
+
+std::ostream& operator<<(std::ostream& out, const Dims& dims) {
+  out << '(';
+  for (int i = 0; i < dims.size(); ++i) out << (i ? ", " : "") << dims[i];
+  return out << (dims.size() == 1 ? ",)" : ")");
+}
+
+Dims range(int64_t begin, int64_t end) {
+  Dims result;
+  for (int64_t i = begin; i < end; ++i) result.push_back(i);
+  return result;
+}
+
+int64_t numel(const Shape& shape) {
+  int64_t n = 1;
+  if (shape.contains(0)) return 0;
+  for (int64_t size : shape)
+    if (__builtin_mul_overflow(n, size, &n)) fail("shape ", shape, " has more elements than 63 bits can count");
+  return n;
+}
+
+Dims row_major(const Shape& shape) {
+  Dims strides = shape;
+  int64_t step = 1;
+  for (int a = shape.size() - 1; a >= 0; --a) {
+    strides[a] = step;
+    step *= std::max<int64_t>(shape[a], 1);
+  }
+  return strides;
+}
+
+Shape broadcast(const Shape& a, const Shape& b, const char* op) {
+  const Shape& longer = a.size() >= b.size() ? a : b;
+  const Shape& shorter = a.size() >= b.size() ? b : a;
+  Shape result = longer;
+  for (int i = 1; i <= shorter.size(); ++i) {
+    const int64_t n = longer[longer.size() - i], m = shorter[shorter.size() - i];
+    if (n != m && n != 1 && m != 1)
+      fail(op, ": ", a, " and ", b, " do not broadcast: sizes ", a[a.size() - i], " and ", b[b.size() - i],
+           " differ and neither is 1");
+    result[result.size() - i] = n == 1 ? m : n;
+  }
+  return result;
+}
+
+int64_t Affine::at(const Dims& index) const {
+  int64_t value = offset;
+  for (int a = 0; a < index.size(); ++a) value += coef[a] * index[a];
+  return value;
+}
+
+Interval interval(const Affine& form, std::span<const Interval> box) {
+  Interval r{form.offset, form.offset};
+  for (int a = 0; a < form.coef.size(); ++a) {
+    const int64_t c = form.coef[a];
+    r.low += c * (c < 0 ? box[a].high : box[a].low);
+    r.high += c * (c < 0 ? box[a].low : box[a].high);
+  }
+  return r;
+}
+
+std::vector<Interval> index_box(const Shape& shape) {
+  std::vector<Interval> box;
+  for (int64_t size : shape) box.push_back({0, size - 1});
+  return box;
+}
+
+namespace {
+
+/// Every movement is a change of index: it rewrites each affine form of the view alike.
+template <class F>
+View rewrite(const View& view, Shape shape, F&& change) {
+  View result{std::move(shape), change(view.address), {}};
+  result.guards.reserve(view.guards.size() + 1);
+  for (const Guard& guard : view.guards) result.guards.push_back({change(guard.position), guard.size});
+  return result;
+}
+
+/// a * b, where it is small enough for a view to add up a few of them.
+int64_t far(int64_t a, int64_t b) {
+  constexpr int64_t kFar = int64_t(1) << 60;
+  int64_t product;
+  if (__builtin_mul_overflow(a, b, &product) || product > kFar || product < -kFar)
+    fail("a view that reaches ", a, " * ", b, " elements from where it begins is beyond 63 bits");
+  return product;
+}
+
+}  // namespace
+
+View View::contiguous(const Shape& shape) { return {shape, {row_major(shape), 0}, {}}; }
+
+bool View::is_contiguous() const {
+  if (address.offset != 0 || !guards.empty()) return false;
+  const Dims strides = row_major(shape);
+  for (int a = 0; a < rank(); ++a)
+    if (shape[a] != 1 && address.coef[a] != strides[a]) return false;
+  return true;
+}
+
+bool View::valid(const Dims& index) const {
+  return std::ranges::all_of(guards, [&](const Guard& g) {
+    const int64_t position = g.position.at(index);
+    return 0 <= position && position < g.size;
+  });
+}
+
+View View::permute(const Dims& axes) const {
+  auto reorder = [&](const Dims& values) {
+    Dims result;
+    for (int64_t a : axes) result.push_back(values[int(a)]);
+    return result;
+  };
+  return rewrite(*this, reorder(shape), [&](const Affine& f) { return Affine{reorder(f.coef), f.offset}; });
+}
+
+View View::expand(const Shape& to) const {
+  assert(to.size() == rank());
+  return rewrite(*this, to, [&](Affine f) {
+    for (int a = 0; a < rank(); ++a)
+      if (shape[a] == 1 && to[a] != 1) f.coef[a] = 0;
+    return f;
+  }).simplified();
+}
+
+View View::pad(const Dims& before, const Dims& after) const {
+  Shape padded = shape;
+  for (int a = 0; a < rank(); ++a) padded[a] += before[a] + after[a];
+  View result = rewrite(*this, padded, [&](Affine f) {
+    for (int a = 0; a < rank(); ++a) f.offset -= far(f.coef[a], before[a]);
+    return f;
+  });
+  for (int a = 0; a < rank(); ++a) {
+    if (before[a] == 0 && after[a] == 0) continue;
+    Guard guard{{Dims::filled(rank(), 0), -before[a]}, shape[a]};
+    guard.position.coef[a] = 1;
+    result.guards.push_back(guard);
+  }
+  return result.simplified();
+}
+
+View View::shrink(const Dims& begin, const Dims& end) const {
+  Shape kept = shape;
+  for (int a = 0; a < rank(); ++a) kept[a] = end[a] - begin[a];
+  return rewrite(*this, kept, [&](Affine f) {
+    for (int a = 0; a < rank(); ++a) f.offset += f.coef[a] * begin[a];
+    return f;
+  }).simplified();
+}
+
+View View::flip(const Dims& axes) const {
+  return rewrite(*this, shape, [&](Affine f) {
+    for (int64_t a : axes) {
+      f.offset += f.coef[int(a)] * (shape[int(a)] - 1);
+      f.coef[int(a)] = -f.coef[int(a)];
+    }
+    return f;
+  });
+}
+
+View View::diagonal(int a, int b) const {
+  assert(shape[a] == shape[b]);
+  auto merge = [&](Dims values, int64_t both) {
+    values.erase(std::max(a, b));
+    values.erase(std::min(a, b));
+    values.push_back(both);
+    return values;
+  };
+  return rewrite(*this, merge(shape, shape[a]), [&](const Affine& f) {
+    return Affine{merge(f.coef, f.coef[a] + f.coef[b]), f.offset};
+  }).simplified();
+}
+
+View View::unfold(int axis, int64_t size, int64_t step, int64_t dilation) const {
+  assert(shape[axis] >= dilation * (size - 1) + 1);
+  Shape windows = shape;
+  windows[axis] = (shape[axis] - dilation * (size - 1) - 1) / step + 1;
+  windows.push_back(size);
+  return rewrite(*this, windows, [&](Affine f) {
+    f.coef.push_back(far(f.coef[axis], dilation));
+    f.coef[axis] = far(f.coef[axis], step);
+    return f;
+  }).simplified();
+}
+
+// A reshape regroups axes. Walk both shapes from the left and cut them into the smallest groups of equal size:
+//
+//   from (4, 6, 5)  to (24, 5)     groups  (4, 6) -> (24)   (5) -> (5)
+//
+// Inside a group the old axes must follow each other without a gap (coef[a] == shape[a+1] * coef[a+1], in every affine
+// form); then the group is one long axis, and a long axis can be cut in any way.
+std::optional<View> View::reshape(const Shape& to) const {
+  if (tinyops::numel(shape) == 0) return contiguous(to);
+  Dims old_axes;  // the axes that matter: those of size 1 have no stride to speak of
+  for (int a = 0; a < rank(); ++a)
+    if (shape[a] != 1) old_axes.push_back(a);
+
+  struct Group {
+    int first, last;    // of old_axes
+    int new_first, new_last;
+  };
+  std::vector<Group> groups;
+  for (int i = 0, j = 0; i < old_axes.size();) {
+    Group group{i, i, j, j};
+    int64_t old_size = shape[int(old_axes[i])], new_size = to[j];
+    while (old_size != new_size) {
+      if (old_size < new_size) old_size *= shape[int(old_axes[++group.last])];
+      else new_size *= to[++group.new_last];
+    }
+    for (int k = group.first; k < group.last; ++k) {
+      const int a = int(old_axes[k]), b = int(old_axes[k + 1]);
+      auto gap = [&](const Affine& f) { return f.coef[a] != shape[b] * f.coef[b]; };
+      if (gap(address) || std::ranges::any_of(guards, gap, &Guard::position)) return std::nullopt;
+    }
+    groups.push_back(group);
+    i = group.last + 1, j = group.new_last + 1;
+  }
+  return rewrite(*this, to, [&](const Affine& f) {
+    Affine g{Dims::filled(to.size(), 0), f.offset};
+    for (const Group& group : groups) {
+      int64_t step = f.coef[int(old_axes[group.last])];
+      for (int a = group.new_last; a >= group.new_first; step *= to[a--]) g.coef[a] = step;
+    }
+    return g;
+  });
+}
+
+View View::simplified() const {
+  if (guards.empty() || tinyops::numel(shape) == 0) return *this;
+  View result{shape, address, {}};
+  const std::vector<Interval> box = index_box(shape);
+  for (const Guard& guard : guards) {
+    const Interval r = interval(guard.position, box);
+    const bool always = r.low >= 0 && r.high < guard.size;
+    if (!always && std::ranges::find(result.guards, guard) == result.guards.end()) result.guards.push_back(guard);
+  }
+  return result;
+}
+
+std::ostream& operator<<(std::ostream& out, const View& view) {
+  out << view.shape << '*' << view.address.coef;
+  if (view.address.offset) out << '+' << view.address.offset;
+  for (const Guard& g : view.guards)
+    out << " if 0<=" << g.position.coef << (g.position.offset < 0 ? "" : "+") << g.position.offset << '<' << g.size;
+  return out;
+}
+
+}  // namespace tinyops

@@ -1,0 +1,408 @@
+// The contraction: sorts a kernel's axes into those of a matrix product, and hands it on.
+//
+//   shape of a convolution   ( N  CO  OH  OW | C  KH  KW )
+//   x moves along              *       *   *   *   *   *       only x, kept:    N OH OW   columns
+//   w moves along                  *           *   *   *       only w, kept:    CO        rows
+//                                                              summed:          C KH KW
+//   both, or neither, kept: a batch of products
+//
+// With next to no rows or columns (a matrix times a vector, a depthwise convolution) narrow.h multiplies, else gemm.h.
+// Three kinds of contraction are neither and run as a row kernel, multiply and sum: of integers, of next to no rows and
+// columns (dot products), and with guards that cannot be stored.
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+
+#include "tinyops/cpu/contract/pad_copy.h"
+#include "tinyops/cpu/contract/gemm.h"
+#include "tinyops/cpu/kernels.h"
+#include "tinyops/cpu/contract/gemv.h"
+#include "tinyops/cpu/parallel.h"
+
+namespace tinyops::cpu {
+namespace {
+
+constexpr int64_t kFewOutputs = (1 << 15) / kSmaller;
+constexpr int64_t kLongSum = (1 << 12) / kSmaller;
+constexpr int64_t kSlabBytes = (256 << 10) / kSmaller;  // of an operand: its copy stays in the second-level cache
+constexpr int64_t kSlabColumns = 64;
+constexpr int64_t kManySums = (1 << 20) / kSmaller;     // bytes: fewer are still in the cache when all have been computed
+constexpr double kSlabWork = (1 << 19) / kSmaller;      // multiply-adds that are worth a few tables
+constexpr int64_t kEnoughSlabs = 24, kFewSlabs = 8;
+
+bool moves(const View& view, int a) {
+  if (view.shape[a] == 1) return false;
+  if (view.address.coef[a] != 0) return true;
+  return std::ranges::any_of(view.guards, [&](const Guard& g) { return g.position.coef[a] != 0; });
+}
+
+/// A ContractKernel, or a part of one, with a place for its sums: one of its outputs, or, without a buffer, one still to be
+/// found, because only `after` wants them.
+struct Contraction {
+  Shape shape;
+  int reduced;
+  Operand a, b, out;
+  RowKernel after = {};  ///< without the output that is the sum
+};
+
+/// Its axes, by what moves along them.
+struct Axes {
+  std::vector<int> batch, a, b, reduced;
+  explicit Axes(const Contraction& k) {
+    const int kept = k.shape.size() - k.reduced;
+    for (int i = 0; i < k.shape.size(); ++i) {
+      if (k.shape[i] == 1) continue;
+      const bool in_a = moves(k.a.view, i), in_b = moves(k.b.view, i);
+      (i >= kept ? reduced : in_a == in_b ? batch : in_a ? a : b).push_back(i);
+    }
+  }
+};
+
+int64_t count(const Shape& shape, const std::vector<int>& axes) {
+  int64_t n = 1;
+  for (int a : axes) n *= shape[a];
+  return n;
+}
+
+Dims pick(const Dims& from, const std::vector<int>& axes) {
+  Dims result;
+  for (int a : axes) result.push_back(from[a]);
+  return result;
+}
+
+void run(const Contraction& k);
+
+Operand fresh(const Shape& shape, DType dtype) {
+  return {std::make_shared<Buffer>(size_t(numel(shape) * itemsize(dtype))), dtype, View::contiguous(shape)};
+}
+
+/// `multiply` makes the sums, and the element-wise rest follows while they are in the cache.
+template <class Multiply>
+void run_whole(Contraction k, Multiply multiply) {
+  if (!k.out.buffer) k.out = fresh(k.out.view.shape, k.out.dtype);
+  multiply(k);
+  if (k.after.outputs.empty()) return;
+  for (Input& input : k.after.inputs)
+    if (input.kind == Input::Kind::Sum) input = {Input::Kind::Memory, k.out};
+  run_kernel(k.after);
+}
+
+/// out = sum(a * b), element by element.
+void run_as_rows(const Contraction& k) {
+  const DType d = k.out.dtype;
+  Operand out = k.out;
+  out.view.shape = k.shape;
+  for (int i = 0; i < k.reduced; ++i) out.view.address.coef.push_back(0);
+  run_kernel(RowKernel{k.shape,
+                       k.reduced,
+                       {Input{Input::Kind::Memory, k.a}, Input{Input::Kind::Memory, k.b}},
+                       {{Load{0}, d},
+                        {Load{1}, d},
+                        {BinaryOp::Mul, d, {0, 1, -1}},
+                        {Reduce{ReduceOp::Sum}, d, {2, -1, -1}, true}},
+                       {Output{out, 3}}});
+}
+
+/// Few outputs, each a long sum, are too few tasks: one summed axis is cut into parts, which become a batch of
+/// products, and the parts' results are summed afterwards. Into how many depends on the shape alone.
+///
+///   sum over (N) ──► products (8) x sum over (N / 8) ──► sum over (8)
+struct Cut {
+  int axis = -1;
+  int64_t parts = 0;
+};
+Cut best_cut(const Contraction& k, const Axes& axes) {
+  Cut cut;
+  if (k.shape.size() + 1 > kMaxRank) return cut;
+  for (int a : axes.reduced)
+    for (int64_t p : {16, 12, 14, 10, 15, 8, 9, 7, 6, 5, 4})
+      if (k.shape[a] % p == 0 && p > cut.parts) cut = {a, p};
+  return cut;
+}
+
+void run_in_parts(const Contraction& k, Cut by) {
+  const int64_t parts = by.parts;
+  const int kept = k.shape.size() - k.reduced;
+  auto cut_view = [&](View view) {
+    auto change = [&](Affine& f) {
+      f.coef.insert(kept, f.coef[by.axis] * (k.shape[by.axis] / parts));
+    };
+    view.shape[by.axis] /= parts;
+    view.shape.insert(kept, parts);
+    change(view.address);
+    for (Guard& g : view.guards) change(g.position);
+    return view;
+  };
+  Contraction products{k.shape, k.reduced, k.a, k.b, {}};
+  products.a.view = cut_view(k.a.view);
+  products.b.view = cut_view(k.b.view);
+  products.shape = products.a.view.shape;
+  const Shape sums(products.shape.begin(), products.shape.begin() + kept + 1);
+  const DType wide = k.out.dtype == DType::Float64 ? DType::Float64 : DType::Float32;
+  // In memory the parts come first, so that each is stored as the output would be.
+  Shape stored = sums;
+  stored.erase(kept);
+  stored.insert(0, parts);
+  Dims order;
+  for (int i = 1; i <= kept; ++i) order.push_back(i);
+  order.push_back(0);
+  const View view = View::contiguous(stored).permute(order);
+  products.out = {std::make_shared<Buffer>(size_t(numel(sums) * itemsize(wide))), wide, view};
+  run(products);
+
+  Operand out = k.out;
+  out.view.shape = sums;
+  out.view.address.coef.push_back(0);
+  run_kernel(RowKernel{sums, 1, {Input{Input::Kind::Memory, products.out}},
+                       {{Load{0}, wide}, {Reduce{ReduceOp::Sum}, wide, {0, -1, -1}, true}}, {Output{out, 1}}});
+}
+
+/// Neighbouring axes that all three walk through without a gap become one: shorter tables to count through.
+void merge(Shape& sizes, std::initializer_list<Dims*> strides) {
+  for (int a = sizes.size() - 2; a >= 0; --a) {
+    if (!std::ranges::all_of(strides, [&](Dims* s) { return (*s)[a] == sizes[a + 1] * (*s)[a + 1]; })) continue;
+    sizes[a] *= sizes[a + 1];
+    sizes.erase(a + 1);
+    for (Dims* s : strides) {
+      (*s)[a] = (*s)[a + 1];
+      s->erase(a + 1);
+    }
+  }
+}
+
+/// For the checked build: the corners of a view without guards are inside its buffer, and so is everything else.
+void check_bounds([[maybe_unused]] const Operand& operand) {
+#ifdef TEENY_CHECKED
+  const View& view = operand.view;
+  int64_t low = view.address.offset, high = low;
+  for (int a = 0; a < view.rank(); ++a) {
+    const int64_t reach = view.address.coef[a] * (view.shape[a] - 1);
+    (reach < 0 ? low : high) += reach;
+  }
+  const int64_t elements = int64_t(operand.buffer->bytes()) / itemsize(operand.dtype);
+  if (low < 0 || high >= elements)
+    fail("cpu: elements ", low, " to ", high, " are not all inside a buffer of ", elements);
+#endif
+}
+
+/// What it would cost to have this operand's free axes as rows, in multiply-adds of one lane.
+double cost_as_rows(const Operand& rows_of, const std::vector<int>& rows, const std::vector<int>& columns,
+                    const Contraction& k, double r) {
+  const double n = double(count(k.shape, rows)), m = double(count(k.shape, columns));
+  auto contiguous = [](const View& view, const std::vector<int>& axes) {
+    return !axes.empty() && view.address.coef[axes.back()] == 1;
+  };
+  const double packed = n * r * (contiguous(rows_of.view, rows) ? 2 : 8);
+  const double stored = n * m * (contiguous(k.out.view, rows) ? 2 : 6);
+  return std::ceil(n / 16) * 16 * std::ceil(m / 8) * 8 * r + packed + stored;
+}
+
+double multiply_adds(const Contraction& k) {
+  double n = 1;
+  for (const int64_t size : k.shape) n *= double(size);
+  return n;
+}
+
+DType computed_in(const Contraction& k) {
+  return k.out.dtype == DType::Float64 ? DType::Float64 : DType::Float32;
+}
+/// Whether gemm.h can read it as it is.
+bool is_plain(const Operand& operand, const Contraction& k) {
+  return operand.dtype == computed_in(k) && operand.view.guards.empty();
+}
+
+/// A contraction as a matrix product: k.a has the rows.
+struct Sides {
+  std::vector<int> batch, rows, columns, reduced;  ///< axes of the kernel
+  Window window;
+  bool narrow = false;  ///< fewer than kNarrow rows
+};
+
+/// Whether narrow.h can read b in packets, along its columns or along r.
+bool reads_runs(const Contraction& k, const Sides& sides) {
+  const bool wide = computed_in(k) == DType::Float64;
+  const Dims& coef = k.b.view.address.coef;
+  return has_runs(pick(k.shape, sides.columns), pick(coef, sides.columns), wide) ||
+         has_runs(pick(k.shape, sides.reduced), pick(coef, sides.reduced), wide);
+}
+
+/// Where columns run into padding: the window of one of b's guards, so that its axis can be the outermost that is summed.
+void find_window(const Contraction& k, Sides& sides) {
+  for (const Guard& guard : k.b.view.guards) {
+    auto along = [&](int a) { return guard.position.coef[a] != 0; };
+    const auto axis = std::ranges::find_if(sides.reduced, along);
+    if (axis == sides.reduced.end() || guard.position.coef[*axis] < 0) continue;
+    if (std::ranges::count_if(sides.reduced, along) > 1 || std::ranges::any_of(sides.batch, along)) continue;
+    std::rotate(sides.reduced.begin(), axis, axis + 1);
+    const int outermost = sides.reduced.front();
+    sides.window = {k.shape[outermost], guard.position.coef[outermost], guard.size, guard.position.offset,
+                    pick(guard.position.coef, sides.columns)};
+    return;
+  }
+}
+
+Product product_of(const Contraction& k, const Sides& sides) {
+  Product p;
+  p.batch = pick(k.shape, sides.batch), p.rows = pick(k.shape, sides.rows), p.columns = pick(k.shape, sides.columns);
+  p.reduced = pick(k.shape, sides.reduced);
+  auto factor = [&](const Operand& operand, const std::vector<int>& free) {
+    const Dims& coef = operand.view.address.coef;
+    return Factor{operand.buffer->data(), operand.view.address.offset, pick(coef, sides.batch), pick(coef, free),
+                  pick(coef, sides.reduced)};
+  };
+  p.a = factor(k.a, sides.rows), p.b = factor(k.b, sides.columns);
+  p.window = sides.window;
+  if (k.out.buffer) p.out = k.out.buffer->data();
+  p.out_dtype = k.out.dtype, p.out_offset = k.out.view.address.offset;
+  const Dims& coef = k.out.view.address.coef;
+  p.out_batch = pick(coef, sides.batch), p.out_rows = pick(coef, sides.rows), p.out_columns = pick(coef, sides.columns);
+  merge(p.rows, {&p.a.free, &p.out_rows});
+  if (p.window.taps > 1) merge(p.columns, {&p.b.free, &p.out_columns, &p.window.coef});
+  else merge(p.columns, {&p.b.free, &p.out_columns});
+  merge(p.reduced, {&p.a.reduced, &p.b.reduced});
+  return p;
+}
+
+/// Some of the kernel's columns, or of its batch: those from `first` on along an axis that is kept.
+Contraction slab_of(const Contraction& k, int axis, int64_t first, int64_t size) {
+  auto shrink = [&](View& view) {
+    Dims begin = Dims::filled(view.rank(), 0), end = view.shape;
+    begin[axis] = first, end[axis] = first + size;
+    view = view.shrink(begin, end);
+  };
+  Contraction slab = k;
+  slab.shape[axis] = size;
+  shrink(slab.a.view), shrink(slab.b.view), shrink(slab.out.view);
+  if (slab.after.outputs.empty()) return slab;
+  slab.after.shape[axis] = size;
+  for (Input& input : slab.after.inputs) shrink(input.operand.view);
+  for (Output& output : slab.after.outputs) shrink(output.operand.view);
+  return slab;
+}
+
+/// Multiplies all of `k`, on this thread if others are at work on other slabs.
+void multiply_slab(Contraction k, const Sides& sides, const BufferRef& packed_rows) {
+  const DType dtype = computed_in(k);
+  const Operand a = k.a, b = k.b;
+  if (!is_plain(k.a, k)) k.a = compact(k.a, dtype);
+  if (!is_plain(k.b, k)) k.b = compact(k.b, dtype);
+  if (sides.narrow && !reads_runs(k, sides)) {  // the copy lies in another order
+    k.a = a, k.b = b;
+    return run_as_rows(k);
+  }
+  // Longer sums rest in the output from time to time, which 16 bits are too few for.
+  const Operand out = k.out;
+  if (out.dtype != dtype && !sides.narrow && !is_one_block(count(k.shape, sides.reduced)))
+    k.out = fresh(out.view.shape, dtype);
+  check_bounds(k.a), check_bounds(k.b), check_bounds(k.out);
+  Product product = product_of(k, sides);
+  product.packed_rows = packed_rows;
+  (sides.narrow ? multiply_narrow : multiply)(product, dtype == DType::Float64);
+  if (k.out.dtype != out.dtype)
+    run_kernel(RowKernel{out.view.shape, 0, {Input{Input::Kind::Memory, k.out}},
+                         {{Load{0}, dtype}, {UnaryOp::Cast, out.dtype, {0, -1, -1}}}, {Output{out, 1}}});
+}
+
+void run_slab(const Contraction& k, const Sides& sides, const BufferRef& packed_rows) {
+  run_whole(k, [&](const Contraction& slab) { multiply_slab(slab, sides, packed_rows); });
+}
+
+/// What has to be copied to be multiplied, because it is padded or of 16 bits, is copied slab by slab: the copy is read
+/// while it is in the cache, and is never there as a whole. So are sums that are not the end.
+///
+///   images   0 1 | 2 3 | 4 5 | ...      a thread, for each slab: pads its images ──► multiplies them with all rows,
+///            slab                       which were packed once for everybody ──► runs `after` over the sums
+void run_in_slabs(const Contraction& k, const Sides& sides) {
+  // The outermost axis along which b moves through fresh memory: not through padding, nor along windows.
+  int axis = -1;
+  auto better = [&](int a) {
+    const auto guarded = [&](const Guard& g) { return g.position.coef[a] != 0; };
+    if (k.b.view.address.coef[a] == 0 || std::ranges::any_of(k.b.view.guards, guarded)) return false;
+    return axis < 0 || std::abs(k.b.view.address.coef[a]) > std::abs(k.b.view.address.coef[axis]);
+  };
+  for (const std::vector<int>& axes : {sides.batch, sides.columns})
+    for (int a : axes)
+      if (better(a)) axis = a;
+  const int64_t sum_bytes = k.after.outputs.empty() ? 0 : k.out.view.numel() * itemsize(k.out.dtype);
+  if ((is_plain(k.b, k) && sum_bytes < kManySums) || axis < 0) return run_slab(k, sides, nullptr);
+
+  const bool of_batch = std::ranges::count(sides.batch, axis) > 0;
+  const int64_t length = k.shape[axis], bytes = std::max(int64_t(k.b.buffer->bytes()), sum_bytes);
+  // A slab has columns enough for the inner loop, and does not cut the run that a packet reads.
+  const int64_t beside = of_batch                       ? kSlabColumns
+                         : axis == sides.columns.back() ? 1
+                                                        : count(k.shape, sides.columns) / length;
+  const int64_t most = std::max<int64_t>(1, length / std::max<int64_t>(1, kSlabColumns / beside));
+  const int64_t worth = int64_t(std::min(multiply_adds(k) / kSlabWork, double(most)));
+  const int64_t slabs = std::min(worth, std::max(kEnoughSlabs, bytes / kSlabBytes));
+  if (slabs < kFewSlabs) return run_slab(k, sides, nullptr);  // too few to share: threads share the one instead
+  Contraction shared = k;
+  BufferRef packed_rows;
+  if (!of_batch) {
+    if (!is_plain(shared.a, k)) shared.a = compact(shared.a, computed_in(k));
+    check_bounds(shared.a);
+    if (!sides.narrow) packed_rows = pack_rows(product_of(shared, sides), computed_in(k) == DType::Float64);
+  }
+  if (shared.out.buffer) shared.out.buffer->data();  // reserved here: a buffer is not made for several threads
+  for (Output& output : shared.after.outputs) output.operand.buffer->data();
+  parallel(slabs, kWorthThreads, [&] {
+    return [&](int64_t slab) {
+      const int64_t first = slab * length / slabs, last = (slab + 1) * length / slabs;
+      run_slab(slab_of(shared, axis, first, last - first), sides, packed_rows);
+    };
+  });
+}
+
+/// As a row kernel, in parts or as a product of matrices.
+void run(const Contraction& k) {
+  const Axes axes(k);
+  const int64_t in_a = count(k.shape, axes.a), in_b = count(k.shape, axes.b), r = count(k.shape, axes.reduced);
+  const int64_t batches = count(k.shape, axes.batch);
+  if (in_a * in_b * batches == 0) return;
+  if (!is_float(k.out.dtype) || std::max(in_a, in_b) < kNarrow || r < 2) return run_whole(k, run_as_rows);
+  for (const Operand* operand : {&k.a, &k.b})
+    if (!is_plain(*operand, k) && !can_compact(*operand)) return run_whole(k, run_as_rows);
+
+  Contraction turned = k;
+  Sides sides{axes.batch, axes.a, axes.b, axes.reduced, {}, std::min(in_a, in_b) < kNarrow};
+  if (sides.narrow ? in_a > in_b
+                   : cost_as_rows(k.a, axes.a, axes.b, k, double(r)) > cost_as_rows(k.b, axes.b, axes.a, k, double(r)))
+    std::swap(turned.a, turned.b), std::swap(sides.rows, sides.columns);
+  if (sides.narrow) {
+    if (!reads_runs(turned, sides)) return run_whole(k, run_as_rows);
+  } else {
+    const bool few = in_a * in_b * batches <= kFewOutputs && r >= kLongSum && batches < 4;
+    if (const Cut cut = best_cut(k, axes); few && cut.parts > 0)
+      return run_whole(k, [&](const Contraction& whole) { run_in_parts(whole, cut); });
+    find_window(turned, sides);
+  }
+  run_in_slabs(turned, sides);
+}
+
+bool is_sum(const RowKernel& after, const Output& output) {
+  const auto* load = std::get_if<Load>(&after.program[size_t(output.value)].op);
+  return load && after.inputs[size_t(load->input)].kind == Input::Kind::Sum;
+}
+
+/// Where the sums wait for `after`: where they are stored anyway, or else an output of their dtype that lies over no input,
+/// or else nowhere yet.
+Operand place_of_sums(const RowKernel& after, DType dtype) {
+  for (const Output& output : after.outputs)
+    if (is_sum(after, output)) return output.operand;
+  for (const Output& output : after.outputs) {
+    const auto same = [&](const Input& input) { return input.operand.buffer == output.operand.buffer; };
+    if (output.operand.dtype == dtype && std::ranges::none_of(after.inputs, same)) return output.operand;
+  }
+  return {nullptr, dtype, View::contiguous(after.shape)};
+}
+
+}  // namespace
+
+void run_kernel(const ContractKernel& kernel) {
+  Contraction k{kernel.shape, kernel.reduced, kernel.a, kernel.b, place_of_sums(kernel.after, kernel.a.dtype), kernel.after};
+  std::erase_if(k.after.outputs,
+                [&](const Output& o) { return is_sum(kernel.after, o) && o.operand.buffer == k.out.buffer; });  // is there
+  run(k);
+}
+
+}  // namespace tinyops::cpu

@@ -1,0 +1,441 @@
+// Products of matrices, at the speed of the machine's multiply-adds.
+//
+//            columns of b:  c0 c1 c2 ... c7            a task is one panel of rows and a block of columns. The panel
+//              r ▲            read where they stand      is packed, so that the inner loop reads it straight on; b is
+//                │                                       read where it stands: a number of b is used in all lanes at
+//   packed     ┌───┬────────────────────────┐            once, so it can be fetched from anywhere, through a pointer a
+//   panel of a │ p │ sums: 3 packets x 8    │            column and a table of offsets along r. That makes a sliding
+//   [r][rows]  │ p │ stay in registers for  │            window, a transpose and a matrix the same code. Neighbours in
+//   r ──►      │ p │ a thousand r           │            memory, as in the row of an image, need one pointer for all,
+//              └───┴────────────────────────┘            and there may be more of them: 2 packets x 14.
+//
+// Where the next r of a column is far away, and several panels would walk that way, b is packed, too, for all tasks. Panels
+// are not: what another core has just written takes longer to read than to pack again.
+//
+//   for each thousand of r:   pack b, if so  ──►  all tasks, which pack their panels, and add to what is in the output
+//
+// Each output is summed in one order, whatever the number of threads: along r in blocks of about a thousand, and the
+// blocks' sums one after the other.
+#include "tinyops/cpu/contract/gemm.h"
+
+#include <array>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "tinyops/cpu/contract/packing.h"
+#include "tinyops/cpu/parallel.h"
+
+namespace tinyops::cpu {
+namespace {
+
+using Eigen::internal::padd;
+using Eigen::internal::pmadd;
+
+constexpr int kRegisters = EIGEN_ARCH_DEFAULT_NUMBER_OF_REGISTERS;
+constexpr int kMaxPackets = 3;
+constexpr int kWhole = kRegisters >= 32 ? 4 : kMaxPackets;  // so many packets, and no more, are one panel
+constexpr int kColumns = kRegisters >= 32 ? 8 : 4;  // columns in a packed group
+constexpr int64_t kNear = 6;                        // fewer neighbours than this are too few sums
+constexpr int64_t kStrip = 64;                      // columns whose results wait together to be stored
+constexpr int64_t kBlockR = 1024 / kSmaller;        // a panel is then at most 192 KiB, for the second-level cache
+constexpr int64_t kPackR = 64, kPackColumns = 512;  // what is packed by one task
+constexpr int64_t kFarApart = 16;                   // elements: more than a cache line from one r to the next
+constexpr int64_t kManyColumns = 256;
+constexpr int64_t kEnoughTasks = 24;
+
+/// Neighbouring columns whose sums fit the registers, beside the packets of a and one number of b.
+constexpr int max_near(int packets) { return (kRegisters - 1 - packets) / packets; }
+
+/// Columns anywhere: each has a pointer, which needs a register as well.
+constexpr int max_far(int packets) { return std::min(kColumns, max_near(packets)); }
+
+/// Near columns all follow the first in memory. Fresh ones are read for the first time, and so will be those that come
+/// next: these are asked for meanwhile, a number of each in turn.
+enum class Columns { Near, Far, Fresh };
+
+/// to[column][lane] = or += the products of a packed panel and some columns over n values of r.
+template <class T, int packets, int columns, Columns kind>
+void micro_kernel(int64_t n, const T* panel, const T* const* column, const T* const* next, const int64_t* r_offset,
+                  T* const* to, bool add) {
+  constexpr bool near = kind == Columns::Near;
+  using P = Packets<T>;
+  constexpr int width = packets * P::lanes;
+  typename P::Type sum[columns][packets];  // unrolled to the last, or GCC keeps it in memory
+#pragma GCC unroll 32
+  for (int j = 0; j < columns; ++j)
+    for (int p = 0; p < packets; ++p) sum[j][p] = P::fill(0);
+  const T* c[near ? 1 : columns];
+  for (int j = 0; j < columns; ++j) {
+    if (!near || j == 0) c[j] = column[j];
+    for (int p = 0; p < packets; ++p) __builtin_prefetch(to[j] + p * P::lanes, 1);  // it will be there when it is written
+  }
+  for (int64_t r = 0; r < n; ++r, panel += width) {
+    const int64_t at = r_offset[r];
+    if constexpr (kind == Columns::Fresh) __builtin_prefetch(next[r % columns] + at);
+    typename P::Type a[packets];
+    for (int p = 0; p < packets; ++p) a[p] = P::load(panel + p * P::lanes);
+#pragma GCC unroll 32
+    for (int j = 0; j < columns; ++j) {
+      const auto b = P::fill(near ? c[0][at + j] : c[near ? 0 : j][at]);
+      for (int p = 0; p < packets; ++p) sum[j][p] = pmadd(a[p], b, sum[j][p]);
+    }
+  }
+#pragma GCC unroll 32
+  for (int j = 0; j < columns; ++j)
+    for (int p = 0; p < packets; ++p) {
+      T* out = to[j] + p * P::lanes;
+      P::store(out, add ? padd(P::load(out), sum[j][p]) : sum[j][p]);
+    }
+}
+
+template <class T>
+using MicroKernel = void (*)(int64_t, const T*, const T* const*, const T* const*, const int64_t*, T* const*, bool);
+
+/// [n - 1] is the one for n neighbouring columns.
+template <class T, int packets, size_t... n>
+constexpr std::array<MicroKernel<T>, sizeof...(n)> near_kernels(std::index_sequence<n...>) {
+  return {micro_kernel<T, packets, int(n) + 1, Columns::Near>...};
+}
+
+/// Calls `f` with a number of packets that the compiler knows.
+template <class F>
+void with_packets(int64_t packets, F&& f) {
+  switch (packets) {
+    case 1: return f.template operator()<1>();
+    case 2: return f.template operator()<2>();
+    case 3: return f.template operator()<3>();
+    default: return f.template operator()<kWhole>();
+  }
+}
+
+/// Memory of a thread that is kept from one product to the next.
+template <class T>
+T* scratch(int64_t elements) {
+  thread_local std::unique_ptr<char[]> memory;
+  thread_local int64_t bytes = 0;
+  const int64_t need = elements * int64_t(sizeof(T)) + 64;
+  if (need > bytes) memory.reset(new char[size_t(need)]), bytes = need;
+  const uintptr_t start = reinterpret_cast<uintptr_t>(memory.get());
+  return reinterpret_cast<T*>((start + 63) / 64 * 64);
+}
+
+/// Values of r from `first` to before `last`.
+struct Range {
+  int64_t first = 0, last = 0;
+  int64_t size() const { return last - first; }
+};
+
+/// Past the last number of a factor.
+template <class T>
+const T* end(const Product& p, const Factor& f, const Shape& free) {
+  int64_t last = f.offset;
+  auto add = [&](const Shape& sizes, const Dims& strides) {
+    for (int a = 0; a < sizes.size(); ++a) last += std::max<int64_t>(0, strides[a] * (sizes[a] - 1));
+  };
+  add(p.batch, f.batch), add(free, f.free), add(p.reduced, f.reduced);
+  return static_cast<const T*>(f.memory) + last + 1;
+}
+
+/// The row side: cut into panels of up to three packets of rows, which are as equal as can be, and as many for each of
+/// `workers`.
+template <class T>
+class Rows {
+ public:
+  explicit Rows(const Product& p, int64_t workers = 1)
+      : p_(p), rows_(numel(p.rows)), r_(numel(p.reduced)), batches_(numel(p.batch)),
+        packets_((rows_ + lanes - 1) / lanes),
+        panels_(packets_ == kWhole ? 1 : (packets_ + kMaxPackets - 1) / kMaxPackets), reduced_(size_t(r_)) {
+    if (panels_ > 1) panels_ = std::min(packets_, (panels_ + workers - 1) / workers * workers);
+    offsets(p.reduced, p.a.reduced, 0, r_, reduced_.data());
+    if (p.packed_rows) use(p.packed_rows, {0, r_});
+  }
+
+  int64_t panels() const { return panels_; }
+  int64_t packets(int64_t panel) const { return first_packet(panel + 1) - first_packet(panel); }
+  int64_t first_row(int64_t panel) const { return first_packet(panel) * lanes; }
+
+  /// Packs all panels of all batches over this range of r, for all tasks to read.
+  void share(Range range) {
+    use(std::make_shared<Buffer>(size_t(batches_ * packets_ * lanes * range.size()) * sizeof(T)), range);
+    T* const to = static_cast<T*>(shared_->data());
+    const int64_t pieces = (range.size() + kPackR - 1) / kPackR;
+    parallel(batches_ * panels_ * pieces, batches_ * rows_ * range.size() / 8, [&] {
+      return [&](int64_t piece) {
+        const int64_t panel = piece / pieces % panels_, batch = piece / pieces / panels_;
+        const int64_t r = range.first + piece % pieces * kPackR;
+        pack_panel(batch, panel, {r, std::min(r + kPackR, range.last)}, to + place(batch, panel, r));
+      };
+    });
+  }
+  bool is_shared(Range range) const { return shared_ && range_.first <= range.first && range.last <= range_.last; }
+  const BufferRef& shared() const { return shared_; }
+
+  /// The packed numbers from range.first on: everybody's, or packed now into `own`.
+  const T* panel(int64_t batch, int64_t panel, Range range, T* own) const {
+    if (is_shared(range)) return static_cast<const T*>(shared_->data()) + place(batch, panel, range.first);
+    pack_panel(batch, panel, range, own);
+    return own;
+  }
+
+ private:
+  static constexpr int lanes = Packets<T>::lanes;
+
+  int64_t first_packet(int64_t panel) const { return panel * packets_ / panels_; }
+  void use(BufferRef buffer, Range range) { shared_ = std::move(buffer), range_ = range; }
+  int64_t place(int64_t batch, int64_t panel, int64_t r) const {
+    return ((batch * packets_ + first_packet(panel)) * range_.size() + packets(panel) * (r - range_.first)) * lanes;
+  }
+  void pack_panel(int64_t batch, int64_t panel, Range range, T* to) const {
+    with_packets(packets(panel), [&]<int packets>() {
+      constexpr int64_t width = packets * lanes;
+      const int64_t first = first_row(panel), rows = std::min(width, rows_ - first);
+      int64_t batch_offset, row_offset[width];
+      offsets(p_.batch, p_.a.batch, batch, 1, &batch_offset);
+      offsets(p_.rows, p_.a.free, first, rows, row_offset);
+      const T* a = static_cast<const T*>(p_.a.memory) + p_.a.offset + batch_offset;
+      pack<width>(a, row_offset, rows, &reduced_[size_t(range.first)], range.size(), to, end<T>(p_, p_.a, p_.rows));
+    });
+  }
+
+  const Product& p_;
+  int64_t rows_, r_, batches_, packets_, panels_;
+  std::vector<int64_t> reduced_;
+  BufferRef shared_;
+  Range range_;
+};
+
+template <class T, class Out>
+class Multiplication {
+ public:
+  explicit Multiplication(const Product& p)
+      : p_(p), rows_(p, p.packed_rows || numel(p.columns) >= kManyColumns ? 1 : threads()),
+        columns_(numel(p.columns)), r_(numel(p.reduced)), batches_(numel(p.batch)),
+        b_reduced_(size_t(r_)) {
+    offsets(p.reduced, p.b.reduced, 0, r_, b_reduced_.data());
+    r_blocks_ = is_one_block(r_) ? 1 : (r_ + kBlockR - 1) / kBlockR;
+    longest_block_ = (r_ + r_blocks_ - 1) / r_blocks_;
+    const int64_t r_stride = p.reduced.empty() ? 1 : std::abs(p.b.reduced.back());
+    pack_columns_ = r_stride > kFarApart && r_ >= kFarApart && rows_.panels() > 1;
+    // A strip is whole rows of an image, if they are short: then its neighbouring columns stay together.
+    const bool image = !pack_columns_ && !p.columns.empty() && p.b.free.back() == 1;
+    const int64_t row = image ? p.columns.back() : 1;
+    strip_ = row >= kNear && row < kStrip ? kStrip / row * row : kStrip;
+    const int64_t tasks = rows_.panels() * batches_, strips = (columns_ + strip_ - 1) / strip_;
+    // What a panel costs to pack is little beside what many columns do with it.
+    const int64_t few = (2 * threads() + tasks - 1) / tasks, most = std::max(few, columns_ / kManyColumns);
+    blocks_ = std::clamp<int64_t>((kEnoughTasks + tasks - 1) / tasks, 1, std::min(most, strips));
+    strips_per_block_ = (strips + blocks_ - 1) / blocks_;
+    blocks_ = (strips + strips_per_block_ - 1) / strips_per_block_;
+  }
+
+  void run() {
+    const double steps = double(batches_) * double(numel(p_.rows)) * double(columns_) * double(r_) / 16;
+    auto all_tasks = [&](auto&& each) {
+      parallel(batches_ * rows_.panels() * blocks_, steps < double(kWorthThreads) ? 0 : kWorthThreads, [&] {
+        return [&](int64_t task) {
+          const int64_t panel = task / blocks_ % rows_.panels(), batch = task / blocks_ / rows_.panels();
+          with_packets(rows_.packets(panel), [&]<int packets>() {
+            each([&](Range range) { run_task<packets>(batch, panel, task % blocks_, range); });
+          });
+        };
+      });
+    };
+    auto range = [&](int64_t k) { return Range{k * r_ / r_blocks_, (k + 1) * r_ / r_blocks_}; };
+    if (!pack_columns_)  // nothing to wait for
+      return all_tasks([&](auto&& run_task) {
+        for (int64_t k = 0; k < r_blocks_; ++k) run_task(range(k));
+      });
+    for (int64_t k = 0; k < r_blocks_; ++k) {
+      pack_all_columns(range(k));
+      all_tasks([&](auto&& run_task) { run_task(range(k)); });
+    }
+  }
+
+ private:
+  static constexpr int lanes = Packets<T>::lanes;
+
+  /// A cache line more than there is: groups whole pages apart would all meet in the same few lines of the cache.
+  int64_t group_size() const { return longest_block_ * kColumns + 64 / int64_t(sizeof(T)); }
+
+  /// packed[batch][group of kColumns][r][column], over a range of r.
+  void pack_all_columns(Range range) {
+    groups_ = (columns_ + kColumns - 1) / kColumns;
+    if (!packed_columns_)
+      packed_columns_ = std::make_shared<Buffer>(size_t(batches_ * groups_ * group_size()) * sizeof(T));
+    // A piece is wide, and few values of r: it reads along the rows of a matrix.
+    const int64_t strips = (columns_ + kPackColumns - 1) / kPackColumns, pieces = (range.size() + kPackR - 1) / kPackR;
+    T* const packed = static_cast<T*>(packed_columns_->data());
+    parallel(batches_ * strips * pieces, batches_ * columns_ * range.size() / 8, [&] {
+      return [&](int64_t piece) {
+        const int64_t r = piece % pieces * kPackR, n = std::min(kPackR, range.size() - r);
+        const int64_t first = piece / pieces % strips * kPackColumns, batch = piece / pieces / strips;
+        const int64_t count = std::min(kPackColumns, columns_ - first);
+        int64_t b_batch, b_column[kPackColumns];
+        offsets(p_.batch, p_.b.batch, batch, 1, &b_batch);
+        offsets(p_.columns, p_.b.free, first, count, b_column);
+        const T* b = static_cast<const T*>(p_.b.memory) + p_.b.offset + b_batch;
+        const int64_t* r_offset = &b_reduced_[size_t(range.first + r)];
+        const int64_t whole = consecutive(b_column, count) ? count / kColumns * kColumns : 0;
+        T* const to = packed + (batch * groups_ + first / kColumns) * group_size() + r * kColumns;
+        for (int64_t i = 0; i < n; ++i)
+          for (int64_t j = 0; j < whole; j += kColumns)
+            std::memcpy(to + j / kColumns * group_size() + i * kColumns, b + b_column[j] + r_offset[i],
+                        kColumns * sizeof(T));
+        for (int64_t j = whole; j < count; j += kColumns)
+          pack<kColumns>(b, b_column + j, std::min<int64_t>(kColumns, count - j), r_offset, n,
+                         to + j / kColumns * group_size(), end<T>(p_, p_.b, p_.columns));
+      };
+    });
+    if (packed_reduced_.empty())
+      for (int64_t r = 0; r < longest_block_; ++r) packed_reduced_.push_back(r * kColumns);
+  }
+
+  template <int packets>
+  void run_task(int64_t batch, int64_t panel_number, int64_t block, Range range) {
+    static constexpr auto near_kernel = near_kernels<T, packets>(std::make_index_sequence<max_near(packets)>());
+    const auto far_kernel = panel_number == 0 ? micro_kernel<T, packets, max_far(packets), Columns::Fresh>
+                                              : micro_kernel<T, packets, max_far(packets), Columns::Far>;
+    constexpr int64_t width = packets * lanes;
+    const int64_t first_row = rows_.first_row(panel_number), rows = std::min(width, numel(p_.rows) - first_row);
+    const int64_t first_column = block * strips_per_block_ * strip_;
+    const int64_t columns = std::min(strips_per_block_ * strip_, columns_ - first_column);
+
+    int64_t b_batch, out_batch, out_row[width], b_column[kStrip], out_column[kStrip];
+    Range reach[kStrip];
+    offsets(p_.batch, p_.b.batch, batch, 1, &b_batch);
+    offsets(p_.batch, p_.out_batch, batch, 1, &out_batch);
+    offsets(p_.rows, p_.out_rows, first_row, rows, out_row);
+    const T* b = pack_columns_ ? static_cast<const T*>(packed_columns_->data())
+                               : static_cast<const T*>(p_.b.memory) + p_.b.offset + b_batch;
+    const int64_t* r_offset = pack_columns_ ? packed_reduced_.data() : &b_reduced_[size_t(range.first)];
+    Out* out = static_cast<Out*>(p_.out) + p_.out_offset + out_batch;
+
+    // Where a column's rows lie in a row in the result, too, the sums go there at once; else they wait for their strip.
+    const bool direct = std::is_same_v<T, Out> && rows == width && consecutive(out_row, rows);
+    const bool add = range.first > 0;
+    T* const sums = scratch<T>(width * (kStrip + kColumns + range.size()));
+    const T* const panel = rows_.panel(batch, panel_number, range, sums + width * (kStrip + kColumns));
+    for (int64_t start = 0; start < columns; start += strip_) {
+      const int64_t count = std::min(strip_, columns - start);
+      find_columns(batch, first_column + start, count, b_column);
+      find_reach(first_column + start, count, range, reach);
+      offsets(p_.columns, p_.out_columns, first_column + start, count, out_column);
+      for (int64_t j = 0; j < count;) {
+        const Group group = next_group<packets>(b_column, j, count);
+        const T* column[max_far(packets)];  // past the last column, the last once more: of its sums only one set is stored
+        const T* next[max_far(packets)];
+        T* to[max_near(packets)];
+        Range met = p_.window.taps == 1 ? range : Range{range.last, range.first};
+        for (int64_t c = 0; c < (group.near ? group.size : max_far(packets)); ++c) {
+          const int64_t at = j + std::min(c, group.size - 1);
+          if (!group.near || c == 0) column[c] = b + b_column[at];
+          if (!group.near) next[c] = b + b_column[std::min(at + group.size, count - 1)];
+          to[c] = sums + (j + c) * width;
+          if constexpr (std::is_same_v<T, Out>)
+            if (direct && c < group.size) to[c] = out + out_row[0] + out_column[at];
+          if (p_.window.taps > 1) met = {std::min(met.first, reach[at].first), std::max(met.last, reach[at].last)};
+        }
+        if (!direct)
+          for (int64_t i = 0; i < rows; ++i) __builtin_prefetch(out + out_row[i] + out_column[j], 1);
+        const int64_t skip = met.first - range.first, n = std::max<int64_t>(0, met.size());
+        (group.near ? near_kernel[size_t(group.size - 1)] : far_kernel)(n, panel + skip * width, column, next, r_offset + skip,
+                                                                        to, add && direct);
+        j += group.size;
+      }
+      if (!direct) store_strip(sums, width, out, out_row, rows, out_column, count, add);
+    }
+  }
+
+  /// Some columns from `first` on that are multiplied at once. Neighbours in memory, if there are enough, are cut into as
+  /// few groups as can be, which are as equal as can be.
+  struct Group {
+    int64_t size;
+    bool near;
+  };
+  template <int packets>
+  static Group next_group(const int64_t* b_column, int64_t first, int64_t end) {
+    int64_t run = 1;
+    while (first + run < end && b_column[first + run] == b_column[first] + run) ++run;
+    if (run < kNear) return {std::min<int64_t>(max_far(packets), end - first), false};
+    const int64_t groups = (run + max_near(packets) - 1) / max_near(packets);
+    return {run / groups, true};
+  }
+
+  void find_columns(int64_t batch, int64_t first, int64_t count, int64_t* to) const {
+    if (!pack_columns_) return offsets(p_.columns, p_.b.free, first, count, to);
+    for (int64_t j = 0; j < count; ++j)
+      to[j] = (batch * groups_ + (first + j) / kColumns) * group_size() + (first + j) % kColumns;
+  }
+
+  /// The values of r, within a range, at which a column's window is inside its image.
+  void find_reach(int64_t first, int64_t count, Range range, Range* to) const {
+    const Window& w = p_.window;
+    if (w.taps == 1) return;
+    int64_t position[kStrip];
+    offsets(p_.columns, w.coef, first, count, position);
+    for (int64_t j = 0; j < count; ++j) {
+      const int64_t before = -(position[j] + w.offset), after = before + w.size;  // inside: before <= tap * step < after
+      auto tap = [&](int64_t x) { return std::clamp<int64_t>(x <= 0 ? 0 : (x + w.step - 1) / w.step, 0, w.taps); };
+      const int64_t a_tap = r_ / w.taps;
+      to[j] = {std::clamp(tap(before) * a_tap, range.first, range.last),
+               std::clamp(tap(after) * a_tap, range.first, range.last)};
+    }
+  }
+
+  const Product& p_;
+  Rows<T> rows_;
+  int64_t columns_, r_, batches_, r_blocks_, longest_block_, strip_, blocks_, strips_per_block_, groups_ = 0;
+  bool pack_columns_ = false;
+  std::vector<int64_t> b_reduced_, packed_reduced_;
+  BufferRef packed_columns_;
+};
+
+}  // namespace
+
+void offsets(const Shape& sizes, const Dims& strides, int64_t first, int64_t count, int64_t* to) {
+  Dims index = sizes;
+  int64_t at = 0;
+  for (int a = sizes.size() - 1; a >= 0; --a) {
+    index[a] = first % sizes[a], first /= sizes[a];
+    at += index[a] * strides[a];
+  }
+  const int last = sizes.size() - 1;
+  for (int64_t done = 0; done < count;) {  // run by run along the last axis
+    const int64_t run = last < 0 ? count : std::min(count - done, sizes[last] - index[last]);
+    const int64_t stride = last < 0 ? 0 : strides[last];
+    for (int64_t i = 0; i < run; ++i) to[done + i] = at + i * stride;
+    done += run;
+    if (done == count) return;
+    at -= index[last] * stride;
+    index[last] = 0;
+    for (int a = last - 1; a >= 0; --a) {
+      at += strides[a];
+      if (++index[a] < sizes[a]) break;
+      at -= strides[a] * sizes[a];
+      index[a] = 0;
+    }
+  }
+}
+
+bool is_one_block(int64_t r) { return r <= kBlockR + kBlockR / 2; }
+
+BufferRef pack_rows(const Product& product, bool wide) {
+  auto packed = [&]<class T>(T) {
+    Rows<T> rows(product);
+    rows.share({0, numel(product.reduced)});
+    return rows.shared();
+  };
+  return wide ? packed(double{}) : packed(float{});
+}
+
+void multiply(const Product& product, bool wide) {
+  if (wide) return Multiplication<double, double>(product).run();
+  switch (product.out_dtype) {
+    case DType::Float16: return Multiplication<float, float16>(product).run();
+    case DType::BFloat16: return Multiplication<float, bfloat16>(product).run();
+    default: return Multiplication<float, float>(product).run();
+  }
+}
+
+}  // namespace tinyops::cpu

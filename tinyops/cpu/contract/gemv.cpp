@@ -1,0 +1,261 @@
+// Products with one to three rows: a matrix times a vector, one filter a channel. b is used once and not packed; its
+// lanes run along whatever is contiguous in it.
+//
+//   along columns   b  x x x x x x x x    r           sums of 16 columns stay in a register; each r adds
+//                      x x x x x x x x    ▼           its run of columns times one number of a
+//                      └ packet ┘
+//   along r         b  x x x x  x x x x  r ──►        16 r at a time meet the same 16 of a, packed before;
+//                      └ packet ┘                     the lanes of a column's sum are added up at the end
+//
+// Where a run is no multiple of the packet, its last packet reaches back over numbers that had their turn.
+#include "tinyops/cpu/contract/gemv.h"
+
+#include <array>
+#include <cstring>
+#include <utility>
+#include <vector>
+
+#include "tinyops/cpu/packets.h"
+#include "tinyops/cpu/parallel.h"
+
+namespace tinyops::cpu {
+namespace {
+
+using Eigen::internal::padd;
+using Eigen::internal::pand;
+using Eigen::internal::pmadd;
+
+constexpr int kPackets = 4;           // of columns, or columns, at a time
+constexpr int64_t kLongRun = 2048;    // columns: runs of whole pages are read a few at a time, as streams
+constexpr int64_t kStreams = 16;
+constexpr int64_t kAhead = 512;      // elements that are asked for before they are needed
+constexpr int64_t kPieceWork = 1 << 18;  // multiply-adds of a task
+
+/// to[i][start[p] + lane] = or += sum over n values of r of b[r][start[p] + lane] * few[r][i].
+template <class T, int rows, int packets>
+void along_columns(int64_t n, const T* b, const int64_t* r_offset, const int64_t* start, const T* few, T* const* to,
+                   bool add) {
+  using P = Packets<T>;
+  typename P::Type sum[rows][packets];
+#pragma GCC unroll 4
+  for (int i = 0; i < rows; ++i)
+#pragma GCC unroll 4
+    for (int p = 0; p < packets; ++p) sum[i][p] = add ? P::load(to[i] + start[p]) : P::fill(0);
+  for (int64_t r = 0; r < n; ++r, few += rows) {
+    const T* const from = b + r_offset[r];
+#pragma GCC unroll 4
+    for (int p = 0; p < packets; ++p) {
+      const auto x = P::load(from + start[p]);
+#pragma GCC unroll 4
+      for (int i = 0; i < rows; ++i) sum[i][p] = pmadd(P::fill(few[i]), x, sum[i][p]);
+    }
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < rows; ++i)
+#pragma GCC unroll 4
+    for (int p = 0; p < packets; ++p) P::store(to[i] + start[p], sum[i][p]);
+}
+
+/// Calls `f` with a number from 1 to 4 that the compiler knows.
+template <class F>
+void with_count(int64_t n, F&& f) {
+  switch (n) {
+    case 1: return f.template operator()<1>();
+    case 2: return f.template operator()<2>();
+    case 3: return f.template operator()<3>();
+    default: return f.template operator()<4>();
+  }
+}
+
+template <class T, class Out>
+class Narrow {
+ public:
+  explicit Narrow(const Product& p)
+      : p_(p), rows_(numel(p.rows)), columns_(numel(p.columns)), r_(numel(p.reduced)),
+        batches_(numel(p.batch)), a_row_(size_t(rows_)), out_row_(size_t(rows_)) {
+    offsets(p.rows, p.a.free, 0, rows_, a_row_.data());
+    offsets(p.rows, p.out_rows, 0, rows_, out_row_.data());
+  }
+
+
+  void run() {
+    with_count(rows_, [&]<int rows>() {
+      if (has_runs(p_.columns, p_.b.free, sizeof(T) == 8)) run_along_columns<rows>();
+      else run_along_r<rows>();
+    });
+  }
+
+ private:
+  static constexpr int lanes = Packets<T>::lanes;
+
+  const T* a(int64_t batch) const { return base(static_cast<const T*>(p_.a.memory) + p_.a.offset, p_.a.batch, batch); }
+  const T* b(int64_t batch) const { return base(static_cast<const T*>(p_.b.memory) + p_.b.offset, p_.b.batch, batch); }
+  Out* out(int64_t batch) const { return base(static_cast<Out*>(p_.out) + p_.out_offset, p_.out_batch, batch); }
+  template <class U>
+  U* base(U* memory, const Dims& strides, int64_t batch) const {
+    int64_t offset;
+    offsets(p_.batch, strides, batch, 1, &offset);
+    return memory + offset;
+  }
+
+  /// f(batch, first, last) for pieces of `count` things, `least` or more in each. A thing is `work` multiply-adds.
+  template <class F>
+  void in_pieces(int64_t count, int64_t work, int64_t least, F&& f) {
+    const int64_t each = std::max<int64_t>(least, kPieceWork / std::max<int64_t>(work, 1));
+    const int64_t pieces = (count + each - 1) / each;
+    const double steps = double(batches_) * double(count) * double(work) / 16;
+    parallel(batches_ * pieces, steps < double(kWorthThreads) ? 0 : kWorthThreads, [&] {
+      return [&](int64_t piece) {
+        const int64_t first = piece % pieces * each;
+        f(piece / pieces, first, std::min(first + each, count));
+      };
+    });
+  }
+
+  template <int rows>
+  void run_along_columns() {
+    // A run is an image's row, or a part of a long row, of at least a packet.
+    const int inner = p_.columns.size() - 1;
+    const int64_t parts = std::max<int64_t>(1, p_.columns[inner] / kLongRun);
+    const Shape outer(p_.columns.begin(), p_.columns.end() - 1);
+    const int64_t stride = p_.out_columns[inner];
+    const bool direct = std::is_same_v<T, Out> && stride == 1;
+    const int64_t r_block = parts > 1 && direct ? kStreams : r_;
+    std::vector<int64_t> a_r(static_cast<size_t>(r_)), b_r(static_cast<size_t>(r_));
+    offsets(p_.reduced, p_.a.reduced, 0, r_, a_r.data());
+    offsets(p_.reduced, p_.b.reduced, 0, r_, b_r.data());
+
+    const int64_t runs = numel(outer) * parts, work = p_.columns[inner] / parts * r_;
+    in_pieces(runs, work, 1, [&](int64_t batch, int64_t first, int64_t last) {
+      std::vector<T> few(size_t(r_ * rows));
+      const T* const from = a(batch);
+      for (int64_t r = 0; r < r_; ++r)
+        for (int i = 0; i < rows; ++i) few[size_t(r * rows + i)] = from[a_row_[size_t(i)] + a_r[size_t(r)]];
+      for (int64_t run = first; run < last; ++run) {
+        int64_t b_run, out_run;
+        offsets(outer, {p_.b.free.begin(), p_.b.free.end() - 1}, run / parts, 1, &b_run);
+        offsets(outer, {p_.out_columns.begin(), p_.out_columns.end() - 1}, run / parts, 1, &out_run);
+        const int64_t begin = run % parts * p_.columns[inner] / parts;
+        const int64_t end = (run % parts + 1) * p_.columns[inner] / parts;
+        for (int64_t r = 0; r < r_; r += r_block)
+          for (int64_t at = begin; at < end; at += kPackets * lanes) {
+            const int64_t packets = std::min<int64_t>(kPackets, (end - at + lanes - 1) / lanes);
+            int64_t start[kPackets];
+            for (int64_t p = 0; p < packets; ++p) start[p] = std::min(p * lanes, end - lanes - at);
+            Out* const result = out(batch) + out_run + at * stride;
+            T waiting[rows][(kPackets + 1) * lanes];  // start[0] may be negative
+            T* to[rows];
+            for (int i = 0; i < rows; ++i) {
+              to[i] = waiting[i] + lanes;
+              if constexpr (std::is_same_v<T, Out>)
+                if (direct) to[i] = result + out_row_[size_t(i)];
+            }
+            with_count(packets, [&]<int count>() {
+              along_columns<T, rows, count>(std::min(r_block, r_ - r), b(batch) + b_run + at, &b_r[size_t(r)], start,
+                                            &few[size_t(r * rows)], to, r > 0);
+            });
+            if (!direct)
+              for (int i = 0; i < rows; ++i)
+                for (int64_t c = 0; c < std::min<int64_t>(end - at, kPackets * lanes); ++c)
+                  result[out_row_[size_t(i)] + c * stride] = Out(to[i][c]);
+          }
+      }
+    });
+  }
+
+  template <int rows>
+  void run_along_r() {
+    const int inner = p_.reduced.size() - 1;
+    const int64_t length = p_.reduced[inner], packets = (length + lanes - 1) / lanes;
+    const Shape outer(p_.reduced.begin(), p_.reduced.end() - 1);
+    const int64_t runs = numel(outer);
+    std::vector<int64_t> a_run(static_cast<size_t>(runs)), b_run(static_cast<size_t>(runs));
+    offsets(outer, {p_.a.reduced.begin(), p_.a.reduced.end() - 1}, 0, runs, a_run.data());
+    offsets(outer, {p_.b.reduced.begin(), p_.b.reduced.end() - 1}, 0, runs, b_run.data());
+    // The last packet of a run counts only those lanes that no other counted.
+    std::array<T, lanes> is_new;
+    std::memset(is_new.data(), 0, sizeof(is_new));
+    const int64_t left = length - (packets - 1) * lanes;
+    std::memset(is_new.data() + lanes - left, 0xff, size_t(left) * sizeof(T));
+
+    in_pieces(columns_, r_, 4 * kPackets, [&](int64_t batch, int64_t first, int64_t last) {
+      std::vector<T> few(size_t(runs * packets * lanes * rows));  // [run][packet][row][lane]
+      const T* const from = a(batch);
+      T* to = few.data();
+      for (const int64_t run : a_run)
+        for (int64_t packet = 0; packet < packets; ++packet)
+          for (int i = 0; i < rows; ++i, to += lanes) {
+            const bool is_last = packet + 1 == packets;
+            const int64_t start = is_last ? length - lanes : packet * lanes;
+            for (int64_t lane = is_last ? lanes - left : 0; lane < lanes; ++lane)
+              to[lane] = from[a_row_[size_t(i)] + run + (start + lane) * p_.a.reduced[inner]];
+          }
+      for (int64_t c = first; c < last; c += kPackets)
+        with_count(std::min<int64_t>(kPackets, last - c), [&]<int columns>() {
+          int64_t b_column[columns], out_column[columns];
+          offsets(p_.columns, p_.b.free, c, columns, b_column);
+          offsets(p_.columns, p_.out_columns, c, columns, out_column);
+          const T* column[columns];
+          for (int j = 0; j < columns; ++j) column[j] = b(batch) + b_column[j];
+          T sums[rows][columns];
+          along_r<rows, columns>(column, b_run, few.data(), is_new.data(), sums);
+          for (int j = 0; j < columns; ++j)
+            for (int i = 0; i < rows; ++i) out(batch)[out_row_[size_t(i)] + out_column[j]] = Out(sums[i][j]);
+        });
+    });
+  }
+
+  template <int rows, int columns>
+  void along_r(const T* const* column, const std::vector<int64_t>& runs, const T* few, const T* is_new,
+               T (&sums)[rows][columns]) const {
+    using P = Packets<T>;
+    const int64_t length = p_.reduced.back();
+    const auto mask = P::load(is_new);
+    typename P::Type sum[rows][columns];
+#pragma GCC unroll 4
+    for (int i = 0; i < rows; ++i)
+#pragma GCC unroll 4
+      for (int j = 0; j < columns; ++j) sum[i][j] = P::fill(0);
+    for (const int64_t run : runs) {
+      int64_t x = 0;
+      for (; x + lanes < length; x += lanes, few += rows * lanes)
+#pragma GCC unroll 4
+        for (int j = 0; j < columns; ++j) {
+          __builtin_prefetch(column[j] + run + x + kAhead);
+          const auto b = P::load(column[j] + run + x);
+#pragma GCC unroll 4
+          for (int i = 0; i < rows; ++i) sum[i][j] = pmadd(P::load(few + i * lanes), b, sum[i][j]);
+        }
+#pragma GCC unroll 4
+      for (int j = 0; j < columns; ++j) {
+        const auto b = pand(mask, P::load(column[j] + run + length - lanes));
+#pragma GCC unroll 4
+        for (int i = 0; i < rows; ++i) sum[i][j] = pmadd(P::load(few + i * lanes), b, sum[i][j]);
+      }
+      few += rows * lanes;
+    }
+    for (int i = 0; i < rows; ++i)
+      for (int j = 0; j < columns; ++j) sums[i][j] = Eigen::internal::predux(sum[i][j]);
+  }
+
+  const Product& p_;
+  int64_t rows_, columns_, r_, batches_;
+  std::vector<int64_t> a_row_, out_row_;
+};
+
+}  // namespace
+
+bool has_runs(const Shape& sizes, const Dims& strides, bool wide) {
+  return !sizes.empty() && strides.back() == 1 && sizes.back() >= (wide ? Packets<double>::lanes : Packets<float>::lanes);
+}
+
+void multiply_narrow(const Product& product, bool wide) {
+  if (wide) return Narrow<double, double>(product).run();
+  switch (product.out_dtype) {
+    case DType::Float16: return Narrow<float, float16>(product).run();
+    case DType::BFloat16: return Narrow<float, bfloat16>(product).run();
+    default: return Narrow<float, float>(product).run();
+  }
+}
+
+}  // namespace tinyops::cpu

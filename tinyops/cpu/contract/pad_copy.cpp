@@ -1,0 +1,199 @@
+// A padded, windowed or 16-bit operand of a product becomes a plain one: what it sees is copied once.
+//
+//   a view's axes (oh, kh)          coordinates it really has        memory of the copy
+//                                                                    0 0 0 0 0 0
+//   address  W * (oh + kh - 1) +..  y = oh + kh - 1, from -1 to H    0 x x x x 0   one place for each y and x, the
+//   guard    0 <= oh + kh - 1 < H   x = ow + kw - 1, from -1 to W    0 x x x x 0   windows slide over it as before
+//                                                                    0 0 0 0 0 0
+//
+// Every guard's position is a coordinate; so is every axis without a guard, and axes whose steps interlock (a window
+// without padding) share one. If the address is a sum of strides times coordinates, the copy's is too.
+#include "tinyops/cpu/contract/pad_copy.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+
+#include "tinyops/cpu/parallel.h"
+
+namespace tinyops::cpu {
+namespace {
+
+
+constexpr int64_t kPiece = 1 << 14;  // elements that are copied by one task
+
+struct Coordinate {
+  Affine position;     ///< over the view's axes
+  int64_t stride = 0;  ///< of the original address along it
+  int64_t low = 0, high = 0;
+
+  int64_t size() const { return high - low + 1; }
+  int last_axis() const {
+    int a = position.coef.size() - 1;
+    while (a >= 0 && position.coef[a] == 0) --a;
+    return a;
+  }
+  void find_range(const Shape& shape) {
+    low = high = position.offset;
+    for (int a = 0; a < shape.size(); ++a) {
+      const int64_t reach = position.coef[a] * (shape[a] - 1);
+      (reach < 0 ? low : high) += reach;
+    }
+  }
+};
+
+/// Takes the view's address apart, or returns nothing.
+std::optional<std::vector<Coordinate>> coordinates(const View& view) {
+  std::vector<Coordinate> result;
+  const int rank = view.rank();
+  Dims left = view.address.coef;
+  for (int a = 0; a < rank; ++a)
+    if (view.shape[a] == 1) left[a] = 0;
+  for (const Guard& guard : view.guards) {
+    Coordinate c{guard.position};
+    int first = -1;
+    for (int a = 0; a < rank; ++a) {
+      if (view.shape[a] == 1) c.position.coef[a] = 0;
+      if (first < 0 && c.position.coef[a] != 0) first = a;
+    }
+    if (std::ranges::any_of(result, [&](const Coordinate& o) { return o.position.coef == c.position.coef; })) continue;
+    if (first >= 0) c.stride = left[first] / c.position.coef[first];
+    for (int a = 0; a < rank; ++a) {
+      const bool shared = std::ranges::any_of(result, [&](const Coordinate& o) { return o.position.coef[a] != 0; });
+      if (c.position.coef[a] != 0 && (shared || left[a] != c.stride * c.position.coef[a])) return std::nullopt;
+    }
+    for (int a = 0; a < rank; ++a) left[a] -= c.stride * c.position.coef[a];
+    result.push_back(c);
+  }
+  const size_t guarded = result.size();
+  std::vector<int> axes;
+  for (int a = 0; a < rank; ++a)
+    if (left[a] != 0) axes.push_back(a);
+  std::ranges::sort(axes, {}, [&](int a) { return std::abs(left[a]); });
+  for (int a : axes) {
+    auto interlocks = [&](Coordinate& c) {
+      c.find_range(view.shape);
+      return left[a] % c.stride == 0 && std::abs(left[a] / c.stride) < c.size();
+    };
+    auto c = std::find_if(result.begin() + int64_t(guarded), result.end(), interlocks);
+    if (c == result.end()) {
+      result.push_back({Affine{Dims::filled(rank, 0), 0}, std::abs(left[a])});
+      c = result.end() - 1;
+    }
+    c->position.coef[a] = left[a] / c->stride;
+  }
+  for (Coordinate& c : result) c.find_range(view.shape);
+  return result;
+}
+
+/// A copy in the making. Its two innermost axes are planes:
+///
+///   0 0 0 0 0 0
+///   0 0 x x x 0      x: elements first[a] to before last[a] of axis a
+///   0 0 x x x 0
+struct Copy {
+  Shape shape;
+  Dims stride, first, last;  ///< the stride is that of the original's address
+  int64_t offset;
+};
+
+/// Some rows of one plane.
+template <class From, class To>
+void copy_rows(const Copy& copy, const From* from, To* to, int64_t plane, int64_t begin, int64_t end) {
+  const int y = copy.shape.size() - 2, x = y + 1;
+  const int64_t first = copy.first[x], last = copy.last[x], stride = copy.stride[x], length = copy.shape[x];
+  to += plane * copy.shape[y] * length;
+  std::fill(to + begin * length, to + end * length, To(0));
+  from += copy.offset;
+  bool inside = first < last;
+  for (int a = y - 1; a >= 0; --a) {
+    const int64_t i = plane % copy.shape[a];
+    plane /= copy.shape[a];
+    inside &= copy.first[a] <= i && i < copy.last[a];
+    from += i * copy.stride[a];
+  }
+  if (!inside) return;
+  for (int64_t row = std::max(begin, copy.first[y]); row < std::min(end, copy.last[y]); ++row) {
+    const From* const source = from + row * copy.stride[y];
+    To* const target = to + row * length;
+    if (std::is_same_v<From, To> && stride == 1)
+      std::memcpy(target + first, source + first, size_t(last - first) * sizeof(To));
+    else
+      for (int64_t i = first; i < last; ++i) target[i] = To(source[i * stride]);
+  }
+}
+
+template <class From, class To>
+void copy_all(const Copy& copy, const void* from, void* to) {
+  const int64_t height = copy.shape[-2], planes = numel(copy.shape) / (height * copy.shape[-1]);
+  const int64_t rows = std::clamp<int64_t>(kPiece / copy.shape[-1], 1, height), pieces = (height + rows - 1) / rows;
+  parallel(planes * pieces, numel(copy.shape), [&] {
+    return [&](int64_t i) {
+      const int64_t begin = i % pieces * rows;
+      copy_rows(copy, static_cast<const From*>(from), static_cast<To*>(to), i / pieces, begin,
+                std::min(height, begin + rows));
+    };
+  });
+}
+
+/// How much larger than the original a copy may be.
+bool is_small(const std::vector<Coordinate>& all, const Operand& operand) {
+  double places = 1;
+  for (const Coordinate& c : all) places *= double(c.size());
+  return places <= 4 * double(operand.buffer->bytes()) / double(itemsize(operand.dtype)) + 4096;
+}
+
+}  // namespace
+
+bool can_compact(const Operand& operand) {
+  const std::optional<std::vector<Coordinate>> all = coordinates(operand.view);
+  return all && is_small(*all, operand);
+}
+
+Operand compact(const Operand& operand, DType to) {
+  const View& view = operand.view;
+  std::vector<Coordinate> all = coordinates(view).value();
+  // As in the original; where an axis of size 1 has left two of them one stride, in the order of the view's axes.
+  std::ranges::stable_sort(all, [](const Coordinate& x, const Coordinate& y) {
+    if (std::abs(x.stride) != std::abs(y.stride)) return std::abs(x.stride) > std::abs(y.stride);
+    return x.last_axis() < y.last_axis();
+  });
+  while (all.size() < 2) all.insert(all.begin(), {Affine{Dims::filled(view.rank(), 0), 0}});  // a plane, at least
+
+  Copy copy{{}, {}, {}, {}, view.address.offset};
+  for (const Coordinate& c : all) {
+    int64_t first = 0, last = c.size();
+    for (const Guard& guard : view.guards) {
+      bool same = true;
+      for (int a = 0; a < view.rank(); ++a) same &= view.shape[a] == 1 || c.position.coef[a] == guard.position.coef[a];
+      if (!same) continue;
+      const int64_t position = c.low - c.position.offset + guard.position.offset;  // of element 0
+      first = std::max(first, -position), last = std::min(last, guard.size - position);
+    }
+    copy.shape.push_back(c.size()), copy.stride.push_back(c.stride);
+    copy.first.push_back(first), copy.last.push_back(last);
+    copy.offset += c.stride * (c.low - c.position.offset);
+  }
+
+  Operand result{std::make_shared<Buffer>(size_t(numel(copy.shape) * itemsize(to))), to, {}};
+  const void* from = operand.buffer->data();
+  void* const memory = result.buffer->data();
+  switch (operand.dtype) {
+    case DType::Float64: copy_all<double, double>(copy, from, memory); break;
+    case DType::Float32: copy_all<float, float>(copy, from, memory); break;
+    case DType::Float16: copy_all<float16, float>(copy, from, memory); break;
+    default: copy_all<bfloat16, float>(copy, from, memory);
+  }
+
+  result.view = {view.shape, {Dims::filled(view.rank(), 0), 0}, {}};
+  const Dims strides = row_major(copy.shape);
+  for (int i = 0; i < strides.size(); ++i) {
+    const Coordinate& c = all[size_t(i)];
+    result.view.address.offset += strides[i] * (c.position.offset - c.low);
+    for (int a = 0; a < view.rank(); ++a) result.view.address.coef[a] += strides[i] * c.position.coef[a];
+  }
+  return result;
+}
+
+}  // namespace tinyops::cpu

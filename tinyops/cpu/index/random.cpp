@@ -1,0 +1,73 @@
+// Random numbers: element i of the output is a pure function of (seed, counter + i), so the threads share nothing.
+//
+//   word    0 1 2 3 | 4 5 6 7 | ...     one block of Philox gives four words; sixteen blocks are computed side by side,
+//   block      0    |    1    |         one a lane, so that the compiler can keep them in vector registers
+#include "tinyops/cpu/kernels.h"
+#include "tinyops/cpu/parallel.h"
+#include "tinyops/base/scalar_ops.h"
+
+namespace tinyops::cpu {
+namespace {
+
+constexpr int kBlocks = 16;
+constexpr int kWords = 4 * kBlocks;
+
+/// kWords words of the stream, from word `4 * first_block` on. The same steps as `philox`, lane by lane.
+void philox_blocks(uint64_t seed, uint64_t first_block, uint32_t* words) {
+  uint32_t c0[kBlocks], c1[kBlocks], c2[kBlocks], c3[kBlocks];
+  for (int i = 0; i < kBlocks; ++i) {
+    const uint64_t block = (first_block + uint64_t(i)) & UINT64_MAX >> 2;
+    c0[i] = uint32_t(block), c1[i] = uint32_t(block >> 32), c2[i] = 0, c3[i] = 0;
+  }
+  uint32_t k0 = uint32_t(seed), k1 = uint32_t(seed >> 32);
+  for (int round = 0; round < 10; ++round, k0 += 0x9E3779B9, k1 += 0xBB67AE85) {
+    for (int i = 0; i < kBlocks; ++i) {
+      const uint64_t p = uint64_t(0xD2511F53) * c0[i], q = uint64_t(0xCD9E8D57) * c2[i];
+      c0[i] = uint32_t(q >> 32) ^ c1[i] ^ k0;
+      c1[i] = uint32_t(q);
+      c2[i] = uint32_t(p >> 32) ^ c3[i] ^ k1;
+      c3[i] = uint32_t(p);
+    }
+  }
+  for (int i = 0; i < kBlocks; ++i) {
+    words[4 * i] = c0[i], words[4 * i + 1] = c1[i], words[4 * i + 2] = c2[i], words[4 * i + 3] = c3[i];
+  }
+}
+
+/// Elements [begin, end), each from `per_element` words. A block's number has 62 bits, so the words of the stream wrap
+/// around at 2^64, where the counter does.
+template <class T>
+void fill(T* out, int64_t begin, int64_t end, const RandomKernel& k) {
+  constexpr int per_element = sizeof(T) == 8 ? 2 : 1;
+  uint32_t words[kWords];
+  uint64_t held = 1;  // the words held start at this multiple of 4; 1 is none
+  for (int64_t i = begin; i < end; ++i) {
+    auto word = [&](uint64_t n) {
+      if (held == 1 || n - held >= kWords) philox_blocks(k.seed, (held = n / 4 * 4) / 4, words);
+      return words[n - held];
+    };
+    const uint64_t first = k.counter + per_element * uint64_t(i);
+    if constexpr (per_element == 1) out[i] = uniform_float(word(first));
+    else {
+      const uint32_t high = word(first);
+      out[i] = uniform_double(high, word(first + 1));
+    }
+  }
+}
+
+}  // namespace
+
+void run_kernel(const RandomKernel& k) {
+  constexpr int64_t piece = 4096;
+  const int64_t n = k.out.view.numel();
+  with_type(k.out.dtype, [&]<class T>(T) {
+    if constexpr (std::is_floating_point_v<T>) {
+      T* out = n ? static_cast<T*>(k.out.buffer->data()) : nullptr;
+      parallel((n + piece - 1) / piece, 8 * n, [&] {
+        return [&](int64_t p) { fill(out, p * piece, std::min(n, (p + 1) * piece), k); };
+      });
+    } else fail("random: numbers of dtype ", k.out.dtype, " are not made here");
+  });
+}
+
+}  // namespace tinyops::cpu

@@ -1,0 +1,131 @@
+// Sorting by radix: the numbers become unsigned keys of the same order, and places move by one byte of the key at a
+// time, from the lowest to the highest. Equal bytes keep their order, so after the last byte all is in order.
+//
+//   key          key & ff       key >> 8
+//   0x0302       0x0201  a      0x0102  b
+//   0x0102  ──►  0x0302  b ──►  0x0201  c        two passes for a two-byte key
+//   0x0201       0x0102         0x0302
+//
+// Rows are sorted by different threads. A long row is cut into parts: each thread counts the bytes of its part, the
+// counts say where in the output the part's numbers of each byte begin, and the parts are moved at the same time.
+#include <utility>
+
+#include "tinyops/cpu/kernels.h"
+#include "tinyops/cpu/parallel.h"
+#include "tinyops/cpu/row/strip.h"
+
+namespace tinyops::cpu {
+namespace {
+
+constexpr int64_t kPart = 1 << 15;     ///< of a long row
+constexpr int64_t kShortRow = 128;     ///< below, comparing is faster than counting
+constexpr int kBuckets = 256;
+
+/// An unsigned number of the same order: see SortKernel.
+template <class Key, class T>
+Key key_of(T x) {
+  if constexpr (std::is_floating_point_v<T>) {
+    if (x != x) return Key(~Key(0));
+    constexpr Key sign = Key(1) << (8 * sizeof(Key) - 1);
+    const Key bits = std::bit_cast<Key>(x + T(0));  // -0 becomes 0
+    return bits & sign ? Key(~bits) : Key(bits | sign);
+  } else if constexpr (std::is_signed_v<T>) {
+    return Key(Key(x) ^ Key(1) << (8 * sizeof(Key) - 1));
+  } else return Key(x);
+}
+
+template <class Key>
+struct Entry {
+  Key key;
+  int64_t place;
+};
+
+template <class Key>
+using Entries = std::vector<Entry<Key>>;
+
+/// Moves `from` to `to`, ordered by byte `byte` of the keys. Returns false, and moves nothing, if all have the same.
+template <class Key>
+bool move_by_byte(const Entries<Key>& from, Entries<Key>& to, int byte) {
+  const int64_t n = int64_t(from.size()), parts = (n + kPart - 1) / kPart;
+  std::vector<std::array<int64_t, kBuckets>> begin(static_cast<size_t>(parts));
+  auto bucket = [&](const Entry<Key>& e) { return size_t(e.key >> (8 * byte) & 0xff); };
+  parallel(parts, n, [&] {
+    return [&](int64_t p) {
+      begin[size_t(p)].fill(0);
+      for (int64_t i = p * kPart; i < std::min(n, (p + 1) * kPart); ++i) ++begin[size_t(p)][bucket(from[size_t(i)])];
+    };
+  });
+  int64_t position = 0;
+  for (size_t b = 0; b < kBuckets; ++b) {
+    const int64_t before = position;
+    for (auto& counts : begin) position += std::exchange(counts[b], position);
+    if (position - before == n) return false;
+  }
+  parallel(parts, 2 * n, [&] {
+    return [&](int64_t p) {
+      auto& next = begin[size_t(p)];
+      for (int64_t i = p * kPart; i < std::min(n, (p + 1) * kPart); ++i)
+        to[size_t(next[bucket(from[size_t(i)])]++)] = from[size_t(i)];
+    };
+  });
+  return true;
+}
+
+template <class Key>
+void sort_entries(Entries<Key>& entries, Entries<Key>& spare) {
+  if (int64_t(entries.size()) < kShortRow) {
+    std::ranges::stable_sort(entries, {}, &Entry<Key>::key);
+    return;
+  }
+  spare.resize(entries.size());
+  for (int byte = 0; byte < int(sizeof(Key)); ++byte)
+    if (move_by_byte(entries, spare, byte)) std::swap(entries, spare);
+}
+
+template <class T>
+void sort(const SortKernel& k) {
+  using Key = std::conditional_t<sizeof(T) == 1, uint8_t, std::conditional_t<sizeof(T) == 4, uint32_t, uint64_t>>;
+  const Shape& shape = k.in.view.shape;
+  const int axis = shape.size() - 1;
+  const int64_t n = shape.back(), rows = numel(shape) / n;
+
+  const Strip in(k.in, axis), out(k.out, axis);
+  auto sort_rows = [&](int64_t first, int64_t last) {
+    Entries<Key> entries(static_cast<size_t>(n)), spare;
+    InTile<T> numbers[kTile];
+    int64_t places[kTile];
+    for (int64_t row = first; row < last; ++row) {
+      Dims index = Dims::filled(shape.size(), 0);
+      for (int64_t a = axis - 1, left = row; a >= 0; --a) index[int(a)] = left % shape[int(a)], left /= shape[int(a)];
+      for (index[axis] = 0; index[axis] < n; index[axis] += kTile) {
+        const int64_t count = std::min(kTile, n - index[axis]);
+        in.read(index, count, numbers);
+        for (int64_t i = 0; i < count; ++i) {
+          const Key key = key_of<Key>(numbers[i]);
+          entries[size_t(index[axis] + i)] = {k.descending ? Key(~key) : key, index[axis] + i};
+        }
+      }
+      sort_entries(entries, spare);
+      for (index[axis] = 0; index[axis] < n; index[axis] += kTile) {
+        const int64_t count = std::min(kTile, n - index[axis]);
+        for (int64_t i = 0; i < count; ++i) places[i] = entries[size_t(index[axis] + i)].place;
+        out.write(index, count, places);
+      }
+    }
+  };
+  // Few long rows one after the other, all threads on one; else some rows to each thread.
+  if (n > 2 * kPart) return sort_rows(0, rows);
+  const int64_t together = std::max<int64_t>(1, kTile / n), pieces = (rows + together - 1) / together;
+  parallel(pieces, 16 * n * rows, [&] {
+    return [&](int64_t p) { sort_rows(p * together, std::min(rows, (p + 1) * together)); };
+  });
+}
+
+}  // namespace
+
+void run_kernel(const SortKernel& k) {
+  if (k.in.view.numel() == 0) return;
+  with_compute(k.in.dtype, [&]<class T>(T) { sort<T>(k); });
+}
+
+}  // namespace tinyops::cpu

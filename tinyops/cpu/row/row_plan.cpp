@@ -1,0 +1,289 @@
+// Planning a row kernel: which axes are lanes, and how tiles are cut from them. See the drawings in row_plan.h.
+#include "tinyops/cpu/row/row_plan.h"
+
+#include <unistd.h>
+
+#include <cstdlib>
+#include <numeric>
+
+namespace tinyops::cpu {
+namespace {
+
+
+constexpr int64_t kShortRow = 32;         // rows shorter than this are better taken side by side
+constexpr int64_t kPackedTile = 4 * kTile;   // rows up to kPackedLength share the set-up of a tile, a few at least
+constexpr int64_t kPackedRows = 4, kPackedLength = 1024;
+constexpr int64_t kLongAxis = 128;        // tiles do not cross the end of a last lane axis this long: no run is cut
+// A box is read in runs of a cache line, along the axis that is contiguous in the operand, and written in longer ones.
+constexpr int64_t kBoxRows = 16, kBoxColumns = 128;
+constexpr int64_t kKeptBytes = 256 << 10;  // what a block keeps between stages should fit the second-level cache
+constexpr size_t kMostCached = 48 << 20;  // a last-level cache larger than this is shared with many other cores
+constexpr int64_t kEnoughBlocks = 16;
+constexpr int64_t kChunkElements = 1 << 14;
+
+/// The last-level cache, or a usual size where the system does not tell.
+size_t cache_bytes() {
+#ifdef _SC_LEVEL3_CACHE_SIZE
+  static const long bytes = sysconf(_SC_LEVEL3_CACHE_SIZE);
+  if (bytes > 0) return size_t(bytes);
+#endif
+  return size_t(32) << 20;
+}
+
+PlannedOperand plan_operand(const Operand& operand, int first_form, TileOp (*conversion)(DType)) {
+  PlannedOperand planned;
+  planned.first_form = first_form;
+  planned.itemsize = itemsize(operand.dtype);
+  planned.convert = conversion(operand.dtype);
+  planned.walk.count = 1 + int(operand.view.guards.size());
+  if (planned.walk.count > kMaxForms) fail("cpu: a view with ", planned.walk.count - 1, " guards is too much");
+  if (operand.buffer) planned.walk.elements = int64_t(operand.buffer->bytes()) / planned.itemsize;
+  return planned;
+}
+
+bool is_reduce(const Instruction& step) { return std::holds_alternative<Reduce>(step.op); }
+
+}  // namespace
+
+RowPlan::RowPlan(const RowKernel& k) : kernel(k) {
+  const bool elementwise = is_elementwise();
+  plan_values(elementwise);
+  plan_axes(elementwise);
+  plan_stages();
+  plan_tiles(elementwise);
+}
+
+void RowPlan::find_memory() {
+  const auto find = [](PlannedOperand& planned, const Operand& operand) {
+    if (operand.buffer) planned.walk.memory = static_cast<char*>(operand.buffer->data());
+  };
+  for (size_t i = 0; i < inputs.size(); ++i) find(inputs[i], kernel.inputs[i].operand);
+  for (size_t i = 0; i < outputs.size(); ++i) find(outputs[i], kernel.outputs[i].operand);
+}
+
+/// Without a Reduce, and with nothing written once a row, inner axes are no different from outer ones.
+bool RowPlan::is_elementwise() const {
+  if (std::ranges::any_of(kernel.program, is_reduce)) return false;
+  return kernel.inner == 0 ||
+         std::ranges::none_of(kernel.outputs, [&](const Output& o) { return kernel.program[size_t(o.value)].per_row; });
+}
+
+void RowPlan::plan_values(bool elementwise) {
+  values.resize(kernel.program.size());
+  for (size_t i = 0; i < values.size(); ++i) {
+    const Instruction& step = kernel.program[i];
+    values[i].dtype = compute_dtype(step.dtype);
+    values[i].is_row = is_reduce(step) || (step.per_row && !elementwise);
+    values[i].is_fixed = std::holds_alternative<Constant>(step.op);
+    if (const auto* load = std::get_if<Load>(&step.op)) {
+      const View& view = kernel.inputs[size_t(load->input)].operand.view;
+      values[i].is_fixed = view.guards.empty();
+      for (int a = 0; a < view.rank(); ++a) values[i].is_fixed &= view.shape[a] == 1 || view.address.coef[a] == 0;
+    }
+    value_bytes = std::max(value_bytes, itemsize(values[i].dtype));
+  }
+}
+
+// ---- Axes -----------------------------------------------------------------------------------------------------------
+
+/// Axes of size 1 go. The others are ordered so that the first output is written as it lies in memory (the inner ones:
+/// the first input read), and neighbours that every operand walks through without a gap become one.
+void RowPlan::plan_axes(bool elementwise) {
+  const int rank = kernel.shape.size(), inner = elementwise ? 0 : kernel.inner;
+  std::vector<const Affine*> affine;
+  std::vector<int64_t> guard_size;
+  auto add = [&](const View& view) {
+    affine.push_back(&view.address), guard_size.push_back(0);
+    for (const Guard& g : view.guards) affine.push_back(&g.position), guard_size.push_back(g.size);
+  };
+  for (const Input& input : kernel.inputs) {
+    inputs.push_back(plan_operand(input.operand, int(affine.size()), widen_op));
+    inputs.back().kind = input.kind;
+    if (input.kind != Input::Kind::Memory) inputs.back().convert = nullptr;
+    add(input.operand.view);
+    prefetch |= inputs.back().walk.elements * inputs.back().itemsize > kKeptBytes;
+  }
+  size_t bytes = 0;
+  for (const Output& output : kernel.outputs) {
+    outputs.push_back(plan_operand(output.operand, int(affine.size()), round_op));
+    bytes += size_t(output.operand.view.numel() * outputs.back().itemsize);
+    add(output.operand.view);
+  }
+  stream = bytes > std::min(cache_bytes() / 2, kMostCached);
+
+  Dims axes;
+  int outer = 0;
+  for (int a = 0; a < rank; ++a)
+    if (kernel.shape[a] != 1) axes.push_back(a), outer += a < rank - inner;
+  auto by_stride = [&](const Affine& form) {
+    return [&](int64_t a, int64_t b) { return std::abs(form.coef[int(a)]) > std::abs(form.coef[int(b)]); };
+  };
+  if (!outputs.empty())
+    std::stable_sort(axes.begin(), axes.begin() + outer, by_stride(*affine[size_t(outputs[0].first_form)]));
+  for (const PlannedOperand& input : inputs) {
+    const Affine& form = *affine[size_t(input.first_form)];
+    if (input.kind != Input::Kind::Memory) continue;
+    if (std::all_of(axes.begin() + outer, axes.end(), [&](int64_t a) { return form.coef[int(a)] == 0; })) continue;
+    std::stable_sort(axes.begin() + outer, axes.end(), by_stride(form));
+    break;
+  }
+
+  Shape sizes;
+  for (int64_t a : axes) sizes.push_back(kernel.shape[int(a)]);
+  forms.resize(affine.size());
+  for (size_t f = 0; f < forms.size(); ++f) {
+    for (int64_t a : axes) forms[f].fixed.push_back(affine[f]->coef[int(a)]);
+    forms[f].offset = affine[f]->offset;
+    forms[f].size = guard_size[f];
+  }
+  for (int a = axes.size() - 2; a >= 0; --a) {
+    if (a == outer - 1) continue;
+    auto no_gap = [&](const Form& f) { return f.fixed[a] == sizes[a + 1] * f.fixed[a + 1]; };
+    if (!std::ranges::all_of(forms, no_gap)) continue;
+    sizes[a] *= sizes[a + 1];
+    sizes.erase(a + 1);
+    for (Form& f : forms) f.fixed.erase(a);
+    outer -= a < outer;
+  }
+  choose_lanes(sizes, outer, elementwise);
+}
+
+/// Cuts the axes, outer ones first, into lanes and fixed ones.
+void RowPlan::choose_lanes(const Shape& sizes, int outer, bool elementwise) {
+  const int rank = sizes.size();
+  int64_t outer_size = 1, inner_size = 1;
+  for (int a = 0; a < rank; ++a) (a < outer ? outer_size : inner_size) *= sizes[a];
+  if (inner_size > 1) {
+    int64_t votes = 0;  // of the operands whose memory is contiguous one way or the other: a vote for each element
+    auto vote = [&](const PlannedOperand& operand) {
+      const Dims& coef = forms[size_t(operand.first_form)].fixed;
+      if (operand.kind != Input::Kind::Memory) return;
+      int64_t elements = 1;
+      for (int a = 0; a < rank; ++a)
+        if (coef[a] != 0) elements *= sizes[a];
+      if (std::abs(coef[rank - 1]) == 1) votes += elements;
+      if (outer > 0 && std::abs(coef[outer - 1]) == 1) votes -= elements;
+    };
+    for (const PlannedOperand& input : inputs) vote(input);
+    for (const PlannedOperand& output : outputs) vote(output);
+    const bool inner_contiguous = votes > 0 || (votes == 0 && inner_size >= 2 * kShortRow);
+    lanes_are_inner = outer_size < kStep || (inner_contiguous && inner_size >= kShortRow) ||
+                      (sizes[outer - 1] < kStep && inner_size >= 2 * kShortRow);
+  }
+  // An elementwise kernel that reads along one axis and writes along another works on boxes of the two.
+  int turned = -1;
+  const int last = outer - 1;
+  if (elementwise && outer >= 2 && sizes[last] >= kStep)
+    for (const PlannedOperand& input : inputs) {
+      const Dims& coef = forms[size_t(input.first_form)].fixed;
+      if (turned >= 0 || input.kind != Input::Kind::Memory || coef[last] == 0 || std::abs(coef[last]) == 1) continue;
+      for (int a = 0; a < last; ++a)
+        if (std::abs(coef[a]) == 1 && sizes[a] >= kStep / 2) turned = a;
+    }
+  if (turned >= 0) {
+    auto turn = [&](Dims& dims) { std::rotate(dims.begin() + turned, dims.begin() + turned + 1, dims.begin() + last); };
+    fixed_shape = sizes;
+    turn(fixed_shape);
+    lane_shape = {fixed_shape[last - 1], fixed_shape[last]};
+    for (Form& f : forms) {
+      turn(f.fixed);
+      f.lane = {f.fixed[last - 1], f.fixed[last]};
+    }
+    const int64_t columns = std::min(kBoxColumns, lane_shape[1]);
+    box = {std::min(kBoxRows * kBoxColumns / columns, lane_shape[0]), columns};
+    return;
+  }
+  // Short rows are packed: the last outer axis becomes a lane, too.
+  packed = lanes_are_inner && outer > 0 && inner_size > 0 && inner_size <= kPackedLength;
+  const int first_lane = packed ? outer - 1 : outer;
+  for (int a = 0; a < rank; ++a) ((a < first_lane) == lanes_are_inner ? fixed_shape : lane_shape).push_back(sizes[a]);
+  for (Form& f : forms) {
+    const Dims coef = f.fixed;
+    f.fixed = {};
+    for (int a = 0; a < rank; ++a) ((a < first_lane) == lanes_are_inner ? f.fixed : f.lane).push_back(coef[a]);
+  }
+  if (packed) row_length = inner_size, block_rows = std::min(std::max(kPackedTile / inner_size, kPackedRows), sizes[outer - 1]);
+  row_forms = forms;
+  for (Form& f : row_forms) f.lane = {packed ? f.lane[0] : 0};
+  if (lane_shape.empty()) {
+    lane_shape.push_back(1);
+    for (Form& f : forms) f.lane.push_back(0);
+  }
+}
+
+// ---- Tiles ----------------------------------------------------------------------------------------------------------
+
+void RowPlan::plan_tiles(bool elementwise) {
+  const int64_t lanes = numel(lane_shape), fixed = numel(fixed_shape);
+  work = (box.empty() ? lanes * fixed : fixed) * int64_t(values.size() + 1);
+  if (!box.empty()) {
+    tile = whole_steps(box[0] * box[1]);
+    const int last = fixed_shape.size() - 1;
+    for (int i : {0, 1}) fixed_shape[last - 1 + i] = (fixed_shape[last - 1 + i] + box[i] - 1) / box[i];
+    blocks = numel(fixed_shape);
+    return;
+  }
+  if (packed) {  // a block is one tile
+    tile = whole_steps(block_rows * row_length);
+    blocks = fixed * ((lane_shape[0] + block_rows - 1) / block_rows);
+    return;
+  }
+  const int64_t last = lane_shape[lane_shape.size() - 1];
+  period = last >= kLongAxis ? last : lanes;
+  const bool one_walk = std::ranges::count_if(stages, [](const Stage& s) { return !s.tiles.empty(); }) <= 1;
+  int64_t most = kTile;
+  if (!lanes_are_inner && !elementwise) {
+    if (kept > 0) most = std::min(most, kKeptBytes / (kept * value_bytes * std::max<int64_t>(fixed, 1)));
+    if (!one_walk) most = std::min(most, lanes / kEnoughBlocks);
+    most = std::max(most, 4 * kStep);
+  }
+  per_period = std::max<int64_t>(1, (period + most - 1) / most);
+  tile = std::max(kStep, whole_steps((period + per_period - 1) / per_period));
+  per_period = (period + tile - 1) / tile;
+  const int64_t stretches = period ? lanes / period * per_period : 0;
+  blocks = lanes_are_inner ? fixed : stretches;
+  tiles = lanes_are_inner ? stretches : fixed;
+  if (one_walk && !totals.empty() && blocks < kEnoughBlocks) {
+    const int64_t by_size = lanes * fixed / (std::max<int64_t>(blocks, 1) * kChunkElements);
+    chunks = std::max<int64_t>(1, std::min({tiles, by_size, 2 * kEnoughBlocks / std::max<int64_t>(blocks, 1)}));
+  }
+}
+
+void RowPlan::place(int64_t b, int64_t t, Spot& spot, int64_t* at) const {
+  const int fixed_rank = fixed_shape.size(), lane_rank = lane_shape.size();
+  int64_t fixed[kMaxRank] = {}, rest = lanes_are_inner || !box.empty() ? b : t;
+  if (packed) {
+    const int64_t groups = (lane_shape[0] + block_rows - 1) / block_rows;
+    spot.start[0] = b % groups * block_rows;
+    spot.n = std::min(block_rows, lane_shape[0] - spot.start[0]) * row_length;
+    rest = b / groups;
+  }
+  for (int a = fixed_rank - 1; a > 0; --a) {
+    const int64_t size = std::max<int64_t>(fixed_shape[a], 1);
+    fixed[a] = rest % size, rest /= size;
+  }
+  fixed[0] = rest;
+  if (!box.empty()) {
+    spot.n = 1;
+    for (int i : {0, 1}) {
+      int64_t& first = fixed[fixed_rank - 2 + i];
+      first *= box[i];
+      spot.lanes[i] = std::min(box[i], lane_shape[i] - first);
+      spot.n *= spot.lanes[i];
+    }
+  } else if (!packed) {
+    const int64_t stretch = lanes_are_inner ? t : b, inside = stretch % per_period * tile;
+    spot.n = std::min(tile, period - inside);
+    int64_t left = stretch / per_period * period + inside;
+    for (int a = lane_rank - 1; a > 0; --a) spot.start[a] = left % lane_shape[a], left /= lane_shape[a];
+    spot.start[0] = left;
+  }
+  for (size_t f = 0; f < forms.size(); ++f) {
+    int64_t value = forms[f].offset;
+    for (int a = 0; a < fixed_rank; ++a) value += forms[f].fixed[a] * fixed[a];
+    for (int a = 0; a < lane_rank; ++a) value += forms[f].lane[a] * spot.start[a];
+    at[f] = value;
+  }
+}
+
+}  // namespace tinyops::cpu

@@ -1,0 +1,186 @@
+// Planning a row kernel's program: which instruction runs in which stage, and in which slot its result waits.
+//
+//   program          stage 0                  stage 1                                 constants, once a thread: c
+//   0 load x         tiles  load x            rows   finish m    (from the totals)
+//   1 reduce max     tiles  accumulate m      tiles  load x      (again: it is only a pointer)
+//   2 c                                       tiles  d = x - m
+//   3 x - m                                   tiles  e = d * c   (in the slot of d, which nobody reads again)
+//   4 ... * c                                 tiles  store e
+#include <algorithm>
+
+#include "tinyops/cpu/row/row_plan.h"
+
+namespace tinyops::cpu {
+namespace {
+
+bool is_load(const Instruction& step) { return std::holds_alternative<Load>(step.op); }
+bool is_reduce(const Instruction& step) { return std::holds_alternative<Reduce>(step.op); }
+
+}  // namespace
+
+/// Whether a buffer that output `o` shares with an input is still read after the output's value is computed: then it is
+/// written at the end.
+bool RowPlan::reads_later(int o) const {
+  const Output& output = kernel.outputs[size_t(o)];
+  for (size_t i = size_t(output.value) + 1; i < kernel.program.size(); ++i)
+    for (int arg : kernel.program[i].args) {
+      if (arg < 0) continue;
+      const auto* load = std::get_if<Load>(&kernel.program[size_t(arg)].op);
+      if (load && kernel.inputs[size_t(load->input)].operand.buffer == output.operand.buffer) return true;
+    }
+  for (const Output& other : kernel.outputs) {
+    const auto* load = std::get_if<Load>(&kernel.program[size_t(other.value)].op);
+    if (load && kernel.inputs[size_t(load->input)].operand.buffer == output.operand.buffer) return true;
+  }
+  return false;
+}
+
+/// The arguments that an operation takes as one number each; the others it finds in every lane. Of packed rows it then
+/// takes one at a time, which must be whole steps. An operation on rows has rows in its lanes, so that only the kernel's
+/// numbers are alone.
+unsigned RowPlan::single_arguments(int v) const {
+  const Instruction& instruction = kernel.program[size_t(v)];
+  const bool where = std::holds_alternative<TernaryOp>(instruction.op);
+  if (!where && !std::holds_alternative<BinaryOp>(instruction.op)) return 0;
+  const bool one_a_row = lanes_are_inner && (!packed || row_length % kStep == 0);
+  unsigned single = 0;
+  for (int i = where; i < (where ? 3 : 2); ++i) {
+    const PlannedValue& from = values[size_t(instruction.args[size_t(i)])];
+    if (from.is_fixed || (from.is_row && !values[size_t(v)].is_row && one_a_row)) single |= 1u << i;
+  }
+  return single == 3 ? 2 : single;  // not both of a binary operation
+}
+
+void RowPlan::plan_stages() {
+  stages.resize(1);
+  auto stage = [&](int s) -> Stage& {
+    if (size_t(s) >= stages.size()) stages.resize(size_t(s) + 1);
+    return stages[size_t(s)];
+  };
+  std::vector<uint64_t> loaded(values.size(), 0);  // bit s: stage s has a Load of the value
+  auto load_step = [&](int v) {
+    Step step{.kind = Step::Kind::Load, .value = v};
+    step.operand = std::get<Load>(kernel.program[size_t(v)].op).input;
+    const Buffer* buffer = kernel.inputs[size_t(step.operand)].operand.buffer.get();
+    bool is_stored = false, is_written = false;
+    for (const Output& o : kernel.outputs) is_stored |= o.value == v, is_written |= o.operand.buffer.get() == buffer;
+    step.copied = is_stored && is_written;
+    return step;
+  };
+  // Makes value `v` readable by the tiles of stage s.
+  auto need = [&](int v, int s) {
+    PlannedValue& value = values[size_t(v)];
+    if (value.is_row || value.is_fixed) value.in_lanes = true;
+    else if (is_load(kernel.program[size_t(v)])) {
+      if (!(loaded[size_t(v)] >> (s % 64) & 1)) stage(s).tiles.push_back(load_step(v));
+      loaded[size_t(v)] |= uint64_t(1) << (s % 64);
+    } else if (value.stage != s && value.kept < 0) value.kept = kept++;
+  };
+  auto store_step = [&](int o) {
+    Step step{.kind = Step::Kind::Store, .value = kernel.outputs[size_t(o)].value};
+    step.operand = o;
+    return step;
+  };
+  std::vector<int> late;  // outputs written at the end of the last stage
+
+  for (int v = 0; v < int(values.size()); ++v) {
+    const Instruction& instruction = kernel.program[size_t(v)];
+    PlannedValue& value = values[size_t(v)];
+    Step step{.kind = Step::Kind::Op, .value = v, .args = instruction.args};
+    if (std::holds_alternative<Constant>(instruction.op)) step.kind = Step::Kind::Constant;
+    else if (is_load(instruction)) step = load_step(v);
+    else if (!is_reduce(instruction)) {
+      const bool where = std::holds_alternative<TernaryOp>(instruction.op);
+      step.single = single_arguments(v);
+      step.op = tile_op(instruction, kernel.program[size_t(instruction.args[where])].dtype, step.single);
+    }
+    for (int arg : instruction.args)
+      if (arg >= 0) value.stage = std::max(value.stage, values[size_t(arg)].stage);
+
+    std::vector<Step>* home = nullptr;
+    if (value.is_fixed) constants.push_back(step);
+    else if (is_reduce(instruction)) {
+      need(instruction.args[0], value.stage);
+      step.operand = int(totals.size());
+      totals.push_back(&tile_reduction(std::get<Reduce>(instruction.op).op, value.dtype));
+      step.kind = Step::Kind::Accumulate;
+      stage(value.stage).tiles.push_back(step);
+      step.kind = Step::Kind::Finish;
+      home = &stage(++value.stage).rows;
+    } else if (value.is_row || !is_load(instruction)) {
+      home = value.is_row ? &stage(value.stage).rows : &stage(value.stage).tiles;
+      for (size_t i = 0; i < 3; ++i) {
+        const int arg = instruction.args[i];
+        if (arg < 0) continue;
+        PlannedValue& from = values[size_t(arg)];
+        if (step.single >> i & 1) step.row_by_row |= packed && !from.is_fixed;
+        else if (!value.is_row) need(arg, value.stage);
+        else from.in_lanes |= from.is_fixed;
+      }
+    }
+    if (home) home->push_back(step);
+
+    for (int o = 0; o < int(outputs.size()); ++o) {
+      if (kernel.outputs[size_t(o)].value != v) continue;
+      if (value.is_row) value.in_lanes |= value.is_fixed, stage(value.stage).rows.push_back(store_step(o));
+      else if (reads_later(o)) late.push_back(o);
+      else {
+        need(v, value.stage);
+        std::vector<Step>& steps = stage(value.stage).tiles;
+        const bool direct = home && !stream && !outputs[size_t(o)].convert && steps.back().value == v;
+        if (direct && steps.back().kind == Step::Kind::Op) steps.back().through = o;
+        steps.push_back(store_step(o));
+      }
+    }
+  }
+  for (int o : late) need(kernel.outputs[size_t(o)].value, values[size_t(kernel.outputs[size_t(o)].value)].stage);
+  for (int o : late) stage(values[size_t(kernel.outputs[size_t(o)].value)].stage).tiles.push_back(store_step(o));
+
+  // Every value of the kernel or of a row has a slot of its own (two, where the row's one number fills lanes); those of a tile share what is left.
+  for (Step& step : constants) step.slot = slots++;
+  for (Stage& s : stages)
+    for (Step& step : s.rows)
+      if (step.kind != Step::Kind::Store) step.slot = slots++;
+  if (lanes_are_inner)
+    for (PlannedValue& value : values)
+      if (value.is_row && !value.is_fixed && value.in_lanes) value.wide_slot = slots++;
+  const int first_free = slots;
+  for (Stage& s : stages) plan_slots(s.tiles, first_free);
+}
+
+/// A slot is free again when its value was read for the last time. A result may take the slot of an argument whose
+/// elements are as wide: no operation looks back.
+void RowPlan::plan_slots(std::vector<Step>& steps, int first_free) {
+  std::vector<int> last_use(values.size(), -1), slot(values.size(), -1), free;
+  int used = first_free;
+  for (int i = 0; i < int(steps.size()); ++i) {
+    for (int arg : steps[size_t(i)].args)
+      if (arg >= 0) last_use[size_t(arg)] = i;
+    if (steps[size_t(i)].kind == Step::Kind::Store) last_use[size_t(steps[size_t(i)].value)] = i;
+  }
+  for (int i = 0; i < int(steps.size()); ++i) {
+    Step& step = steps[size_t(i)];
+    auto release = [&](bool same_width) {
+      auto one = [&](int v) {
+        if (v < 0 || last_use[size_t(v)] != i || slot[size_t(v)] < 0) return;
+        const DType d = values[size_t(v)].dtype, result = values[size_t(step.value)].dtype;
+        if ((itemsize(d) == itemsize(result)) != same_width) return;
+        free.push_back(slot[size_t(v)]);
+        slot[size_t(v)] = -1;
+      };
+      for (int arg : step.args) one(arg);
+      if (step.kind == Step::Kind::Store) one(step.value);
+    };
+    release(true);
+    const bool has_result = step.kind == Step::Kind::Load || step.kind == Step::Kind::Op;
+    if (has_result && values[size_t(step.value)].kept < 0) {
+      if (free.empty()) free.push_back(used++);
+      step.slot = slot[size_t(step.value)] = free.back();
+      free.pop_back();
+    }
+    release(false);
+  }
+  slots = std::max(slots, used);
+}
+
+}  // namespace tinyops::cpu

@@ -1,0 +1,313 @@
+// The row kernel: runs the program of a RowPlan, block by block, tile by tile, op by op.
+//
+//   thread's memory   | slot | slot | ... | packed | totals ... | kept: tile 0, tile 1, ... | kept ...
+//
+//   x  ──(in place)──►  op ──► slot ──► op ──► slot ──► op ──(through)──►  out      the ends of the chain touch memory
+//   y  ──gather──► slot ──^                                                         directly where a tile lies there in
+//                                                                                   one piece, and need no copy
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+
+#include "tinyops/cpu/kernels.h"
+#include "tinyops/cpu/parallel.h"
+#include "tinyops/cpu/row/row_plan.h"
+
+namespace tinyops::cpu {
+namespace {
+
+/// Memory of a thread that is kept from one kernel to the next.
+class Scratch {
+ public:
+  ~Scratch() { std::free(memory_); }
+  char* take(size_t bytes) {
+    if (bytes > bytes_) {
+      std::free(memory_);
+      bytes_ = (bytes + 4095) / 4096 * 4096;
+      memory_ = static_cast<char*>(std::aligned_alloc(64, bytes_));
+      if (!memory_) bytes_ = 0, fail("out of memory: ", bytes, " bytes of scratch");
+      std::memset(memory_, 0, bytes_);  // what stands in the padding of a tile is computed with
+    }
+    return memory_;
+  }
+
+ private:
+  char* memory_ = nullptr;
+  size_t bytes_ = 0;
+};
+
+class Worker {
+ public:
+  explicit Worker(const RowPlan& plan)
+      : plan_(plan), slot_bytes_(plan.tile * plan.value_bytes), at_(plan.forms.size()), data_(plan.values.size()),
+        row_data_(plan.values.size()), expected_(plan.inputs.size()) {
+    thread_local Scratch scratch;
+    const int64_t packed = plan.tile * 8;
+    total_bytes_ = plan.tile * 8;
+    const int64_t sizes[] = {plan.slots * slot_bytes_, packed, int64_t(plan.totals.size()) * total_bytes_,
+                             plan.kept * plan.tiles * slot_bytes_};
+    slots_ = scratch.take(size_t(sizes[0] + sizes[1] + sizes[2] + sizes[3]) + 64);
+    packed_ = slots_ + sizes[0];
+    totals_ = packed_ + sizes[1];
+    kept_ = totals_ + sizes[2];
+    for (size_t f = 0; f < at_.size(); ++f) at_[f] = plan.forms[f].offset;
+    spot_ = {plan.lane_shape, Dims::filled(plan.lane_shape.size(), 0), 1};
+    row_spot_ = {{plan.packed ? plan.lane_shape[0] : 1}, {0}, 1};
+    for (const Step& step : plan.constants) run_row_step(step);
+  }
+  ~Worker() {
+    if (plan_.stream) finish_streaming();
+  }
+
+  /// A whole block.
+  void run_block(int64_t block) {
+    for (size_t s = 0; s < plan_.stages.size(); ++s) {
+      run_rows(block, s, true);
+      run_tiles(block, s, 0, plan_.tiles);
+    }
+  }
+
+  /// The tiles of one chunk of a block, whose totals go to `totals`.
+  void run_chunk(int64_t block, int64_t chunk, char* totals) {
+    run_rows(block, 0, false);
+    run_tiles(block, 0, plan_.tiles * chunk / plan_.chunks, plan_.tiles * (chunk + 1) / plan_.chunks);
+    std::memcpy(totals, totals_, size_t(chunk_bytes()));
+  }
+  int64_t chunk_bytes() const { return int64_t(plan_.totals.size()) * total_bytes_; }
+
+  /// The rest of a block, from the totals of its chunks.
+  void finish_block(int64_t block, const char* totals) {
+    const int64_t n = plan_.lanes_are_inner ? 1 : plan_.tile;
+    std::memcpy(totals_, totals, size_t(chunk_bytes()));
+    for (int64_t chunk = 1; chunk < plan_.chunks; ++chunk)
+      for (int64_t i = 0; i < int64_t(plan_.totals.size()); ++i)
+        plan_.totals[size_t(i)]->combine(n, totals_ + i * total_bytes_,
+                                         totals + chunk * chunk_bytes() + i * total_bytes_);
+    for (size_t s = 0; s < plan_.stages.size(); ++s) run_rows(block, s, true);
+  }
+
+ private:
+  char* slot(int number) { return slots_ + number * slot_bytes_; }
+  char* kept(int number, int64_t tile) { return kept_ + (number * plan_.tiles + tile) * slot_bytes_; }
+
+  /// How many totals and row values a block has.
+  int64_t rows_of_block() const {
+    return plan_.packed ? spot_.n / plan_.row_length : plan_.lanes_are_inner ? 1 : spot_.n;
+  }
+
+  void run_rows(int64_t block, size_t stage, bool with_stores) {
+    const std::vector<Step>& steps = plan_.stages[stage].rows;
+    if (steps.empty()) return;
+    plan_.place(block, 0, spot_, at_.data());
+    if (plan_.lanes_are_inner) {  // the block's rows become the lanes
+      if (plan_.packed) row_spot_.start[0] = spot_.start[0];
+      row_spot_.n = rows_of_block();
+      std::swap(spot_, row_spot_);
+      forms_ = plan_.row_forms.data();
+    }
+    for (const Step& step : steps)
+      if (step.kind != Step::Kind::Store) run_row_step(step);
+      else if (with_stores) store(step, row_data_[size_t(step.value)]);
+    if (plan_.lanes_are_inner) {
+      std::swap(spot_, row_spot_);
+      forms_ = plan_.forms.data();
+    }
+  }
+
+  /// A value of rows or of the whole kernel. Where one number goes with many lanes and the operation does not take it
+  /// alone, it is written to all of them, so that it can be read like any other tile.
+  void run_row_step(const Step& step) {
+    const PlannedValue& value = plan_.values[size_t(step.value)];
+    char* result = data_[size_t(step.value)] = row_data_[size_t(step.value)] = slot(step.slot);
+    const int64_t n = value.is_fixed ? 1 : spot_.n;
+    switch (step.kind) {
+      case Step::Kind::Load: load(step, result); break;
+      case Step::Kind::Constant:
+        set(value.dtype, result, std::get<Constant>(plan_.kernel.program[size_t(step.value)].op).value);
+        break;
+      case Step::Kind::Finish:
+        plan_.totals[size_t(step.operand)]->finish(n, result, totals_ + step.operand * total_bytes_);
+        break;
+      default: compute(step, result, whole_steps(n), row_data_);
+    }
+    if (value.is_fixed && value.in_lanes) spread_tile(value.dtype, result, 1, plan_.tile, result);
+    if (value.wide_slot < 0) return;
+    data_[size_t(step.value)] = slot(value.wide_slot);
+    spread_tile(value.dtype, slot(value.wide_slot), n, plan_.packed ? plan_.row_length : plan_.tile, result);
+  }
+
+  void run_tiles(int64_t block, size_t stage, int64_t begin, int64_t end) {
+    const std::vector<Step>& steps = plan_.stages[stage].tiles;
+    if (steps.empty()) return;
+    for (const Step& step : steps)
+      if (step.kind == Step::Kind::Accumulate)
+        plan_.totals[size_t(step.operand)]->reset(plan_.lanes_are_inner ? plan_.block_rows : plan_.tile,
+                                                  totals_ + step.operand * total_bytes_);
+    for (int64_t t = begin; t < end; ++t) {
+      plan_.place(block, t, spot_, at_.data());
+      if (plan_.kept)
+        for (size_t v = 0; v < data_.size(); ++v)
+          if (plan_.values[v].kept >= 0) data_[v] = kept(plan_.values[v].kept, t);
+      for (const Step& step : steps) {
+        run_tile_step(step);
+        if (plan_.prefetch) prefetch();
+      }
+    }
+  }
+
+  void run_tile_step(const Step& step) {
+    char*& data = data_[size_t(step.value)];
+    switch (step.kind) {
+      case Step::Kind::Load:
+        data = nullptr;
+        if (!step.copied && can_touch_memory(plan_.inputs[size_t(step.operand)]))
+          data = in_place(plan_.inputs[size_t(step.operand)]);
+        if (!data) data = slot(step.slot), load(step, data);
+        else if (plan_.prefetch) expect_next(step.operand, data);
+        break;
+      case Step::Kind::Op:
+        if (step.slot >= 0) data = slot(step.slot);
+        if (step.through >= 0 && step.slot >= 0 && can_touch_memory(plan_.outputs[size_t(step.through)]))
+          if (char* memory = in_place(plan_.outputs[size_t(step.through)])) data = memory;
+        compute(step, data, whole_steps(spot_.n), data_);
+        break;
+      case Step::Kind::Accumulate: {
+        const TileReduction& total = *plan_.totals[size_t(step.operand)];
+        char* totals = totals_ + step.operand * total_bytes_;
+        const char* values = data_[size_t(step.args[0])];
+        if (!plan_.lanes_are_inner) total.rows(spot_.n, totals, values);
+        else total.packed(rows_of_block(), plan_.packed ? plan_.row_length : spot_.n, totals, values);
+        break;
+      }
+      case Step::Kind::Store: store(step, data_[size_t(step.value)]); break;
+      default: break;
+    }
+  }
+
+  /// The next tile of an input is asked for while this one is computed, a few cache lines a step, supposing that it is
+  /// as far away as this one was from the last. A wrong guess, even outside the buffer, only costs its time; a tile
+  /// that just follows is left to the processor, which sees it coming.
+  void expect_next(int input, const char* data) {
+    Expected& e = expected_[size_t(input)];
+    const uintptr_t here = reinterpret_cast<uintptr_t>(data);
+    const uintptr_t bytes = uintptr_t(spot_.n * plan_.inputs[size_t(input)].itemsize);
+    e.next = here + (here - e.before);
+    e.end = e.next == here + bytes ? e.next : e.next + bytes;
+    e.before = here;
+  }
+  void prefetch() {
+    int lines = 16;
+    for (Expected& e : expected_)
+      for (; e.next < e.end && lines > 0; e.next += 64, --lines)
+        __builtin_prefetch(reinterpret_cast<const void*>(e.next));
+  }
+
+  /// Only whole steps: what stands behind the last element belongs to someone else.
+  bool can_touch_memory(const PlannedOperand& operand) const {
+    return operand.kind == Input::Kind::Memory && !operand.convert && spot_.n % kStep == 0;
+  }
+  const int64_t* at(const PlannedOperand& operand) const { return &at_[size_t(operand.first_form)]; }
+  Walk walk(const PlannedOperand& operand) const {
+    Walk walk = operand.walk;
+    walk.forms = forms_ + operand.first_form;
+    return walk;
+  }
+  char* in_place(const PlannedOperand& operand) const {
+    return cpu::in_place(walk(operand), at(operand), spot_, operand.itemsize);
+  }
+
+  void compute(const Step& step, char* result, int64_t n, const std::vector<char*>& data) {
+    const char* args[3];
+    for (size_t i = 0; i < 3; ++i) args[i] = step.args[i] < 0 ? nullptr : data[size_t(step.args[i])];
+    if (!step.row_by_row) return step.op(n, result, args[0], args[1], args[2]);
+    int64_t stride[3] = {0, 0, 0};  // from one row to the next, in bytes
+    for (size_t i = 0; i < 3; ++i) {
+      if (!args[i]) continue;
+      const PlannedValue& value = plan_.values[size_t(step.args[i])];
+      const int64_t numbers = step.single >> i & 1 ? !value.is_fixed : plan_.row_length;
+      stride[i] = numbers * itemsize(value.dtype);
+    }
+    const int64_t result_stride = plan_.row_length * itemsize(plan_.values[size_t(step.value)].dtype);
+    for (int64_t r = rows_of_block(); r > 0; --r, result += result_stride) {
+      step.op(plan_.row_length, result, args[0], args[1], args[2]);
+      for (size_t i = 0; i < 3; ++i) args[i] += stride[i];
+    }
+  }
+
+  static void set(DType dtype, void* to, const Scalar& number) {
+    with_compute(dtype, [&]<class T>(T) { *static_cast<InTile<T>*>(to) = number.as<T>(); });
+  }
+
+  void load(const Step& step, char* to) {
+    const PlannedOperand& input = plan_.inputs[size_t(step.operand)];
+    if (input.kind == Input::Kind::Memory) {
+      gather(walk(input), at(input), spot_, input.itemsize, input.convert ? packed_ : to);
+      if (input.convert) input.convert(whole_steps(spot_.n), to, packed_, nullptr, nullptr);
+    } else generate(step, input, to);
+  }
+
+  /// An input without a buffer: the number, or the view's address, where the guards hold.
+  void generate(const Step& step, const PlannedOperand& input, char* to) {
+    const Walk w = walk(input);
+    const int64_t stride = w.forms[0].lane[spot_.lanes.size() - 1];
+    with_compute(plan_.values[size_t(step.value)].dtype, [&]<class T>(T) {
+      InTile<T>* out = reinterpret_cast<InTile<T>*>(to);
+      if (const Block block(w, spot_); block.saves_runs(spot_) && input.kind == Input::Kind::Address)
+        return for_each_block(block, w, at(input), spot_, [&](int64_t done, int64_t length, int64_t first, int64_t address) {
+          for (int64_t i = 0; i < length; ++i) out[done + i] = convert<T>(address + block.offset[first + i]);
+        });
+      const T number = plan_.kernel.inputs[size_t(step.operand)].number.as<T>();
+      for_each_run(w, at(input), spot_, [&](int64_t done, int64_t length, int64_t low, int64_t high, int64_t address) {
+        std::fill_n(out + done, length, InTile<T>(0));
+        for (int64_t i = low; i < high; ++i)
+          out[done + i] = input.kind == Input::Kind::Number ? number : convert<T>(address + i * stride);
+      });
+    });
+  }
+
+  void store(const Step& step, const char* from) {
+    const PlannedOperand& output = plan_.outputs[size_t(step.operand)];
+    if (from == in_place(output)) return;
+    if (output.convert) output.convert(whole_steps(spot_.n), packed_, from, nullptr, nullptr), from = packed_;
+    scatter(walk(output), at(output), spot_, output.itemsize, from, plan_.stream);
+  }
+
+  const RowPlan& plan_;
+  int64_t slot_bytes_, total_bytes_;
+  char *slots_, *packed_, *totals_, *kept_;
+  std::vector<int64_t> at_;   // every form's value at the tile's first element
+  std::vector<char*> data_;   // where every value is now, for tiles ...
+  std::vector<char*> row_data_;  // ... and for rows: one number each
+  const Form* forms_ = plan_.forms.data();
+  struct Expected {
+    uintptr_t before = 0, next = 0, end = 0;
+  };
+  std::vector<Expected> expected_;  // of every input: where its last tile was, and what is left to prefetch
+  Spot spot_, row_spot_;
+};
+
+}  // namespace
+
+void run_kernel(const RowKernel& kernel) {
+  const int outer = kernel.shape.size() - kernel.inner;
+  if (numel(Shape(kernel.shape.begin(), kernel.shape.begin() + outer)) == 0 || kernel.outputs.empty()) return;
+  RowPlan& plan = kernel.memo.get<RowPlan>(kernel);
+  plan.find_memory();
+  if (plan.chunks == 1)
+    return parallel(plan.blocks, plan.work, [&] {
+      return [worker = std::make_shared<Worker>(plan)](int64_t block) { worker->run_block(block); };
+    });
+
+  const int64_t bytes = int64_t(plan.totals.size()) * plan.tile * 8;
+  std::vector<char> totals(size_t(plan.blocks * plan.chunks * bytes));
+  parallel(plan.blocks * plan.chunks, plan.work, [&] {
+    return [&, worker = std::make_shared<Worker>(plan)](int64_t piece) {
+      worker->run_chunk(piece / plan.chunks, piece % plan.chunks, totals.data() + piece * bytes);
+    };
+  });
+  Worker worker(plan);
+  for (int64_t block = 0; block < plan.blocks; ++block)
+    worker.finish_block(block, totals.data() + block * plan.chunks * bytes);
+}
+
+}  // namespace tinyops::cpu

@@ -1,0 +1,284 @@
+// The element operations of one tile. Whatever is one instruction of the machine is a plain loop over scalar.h's own
+// definition, which the compiler turns into packets; exp and its kind are polynomials on packets (math.h).
+#include "tinyops/cpu/row/tile.h"
+
+#include <array>
+#include <utility>
+
+#include "tinyops/cpu/math.h"
+
+namespace tinyops::cpu {
+namespace {
+
+/// out[i] = f(x[i], ...), the loop that becomes packets. `simd` promises that no element reads another's result, which
+/// holds also when `out` is one of the arguments.
+template <class Out, class... In, class F>
+void each(int64_t n, void* out, F f, In... in) {
+  Out* to = static_cast<Out*>(out);
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) to[i] = Out(f(in[i]...));
+}
+/// The same, where f is a call or a division of integers: no packets to hope for.
+template <class Out, class... In, class F>
+void each_alone(int64_t n, void* out, F f, In... in) {
+  Out* to = static_cast<Out*>(out);
+  for (int64_t i = 0; i < n; ++i) to[i] = Out(f(in[i]...));
+}
+template <class T>
+const InTile<T>* in(const void* values) {
+  return static_cast<const InTile<T>*>(values);
+}
+/// One number, read like a tile of it.
+template <class T>
+struct Single {
+  InTile<T> number;
+  InTile<T> operator[](int64_t) const { return number; }
+};
+template <class T, bool single>
+auto in_or_single(const void* values) {
+  if constexpr (single) return Single<T>{*in<T>(values)};
+  else return in<T>(values);
+}
+
+constexpr bool is_compare(BinaryOp op) { return op >= BinaryOp::Lt && op <= BinaryOp::Eq; }
+
+template <class T>
+constexpr bool has_packets(BinaryOp op) {
+  if (op == BinaryOp::Pow || op == BinaryOp::Mod || op == BinaryOp::IDiv) return false;
+  return op != BinaryOp::Div || std::is_floating_point_v<T>;
+}
+
+template <class T, BinaryOp op, unsigned single>
+void binary(int64_t n, void* out, const void* a, const void* b, const void*) {
+  const auto x = in_or_single<T, (single & 1) != 0>(a);
+  const auto y = in_or_single<T, (single & 2) != 0>(b);
+  if constexpr (is_compare(op)) each<uint8_t>(n, out, [](auto x, auto y) { return compare<T>(op, T(x), T(y)); }, x, y);
+  else if constexpr (has_packets<T>(op))
+    each<InTile<T>>(n, out, [](auto x, auto y) { return apply<T>(op, T(x), T(y)); }, x, y);
+  else each_alone<InTile<T>>(n, out, [](auto x, auto y) { return apply<T>(op, T(x), T(y)); }, x, y);
+}
+
+template <class T, UnaryOp op>
+void unary(int64_t n, void* out, const void* a, const void*, const void*) {
+  constexpr bool has_function = op >= UnaryOp::Sqrt && op <= UnaryOp::Trunc;
+  if constexpr (op == UnaryOp::Not)
+    each<uint8_t>(n, out, [](auto x) { return T(x) == T(0); }, in<T>(a));
+  else if constexpr (std::is_floating_point_v<T> && has_function)
+    packet_function<T, op>(n, static_cast<T*>(out), in<T>(a));
+  else each<InTile<T>>(n, out, [](auto x) { return apply<T>(op, T(x)); }, in<T>(a));
+}
+
+template <class To, class From>
+void bitcast(int64_t n, void* out, const void* a, const void*, const void*) {
+  each<InTile<Compute<To>>>(n, out, [](auto x) { return same_bits<To, From>(x); }, in<Compute<From>>(a));
+}
+
+/// To a 16-bit float the number is rounded here, though it goes on as a float32. A bool is 0 or 1 already.
+template <class To, class From>
+void cast(int64_t n, void* out, const void* a, const void*, const void*) {
+  each<InTile<Compute<To>>>(n, out, [](InTile<From> x) { return Compute<To>(To(convert<Compute<To>>(x))); }, in<From>(a));
+}
+
+template <class T, unsigned single>
+void where(int64_t n, void* out, const void* condition, const void* a, const void* b) {
+  each<InTile<T>>(n, out, [](auto c, auto x, auto y) { return c ? x : y; }, in<bool>(condition),
+                  in_or_single<T, (single & 2) != 0>(a), in_or_single<T, (single & 4) != 0>(b));
+}
+
+/// A table of `make.template operator()<i>()` for i = 0 to count - 1: an enum becomes a template argument.
+template <int count, class Make>
+constexpr auto table(Make make) {
+  return [&]<int... i>(std::integer_sequence<int, i...>) {
+    return std::array<TileOp, count>{make.template operator()<i>()...};
+  }(std::make_integer_sequence<int, count>{});
+}
+
+template <class T>
+TileOp find_unary(UnaryOp op) {
+  static constexpr auto ops = table<int(UnaryOp::Not) + 1>([]<int i>() { return &unary<T, UnaryOp(i)>; });
+  return ops[size_t(op)];
+}
+template <class T, unsigned single>
+TileOp find_binary(BinaryOp op) {
+  static constexpr auto ops = table<int(BinaryOp::Shr) + 1>([]<int i>() { return &binary<T, BinaryOp(i), single>; });
+  return ops[size_t(op)];
+}
+template <class T>
+TileOp find_binary(BinaryOp op, unsigned single) {
+  return single == 0 ? find_binary<T, 0>(op) : single == 1 ? find_binary<T, 1>(op) : find_binary<T, 2>(op);
+}
+template <class T>
+TileOp find_where(unsigned single) {
+  return single == 0 ? where<T, 0> : single == 2 ? where<T, 2> : single == 4 ? where<T, 4> : where<T, 6>;
+}
+
+}  // namespace
+
+TileOp tile_op(const Instruction& instruction, DType from, unsigned single) {
+  if (const auto* op = std::get_if<UnaryOp>(&instruction.op); op && *op == UnaryOp::Bitcast)
+    return with_type(from, [&]<class From>(From) {
+      return with_type(instruction.dtype, []<class To>(To) -> TileOp { return bitcast<To, From>; });
+    });
+  return with_compute(from, [&]<class T>(T) -> TileOp {
+    if (std::holds_alternative<TernaryOp>(instruction.op)) return find_where<T>(single);
+    if (const auto* op = std::get_if<BinaryOp>(&instruction.op)) return find_binary<T>(*op, single);
+    const auto op = std::get<UnaryOp>(instruction.op);
+    if (op != UnaryOp::Cast) return find_unary<T>(op);
+    return with_type(instruction.dtype, []<class To>(To) -> TileOp { return cast<To, T>; });
+  });
+}
+
+TileOp widen_op(DType stored) {
+  return with_type(stored, []<class T>(T) -> TileOp {
+    if constexpr (std::is_same_v<T, Compute<T>>) return nullptr;
+    else return [](int64_t n, void* out, const void* a, const void*, const void*) {
+      each<float>(n, out, [](T x) { return float(x); }, static_cast<const T*>(a));
+    };
+  });
+}
+
+TileOp round_op(DType stored) {
+  return with_type(stored, []<class T>(T) -> TileOp {
+    if constexpr (std::is_same_v<T, Compute<T>>) return nullptr;
+    else return [](int64_t n, void* out, const void* a, const void*, const void*) {
+      each<T>(n, out, [](float x) { return T(x); }, static_cast<const float*>(a));
+    };
+  });
+}
+
+void spread_tile(DType dtype, void* to, int64_t count, int64_t length, const void* values) {
+  with_compute(dtype, [&]<class T>(T) {
+    for (int64_t i = 0; i < count; ++i) {
+      const InTile<T> value = in<T>(values)[i];
+      std::fill_n(static_cast<InTile<T>*>(to) + i * length, length, value);
+    }
+  });
+}
+
+// ---- Reductions -----------------------------------------------------------------------------------------------------
+
+namespace {
+
+/// Sums and products of floats are wide; the greatest of some numbers is one of them.
+template <class T, ReduceOp op>
+using Wide = std::conditional_t<std::is_floating_point_v<T> && (op == ReduceOp::Sum || op == ReduceOp::Prod), double,
+                                InTile<T>>;
+
+/// One more element. For a bool, `+` is or and `*` is and, as in scalar.h.
+template <class T, ReduceOp op>
+Wide<T, op> step_wide(Wide<T, op> total, Wide<T, op> x) {
+  using Number = std::conditional_t<std::is_same_v<T, bool>, bool, Wide<T, op>>;
+  return Wide<T, op>(apply<Number>(step(op), Number(total), Number(x)));
+}
+
+template <ReduceOp op, class Packet>
+Packet step_packet(const Packet& a, const Packet& b) {
+  using namespace Eigen::internal;
+  if constexpr (op == ReduceOp::Sum) return padd(a, b);
+  else if constexpr (op == ReduceOp::Max) return pmax<Eigen::PropagateNaN>(a, b);
+  else return pmin<Eigen::PropagateNaN>(a, b);
+}
+
+template <class T, ReduceOp op>
+struct Reduction {
+  using W = Wide<T, op>;
+
+  static void reset(int64_t n, void* totals) { std::fill_n(static_cast<W*>(totals), n, W(identity<start_type>(op))); }
+
+  /// Whether a row is added up in packets first. A product could leave float's range on the way to a result inside it, so
+  /// it is wide from the start.
+  static constexpr bool in_packets = std::is_floating_point_v<T> && op != ReduceOp::Prod;
+
+  /// The whole packets of a row, in one: four packets of running totals make short chains, and a sum nearly pairwise.
+  static auto packet_of(int64_t n, const T* x) {
+    using P = Packets<T>;
+    constexpr int lanes = P::lanes;
+    auto part0 = P::fill(identity<T>(op)), part1 = part0, part2 = part0, part3 = part0;
+    int64_t i = 0;
+    for (; i + 4 * lanes <= n; i += 4 * lanes) {
+      part0 = step_packet<op>(part0, P::load(x + i));
+      part1 = step_packet<op>(part1, P::load(x + i + lanes));
+      part2 = step_packet<op>(part2, P::load(x + i + 2 * lanes));
+      part3 = step_packet<op>(part3, P::load(x + i + 3 * lanes));
+    }
+    for (; i + lanes <= n; i += lanes) part0 = step_packet<op>(part0, P::load(x + i));
+    return step_packet<op>(step_packet<op>(part0, part1), step_packet<op>(part2, part3));
+  }
+
+  /// total op= part op the numbers of the row that fill no packet, one by one.
+  static void finish_row(int64_t n, W* total, T part, const T* x) {
+    W sum = step_wide<T, op>(*total, part);
+    for (int64_t i = n / Packets<T>::lanes * Packets<T>::lanes; i < n; ++i) sum = step_wide<T, op>(sum, W(x[i]));
+    *total = sum;
+  }
+
+  static void row(int64_t n, W* total, const InTile<T>* x) {
+    if constexpr (in_packets) {
+      constexpr int lanes = Packets<T>::lanes;
+      if (n >= lanes) {
+        T parts[lanes];
+        Packets<T>::store(parts, packet_of(n, x));
+        for (int width = lanes / 2; width > 0; width /= 2)
+          for (int j = 0; j < width; ++j) parts[j] = apply<T>(step(op), parts[j], parts[j + width]);
+        return finish_row(n, total, parts[0], x);
+      }
+    }
+    for (int64_t i = 0; i < n; ++i) *total = step_wide<T, op>(*total, W(x[i]));
+  }
+
+  /// As many rows as a packet has lanes go together: a packet of each, turned in registers, and what was a sum across a
+  /// packet is a sum of packets.
+  ///
+  ///   a0 a1 a2 a3        a0 b0 c0 d0
+  ///   b0 b1 b2 b3   ──►  a1 b1 c1 d1    + + +   ──►  a b c d
+  ///   c0 c1 c2 c3        a2 b2 c2 d2
+  ///   d0 d1 d2 d3        a3 b3 c3 d3
+  static void packed(int64_t count, int64_t n, void* totals, const void* values) {
+    W* total = static_cast<W*>(totals);
+    const InTile<T>* x = in<T>(values);
+    int64_t r = 0;
+    if constexpr (in_packets) {
+      constexpr int lanes = Packets<T>::lanes;
+      for (; n >= lanes && r + lanes <= count; r += lanes) {
+        Eigen::internal::PacketBlock<typename Packets<T>::Type, lanes> block;
+        for (int i = 0; i < lanes; ++i) block.packet[i] = packet_of(n, x + (r + i) * n);
+        Eigen::internal::ptranspose(block);
+        for (int width = lanes / 2; width > 0; width /= 2)
+          for (int j = 0; j < width; ++j) block.packet[j] = step_packet<op>(block.packet[j], block.packet[j + width]);
+        T parts[lanes];
+        Packets<T>::store(parts, block.packet[0]);
+        for (int i = 0; i < lanes; ++i) finish_row(n, total + r + i, parts[i], x + (r + i) * n);
+      }
+    }
+    for (; r < count; ++r) row(n, total + r, x + r * n);
+  }
+  static void rows(int64_t n, void* totals, const void* values) {
+    each<W>(n, totals, [](W t, InTile<T> x) { return step_wide<T, op>(t, W(x)); }, static_cast<const W*>(totals),
+            in<T>(values));
+  }
+  static void combine(int64_t n, void* totals, const void* others) {
+    each<W>(n, totals, step_wide<T, op>, static_cast<const W*>(totals), static_cast<const W*>(others));
+  }
+  static void finish(int64_t n, void* values, const void* totals) {
+    each<InTile<T>>(n, values, [](W t) { return InTile<T>(t); }, static_cast<const W*>(totals));
+  }
+
+  using start_type = std::conditional_t<std::is_same_v<T, bool>, bool, W>;
+  static constexpr TileReduction functions{reset, packed, rows, combine, finish};
+};
+
+}  // namespace
+
+const TileReduction& tile_reduction(ReduceOp op, DType dtype) {
+  return with_compute(dtype, [&]<class T>(T) -> const TileReduction& {
+    switch (op) {
+      case ReduceOp::Sum: return Reduction<T, ReduceOp::Sum>::functions;
+      case ReduceOp::Prod: return Reduction<T, ReduceOp::Prod>::functions;
+      case ReduceOp::Max: return Reduction<T, ReduceOp::Max>::functions;
+      case ReduceOp::Min: return Reduction<T, ReduceOp::Min>::functions;
+    }
+    fail("unknown reduction");
+  });
+}
+
+}  // namespace tinyops::cpu

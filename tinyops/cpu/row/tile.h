@@ -1,0 +1,68 @@
+#pragma once
+// The element operations of one tile: about a thousand numbers that stay in the first-level cache while a program runs
+// over them, one instruction after the other.
+//
+//   tile of a value   x x x x x x x x x x x x x x x x | x x x x ......... x . . .     a whole number of steps;
+//                     <--------- one step --------->                      n  ^        what stands beyond n is
+//                                                                            padding  computed and never looked at
+//
+// Whole steps, because a packet's exp and a lone number's exp may differ in the last bit: no element ever takes the
+// other path, wherever a tile begins or ends.
+#include "tinyops/device.h"
+#include "tinyops/base/scalar_ops.h"
+
+namespace tinyops::cpu {
+
+inline constexpr int64_t kTile = 1024;
+inline constexpr int64_t kStep = 16;
+
+inline int64_t whole_steps(int64_t n) { return (n + kStep - 1) / kStep * kStep; }
+
+/// How a value lies in a tile: as it is computed. A bool is a byte, 0 or 1.
+template <class T>
+using InTile = std::conditional_t<std::is_same_v<T, bool>, uint8_t, T>;
+
+/// The dtype that values of dtype `d` are computed in: float32 for the 16-bit floats.
+inline DType compute_dtype(DType d) {
+  return d == DType::Float16 || d == DType::BFloat16 ? DType::Float32 : d;
+}
+template <class F>
+decltype(auto) with_compute(DType d, F&& f) {
+  return with_type(d, [&]<class T>(T) -> decltype(auto) { return f(Compute<T>{}); });
+}
+
+/// out[i] = f(a[i], b[i], c[i]) for n elements, n a whole number of steps. `out` may be one of the arguments if their
+/// elements have one size.
+using TileOp = void (*)(int64_t n, void* out, const void* a, const void* b, const void* c);
+
+/// The operation of an instruction whose arguments have dtype `from` (for `Where`, its branches). Not for Load,
+/// Constant and Reduce. Where bit i of `single` is set, argument i is one number for all elements: of a binary operation
+/// one of the two may be, of `Where` the branches.
+TileOp tile_op(const Instruction& instruction, DType from, unsigned single = 0);
+
+/// Between memory and a tile: widening and rounding of the 16-bit floats, of any n; null where the bytes are the same.
+TileOp widen_op(DType stored);
+TileOp round_op(DType stored);
+
+/// Each of `count` values `length` times: a a a b b b. Of one value, `to` may be `values`.
+void spread_tile(DType dtype, void* to, int64_t count, int64_t length, const void* values);
+
+// The total of a sum or a product of floats is a double, any other has the type of its elements; eight bytes hold it.
+//
+//   one row       x x x x x x x x  ->  t       the elements of a tile into one total
+//   packed rows   x x x x | x x x x      ->  t t   each row of a tile into a total of its own
+//   many rows     x x x x x x x x              element i into total i
+//                 t t t t t t t t
+//
+// The order of the additions in a row depends on n alone, so the same numbers give the same bits at any address. `packed`
+// takes rows of any length; for the others n is a whole number of steps or 1.
+struct TileReduction {
+  void (*reset)(int64_t n, void* totals);
+  void (*packed)(int64_t count, int64_t n, void* totals, const void* values);  ///< `count` rows of n; one is a row
+  void (*rows)(int64_t n, void* totals, const void* values);
+  void (*combine)(int64_t n, void* totals, const void* others);  ///< totals of two parts of a row
+  void (*finish)(int64_t n, void* values, const void* totals);
+};
+const TileReduction& tile_reduction(ReduceOp op, DType dtype);
+
+}  // namespace tinyops::cpu

@@ -1,0 +1,205 @@
+// Moving a tile's elements from memory and back. Nothing is computed here, so only the size of an element matters.
+#include "tinyops/cpu/row/walk.h"
+
+#include <cstring>
+
+#include "tinyops/cpu/packets.h"
+
+#ifdef __SSE2__
+#include <immintrin.h>
+#endif
+
+namespace tinyops::cpu {
+namespace {
+
+/// `f` with the unsigned integer that moves an element of `itemsize` bytes.
+template <class F>
+decltype(auto) with_bits(int64_t itemsize, F&& f) {
+  switch (itemsize) {
+    case 1: return f(uint8_t{});
+    case 2: return f(uint16_t{});
+    case 4: return f(uint32_t{});
+    default: return f(uint64_t{});
+  }
+}
+
+/// to[i] = from[i * stride]
+template <class T>
+void copy_strided(T* to, const T* from, int64_t stride, int64_t n) {
+  if (stride == 1) std::memcpy(to, from, size_t(n) * sizeof(T));
+  else if (stride == 0) std::fill_n(to, n, *from);
+  else if (stride == 2)  // a stride the compiler knows becomes shuffles: every pooling window has it
+    for (int64_t i = 0; i < n; ++i) to[i] = from[2 * i];
+  else
+    for (int64_t i = 0; i < n; ++i) to[i] = from[i * stride];
+}
+
+/// Every access of a run at once: the addresses of its first and last element bound the others.
+void check([[maybe_unused]] const Walk& walk, [[maybe_unused]] int64_t first, [[maybe_unused]] int64_t stride,
+           [[maybe_unused]] int64_t n) {
+#ifdef TEENY_CHECKED
+  const int64_t last = first + stride * (n - 1);
+  if (n > 0 && (std::min(first, last) < 0 || std::max(first, last) >= walk.elements))
+    fail("cpu: elements ", first, " to ", last, " are not all inside a buffer of ", walk.elements);
+#endif
+}
+
+/// Without the cache where there is such an instruction: whole aligned packets; the ends as usual.
+template <class T>
+void stream_run(T* to, const T* from, int64_t n) {
+#ifdef __SSE2__
+  constexpr size_t line = 64;
+  char* out = reinterpret_cast<char*>(to);
+  const char* in = reinterpret_cast<const char*>(from);
+  size_t left = size_t(n) * sizeof(T);
+  const size_t head = std::min(left, (line - reinterpret_cast<uintptr_t>(out) % line) % line);
+  if (head) std::memcpy(out, in, head);
+  out += head, in += head, left -= head;
+  for (; left >= line; out += line, in += line, left -= line) {
+#if defined(__AVX512F__)
+    _mm512_stream_si512(reinterpret_cast<__m512i*>(out), _mm512_loadu_si512(in));
+#elif defined(__AVX__)
+    for (size_t i = 0; i < line; i += 32)
+      _mm256_stream_si256(reinterpret_cast<__m256i*>(out + i),
+                          _mm256_loadu_si256(reinterpret_cast<const __m256i*>(in + i)));
+#else
+    for (size_t i = 0; i < line; i += 16)
+      _mm_stream_si128(reinterpret_cast<__m128i*>(out + i), _mm_loadu_si128(reinterpret_cast<const __m128i*>(in + i)));
+#endif
+  }
+  if (left) std::memcpy(out, in, left);
+#else
+  std::memcpy(to, from, size_t(n) * sizeof(T));
+#endif
+}
+
+/// A box of rows x columns whose rows are what is contiguous in memory, the other way than in the tile. For elements of
+/// a float's size, square blocks of packets are turned in registers.
+///
+///   memory  a0 a1 a2 ..  b0 b1 b2 ..      tile  a0 b0 c0 ..
+///           (column a)   (column b)             a1 b1 c1 ..
+template <class T>
+void gather_turned(T* tile, const T* from, int64_t rows, int64_t columns, int64_t column_stride) {
+  int64_t done = 0;
+  if constexpr (sizeof(T) == 4) {
+    constexpr int lanes = Packets<float>::lanes;
+    if (columns % lanes == 0)
+      for (; done + lanes <= rows; done += lanes)
+        for (int64_t c = 0; c < columns; c += lanes) {
+          for (int i = 0; i < lanes; ++i)  // the block below, perhaps of the next box: a prefetch cannot fault
+            __builtin_prefetch(from + (c + lanes + i) * column_stride + done);
+          transpose_block(reinterpret_cast<float*>(tile + done * columns + c), columns,
+                          reinterpret_cast<const float*>(from + c * column_stride + done), column_stride);
+        }
+  }
+  for (int64_t c = 0; c < columns; ++c)
+    for (int64_t r = done; r < rows; ++r) tile[r * columns + c] = from[c * column_stride + r];
+}
+
+}  // namespace
+
+Block::Block(const Walk& walk, const Spot& spot) {
+  const int rank = spot.lanes.size();
+  if (walk.count != 1 || spot.lanes[rank - 1] >= kShort) return;
+  const Dims& stride = walk.forms[0].lane;
+  int64_t filled = 1, reach = 0;
+  offset[0] = 0;
+  for (int a = rank - 1; a >= 0 && filled < kMost / 2; --a) {
+    const int64_t times = std::min(spot.lanes[a], kMost / filled);
+    reach += std::abs(stride[a]) * (times - 1);
+    if (reach > INT32_MAX) break;
+    for (int64_t i = filled; i < filled * times; ++i) offset[i] = offset[i - filled] + int32_t(stride[a]);
+    filled *= times;
+    if (times < spot.lanes[a]) {
+      rows = times;
+      return;
+    }
+    row = filled, ++axes;
+  }
+}
+
+/// Whether the elements follow each other in memory as they do in the tile, over all lane axes.
+static bool is_dense(const Walk& walk, const Spot& spot) {
+  int64_t step = 1;
+  for (int a = spot.lanes.size() - 1; a >= 0; step *= spot.lanes[a--])
+    if (walk.forms[0].lane[a] != step) return false;
+  return true;
+}
+
+char* in_place(const Walk& walk, const int64_t* at, const Spot& spot, int64_t itemsize) {
+  const int last = spot.lanes.size() - 1;
+  if (walk.count != 1 || walk.forms[0].lane[last] != 1) return nullptr;
+  const bool one_run = spot.start[last] + spot.n <= spot.lanes[last];
+  if (!one_run && !is_dense(walk, spot)) return nullptr;
+  check(walk, at[0], 1, spot.n);
+  return walk.memory + at[0] * itemsize;
+}
+
+void gather(const Walk& walk, const int64_t* at, const Spot& spot, int64_t itemsize, void* tile) {
+  with_bits(itemsize, [&]<class T>(T) {
+    T* to = static_cast<T*>(tile);
+    const T* memory = reinterpret_cast<const T*>(walk.memory);
+    const Dims& step = walk.forms[0].lane;
+    const bool whole_box = spot.lanes.size() == 2 && spot.n == spot.lanes[0] * spot.lanes[1];
+    if (whole_box && walk.count == 1 && step[0] == 1 && step[1] != 1 && step[1] != 0) {
+      check(walk, at[0], step[1], spot.lanes[1]);
+      check(walk, at[0] + spot.lanes[0] - 1, step[1], spot.lanes[1]);
+      return gather_turned(to, memory + at[0], spot.lanes[0], spot.lanes[1], step[1]);
+    }
+    const int64_t stride = step[spot.lanes.size() - 1];
+    if (const Block block(walk, spot); block.saves_runs(spot))
+      return for_each_block(block, walk, at, spot, [&](int64_t done, int64_t length, int64_t first, int64_t address) {
+        for (int64_t i = 0; i < length; ++i) check(walk, address + block.offset[first + i], 0, 1);
+        const int32_t* offset = block.offset + first;
+        const T* from = memory + address;
+        T* into = to + done;
+#pragma omp simd
+        for (int64_t i = 0; i < length; ++i) into[i] = from[offset[i]];
+      });
+    if (walk.count == 1)
+      return for_each_run(walk, at, spot, [&](int64_t done, int64_t length, int64_t, int64_t, int64_t address) {
+        check(walk, address, stride, length);
+        copy_strided(to + done, memory + address, stride, length);
+      });
+    for_each_run(walk, at, spot, [&](int64_t done, int64_t length, int64_t low, int64_t high, int64_t address) {
+      if (low > 0) std::fill_n(to + done, low, T(0));
+      if (high > low) {
+        check(walk, address + low * stride, stride, high - low);
+        copy_strided(to + done + low, memory + address + low * stride, stride, high - low);
+      }
+      if (high < length) std::fill_n(to + done + high, length - high, T(0));
+    });
+  });
+}
+
+void scatter(const Walk& walk, const int64_t* at, const Spot& spot, int64_t itemsize, const void* tile, bool stream) {
+  with_bits(itemsize, [&]<class T>(T) {
+    const T* from = static_cast<const T*>(tile);
+    T* memory = reinterpret_cast<T*>(walk.memory);
+    const int64_t stride = walk.forms[0].lane[spot.lanes.size() - 1];
+    if (const Block block(walk, spot); block.saves_runs(spot))
+      return for_each_block(block, walk, at, spot, [&](int64_t done, int64_t length, int64_t first, int64_t address) {
+        for (int64_t i = 0; i < length; ++i) check(walk, address + block.offset[first + i], 0, 1);
+        const int32_t* offset = block.offset + first;
+        const T* part = from + done;
+        T* into = memory + address;
+        for (int64_t i = 0; i < length; ++i) into[offset[i]] = part[i];
+      });
+    for_each_run(walk, at, spot, [&](int64_t done, int64_t length, int64_t, int64_t, int64_t address) {
+      check(walk, address, stride, length);
+      T* to = memory + address;
+      if (stride == 1 && stream) stream_run(to, from + done, length);
+      else if (stride == 1) std::memcpy(to, from + done, size_t(length) * sizeof(T));
+      else
+        for (int64_t i = 0; i < length; ++i) to[i * stride] = from[done + i];
+    });
+  });
+}
+
+void finish_streaming() {
+#ifdef __SSE2__
+  _mm_sfence();
+#endif
+}
+
+}  // namespace tinyops::cpu

@@ -1,0 +1,143 @@
+#pragma once
+// How a tile meets memory. The elements of a tile are a stretch of a few axes, the lanes, taken in row-major order;
+// along the last lane axis a view moves in a straight line, so a tile is filled and emptied run by run:
+//
+//   lanes (3, 5)     a b c d e         tile of 8 from index (0, 3):   d e | f g h i j | k
+//                    f g h i j                                        run    run       run
+//                    k l m n o
+//
+// Padding costs nothing an element: each guard is a straight line too, so it leaves of a run one interval [low, high)
+// that is read, and zeros before and after it.
+#include <algorithm>
+
+#include "tinyops/device.h"
+
+namespace tinyops::cpu {
+
+
+/// One affine form of a view, the address or a guard's position, cut into the axes that are lanes and those held fixed
+/// while a tile is processed.
+struct Form {
+  Dims lane, fixed;
+  int64_t offset = 0;
+  int64_t size = 0;  ///< of a guard: it holds where 0 <= position < size
+};
+
+/// What one operand of a kernel looks like to a walk: its address form, then its guards.
+struct Walk {
+  const Form* forms = nullptr;
+  int count = 1;
+  char* memory = nullptr;
+  int64_t elements = 0;  ///< of the buffer, for the checked build
+};
+
+/// Where a tile is.
+struct Spot {
+  Shape lanes;      ///< the axes it runs over, at least one
+  Dims start;       ///< its first element's index in them
+  int64_t n = 0;    ///< how many elements it has
+};
+
+inline constexpr int kMaxForms = 32;  ///< of one operand
+
+inline int64_t floor_div(int64_t a, int64_t b) { return a / b - (a % b != 0 && (a < 0) != (b < 0)); }
+
+/// Narrows [low, high) to the i where 0 <= position + step * i < size.
+inline void clip(int64_t position, int64_t step, int64_t size, int64_t& low, int64_t& high) {
+  if (step == 0) {
+    if (position < 0 || position >= size) high = low;
+  } else if (step == 1) {
+    low = std::max(low, -position);
+    high = std::min(high, size - position);
+  } else if (step > 0) {
+    low = std::max(low, -floor_div(position, step));
+    high = std::min(high, floor_div(size - 1 - position, step) + 1);
+  } else {
+    low = std::max(low, -floor_div(size - 1 - position, -step));
+    high = std::min(high, floor_div(position, -step) + 1);
+  }
+  high = std::max(low, high);
+}
+
+/// Calls `run(done, length, low, high, address)` for each run: it fills elements [done, done + length) of the tile, of
+/// which only [done + low, done + high) exist; `address` is the (perhaps missing) first one's. `at` has the values of
+/// the walk's forms at the tile's first element.
+template <class Run>
+void for_each_run(const Walk& walk, const int64_t* at, const Spot& spot, Run&& run) {
+  const int last = spot.lanes.size() - 1;
+  const Form* forms = walk.forms;
+  int64_t value[kMaxForms];
+  std::copy_n(at, walk.count, value);
+  Dims index = spot.start;
+  int64_t begin = index[last];  // of the run in its row
+  for (int64_t done = 0;;) {
+    // Rows that follow each other along the axis before the last: only positions change, by a step each.
+    for (int64_t rows = last > 0 ? spot.lanes[last - 1] - index[last - 1] : 1; rows > 0; --rows) {
+      const int64_t length = std::min(spot.n - done, spot.lanes[last] - begin);
+      int64_t low = 0, high = length;
+      for (int f = 1; f < walk.count; ++f) clip(value[f], forms[f].lane[last], forms[f].size, low, high);
+      run(done, length, std::min(low, length), std::min(high, length), value[0]);
+      done += length;
+      if (done == spot.n) return;
+      for (int f = 0; f < walk.count; ++f) value[f] += forms[f].lane[last - 1] - forms[f].lane[last] * begin;
+      begin = 0;
+    }
+    index[last - 1] = spot.lanes[last - 1];
+    for (int a = last - 1; a > 0 && index[a] == spot.lanes[a]; --a) {
+      for (int f = 0; f < walk.count; ++f) value[f] += forms[f].lane[a - 1] - forms[f].lane[a] * spot.lanes[a];
+      index[a] = 0, ++index[a - 1];
+    }
+  }
+}
+
+/// The last lane axes, where they are too short to make a run worth its while, and as many rows of them as fit: where each
+/// of their elements lies, from the first one. A tile is then a few blocks, each read through this table.
+///
+///   lanes (.., 9, 3), strides (.., 10, 2)      offset = 0 2 4  10 12 14  20 22 24  ...      a block: any few rows
+struct Block {
+  static constexpr int64_t kMost = 256, kShort = 16;
+  int axes = 0;        ///< how many make a row; 0 where runs serve better
+  int64_t row = 1;     ///< its elements
+  int64_t rows = 1;    ///< at most, in one block
+  int32_t offset[kMost];
+
+  Block(const Walk& walk, const Spot& spot);
+  bool saves_runs(const Spot& spot) const { return row * rows > spot.lanes[spot.lanes.size() - 1]; }
+};
+
+/// Calls `run(done, length, first, address)`: elements [done, done + length) of the tile are the block's elements
+/// [first, first + length), and `address` is that of the block's beginning.
+template <class Run>
+void for_each_block(const Block& block, const Walk& walk, const int64_t* at, const Spot& spot, Run&& run) {
+  const int outer = spot.lanes.size() - block.axes, last = outer - 1;
+  Dims index = spot.start;
+  int64_t first = 0, address = at[0];
+  for (int a = outer; a < spot.lanes.size(); ++a) first = first * spot.lanes[a] + index[a];
+  address -= block.offset[first];
+  for (int64_t done = 0;;) {
+    const int64_t rows = last < 0 ? 1 : std::min(block.rows, spot.lanes[last] - index[last]);
+    const int64_t length = std::min(spot.n - done, rows * block.row - first);
+    run(done, length, first, address);
+    done += length, first = 0;
+    if (done == spot.n) return;
+    index[last] += rows, address += walk.forms[0].lane[last] * rows;
+    for (int a = last; a > 0 && index[a] == spot.lanes[a]; --a) {
+      address += walk.forms[0].lane[a - 1] - walk.forms[0].lane[a] * spot.lanes[a];
+      index[a] = 0, ++index[a - 1];
+    }
+  }
+}
+
+/// The tile's elements where they stand in memory, if they stand there one after the other; else null.
+char* in_place(const Walk& walk, const int64_t* at, const Spot& spot, int64_t itemsize);
+
+/// Copies the tile's elements, `itemsize` bytes each, to `tile`; 0 where a guard says no.
+void gather(const Walk& walk, const int64_t* at, const Spot& spot, int64_t itemsize, void* tile);
+
+/// The reverse. `stream` goes around the processor's cache: for results too big to still be there when they are read.
+void scatter(const Walk& walk, const int64_t* at, const Spot& spot, int64_t itemsize, const void* tile, bool stream);
+
+/// Makes streamed stores visible to other threads.
+void finish_streaming();
+
+}  // namespace tinyops::cpu

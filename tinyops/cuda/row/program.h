@@ -1,0 +1,333 @@
+#pragma once
+// The interpreter: a thread runs the program of a row kernel on eight elements at a time (four where a value takes 64 bits),
+// instruction by instruction. What an instruction costs to fetch and to decide on is shared by the eight.
+//
+//   accumulator   8 registers     the result of the last instruction; most instructions read it, many results die in it
+//   lane slots    shared memory   results that are needed later: 8 words a thread, 16 bytes a thread side by side
+//   kept values   shared memory   the same, one for each stretch of a row: what a later walk over the row needs again
+//   scalars       shared memory   one word a thread: the values of a row, where the eight belong to one row
+//   constants     in the kernel's arguments
+//
+// Registers cannot be indexed by a number that is known only at run time, and local memory goes through the same cache as
+// shared memory does, with more ceremony; so shared memory it is. A word holds a value of any dtype: a float's bits, an
+// int, 0 or 1. Small kernels whose values all fit 32 bits use 32-bit words.
+//
+//   gelu, of x:     acc = load 0 -> slot 0     acc = acc * slot 0     acc = acc * c0     acc = acc + slot 0    ...
+#include "tinyops/cuda/runtime/cuda.h"
+#include "tinyops/base/scalar_ops.h"
+
+namespace tinyops::cuda {
+
+/// Elements that lie side by side in a 16-byte access, and elements a thread works on at once: two such groups.
+template <class Word>
+inline constexpr int kGroup = 16 / int(sizeof(Word));
+template <class Word>
+inline constexpr int kLanes = 2 * kGroup<Word>;
+
+enum class Do : uint8_t { Load, Constant, Unary, Binary, Compare, Not, Where, Cast, Bits, Accumulate, Finish, Store };
+
+/// An argument of an instruction, or where its result is also put.
+using Place = uint8_t;
+inline constexpr Place kKept = 96, kScalars = 128, kConstants = 176, kAccumulator = 255;  ///< below kKept: lane slots
+
+/// One step, eight bytes. `type` is what it computes in, `to` what comes out; of a Load and a Store `operand` counts inputs
+/// and outputs, of Accumulate and Finish it is where the totals are.
+struct Code {
+  Do what = Do::Constant;
+  uint8_t op = 0;
+  DType type = DType::Float32, to = DType::Float32;
+  Place a = kAccumulator, b = kAccumulator;
+  uint8_t operand = 0;  ///< of Where: the place of its third argument
+  Place result = kAccumulator;
+};
+static_assert(sizeof(Code) == 8);
+
+// ---- Words ----------------------------------------------------------------------------------------------------------
+
+constexpr bool is_half(DType d) { return d == DType::Float16 || d == DType::BFloat16; }
+
+template <class T, class Word>
+__device__ __forceinline__ T value_of(Word w) {
+  if constexpr (std::is_same_v<T, float>) return std::bit_cast<float>(uint32_t(w));
+  else if constexpr (std::is_same_v<T, double>) return std::bit_cast<double>(uint64_t(w));
+  else if constexpr (std::is_same_v<T, bool>) return w != 0;
+  else return T(w);
+}
+template <class Word, class T>
+TINYOPS_HD Word word_of(T value) {
+  if constexpr (std::is_same_v<T, float>) return std::bit_cast<uint32_t>(value);
+  else if constexpr (std::is_same_v<T, double>) return Word(std::bit_cast<uint64_t>(value));
+  else if constexpr (std::is_same_v<T, int32_t>) return uint32_t(value);
+  else return Word(value);
+}
+
+/// Calls `f` with a zero of the type a value of dtype `d` is computed in; those of 64 bits only where words have them.
+template <class Word, class F>
+__device__ __forceinline__ auto with_computed(DType d, F&& f) {
+  switch (d) {
+    case DType::Int32: return f(int32_t{});
+    case DType::UInt8: return f(uint8_t{});
+    case DType::Bool: return f(bool{});
+    case DType::Int64:
+      if constexpr (sizeof(Word) == 8) return f(int64_t{});
+      break;
+    case DType::Float64:
+      if constexpr (sizeof(Word) == 8) return f(double{});
+      break;
+    default: break;
+  }
+  return f(float{});
+}
+
+/// The elements of a thread. By value, so that they stay in registers also where they are handed to a function.
+template <class Word>
+struct Lanes {
+  Word v[kLanes<Word>];
+  __device__ __forceinline__ Word& operator[](int k) { return v[k]; }
+  __device__ __forceinline__ const Word& operator[](int k) const { return v[k]; }
+  __device__ __forceinline__ static Lanes of(Word w) {
+    Lanes x;
+#pragma unroll
+    for (int k = 0; k < kLanes<Word>; ++k) x[k] = w;
+    return x;
+  }
+};
+
+/// A function that is called, where most are copied into the kernel: what is rare, or long, must not cost the rest registers.
+#define TINYOPS_CALLED __device__ __attribute__((noinline))
+
+// ---- Arithmetic on a thread's elements --------------------------------------------------------------------------------
+// Float arithmetic is eight instructions for eight elements. Everything else goes through one function, element by element.
+
+template <class Word>
+TINYOPS_CALLED Word compute_one(Code code, Word x, Word y) {
+  return with_computed<Word>(code.type, [&]<class T>(T) -> Word {
+    const T a = value_of<T>(x), b = value_of<T>(y);
+    switch (code.what) {
+      case Do::Unary: return word_of<Word>(apply(UnaryOp(code.op), a));
+      case Do::Binary: return word_of<Word>(apply(BinaryOp(code.op), a, b));
+      case Do::Compare: return compare(BinaryOp(code.op), a, b);
+      case Do::Not: return a == T(0);
+      case Do::Cast:
+        return with_computed<Word>(code.to, [&]<class To>(To) -> Word {
+          const To result = convert<To>(a);
+          if constexpr (std::is_same_v<To, float>) {  // to 16 bits it rounds here, not only when stored
+            if (code.to == DType::Float16) return word_of<Word>(float(float16(result)));
+            if (code.to == DType::BFloat16) return word_of<Word>(float(bfloat16(result)));
+          }
+          return word_of<Word>(result);
+        });
+      case Do::Bits:  // words hold the bits already, but for the 16-bit floats, which are kept widened
+        if constexpr (std::is_same_v<T, float>) {
+          if (code.type == DType::Float16) return word_of<Word>(same_bits<bfloat16, float16>(a));
+          if (code.type == DType::BFloat16) return word_of<Word>(same_bits<float16, bfloat16>(a));
+        }
+        return x;
+      default: return x;
+    }
+  });
+}
+template <class Word>
+TINYOPS_CALLED Lanes<Word> compute_each(Code code, Lanes<Word> x, Lanes<Word> y) {
+#pragma unroll 1
+  for (int k = 0; k < kLanes<Word>; ++k) x[k] = compute_one(code, x[k], y[k]);
+  return x;
+}
+
+/// `f` of every element, as a float.
+template <class F>
+__device__ __forceinline__ Lanes<uint32_t> floats(Lanes<uint32_t> x, const Lanes<uint32_t>& y, F&& f) {
+#pragma unroll
+  for (int k = 0; k < kLanes<uint32_t>; ++k) x[k] = word_of<uint32_t>(f(value_of<float>(x[k]), value_of<float>(y[k])));
+  return x;
+}
+
+/// `f` of every word.
+template <class F>
+__device__ __forceinline__ Lanes<uint32_t> bits(Lanes<uint32_t> x, const Lanes<uint32_t>& y, F&& f) {
+#pragma unroll
+  for (int k = 0; k < kLanes<uint32_t>; ++k) x[k] = f(x[k], y[k]);
+  return x;
+}
+
+/// Whether `compute` has a few instructions of its own for it. Then there is no call in a kernel of such codes.
+constexpr bool is_lean(const Code& code) {
+  const bool is_float = code.type == DType::Float32;
+  switch (code.what) {
+    case Do::Binary: {
+      const auto op = BinaryOp(code.op);
+      const bool bits = op == BinaryOp::And || op == BinaryOp::Or || op == BinaryOp::Xor;
+      if (bits) return code.type <= DType::Int32;
+      return is_float && (op <= BinaryOp::Div || op == BinaryOp::Max || op == BinaryOp::Min);
+    }
+    case Do::Unary: {
+      const auto op = UnaryOp(code.op);
+      return is_float && (op == UnaryOp::Neg || op == UnaryOp::Recip || op == UnaryOp::Sqrt || op == UnaryOp::Exp ||
+                          op == UnaryOp::Tanh || op == UnaryOp::Log);
+    }
+    case Do::Cast: return code.type == DType::Bool && code.to == DType::Float32;
+    case Do::Accumulate:
+    case Do::Finish: return is_float && (ReduceOp(code.op) == ReduceOp::Sum || ReduceOp(code.op) == ReduceOp::Max);
+    case Do::Compare: return is_float;
+    case Do::Load:
+    case Do::Store: return itemsize(code.to) == 4 || itemsize(code.to) == 1;
+    case Do::Not: return code.type == DType::Bool;
+    case Do::Constant:
+    case Do::Where: return true;
+    default: return false;
+  }
+}
+
+/// Unary, Binary, Compare, Not, Cast or Bits of all elements. `kLean`: the code is.
+template <bool kLean, class Word>
+__device__ __forceinline__ Lanes<Word> compute(const Code& code, const Lanes<Word>& x, const Lanes<Word>& y) {
+  if constexpr (sizeof(Word) == 4) {
+    const bool is_float = code.type >= DType::Float16;
+#define TINYOPS_UNARY(name) case UnaryOp::name: return floats(x, y, [](float a, float) { return apply(UnaryOp::name, a); });
+#define TINYOPS_BINARY(name) \
+  case BinaryOp::name: return floats(x, y, [](float a, float b) { return apply(BinaryOp::name, a, b); });
+#define TINYOPS_COMPARE(name) \
+  case BinaryOp::name: return floats(x, y, [](float a, float b) { return uint32_t(compare(BinaryOp::name, a, b)); });
+    if (is_float && code.what == Do::Binary) {
+      switch (BinaryOp(code.op)) {
+        TINYOPS_BINARY(Add) TINYOPS_BINARY(Sub) TINYOPS_BINARY(Mul) TINYOPS_BINARY(Div) TINYOPS_BINARY(Max) TINYOPS_BINARY(Min)
+        default: break;
+      }
+    } else if (is_float && code.what == Do::Unary) {
+      switch (UnaryOp(code.op)) {
+        TINYOPS_UNARY(Neg) TINYOPS_UNARY(Recip) TINYOPS_UNARY(Sqrt) TINYOPS_UNARY(Exp) TINYOPS_UNARY(Tanh) TINYOPS_UNARY(Log)
+        default: break;
+      }
+    } else if (is_float && code.what == Do::Compare) {
+      switch (BinaryOp(code.op)) {
+        TINYOPS_COMPARE(Lt) TINYOPS_COMPARE(Le) TINYOPS_COMPARE(Eq)
+        default: break;
+      }
+    } else if (code.what == Do::Cast && code.type == DType::Bool && code.to == DType::Float32) {
+      return bits(x, y, [](uint32_t a, uint32_t) { return a ? 0x3f800000u : 0; });  // 1.0f
+    }
+    if (code.what == Do::Not && code.type == DType::Bool) return bits(x, y, [](uint32_t a, uint32_t) { return a ^ 1; });
+    if (code.what == Do::Binary && !is_float) {
+      switch (BinaryOp(code.op)) {
+        case BinaryOp::And: return bits(x, y, [](uint32_t a, uint32_t b) { return a & b; });
+        case BinaryOp::Or: return bits(x, y, [](uint32_t a, uint32_t b) { return a | b; });
+        case BinaryOp::Xor: return bits(x, y, [](uint32_t a, uint32_t b) { return a ^ b; });
+        default: break;
+      }
+    }
+#undef TINYOPS_UNARY
+#undef TINYOPS_BINARY
+#undef TINYOPS_COMPARE
+  }
+  if constexpr (kLean) return x;
+  else return compute_each(code, x, y);
+}
+
+/// What a reduction makes of two values: the instruction that it repeats.
+__device__ __forceinline__ Code step_of(const Code& reduction) {
+  return {.what = Do::Binary, .op = uint8_t(step(ReduceOp(reduction.op))), .type = reduction.type};
+}
+/// What a reduction makes of two values, and of a thread's elements.
+template <bool kLean, class Word>
+__device__ __forceinline__ Word combine(const Code& reduction, Word x, Word y) {
+  if constexpr (!kLean) {
+    return compute_one(step_of(reduction), x, y);
+  } else {
+    const float a = value_of<float>(x), b = value_of<float>(y);
+    return word_of<Word>(ReduceOp(reduction.op) == ReduceOp::Sum ? a + b : apply(BinaryOp::Max, a, b));
+  }
+}
+template <class Word>
+TINYOPS_CALLED Word over_each_lane(Code reduction, Lanes<Word> x) {
+  Word total = x[0];
+#pragma unroll 1
+  for (int k = 1; k < kLanes<Word>; ++k) total = combine<false>(reduction, total, x[k]);
+  return total;
+}
+template <bool kLean, class Word>
+__device__ __forceinline__ Word over_lanes(const Code& reduction, Lanes<Word> x) {
+  if constexpr (!kLean) {
+    return over_each_lane(reduction, x);
+  } else {
+#pragma unroll
+    for (int half = kLanes<Word> / 2; half > 0; half /= 2)
+#pragma unroll
+      for (int k = 0; k < half; ++k) x[k] = combine<kLean>(reduction, x[k], x[k + half]);
+    return x[0];
+  }
+}
+
+// ---- A thread's memory ------------------------------------------------------------------------------------------------
+
+/// The slots and scalars of a block, as one of its threads sees them. A, the kernel's arguments, says how many there are; so
+/// little of this takes registers.
+///
+///   lane slots   [slot][group][thread]      kept values   [value][stretch][group][thread]      scalars   [scalar][thread]
+template <class A>
+struct Slots {
+  using Word = typename A::Word;
+  const A& a;
+  int stretch = 0;  ///< of the row, where the thread is now
+
+  __device__ __forceinline__ static int threads() { return int(blockDim.x * blockDim.y); }
+  __device__ __forceinline__ static int me() { return int(threadIdx.x + blockDim.x * threadIdx.y); }
+
+  __device__ __forceinline__ uint4& four(Place place, int group, int thread) const {
+    const int slot = place < kKept ? place : a.lane_slots + (place - kKept) * a.stretches + stretch;
+    return static_cast<uint4*>(dynamic_shared())[(2 * slot + group) * threads() + thread];
+  }
+  __device__ __forceinline__ Word& scalar(Place place) const {
+    uint4* const lanes = static_cast<uint4*>(dynamic_shared());
+    Word* const scalars = reinterpret_cast<Word*>(lanes + 2 * (a.lane_slots + a.kept * a.stretches) * threads());
+    return scalars[(place - kScalars) * threads() + me()];
+  }
+  __device__ __forceinline__ Lanes<Word> get(Place place, int thread) const {
+    Lanes<Word> x;
+#pragma unroll
+    for (int g = 0; g < 2; ++g) {
+      const uint4 u = four(place, g, thread);
+      if constexpr (sizeof(Word) == 4) x[4 * g] = u.x, x[4 * g + 1] = u.y, x[4 * g + 2] = u.z, x[4 * g + 3] = u.w;
+      else x[2 * g] = u.x | Word(u.y) << 32, x[2 * g + 1] = u.z | Word(u.w) << 32;
+    }
+    return x;
+  }
+  __device__ __forceinline__ void put(Place place, const Lanes<Word>& x) const {
+#pragma unroll
+    for (int g = 0; g < 2; ++g) {
+      if constexpr (sizeof(Word) == 4)
+        four(place, g, me()) = make_uint4(x[4 * g], x[4 * g + 1], x[4 * g + 2], x[4 * g + 3]);
+      else
+        four(place, g, me()) = make_uint4(uint32_t(x[2 * g]), uint32_t(x[2 * g] >> 32), uint32_t(x[2 * g + 1]),
+                                          uint32_t(x[2 * g + 1] >> 32));
+    }
+  }
+};
+
+/// What is at `place`, in all lanes.
+template <class A, class Word>
+__device__ __forceinline__ Lanes<Word> fetch(Place place, const Slots<A>& slots, const Lanes<Word>& accumulator) {
+  if (place == kAccumulator) return accumulator;
+  if (place < kScalars) return slots.get(place, slots.me());
+  return Lanes<Word>::of(place < kConstants ? slots.scalar(place) : slots.a.constants[place - kConstants]);
+}
+template <class A, class Word>
+__device__ __forceinline__ void keep(Place place, const Slots<A>& slots, const Lanes<Word>& accumulator) {
+  if (place == kAccumulator) return;
+  if (place < kScalars) slots.put(place, accumulator);
+  else slots.scalar(place) = accumulator[0];
+}
+
+/// Runs one instruction that only computes; its result is in the accumulator.
+template <bool kLean, class A, class Word>
+__device__ __forceinline__ void run_code(const Code& code, const Slots<A>& slots, Lanes<Word>& accumulator) {
+  const Lanes<Word> y = fetch(code.b, slots, accumulator);
+  accumulator = fetch(code.a, slots, accumulator);
+  if (code.what == Do::Where) {
+    const Lanes<Word> z = fetch(Place(code.operand), slots, accumulator);
+#pragma unroll
+    for (int k = 0; k < kLanes<Word>; ++k) accumulator[k] = accumulator[k] ? y[k] : z[k];
+  } else if (code.what != Do::Constant) accumulator = compute<kLean>(code, accumulator, y);
+  keep(code.result, slots, accumulator);
+}
+
+}  // namespace tinyops::cuda

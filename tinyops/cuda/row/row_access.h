@@ -1,0 +1,283 @@
+#pragma once
+// How a thread of a row kernel reads and writes its elements: from an operand's forms to addresses, to accesses of 16 bytes
+// where elements lie side by side, and one by one where they do not.
+//
+//   in groups   t0 t0 t0 t0 | t1 t1 t1 t1 | .. | t0 t0 t0 t0 | t1 ..      a warp's access is 512 bytes in one piece
+//   apart       t0 | t1 | t2 | .. | t0 | t1 | ..                          128 bytes, of four bytes each: rows of any length
+#include "tinyops/cuda/row/row_plan.h"
+
+namespace tinyops::cuda {
+
+/// Which elements a thread works on.
+template <class A>
+struct At {
+  using Index = typename A::Index;
+  Index fixed = 0, step = 0;
+  Index first = 0;      ///< its first lane
+  Index limit = 0;      ///< lanes from here on do not exist
+  int apart = 0;        ///< in groups: lanes from its first group to its second; else from one of its lanes to the next
+  bool active = true;   ///< there is such a row
+};
+
+/// The lane of a thread's element k.
+template <class Word, class A>
+__device__ __forceinline__ typename A::Index lane_of(const A& a, const At<A>& at, int k) {
+  return a.in_groups ? at.first + k / kGroup<Word> * at.apart + k % kGroup<Word> : at.first + k * at.apart;
+}
+
+/// What the axes [from, to) add to a form at `index`, counted in row-major order over them.
+template <class A>
+__device__ __forceinline__ int64_t walk_with(const A& a, const Form<A::kAxes>& form, typename A::Index index, int from, int to) {
+  int64_t sum = 0;
+#pragma unroll 1
+  for (int axis = to - 1; axis >= from; --axis) {
+    typename A::Index left = 0;
+    if constexpr (A::kSmall) left = axis > from ? a.sizes[axis].small_quotient(index) : 0;
+    else left = axis > from ? a.sizes[axis].quotient(index) : 0;
+    sum += (index - left * typename A::Index(a.sizes[axis].divisor())) * form.coef[axis];
+    index = left;
+  }
+  return sum;
+}
+template <class A>
+TINYOPS_CALLED int64_t called_walk(const A& a, const Form<A::kAxes>& form, typename A::Index index, int from, int to) {
+  return walk_with(a, form, index, from, to);
+}
+/// A division of 64 bits is long; where it may be needed, it is in one place.
+template <class A>
+__device__ __forceinline__ int64_t walk(const A& a, const Form<A::kAxes>& form, typename A::Index index, int from, int to) {
+  if constexpr (A::kSmall) return walk_with(a, form, index, from, to);
+  else return called_walk(a, form, index, from, to);
+}
+
+/// The value of a form without what the lanes add.
+template <class A>
+__device__ __forceinline__ int64_t start_of(const A& a, const Form<A::kAxes>& form, At<A> at) {
+  int64_t start = form.offset;
+  if (a.first_step > 0) start += walk(a, form, at.fixed, 0, a.first_step);
+  if (a.first_lane > a.first_step) start += walk(a, form, at.step, a.first_step, a.first_lane);
+  return start;
+}
+
+/// What a lane adds to a form.
+template <class A>
+__device__ __forceinline__ int64_t lane_part(const A& a, const Form<A::kAxes>& form, typename A::Index lane) {
+  const int axes = a.axes - a.first_lane;
+  if (axes == 1) return lane * form.coef[a.first_lane];
+  return axes == 0 ? 0 : walk(a, form, lane, a.first_lane, a.axes);
+}
+
+/// Which of `mask`'s lanes pass the guards of an operand: bit k for lane k.
+template <class Word, class A>
+TINYOPS_CALLED unsigned guarded(const A& a, const Reached& r, At<A> at, unsigned mask) {
+  for (int g = 1; g <= r.guards; ++g) {
+    const auto& form = a.forms[r.form + g];
+    const int64_t start = start_of(a, form, at);
+#pragma unroll 1
+    for (int k = 0; k < kLanes<Word>; ++k)
+      if (uint64_t(start + lane_part(a, form, lane_of<Word>(a, at, k))) >= uint64_t(form.size)) mask &= ~(1u << k);
+  }
+  return mask;
+}
+
+/// Which of the thread's lanes exist for an operand.
+template <class Word, class A>
+__device__ __forceinline__ unsigned existing(const A& a, const Reached& r, const At<A>& at) {
+  unsigned mask = 0;
+#pragma unroll
+  for (int k = 0; k < kLanes<Word>; ++k) mask |= unsigned(lane_of<Word>(a, at, k) < at.limit) << k;
+  return r.guards > 0 ? guarded<Word>(a, r, at, mask) : mask;
+}
+
+// ---- Memory and words: as raw bits, of 1, 2, 4 or 8 bytes, and then only the 16-bit floats are something else ---------
+
+template <class Word>
+TINYOPS_CALLED Lanes<Word> widened(DType from, Lanes<Word> x) {
+#pragma unroll 1
+  for (Word& w : x.v)
+    w = word_of<Word>(from == DType::Float16 ? float(std::bit_cast<float16>(uint16_t(w)))
+                                             : float(std::bit_cast<bfloat16>(uint16_t(w))));
+  return x;
+}
+template <class Word>
+TINYOPS_CALLED Lanes<Word> narrowed(DType to, Lanes<Word> x) {
+#pragma unroll 1
+  for (Word& w : x.v)
+    w = to == DType::Float16 ? float16(value_of<float>(w)).bits : bfloat16(value_of<float>(w)).bits;
+  return x;
+}
+
+/// Calls `f` with a zero of the unsigned integer that has the size of an element.
+template <class Word, class F>
+__device__ __forceinline__ void with_raw(DType d, F&& f) {
+  switch (d) {
+    case DType::Bool:
+    case DType::UInt8: return f(uint8_t{});
+    case DType::Float16:
+    case DType::BFloat16: return f(uint16_t{});
+    case DType::Int64:
+    case DType::Float64:
+      if constexpr (sizeof(Word) == 8) return f(uint64_t{});
+      [[fallthrough]];
+    default: return f(uint32_t{});
+  }
+}
+
+/// Neighbours in memory.
+template <class Raw, int n>
+struct alignas(sizeof(Raw) * n) Pack {
+  Raw v[n];
+};
+
+/// A Load that reads no memory: a number, or the address itself.
+template <class Word, class A>
+TINYOPS_CALLED Lanes<Word> made_up(const A& a, const Reached& r, DType dtype, At<A> at) {
+  const unsigned mask = existing<Word>(a, r, at);
+  const auto& form = a.forms[r.form];
+  const int64_t start = start_of(a, form, at);
+  Lanes<Word> x;
+#pragma unroll 1
+  for (int k = 0; k < kLanes<Word>; ++k) {
+    x[k] = r.kind == Input::Kind::Number ? a.constants[r.number - kConstants]
+                                         : with_computed<Word>(dtype, [&]<class T>(T) -> Word {
+      return word_of<Word>(T(start + lane_part(a, form, lane_of<Word>(a, at, k))));
+    });
+    if (!(mask >> k & 1)) x[k] = 0;
+  }
+  return x;
+}
+
+/// Any load. The addresses come first, so that the reads do not wait for each other.
+template <class Word, class A>
+TINYOPS_CALLED Lanes<Word> load_any(const A& a, Code code, At<A> at) {
+  const Reached& r = a.inputs[code.operand];
+  if (r.kind != Input::Kind::Memory) return made_up<Word>(a, r, code.to, at);
+  const auto& form = a.forms[r.form];
+  const int64_t start = start_of(a, form, at);
+  Lanes<Word> x = Lanes<Word>::of(0);
+  if (r.access == Access::Same) {
+    const bool exists = at.active && (r.guards == 0 || guarded<Word>(a, r, at, 1));
+    with_raw<Word>(r.dtype, [&]<class Raw>(Raw) { x = Lanes<Word>::of(exists ? as<const Raw>(r.memory)[start] : Raw(0)); });
+  } else {
+    constexpr int n = kGroup<Word>;
+    const unsigned mask = existing<Word>(a, r, at);
+    with_raw<Word>(r.dtype, [&]<class Raw>(Raw) {
+#pragma unroll
+      for (int g = 0; g < kLanes<Word>; g += n) {
+        if (r.access == Access::Groups && mask >> (g + n - 1) & 1) {
+          const auto pack = vector_at<Pack<Raw, n>>(as<const Raw>(r.memory), start + lane_part(a, form, lane_of<Word>(a, at, g)));
+#pragma unroll
+          for (int k = 0; k < n; ++k) x[g + k] = pack.v[k];
+        } else {
+#pragma unroll
+          for (int k = 0; k < n; ++k)
+            if (mask >> (g + k) & 1) x[g + k] = as<const Raw>(r.memory)[start + lane_part(a, form, lane_of<Word>(a, at, g + k))];
+        }
+      }
+    });
+  }
+  return is_half(r.dtype) ? widened(r.dtype, x) : x;
+}
+
+/// Any store.
+template <class Word, class A>
+TINYOPS_CALLED void store_any(const A& a, Code code, At<A> at, Lanes<Word> x) {
+  const Reached& r = a.outputs[code.operand];
+  const auto& form = a.forms[r.form];
+  const int64_t start = start_of(a, form, at);
+  if (is_half(r.dtype)) x = narrowed(r.dtype, x);
+  constexpr int n = kGroup<Word>;
+  with_raw<Word>(r.dtype, [&]<class Raw>(Raw) {
+    if (r.access == Access::Same) return void(as<Raw>(r.memory)[start] = Raw(x[0]));
+#pragma unroll
+    for (int g = 0; g < kLanes<Word>; g += n) {
+      if (r.access == Access::Groups && lane_of<Word>(a, at, g + n - 1) < at.limit) {
+        Pack<Raw, n> pack;
+#pragma unroll
+        for (int k = 0; k < n; ++k) pack.v[k] = Raw(x[g + k]);
+        vector_at<Pack<Raw, n>>(as<Raw>(r.memory), start + lane_part(a, form, lane_of<Word>(a, at, g))) = pack;
+      } else {
+#pragma unroll
+        for (int k = 0; k < n; ++k)
+          if (const auto lane = lane_of<Word>(a, at, g + k); lane < at.limit)
+            as<Raw>(r.memory)[start + lane_part(a, form, lane)] = Raw(x[g + k]);
+      }
+    }
+  });
+}
+
+// A lean kernel has no calls, which would cost it registers, and with them threads that hide each other's waiting for
+// memory: its operands have 4 bytes, or 1, and no guards.
+
+/// Calls `f` with a zero of the integer that has the size of an element: bytes, or words.
+template <class F>
+__device__ __forceinline__ void with_lean(DType d, F&& f) { d <= DType::UInt8 ? f(uint8_t{}) : f(uint32_t{}); }
+
+template <class A>
+__device__ __forceinline__ bool whole_groups(const Reached& r, const At<A>& at) {
+  return r.access == Access::Groups && at.first + at.apart + 4 <= at.limit;
+}
+
+template <class A>
+__device__ __forceinline__ Lanes<uint32_t> lean_load(const A& a, const Code& code, const At<A>& at) {
+  const Reached& r = a.inputs[code.operand];
+  const auto& form = a.forms[r.form];
+  const int64_t start = start_of(a, form, at);
+  Lanes<uint32_t> x = Lanes<uint32_t>::of(0);
+  with_lean(r.dtype, [&]<class Raw>(Raw) {
+    const Global<const Raw> memory = as<const Raw>(r.memory);
+    if (r.access == Access::Same) {
+      if (at.active) x = Lanes<uint32_t>::of(memory[start]);
+    } else if (whole_groups(r, at)) {
+#pragma unroll
+      for (int g = 0; g < 2; ++g) {
+        const auto pack = vector_at<Pack<Raw, 4>>(memory, start + lane_part(a, form, at.first + g * at.apart));
+#pragma unroll
+        for (int k = 0; k < 4; ++k) x[4 * g + k] = pack.v[k];
+      }
+    } else {
+#pragma unroll
+      for (int k = 0; k < kLanes<uint32_t>; ++k)
+        if (const int lane = lane_of<uint32_t>(a, at, k); lane < at.limit) x[k] = memory[start + lane_part(a, form, lane)];
+    }
+  });
+  return x;
+}
+
+template <class A>
+__device__ __forceinline__ void lean_store(const A& a, const Code& code, const At<A>& at, const Lanes<uint32_t>& x) {
+  const Reached& r = a.outputs[code.operand];
+  const auto& form = a.forms[r.form];
+  const int64_t start = start_of(a, form, at);
+  with_lean(r.dtype, [&]<class Raw>(Raw) {
+    const Global<Raw> memory = as<Raw>(r.memory);
+    if (r.access == Access::Same) {
+      memory[start] = Raw(x[0]);
+    } else if (whole_groups(r, at)) {
+#pragma unroll
+      for (int g = 0; g < 2; ++g) {
+        Pack<Raw, 4> pack;
+#pragma unroll
+        for (int k = 0; k < 4; ++k) pack.v[k] = Raw(x[4 * g + k]);
+        vector_at<Pack<Raw, 4>>(memory, start + lane_part(a, form, at.first + g * at.apart)) = pack;
+      }
+    } else {
+#pragma unroll
+      for (int k = 0; k < kLanes<uint32_t>; ++k)
+        if (const int lane = lane_of<uint32_t>(a, at, k); lane < at.limit) memory[start + lane_part(a, form, lane)] = Raw(x[k]);
+    }
+  });
+}
+
+template <bool kLean, class A, class Word = typename A::Word>
+__device__ __forceinline__ Lanes<Word> load(const A& a, const Code& code, const At<A>& at) {
+  if constexpr (kLean) return lean_load(a, code, at);
+  else return load_any<Word>(a, code, at);
+}
+template <bool kLean, class A, class Word>
+__device__ __forceinline__ void store(const A& a, const Code& code, const At<A>& at, const Lanes<Word>& x) {
+  if constexpr (kLean) lean_store(a, code, at, x);
+  else store_any(a, code, at, x);
+}
+
+}  // namespace tinyops::cuda

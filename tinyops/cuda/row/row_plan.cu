@@ -1,0 +1,245 @@
+// The decisions of row_plan.h.
+#include "tinyops/cuda/row/row_plan.h"
+
+#include <algorithm>
+#include <bit>
+#include <memory>
+#include <optional>
+
+#include "tinyops/cuda/row/split.h"
+
+namespace tinyops::cuda {
+namespace {
+
+constexpr int64_t kThreads = kRowThreads;
+/// Above this, fewer than four blocks may fit a multiprocessor, and nothing hides one's waiting.
+constexpr size_t kGoodShared = 24 * 1024;
+
+bool is_row(const RowKernel& k, const Output& out) { return k.program[size_t(out.value)].per_row; }
+
+bool reduces(const RowKernel& k) {
+  return std::ranges::any_of(k.program, [](const Instruction& i) { return std::holds_alternative<Reduce>(i.op); });
+}
+
+/// The forms of all operands, inputs before outputs, each operand's address before its guards.
+std::vector<const Affine*> forms_of(const RowKernel& k) {
+  std::vector<const Affine*> forms;
+  for (const Input& in : k.inputs) add_forms(in.operand.view, forms);
+  for (const Output& out : k.outputs) add_forms(out.operand.view, forms);
+  return forms;
+}
+
+class Planner {
+ public:
+  LargeRows all;
+  Grid grid;
+
+  void plan_axes(const RowKernel& kernel);
+  void plan_access(const RowKernel& kernel, int64_t group);
+  void plan_work(const RowKernel& kernel, int64_t word);
+};
+
+/// Which axes are lanes, which steps, which fixed, and the forms over them.
+void Planner::plan_axes(const RowKernel& k) {
+  int outer = k.shape.size() - k.inner;
+  const bool rows_are_written = std::ranges::any_of(k.outputs, [&](const Output& out) { return is_row(k, out); });
+  if (!reduces(k) && !(k.inner > 0 && rows_are_written)) outer = k.shape.size();  // every element is a row of its own
+  const std::vector<const Affine*> forms = forms_of(k);
+  if (int(forms.size()) > all.kMostForms) fail("cuda: a row kernel of more than ", all.kMostForms, " affine forms");
+  const MergedAxes merged = merge_axes(k.shape, forms, outer);
+  const int rank = merged.shape.size(), border = merged.border;
+  const auto count = [&](int from, int to) {
+    return numel(Shape(merged.shape.begin() + from, merged.shape.begin() + to));
+  };
+
+  // The lanes are where memory is contiguous.
+  int for_rows = 0, for_columns = 0;
+  size_t form = 0;
+  for (const Input& in : k.inputs) {
+    const Dims& coef = merged.coefs[form];
+    form += 1 + in.operand.view.guards.size();
+    if (in.kind != Input::Kind::Memory || border == rank) continue;
+    const bool by_inner = std::abs(coef[rank - 1]) == 1, by_outer = border > 0 && std::abs(coef[border - 1]) == 1;
+    for_rows += by_inner, for_columns += by_outer && !by_inner;
+  }
+  const int64_t width = count(border, rank);
+  all.columns = border == rank || (width < 8 && width > 0 && border > 0) || for_columns > for_rows;
+
+  std::vector<int> order;  // of the merged axes: fixed, steps, lanes
+  if (all.columns) {
+    constexpr int64_t kEnough = 1024;  // lanes; then further axes may be fixed, whose place is found once for eight elements
+    int first = border;
+    while (first > 0 && count(first, border) < kEnough) --first;
+    for (int a = 0; a < first; ++a) order.push_back(a);
+    for (int a = border; a < rank; ++a) order.push_back(a);
+    for (int a = first; a < border; ++a) order.push_back(a);
+    all.first_step = int16_t(first), all.first_lane = int16_t(first + rank - border);
+    all.fixed = count(0, first), all.steps = width, all.lanes = count(first, border);
+  } else {
+    for (int a = 0; a < rank; ++a) order.push_back(a);
+    all.first_step = all.first_lane = int16_t(border);
+    all.fixed = count(0, border), all.lanes = width;
+  }
+  all.axes = int16_t(rank);
+  for (int a = 0; a < rank; ++a)
+    if (const int64_t size = merged.shape[order[size_t(a)]]; size > 0)
+      all.sizes[a] = Divider(size, std::max<int64_t>(numel(k.shape), 1));
+
+  form = 0;
+  const auto add = [&](const Affine& affine, int64_t size) {
+    all.forms[form].offset = affine.offset, all.forms[form].size = size;
+    for (int a = 0; a < rank; ++a) all.forms[form].coef[a] = merged.coefs[form][order[size_t(a)]];
+    ++form;
+  };
+  const auto add_operand = [&](const Operand& operand, Reached& to) {
+    to.form = int16_t(form), to.guards = int16_t(operand.view.guards.size()), to.dtype = operand.dtype;
+    add(operand.view.address, 0);
+    for (const Guard& guard : operand.view.guards) add(guard.position, guard.size);
+  };
+  for (size_t i = 0; i < k.inputs.size(); ++i) {
+    add_operand(k.inputs[i].operand, all.inputs[i]);
+    all.inputs[i].kind = k.inputs[i].kind;
+  }
+  for (size_t o = 0; o < k.outputs.size(); ++o) add_operand(k.outputs[o].operand, all.outputs[o]);
+}
+
+/// How the lanes of a thread lie, and how each operand is reached.
+void Planner::plan_access(const RowKernel& k, int64_t group) {
+  const int last = all.axes - 1, lane_axes = all.axes - all.first_lane;
+  const auto moves = [&](const Reached& r) {  // from lane to lane
+    for (int f = r.form; f <= r.form + r.guards; ++f)
+      for (int a = all.first_lane; a < all.axes; ++a)
+        if (all.forms[f].coef[a] != 0) return true;
+    return false;
+  };
+  const auto step = [&](const Reached& r) { return lane_axes > 0 ? all.forms[r.form].coef[last] : 0; };
+  const bool whole = lane_axes == 1 || (lane_axes > 0 && all.sizes[last].divisor() % group == 0);
+  const auto fits_groups = [&](const Reached& r) {
+    if (!whole || step(r) != 1 || r.guards > 0 || all.forms[r.form].offset % group != 0) return false;
+    for (int a = 0; a < last; ++a)
+      if (all.forms[r.form].coef[a] % group != 0) return false;
+    return true;
+  };
+  int fit = 0, misfit = 0;
+  const auto look = [&](const Reached& r) {
+    if (fits_groups(r)) ++fit;
+    else if (step(r) != 0) ++misfit;  // apart, a warp's lanes are nearer to each other than four elements
+  };
+  for (size_t i = 0; i < k.inputs.size(); ++i)
+    if (k.inputs[i].kind == Input::Kind::Memory) look(all.inputs[i]);
+  for (size_t o = 0; o < k.outputs.size(); ++o)
+    if (all.columns || !is_row(k, k.outputs[o])) look(all.outputs[o]);
+  all.in_groups = whole && fit > 0 && misfit == 0;
+  const auto choose = [&](Reached& r, bool same) {
+    r.access = same || !moves(r) ? Access::Same : all.in_groups && fits_groups(r) ? Access::Groups : Access::Each;
+  };
+  for (size_t i = 0; i < k.inputs.size(); ++i) choose(all.inputs[i], false);
+  for (size_t o = 0; o < k.outputs.size(); ++o) {
+    const bool row = is_row(k, k.outputs[o]);
+    choose(all.outputs[o], row && !all.columns);
+    if (all.columns || !row) {  // a lane stores, also where it is the only one
+      if (all.outputs[o].access == Access::Same) all.outputs[o].access = Access::Each;
+    }
+  }
+}
+
+/// The sections, their places, and how many threads share what. `word`: bytes of a value.
+void Planner::plan_work(const RowKernel& k, int64_t word) {
+  const int64_t group = 16 / word, each = 2 * group;
+  const int64_t across = std::bit_ceil(uint64_t(blocks_for(std::max<int64_t>(all.lanes, 1), each)));
+  std::optional<Sections> sections;
+  int64_t threads = kThreads;
+  const auto place = [&](bool keeps, int64_t most_in_group) {
+    sections.emplace(k, all.columns, keeps);
+    all.group = int16_t(all.columns ? 1 : std::min(across, most_in_group));
+    all.stretches = int16_t(all.columns ? 1 : blocks_for(all.lanes, all.group * each));
+    for (threads = kThreads;; threads /= 2) {
+      const int64_t slots = sections->lane_slots + sections->kept * all.stretches;
+      grid.shared = size_t(32 * slots + word * sections->scalars) * size_t(threads);
+      if (grid.shared <= kGoodShared || threads == std::max<int64_t>(32, all.group)) break;
+    }
+  };
+  const auto fits = [&] { return grid.shared + 1024 <= chip().shared && sections->kept <= kScalars - kKept; };
+  place(true, kThreads);
+  if (!fits()) place(false, kThreads);
+  if (!fits()) place(false, 32);
+
+  all.lane_slots = int16_t(sections->lane_slots), all.kept = int16_t(sections->kept), all.scalars = int16_t(sections->scalars);
+  all.sections = int16_t(sections->codes.size());
+  size_t count = 0;
+  for (size_t s = 0; s < sections->codes.size(); ++s) {
+    for (const Code& code : sections->codes[s]) {
+      if (count == size_t(all.kMostCodes)) fail("cuda: a row kernel of more than ", all.kMostCodes, " codes");
+      all.codes[count++] = code;
+    }
+    all.begin[s + 1] = uint16_t(count);
+  }
+  std::ranges::copy(sections->constants, all.constants);
+  for (size_t i = 0; i < k.inputs.size(); ++i) all.inputs[i].number = sections->numbers[i];
+
+  int64_t x = threads, y = 1;
+  if (all.columns) {
+    x = std::min(threads, across);
+    if (all.steps >= 32) {  // many steps are shared by the rows of a block's threads, few are taken by each thread for itself
+      x = std::min<int64_t>(x, 32);
+      y = std::min<int64_t>(threads / x, int64_t(std::bit_floor(uint64_t(all.steps / 8))));
+    }
+    grid.shared = grid.shared / size_t(threads) * size_t(x * y);
+    all.blocks = all.fixed * blocks_for(all.lanes, x * each);
+  } else all.blocks = blocks_for(all.fixed, threads / all.group);
+  grid.threads = dim3(unsigned(x), unsigned(y));
+  grid.blocks = dim3(unsigned(std::clamp<int64_t>(all.blocks, 1, 1 << 30)));
+}
+
+/// The same arguments in less room.
+template <class A>
+A cut(const LargeRows& from) {
+  A to;
+  to.fixed = from.fixed, to.steps = from.steps, to.lanes = from.lanes, to.blocks = from.blocks;
+  to.first_step = from.first_step, to.first_lane = from.first_lane, to.axes = from.axes, to.group = from.group;
+  to.lane_slots = from.lane_slots, to.kept = from.kept, to.stretches = from.stretches, to.scalars = from.scalars;
+  to.sections = from.sections, to.columns = from.columns, to.in_groups = from.in_groups;
+  std::copy_n(from.begin, to.sections + 1, to.begin);
+  std::copy_n(from.sizes, to.axes, to.sizes);
+  int forms = 0;
+  const auto add = [&](const Reached& r) { forms = std::max(forms, r.form + r.guards + 1); };
+  for (const Reached& r : from.inputs) add(r);
+  for (const Reached& r : from.outputs) add(r);
+  for (int f = 0; f < forms; ++f) {
+    to.forms[f].offset = from.forms[f].offset, to.forms[f].size = from.forms[f].size;
+    std::copy_n(from.forms[f].coef, to.axes, to.forms[f].coef);
+  }
+  std::ranges::copy(from.inputs, to.inputs);
+  std::ranges::copy(from.outputs, to.outputs);
+  std::ranges::copy(from.constants, to.constants);
+  std::copy_n(from.codes, from.begin[from.sections], to.codes);
+  return to;
+}
+
+}  // namespace
+
+RowPlan::RowPlan(const RowKernel& kernel) {
+  const auto planner = std::make_unique<Planner>();  // too large for a stack
+  LargeRows& all = planner->all;
+  const auto plan = [&](int64_t word) {
+    planner->plan_access(kernel, 16 / word);
+    planner->plan_work(kernel, word);
+  };
+  planner->plan_axes(kernel);
+  const bool fits = !needs_wide_words(kernel) && numel(kernel.shape) < 1 << 30 && all.axes <= SmallRows::kAxes &&
+                    int(forms_of(kernel).size()) <= SmallRows::kMostForms;
+  if (fits) plan(4);
+  if (fits && all.begin[all.sections] <= SmallRows::kMostCodes && all.sections <= SmallRows::kMostSections) {
+    arguments = cut<SmallRows>(all);
+    const auto plain = [](const Reached& r) { return r.kind == Input::Kind::Memory && r.guards == 0; };
+    lean = std::ranges::all_of(all.inputs, plain) &&
+           std::all_of(all.codes, all.codes + all.begin[all.sections], is_lean);
+  } else {
+    plan(8);
+    arguments = all;
+  }
+  grid = planner->grid;
+  instead = split_reduction(kernel, all.blocks);
+}
+
+}  // namespace tinyops::cuda

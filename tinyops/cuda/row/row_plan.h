@@ -1,0 +1,116 @@
+#pragma once
+// How a row kernel will be run, decided once and without looking at the data. The kernel's axes become three kinds:
+//
+//   lanes   what threads lie along, eight elements each         fixed   the axes left of them: a block's, or a row's, place
+//   steps   what a thread walks one by one
+//
+//   rows     lanes = inner axes: a group of 1 to 128 threads    columns   lanes = the last outer axes, steps = the inner ones:
+//            has a row, and a row's value is one word                     a lane has a row of its own
+//
+//     row 0   t0 t0 t0 t0 | t1 t1 t1 t1 | ..                      step 0   t0 t0 t0 t0 | t1 t1 t1 t1 | ..
+//     row 1   t8 t8 t8 t8 | t9 t9 t9 t9 | ..                      step 1   t0 t0 t0 t0 | t1 t1 t1 t1 | ..
+//
+//     softmax, layer norm, sum over the last axis                 sum over the first axis, pooling; without inner axes
+//                                                                 everything element-wise: a single step
+//
+// Whichever way the largest operands are contiguous is taken. A program with Reduces falls into sections, which take turns:
+//
+//   rows 0   |  elements 0     |  rows 1   |  elements 1                      |  rows 2   |  elements 2
+//            |  x; m = max(x)  |  m        |  e = exp(x - m); s = sum(e)      |  s        |  store e / s
+//
+// What a later section needs of an earlier one (x, then e) is kept in shared memory where it fits, so that a row is read from
+// memory once; else it is computed again.
+#include <vector>
+
+#include "tinyops/cuda/row/program.h"
+#include "tinyops/cuda/runtime/views.h"
+
+namespace tinyops::cuda {
+
+/// An affine form over the axes (fixed, steps, lanes): an address, or a guard's position, which holds where
+/// 0 <= position < size.
+template <int kAxes>
+struct Form {
+  int64_t offset = 0, size = 0;
+  int64_t coef[kAxes] = {};
+};
+
+/// How a thread's elements are reached in one operand.
+enum class Access : uint8_t {
+  Each,    ///< one by one
+  Groups,  ///< sixteen bytes (or what four of the elements take) at once
+  Same,    ///< one element for all lanes
+};
+
+struct Reached {
+  Global<char> memory;
+  int16_t form = 0;   ///< of its address; those of its guards follow
+  int16_t guards = 0;
+  Input::Kind kind = Input::Kind::Memory;
+  DType dtype = DType::Float32;
+  Access access = Access::Each;
+  Place number = 0;   ///< of a Number: which constant
+};
+
+/// Threads of a block, at most. Half of what is usual: the kernels have many registers, and twice as many blocks of half the
+/// size fill a multiprocessor better.
+inline constexpr int kRowThreads = 128;
+
+/// All that a kernel needs, as its one argument.
+template <int kAxes_, int kForms, int kCodes, int kSections, class Word_>
+struct RowArguments {
+  using Word = Word_;
+  static constexpr int kAxes = kAxes_;
+  static constexpr bool kSmall = sizeof(Word) == 4;
+  using Index = std::conditional_t<kSmall, int, int64_t>;  ///< of an element: small kernels have few enough for 32 bits
+  static constexpr int kMostForms = kForms, kMostCodes = kCodes, kMostSections = kSections;
+  static constexpr int kMostConstants = kAccumulator - kConstants;
+
+  int64_t fixed = 1, steps = 1, lanes = 1;  ///< how many of each
+  int64_t blocks = 1;                       ///< pieces of work: rows, or stretches of lanes
+  int16_t first_step = 0, first_lane = 0, axes = 0;  ///< axes [0, first_step) are fixed, [first_step, first_lane) steps
+  int16_t group = 1;                        ///< rows: threads for a row
+  int16_t lane_slots = 0, kept = 0, stretches = 1, scalars = 0, sections = 0;
+  bool columns = false;                     ///< lanes are outer axes
+  bool in_groups = false;                   ///< a thread's elements: twice four neighbours, or eight apart from each other
+  uint16_t begin[kSections + 1] = {};       ///< where a section's codes begin
+  Divider sizes[kAxes];
+  Form<kAxes> forms[kForms];
+  Reached inputs[kMaxInputs], outputs[kMaxOutputs];
+  Word constants[kMostConstants] = {};
+  Code codes[kCodes] = {};
+};
+
+/// Nearly every kernel: in 4 KB, which every driver takes.
+using SmallRows = RowArguments<5, 22, 72, 9, uint32_t>;
+/// The rest, with words of 64 bits. A chip takes 32 KB.
+using LargeRows = RowArguments<kMaxRank, 96, 512, 2 * kMaxInstructions + 1, uint64_t>;
+#ifndef TINYOPS_ON_HOST  // whose pointers are larger
+static_assert(sizeof(SmallRows) <= 4096 && sizeof(LargeRows) <= 32764);
+#endif
+
+struct RowPlan {
+  explicit RowPlan(const RowKernel& kernel);
+
+  Grid grid;
+  bool lean = false;  ///< it can do without everything that is called
+  std::vector<RowKernel> instead;  ///< where it is better done by several kernels, these
+  /// Without the addresses of memory, which differ from run to run.
+  std::variant<SmallRows, LargeRows> arguments;
+};
+
+/// The sections of a program, with a place for every value. `keeps`: whether what an earlier section computed may be kept;
+/// `columns`: whether a row's value is a number a lane.
+struct Sections {
+  Sections(const RowKernel& kernel, bool columns, bool keeps);
+
+  std::vector<std::vector<Code>> codes;  ///< rows 0, elements 0, rows 1, ...
+  std::vector<uint64_t> constants;       ///< words
+  std::vector<Place> numbers;            ///< for each input that is a Number, its constant
+  int lane_slots = 0, kept = 0, scalars = 0;
+};
+
+/// Whether some value takes 64 bits.
+bool needs_wide_words(const RowKernel& kernel);
+
+}  // namespace tinyops::cuda

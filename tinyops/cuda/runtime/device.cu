@@ -1,0 +1,236 @@
+// The device: which GPU, its memory, and copies between it and the host.
+//
+//   host memory ──memcpy──► pinned page ──copies' stream──► device page ──kernels' stream──► where it belongs
+//
+// A copy up goes through a ring of pages. The long way, over the bus, is on a stream of its own and overlaps with the
+// kernels that are still running; only the last, short hop waits for its turn among them, so that memory that was given
+// back, and is still read by a kernel, is not overwritten early.
+#include <cstdio>
+#include <cstdlib>
+#include <mutex>
+
+#include "tinyops/cuda/runtime/cuda.h"
+#include "tinyops/base/caching_allocator.h"
+
+namespace tinyops {
+namespace cuda {
+namespace {
+
+/// The exit status of a program that finds no GPU: EX_UNAVAILABLE of sysexits.h.
+constexpr int kNoDevice = 69;
+
+Chip find_chip() {
+  int count = 0;
+  const cudaError_t error = cudaGetDeviceCount(&count);
+  if (error != cudaSuccess || count == 0) {
+    std::fprintf(stderr, "teeny: built with BACKEND=cuda, and there is no GPU that it could use: %s\n",
+                 error == cudaSuccess ? "none found" : cudaGetErrorString(error));
+    std::exit(kNoDevice);
+  }
+  cudaDeviceProp properties;
+  check(cudaGetDeviceProperties(&properties, 0), "looking at the GPU");
+  int architecture = 10 * properties.major + properties.minor;
+#ifdef __CUDA_ARCH_LIST__  // what was compiled for a newer GPU does not run here, and it may be able to do more
+  int compiled = 0;
+  for (const int one : {__CUDA_ARCH_LIST__})
+    if (one / 10 <= architecture) compiled = std::max(compiled, one / 10);
+  architecture = compiled;
+#endif
+  return {properties.name, properties.multiProcessorCount, properties.sharedMemPerBlockOptin, architecture};
+}
+
+cudaStream_t new_stream() {
+  chip();
+  cudaStream_t result;
+  check(cudaStreamCreateWithFlags(&result, cudaStreamNonBlocking), "creating a stream");
+  return result;
+}
+
+cudaEvent_t new_event() {
+  cudaEvent_t result;
+  check(cudaEventCreateWithFlags(&result, cudaEventDisableTiming), "creating an event");
+  return result;
+}
+
+void* device_allocate(size_t bytes) {
+  chip();
+  void* memory = nullptr;
+  const cudaError_t error = cudaMalloc(&memory, bytes);
+  if (error == cudaSuccess) return memory;
+  if (error != cudaErrorMemoryAllocation) check(error, "reserving memory");  // what a kernel did wrong before
+  cudaGetLastError();  // no memory is an answer, not a broken device: the next call starts clean
+  finish_recording();  // without a graph kernels share more of their temporary memory
+  return nullptr;
+}
+void device_release(void* memory) { cudaFree(memory); }  // waits for the kernels that use it
+
+// ---- Copies ---------------------------------------------------------------------------------------------------------
+
+struct Page {
+  static constexpr size_t kBytes = size_t(1) << 20;
+  void* host = nullptr;
+  void* device = nullptr;
+  cudaEvent_t arrived = nullptr, free = nullptr;
+};
+
+class Pages {
+ public:
+  Pages() : stream_(new_stream()) {
+    for (Page& page : pages_) {
+      check(cudaMallocHost(&page.host, Page::kBytes), "reserving pinned memory");
+      check(cudaMalloc(&page.device, Page::kBytes), "reserving memory for copies");
+      page.arrived = new_event(), page.free = new_event();
+    }
+    check(cudaMallocHost(&way_back_, Page::kBytes), "reserving pinned memory");
+    came_back_ = new_event();
+  }
+
+  void write(void* to, const void* host, size_t bytes) {
+    const std::lock_guard lock(writing_);
+    for (size_t done = 0; done < bytes; done += Page::kBytes) {
+      Page& page = pages_[next_++ % pages_.size()];
+      const size_t part = std::min(bytes - done, Page::kBytes);
+      check(cudaEventSynchronize(page.free), "waiting for a page");
+      std::memcpy(page.host, static_cast<const char*>(host) + done, part);
+      check(cudaMemcpyAsync(page.device, page.host, part, cudaMemcpyHostToDevice, stream_), "copying to the device");
+      check(cudaEventRecord(page.arrived, stream_), "copying to the device");
+      check(cudaStreamWaitEvent(stream(), page.arrived), "copying to the device");
+      check(cudaMemcpyAsync(static_cast<char*>(to) + done, page.device, part, cudaMemcpyDeviceToDevice, stream()),
+            "copying to the device");
+      check(cudaEventRecord(page.free, stream()), "copying to the device");
+    }
+  }
+
+  void read(void* host, const void* from, size_t bytes) {
+    const std::lock_guard lock(reading_);
+    for (size_t done = 0; done < bytes; done += Page::kBytes) {
+      const size_t part = std::min(bytes - done, Page::kBytes);
+      check(cudaMemcpyAsync(way_back_, static_cast<const char*>(from) + done, part, cudaMemcpyDeviceToHost, stream()),
+            "copying to the host");
+      check(cudaEventRecord(came_back_, stream()), "copying to the host");
+      check(cudaEventSynchronize(came_back_), "copying to the host");
+      std::memcpy(static_cast<char*>(host) + done, way_back_, part);
+    }
+  }
+
+ private:
+  cudaStream_t stream_;
+  std::mutex writing_, reading_;  // who waits for a loss does not keep a loader from sending the next batch
+  std::array<Page, 16> pages_;  // so many copies may be under way, however small
+  size_t next_ = 0;
+  void* way_back_ = nullptr;
+  cudaEvent_t came_back_ = nullptr;
+};
+Pages& pages() {
+  static auto* all = new Pages;
+  return *all;
+}
+
+// ---- Complaints -----------------------------------------------------------------------------------------------------
+
+struct Name {
+  const char* name;
+  Shape positions;
+};
+std::vector<Name>& names() {
+  static std::vector<Name> all;
+  return all;
+}
+bool may_complain = false;  ///< a kernel that can was launched since the last look
+
+/// The index of element `linear` of `shape`, in row-major order.
+Shape index_of(int64_t linear, const Shape& shape) {
+  Shape index = shape;
+  for (int a = shape.size() - 1; a >= 0; linear /= shape[a--]) index[a] = linear % shape[a];
+  return index;
+}
+
+}  // namespace
+
+const Chip& chip() {
+  static const Chip found = find_chip();
+  return found;
+}
+
+cudaStream_t stream() {
+  static const cudaStream_t kernels = new_stream();
+  return kernels;
+}
+
+void check(cudaError_t error, const char* what) {
+  if (error != cudaSuccess) fail("cuda: ", what, ": ", cudaGetErrorString(error));
+}
+
+Complaint* complaints() {
+  static Complaint* const place = [] {
+    void* memory = nullptr;
+    check(cudaMalloc(&memory, sizeof(Complaint)), "reserving memory");
+    check(cudaMemsetAsync(memory, 0, sizeof(Complaint), stream()), "clearing memory");
+    return static_cast<Complaint*>(memory);
+  }();
+  may_complain = true;
+  return place;
+}
+
+int number_of_name(const char* name, const Shape& positions) {
+  for (size_t i = 0; i < names().size(); ++i)
+    if (!std::strcmp(names()[i].name, name) && names()[i].positions == positions) return int(i) + 1;
+  names().push_back({name, positions});
+  return int(names().size());
+}
+
+void throw_complaint() {
+  if (!may_complain) return;
+  may_complain = false;
+  Complaint found;
+  Complaint* const place = complaints();
+  may_complain = false;
+  pages().read(&found, place, sizeof(found));
+  if (found.kernel == 0) return;
+  check(cudaMemsetAsync(place, 0, sizeof(Complaint), stream()), "clearing memory");
+  const Name& name = names()[size_t(found.kernel) - 1];
+  fail(name.name, ": index ", found.index, " at position ", index_of(found.position, name.positions),
+              " is outside 0 <= index < ", found.size);
+}
+
+}  // namespace cuda
+
+// ---- What device.h asks for -----------------------------------------------------------------------------------------
+
+std::string device_name() {
+  const cuda::Chip& chip = cuda::chip();
+  return text("cuda (", chip.name, ", ", chip.processors, " multiprocessors, sm_", chip.architecture, ')');
+}
+
+#if defined(TINYOPS_ON_HOST) || defined(TEENY_CHECKED)  // each block just as large as asked for: an access beyond it shows
+void* allocate(size_t bytes) { return cuda::device_allocate(bytes); }
+void deallocate(void* memory, size_t) { cuda::device_release(memory); }
+#else
+/// Never destroyed: buffers held by static objects come back after main has returned.
+static Shelves& shelves() {
+  static auto* all = new Shelves(cuda::device_allocate, cuda::device_release, 256, SIZE_MAX);
+  return *all;
+}
+/// Requests are served in the order of the stream: memory that a kernel still reads may be handed out again, since
+/// whatever uses it next runs after that kernel.
+void* allocate(size_t bytes) { return bytes > PTRDIFF_MAX ? nullptr : shelves().take(bytes); }
+void deallocate(void* memory, size_t bytes) { if (memory) shelves().give_back(memory, bytes); }
+#endif
+
+// A copy runs after the kernels before it: those that are only noted are started first.
+void write(void* to, const void* host, size_t bytes) {
+  cuda::finish_recording();
+  if (bytes) cuda::pages().write(to, host, bytes);
+}
+void read(void* host, const void* from, size_t bytes) {
+  cuda::finish_recording();
+  if (bytes) cuda::pages().read(host, from, bytes);
+  cuda::throw_complaint();
+}
+void synchronize() {
+  cuda::finish_recording();
+  cuda::check(cudaStreamSynchronize(cuda::stream()), "waiting for the kernels");
+  cuda::throw_complaint();
+}
+
+}  // namespace tinyops
