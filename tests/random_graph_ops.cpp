@@ -29,7 +29,7 @@ namespace {
 
 // The bare primitives, where the methods promise more than they do.
 Tensor primitive(BinaryOp op, const Tensor& x, const Tensor& y) {
-  const auto [a, b] = matched(x, y, "primitive");
+  const auto [a, b] = promote_and_broadcast(x, y, "primitive");
   return Tensor(a.lazy().binary(op, b.lazy()));
 }
 Tensor primitive(ReduceOp op, const Tensor& x, const Dims& axes) { return Tensor(x.lazy().reduce(op, axes)); }

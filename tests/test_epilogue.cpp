@@ -35,11 +35,11 @@ void check_one_kernel(Product&& product, After&& after) {
   const auto steps = steps_of(y);
   const auto* kernel = only_contraction(steps);
   REQUIRE(kernel);
-  CHECK(kernel->after.program.size() > 1);
-  CHECK(kernel->after.outputs.size() == 1);
+  CHECK(kernel->epilogue.program.size() > 1);
+  CHECK(kernel->epilogue.outputs.size() == 1);
   const Tensor stored = product().realize();
   CHECK(after(product()).to_bytes() == after(stored).to_bytes());
-  execution().run = tinyops::reference::judge;
+  execution().run = tinyops::reference::check;
   const Tensor judged = product().realize();
   CHECK(after(product()).to_bytes() == after(judged).to_bytes());
   execution() = {};
@@ -94,7 +94,7 @@ TEST_CASE("epilogue: a product that is needed later is a second output") {
   auto steps = steps_of(y);
   const auto* kernel = only_contraction(steps);
   REQUIRE(kernel);
-  REQUIRE(kernel->after.outputs.size() == 2);
+  REQUIRE(kernel->epilogue.outputs.size() == 2);
   steps.clear();
   CHECK(kernels(y) == 1);
   CHECK(kernels(product) == 1);  // the bias is added again
@@ -200,9 +200,9 @@ TEST_CASE("epilogue: the limits of a kernel are kept by cutting") {
     CHECK(steps.size() > 1);
     for (const Step& step : steps)
       if (const auto* k = std::get_if<tinyops::ContractKernel>(&step.kernel)) {
-        CHECK(int(k->after.inputs.size()) <= tinyops::kMaxInputs);
-        CHECK(int(k->after.outputs.size()) <= tinyops::kMaxOutputs);
-        CHECK(int(k->after.program.size()) <= tinyops::kMaxInstructions);
+        CHECK(int(k->epilogue.inputs.size()) <= tinyops::kMaxInputs);
+        CHECK(int(k->epilogue.outputs.size()) <= tinyops::kMaxOutputs);
+        CHECK(int(k->epilogue.program.size()) <= tinyops::kMaxInstructions);
       }
   }
   const Tensor product = x.matmul(w).realize();

@@ -21,14 +21,14 @@ namespace {
 /// While it lives, kernels are not fused and run on the reference.
 class Judge {
  public:
-  Judge() { execution() = {false, tinyops::reference::judge}; }
+  Judge() { execution() = {false, tinyops::reference::check}; }
   ~Judge() { execution() = {}; }
 };
 
 /// The device, which is given nothing larger than device.h promises it.
 void run_within_limits(const tinyops::Kernel& kernel) {
   const auto* k = std::get_if<tinyops::RowKernel>(&kernel);
-  if (const auto* contraction = std::get_if<tinyops::ContractKernel>(&kernel)) k = &contraction->after;
+  if (const auto* contraction = std::get_if<tinyops::ContractKernel>(&kernel)) k = &contraction->epilogue;
   if (k && (int(k->inputs.size()) > tinyops::kMaxInputs || int(k->program.size()) > tinyops::kMaxInstructions ||
             int(k->outputs.size()) > tinyops::kMaxOutputs))
     fail("a kernel of ", k->inputs.size(), " inputs, ", k->program.size(), " instructions and ", k->outputs.size(),

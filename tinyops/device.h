@@ -22,7 +22,7 @@ class Buffer {
   size_t bytes() const { return bytes_; }
   void* data();  ///< reserves on the first call; throws Error when there is no memory
   /// From now on this buffer's memory is that of `other`, which is at least as large; null ends it.
-  void stand_in(std::shared_ptr<Buffer> other) { other_ = std::move(other); }
+  void alias_to(std::shared_ptr<Buffer> other) { other_ = std::move(other); }
 
  private:
   size_t bytes_;
@@ -46,14 +46,14 @@ void write(void* to, const void* host, size_t bytes);       ///< host -> device
 void read(void* host, const void* from, size_t bytes);      ///< device -> host; waits for what is still running
 void run(const Kernel& kernel);                             ///< may return before the work is done
 /// Runs them in order. They will come again in this order, perhaps with other buffers and counters: what a backend made of
-/// them as a whole may wait in `memo`.
-void run_again(std::span<const Kernel* const> kernels, const Memo& memo);
+/// them as a whole may wait in `plan_cache`.
+void run_again(std::span<const Kernel* const> kernels, const PlanCache& plan_cache);
 void synchronize();                                         ///< waits, and throws what a kernel had to say
 
 /// The judge: the same kernels in plain loops, summed in double.
 namespace reference {
 void run(const Kernel& kernel);    ///< on memory of the host
-void judge(const Kernel& kernel);  ///< on memory of the device: it works on copies
+void check(const Kernel& kernel);  ///< on memory of the device: it works on copies
 }
 
 }  // namespace tinyops

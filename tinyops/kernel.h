@@ -70,9 +70,9 @@ struct Instruction {
 /// What a Load reads: a buffer, or, without one, a number wherever the view's guards hold (0 elsewhere), or the view's
 /// address itself (`arange` costs no memory); and, after a contraction, its sum.
 struct Input {
-  enum class Kind { Memory, Number, Address, Sum } kind = Kind::Memory;
+  enum class Kind { Memory, Constant, Address, Sum } kind = Kind::Memory;
   Operand operand;  ///< its view has the kernel's shape
-  Scalar number = 0;
+  Scalar constant = 0;
 };
 
 struct Output {
@@ -82,11 +82,11 @@ struct Output {
 
 /// What a backend decided about a kernel when it ran it, to be found when the same kernel runs again, as in a recording. It
 /// may not depend on where buffers are. A copy of a kernel may become another kernel, and starts with none.
-class Memo {
+class PlanCache {
  public:
-  Memo() = default;
-  Memo(const Memo&) {}
-  Memo& operator=(const Memo&) {
+  PlanCache() = default;
+  PlanCache(const PlanCache&) {}
+  PlanCache& operator=(const PlanCache&) {
     made_ = nullptr;
     return *this;
   }
@@ -107,7 +107,7 @@ struct RowKernel {
   std::vector<Input> inputs;
   std::vector<Instruction> program;
   std::vector<Output> outputs;
-  Memo memo = {};
+  PlanCache plan_cache = {};
 };
 
 // ---- The contraction ------------------------------------------------------------------------------------------------
@@ -128,7 +128,7 @@ struct ContractKernel {
   Operand a, b;     ///< views have `shape`; both have one dtype, to which a sum is rounded
   /// Its shape is the i axes, and none of them is inner. An Input::Kind::Sum has no buffer, and a contiguous view. An output
   /// may lie over an input that is read in step, but not over `a` or `b`; an output that is the sum lies over nothing.
-  RowKernel after;
+  RowKernel epilogue;
 };
 
 // ---- The other kinds ------------------------------------------------------------------------------------------------
@@ -181,7 +181,7 @@ void for_each_operand(Kernel& kernel, Visit&& visit) {
         if (input.kind == Input::Kind::Memory) visit(input.operand, false);
       for (Output& output : k.outputs) visit(output.operand, true);
     }
-    void operator()(ContractKernel& k) { visit(k.a, false), visit(k.b, false), (*this)(k.after); }
+    void operator()(ContractKernel& k) { visit(k.a, false), visit(k.b, false), (*this)(k.epilogue); }
     void operator()(GatherKernel& k) { visit(k.table, false), visit(k.index, false), visit(k.out, true); }
     void operator()(ScatterKernel& k) { visit(k.source, false), visit(k.index, false), visit(k.out, true); }
     void operator()(ScanKernel& k) { visit(k.in, false), visit(k.out, true); }

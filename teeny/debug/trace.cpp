@@ -54,7 +54,7 @@ Counters measure(const RowKernel& k) {
   return c;
 }
 Counters measure(const ContractKernel& k) {
-  const Counters after = measure(k.after);
+  const Counters after = measure(k.epilogue);
   return {1, 2 * numel(k.shape) + after.flops, bytes_of(k.a) + bytes_of(k.b) + after.bytes};
 }
 Counters measure(const GatherKernel& k) { return {1, 0, 2 * bytes_of(k.out) + bytes_of(k.index)}; }
@@ -106,7 +106,7 @@ struct Label {
     return "rows " + shape_text(k.shape, k.inner) + (program.empty() ? " copy" : program);
   }
   std::string operator()(const ContractKernel& k) const {
-    return "contract " + shape_text(k.shape, k.reduced) + program_text(k.after);
+    return "contract " + shape_text(k.shape, k.reduced) + program_text(k.epilogue);
   }
   std::string operator()(const GatherKernel& k) const { return text("gather ", k.out.view.shape); }
   std::string operator()(const ScatterKernel& k) const { return text("scatter ", k.op, ' ', k.source.view.shape); }
@@ -130,13 +130,13 @@ std::string listing(const Kernel& kernel) {
   if (const auto* contract = std::get_if<ContractKernel>(&kernel)) {
     for (const Operand* factor : {&contract->a, &contract->b})
       out << "    factor: " << factor->dtype << ' ' << factor->view << '\n';
-    k = &contract->after;
+    k = &contract->epilogue;
   }
   if (!k) return out.str();
   for (size_t i = 0; i < k->inputs.size(); ++i) {
     const Input& input = k->inputs[i];
     out << "    input " << i << ": " << input.operand.dtype << ' ' << input.operand.view;
-    if (input.kind == Input::Kind::Number) out << " the number " << input.number;
+    if (input.kind == Input::Kind::Constant) out << " the constant " << input.constant;
     if (input.kind == Input::Kind::Address) out << " its address";
     if (input.kind == Input::Kind::Sum) out << " the sum";
     out << '\n';

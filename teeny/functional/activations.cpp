@@ -29,13 +29,13 @@ Tensor other_side(const Tensor& remainder, const Tensor& divisor) {
 }
 }  // namespace
 Tensor operator%(const Tensor& x, const Tensor& y) {
-  const auto [a, b] = matched(x, y, "%");
+  const auto [a, b] = promote_and_broadcast(x, y, "%");
   refuse_bools(a, "%");
   const Tensor r = a.fmod(b);
   return where(other_side(r, b), r + b, r);
 }
 Tensor floor_divide(const Tensor& x, const Tensor& y) {
-  const auto [a, b] = matched(x, y, "floor_divide");
+  const auto [a, b] = promote_and_broadcast(x, y, "floor_divide");
   refuse_bools(a, "floor_divide");
   const Tensor r = a.fmod(b);
   // Not floor(a / b), where the rounding of a / b can reach the next integer: floor_divide(1, 0.1) is 9.
@@ -147,11 +147,11 @@ Tensor Tensor::clamp(std::optional<Scalar> low, std::optional<Scalar> high) cons
   return x;
 }
 Tensor Tensor::lerp(const Tensor& end, double weight) const {
-  const auto [a, b] = matched(*this, end, "lerp");
+  const auto [a, b] = promote_and_broadcast(*this, end, "lerp");
   return a + (b - a) * weight;
 }
 Tensor Tensor::lerp(const Tensor& end, const Tensor& weight) const {
-  const auto [a, b] = matched(*this, end, "lerp");
+  const auto [a, b] = promote_and_broadcast(*this, end, "lerp");
   broadcast(a.shape(), weight.shape(), "lerp");
   return a + (b - a) * weight;
 }
@@ -224,17 +224,17 @@ int64_t count(const Tensor& x, const Dims& axes) {
 // All of these are computed in `wide` numbers, and rounded to a 16-bit type at the end.
 Tensor Tensor::mean(const Axes& axes, bool keepdim) const {
   const Dims list = axis_list(axes, "mean");
-  const Tensor x = wide(*this);
+  const Tensor x = to_accumulate_dtype(*this);
   return (x.sum(list, keepdim) / double(count(x, list))).cast(as_float(*this).dtype());
 }
 Tensor Tensor::var(const Axes& axes, double correction, bool keepdim) const {
   const Dims list = axis_list(axes, "var");
-  const Tensor x = wide(*this), squares = (x - x.mean(list, true)).square();
+  const Tensor x = to_accumulate_dtype(*this), squares = (x - x.mean(list, true)).square();
   const double degrees = std::max(0.0, double(count(x, list)) - correction);
   return (squares.sum(list, keepdim) / degrees).cast(as_float(*this).dtype());
 }
 Tensor Tensor::std(const Axes& axes, double correction, bool keepdim) const {
-  const Tensor v = wide(*this).var(axis_list(axes, "std"), correction, keepdim);
+  const Tensor v = to_accumulate_dtype(*this).var(axis_list(axes, "std"), correction, keepdim);
   return where(v == 0, 0, v).sqrt().cast(as_float(*this).dtype());  // equal numbers get the gradient 0, not inf * 0
 }
 Tensor Tensor::any(const Axes& axes, bool keepdim) const {
@@ -255,7 +255,7 @@ Tensor first_of(const Tensor& x, std::optional<int64_t> axis, bool keepdim, bool
   const int64_t n = x.shape()[a];
   if (n == 0) fail(op, ": axis ", a, " of ", x.shape(), " is empty");
   const Tensor best = largest ? x.max(a, true) : x.min(a, true);
-  const Tensor position = along(Tensor::arange(n), a, x.rank());
+  const Tensor position = reshape_to_axis(Tensor::arange(n), a, x.rank());
   return where((x == best) | x.isnan(), position, Scalar(n)).min(a, keepdim);
 }
 }  // namespace
@@ -273,18 +273,18 @@ Tensor without_max(const Tensor& x, const Axes& axes) { return x - x.detach().ma
 Tensor Tensor::softmax(int64_t axis) const {
   if (rank() == 0) return unsqueeze(0).softmax(axis).squeeze(0);
   const int a = axis_index(axis, "softmax");
-  const Tensor e = without_max(wide(*this), a).exp();
+  const Tensor e = without_max(to_accumulate_dtype(*this), a).exp();
   return (e * e.sum(a, true).reciprocal()).cast(as_float(*this).dtype());  // one division a row
 }
 Tensor Tensor::log_softmax(int64_t axis) const {
   if (rank() == 0) return unsqueeze(0).log_softmax(axis).squeeze(0);
   const int a = axis_index(axis, "log_softmax");
-  const Tensor x = without_max(wide(*this), a);
+  const Tensor x = without_max(to_accumulate_dtype(*this), a);
   return (x - x.exp().sum(a, true).log()).cast(as_float(*this).dtype());
 }
 Tensor Tensor::logsumexp(const Axes& axes, bool keepdim) const {
   const Dims list = axis_list(axes, "logsumexp");
-  const Tensor x = wide(*this), top = x.detach().max(list, true);
+  const Tensor x = to_accumulate_dtype(*this), top = x.detach().max(list, true);
   const Tensor finite = where(top.isfinite(), top, 0);  // -inf - -inf would be NaN
   const Tensor result = ((x - finite).exp().sum(list, true).log() + finite).cast(as_float(*this).dtype());
   return keepdim ? result : result.sum(list);
@@ -301,11 +301,11 @@ Tensor attention_scores(const Tensor& query, const Tensor& key, const Tensor& va
     fail("scaled_dot_product_attention: queries ", query.shape(), " do not fit keys ", key.shape());
   if (value.rank() < 2 || key.size(-2) != value.size(-2))
     fail("scaled_dot_product_attention: keys ", key.shape(), " do not fit values ", value.shape());
-  return wide(query).matmul(wide(key).transpose()) * (1 / std::sqrt(double(query.size(-1))));
+  return to_accumulate_dtype(query).matmul(to_accumulate_dtype(key).transpose()) * (1 / std::sqrt(double(query.size(-1))));
 }
 Tensor attended(const Tensor& chances, const Tensor& value, const Tensor& query, const Tensor& key) {
   const DType common = promote(promote(query.dtype(), key.dtype()), value.dtype());
-  return chances.matmul(wide(value)).cast(is_float(common) ? common : DType::Float32);
+  return chances.matmul(to_accumulate_dtype(value)).cast(is_float(common) ? common : DType::Float32);
 }
 }  // namespace
 /// `causal` lets position i see positions up to i.
@@ -336,7 +336,7 @@ Tensor Tensor::dropout(double p) const {
 Tensor Tensor::layernorm(int64_t axes, double eps) const {
   if (axes < 1 || axes > rank()) fail("layernorm: ", axes, " axes of ", shape());
   const Dims last = range(rank() - axes, rank());
-  const Tensor x = wide(*this), centered = x - x.mean(last, true);
+  const Tensor x = to_accumulate_dtype(*this), centered = x - x.mean(last, true);
   return (centered * (centered.square().mean(last, true) + eps).rsqrt()).cast(as_float(*this).dtype());
 }
 
@@ -347,9 +347,9 @@ Tensor Tensor::batchnorm(const Tensor& weight, const Tensor& bias, const Tensor&
   const auto spread = [&](const Tensor& x, const char* what) {
     if (x.shape() != Shape{size(1)}) fail("batchnorm: a ", what, " of ", x.shape(), " for x of ", shape());
     common = promote(common, x.dtype());
-    return along(wide(x), 1, rank());
+    return reshape_to_axis(to_accumulate_dtype(x), 1, rank());
   };
-  const Tensor centred = wide(*this) - spread(mean, "mean");
+  const Tensor centred = to_accumulate_dtype(*this) - spread(mean, "mean");
   Tensor scale = (spread(var, "variance") + eps).rsqrt();
   if (weight.defined()) scale = spread(weight, "weight") * scale;
   const Tensor y = bias.defined() ? centred * scale + spread(bias, "bias") : centred * scale;

@@ -162,7 +162,7 @@ DType common_dtype(const Tensor& x, const Tensor& weight, const char* op) {
 /// out (N, O, H, W) + bias (O), if there is one.
 Tensor with_bias(const Tensor& out, const Tensor& bias) {
   if (!bias.defined()) return out;
-  return out + along(bias, 1, out.rank());
+  return out + reshape_to_axis(bias, 1, out.rank());
 }
 
 Tensor conv(const Tensor& x, const Tensor& weight, const Tensor& bias, const ConvOptions& options, int n,

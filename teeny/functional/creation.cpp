@@ -38,7 +38,7 @@ Tensor Tensor::full(const Shape& shape, Scalar value, std::optional<DType> dtype
   const DType natural = value.is_bool() ? DType::Bool : value.is_fraction() ? DType::Float32 : DType::Int64;
   const DType to = dtype.value_or(natural);
   if (!fits(value, to)) fail("full: ", value, " does not fit ", to);
-  return Tensor(LazyBuffer::number(value, to, shape));
+  return Tensor(LazyBuffer::constant(value, to, shape));
 }
 
 namespace {
@@ -88,7 +88,7 @@ Tensor Tensor::scalar_like(Scalar value) const {
   DType to = dtype();  // where it may not fit: an integer wraps, a fraction becomes infinite
   if (value.is_fraction() && !is_float(to)) to = DType::Float32;
   if (!value.is_bool() && to == DType::Bool) to = DType::Int64;
-  return Tensor(LazyBuffer::number(value, to, {}));
+  return Tensor(LazyBuffer::constant(value, to, {}));
 }
 
 // ---- Random numbers -------------------------------------------------------------------------------------------------

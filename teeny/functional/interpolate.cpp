@@ -26,7 +26,7 @@ Tensor resized(const Tensor& x, int axis, int64_t size, const InterpolateOptions
   else place = (i + 0.5) * (double(n) / double(size)) - 0.5;
   if (!cubic) place = place.maximum(0);
   const Tensor left = place.floor(), right = left + 1;
-  const Tensor t = along(place - left, axis, x.rank()), u = 1 - t;  // how far it is from the left one, and to the right one
+  const Tensor t = reshape_to_axis(place - left, axis, x.rank()), u = 1 - t;  // how far it is from the left one, and to the right one
   if (!cubic) return tap(left) * u + tap(right) * t;
   // Keys, "Cubic convolution interpolation for digital image processing", 1981, with a = -3/4.
   constexpr double a = -0.75;

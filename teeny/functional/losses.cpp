@@ -46,7 +46,7 @@ Tensor of_probabilities(const Tensor& log_p, int axis, const Tensor& target, con
   const double smoothing = options.label_smoothing;
   const Tensor wanted = target * (1 - smoothing) + smoothing / double(log_p.size(axis));
   const Tensor terms = log_p * wanted;
-  return reduced(-(weight.defined() ? terms * along(weight, axis, log_p.rank()) : terms).sum(axis), options.reduction);
+  return reduced(-(weight.defined() ? terms * reshape_to_axis(weight, axis, log_p.rank()) : terms).sum(axis), options.reduction);
 }
 
 Tensor of_classes(const Tensor& log_p, int axis, const Tensor& target, const Tensor& weight,
@@ -68,7 +68,7 @@ Tensor of_classes(const Tensor& log_p, int axis, const Tensor& target, const Ten
     terms = terms * share;
   }
   if (smoothing > 0) {
-    const Tensor all = weight.defined() ? log_p * along(weight, axis, log_p.rank()) : log_p;
+    const Tensor all = weight.defined() ? log_p * reshape_to_axis(weight, axis, log_p.rank()) : log_p;
     terms = terms * (1 - smoothing) - all.mean(axis) * smoothing;
   }
   if (counted.defined()) {
@@ -131,8 +131,8 @@ struct BinaryCrossEntropy : Function {
 };
 Tensor Tensor::binary_cross_entropy(const Tensor& target, const Tensor& weight, Reduction reduction) const {
   check_same(*this, target, "binary_cross_entropy");
-  const DType common = as_float(matched(*this, target, "binary_cross_entropy").first).dtype();
-  const Tensor terms = apply(BinaryCrossEntropy{}, wide(*this), wide(target)).cast(common);
+  const DType common = as_float(promote_and_broadcast(*this, target, "binary_cross_entropy").first).dtype();
+  const Tensor terms = apply(BinaryCrossEntropy{}, to_accumulate_dtype(*this), to_accumulate_dtype(target)).cast(common);
   return reduced(weighted(terms, weight, "binary_cross_entropy"), reduction);
 }
 Tensor Tensor::binary_cross_entropy(const Tensor& target, Reduction reduction) const {

@@ -21,7 +21,7 @@ void refuse_non_floats(const Tensor& x, const char* op) {
 // atan of the smaller over the larger, turned to where the point lies. On which side of the axis a zero lies, its sign
 // says.
 Tensor Tensor::atan2(const Tensor& other) const {
-  const auto [a, b] = matched(*this, other, "atan2");
+  const auto [a, b] = promote_and_broadcast(*this, other, "atan2");
   const Tensor y = as_float(a), x = as_float(b);
   const auto negative = [](const Tensor& t) { return (t < 0) | ((t == 0) & (t.detach().reciprocal() < 0)); };
   const Tensor half_turn = where(negative(y), -kPi, Tensor::full({}, kPi, y.dtype()));
@@ -33,13 +33,13 @@ Tensor Tensor::atan2(const Tensor& other) const {
 }
 
 Tensor Tensor::logaddexp(const Tensor& other) const {
-  const auto [a, b] = matched(*this, other, "logaddexp");
+  const auto [a, b] = promote_and_broadcast(*this, other, "logaddexp");
   const Tensor x = as_float(a), y = as_float(b);
   return x.maximum(y) + where(x == y, 0, -(x - y).abs()).exp().log1p();  // inf - inf would be NaN
 }
 
 Tensor Tensor::isclose(const Tensor& other, double rtol, double atol, bool equal_nan) const {
-  const auto [a, b] = matched(*this, other, "isclose");
+  const auto [a, b] = promote_and_broadcast(*this, other, "isclose");
   const DType wide = is_float(a.dtype()) ? a.dtype() : DType::Float64;  // the difference of two uint8 may be negative
   const Tensor x = a.cast(wide), y = b.cast(wide), error = (x - y).abs();
   const Tensor close = (a == b) | (error.isfinite() & (error <= atol + rtol * y.abs()));
@@ -102,7 +102,7 @@ Tensor Tensor::normalize(double p, const Axes& axes, double eps) const {
 }
 
 Tensor Tensor::cosine_similarity(const Tensor& other, int64_t axis, double eps) const {
-  const auto [x, y] = matched(*this, other, "cosine_similarity");
+  const auto [x, y] = promote_and_broadcast(*this, other, "cosine_similarity");
   refuse_non_floats(x, "cosine_similarity");
   const int a = x.axis_index(axis, "cosine_similarity");
   return (x.normalize(2, a, eps) * y.normalize(2, a, eps)).sum(a);

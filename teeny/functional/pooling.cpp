@@ -65,7 +65,7 @@ struct FirstMax : Function {
 
   Tensor by_rank(const Tensor& x, const Tensor& grad, const Tensor& out) const {
     const int64_t count = x.size(axis);
-    const Tensor number = along(Tensor::arange(count), axis, x.rank()), largest = out.unsqueeze(axis);
+    const Tensor number = reshape_to_axis(Tensor::arange(count), axis, x.rank()), largest = out.unsqueeze(axis);
     const Tensor equal = real.defined() ? (x == largest) & real : x == largest;
     const Tensor rank = where(x == x, where(equal, number, Scalar(count)), -number - 1);
     return where(rank == rank.min(axis, true), grad.unsqueeze(axis), 0);
@@ -160,8 +160,8 @@ Tensor avg_pool(const Tensor& x, const Sizes& window, const PoolOptions& options
     rest.padding[a] -= zeros;
     rest.padding_end[a] -= zeros;
   }
-  const Tensor ones = wide(Tensor::ones(counted, x.dtype()));
-  return (wide(taps).sum(inside) / rest.windows_of(ones, 0).sum(range(n, 2 * n))).cast(x.dtype());
+  const Tensor ones = to_accumulate_dtype(Tensor::ones(counted, x.dtype()));
+  return (to_accumulate_dtype(taps).sum(inside) / rest.windows_of(ones, 0).sum(range(n, 2 * n))).cast(x.dtype());
 }
 
 }  // namespace

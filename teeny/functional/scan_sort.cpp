@@ -29,7 +29,7 @@ struct CumProd : Function {
   // as many begin behind the product of as many numbers. Nothing is divided, and so all of it is right at zeros too, as
   // is its own derivative; the quotient of products is not.
   Grads backward(const Tensor& grad, const Tensor&) override {
-    const Tensor x = wide(inputs[0]);
+    const Tensor x = to_accumulate_dtype(inputs[0]);
     const int64_t n = x.shape()[axis];
     if (n == 0) return {grad};
     const auto part = [&](const Tensor& t, int64_t begin, int64_t end) {
@@ -42,7 +42,7 @@ struct CumProd : Function {
       front[axis] = before, back[axis] = after;
       return t.pad(front, back, value);
     };
-    Tensor later = wide(grad), between = part(x, 1, n);  // between[i] = x[i+1] .. x[i+reach]
+    Tensor later = to_accumulate_dtype(grad), between = part(x, 1, n);  // between[i] = x[i+1] .. x[i+reach]
     for (int64_t reach = 1; reach < n; reach *= 2) {
       later = (later + padded(between * part(later, reach, n), 0, reach, 0)).contiguous();
       if (const int64_t left = n - 2 * reach; left > 0)
@@ -60,29 +60,29 @@ Tensor Tensor::cumprod(int64_t axis) const {
 namespace {
 /// A number that equals the extreme so far is where that extreme was seen last: the largest such position so far. A NaN
 /// stays the extreme from where it stands on. The values are gathered, so that a gradient finds its way.
-Picked running_extreme(const Tensor& x, int64_t axis, ReduceOp op, const char* name) {
+ValuesIndices running_extreme(const Tensor& x, int64_t axis, ReduceOp op, const char* name) {
   const int a = x.axis_index(axis, name);
   const Tensor so_far(x.lazy().scan(op, a));
-  const Tensor position = along(Tensor::arange(x.shape()[a]), a, x.rank());
+  const Tensor position = reshape_to_axis(Tensor::arange(x.shape()[a]), a, x.rank());
   const Tensor seen = where((x.detach() == so_far) | x.detach().isnan(), position, 0);
   const Tensor indices(seen.lazy().scan(ReduceOp::Max, a));
   return {x.gather(a, indices), indices};
 }
 }  // namespace
-Picked Tensor::cummax(int64_t axis) const { return running_extreme(*this, axis, ReduceOp::Max, "cummax"); }
-Picked Tensor::cummin(int64_t axis) const { return running_extreme(*this, axis, ReduceOp::Min, "cummin"); }
+ValuesIndices Tensor::cummax(int64_t axis) const { return running_extreme(*this, axis, ReduceOp::Max, "cummax"); }
+ValuesIndices Tensor::cummin(int64_t axis) const { return running_extreme(*this, axis, ReduceOp::Min, "cummin"); }
 
 // ---- Sorting: the kernel finds the order, a gather follows it -------------------------------------------------------
 
 Tensor Tensor::argsort(int64_t axis, bool descending) const {
   return Tensor(lazy().argsort(axis_index(axis, "argsort"), descending));
 }
-Picked Tensor::sort(int64_t axis, bool descending) const {
+ValuesIndices Tensor::sort(int64_t axis, bool descending) const {
   const int a = axis_index(axis, "sort");
   const Tensor indices = argsort(a, descending);
   return {gather(a, indices), indices};
 }
-Picked Tensor::topk(int64_t k, int64_t axis, bool largest) const {
+ValuesIndices Tensor::topk(int64_t k, int64_t axis, bool largest) const {
   const int a = axis_index(axis, "topk");
   if (k < 0 || k > shape()[a]) fail("topk: ", k, " of the ", shape()[a], " along axis ", a, " of ", shape());
   Dims begin = Dims::filled(rank(), 0), end = shape();

@@ -67,7 +67,7 @@ Tensor written(const Tensor& x, std::initializer_list<Index> index, const Tensor
 }  // namespace
 
 Tensor& Tensor::set(std::initializer_list<Index> index, const Tensor& value) {
-  return become(written(*this, index, value), "set");
+  return assign_or_rebind(written(*this, index, value), "set");
 }
 Tensor& Tensor::set(std::initializer_list<Index> index, Scalar value) {
   if (!fits(value, dtype())) fail("set: ", value, " does not fit ", dtype());

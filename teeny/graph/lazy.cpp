@@ -9,7 +9,7 @@ LazyBuffer make(NodeOp op, DType dtype, const Shape& shape, std::vector<LazyBuff
 
 /// Whether every element of `x` is the number `value`.
 bool is_number(const LazyBuffer& x, double value) {
-  const auto* number = std::get_if<node::Number>(&x.node()->op);
+  const auto* number = std::get_if<node::Constant>(&x.node()->op);
   return number && x.views().is_single() && x.views().view().guards.empty() && number->value.as<double>() == value;
 }
 
@@ -41,8 +41,8 @@ LazyBuffer LazyBuffer::source(tinyops::BufferRef buffer, DType dtype, const Shap
   return result;
 }
 
-LazyBuffer LazyBuffer::number(Scalar value, DType dtype, const Shape& shape) {
-  return make(node::Number{value}, dtype, {}, {}).reshape(Dims::filled(shape.size(), 1)).expand(shape);
+LazyBuffer LazyBuffer::constant(Scalar value, DType dtype, const Shape& shape) {
+  return make(node::Constant{value}, dtype, {}, {}).reshape(Dims::filled(shape.size(), 1)).expand(shape);
 }
 
 LazyBuffer LazyBuffer::iota(int64_t size) { return make(node::Iota{}, DType::Int64, {size}, {}); }
@@ -115,14 +115,14 @@ LazyBuffer concat(std::span<const LazyBuffer> parts, int axis) {
     places.push_back(View::contiguous(shape).shrink(begin, end));
     begin[axis] = end[axis];
   }
-  return make(node::Place{std::move(places)}, parts[0].dtype(), shape, {parts.begin(), parts.end()});
+  return make(node::Assemble{std::move(places)}, parts[0].dtype(), shape, {parts.begin(), parts.end()});
 }
 
 LazyBuffer overwrite(const LazyBuffer& x, const LazyBuffer& part, const View& place) {
-  return make(node::Place{{View::contiguous(x.shape()), place}}, x.dtype(), x.shape(), {x, part});
+  return make(node::Assemble{{View::contiguous(x.shape()), place}}, x.dtype(), x.shape(), {x, part});
 }
 
-View picking(const View& x, int axis, const Shape& picked) {
+View gather_view(const View& x, int axis, const Shape& picked) {
   // The picked axis goes last, and in its old place stands one that does not move; the others may be shorter.
   Dims order, begin = Dims::filled(x.rank(), 0);
   for (int a = 0; a < x.rank(); ++a)
@@ -142,7 +142,7 @@ View picking(const View& x, int axis, const Shape& picked) {
 namespace {
 struct NodeName {
   std::string_view operator()(node::Source) const { return "Source"; }
-  std::string_view operator()(node::Number) const { return "Number"; }
+  std::string_view operator()(node::Constant) const { return "Constant"; }
   std::string_view operator()(node::Iota) const { return "Iota"; }
   std::string_view operator()(node::Copy) const { return "Copy"; }
   std::string_view operator()(node::Contract) const { return "Contract"; }
@@ -150,7 +150,7 @@ struct NodeName {
   std::string_view operator()(node::Scatter) const { return "Scatter"; }
   std::string_view operator()(node::Scan) const { return "Scan"; }
   std::string_view operator()(node::Sort) const { return "Sort"; }
-  std::string_view operator()(const node::Place&) const { return "Place"; }
+  std::string_view operator()(const node::Assemble&) const { return "Assemble"; }
   std::string_view operator()(node::Random) const { return "Random"; }
   std::string_view operator()(const node::Reduce& r) const { return teeny::name(r.op); }
   std::string_view operator()(auto elementwise) const { return teeny::name(elementwise); }

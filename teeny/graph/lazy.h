@@ -19,7 +19,7 @@ struct Node;
 ///
 ///   x: LazyBuffer ── views ──► Node Add (3, 4)
 ///                               ├─ source 0 ── views ──► Node Source (3, 4)   a buffer that holds numbers
-///                               └─ source 1 ── views ──► Node Number ()       the constant 2
+///                               └─ source 1 ── views ──► Node Constant ()     the value 2
 ///
 /// Arguments are taken as right (axes in range, shapes and dtypes equal): Tensor has checked them and told the user.
 class LazyBuffer {
@@ -30,7 +30,7 @@ class LazyBuffer {
 
   /// Numbers that exist already.
   static LazyBuffer source(tinyops::BufferRef buffer, DType dtype, const Shape& shape);
-  static LazyBuffer number(Scalar value, DType dtype, const Shape& shape);
+  static LazyBuffer constant(Scalar value, DType dtype, const Shape& shape);
   /// 0, 1, 2, ... in int64: no memory, just the address of a view.
   static LazyBuffer iota(int64_t size);
   /// Uniform in [0, 1), float32 or float64; see tinyops::RandomKernel.
@@ -86,7 +86,7 @@ LazyBuffer overwrite(const LazyBuffer& x, const LazyBuffer& part, const View& pl
 /// What a node does. UnaryOp, BinaryOp and TernaryOp stand for themselves.
 namespace node {
 struct Source {};
-struct Number {
+struct Constant {
   Scalar value;
 };
 struct Iota {};
@@ -116,15 +116,15 @@ struct Sort {
   bool descending;
 };
 /// Each source is written where its view of the result says, the later ones over the earlier: [ part 0 | part 1 ].
-struct Place {
+struct Assemble {
   std::vector<View> places;
 };
 struct Random {
   uint64_t seed, counter;
 };
 }  // namespace node
-using NodeOp = std::variant<node::Source, node::Number, node::Iota, node::Copy, UnaryOp, BinaryOp, TernaryOp,
-                            node::Reduce, node::Contract, node::Gather, node::Scatter, node::Scan, node::Sort, node::Place,
+using NodeOp = std::variant<node::Source, node::Constant, node::Iota, node::Copy, UnaryOp, BinaryOp, TernaryOp,
+                            node::Reduce, node::Contract, node::Gather, node::Scatter, node::Scan, node::Sort, node::Assemble,
                             node::Random>;
 
 /// Its numbers are laid out row-major over `shape`, once there are any: then `buffer` is set and `sources` is empty.
@@ -148,6 +148,6 @@ std::string_view name(const NodeOp& op);
 
 /// How `x[.., axis, ..]` looks from an index of `picked` plus one position along `axis`: shape `picked` + (size of
 /// axis). Gather reads and Scatter writes through it.
-View picking(const View& x, int axis, const Shape& picked);
+View gather_view(const View& x, int axis, const Shape& picked);
 
 }  // namespace teeny

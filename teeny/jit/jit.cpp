@@ -34,7 +34,7 @@ namespace {
 
 /// Whether the numbers are in memory: not a promise, and not a constant.
 bool has_memory(const LazyBuffer& x) { return x.node()->realized(); }
-bool is_constant(const LazyBuffer& x) { return std::holds_alternative<node::Number>(x.node()->op); }
+bool is_constant(const LazyBuffer& x) { return std::holds_alternative<node::Constant>(x.node()->op); }
 
 bool same_views(const ShapeTracker& a, const ShapeTracker& b) { return std::ranges::equal(a.views(), b.views()); }
 
@@ -69,19 +69,19 @@ class Recording : public Recorder {
   /// What the call gets for an input: a tensor of its own, with the input's numbers.
   Tensor placeholder(const LazyBuffer& input, bool requires_grad) {
     const auto buffer = std::make_shared<Buffer>(input.node()->buffer->bytes());
-    buffer->stand_in(input.node()->buffer);
+    buffer->alias_to(input.node()->buffer);
     inputs_.push_back(slot_of(buffer));
     return Tensor(LazyBuffer::source(buffer, input.dtype(), input.shape()), requires_grad);
   }
 
-  void made(const std::shared_ptr<LazyBuffer>& data) override {
+  void on_create(const std::shared_ptr<LazyBuffer>& data) override {
     made_.push_back(data);
     made_here_.insert(data.get());
   }
 
   /// Notes what is there from before the call. A tensor of the call itself may also hold such numbers, as a view or as
   /// the host's: these must not be written over.
-  void seen(const std::shared_ptr<LazyBuffer>& data, const std::shared_ptr<const bool>& requires_grad) override {
+  void on_read(const std::shared_ptr<LazyBuffer>& data, const std::shared_ptr<const bool>& requires_grad) override {
     const LazyBuffer& x = *data;
     const bool from_before = !made_here_.contains(data.get());
     if (!has_memory(x) && !is_constant(x)) {
@@ -104,7 +104,7 @@ class Recording : public Recorder {
       holders.push_back({{data, requires_grad}, x.views(), *requires_grad});
   }
 
-  void assigned(const std::shared_ptr<LazyBuffer>& data) override {
+  void on_assign(const std::shared_ptr<LazyBuffer>& data) override {
     const LazyBuffer& x = *data;
     // A constant would be part of the recording; after this call it is memory, and the next one finds it there.
     if (!made_here_.contains(data.get()) && is_constant(x))
@@ -114,7 +114,7 @@ class Recording : public Recorder {
     if (assigned_here_.insert(data.get()).second) assigned_.push_back(data);
   }
 
-  void graded(const Tensor& x, const Tensor& grad) override {
+  void on_set_grad(const Tensor& x, const Tensor& grad) override {
     for (const Graded& g : graded_)
       if (g.x.same(x)) return;
     if (x.grad().defined() && grad.defined()) fail(kAccumulates);
@@ -189,7 +189,7 @@ class Recording : public Recorder {
 
   /// Why the recording no longer says what a call would do; empty when it does. Variables may hold other numbers now, but
   /// the same tensors must look at them in the same way, and what is part of the recording must not have changed.
-  std::string misfit() const {
+  std::string stale_reason() const {
     for (const Origin& origin : origins_) {
       const Node* node = nullptr;
       for (const Holder& holder : origin.holders) {
@@ -284,7 +284,7 @@ class Recording : public Recorder {
     std::deque<Slot>& slots;
     ~Emptied() {
       for (Slot& slot : slots)
-        if (!slot.in_block) slot.buffer->stand_in(nullptr), slot.node = nullptr, slot.now = nullptr;
+        if (!slot.in_block) slot.buffer->alias_to(nullptr), slot.node = nullptr, slot.now = nullptr;
     }
   };
 
@@ -341,14 +341,14 @@ class Recording : public Recorder {
       auto block = std::ranges::find_if(blocks, [&](const Block& b) { return std::ranges::all_of(b.slots, apart); });
       if (block == blocks.end()) block = blocks.insert(block, {std::make_shared<Buffer>(slot.buffer->bytes()), {}});
       block->slots.push_back(s);
-      slot.buffer->stand_in(block->buffer);
+      slot.buffer->alias_to(block->buffer);
       slot.in_block = true;
     }
   }
 
   void put(int s, const BufferRef& buffer, std::shared_ptr<Node> node) {
     Slot& slot = slots_[size_t(s)];
-    slot.buffer->stand_in(buffer);
+    slot.buffer->alias_to(buffer);
     slot.now = buffer;
     slot.node = std::move(node);
   }
@@ -385,7 +385,7 @@ class Recording : public Recorder {
   std::vector<const Kernel*> kernels_;    ///< of the steps
   std::vector<Random> randoms_;           ///< and those that draw
   debug::Counters work_;                  ///< of all of them
-  tinyops::Memo memo_;                    ///< what the device made of them
+  tinyops::PlanCache memo_;                    ///< what the device made of them
   std::deque<Slot> slots_;                ///< they stay where they are
   std::unordered_map<const Buffer*, int> slot_number_;
   std::vector<int> inputs_, fresh_;
@@ -421,7 +421,7 @@ std::vector<Tensor> Replayer::operator()(std::span<const Tensor> given, const Ca
   Entry& entry = entries_[key];
   why_ = !entry.watched ? "no call before with these shapes, dtypes and modes" : "it is recorded";
   if (entry.recording) {
-    why_ = entry.recording->misfit();
+    why_ = entry.recording->stale_reason();
     if (why_.empty()) return ++replays_, entry.recording->replay(inputs);
     entry = {};
   }
@@ -444,8 +444,8 @@ std::vector<Tensor> Replayer::operator()(std::span<const Tensor> given, const Ca
   recording->forget_kernels();
   // The first call makes what is made on first use: moments, initial values. The second one is recorded.
   if (std::exchange(entry.watched, true)) {
-    if (const std::string in_vain = recording->finish(out); in_vain.empty()) entry.recording = std::move(recording);
-    else why_ = in_vain;
+    if (const std::string unreplayable_reason = recording->finish(out); unreplayable_reason.empty()) entry.recording = std::move(recording);
+    else why_ = unreplayable_reason;
   }
   if (debug::level() >= 1) std::fprintf(stderr, "Jit: call %lld is not replayed: %s\n", (long long)calls_, why_.c_str());
   // An input that comes back is the input, not what stood in for it.

@@ -8,7 +8,7 @@
 namespace teeny {
 
 /// Both in their common dtype and broadcast to their common shape; `op` names the caller in the error.
-std::pair<Tensor, Tensor> matched(const Tensor& x, const Tensor& y, const char* op);
+std::pair<Tensor, Tensor> promote_and_broadcast(const Tensor& x, const Tensor& y, const char* op);
 
 /// Whether `dtype` has this number, up to rounding; for an integer type a fraction is cut first.
 bool fits(Scalar value, DType dtype);
@@ -21,7 +21,7 @@ Tensor as_float(const Tensor& x);
 
 /// A float32 or float64 tensor as it is, anything else as float32: what squares and long sums are computed in. A float16
 /// ends at 65504, where the square of 256 is beyond it, and a bfloat16 stands still at 256, if ones are added up.
-Tensor wide(const Tensor& x);
+Tensor to_accumulate_dtype(const Tensor& x);
 
 /// Inputs of one output, and outputs of one input, of a weight (out, in, ...). Throws, naming `op`, if `shape` is none.
 struct Fans {
@@ -30,7 +30,7 @@ struct Fans {
 Fans fans(const Shape& shape, const char* op);
 
 /// `x` (n) along axis `axis` of `rank`: (n) becomes (1, .., n, .., 1), which broadcasts beside tensors of that rank.
-Tensor along(const Tensor& x, int axis, int rank);
+Tensor reshape_to_axis(const Tensor& x, int axis, int rank);
 
 /// Throws, naming `op`, unless `index` holds integers and is nowhere longer than x but along `axis`.
 void check_index(const Tensor& x, int axis, const Tensor& index, const char* op);

@@ -24,16 +24,16 @@ DType common_dtype(const Tensor& x, const Tensor& y) {
 }
 }  // namespace
 
-std::pair<Tensor, Tensor> matched(const Tensor& x, const Tensor& y, const char* op) {
+std::pair<Tensor, Tensor> promote_and_broadcast(const Tensor& x, const Tensor& y, const char* op) {
   const Shape shape = broadcast(x.shape(), y.shape(), op);
   const DType common = common_dtype(x, y);
   return {x.cast(common).expand(shape), y.cast(common).expand(shape)};
 }
 
 Tensor as_float(const Tensor& x) { return is_float(x.dtype()) ? x : x.cast(DType::Float32); }
-Tensor wide(const Tensor& x) { return x.cast(promote(x.dtype(), DType::Float32)); }
+Tensor to_accumulate_dtype(const Tensor& x) { return x.cast(promote(x.dtype(), DType::Float32)); }
 
-Tensor along(const Tensor& x, int axis, int rank) {
+Tensor reshape_to_axis(const Tensor& x, int axis, int rank) {
   Shape shape = Dims::filled(rank, 1);
   shape[axis] = x.numel();
   return x.reshape(shape);
@@ -124,7 +124,7 @@ Tensor Tensor::atan() const { return apply(Atan{}, as_float(*this)); }
 /// A rule, because the gradient of its parts is 0 * inf where exp overflows: at -100, in float32.
 struct Sigmoid : Function {
   LazyBuffer forward(const LazyBuffer& x) {
-    const LazyBuffer one = LazyBuffer::number(1, x.dtype(), x.shape());
+    const LazyBuffer one = LazyBuffer::constant(1, x.dtype(), x.shape());
     return x.unary(UnaryOp::Neg).unary(UnaryOp::Exp).binary(BinaryOp::Add, one).unary(UnaryOp::Recip);
   }
   Grads backward(const Tensor& grad, const Tensor& out) override { return {grad * out * (1 - out)}; }
@@ -134,7 +134,7 @@ Tensor Tensor::sigmoid() const { return apply(Sigmoid{}, as_float(*this)); }
 /// Not `where(x > 0, x, 0)`, which would turn a NaN into 0.
 struct Relu : Function {
   LazyBuffer forward(const LazyBuffer& x) {
-    return x.binary(BinaryOp::Max, LazyBuffer::number(0, x.dtype(), x.shape()));
+    return x.binary(BinaryOp::Max, LazyBuffer::constant(0, x.dtype(), x.shape()));
   }
   Grads backward(const Tensor& grad, const Tensor& out) override { return {where(out > 0, grad, 0)}; }
 };
@@ -163,7 +163,7 @@ Tensor Tensor::round() const { return stepwise(UnaryOp::Round, *this, "round"); 
 /// -1, 0 or 1; 0 for NaN.
 struct Sign : Function {
   LazyBuffer forward(const LazyBuffer& x) {
-    const LazyBuffer zero = LazyBuffer::number(0, x.dtype(), x.shape());
+    const LazyBuffer zero = LazyBuffer::constant(0, x.dtype(), x.shape());
     return zero.binary(BinaryOp::Lt, x).cast(x.dtype()).binary(BinaryOp::Sub, x.binary(BinaryOp::Lt, zero).cast(x.dtype()));
   }
   Grads backward(const Tensor& grad, const Tensor&) override { return {grad.zeros_like()}; }
@@ -187,7 +187,7 @@ struct Add : Function {
   Grads backward(const Tensor& grad, const Tensor&) override { return {grad, grad}; }
 };
 Tensor operator+(const Tensor& x, const Tensor& y) {
-  const auto [a, b] = matched(x, y, "add");
+  const auto [a, b] = promote_and_broadcast(x, y, "add");
   return apply(Add{}, a, b);
 }
 
@@ -198,7 +198,7 @@ struct Sub : Function {
 Tensor operator-(const Tensor& x, const Tensor& y) {
   if (x.dtype() == DType::Bool || y.dtype() == DType::Bool)
     fail("sub: bools cannot be subtracted; ^ gives their difference, logical_not() the other of the two");
-  const auto [a, b] = matched(x, y, "sub");
+  const auto [a, b] = promote_and_broadcast(x, y, "sub");
   return apply(Sub{}, a, b);
 }
 
@@ -210,7 +210,7 @@ struct Mul : Function {
   }
 };
 Tensor operator*(const Tensor& x, const Tensor& y) {
-  const auto [a, b] = matched(x, y, "mul");
+  const auto [a, b] = promote_and_broadcast(x, y, "mul");
   return apply(Mul{}, a, b);
 }
 
@@ -222,7 +222,7 @@ struct Div : Function {
   }
 };
 Tensor operator/(const Tensor& x, const Tensor& y) {
-  const auto [a, b] = matched(x, y, "div");
+  const auto [a, b] = promote_and_broadcast(x, y, "div");
   return apply(Div{}, as_float(a), as_float(b));
 }
 
@@ -235,7 +235,7 @@ struct Pow : Function {
   }
 };
 Tensor Tensor::pow(const Tensor& exponent) const {
-  const auto [a, b] = matched(*this, exponent, "pow");
+  const auto [a, b] = promote_and_broadcast(*this, exponent, "pow");
   refuse_bools(a, "pow");
   return apply(Pow{}, a, b);
 }
@@ -253,15 +253,15 @@ struct Fmod : Function {
   }
 };
 Tensor Tensor::fmod(const Tensor& y) const {
-  const auto [a, b] = matched(*this, y, "fmod");
+  const auto [a, b] = promote_and_broadcast(*this, y, "fmod");
   refuse_bools(a, "fmod");
   return apply(Fmod{}, a, b);
 }
 
 /// The larger or the smaller of two; a tie shares the gradient in halves.
-struct Extremum : Function {
+struct ElementwiseMax : Function {
   BinaryOp op;
-  explicit Extremum(BinaryOp op) : op(op) {}
+  explicit ElementwiseMax(BinaryOp op) : op(op) {}
   LazyBuffer forward(const LazyBuffer& x, const LazyBuffer& y) { return x.binary(op, y); }
   Grads backward(const Tensor& grad, const Tensor&) override {
     const auto [x, y] = saved<2>();
@@ -270,12 +270,12 @@ struct Extremum : Function {
   }
 };
 Tensor Tensor::maximum(const Tensor& y) const {
-  const auto [a, b] = matched(*this, y, "maximum");
-  return apply(Extremum(BinaryOp::Max), a, b);
+  const auto [a, b] = promote_and_broadcast(*this, y, "maximum");
+  return apply(ElementwiseMax(BinaryOp::Max), a, b);
 }
 Tensor Tensor::minimum(const Tensor& y) const {
-  const auto [a, b] = matched(*this, y, "minimum");
-  return apply(Extremum(BinaryOp::Min), a, b);
+  const auto [a, b] = promote_and_broadcast(*this, y, "minimum");
+  return apply(ElementwiseMax(BinaryOp::Min), a, b);
 }
 
 struct Where : Function {
@@ -285,7 +285,7 @@ struct Where : Function {
   }
 };
 Tensor where(const Tensor& condition, const Tensor& x, const Tensor& y) {
-  const auto [a, b] = matched(x, y, "where");
+  const auto [a, b] = promote_and_broadcast(x, y, "where");
   const Shape shape = broadcast(condition.shape(), a.shape(), "where");
   const Tensor c = condition.dtype() == DType::Bool ? condition : condition != 0;
   return apply(Where{}, c.expand(shape), a.expand(shape), b.expand(shape));
@@ -294,11 +294,11 @@ Tensor where(const Tensor& condition, const Tensor& x, const Tensor& y) {
 // Comparisons and bits have no gradient: no rule, no history.
 namespace {
 Tensor compare(BinaryOp op, const Tensor& x, const Tensor& y, const char* name) {
-  const auto [a, b] = matched(x, y, name);
+  const auto [a, b] = promote_and_broadcast(x, y, name);
   return Tensor(a.lazy().binary(op, b.lazy()));
 }
 Tensor bits(BinaryOp op, const Tensor& x, const Tensor& y, const char* name) {
-  const auto [a, b] = matched(x, y, name);
+  const auto [a, b] = promote_and_broadcast(x, y, name);
   const bool shift = op == BinaryOp::Shl || op == BinaryOp::Shr;
   if (is_float(a.dtype()) || (shift && a.dtype() == DType::Bool)) fail(name, ": not defined on ", a.dtype());
   return Tensor(a.lazy().binary(op, b.lazy()));

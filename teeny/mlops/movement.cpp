@@ -410,7 +410,7 @@ std::vector<Tensor> Tensor::meshgrid(std::span<const Tensor> axes, std::string_v
   }
   std::vector<Tensor> out;
   for (int a = 0; a < grid.size(); ++a) {
-    const Tensor whole = along(axes[a], a, grid.size()).expand(grid);
+    const Tensor whole = reshape_to_axis(axes[a], a, grid.size()).expand(grid);
     out.push_back(indexing == "xy" && grid.size() > 1 ? whole.transpose(0, 1) : whole);
   }
   return out;

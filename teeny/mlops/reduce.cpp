@@ -37,7 +37,7 @@ struct Prod : Function {
       if (!axes.contains(a)) order.push_back(a);
     for (int64_t a : axes) order.push_back(a);
     for (int a = 0; a < x.rank(); ++a) back[int(order[a])] = a;
-    const Tensor moved = wide(x).permute(order);
+    const Tensor moved = to_accumulate_dtype(x).permute(order);
     if (moved.numel() == 0) return {x.zeros_like()};
     const Tensor row = moved.flatten(x.rank() - axes.size());
     const int64_t n = row.size(-1);
@@ -55,10 +55,10 @@ Tensor Tensor::prod(const Axes& axes, bool keepdim) const {
 }
 
 /// The largest or smallest; ties share the gradient.
-struct Extreme : Function {
+struct ReduceMax : Function {
   ReduceOp op;
   Dims axes;
-  Extreme(ReduceOp op, Dims axes) : op(op), axes(std::move(axes)) {}
+  ReduceMax(ReduceOp op, Dims axes) : op(op), axes(std::move(axes)) {}
   LazyBuffer forward(const LazyBuffer& x) { return x.reduce(op, axes); }
   Grads backward(const Tensor& grad, const Tensor& out) override {
     const Tensor chosen = inputs[0] == out;
@@ -66,14 +66,14 @@ struct Extreme : Function {
   }
 };
 namespace {
-Tensor extreme(ReduceOp op, const Tensor& x, const Axes& axes, bool keepdim, const char* name) {
+Tensor reduce_max(ReduceOp op, const Tensor& x, const Axes& axes, bool keepdim, const char* name) {
   const Dims list = x.axis_list(axes, name);
   for (int64_t a : list)
     if (x.shape()[int(a)] == 0) fail(name, ": axis ", a, " of ", x.shape(), " is empty, and nothing has no ", name);
-  return drop(apply(Extreme(op, list), x), list, keepdim);
+  return drop(apply(ReduceMax(op, list), x), list, keepdim);
 }
 }  // namespace
-Tensor Tensor::max(const Axes& axes, bool keepdim) const { return extreme(ReduceOp::Max, *this, axes, keepdim, "max"); }
-Tensor Tensor::min(const Axes& axes, bool keepdim) const { return extreme(ReduceOp::Min, *this, axes, keepdim, "min"); }
+Tensor Tensor::max(const Axes& axes, bool keepdim) const { return reduce_max(ReduceOp::Max, *this, axes, keepdim, "max"); }
+Tensor Tensor::min(const Axes& axes, bool keepdim) const { return reduce_max(ReduceOp::Min, *this, axes, keepdim, "min"); }
 
 }  // namespace teeny

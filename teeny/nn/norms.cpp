@@ -62,11 +62,11 @@ Tensor BatchNorm::operator()(const Tensor& x) {
   // With any constant a,  x - mean = (x - a) - (mean - a)  and  var = E[(x-a)^2] - (mean - a)^2. Here a is the mean
   // itself without its history: so `drift` is 0 and costs no precision, but the gradient passes through it, by channel.
   // The sums over x that the way back needs are then those of g and g * (x - a), which one walk over x gives.
-  const Tensor numbers = wide(x), mean = numbers.mean(axes, true), a = mean.detach();
+  const Tensor numbers = to_accumulate_dtype(x), mean = numbers.mean(axes, true), a = mean.detach();
   const Tensor centred = numbers - a, drift = mean - a;
   const Tensor var = centred.square().mean(axes, true) - drift.square();
-  const Tensor scale = along(weight, 1, x.rank()) * (var + eps).rsqrt();
-  const Tensor shift = along(bias, 1, x.rank()) - drift * scale;
+  const Tensor scale = reshape_to_axis(weight, 1, x.rank()) * (var + eps).rsqrt();
+  const Tensor shift = reshape_to_axis(bias, 1, x.rank()) - drift * scale;
   const Tensor y = (centred * scale + shift).cast(promote(x.dtype(), weight.dtype()));
 
   NoGrad guard;
@@ -98,7 +98,7 @@ RMSNorm::RMSNorm(const Shape& shape, std::optional<double> eps, bool affine) : s
 
 Tensor RMSNorm::operator()(const Tensor& x) const {
   const Dims axes = last_axes("RMSNorm", x, shape);
-  const Tensor w = wide(x);
+  const Tensor w = to_accumulate_dtype(x);
   const double machine = w.dtype() == DType::Float64 ? std::numeric_limits<double>::epsilon()
                                                      : std::numeric_limits<float>::epsilon();
   const Tensor y = (w * (w.square().mean(axes, true) + eps.value_or(machine)).rsqrt()).cast(x.dtype());
@@ -119,7 +119,7 @@ Tensor GroupNorm::operator()(const Tensor& x) const {
   Shape grouped = {x.size(0), groups, channels / groups};
   for (int a = 2; a < x.rank(); ++a) grouped.push_back(x.size(a));
   const Tensor y = x.reshape(grouped).layernorm(x.rank() - 1, eps).reshape(x.shape());
-  return weight.defined() ? y * along(weight, 1, x.rank()) + along(bias, 1, x.rank()) : y;
+  return weight.defined() ? y * reshape_to_axis(weight, 1, x.rank()) + reshape_to_axis(bias, 1, x.rank()) : y;
 }
 
 Tensor InstanceNorm::operator()(const Tensor& x) const {

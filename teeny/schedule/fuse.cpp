@@ -29,7 +29,7 @@ namespace {
 
 /// Computing this again costs more than reading it from memory; and computing this for every element of a long row
 /// costs more than once for the row.
-constexpr int kDear = 8, kDearRepeated = 3;
+constexpr int kExpensiveToRecompute = 8, kExpensiveToRepeat = 3;
 /// What one root may bring into a kernel; the rest of the limit is for roots that join it.
 constexpr int kMaxOwnOps = tinyops::kMaxInstructions / 2;
 constexpr int kMaxOwnInputs = tinyops::kMaxInputs / 2;
@@ -43,15 +43,15 @@ int cost(const NodeOp& op) {
       case UnaryOp::Cos:
       case UnaryOp::Tanh:
       case UnaryOp::Erf:
-      case UnaryOp::Atan: return kDear;
+      case UnaryOp::Atan: return kExpensiveToRecompute;
       case UnaryOp::Sqrt:
-      case UnaryOp::Recip: return kDearRepeated;
+      case UnaryOp::Recip: return kExpensiveToRepeat;
       default: return 1;
     }
   }
   if (const auto* binary = std::get_if<BinaryOp>(&op)) {
-    if (*binary == BinaryOp::Pow) return kDear;
-    if (*binary == BinaryOp::Div || *binary == BinaryOp::IDiv || *binary == BinaryOp::Mod) return kDearRepeated;
+    if (*binary == BinaryOp::Pow) return kExpensiveToRecompute;
+    if (*binary == BinaryOp::Div || *binary == BinaryOp::IDiv || *binary == BinaryOp::Mod) return kExpensiveToRepeat;
   }
   return 1;
 }
@@ -67,7 +67,7 @@ bool is_special(const NodeOp& op) {
 }
 /// A number that needs no input: it is the same everywhere.
 bool is_constant(const LazyBuffer& x) {
-  return std::holds_alternative<node::Number>(x.node()->op) && x.views().view().guards.empty();
+  return std::holds_alternative<node::Constant>(x.node()->op) && x.views().view().guards.empty();
 }
 /// Whether a view shows some element of `node` more than once.
 bool repeats(const View& view, const Node& node) { return view.numel() > numel(node.shape); }
@@ -90,7 +90,7 @@ class Scheduler {
   }
 
  private:
-  Info& info(const Node& node) { return plan_.info(node); }
+  NodeInfo& info(const Node& node) { return plan_.info(node); }
 
   // ---- 1. The nodes, each after its sources
 
@@ -141,16 +141,16 @@ class Scheduler {
   // ---- Who will look at a node after this schedule has run: more owners than this schedule knows of. A node that
   // stays a promise will look at its sources.
   void find_kept() {
-    for (Info& i : nodes_) i.kept = i.target || i.node.use_count() - 1 > i.uses;
+    for (NodeInfo& i : nodes_) i.kept = i.target || i.node.use_count() - 1 > i.uses;
   }
 
   // ---- 2. Roots
 
   void mark_roots() {
-    for (Info& i : nodes_) {
+    for (NodeInfo& i : nodes_) {
       const Node& node = *i.node;
       if (i.is_leaf()) continue;
-      if (std::holds_alternative<node::Place>(node.op)) {
+      if (std::holds_alternative<node::Assemble>(node.op)) {
         i.root = true;
         continue;
       }
@@ -165,22 +165,22 @@ class Scheduler {
         continue;
       }
       for (const LazyBuffer& source : node.sources) {
-        Info& from = info(*source.node());
-        if (!from.is_leaf() && from.cost >= kDearRepeated && repeats(source.views().view(), *from.node)) from.root = true;
+        NodeInfo& from = info(*source.node());
+        if (!from.is_leaf() && from.cost >= kExpensiveToRepeat && repeats(source.views().view(), *from.node)) from.root = true;
       }
       while (!count(i)) largest_source(node).root = true;
       const bool shared = i.uses + i.kept > 1;
-      i.root = i.target || !is_elementwise(node.op) || (shared && i.cost >= kDear);
+      i.root = i.target || !is_elementwise(node.op) || (shared && i.cost >= kExpensiveToRecompute);
     }
   }
 
   /// Adds up what the node brings into a kernel; false when it is too much.
-  bool count(Info& i) {
+  bool count(NodeInfo& i) {
     i.ops = 1;
     i.inputs = 0;
     i.cost = cost(i.node->op);
     for (const LazyBuffer& source : i.node->sources) {
-      const Info& from = info(*source.node());
+      const NodeInfo& from = info(*source.node());
       i.ops += from.is_leaf() ? 1 : from.ops;
       i.inputs += is_constant(source) ? 0 : from.is_leaf() ? 1 : from.inputs;
       i.cost += from.is_leaf() ? 0 : from.cost;
@@ -188,10 +188,10 @@ class Scheduler {
     return i.ops <= kMaxOwnOps && i.inputs <= kMaxOwnInputs;
   }
 
-  Info& largest_source(const Node& node) {
-    Info* largest = nullptr;
+  NodeInfo& largest_source(const Node& node) {
+    NodeInfo* largest = nullptr;
     for (const LazyBuffer& source : node.sources) {
-      Info& from = info(*source.node());
+      NodeInfo& from = info(*source.node());
       if (!from.is_leaf() && (!largest || from.ops + 4 * from.inputs > largest->ops + 4 * largest->inputs))
         largest = &from;
     }
@@ -201,7 +201,7 @@ class Scheduler {
   // ---- 3. Views that do not merge. From the last root to the first, because a root found on the way comes earlier.
 
   void mark_unmergeable() {
-    std::vector<Read> ignored;
+    std::vector<FusedInput> ignored;
     for (size_t k = nodes_.size(); k-- > 0;)
       if (nodes_[k].root && !nodes_[k].node->realized())
         for (const LazyBuffer& source : nodes_[k].node->sources) plan_.walk(source, source.views().view(), ignored);
@@ -212,22 +212,22 @@ class Scheduler {
   /// Single numbers made of such come first: a step size must not keep the update of a parameter from joining the kernel
   /// that makes its gradient.
   void place_roots() {
-    const auto is_there = [&](const Read& read) {
+    const auto is_there = [&](const FusedInput& read) {
       const Node& node = *read.node;
       return has_no_memory(node.op) || (numel(node.shape) == 1 && (node.realized() || info(node).group >= 0));
     };
     for (const bool numbers_alone : {true, false})
-      for (Info& i : nodes_) {
+      for (NodeInfo& i : nodes_) {
         if (!i.root || i.node->realized() || i.group >= 0) continue;
         if (numbers_alone && !(is_elementwise(i.node->op) && numel(i.node->shape) == 1)) continue;
-        const std::vector<Read> reads = plan_.reads_of(*i.node);
+        const std::vector<FusedInput> reads = plan_.reads_of(*i.node);
         if (numbers_alone && !std::ranges::all_of(reads, is_there)) continue;
         i.group = choose_group(i, reads);
         remember(i, reads);
       }
   }
 
-  int choose_group(Info& i, std::span<const Read> reads) {
+  int choose_group(NodeInfo& i, std::span<const FusedInput> reads) {
     const Node& node = *i.node;
     if (is_contraction(node.op)) {
       kernels_.push_back({{squeezed(node.shape), {}, {&node}}, true, 0, {{&node, View::contiguous(node.shape)}}});
@@ -245,12 +245,12 @@ class Scheduler {
 
   /// Groups a root may join: the newest it reads from (its other inputs are ready before that one is), and later ones
   /// that read the same data in full.
-  std::vector<int> candidates(std::span<const Read> reads) {
+  std::vector<int> candidates(std::span<const FusedInput> reads) {
     int newest = -1;
-    for (const Read& read : reads) newest = std::max(newest, info(*read.node).group);
+    for (const FusedInput& read : reads) newest = std::max(newest, info(*read.node).group);
     std::vector<int> result;
     if (newest >= 0) result.push_back(newest);
-    for (const Read& read : reads) {
+    for (const FusedInput& read : reads) {
       const int reader = info(*read.node).last_reader;
       if (reader > newest && numel(read.node->shape) > 1 && !repeats(read.view, *read.node)) result.push_back(reader);
     }
@@ -276,9 +276,9 @@ class Scheduler {
   }
 
   /// Adds the root to the kernel if it walks the same elements (or rows) and reads what the kernel makes only in step.
-  bool join(Planned& plan, int number, const Info& i, std::span<const Read> reads) {
+  bool join(PlannedKernel& plan, int number, const NodeInfo& i, std::span<const FusedInput> reads) {
     if (!plan.open) return false;
-    Group& group = plan.group;
+    FusionGroup& group = plan.group;
     const Node& node = *i.node;
     const Shape space = iteration_shape(node);
     const Dims inner = inner_axes(node);
@@ -286,11 +286,11 @@ class Scheduler {
     const bool per_element = space == group.space;
     if (!per_element && !(inner.empty() && space == rows)) return false;
     if (!inner.empty() && !group.inner.empty() && inner != group.inner) return false;
-    const auto made_here = [&](const Read& read) { return info(*read.node).group == number; };
+    const auto made_here = [&](const FusedInput& read) { return info(*read.node).group == number; };
     if (group.is_contraction() && (!inner.empty() || std::ranges::none_of(reads, made_here))) return false;
 
-    std::vector<Read> inputs = plan.inputs;
-    for (const Read& read : reads) {
+    std::vector<FusedInput> inputs = plan.inputs;
+    for (const FusedInput& read : reads) {
       if (!made_here(read)) {
         add_input(inputs, read);
         continue;
@@ -300,7 +300,7 @@ class Scheduler {
       const bool in_step = view.is_contiguous() && made == space;
       if (in_step) continue;
       // A value of the row, read by each of its elements: the row is walked once more.
-      const bool of_row = per_element && made == rows && view == spread(View::contiguous(rows), group);
+      const bool of_row = per_element && made == rows && view == broadcast_rows(View::contiguous(rows), group);
       if (!of_row || row_length(group) > tinyops::kMaxRow) return false;
     }
     if (plan.ops + instructions(i, reads) > tinyops::kMaxInstructions || int(inputs.size()) > tinyops::kMaxInputs ||
@@ -311,28 +311,28 @@ class Scheduler {
     return true;
   }
 
-  static int64_t row_length(const Group& group) {
+  static int64_t row_length(const FusionGroup& group) {
     int64_t length = 1;
     for (int64_t a : group.inner) length *= group.space[int(a)];
     return length;
   }
 
   /// A number needs no input, unless there are places where it is not.
-  static void add_input(std::vector<Read>& inputs, const Read& read) {
-    const bool loaded = !std::holds_alternative<node::Number>(read.node->op) || !read.view.guards.empty();
+  static void add_input(std::vector<FusedInput>& inputs, const FusedInput& read) {
+    const bool loaded = !std::holds_alternative<node::Constant>(read.node->op) || !read.view.guards.empty();
     if (loaded && !std::ranges::count(inputs, read)) inputs.push_back(read);
   }
 
   /// Guards take a load, a zero and a choice between it and the value.
-  int instructions(const Info& i, std::span<const Read> reads) {
-    return i.ops + 3 * int(std::ranges::count_if(reads, [&](const Read& read) { return !info(*read.node).is_leaf(); }));
+  int instructions(const NodeInfo& i, std::span<const FusedInput> reads) {
+    return i.ops + 3 * int(std::ranges::count_if(reads, [&](const FusedInput& read) { return !info(*read.node).is_leaf(); }));
   }
 
-  void remember(const Info& i, std::span<const Read> reads) {
-    Planned& plan = kernels_[size_t(i.group)];
+  void remember(const NodeInfo& i, std::span<const FusedInput> reads) {
+    PlannedKernel& plan = kernels_[size_t(i.group)];
     plan.ops += instructions(i, reads);
-    for (const Read& read : reads) {
-      Info& from = info(*read.node);
+    for (const FusedInput& read : reads) {
+      NodeInfo& from = info(*read.node);
       if (from.group == i.group) continue;
       add_input(plan.inputs, read);
       if (!from.is_leaf()) continue;
@@ -342,15 +342,15 @@ class Scheduler {
   }
 
   Plan& plan_;
-  std::vector<Info>& nodes_;
-  std::vector<Planned>& kernels_;
+  std::vector<NodeInfo>& nodes_;
+  std::vector<PlannedKernel>& kernels_;
   std::unordered_map<const Node*, std::vector<std::pair<View, std::shared_ptr<Node>>>> copies_;
 };
 
 }  // namespace
 
 /// The depth is bounded by kMaxOwnOps.
-void Plan::walk(const LazyBuffer& source, const View& view, std::vector<Read>& reads) {
+void Plan::walk(const LazyBuffer& source, const View& view, std::vector<FusedInput>& reads) {
   const Node& node = *source.node();
   if (!info(node).is_leaf()) {
     std::vector<View> views;
@@ -371,8 +371,8 @@ void Plan::walk(const LazyBuffer& source, const View& view, std::vector<Read>& r
   reads.push_back({&node, view});
 }
 
-std::vector<Read> Plan::reads_of(const Node& node) {
-  std::vector<Read> reads;
+std::vector<FusedInput> Plan::reads_of(const Node& node) {
+  std::vector<FusedInput> reads;
   for (const LazyBuffer& source : node.sources) walk(source, source.views().view(), reads);
   return reads;
 }

@@ -17,14 +17,14 @@ Shape squeezed(const Shape& shape) {
   return result;
 }
 
-Shape row_shape(const Group& group) {
+Shape row_shape(const FusionGroup& group) {
   Shape rows;
   for (int a = 0; a < group.space.size(); ++a)
     if (!group.inner.contains(a)) rows.push_back(group.space[a]);
   return rows;
 }
 
-View spread(const View& rows, const Group& group) {
+View broadcast_rows(const View& rows, const FusionGroup& group) {
   View result = rows;
   auto insert = [&](Dims& values, int64_t value) {
     for (int64_t a : group.inner) values.insert(int(a), value);
@@ -49,9 +49,9 @@ namespace {
 
 /// Writes the program of one group. A value is asked for as (node, view): the node's numbers, seen through a view whose
 /// shape is that of the member being written; `place` turns such a view into one of the kernel's shape.
-class Writer {
+class KernelBuilder {
  public:
-  Writer(const Group& group, const BufferOf& buffer_of) : group_(group), buffer_of_(buffer_of) {
+  KernelBuilder(const FusionGroup& group, const BufferOf& buffer_of) : group_(group), buffer_of_(buffer_of) {
     for (int a = 0; a < group.space.size(); ++a)
       if (!group.inner.contains(a)) order_.push_back(a);
     for (int64_t a : group.inner) order_.push_back(a);
@@ -71,7 +71,7 @@ class Writer {
     if (reduction) {
       const int from = read(node.sources[0]);
       value = add({tinyops::Reduce{reduction->op}, node.dtype, {from, -1, -1}, true});
-    } else if (std::holds_alternative<node::Copy>(node.op) || std::holds_alternative<node::Place>(node.op)) {
+    } else if (std::holds_alternative<node::Copy>(node.op) || std::holds_alternative<node::Assemble>(node.op)) {
       value = read(node.sources[0]);
     } else {
       value = compute(node, View::contiguous(node.shape));
@@ -94,7 +94,7 @@ class Writer {
   /// A view of the current member's shape (or squeezed shape), as one of the kernel's shape.
   View place(const View& view, bool per_row) const {
     View result = *view.reshape(squeezed(view.shape));
-    if (per_row) result = spread(result, group_);
+    if (per_row) result = broadcast_rows(result, group_);
     return result.permute(order_);
   }
   View place(const View& view) const { return place(view, per_row_); }
@@ -124,7 +124,7 @@ class Writer {
     size_t i = 0;
     for (; i < kernel_.inputs.size(); ++i) {
       const Input& other = kernel_.inputs[i];
-      if (other.kind == input.kind && other.operand.buffer == input.operand.buffer && other.number == input.number &&
+      if (other.kind == input.kind && other.operand.buffer == input.operand.buffer && other.constant == input.constant &&
           other.operand.dtype == input.operand.dtype && other.operand.view == input.operand.view)
         break;
     }
@@ -138,9 +138,9 @@ class Writer {
     if (const auto member = members_.find(&node); member != members_.end()) return member->second;
     if (const tinyops::BufferRef buffer = buffer_of_(node))
       return add_load({Input::Kind::Memory, {buffer, node.dtype, place(view)}, 0}, node.dtype);
-    if (const auto* number = std::get_if<node::Number>(&node.op)) {
+    if (const auto* number = std::get_if<node::Constant>(&node.op)) {
       if (view.guards.empty()) return add({tinyops::Constant{number->value}, node.dtype, {-1, -1, -1}, kernel_.inner > 0});
-      return add_load({Input::Kind::Number, {nullptr, node.dtype, place(view)}, number->value}, node.dtype);
+      return add_load({Input::Kind::Constant, {nullptr, node.dtype, place(view)}, number->value}, node.dtype);
     }
     if (std::holds_alternative<node::Iota>(node.op))
       return add_load({Input::Kind::Address, {nullptr, node.dtype, place(view)}, 0}, node.dtype);
@@ -168,14 +168,14 @@ class Writer {
   int masked(int result, const View& view) {
     View position = View::contiguous(view.shape);
     position.guards = view.guards;
-    const int inside = add_load({Input::Kind::Number, {nullptr, DType::Bool, place(position)}, true}, DType::Bool);
+    const int inside = add_load({Input::Kind::Constant, {nullptr, DType::Bool, place(position)}, true}, DType::Bool);
     const DType dtype = kernel_.program[size_t(result)].dtype;
     const int zero = add({tinyops::Constant{0}, dtype, {-1, -1, -1}, kernel_.inner > 0});
     const bool per_row = kernel_.program[size_t(result)].per_row && kernel_.program[size_t(inside)].per_row;
     return add({TernaryOp::Where, dtype, {inside, result, zero}, per_row});
   }
 
-  const Group& group_;
+  const FusionGroup& group_;
   const BufferOf& buffer_of_;
   Dims order_;  ///< the axes of `space`: rows first
   bool per_row_ = false;
@@ -218,23 +218,23 @@ Operand operand_of(const LazyBuffer& source, const BufferOf& buffer_of) {
 }
 
 /// The contraction whose sums go through `after`. Axes of size 1 have no stride worth keeping.
-tinyops::ContractKernel contraction(const Node& node, RowKernel after, const BufferOf& buffer_of) {
+tinyops::ContractKernel contraction(const Node& node, RowKernel epilogue, const BufferOf& buffer_of) {
   Operand a = operand_of(node.sources[0], buffer_of), b = operand_of(node.sources[1], buffer_of);
   const Shape whole = squeezed(a.view.shape);
   for (Operand* factor : {&a, &b}) factor->view = *factor->view.reshape(whole);
-  tinyops::ContractKernel kernel{whole, whole.size() - after.shape.size(), a, b, std::move(after)};
-  std::vector<View*> views = views_of(kernel.after);
+  tinyops::ContractKernel kernel{whole, whole.size() - epilogue.shape.size(), a, b, std::move(epilogue)};
+  std::vector<View*> views = views_of(kernel.epilogue);
   views.push_back(&kernel.a.view);
   views.push_back(&kernel.b.view);
   merge_axes(kernel.shape, kernel.reduced, views);
-  kernel.after.shape = Shape(kernel.shape.begin(), kernel.shape.end() - kernel.reduced);
+  kernel.epilogue.shape = Shape(kernel.shape.begin(), kernel.shape.end() - kernel.reduced);
   return kernel;
 }
 
 }  // namespace
 
-tinyops::Kernel lower(const Group& group, std::span<const Destination> destinations, const BufferOf& buffer_of) {
-  Writer writer(group, buffer_of);
+tinyops::Kernel lower(const FusionGroup& group, std::span<const Destination> destinations, const BufferOf& buffer_of) {
+  KernelBuilder writer(group, buffer_of);
   for (const Node* node : group.members) writer.add_member(*node);
   for (const Destination& destination : destinations) writer.add_output(destination);
   RowKernel rows = writer.finish();
@@ -248,12 +248,12 @@ tinyops::Kernel lower_special(const Node& node, const tinyops::BufferRef& out, c
   const Operand result{out, node.dtype, View::contiguous(node.shape)};
   if (const auto* gather = std::get_if<node::Gather>(&node.op)) {
     Operand table = operand(node.sources[0]);
-    table.view = picking(table.view, gather->axis, node.shape);
+    table.view = gather_view(table.view, gather->axis, node.shape);
     return tinyops::GatherKernel{table, operand(node.sources[1]), result, gather->name};
   }
   if (const auto* scatter = std::get_if<node::Scatter>(&node.op)) {
     Operand into = result;
-    into.view = picking(into.view, scatter->axis, node.sources[0].shape());
+    into.view = gather_view(into.view, scatter->axis, node.sources[0].shape());
     return tinyops::ScatterKernel{scatter->op, operand(node.sources[1]), operand(node.sources[0]), into, scatter->name};
   }
   // Scan and Sort run along the last axis of their operands.

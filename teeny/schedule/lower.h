@@ -13,7 +13,7 @@ namespace teeny {
 ///
 /// `space` is the shape they share, without axes of size 1. Its axes in `inner` are reduced by the group's reductions;
 /// a node of shape `space` has a value for each element, one of the shape that is left has a value for each row.
-struct Group {
+struct FusionGroup {
   Shape space;
   Dims inner;
   std::vector<const Node*> members;
@@ -24,9 +24,9 @@ struct Group {
 /// `shape` without its axes of size 1.
 Shape squeezed(const Shape& shape);
 /// The shape of the group's rows.
-Shape row_shape(const Group& group);
+Shape row_shape(const FusionGroup& group);
 /// A view of the rows' shape, seen from the whole space: it does not move along the inner axes.
-View spread(const View& rows, const Group& group);
+View broadcast_rows(const View& rows, const FusionGroup& group);
 
 /// Where a result goes: `node` is a member, `buffer` holds its dtype, `view` has the squeezed shape of the member.
 struct Destination {
@@ -39,7 +39,7 @@ struct Destination {
 using BufferOf = std::function<tinyops::BufferRef(const Node&)>;
 
 /// The group's program, with every node that has no buffer of its own computed in place.
-tinyops::Kernel lower(const Group& group, std::span<const Destination> destinations, const BufferOf& buffer_of);
+tinyops::Kernel lower(const FusionGroup& group, std::span<const Destination> destinations, const BufferOf& buffer_of);
 
 /// Gather, Scatter, Scan, Sort and Random, into `out`. Their sources have buffers and single views.
 tinyops::Kernel lower_special(const Node& node, const tinyops::BufferRef& out, const BufferOf& buffer_of);

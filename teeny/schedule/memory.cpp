@@ -3,9 +3,9 @@
 //
 //  5. A root that nobody outside its kernel looks at is not stored.                           add_program()
 //  6. A result takes over the buffer of an input that dies with it, is read in step, and not by a contraction.
-//                                                                                               inherited()
-//  7. The parts of a Place are written into one buffer, each where it belongs. A first part that is the whole and dies there
-//     is that buffer: assigning a slice copies nothing.                                          add_places()
+//                                                                                               reuse_input_buffer()
+//  7. The parts of a Assemble are written into one buffer, each where it belongs. A first part that is the whole and dies there
+//     is that buffer: assigning a slice copies nothing.                                          add_parts()
 #include <algorithm>
 #include <deque>
 
@@ -21,16 +21,16 @@ class Buffers {
   std::vector<Step> run() {
     keep_sources_of_promises();
     for (size_t g = 0; g < plan_.kernels.size(); ++g) {
-      Info& first = info(*plan_.kernels[g].group.members[0]);
+      NodeInfo& first = info(*plan_.kernels[g].group.members[0]);
       if (plan_.kernels[g].open) add_program(int(g));
-      else if (const auto* place = std::get_if<node::Place>(&first.node->op)) add_places(first, place->places);
+      else if (const auto* place = std::get_if<node::Assemble>(&first.node->op)) add_parts(first, place->places);
       else add_special(first);
     }
     return std::move(steps_);
   }
 
  private:
-  Info& info(const Node& node) { return plan_.info(node); }
+  NodeInfo& info(const Node& node) { return plan_.info(node); }
 
   static tinyops::BufferRef new_buffer(const Node& node) {
     return std::make_shared<tinyops::Buffer>(size_t(numel(node.shape) * itemsize(node.dtype)));
@@ -42,20 +42,20 @@ class Buffers {
   /// A node that is somebody's and stays a promise will read its sources' numbers later.
   void keep_sources_of_promises() {
     for (size_t k = plan_.nodes.size(); k-- > 0;) {
-      const Info& i = plan_.nodes[k];
+      const NodeInfo& i = plan_.nodes[k];
       if (!i.kept || i.is_leaf()) continue;
       for (const LazyBuffer& source : i.node->sources) info(*source.node()).kept = true;
     }
   }
 
   void add_program(int number) {
-    const Group& group = plan_.kernels[size_t(number)].group;
+    const FusionGroup& group = plan_.kernels[size_t(number)].group;
     Step step;
     std::vector<Destination> destinations;
     for (const Node* member : group.members) {
-      Info& i = info(*member);
+      NodeInfo& i = info(*member);
       if (!i.stored && !i.kept) continue;
-      i.buffer = inherited(number, *member);
+      i.buffer = reuse_input_buffer(number, *member);
       if (!i.buffer) i.buffer = new_buffer(*member);
       destinations.push_back({member, i.buffer, View::contiguous(squeezed(member->shape))});
       step.results.push_back({i.node, i.buffer});
@@ -65,14 +65,14 @@ class Buffers {
     steps_.push_back(std::move(step));
   }
 
-  void add_special(Info& i) {
+  void add_special(NodeInfo& i) {
     i.buffer = new_buffer(*i.node);
     const BufferOf sources = [this](const Node& node) { return buffer_of(node); };
     steps_.push_back({lower_special(*i.node, i.buffer, sources), {{i.node, i.buffer}}});
   }
 
   /// The members of a group read each other by value, not from memory.
-  BufferOf outside(const Group& group) {
+  BufferOf outside(const FusionGroup& group) {
     return [&](const Node& node) { return std::ranges::count(group.members, &node) ? nullptr : buffer_of(node); };
   }
 
@@ -81,17 +81,17 @@ class Buffers {
   /// The buffer of an input that nobody needs after this kernel and that is read in step, element by element or, where the
   /// result is one number a row, row by row: the result can be written over it. This is how an optimiser updates its
   /// parameters in place. What a contraction reads it reads many times; so do the elements of a row that is reduced.
-  tinyops::BufferRef inherited(int number, const Node& member) {
-    const Planned& kernel = plan_.kernels[size_t(number)];
+  tinyops::BufferRef reuse_input_buffer(int number, const Node& member) {
+    const PlannedKernel& kernel = plan_.kernels[size_t(number)];
     const bool in_rows = kernel.group.inner.empty() || squeezed(member.shape) == row_shape(kernel.group);
     if (!execution().fuse || !in_rows || is_contraction(member.op)) return nullptr;
-    for (const Read& input : kernel.inputs) {
-      Info& i = info(*input.node);
+    for (const FusedInput& input : kernel.inputs) {
+      NodeInfo& i = info(*input.node);
       if (has_no_memory(i.node->op) || i.kept || i.last_reader != number) continue;
       if (i.node->dtype != member.dtype || i.node->shape != member.shape) continue;
       bool in_step = true;
       for (const Node* reader : kernel.group.members)
-        for (const Read& read : plan_.reads_of(*reader))
+        for (const FusedInput& read : plan_.reads_of(*reader))
           if (read.node == i.node.get())
             in_step &= !is_contraction(reader->op) && read.view.is_contiguous() && read.view.shape == i.node->shape;
       if (!in_step) continue;
@@ -105,7 +105,7 @@ class Buffers {
 
   /// A kernel for each part, all into the one buffer:  [ part 0 | part 1 | part 2 ]. A first part that is the whole and
   /// dies here is there already: a slice is assigned without a copy of the rest.
-  void add_places(Info& i, std::span<const View> places) {
+  void add_parts(NodeInfo& i, std::span<const View> places) {
     i.buffer = taken_over(i, places);
     const size_t first = i.buffer ? 1 : 0;
     if (!i.buffer) i.buffer = new_buffer(*i.node);
@@ -114,7 +114,7 @@ class Buffers {
     for (const LazyBuffer& source : sources) parts.emplace_back(node::Copy{}, i.node->dtype, source.shape(), std::vector{source});
     const size_t together = fit_together(sources) ? parts.size() : 1;  // in one kernel
     for (size_t p = 0; p < parts.size(); p += together) {
-      Group group{squeezed(parts[p].shape), {}, {}};
+      FusionGroup group{squeezed(parts[p].shape), {}, {}};
       std::vector<Destination> destinations;
       for (size_t k = p; k < p + together; ++k) {
         group.members.push_back(&parts[k]);
@@ -129,7 +129,7 @@ class Buffers {
   bool fit_together(std::span<const LazyBuffer> parts) {
     int ops = 0, inputs = 0;
     for (const LazyBuffer& part : parts) {
-      const Info& i = info(*part.node());
+      const NodeInfo& i = info(*part.node());
       if (i.is_leaf() || part.shape() != parts[0].shape()) return false;
       ops += i.ops, inputs += i.inputs;
     }
@@ -138,16 +138,16 @@ class Buffers {
 
   /// The buffer of the first part, if it is all of the result, nobody needs it after this, and the other parts see nothing
   /// of it but what they are written over.
-  tinyops::BufferRef taken_over(const Info& i, std::span<const View> places) {
+  tinyops::BufferRef taken_over(const NodeInfo& i, std::span<const View> places) {
     const LazyBuffer& first = i.node->sources[0];
-    Info& from = info(*first.node());
+    NodeInfo& from = info(*first.node());
     const bool whole = first.views().is_contiguous() && first.node()->shape == i.node->shape && places.size() > 1;
     if (!execution().fuse || !whole || from.kept || from.last_reader != i.group) return nullptr;
     const tinyops::BufferRef buffer = buffer_of(*first.node());
     for (size_t p = 1; p < places.size(); ++p) {
-      std::vector<Read> reads;
+      std::vector<FusedInput> reads;
       plan_.walk(i.node->sources[p], i.node->sources[p].views().view(), reads);
-      for (const Read& read : reads)
+      for (const FusedInput& read : reads)
         if (read.node == first.node().get() && !(read.view == places[p])) return nullptr;
     }
     if (buffer) from.last_reader = -1;  // given away

@@ -11,11 +11,11 @@ namespace teeny {
 
 inline bool is_contraction(const NodeOp& op) { return std::holds_alternative<node::Contract>(op); }
 inline bool has_no_memory(const NodeOp& op) {
-  return std::holds_alternative<node::Number>(op) || std::holds_alternative<node::Iota>(op);
+  return std::holds_alternative<node::Constant>(op) || std::holds_alternative<node::Iota>(op);
 }
 
 /// What the scheduler knows of a node.
-struct Info {
+struct NodeInfo {
   std::shared_ptr<Node> node;
   int uses = 0;           ///< by nodes of this schedule
   bool target = false;
@@ -32,36 +32,36 @@ struct Info {
 
 /// What a root reads, through which view of the root's own shape: a root or leaf; or the guards behind which a node that is
 /// computed in place is 0, though f(0) is not.
-struct Read {
+struct FusedInput {
   const Node* node;
   View view;
-  bool operator==(const Read&) const = default;
+  bool operator==(const FusedInput&) const = default;
 };
 
 /// A kernel in the making: a row kernel of several roots, a contraction and roots that go on with it, or one root of another
 /// special kind.
-struct Planned {
-  Group group;
+struct PlannedKernel {
+  FusionGroup group;
   bool open = false;  ///< whether more roots may join
   int ops = 0;
-  std::vector<Read> inputs;  ///< what the program loads: nothing of its own group but a contraction's sum
+  std::vector<FusedInput> inputs;  ///< what the program loads: nothing of its own group but a contraction's sum
 };
 
 struct Plan {
-  std::vector<Info> nodes;       ///< each after its sources; a node's `order` is its place here
-  std::vector<Planned> kernels;  ///< each after those it reads from
+  std::vector<NodeInfo> nodes;       ///< each after its sources; a node's `order` is its place here
+  std::vector<PlannedKernel> kernels;  ///< each after those it reads from
 
   Plan() = default;
   Plan(const Plan&) = delete;
   ~Plan() {
-    for (Info& i : nodes) i.node->order = -1;
+    for (NodeInfo& i : nodes) i.node->order = -1;
   }
-  Info& info(const Node& node) { return nodes[size_t(node.order)]; }
+  NodeInfo& info(const Node& node) { return nodes[size_t(node.order)]; }
 
   /// Everything computed in place under `source`, down to the roots and leaves; `reads` lists these, and the guards on the
   /// way. What cannot be computed in place because two views do not merge is made a root.
-  void walk(const LazyBuffer& source, const View& view, std::vector<Read>& reads);
-  std::vector<Read> reads_of(const Node& node);
+  void walk(const LazyBuffer& source, const View& view, std::vector<FusedInput>& reads);
+  std::vector<FusedInput> reads_of(const Node& node);
 };
 
 /// The second half: a plan of kernels becomes kernels with buffers.

@@ -37,14 +37,14 @@ struct Tensor::State {
 
 Tensor::Tensor(LazyBuffer data, bool requires_grad) : state_(std::make_shared<State>(std::move(data))) {
   state_->requires_grad = requires_grad;
-  if (recorder()) recorder()->made({state_, &state_->data});
+  if (recorder()) recorder()->on_create({state_, &state_->data});
 }
 
 Tensor::Tensor(Scalar value) : Tensor(full({}, value)) {}
 
 const LazyBuffer& Tensor::lazy() const {
   if (!state_) fail("this tensor is undefined: no value was given to it, or it is the grad() of one that no backward has reached");
-  if (recorder()) recorder()->seen({state_, &state_->data}, {state_, &state_->requires_grad});
+  if (recorder()) recorder()->on_read({state_, &state_->data}, {state_, &state_->requires_grad});
   return state_->data;
 }
 
@@ -66,7 +66,7 @@ Tensor& Tensor::requires_grad_(bool on) {
 Tensor Tensor::grad() const { return lazy(), state_->grad; }
 void Tensor::set_grad(const Tensor& grad) const {
   if (grad.defined() && grad.shape() != shape()) fail("set_grad: ", grad.shape(), " for a tensor of ", shape());
-  if (recorder()) recorder()->graded(*this, grad);
+  if (recorder()) recorder()->on_set_grad(*this, grad);
   state_->grad = grad;
 }
 Tensor Tensor::detach() const { return Tensor(lazy()); }
@@ -108,7 +108,7 @@ const Tensor& Tensor::realize() const {
 
 std::vector<std::byte> Tensor::to_bytes() const {
   if (recorder()) fail("Jit: the call looks at the numbers of a tensor of ", shape(), "; return it, and look at it outside");
-  const bool stored = lazy().views().is_contiguous() && !std::holds_alternative<node::Number>(lazy().node()->op) &&
+  const bool stored = lazy().views().is_contiguous() && !std::holds_alternative<node::Constant>(lazy().node()->op) &&
                       !std::holds_alternative<node::Iota>(lazy().node()->op);
   const LazyBuffer source = stored ? lazy() : lazy().contiguous();
   teeny::realize(std::span<const LazyBuffer>(&source, 1));
@@ -152,9 +152,9 @@ Tensor& Tensor::assign(const Tensor& x) {
   LazyBuffer data = x.detach().cast(dtype()).lazy();
   const NodeOp& op = data.node()->op;
   const bool owns_memory = data.views().is_contiguous() && data.node()->shape == data.shape() &&
-                           !std::holds_alternative<node::Number>(op) && !std::holds_alternative<node::Iota>(op);
+                           !std::holds_alternative<node::Constant>(op) && !std::holds_alternative<node::Iota>(op);
   const std::shared_ptr<LazyBuffer> variable(state_, &state_->data);
-  if (recorder()) recorder()->assigned(variable);
+  if (recorder()) recorder()->on_assign(variable);
   const LazyBuffer before = std::exchange(state_->data, owns_memory ? data : data.contiguous());
   state_->rule = nullptr;
   ++state_->version;
@@ -164,7 +164,7 @@ Tensor& Tensor::assign(const Tensor& x) {
 
 // In place, like PyTorch's. Where a gradient is recorded, the history would be lost with the old numbers: then this handle
 // becomes another tensor, which has one.
-Tensor& Tensor::become(const Tensor& x, const char* op) {
+Tensor& Tensor::assign_or_rebind(const Tensor& x, const char* op) {
   if (x.shape() != shape()) fail(op, ": the result has ", x.shape(), " and does not fit into ", shape());
   if (is_float(x.dtype()) > is_float(dtype()) || (dtype() == DType::Bool && x.dtype() != DType::Bool))
     fail(op, ": the result is ", x.dtype(), " and does not fit into ", dtype());
@@ -176,8 +176,8 @@ Tensor& Tensor::become(const Tensor& x, const char* op) {
 }
 
 #define TEENY_OPERATOR(op)                                                            \
-  Tensor& operator op##=(Tensor& x, const Tensor& y) { return x.become(x op y, #op "="); } \
-  Tensor& operator op##=(Tensor& x, Scalar y) { return x.become(x op y, #op "="); }
+  Tensor& operator op##=(Tensor& x, const Tensor& y) { return x.assign_or_rebind(x op y, #op "="); } \
+  Tensor& operator op##=(Tensor& x, Scalar y) { return x.assign_or_rebind(x op y, #op "="); }
 TEENY_OPERATOR(+) TEENY_OPERATOR(-) TEENY_OPERATOR(*) TEENY_OPERATOR(/)
 #undef TEENY_OPERATOR
 

@@ -96,7 +96,7 @@ struct CrossEntropyOptions {
 };
 
 /// Numbers, and where along the axis each of them stood.
-struct Picked;
+struct ValuesIndices;
 
 /// A tensor is a handle: copies share the numbers, the gradient and the history, as in Python.
 class Tensor {
@@ -320,12 +320,12 @@ class Tensor {
   // ---- Along one axis
   Tensor cumsum(int64_t axis) const;           ///< out[i] = x[0] + .. + x[i]
   Tensor cumprod(int64_t axis) const;
-  Picked cummax(int64_t axis) const;           ///< the largest so far; of equals the last
-  Picked cummin(int64_t axis) const;
+  ValuesIndices cummax(int64_t axis) const;           ///< the largest so far; of equals the last
+  ValuesIndices cummin(int64_t axis) const;
   /// In ascending order (NaN counts as the largest); equals keep their order.
-  Picked sort(int64_t axis = -1, bool descending = false) const;
+  ValuesIndices sort(int64_t axis = -1, bool descending = false) const;
   Tensor argsort(int64_t axis = -1, bool descending = false) const;
-  Picked topk(int64_t k, int64_t axis = -1, bool largest = true) const;  ///< in order
+  ValuesIndices topk(int64_t k, int64_t axis = -1, bool largest = true) const;  ///< in order
 
   // ---- Products
   Tensor matmul(const Tensor& y) const;        ///< (.., M, K) x (.., K, N); one axis is a vector, the rest broadcast
@@ -397,7 +397,7 @@ class Tensor {
   void set_rule(std::shared_ptr<Function> rule);
   int64_t version() const;                         ///< counts assignments
   void drop_graph() const;                         ///< forgets the rule
-  Tensor& become(const Tensor& x, const char* op); ///< what `+=` and `set` do with their result
+  Tensor& assign_or_rebind(const Tensor& x, const char* op); ///< what `+=` and `set` do with their result
   const void* id() const { return state_.get(); }  ///< equal for handles of one tensor
   /// An axis counted from either end, as 0 <= axis < rank; throws naming `op`.
   int axis_index(int64_t axis, const char* op) const;
@@ -408,7 +408,7 @@ class Tensor {
   std::shared_ptr<State> state_;
 };
 
-struct Picked {
+struct ValuesIndices {
   Tensor values, indices;  ///< int64 indices
 };
 

@@ -14,11 +14,11 @@
 namespace tinyops {
 
 /// Takes new blocks from `allocate`, which may return null, and gives them back to `release`.
-class Shelves {
+class CachingAllocator {
  public:
   /// `least` bytes, a power of two, is the smallest block; no more than `most_waiting` bytes wait on all shelves together: a
   /// program that changed its sizes must not keep the old ones.
-  Shelves(void* (*allocate)(size_t), void (*release)(void*), size_t least, size_t most_waiting)
+  CachingAllocator(void* (*allocate)(size_t), void (*release)(void*), size_t least, size_t most_waiting)
       : allocate_(allocate), release_(release), least_(least), most_waiting_(most_waiting) {}
 
   /// Null when there is no memory, even after everything that waits was released.

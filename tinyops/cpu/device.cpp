@@ -7,7 +7,7 @@ void run(const Kernel& kernel) {
   std::visit([](const auto& k) { cpu::run_kernel(k); }, kernel);
 }
 
-void run_again(std::span<const Kernel* const> kernels, const Memo&) {
+void run_again(std::span<const Kernel* const> kernels, const PlanCache&) {
   for (const Kernel* kernel : kernels) run(*kernel);
 }
 

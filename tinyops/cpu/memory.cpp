@@ -49,8 +49,8 @@ void* system_allocate(size_t bytes) {
 #ifndef TINYOPS_EXACT_MEMORY
 
 /// Never destroyed: buffers held by static objects come back after main has returned.
-Shelves& shelves() {
-  static auto* all = new Shelves(system_allocate, std::free, kAlignment, size_t(1) << 30);
+CachingAllocator& shelves() {
+  static auto* all = new CachingAllocator(system_allocate, std::free, kAlignment, size_t(1) << 30);
   return *all;
 }
 

@@ -12,7 +12,7 @@ void deallocate(void* memory, size_t) { std::free(memory); }
 void write(void* to, const void* host, size_t bytes) { std::memcpy(to, host, bytes); }
 void read(void* host, const void* from, size_t bytes) { std::memcpy(host, from, bytes); }
 void run(const Kernel& kernel) { reference::run(kernel); }
-void run_again(std::span<const Kernel* const> kernels, const Memo&) {
+void run_again(std::span<const Kernel* const> kernels, const PlanCache&) {
   for (const Kernel* kernel : kernels) run(*kernel);
 }
 void synchronize() {}

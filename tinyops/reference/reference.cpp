@@ -91,7 +91,7 @@ Number read(const Input& input, const Dims& index, DType dtype, const Number& su
   if (input.kind == Input::Kind::Memory) return load(input.operand, index);
   if (input.kind == Input::Kind::Sum) return sum;
   if (!input.operand.view.valid(index)) return {};
-  if (input.kind == Input::Kind::Number) return constant(input.number, dtype);
+  if (input.kind == Input::Kind::Constant) return constant(input.constant, dtype);
   return constant(input.operand.view.address.at(index), dtype);
 }
 
@@ -183,7 +183,7 @@ void run_kernel(const RowKernel& k) {
 
 void run_kernel(const ContractKernel& k) {
   const Shape summed(k.shape.end() - k.reduced, k.shape.end());
-  for_each_index(k.after.shape, [&](const Dims& i) {
+  for_each_index(k.epilogue.shape, [&](const Dims& i) {
     const Number sum = with_type(k.a.dtype, [&]<class Stored>(Stored) {
       using T = Compute<Stored>;
       using Wide = std::conditional_t<std::is_floating_point_v<T>, double, T>;
@@ -194,7 +194,7 @@ void run_kernel(const ContractKernel& k) {
       });
       return number(T(Stored(T(total))));  // as if it had been stored, and read again
     });
-    run_row(k.after, i, sum);
+    run_row(k.epilogue, i, sum);
   });
 }
 
@@ -274,7 +274,7 @@ void run(const Kernel& kernel) {
   std::visit([](const auto& k) { run_kernel(k); }, kernel);
 }
 
-void judge(const Kernel& kernel) {
+void check(const Kernel& kernel) {
   Kernel same = kernel;
   std::map<const Buffer*, std::vector<std::byte>> all;
   for_each_operand(same, [&](const Operand& operand, bool) {

@@ -42,7 +42,7 @@ struct Contraction {
   Shape shape;
   int reduced;
   Operand a, b, out;
-  RowKernel after = {};  ///< without the output that is the sum
+  RowKernel epilogue = {};  ///< without the output that is the sum
 };
 
 /// Its axes, by what moves along them.
@@ -81,10 +81,10 @@ template <class Multiply>
 void run_whole(Contraction k, Multiply multiply) {
   if (!k.out.buffer) k.out = fresh(k.out.view.shape, k.out.dtype);
   multiply(k);
-  if (k.after.outputs.empty()) return;
-  for (Input& input : k.after.inputs)
+  if (k.epilogue.outputs.empty()) return;
+  for (Input& input : k.epilogue.inputs)
     if (input.kind == Input::Kind::Sum) input = {Input::Kind::Memory, k.out};
-  run_kernel(k.after);
+  run_kernel(k.epilogue);
 }
 
 /// out = sum(a * b), element by element.
@@ -273,10 +273,10 @@ Contraction slab_of(const Contraction& k, int axis, int64_t first, int64_t size)
   Contraction slab = k;
   slab.shape[axis] = size;
   shrink(slab.a.view), shrink(slab.b.view), shrink(slab.out.view);
-  if (slab.after.outputs.empty()) return slab;
-  slab.after.shape[axis] = size;
-  for (Input& input : slab.after.inputs) shrink(input.operand.view);
-  for (Output& output : slab.after.outputs) shrink(output.operand.view);
+  if (slab.epilogue.outputs.empty()) return slab;
+  slab.epilogue.shape[axis] = size;
+  for (Input& input : slab.epilogue.inputs) shrink(input.operand.view);
+  for (Output& output : slab.epilogue.outputs) shrink(output.operand.view);
   return slab;
 }
 
@@ -323,7 +323,7 @@ void run_in_slabs(const Contraction& k, const Sides& sides) {
   for (const std::vector<int>& axes : {sides.batch, sides.columns})
     for (int a : axes)
       if (better(a)) axis = a;
-  const int64_t sum_bytes = k.after.outputs.empty() ? 0 : k.out.view.numel() * itemsize(k.out.dtype);
+  const int64_t sum_bytes = k.epilogue.outputs.empty() ? 0 : k.out.view.numel() * itemsize(k.out.dtype);
   if ((is_plain(k.b, k) && sum_bytes < kManySums) || axis < 0) return run_slab(k, sides, nullptr);
 
   const bool of_batch = std::ranges::count(sides.batch, axis) > 0;
@@ -344,7 +344,7 @@ void run_in_slabs(const Contraction& k, const Sides& sides) {
     if (!sides.narrow) packed_rows = pack_rows(product_of(shared, sides), computed_in(k) == DType::Float64);
   }
   if (shared.out.buffer) shared.out.buffer->data();  // reserved here: a buffer is not made for several threads
-  for (Output& output : shared.after.outputs) output.operand.buffer->data();
+  for (Output& output : shared.epilogue.outputs) output.operand.buffer->data();
   parallel(slabs, kWorthThreads, [&] {
     return [&](int64_t slab) {
       const int64_t first = slab * length / slabs, last = (slab + 1) * length / slabs;
@@ -399,9 +399,9 @@ Operand place_of_sums(const RowKernel& after, DType dtype) {
 }  // namespace
 
 void run_kernel(const ContractKernel& kernel) {
-  Contraction k{kernel.shape, kernel.reduced, kernel.a, kernel.b, place_of_sums(kernel.after, kernel.a.dtype), kernel.after};
-  std::erase_if(k.after.outputs,
-                [&](const Output& o) { return is_sum(kernel.after, o) && o.operand.buffer == k.out.buffer; });  // is there
+  Contraction k{kernel.shape, kernel.reduced, kernel.a, kernel.b, place_of_sums(kernel.epilogue, kernel.a.dtype), kernel.epilogue};
+  std::erase_if(k.epilogue.outputs,
+                [&](const Output& o) { return is_sum(kernel.epilogue, o) && o.operand.buffer == k.out.buffer; });  // is there
   run(k);
 }
 

@@ -256,11 +256,11 @@ class Worker {
         return for_each_block(block, w, at(input), spot_, [&](int64_t done, int64_t length, int64_t first, int64_t address) {
           for (int64_t i = 0; i < length; ++i) out[done + i] = convert<T>(address + block.offset[first + i]);
         });
-      const T number = plan_.kernel.inputs[size_t(step.operand)].number.as<T>();
+      const T number = plan_.kernel.inputs[size_t(step.operand)].constant.as<T>();
       for_each_run(w, at(input), spot_, [&](int64_t done, int64_t length, int64_t low, int64_t high, int64_t address) {
         std::fill_n(out + done, length, InTile<T>(0));
         for (int64_t i = low; i < high; ++i)
-          out[done + i] = input.kind == Input::Kind::Number ? number : convert<T>(address + i * stride);
+          out[done + i] = input.kind == Input::Kind::Constant ? number : convert<T>(address + i * stride);
       });
     });
   }
@@ -291,7 +291,7 @@ class Worker {
 void run_kernel(const RowKernel& kernel) {
   const int outer = kernel.shape.size() - kernel.inner;
   if (numel(Shape(kernel.shape.begin(), kernel.shape.begin() + outer)) == 0 || kernel.outputs.empty()) return;
-  RowPlan& plan = kernel.memo.get<RowPlan>(kernel);
+  RowPlan& plan = kernel.plan_cache.get<RowPlan>(kernel);
   plan.find_memory();
   if (plan.chunks == 1)
     return parallel(plan.blocks, plan.work, [&] {

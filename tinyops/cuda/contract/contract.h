@@ -178,7 +178,7 @@ struct EpilogueProgram {
   std::vector<int> operands;
 };
 /// Nothing where such a kernel cannot run it.
-std::optional<EpilogueProgram> epilogue_of(const RowKernel& after, DType dtype);
+std::optional<EpilogueProgram> epilogue_of(const RowKernel& epilogue, DType dtype);
 
 /// Leaves the sums in `out`, or their parts there, as Sum<T>.
 void multiply(const Contraction& contraction, const ProductPlan& plan, char* out);

@@ -26,15 +26,15 @@ Sections codes_of(RowKernel kernel) {
 
 }  // namespace
 
-std::optional<EpilogueProgram> epilogue_of(const RowKernel& after, DType dtype) {
+std::optional<EpilogueProgram> epilogue_of(const RowKernel& epilogue, DType dtype) {
   if (dtype != DType::Float32 && !is_half(dtype)) return {};
   const auto fits = [&](const Operand& o) { return o.view.guards.empty() && (o.dtype == DType::Float32 || o.dtype == dtype); };
-  for (const Output& output : after.outputs)
-    if (!fits(output.operand) || after.program[size_t(output.value)].dtype == DType::Bool) return {};
-  for (const Input& input : after.inputs)
+  for (const Output& output : epilogue.outputs)
+    if (!fits(output.operand) || epilogue.program[size_t(output.value)].dtype == DType::Bool) return {};
+  for (const Input& input : epilogue.inputs)
     if (input.kind != Input::Kind::Sum && (input.kind != Input::Kind::Memory || !fits(input.operand))) return {};
 
-  const Sections sections = codes_of(after);
+  const Sections sections = codes_of(epilogue);
   EpilogueProgram result;
   Epilogue& e = result.epilogue;
   const auto operand = [&](int number) {
@@ -48,7 +48,7 @@ std::optional<EpilogueProgram> epilogue_of(const RowKernel& after, DType dtype) 
       if (e.codes == Epilogue::kMostCodes || !has_instructions(code, dtype)) return {};
       if (code.what == Do::Store) code.operand = operand(~int(code.operand));
       else if (code.what == Do::Load)
-        code.operand = after.inputs[code.operand].kind == Input::Kind::Sum ? Epilogue::kSum : operand(code.operand);
+        code.operand = epilogue.inputs[code.operand].kind == Input::Kind::Sum ? Epilogue::kSum : operand(code.operand);
       e.code[e.codes++] = code;
     }
   if (sections.constants.size() > Epilogue::kMostConstants || result.operands.size() > Epilogue::kMostOperands) return {};
@@ -57,7 +57,7 @@ std::optional<EpilogueProgram> epilogue_of(const RowKernel& after, DType dtype) 
   if (e.operands + 4 * sections.lane_slots > Epilogue::kRoom) return {};
   for (size_t i = 0; i < result.operands.size(); ++i) {
     const int o = result.operands[i];
-    const Operand& from = o < 0 ? after.outputs[size_t(~o)].operand : after.inputs[size_t(o)].operand;
+    const Operand& from = o < 0 ? epilogue.outputs[size_t(~o)].operand : after.inputs[size_t(o)].operand;
     e.operand[i].as_sums = from.dtype == dtype;
   }
   return result;

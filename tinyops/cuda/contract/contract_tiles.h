@@ -243,7 +243,7 @@ __global__ __launch_bounds__(Block::threads, Block::blocks) void tiles(
   };
   union alignas(16) Memory {
     Tiles tiles;
-    AfterTile<Block> after;  // when all tiles are multiplied
+    AfterTile<Block> epilogue;  // when all tiles are multiplied
   };
   __shared__ Memory memory;
   Tiles& shared = memory.tiles;
@@ -281,7 +281,7 @@ __global__ __launch_bounds__(Block::threads, Block::blocks) void tiles(
     __syncthreads();
   }
 
-  AfterTile<Block>& after = memory.after;
+  AfterTile<Block>& after = memory.epilogue;
   const TileEdge left{p.m.count - place.row, p.n.count - place.column};
   if constexpr (std::is_same_v<Sum<T>, float>)
     if (epilogue.codes > 0) {

@@ -138,7 +138,7 @@ TINYOPS_CALLED Lanes<Word> made_up(const A& a, const Reached& r, DType dtype, At
   Lanes<Word> x;
 #pragma unroll 1
   for (int k = 0; k < kLanes<Word>; ++k) {
-    x[k] = r.kind == Input::Kind::Number ? a.constants[r.number - kConstants]
+    x[k] = r.kind == Input::Kind::Constant ? a.constants[r.number - kConstants]
                                          : with_computed<Word>(dtype, [&]<class T>(T) -> Word {
       return word_of<Word>(T(start + lane_part(a, form, lane_of<Word>(a, at, k))));
     });

@@ -297,8 +297,8 @@ Sections::Sections(const RowKernel& kernel, bool columns, bool keeps) {
     DType dtype = DType::Float32;
     for (const Instruction& step : kernel.program)
       if (const auto* load = std::get_if<Load>(&step.op); load && load->input == int(i)) dtype = step.dtype;
-    const bool number = kernel.inputs[i].kind == Input::Kind::Number;
-    numbers.push_back(number ? writer.constant(Writer::word(kernel.inputs[i].number, dtype)) : Place(0));
+    const bool number = kernel.inputs[i].kind == Input::Kind::Constant;
+    numbers.push_back(number ? writer.constant(Writer::word(kernel.inputs[i].constant, dtype)) : Place(0));
   }
 }
 

@@ -127,7 +127,7 @@ void run_kernel(const RowKernel& kernel) {
   for (const Output& out : kernel.outputs) written = std::max(written, int64_t(out.operand.buffer->bytes()));
   const Shape outer(kernel.shape.begin(), kernel.shape.end() - kernel.inner);
   if (written == 0 || numel(outer) == 0 || run_elementwise(kernel) || run_transpose(kernel)) return;
-  RowPlan& plan = kernel.memo.get<RowPlan>(kernel);
+  RowPlan& plan = kernel.plan_cache.get<RowPlan>(kernel);
   for (const RowKernel& part : plan.instead) run_kernel(part);
   if (!plan.instead.empty()) return;
   std::visit([&]<class A>(A& a) {

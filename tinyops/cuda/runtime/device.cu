@@ -207,8 +207,8 @@ void* allocate(size_t bytes) { return cuda::device_allocate(bytes); }
 void deallocate(void* memory, size_t) { cuda::device_release(memory); }
 #else
 /// Never destroyed: buffers held by static objects come back after main has returned.
-static Shelves& shelves() {
-  static auto* all = new Shelves(cuda::device_allocate, cuda::device_release, 256, SIZE_MAX);
+static CachingAllocator& shelves() {
+  static auto* all = new CachingAllocator(cuda::device_allocate, cuda::device_release, 256, SIZE_MAX);
   return *all;
 }
 /// Requests are served in the order of the stream: memory that a kernel still reads may be handed out again, since

@@ -169,9 +169,9 @@ void run(const Kernel& kernel) {
   std::visit([](const auto& k) { cuda::run_kernel(k); }, kernel);
 }
 
-void run_again(std::span<const Kernel* const> kernels, const Memo& memo) {
+void run_again(std::span<const Kernel* const> kernels, const PlanCache& plan_cache) {
   using namespace cuda;
-  Graph& graph = memo.get<Graph>(kernels);
+  Graph& graph = plan_cache.get<Graph>(kernels);
   graph.begin();
   recording = &graph;
   try {
