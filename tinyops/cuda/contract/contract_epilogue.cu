@@ -57,7 +57,7 @@ std::optional<EpilogueProgram> epilogue_of(const RowKernel& epilogue, DType dtyp
   if (e.operands + 4 * sections.lane_slots > Epilogue::kRoom) return {};
   for (size_t i = 0; i < result.operands.size(); ++i) {
     const int o = result.operands[i];
-    const Operand& from = o < 0 ? epilogue.outputs[size_t(~o)].operand : after.inputs[size_t(o)].operand;
+    const Operand& from = o < 0 ? epilogue.outputs[size_t(~o)].operand : epilogue.inputs[size_t(o)].operand;
     e.operand[i].as_sums = from.dtype == dtype;
   }
   return result;
