@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <map>
 
+#include "tinyops/common/merge_axes.h"
+
 namespace teeny {
 
 using tinyops::Input;
@@ -190,27 +192,18 @@ std::vector<View*> views_of(RowKernel& k) {
   return views;
 }
 
-/// Neighbouring axes that every view walks as one become one: fewer, longer loops for the backend. The border before the
-/// last `inner` axes stays. A view may lack axes at the end.
+/// Neighbouring axes that every view walks as one become one. The border before the last `inner` axes stays, and a view may
+/// lack the axes after it.
 void merge_axes(Shape& shape, int& inner, std::span<View* const> views) {
-  for (int a = shape.size() - 2; a >= 0; --a) {
-    if (a + 1 == shape.size() - inner) continue;
-    auto has_gap = [&](const View* view) {
-      auto gap = [&](const Affine& f) { return f.coef[a] != shape[a + 1] * f.coef[a + 1]; };
-      return a + 1 < view->rank() && (gap(view->address) || std::ranges::any_of(view->guards, gap, &Guard::position));
-    };
-    if (std::ranges::any_of(views, has_gap)) continue;
-    for (View* view : views) {
-      if (a + 1 >= view->rank()) continue;
-      view->shape[a] *= shape[a + 1];
-      view->shape.erase(a + 1);
-      view->address.coef.erase(a);
-      for (Guard& guard : view->guards) guard.position.coef.erase(a);
-    }
-    if (a >= shape.size() - inner) --inner;
-    shape[a] *= shape[a + 1];
-    shape.erase(a + 1);
+  if (shape.size() < 2) return;
+  std::vector<Dims*> strides;
+  for (View* view : views) {
+    strides.push_back(&view->address.coef);
+    for (Guard& guard : view->guards) strides.push_back(&guard.position.coef);
   }
+  const int border = tinyops::merge_axes(shape, strides, shape.size() - inner);
+  inner = shape.size() - border;
+  for (View* view : views) view->shape = Shape(shape.begin(), shape.begin() + view->address.coef.size());
 }
 
 Operand operand_of(const LazyBuffer& source, const BufferOf& buffer_of) {

@@ -1,18 +1,15 @@
-// The contraction: sorts a kernel's axes into those of a matrix product, and hands it on.
-//
-//   shape of a convolution   ( N  CO  OH  OW | C  KH  KW )
-//   x moves along              *       *   *   *   *   *       only x, kept:    N OH OW   columns
-//   w moves along                  *           *   *   *       only w, kept:    CO        rows
-//                                                              summed:          C KH KW
-//   both, or neither, kept: a batch of products
+// The contraction: a matrix product, or a batch of them, by the axes of common/contraction.h.
 //
 // With next to no rows or columns (a matrix times a vector, a depthwise convolution) narrow.h multiplies, else gemm.h.
 // Three kinds of contraction are neither and run as a row kernel, multiply and sum: of integers, of next to no rows and
 // columns (dot products), and with guards that cannot be stored.
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdlib>
 
+#include "tinyops/common/contraction.h"
+#include "tinyops/common/merge_axes.h"
 #include "tinyops/cpu/contract/pad_copy.h"
 #include "tinyops/cpu/contract/gemm.h"
 #include "tinyops/cpu/kernels.h"
@@ -30,12 +27,6 @@ constexpr int64_t kManySums = (1 << 20) / kSmaller;     // bytes: fewer are stil
 constexpr double kSlabWork = (1 << 19) / kSmaller;      // multiply-adds that are worth a few tables
 constexpr int64_t kEnoughSlabs = 24, kFewSlabs = 8;
 
-bool moves(const View& view, int a) {
-  if (view.shape[a] == 1) return false;
-  if (view.address.coef[a] != 0) return true;
-  return std::ranges::any_of(view.guards, [&](const Guard& g) { return g.position.coef[a] != 0; });
-}
-
 /// A ContractKernel, or a part of one, with a place for its sums: one of its outputs, or, without a buffer, one still to be
 /// found, because only `after` wants them.
 struct Contraction {
@@ -45,29 +36,10 @@ struct Contraction {
   RowKernel epilogue = {};  ///< without the output that is the sum
 };
 
-/// Its axes, by what moves along them.
-struct Axes {
-  std::vector<int> batch, a, b, reduced;
-  explicit Axes(const Contraction& k) {
-    const int kept = k.shape.size() - k.reduced;
-    for (int i = 0; i < k.shape.size(); ++i) {
-      if (k.shape[i] == 1) continue;
-      const bool in_a = moves(k.a.view, i), in_b = moves(k.b.view, i);
-      (i >= kept ? reduced : in_a == in_b ? batch : in_a ? a : b).push_back(i);
-    }
-  }
-};
-
 int64_t count(const Shape& shape, const std::vector<int>& axes) {
   int64_t n = 1;
   for (int a : axes) n *= shape[a];
   return n;
-}
-
-Dims pick(const Dims& from, const std::vector<int>& axes) {
-  Dims result;
-  for (int a : axes) result.push_back(from[a]);
-  return result;
 }
 
 void run(const Contraction& k);
@@ -111,7 +83,7 @@ struct Cut {
   int axis = -1;
   int64_t parts = 0;
 };
-Cut best_cut(const Contraction& k, const Axes& axes) {
+Cut best_cut(const Contraction& k, const ContractAxes& axes) {
   Cut cut;
   if (k.shape.size() + 1 > kMaxRank) return cut;
   for (int a : axes.reduced)
@@ -155,19 +127,6 @@ void run_in_parts(const Contraction& k, Cut by) {
   out.view.address.coef.push_back(0);
   run_kernel(RowKernel{sums, 1, {Input{Input::Kind::Memory, products.out}},
                        {{Load{0}, wide}, {Reduce{ReduceOp::Sum}, wide, {0, -1, -1}, true}}, {Output{out, 1}}});
-}
-
-/// Neighbouring axes that all three walk through without a gap become one: shorter tables to count through.
-void merge(Shape& sizes, std::initializer_list<Dims*> strides) {
-  for (int a = sizes.size() - 2; a >= 0; --a) {
-    if (!std::ranges::all_of(strides, [&](Dims* s) { return (*s)[a] == sizes[a + 1] * (*s)[a + 1]; })) continue;
-    sizes[a] *= sizes[a + 1];
-    sizes.erase(a + 1);
-    for (Dims* s : strides) {
-      (*s)[a] = (*s)[a + 1];
-      s->erase(a + 1);
-    }
-  }
 }
 
 /// For the checked build: the corners of a view without guards are inside its buffer, and so is everything else.
@@ -256,10 +215,11 @@ Product product_of(const Contraction& k, const Sides& sides) {
   p.out_dtype = k.out.dtype, p.out_offset = k.out.view.address.offset;
   const Dims& coef = k.out.view.address.coef;
   p.out_batch = pick(coef, sides.batch), p.out_rows = pick(coef, sides.rows), p.out_columns = pick(coef, sides.columns);
-  merge(p.rows, {&p.a.free, &p.out_rows});
-  if (p.window.taps > 1) merge(p.columns, {&p.b.free, &p.out_columns, &p.window.coef});
-  else merge(p.columns, {&p.b.free, &p.out_columns});
-  merge(p.reduced, {&p.a.reduced, &p.b.reduced});
+  merge_axes(p.rows, std::array{&p.a.free, &p.out_rows});
+  std::vector<Dims*> along_columns{&p.b.free, &p.out_columns};
+  if (p.window.taps > 1) along_columns.push_back(&p.window.coef);
+  merge_axes(p.columns, along_columns);
+  merge_axes(p.reduced, std::array{&p.a.reduced, &p.b.reduced});
   return p;
 }
 
@@ -355,7 +315,7 @@ void run_in_slabs(const Contraction& k, const Sides& sides) {
 
 /// As a row kernel, in parts or as a product of matrices.
 void run(const Contraction& k) {
-  const Axes axes(k);
+  const ContractAxes axes = contract_axes(k.shape, k.reduced, k.a.view, k.b.view);
   const int64_t in_a = count(k.shape, axes.a), in_b = count(k.shape, axes.b), r = count(k.shape, axes.reduced);
   const int64_t batches = count(k.shape, axes.batch);
   if (in_a * in_b * batches == 0) return;
@@ -379,29 +339,15 @@ void run(const Contraction& k) {
   run_in_slabs(turned, sides);
 }
 
-bool is_sum(const RowKernel& after, const Output& output) {
-  const auto* load = std::get_if<Load>(&after.program[size_t(output.value)].op);
-  return load && after.inputs[size_t(load->input)].kind == Input::Kind::Sum;
-}
-
-/// Where the sums wait for `after`: where they are stored anyway, or else an output of their dtype that lies over no input,
-/// or else nowhere yet.
-Operand place_of_sums(const RowKernel& after, DType dtype) {
-  for (const Output& output : after.outputs)
-    if (is_sum(after, output)) return output.operand;
-  for (const Output& output : after.outputs) {
-    const auto same = [&](const Input& input) { return input.operand.buffer == output.operand.buffer; };
-    if (output.operand.dtype == dtype && std::ranges::none_of(after.inputs, same)) return output.operand;
-  }
-  return {nullptr, dtype, View::contiguous(after.shape)};
-}
-
 }  // namespace
 
 void run_kernel(const ContractKernel& kernel) {
-  Contraction k{kernel.shape, kernel.reduced, kernel.a, kernel.b, place_of_sums(kernel.epilogue, kernel.a.dtype), kernel.epilogue};
-  std::erase_if(k.epilogue.outputs,
-                [&](const Output& o) { return is_sum(kernel.epilogue, o) && o.operand.buffer == k.out.buffer; });  // is there
+  const RowKernel& epilogue = kernel.epilogue;
+  const int o = output_for_sums(epilogue, kernel.a.dtype);
+  const Operand nowhere_yet{nullptr, kernel.a.dtype, View::contiguous(epilogue.shape)};
+  Contraction k{kernel.shape, kernel.reduced, kernel.a, kernel.b, o < 0 ? nowhere_yet : epilogue.outputs[size_t(o)].operand,
+                epilogue};
+  if (o >= 0 && is_sum(epilogue, epilogue.outputs[size_t(o)])) k.epilogue.outputs.erase(k.epilogue.outputs.begin() + o);
   run(k);
 }
 

@@ -6,6 +6,8 @@
 #include <cstdlib>
 #include <numeric>
 
+#include "tinyops/common/merge_axes.h"
+
 namespace tinyops::cpu {
 namespace {
 
@@ -111,10 +113,8 @@ void RowPlan::plan_axes(bool elementwise) {
   }
   stream = bytes > std::min(cache_bytes() / 2, kMostCached);
 
-  Dims axes;
-  int outer = 0;
-  for (int a = 0; a < rank; ++a)
-    if (kernel.shape[a] != 1) axes.push_back(a), outer += a < rank - inner;
+  Dims axes = range(0, rank);
+  int outer = rank - inner;
   auto by_stride = [&](const Affine& form) {
     return [&](int64_t a, int64_t b) { return std::abs(form.coef[int(a)]) > std::abs(form.coef[int(b)]); };
   };
@@ -123,7 +123,8 @@ void RowPlan::plan_axes(bool elementwise) {
   for (const PlannedOperand& input : inputs) {
     const Affine& form = *affine[size_t(input.first_form)];
     if (input.kind != Input::Kind::Memory) continue;
-    if (std::all_of(axes.begin() + outer, axes.end(), [&](int64_t a) { return form.coef[int(a)] == 0; })) continue;
+    auto stays = [&](int64_t a) { return kernel.shape[int(a)] == 1 || form.coef[int(a)] == 0; };
+    if (std::all_of(axes.begin() + outer, axes.end(), stays)) continue;
     std::stable_sort(axes.begin() + outer, axes.end(), by_stride(form));
     break;
   }
@@ -131,20 +132,14 @@ void RowPlan::plan_axes(bool elementwise) {
   Shape sizes;
   for (int64_t a : axes) sizes.push_back(kernel.shape[int(a)]);
   forms.resize(affine.size());
+  std::vector<Dims*> strides;
   for (size_t f = 0; f < forms.size(); ++f) {
     for (int64_t a : axes) forms[f].fixed.push_back(affine[f]->coef[int(a)]);
     forms[f].offset = affine[f]->offset;
     forms[f].size = guard_size[f];
+    strides.push_back(&forms[f].fixed);
   }
-  for (int a = axes.size() - 2; a >= 0; --a) {
-    if (a == outer - 1) continue;
-    auto no_gap = [&](const Form& f) { return f.fixed[a] == sizes[a + 1] * f.fixed[a + 1]; };
-    if (!std::ranges::all_of(forms, no_gap)) continue;
-    sizes[a] *= sizes[a + 1];
-    sizes.erase(a + 1);
-    for (Form& f : forms) f.fixed.erase(a);
-    outer -= a < outer;
-  }
+  outer = merge_axes(sizes, strides, outer);
   choose_lanes(sizes, outer, elementwise);
 }
 
