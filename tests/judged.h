@@ -10,9 +10,8 @@ namespace teeny::test {
 template <class F>
 std::string misjudged(F&& f, bool exact = false) {
   const Tensor got = Tensor(f()).realize();
-  const Execution mine = std::exchange(execution(), {false, tinyops::reference::check});
+  const ExecutionScope reference({.fuse = false, .run = tinyops::reference::check});
   const Tensor want = Tensor(f()).realize();
-  execution() = mine;
   if (exact && got.to_bytes() == want.to_bytes()) return "";
   const std::string different = difference(got, want);
   return exact && different.empty() ? "differs in the last bits" : different;

@@ -38,9 +38,8 @@ class Draw {
 template <class F>
 void same_as_reference(F&& f, const std::string& what) {
   const std::vector<std::byte> got = f().to_bytes();
-  execution() = {false, tinyops::reference::check};
+  const ExecutionScope reference({.fuse = false, .run = tinyops::reference::check});
   const std::vector<std::byte> expected = f().to_bytes();
-  execution() = {};
   CHECK_MESSAGE(got == expected, what);
 }
 

@@ -39,10 +39,9 @@ void check_one_kernel(Product&& product, After&& after) {
   CHECK(kernel->epilogue.outputs.size() == 1);
   const Tensor stored = product().realize();
   CHECK(after(product()).to_bytes() == after(stored).to_bytes());
-  execution().run = tinyops::reference::check;
+  const ExecutionScope reference({.run = tinyops::reference::check});
   const Tensor judged = product().realize();
   CHECK(after(product()).to_bytes() == after(judged).to_bytes());
-  execution() = {};
 }
 
 }  // namespace
@@ -108,9 +107,8 @@ TEST_CASE("epilogue: a product that is needed later is a second output") {
     return std::pair(w.grad().to_vector(), bias.grad().to_vector());
   };
   const auto fused = gradients();
-  execution().fuse = false;
+  const ExecutionScope unfused({.fuse = false});
   const auto apart = gradients();
-  execution() = {};
   for (size_t i = 0; i < apart.first.size(); ++i) CHECK(fused.first[i] == doctest::Approx(apart.first[i]));
   for (size_t i = 0; i < apart.second.size(); ++i) CHECK(fused.second[i] == doctest::Approx(apart.second[i]));
 }
@@ -119,10 +117,9 @@ TEST_CASE("epilogue: without fusing everything stands alone, with the same numbe
   const Tensor x = numbers({2, 3, 9, 9}), w = numbers({8, 3, 3, 3}), bias = numbers({8});
   const auto y = [&] { return x.conv2d(w, bias).relu() * 2; };
   const auto fused = y().to_bytes();
-  execution().fuse = false;
+  const ExecutionScope unfused({.fuse = false});
   const int64_t apart = kernels(y());
   const auto bytes = y().to_bytes();
-  execution() = {};
   CHECK(apart == 4);
   CHECK(bytes == fused);
 }

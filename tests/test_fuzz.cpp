@@ -19,10 +19,8 @@ using random_graph::Result;
 namespace {
 
 /// While it lives, kernels are not fused and run on the reference.
-class Judge {
- public:
-  Judge() { execution() = {false, tinyops::reference::check}; }
-  ~Judge() { execution() = {}; }
+struct Judge : ExecutionScope {
+  Judge() : ExecutionScope({.fuse = false, .run = tinyops::reference::check}) {}
 };
 
 /// The device, which is given nothing larger than device.h promises it.
@@ -35,10 +33,8 @@ void run_within_limits(const tinyops::Kernel& kernel) {
          " outputs is more than a backend takes");
   tinyops::run(kernel);
 }
-class Fused {
- public:
-  Fused() { execution() = {true, run_within_limits}; }
-  ~Fused() { execution() = {}; }
+struct Fused : ExecutionScope {
+  Fused() : ExecutionScope({.fuse = true, .run = run_within_limits}) {}
 };
 
 /// All numbers as they are stored.

@@ -17,6 +17,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <deque>
+#include <optional>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -52,7 +53,9 @@ class Recording : public Recorder {
  public:
   Recording() : random_(Tensor::random_state()) {
     recorder() = this;
-    execution().ran = [this](const Step& step) { ran(step); };
+    Execution watched = context().execution;
+    watched.on_step = [this](const Step& step) { ran(step); };
+    listening_.emplace(std::move(watched));
   }
   ~Recording() override {
     forget_tensors();
@@ -62,7 +65,7 @@ class Recording : public Recorder {
   void forget_tensors() {
     if (recorder() == this) recorder() = nullptr;
   }
-  void forget_kernels() { execution().ran = nullptr; }
+  void forget_kernels() { listening_.reset(); }
 
   // ---- Listening
 
@@ -365,9 +368,10 @@ class Recording : public Recorder {
 
   /// All at once, so that a device can make one thing of them; one by one where somebody looks at each.
   void run_kernels() {
-    if (execution().run == tinyops::run && !debug::watches_each_kernel())
+    const Execution& execution = context().execution;
+    if (execution.run == tinyops::run && !debug::watches_each_kernel())
       return debug::traced(work_, [this] { tinyops::run_again(kernels_, memo_); });
-    for (const Step& step : steps_) debug::traced(step, [&] { execution().run(step.kernel); });
+    for (const Step& step : steps_) debug::traced(step, [&] { execution.run(step.kernel); });
   }
 
   /// The result's numbers: of the node that is known to hold them, or of a new one.
@@ -378,6 +382,7 @@ class Recording : public Recorder {
     return {slot.node, result.views};
   }
 
+  std::optional<ExecutionScope> listening_;  ///< while the kernels of the call run
   std::string in_vain_;                   ///< why this cannot be replayed
   std::pair<uint64_t, uint64_t> random_;  ///< the stream's state when the call began
   uint64_t random_words_ = 0;             ///< that it draws

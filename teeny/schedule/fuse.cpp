@@ -20,11 +20,6 @@
 
 namespace teeny {
 
-Execution& execution() {
-  static Execution mode;
-  return mode;
-}
-
 namespace {
 
 /// Computing this again costs more than reading it from memory; and computing this for every element of a long row
@@ -160,7 +155,7 @@ class Scheduler {
         i.root = true;
         continue;
       }
-      if (!execution().fuse) {
+      if (!context().execution.fuse.value_or(true)) {
         i.root = true;
         continue;
       }
@@ -233,7 +228,7 @@ class Scheduler {
       kernels_.push_back({{squeezed(node.shape), {}, {&node}}, true, 0, {{&node, View::contiguous(node.shape)}}});
     } else if (is_elementwise(node.op) || std::holds_alternative<node::Reduce>(node.op) ||
                std::holds_alternative<node::Copy>(node.op)) {
-      if (execution().fuse)
+      if (context().execution.fuse.value_or(true))
         for (const int candidate : candidates(reads))
           if (join(kernels_[size_t(candidate)], candidate, i, reads)) return candidate;
       kernels_.push_back({{iteration_shape(node), inner_axes(node), {&node}}, true, 0, {}});

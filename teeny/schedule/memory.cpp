@@ -84,7 +84,7 @@ class Buffers {
   tinyops::BufferRef reuse_input_buffer(int number, const Node& member) {
     const PlannedKernel& kernel = plan_.kernels[size_t(number)];
     const bool in_rows = kernel.group.inner.empty() || squeezed(member.shape) == row_shape(kernel.group);
-    if (!execution().fuse || !in_rows || is_contraction(member.op)) return nullptr;
+    if (!context().execution.fuse.value_or(true) || !in_rows || is_contraction(member.op)) return nullptr;
     for (const FusedInput& input : kernel.inputs) {
       NodeInfo& i = info(*input.node);
       if (has_no_memory(i.node->op) || i.kept || i.last_reader != number) continue;
@@ -142,7 +142,7 @@ class Buffers {
     const LazyBuffer& first = i.node->sources[0];
     NodeInfo& from = info(*first.node());
     const bool whole = first.views().is_contiguous() && first.node()->shape == i.node->shape && places.size() > 1;
-    if (!execution().fuse || !whole || from.kept || from.last_reader != i.group) return nullptr;
+    if (!context().execution.fuse.value_or(true) || !whole || from.kept || from.last_reader != i.group) return nullptr;
     const tinyops::BufferRef buffer = buffer_of(*first.node());
     for (size_t p = 1; p < places.size(); ++p) {
       std::vector<FusedInput> reads;

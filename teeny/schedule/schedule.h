@@ -1,11 +1,11 @@
 #pragma once
 // From the graph to a list of kernels: what is computed together with what, in which order, and where it is stored.
-#include <functional>
 #include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "teeny/graph/context.h"
 #include "teeny/graph/lazy.h"
 #include "tinyops/device.h"
 
@@ -31,14 +31,5 @@ void realize(std::span<const LazyBuffer> targets);
 /// `variable` was assigned to, and held `before` until then: the next `realize` of anything computes its new numbers too,
 /// so that running statistics and parameters do not pile up unevaluated graphs. If that throws, it has its old ones again.
 void add_pending(const std::shared_ptr<LazyBuffer>& variable, const LazyBuffer& before);
-
-/// For tests: the kernels unfused (one for each node, and nothing in place), or run by another backend. For a Jit: who
-/// hears of every step that has run.
-struct Execution {
-  bool fuse = true;
-  void (*run)(const tinyops::Kernel&) = tinyops::run;
-  std::function<void(const Step&)> ran = {};
-};
-Execution& execution();
 
 }  // namespace teeny

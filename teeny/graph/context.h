@@ -1,0 +1,57 @@
+#pragma once
+// What belongs to a thread: how it runs its graphs, and what it has assigned and not computed yet. A thread has a context
+// of its own from its start to its end, so that threads with tensors of their own never wait for each other.
+#include <functional>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "teeny/graph/lazy.h"
+#include "tinyops/device.h"
+
+namespace teeny {
+
+struct Step;  // schedule.h
+
+/// How `realize` schedules and runs.
+struct Execution {
+  std::optional<bool> fuse = {};                     ///< several nodes in a kernel; unset: as FUSE= in the environment says
+  void (*run)(const tinyops::Kernel&) = tinyops::run;
+  std::function<void(const Step&)> on_step = {};     ///< called after each kernel
+};
+
+/// A variable that was assigned to and not computed since. Nothing is held: a tensor that is gone is not computed, and
+/// old values that nobody reads any more may be written over.
+struct PendingAssignment {
+  std::weak_ptr<LazyBuffer> variable;
+  std::weak_ptr<Node> now, before;
+  ShapeTracker views;  ///< of what it held before
+
+  bool unrealized() const {
+    const auto node = now.lock();
+    return node && !node->realized();
+  }
+};
+
+struct Context {
+  Execution execution;
+  std::vector<PendingAssignment> pending;
+};
+
+/// This thread's.
+Context& context();
+
+/// Another way to run, from here to the end of the block: `const ExecutionScope reference({.run = tinyops::reference::check});`
+class ExecutionScope {
+ public:
+  explicit ExecutionScope(Execution mode) : before_(std::exchange(context().execution, std::move(mode))) {}
+  ~ExecutionScope() { context().execution = std::move(before_); }
+  ExecutionScope(const ExecutionScope&) = delete;
+  ExecutionScope& operator=(const ExecutionScope&) = delete;
+
+ private:
+  Execution before_;
+};
+
+}  // namespace teeny
