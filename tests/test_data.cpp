@@ -2,8 +2,8 @@
 #include <doctest/doctest.h>
 #include <zlib.h>
 
-#include <cstdlib>
 
+#include "environment.h"
 #include "state_helpers.h"
 #include "teeny/data/datasets.h"
 #include "teeny/data/idx.h"
@@ -21,20 +21,6 @@ std::string gzipped(const std::string& bytes) {
   gzclose(file);
   return contents(directory / "x");
 }
-
-/// An environment variable that is again what it was.
-class Environment {
- public:
-  Environment(const char* name, const std::string& value) : name_(name) {
-    if (const char* before = getenv(name)) before_ = before;
-    setenv(name, value.c_str(), 1);
-  }
-  ~Environment() { before_ ? setenv(name_, before_->c_str(), 1) : unsetenv(name_); }
-
- private:
-  const char* name_;
-  std::optional<std::string> before_;
-};
 
 const std::string kTwoByThree = "\0\0\x08\x02\0\0\0\x02\0\0\0\x03"s + "\1\2\3\4\5\xff"s;
 
@@ -132,7 +118,7 @@ TEST_CASE("datasets: files that do not fit, or are not there, are named") {
   directory.write("t10k-labels-idx1-ubyte", labels(2, 1));
   CHECK(data::mnist_from(path).train.labels.to_vector<int64_t>() == std::vector<int64_t>{9, 9});
   {
-    const Environment mnist("MNIST_DIR", path), fashion("FASHION_MNIST_DIR", path);
+    const EnvironmentScope mnist("TEENY_MNIST_DIR", path), fashion("TEENY_FASHION_MNIST_DIR", path);
     CHECK(data::mnist().test.size() == 2);
     CHECK(data::fashion_mnist().test.size() == 2);
   }

@@ -5,11 +5,11 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
-#include <cstdlib>
 #include <cstring>
 
 #include "random_graph.h"
 #include "teeny/schedule/schedule.h"
+#include "tinyops/base/environment.h"
 
 using namespace teeny;
 using random_graph::Precision;
@@ -97,10 +97,6 @@ std::string disagreement(const Program& program) {
   return "";
 }
 
-uint64_t number_from(const char* variable, uint64_t otherwise) {
-  return std::getenv(variable) ? std::strtoull(std::getenv(variable), nullptr, 10) : otherwise;
-}
-
 void check(uint64_t seed) {
   const Program program = random_graph::make(seed, 4 + int(seed % 36));
   std::string said;
@@ -121,8 +117,9 @@ void check(uint64_t seed) {
 }  // namespace
 
 TEST_CASE("fuzz: random graphs agree with the reference") {
-  const uint64_t first = number_from("FUZZ_SEED", 0);
-  const uint64_t programs = number_from("FUZZ", std::getenv("FUZZ_SEED") ? 1 : 400);
+  using tinyops::environment::whole_number;
+  const uint64_t only = whole_number("FUZZ_SEED", UINT64_MAX), first = only == UINT64_MAX ? 0 : only;
+  const uint64_t programs = whole_number("FUZZ", only == UINT64_MAX ? 400 : 1);
   for (uint64_t seed = first; seed < first + programs; ++seed) check(seed);
 }
 

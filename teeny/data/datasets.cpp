@@ -1,9 +1,9 @@
 #include "teeny/data/datasets.h"
 
-#include <cstdlib>
 #include <filesystem>
 
 #include "teeny/data/idx.h"
+#include "tinyops/base/environment.h"
 
 namespace teeny::data {
 
@@ -47,21 +47,22 @@ Dataset read(const fs::path& directory, const std::string& prefix) {
 Datasets mnist_from(const std::string& directory) { return {read(directory, "train"), read(directory, "t10k")}; }
 
 Datasets mnist() {
-  if (const char* directory = std::getenv("MNIST_DIR")) return mnist_from(directory);
+  if (const std::string directory = tinyops::environment::mnist_directory(); !directory.empty()) return mnist_from(directory);
   const std::string shipped = "examples/data/mnist";
   if (is_there(shipped)) return mnist_from(shipped);
 #ifdef TEENY_DATA_DIR  // the absolute path of examples/data, for programs that run elsewhere
   if (const std::string built = TEENY_DATA_DIR "/mnist"; is_there(built)) return mnist_from(built);
 #endif
-  fail("mnist: no directory ", shipped, " here; run from the root of teeny, or set MNIST_DIR");
+  fail("mnist: no directory ", shipped, " here; run from the root of teeny, or set TEENY_MNIST_DIR");
 }
 
 Datasets fashion_mnist() {
-  if (const char* directory = std::getenv("FASHION_MNIST_DIR")) return mnist_from(directory);
+  if (const std::string directory = tinyops::environment::fashion_mnist_directory(); !directory.empty())
+    return mnist_from(directory);
   const std::string installed = "/usr/share/datasets/fashion-mnist";
   if (is_there(installed)) return mnist_from(installed);
   fail("fashion_mnist: no directory ", installed,
-       "; install Debian's package dataset-fashion-mnist, or set FASHION_MNIST_DIR");
+       "; install Debian's package dataset-fashion-mnist, or set TEENY_FASHION_MNIST_DIR");
 }
 
 }  // namespace teeny::data

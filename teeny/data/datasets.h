@@ -19,10 +19,10 @@ struct Datasets {
 };
 
 /// Handwritten digits, 60,000 and 10,000 images (1, 28, 28), classes 0 to 9. Y. LeCun, C. Cortes, C. J. C. Burges. From
-/// $MNIST_DIR, or the copy that comes with teeny in examples/data/mnist.
+/// $TEENY_MNIST_DIR, or the copy that comes with teeny in examples/data/mnist.
 Datasets mnist();
 
-/// The same format with clothes. Xiao, Rasul, Vollgraf: "Fashion-MNIST", 2017. From $FASHION_MNIST_DIR, or where
+/// The same format with clothes. Xiao, Rasul, Vollgraf: "Fashion-MNIST", 2017. From $TEENY_FASHION_MNIST_DIR, or where
 /// Debian's package dataset-fashion-mnist puts it.
 Datasets fashion_mnist();
 

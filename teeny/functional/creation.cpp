@@ -1,12 +1,12 @@
 // Tensors from nothing: filled, counted, random. No memory is touched but for `from`, which copies.
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <numbers>
 
 #include "teeny/mlops/common.h"
-#include "tinyops/device.h"
 #include "teeny/tensor/recorder.h"
+#include "tinyops/base/environment.h"
+#include "tinyops/device.h"
 
 namespace teeny {
 
@@ -95,7 +95,7 @@ Tensor Tensor::scalar_like(Scalar value) const {
 
 namespace {
 struct RandomState {
-  uint64_t seed = std::getenv("SEED") ? std::strtoull(std::getenv("SEED"), nullptr, 10) : 0;
+  uint64_t seed = tinyops::environment::seed();
   uint64_t counter = 0;
 };
 RandomState& random_stream() {

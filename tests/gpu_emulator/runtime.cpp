@@ -5,6 +5,7 @@
 #include <unordered_map>
 
 #include "tests/gpu_emulator/cuda_runtime.h"
+#include "tinyops/base/environment.h"
 
 namespace gpu_emulator {
 namespace {
@@ -74,7 +75,7 @@ const char* cudaGetErrorString(cudaError_t error) {
 }
 cudaError_t cudaGetLastError() { return cudaSuccess; }
 cudaError_t cudaGetDeviceCount(int* count) {
-  *count = std::getenv("TEENY_NO_GPU") ? 0 : 1;
+  *count = tinyops::environment::is_on("TEENY_NO_GPU", false) ? 0 : 1;
   return *count ? cudaSuccess : cudaErrorNoDevice;
 }
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {

@@ -6,8 +6,7 @@
 //                                ├──────┼──────┼──────┼──────┤   at once, so there neighbours along k are neighbours; a row's
 //                                │      │      │      │      │   pad of 16 bytes lets the 32 lanes of a warp read from 32 banks
 //                                       ..
-#include <cstdlib>
-
+#include "tinyops/base/environment.h"
 #include "tinyops/cuda/contract/contract_tiles.h"
 #include "tinyops/cuda/contract/mma.h"
 
@@ -76,10 +75,7 @@ struct Tensor {
 };
 
 bool may_use_tf32() {
-  static const bool may = [] {
-    const char* const value = std::getenv("TEENY_TF32");
-    return value && !std::strcmp(value, "1");
-  }();
+  static const bool may = environment::tf32();
   return may;
 }
 

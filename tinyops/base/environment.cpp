@@ -1,0 +1,53 @@
+#include "tinyops/base/environment.h"
+
+#include <charconv>
+#include <cstdlib>
+#include <string_view>
+
+#include "tinyops/base/error.h"
+
+namespace tinyops::environment {
+namespace {
+
+std::string value_of(const char* name) {
+  const char* value = std::getenv(name);
+  return value ? value : "";
+}
+
+}  // namespace
+
+uint64_t whole_number(const char* name, uint64_t otherwise, uint64_t largest) {
+  const std::string value = value_of(name);
+  if (value.empty()) return otherwise;
+  uint64_t number = 0;
+  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
+  if (error != std::errc() || end != value.data() + value.size() || number > largest)
+    fail(name, "=", value, ": must be a whole number from 0 to ", largest);
+  return number;
+}
+
+bool is_on(const char* name, bool otherwise) {
+  const std::string value = value_of(name);
+  if (value.empty()) return otherwise;
+  if (value != "0" && value != "1") fail(name, "=", value, ": must be 0 or 1");
+  return value == "1";
+}
+
+int debug() { return int(whole_number("DEBUG", 0, 9)); }
+
+std::string graph() {
+  const std::string file = value_of("GRAPH");
+  if (file.empty()) return file;
+  for (const std::string_view kind : {".svg", ".png", ".pdf", ".dot"})
+    if (file.ends_with(kind)) return file;
+  fail("GRAPH=", file, ": must end in .svg, .png, .pdf or .dot");
+}
+
+std::string profile() { return value_of("PROFILE"); }
+uint64_t seed() { return whole_number("SEED", 0); }
+bool fuse() { return is_on("FUSE", true); }
+bool tf32() { return is_on("TEENY_TF32", false); }
+std::string mnist_directory() { return value_of("TEENY_MNIST_DIR"); }
+std::string fashion_mnist_directory() { return value_of("TEENY_FASHION_MNIST_DIR"); }
+
+}  // namespace tinyops::environment
