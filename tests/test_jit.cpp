@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include "teeny/debug/trace.h"
+#include "teeny/graph/context.h"
 #include "teeny/teeny.h"
 
 using namespace teeny;

@@ -1,10 +1,15 @@
 #include "teeny/debug/trace.h"
 
+#include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdio>
-#include <cstdlib>
 #include <fstream>
+#include <mutex>
 #include <sstream>
+
+#include "tinyops/base/environment.h"
+#include "tinyops/device.h"
 
 namespace teeny::debug {
 
@@ -16,12 +21,12 @@ Counters& Counters::operator+=(const Counters& other) {
 }
 
 Counters& counters() {
-  static Counters all;
-  return all;
+  thread_local Counters of_this_thread;
+  return of_this_thread;
 }
 
 int level() {
-  static const int value = std::getenv("DEBUG") ? std::atoi(std::getenv("DEBUG")) : 0;
+  static const int value = environment::debug();
   return value;
 }
 
@@ -81,9 +86,9 @@ std::string op_name(const Instruction& i) {
     std::string operator()(const Load& l) const { return "load " + std::to_string(l.input); }
     std::string operator()(const Constant& c) const { return text(c.value); }
     std::string operator()(const tinyops::Reduce& r) const { return text("reduce ", r.op); }
-    std::string operator()(teeny::UnaryOp op) const { return text(op); }
-    std::string operator()(teeny::BinaryOp op) const { return text(op); }
-    std::string operator()(teeny::TernaryOp op) const { return text(op); }
+    std::string operator()(UnaryOp op) const { return text(op); }
+    std::string operator()(BinaryOp op) const { return text(op); }
+    std::string operator()(TernaryOp op) const { return text(op); }
   };
   return std::visit(Name{}, i.op);
 }
@@ -158,24 +163,28 @@ namespace {
 class Timeline {
  public:
   Timeline() {
-    if (const char* path = std::getenv("PROFILE")) {
-      file_.open(path);
-      if (!file_) fail("PROFILE: cannot write ", path);
-      file_ << "[";
-    }
+    const std::string path = environment::profile();
+    if (path.empty()) return;
+    file_.open(path);
+    if (!file_) fail("PROFILE: cannot write ", path);
+    file_ << "[" << std::fixed;
   }
   ~Timeline() {
     if (on()) file_ << "\n]\n";
   }
   bool on() const { return file_.is_open(); }
   void add(const std::string& name, double start, double seconds, const Counters& c) {
-    file_ << (first_ ? "" : ",") << "\n{\"name\": \"" << name << "\", \"ph\": \"X\", \"pid\": 1, \"tid\": 1, \"ts\": "
-          << std::fixed << start * 1e6 << ", \"dur\": " << seconds * 1e6 << ", \"args\": {\"flops\": " << c.flops
+    static std::atomic<int> threads{0};
+    thread_local const int thread = ++threads;
+    const std::lock_guard lock(mutex_);
+    file_ << (first_ ? "" : ",") << "\n{\"name\": \"" << name << "\", \"ph\": \"X\", \"pid\": 1, \"tid\": " << thread
+          << ", \"ts\": " << start * 1e6 << ", \"dur\": " << seconds * 1e6 << ", \"args\": {\"flops\": " << c.flops
           << ", \"bytes\": " << c.bytes << "}}";
     first_ = false;
   }
 
  private:
+  std::mutex mutex_;
   std::ofstream file_;
   bool first_ = true;
 };
@@ -185,33 +194,45 @@ Timeline& timeline() {
   return of_the_run;
 }
 
-/// DEBUG=1: one line at the end of the program.
-struct Totals {
-  double seconds = 0;
-  ~Totals() {
-    if (level() < 1) return;
-    const Counters& c = counters();
-    std::fprintf(stderr, "%lld kernels  %.3f s  %.1f GFLOP  %.2f GB moved  peak memory %.1f MiB\n", (long long)c.kernels,
-                 seconds, double(c.flops) / 1e9, double(c.bytes) / 1e9, double(memory_use().peak) / 1048576);
+/// DEBUG=1: one line at the end of the program, about all of its threads.
+class Totals {
+ public:
+  void add(const Counters& work, double seconds) {
+    const std::lock_guard lock(mutex_);
+    work_ += work;
+    seconds_ += seconds;
   }
+  ~Totals() {
+    if (level() < 1) return;  // PROFILE alone
+    std::fprintf(stderr, "%lld kernels  %.3f s  %.1f GFLOP  %.2f GB moved  peak memory %.1f MiB\n", (long long)work_.kernels,
+                 seconds_, double(work_.flops) / 1e9, double(work_.bytes) / 1e9, double(memory_use().peak) / 1048576);
+  }
+
+ private:
+  std::mutex mutex_;
+  Counters work_;
+  double seconds_ = 0;
 };
 
 struct Time {
   double start = 0, seconds = 0;
 };
 
-/// Runs `f`, which does `work`. Where nobody asks for the time, none is returned and nothing is waited for.
-Time counted(const Counters& work, const std::function<void()>& f) {
+/// Calls `run`, which does `work`. Where nobody looks at the time, none is returned and nothing is waited for.
+Time counted(const Counters& work, const std::function<void()>& run) {
+  if (level() < 1 && !timeline().on()) {
+    run();
+    counters() += work;
+    return {};
+  }
   static Totals totals;
-  const bool timed = level() >= 1 || timeline().on();
-  if (timed) synchronize();  // what runs still, copies among it, is not this kernel's
-  const double start = timed ? now() : 0;
-  f();
+  synchronize();  // what runs still, copies among it, is not this kernel's
+  const double start = now();
+  run();
   counters() += work;
-  if (!timed) return {};
   synchronize();
   const double seconds = now() - start;
-  totals.seconds += seconds;
+  totals.add(work, seconds);
   return {start, seconds};
 }
 
@@ -219,16 +240,16 @@ Time counted(const Counters& work, const std::function<void()>& f) {
 
 bool watches_each_kernel() { return level() >= 2 || timeline().on(); }
 
-void traced(const Step& step, const std::function<void()>& f) {
-  const Counters c = work(step.kernel);
-  if (level() >= 3) std::fputs(listing(step.kernel).c_str(), stderr);
-  const auto [start, seconds] = counted(c, f);
-  if (timeline().on()) timeline().add(label(step.kernel), start, seconds, c);
+void traced(const Kernel& kernel, const std::function<void()>& run) {
+  const Counters c = work(kernel);
+  if (level() >= 3) std::fputs(listing(kernel).c_str(), stderr);
+  const auto [start, seconds] = counted(c, run);
+  if (timeline().on()) timeline().add(label(kernel), start, seconds, c);
   if (level() >= 2)
     std::fprintf(stderr, "%6lld %9.1f us %8.1f GFLOP/s %7.1f GB/s  %s\n", (long long)counters().kernels, seconds * 1e6,
-                 double(c.flops) / seconds / 1e9, double(c.bytes) / seconds / 1e9, label(step.kernel).c_str());
+                 double(c.flops) / seconds / 1e9, double(c.bytes) / seconds / 1e9, label(kernel).c_str());
 }
 
-void traced(const Counters& work, const std::function<void()>& f) { counted(work, f); }
+void traced(const Counters& work, const std::function<void()>& run) { counted(work, run); }
 
 }  // namespace teeny::debug

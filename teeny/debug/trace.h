@@ -1,24 +1,24 @@
 #pragma once
-// Watching what runs: counters, the kernel log of DEBUG=, the graph of GRAPH=, the timeline of PROFILE=.
+// What runs, watched: counters, the kernel log of DEBUG=, the timeline of PROFILE=.
 #include <cstdint>
 #include <functional>
-#include <span>
 #include <string>
 
-#include "teeny/schedule/schedule.h"
+#include "tinyops/kernel.h"
 
 namespace teeny::debug {
 
 /// DEBUG=
 int level();
 
-/// What has run since the start, or since `counters() = {}`.
+/// How much work kernels are.
 struct Counters {
   int64_t kernels = 0;
   int64_t flops = 0;  ///< arithmetic operations; a multiply-add is two
   int64_t bytes = 0;  ///< read and written, each element of each operand once
   Counters& operator+=(const Counters& other);
 };
+/// Of what this thread has run since its start, or since `counters() = {}`.
 Counters& counters();
 
 /// What one kernel will do.
@@ -30,15 +30,11 @@ std::string label(const tinyops::Kernel& kernel);
 /// The whole kernel, with its program, as text.
 std::string listing(const tinyops::Kernel& kernel);
 
-/// Runs `f` and keeps the books: counters always, time only when DEBUG or PROFILE want it. A device may return from a
-/// kernel before it is done; what is timed is waited for, before and after.
-void traced(const Step& step, const std::function<void()>& f);
-/// The same for several kernels that run as one, unless somebody `watches_each_kernel`: DEBUG=2, PROFILE.
-void traced(const Counters& work, const std::function<void()>& f);
+/// Calls `run`, which runs `kernel`, and adds its work to the counters. With DEBUG or PROFILE it is timed and reported: a
+/// device may return from a kernel before it is done, so it is waited for, before and after.
+void traced(const tinyops::Kernel& kernel, const std::function<void()>& run);
+/// The same for several kernels that run as one. Not with DEBUG=2 and PROFILE, which `watches_each_kernel`.
+void traced(const Counters& work, const std::function<void()>& run);
 bool watches_each_kernel();
-
-/// GRAPH=file.svg: draws the graph that is about to run and its kernels, the largest of the run. Needs Graphviz's `dot`;
-/// a file that ends in .dot gets the source instead.
-void draw_graph(std::span<const LazyBuffer> targets, std::span<const Step> steps);
 
 }  // namespace teeny::debug

@@ -371,7 +371,7 @@ class Recording : public Recorder {
     const Execution& execution = context().execution;
     if (execution.run == tinyops::run && !debug::watches_each_kernel())
       return debug::traced(work_, [this] { tinyops::run_again(kernels_, memo_); });
-    for (const Step& step : steps_) debug::traced(step, [&] { execution.run(step.kernel); });
+    for (const Step& step : steps_) debug::traced(step.kernel, [&] { execution.run(step.kernel); });
   }
 
   /// The result's numbers: of the node that is known to hold them, or of a new one.

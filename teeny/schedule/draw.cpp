@@ -1,15 +1,18 @@
-// GRAPH=file.svg: the lazy graph as Graphviz draws it, each kernel's nodes in one colour.
+// The lazy graph as Graphviz draws it, each kernel's nodes in one colour.
+#include "teeny/schedule/draw.h"
+
 #include <algorithm>
 #include <cstdio>
-#include <cstdlib>
 #include <fstream>
 #include <map>
+#include <mutex>
 #include <set>
 #include <sstream>
 
 #include "teeny/debug/trace.h"
+#include "tinyops/base/environment.h"
 
-namespace teeny::debug {
+namespace teeny {
 namespace {
 
 constexpr size_t kMostNodes = 2000;  ///< Graphviz takes minutes beyond that
@@ -54,35 +57,52 @@ std::string dot_source(std::span<const LazyBuffer> targets, std::span<const Step
     }
   }
   for (size_t s = 0; s < steps.size(); ++s)
-    out << "  // kernel " << s << ": " << label(steps[s].kernel) << '\n';
+    out << "  // kernel " << s << ": " << debug::label(steps[s].kernel) << '\n';
   out << "}\n";
   size = seen.size();
   return out.str();
 }
 
+/// The largest graph so far. Its end is the program's: then it is drawn, and what goes wrong is a line on stderr.
+class Drawing {
+ public:
+  void offer(std::span<const LazyBuffer> targets, std::span<const Step> steps) {
+    size_t size = 0;
+    std::string source = dot_source(targets, steps, size);
+    const std::lock_guard lock(mutex_);
+    if (size <= largest_ || size > kMostNodes) return;
+    largest_ = size;
+    source_ = std::move(source);
+  }
+
+  ~Drawing() {
+    if (source_.empty()) return;
+    if (file_.ends_with(".dot")) {
+      std::ofstream file(file_);
+      if (!(file << source_).flush()) std::fprintf(stderr, "GRAPH: cannot write %s\n", file_.c_str());
+      return;
+    }
+    std::string quoted;  // the path is one argument, whatever characters it has
+    for (char c : file_) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
+    const std::string command = "dot -T" + file_.substr(file_.find_last_of('.') + 1) + " -o '" + quoted + "'";
+    std::FILE* dot = popen(command.c_str(), "w");
+    if (dot) std::fwrite(source_.data(), 1, source_.size(), dot);
+    if (!dot || pclose(dot) != 0)
+      std::fprintf(stderr, "GRAPH: could not draw %s with Graphviz's dot (package graphviz)\n", file_.c_str());
+  }
+
+ private:
+  const std::string file_ = tinyops::environment::graph();
+  std::mutex mutex_;
+  size_t largest_ = 0;
+  std::string source_;
+};
+
 }  // namespace
 
-void draw_graph(std::span<const LazyBuffer> targets, std::span<const Step> steps) {
-  static const char* path = std::getenv("GRAPH");
-  static size_t largest = 0;
-  if (!path) return;
-  size_t size = 0;
-  const std::string source = dot_source(targets, steps, size);
-  if (size <= largest || size > kMostNodes) return;
-  largest = size;
-
-  const std::string file = path;
-  if (file.ends_with(".dot")) {
-    std::ofstream(file) << source;
-    return;
-  }
-  const std::string kind = file.substr(file.find_last_of('.') + 1);
-  if (kind != "svg" && kind != "png" && kind != "pdf") fail("GRAPH: ", file, " must end in .svg, .png, .pdf or .dot");
-  std::string quoted;  // the path is one argument, whatever characters it has
-  for (char c : file) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  std::FILE* dot = popen(("dot -T" + kind + " -o '" + quoted + "'").c_str(), "w");
-  if (dot) std::fwrite(source.data(), 1, source.size(), dot);
-  if (!dot || pclose(dot) != 0) fail("GRAPH: could not draw ", file, " with Graphviz's dot (package graphviz)");
+void draw_at_exit(std::span<const LazyBuffer> targets, std::span<const Step> steps) {
+  static Drawing largest_of_the_run;
+  largest_of_the_run.offer(targets, steps);
 }
 
-}  // namespace teeny::debug
+}  // namespace teeny

@@ -2,7 +2,9 @@
 #include <utility>
 
 #include "teeny/debug/trace.h"
+#include "teeny/schedule/draw.h"
 #include "teeny/schedule/schedule.h"
+#include "tinyops/base/environment.h"
 
 namespace teeny {
 namespace {
@@ -33,12 +35,13 @@ void realize(std::span<const LazyBuffer> targets) {
   std::vector<Step> steps = schedule(all);
   const std::vector<PendingAssignment> assigned = std::exchange(context().pending, {});  // in `steps` now, or computed already
   if (steps.empty()) return;
-  debug::draw_graph(all, steps);
+  static const bool drawn = !tinyops::environment::graph().empty();
+  if (drawn) draw_at_exit(all, steps);
   // When a kernel throws, what was computed before it stays, and the rest is a promise as before.
   try {
     const Execution& execution = context().execution;
     for (Step& step : steps) {
-      debug::traced(step, [&] { execution.run(step.kernel); });
+      debug::traced(step.kernel, [&] { execution.run(step.kernel); });
       for (Step::Result& result : step.results) {
         result.node->buffer = std::move(result.buffer);
         result.node->sources.clear();  // a promise kept; what only it needed goes back to the allocator
