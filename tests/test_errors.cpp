@@ -113,7 +113,7 @@ TEST_CASE("errors: creation and numbers") {
 TEST_CASE("errors: gradients") {
   check({
       {"requires_grad_: only floats have gradients, this is int64", FN(Tensor(z).requires_grad_())},
-      {"set_grad: (5, 6) for a tensor of (3, 4)", FN((x.set_grad(y), x))},
+      {"set_grad: (5, 6) for a tensor of (3, 4)", FN((Tensor(x).set_grad(y), x))},
       {"backward: starts from one number, not from (3, 4)", FN((x * Tensor(x).requires_grad_()).backward())},
       {"backward: nothing here requires a gradient", FN(x.sum().backward())},
       {"gradient: starts from one number, not from (3, 4)", FN(gradient(Tensor(x).requires_grad_() * 2, {x})[0])},

@@ -18,7 +18,7 @@ void check(const std::function<Tensor&(Tensor&)>& fill, double mean, double std,
   const Tensor same = x;
   CHECK(fill(x).same(same));
   CHECK(x.requires_grad());
-  CHECK(x.rule() == nullptr);
+  CHECK(x.is_leaf());
   CHECK(std::abs(x.mean().item() - mean) <= 0.06 * std + 1e-7);
   CHECK(std::abs(x.std().item() - std) <= 0.06 * std);
   CHECK(x.min().item() >= low - 1e-6);

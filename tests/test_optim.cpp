@@ -20,7 +20,7 @@ Tensor parameter(DType dtype = DType::Float32, const Shape& shape = {2, 3}) {
 
 template <class Optimizer>
 void check_keeps(DType dtype) {
-  const Tensor trained = parameter(dtype), alone = parameter(dtype);
+  Tensor trained = parameter(dtype), alone = parameter(dtype);
   Optimizer optimizer({trained, alone});
   optimizer.set_lr(0.125);
   CHECK(optimizer.lr() == 0.125);
@@ -52,7 +52,7 @@ TEST_CASE("optim: a dtype stays, and what has no gradient stays") {
 }
 
 TEST_CASE("optim: LAMB's ratio is 1 where a length is 0") {
-  const Tensor p = Tensor::zeros({3}, DType::Float64).requires_grad_(), still = parameter(DType::Float64);
+  Tensor p = Tensor::zeros({3}, DType::Float64).requires_grad_(), still = parameter(DType::Float64);
   optim::LAMB lamb({p, still}, {.lr = 0.5});
   p.set_grad(Tensor::ones({3}, DType::Float64));
   still.set_grad(still.zeros_like());
@@ -63,7 +63,7 @@ TEST_CASE("optim: LAMB's ratio is 1 where a length is 0") {
 
 TEST_CASE("optim: gradients are clipped in their dtype") {
   for (const DType dtype : {DType::Float16, DType::BFloat16, DType::Float32, DType::Float64}) {
-    const Tensor p = parameter(dtype), number = Tensor::full({}, 1, dtype).requires_grad_();
+    Tensor p = parameter(dtype), number = Tensor::full({}, 1, dtype).requires_grad_();
     p.set_grad(Tensor::full({2, 3}, -2, dtype));
     number.set_grad(Tensor::full({}, 1, dtype));
     const std::vector<Tensor> params = {p, number, parameter()};
@@ -178,7 +178,7 @@ void check_kernels(const Options& options, const std::vector<Shape>& shapes, con
     Optimizer optimizer(params, options);
     Jit step([&] { optimizer.step(); });
     for (int i = 0; i < 3; ++i) {
-      for (const Tensor& p : params) p.set_grad((Tensor::ones(p.shape()) * 2).contiguous().realize());
+      for (Tensor& p : params) p.set_grad((Tensor::ones(p.shape()) * 2).contiguous().realize());
       seen = {};
       const ExecutionScope counted({.run = count_and_run});
       if (replayed) step();
@@ -226,10 +226,10 @@ TEST_CASE("optim: a loop that looks at nothing keeps a short graph") {
 }
 
 TEST_CASE("optim: clipping and a step compute nothing before someone looks") {
-  const std::vector<Tensor> params = {parameter(), parameter()};
+  std::vector<Tensor> params = {parameter(), parameter()};
   optim::Muon muon(params);
   for (int i = 0; i < 3; ++i) {
-    for (const Tensor& p : params) p.set_grad((Tensor::ones(p.shape()) * 2).contiguous().realize());
+    for (Tensor& p : params) p.set_grad((Tensor::ones(p.shape()) * 2).contiguous().realize());
     muon.step();
     realize(params);
     realize(std::vector{nn::state_dict(muon)[1].second, nn::state_dict(muon)[2].second});

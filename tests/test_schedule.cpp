@@ -196,7 +196,7 @@ TEST_CASE("schedule: a chain of a million operations runs, differentiates and di
   Tensor x = Tensor::of({1, 2}).requires_grad_();
   Tensor y = x;
   for (int i = 0; i < 1000000; ++i) y = y + 1;
-  const Tensor loss = y.sum();
+  Tensor loss = y.sum();
   loss.backward();
   CHECK(loss.item() == 2000003);
   CHECK(x.grad().to_vector() == std::vector<float>{1, 1});

@@ -2,8 +2,8 @@
 // contraction over windows, which are views: no window is ever copied.
 #include <algorithm>
 
+#include "teeny/functional/functional.h"
 #include "teeny/mlops/common.h"
-#include "teeny/functional/windows.h"
 
 namespace teeny {
 namespace {
@@ -51,8 +51,8 @@ Tensor conv_weight_grad(const Tensor& grad, const Tensor& x, const Shape& weight
 }
 
 // d/dx is the convolution of the output's gradient with the weights mirrored. Along one axis, x[h] met output o through
-// tap k where h + padding = o*stride + k*dilation. With h + padding = stride*q + r (q: position, r: phase) only the taps
-// k = stride*j + r of its phase reach x[h], from output q - j:
+// tap k where h + padding = o*stride + k*dilation. With h + padding = stride*q + r (q: position, r: phase) only the
+// taps k = stride*j + r of its phase reach x[h], from output q - j:
 //
 //   dx[q, r] = sum over j of grad[q - j] * weight[j, r]
 //
@@ -66,7 +66,7 @@ Tensor conv_adjoint(const Tensor& grad, const Tensor& weight, const Shape& x, Ge
   for (int a = 0; a < n; ++a) {
     const int64_t outputs = grad.size(2 + a);
     if (outputs == 1) g.stride[a] = std::min(g.stride[a], g.padding[a] + x[2 + a]);  // one window takes no step
-    if (g.stride[a] > 1 && g.dilation[a] > 1) {  // the taps' gaps become taps of 0
+    if (g.stride[a] > 1 && g.dilation[a] > 1) {                                      // the taps' gaps become taps of 0
       w = spread_last(w.transpose(3 + a, -1), g.dilation[a]).transpose(3 + a, -1);
       g.dilation[a] = 1;
     }
@@ -149,7 +149,7 @@ Grads Conv::backward(const Tensor& grad, const Tensor&) {
           weight.requires_grad() ? conv_weight_grad(grad, x, weight.shape(), geometry) : Tensor()};
 }
 
-// ---- The methods ----------------------------------------------------------------------------------------------------
+// ---- The methods ---------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -176,9 +176,9 @@ Tensor conv(const Tensor& x, const Tensor& weight, const Tensor& bias, const Con
     fail(op, ": ", image[1], " channels of ", image, " in ", groups, " groups do not fit a weight of ", kernel);
   if (bias.defined() && bias.shape() != Shape{kernel[0]})
     fail(op, ": a bias of ", bias.shape(), " does not fit a weight of ", kernel);
-  const Geometry g{each(options.stride, n, op, "stride", 1), each(options.padding, n, op, "padding", 0),
-                   each(options.padding_end.value_or(options.padding), n, op, "padding_end", 0),
-                   each(options.dilation, n, op, "dilation", 1), groups};
+  const Geometry g{per_axis(options.stride, n, op, "stride", 1), per_axis(options.padding, n, op, "padding", 0),
+                   per_axis(options.padding_end.value_or(options.padding), n, op, "padding_end", 0),
+                   per_axis(options.dilation, n, op, "dilation", 1), groups};
   for (int a = 0; a < n; ++a) {
     const int64_t padded = image[2 + a] + g.padding[a] + g.padding_end[a], taps = kernel[2 + a];
     if (taps < 1 || taps > padded || taps - 1 > (padded - 1) / g.dilation[a])
@@ -200,9 +200,12 @@ Tensor conv_transpose(const Tensor& x, const Tensor& weight, const Tensor& bias,
     fail(op, ": ", input[1], " channels of ", input, " in ", groups, " groups do not fit a weight of ", kernel);
   if (bias.defined() && bias.shape() != Shape{numel({kernel[1], groups})})
     fail(op, ": a bias of ", bias.shape(), " does not fit a weight of ", kernel, " in ", groups, " groups");
-  Geometry g{each(options.stride, n, op, "stride", 1), each(options.padding, n, op, "padding", 0), {},
-             each(options.dilation, n, op, "dilation", 1), groups};
-  const Dims extra = each(options.output_padding, n, op, "output_padding", 0);
+  Geometry g{per_axis(options.stride, n, op, "stride", 1),
+             per_axis(options.padding, n, op, "padding", 0),
+             {},
+             per_axis(options.dilation, n, op, "dilation", 1),
+             groups};
+  const Dims extra = per_axis(options.output_padding, n, op, "output_padding", 0);
   Shape image{input[0], numel({kernel[1], groups})};
   for (int a = 0; a < n; ++a) {
     if (extra[a] >= g.stride[a] && extra[a] >= g.dilation[a])

@@ -185,8 +185,9 @@ Tensor Tensor::einsum(std::string_view formula, std::span<const Tensor> operands
   const Plan plan(formula, operands);
   DType common = operands[0].dtype();
   for (const Tensor& x : operands) common = promote(common, x.dtype());
-  // What one operand alone has is summed before it is multiplied: (sum of x) * y costs less than the sum of x * y. As in
-  // PyTorch such a sum of bools or small integers is int64, like every sum, and products go on in the type they are of.
+  // What one operand alone has is summed before it is multiplied: (sum of x) * y costs less than the sum of x * y. As
+  // in PyTorch such a sum of bools or small integers is int64, like every sum, and products go on in the type they are
+  // of.
   Labeled product = plan.operands[0];
   product.x = product.x.cast(common);
   sum_rest(product, [&](int64_t label) { return plan.needs(label, 1); });

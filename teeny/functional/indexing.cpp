@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <limits>
 
-#include "teeny/mlops/common.h"
+#include "teeny/functional/functional.h"
 
 namespace teeny {
 
-// ---- Along one axis -------------------------------------------------------------------------------------------------
+// ---- Along one axis ------------------------------------------------------------------------------------------------
 
 void check_index(const Tensor& x, int axis, const Tensor& index, const char* op) {
   if (!is_int(index.dtype())) fail(op, ": the index is ", index.dtype(), " and must be an integer");
@@ -92,7 +92,9 @@ Tensor Tensor::embedding(const Tensor& index) const {
   return selected(*this, 0, index.reshape({-1}), "embedding").reshape(to);
 }
 
-// ---- x[{...}] -------------------------------------------------------------------------------------------------------
+// ---- x[{...}] ------------------------------------------------------------------------------------------------------
+
+Index::Index(const Tensor& positions) : entry_(std::make_shared<const Tensor>(positions)) {}
 
 namespace {
 
@@ -142,8 +144,8 @@ struct Indexed {
 Indexed index_views(const Tensor& x, std::initializer_list<Index> entries) {
   int used = 0;
   for (const Index& entry : entries) {
-    used += !std::holds_alternative<Ellipsis>(entry) && !std::holds_alternative<NewAxis>(entry);
-    if (const auto* tensor = std::get_if<Tensor>(&entry)) check_picks(*tensor);
+    used += !entry.get<Ellipsis>() && !entry.get<NewAxis>();
+    if (const Tensor* tensor = entry.tensor()) check_picks(*tensor);
   }
   if (used > x.rank()) fail("index: ", used, " entries for the ", x.rank(), " axes of ", x.shape());
 
@@ -152,12 +154,12 @@ Indexed index_views(const Tensor& x, std::initializer_list<Index> entries) {
   int axis = 0, from = 0;  // in the part, and in x
   bool seen_ellipsis = false;
   for (const Index& entry : entries) {
-    if (std::holds_alternative<Ellipsis>(entry)) {
+    if (entry.get<Ellipsis>()) {
       if (std::exchange(seen_ellipsis, true)) fail("index: more than one ellipsis");
       axis += x.rank() - used, from += x.rank() - used;
-    } else if (std::holds_alternative<NewAxis>(entry)) {
+    } else if (entry.get<NewAxis>()) {
       part = part.unsqueeze(axis++);
-    } else if (const auto* at = std::get_if<int64_t>(&entry)) {
+    } else if (const auto* at = entry.get<int64_t>()) {
       const int64_t n = part.shape()[axis];
       if (*at < -n || *at >= n)
         fail("index: ", *at, " is outside ", -n, " <= index < ", n, " of axis ", from, " of ", x.shape());
@@ -167,8 +169,8 @@ Indexed index_views(const Tensor& x, std::initializer_list<Index> entries) {
       part = part.shrink(begin, end).squeeze(axis);
       ++from;
     } else {
-      if (const auto* tensor = std::get_if<Tensor>(&entry)) result.picks.push_back({axis, *tensor});
-      else part = sliced(part, axis, std::get<Slice>(entry));
+      if (const Tensor* tensor = entry.tensor()) result.picks.push_back({axis, *tensor});
+      else part = sliced(part, axis, *entry.get<Slice>());
       ++axis, ++from;
     }
   }
@@ -220,6 +222,14 @@ Tensor Tensor::operator[](std::initializer_list<Index> entries) const {
     if (!picked.contains(a)) order.push_back(a);
   const Tensor merged = part.permute(order).flatten(front, front + count - 1);
   return selected(merged, front, at.flatten(), "index").unflatten(front, at.shape());
+}
+
+Tensor Tensor::one_hot(int64_t classes) const {
+  if (!is_int(dtype()) || classes < 1)
+    fail("one_hot: ", classes, " classes of ", dtype(), "; needs integers, and a class");
+  if (classes > std::numeric_limits<int32_t>::max())
+    fail("one_hot: ", classes, " classes are more than 31 bits can count");
+  return (unsqueeze(-1) == arange(classes)).cast(DType::Int64);
 }
 
 }  // namespace teeny

@@ -1,7 +1,7 @@
 // Images of another size: every number of the result is a weighted sum of its neighbours in the input, one axis after
 // the other. The gradient is a scatter, and comes by itself.
+#include "teeny/functional/functional.h"
 #include "teeny/mlops/common.h"
-#include "teeny/functional/windows.h"
 
 namespace teeny {
 namespace {
@@ -16,9 +16,7 @@ Tensor resized(const Tensor& x, int axis, int64_t size, const InterpolateOptions
   const int64_t n = x.shape()[axis];
   const Tensor i = Tensor::arange(size).cast(x.dtype() == DType::Float64 ? DType::Float64 : DType::Float32);
   const bool cubic = options.mode == Interpolation::Cubic;
-  const auto tap = [&](const Tensor& at) {
-    return x.index_select(axis, at.clamp(0, n - 1).cast(DType::Int64));
-  };
+  const auto tap = [&](const Tensor& at) { return x.index_select(axis, at.clamp(0, n - 1).cast(DType::Int64)); };
   if (options.mode == Interpolation::Nearest) return tap((i * (double(n) / double(size))).floor());
 
   Tensor place;
@@ -26,11 +24,12 @@ Tensor resized(const Tensor& x, int axis, int64_t size, const InterpolateOptions
   else place = (i + 0.5) * (double(n) / double(size)) - 0.5;
   if (!cubic) place = place.maximum(0);
   const Tensor left = place.floor(), right = left + 1;
-  const Tensor t = reshape_to_axis(place - left, axis, x.rank()), u = 1 - t;  // how far it is from the left one, and to the right one
+  const Tensor t = reshape_to_axis(place - left, axis, x.rank()),
+               u = 1 - t;  // how far it is from the left one, and to the right one
   if (!cubic) return tap(left) * u + tap(right) * t;
   // Keys, "Cubic convolution interpolation for digital image processing", 1981, with a = -3/4.
   constexpr double a = -0.75;
-  const auto near = [&](const Tensor& d) { return ((a + 2) * d - (a + 3)) * d * d + 1; };              // d in [0, 1]
+  const auto near = [&](const Tensor& d) { return ((a + 2) * d - (a + 3)) * d * d + 1; };       // d in [0, 1]
   const auto far = [&](const Tensor& d) { return ((a * d - 5 * a) * d + 8 * a) * d - 4 * a; };  // d in [1, 2]
   return tap(left - 1) * far(t + 1) + tap(left) * near(t) + tap(right) * near(u) + tap(right + 1) * far(u + 1);
 }
@@ -44,7 +43,7 @@ Tensor Tensor::interpolate(const Sizes& size, const InterpolateOptions& options)
   if (options.mode == Interpolation::Cubic && n != 2) fail("interpolate: cubic needs (N, C, H, W), not ", shape());
   if (nearest && options.align_corners) fail("interpolate: align_corners is for linear and cubic, not for nearest");
   if (!nearest && !is_float(dtype())) fail("interpolate: a weighted sum needs floats, not ", dtype());
-  const Dims to = each(size, n, "interpolate", "size", 1);
+  const Dims to = per_axis(size, n, "interpolate", "size", 1);
   for (int a = 2; a < rank(); ++a)
     if (shape()[a] == 0) fail("interpolate: axis ", a, " of ", shape(), " is empty");
   // Of 16 bits, only the end result is rounded to them.

@@ -1,6 +1,6 @@
 // Losses: how far a prediction is from what was wanted, as a formula each. The terms first, one a sample or one an
 // element; `reduced` then makes one number of them, or not.
-#include "teeny/mlops/common.h"
+#include "teeny/functional/functional.h"
 
 namespace teeny {
 
@@ -28,7 +28,7 @@ Tensor weighted(const Tensor& terms, const Tensor& weight, const char* op) {
   return terms * weight;
 }
 
-// ---- Classes --------------------------------------------------------------------------------------------------------
+// ---- Classes -------------------------------------------------------------------------------------------------------
 //
 // With log-probabilities l, class weights w and smoothing s, a sample of class y among C costs
 //
@@ -46,7 +46,8 @@ Tensor of_probabilities(const Tensor& log_p, int axis, const Tensor& target, con
   const double smoothing = options.label_smoothing;
   const Tensor wanted = target * (1 - smoothing) + smoothing / double(log_p.size(axis));
   const Tensor terms = log_p * wanted;
-  return reduced(-(weight.defined() ? terms * reshape_to_axis(weight, axis, log_p.rank()) : terms).sum(axis), options.reduction);
+  return reduced(-(weight.defined() ? terms * reshape_to_axis(weight, axis, log_p.rank()) : terms).sum(axis),
+                 options.reduction);
 }
 
 Tensor of_classes(const Tensor& log_p, int axis, const Tensor& target, const Tensor& weight,
@@ -108,7 +109,7 @@ Tensor Tensor::nll_loss(const Tensor& target, const CrossEntropyOptions& options
   return nll_loss(target, Tensor(), options);
 }
 
-// ---- Yes or no ------------------------------------------------------------------------------------------------------
+// ---- Yes or no -----------------------------------------------------------------------------------------------------
 
 namespace {
 /// PyTorch's floor of -100 under the logarithm keeps a certain but wrong answer finite.
@@ -126,13 +127,15 @@ struct BinaryCrossEntropy : Function {
   Grads backward(const Tensor& grad, const Tensor&) override {
     const auto [p, t] = saved<2>();
     const Tensor spread = p * (1 - p);
-    return {grad * (p - t) / where(spread > 1e-12, spread, 1e-12), grad * (log_above_floor(1 - p) - log_above_floor(p))};
+    return {grad * (p - t) / where(spread > 1e-12, spread, 1e-12),
+            grad * (log_above_floor(1 - p) - log_above_floor(p))};
   }
 };
 Tensor Tensor::binary_cross_entropy(const Tensor& target, const Tensor& weight, Reduction reduction) const {
   check_same(*this, target, "binary_cross_entropy");
   const DType common = as_float(promote_and_broadcast(*this, target, "binary_cross_entropy").first).dtype();
-  const Tensor terms = apply(BinaryCrossEntropy{}, to_accumulate_dtype(*this), to_accumulate_dtype(target)).cast(common);
+  const Tensor terms =
+      apply(BinaryCrossEntropy{}, to_accumulate_dtype(*this), to_accumulate_dtype(target)).cast(common);
   return reduced(weighted(terms, weight, "binary_cross_entropy"), reduction);
 }
 Tensor Tensor::binary_cross_entropy(const Tensor& target, Reduction reduction) const {
@@ -152,7 +155,7 @@ Tensor Tensor::binary_cross_entropy_with_logits(const Tensor& target, Reduction 
   return binary_cross_entropy_with_logits(target, Tensor(), Tensor(), reduction);
 }
 
-// ---- Distances ------------------------------------------------------------------------------------------------------
+// ---- Distances -----------------------------------------------------------------------------------------------------
 
 Tensor Tensor::mse_loss(const Tensor& target, Reduction reduction) const {
   check_same(*this, target, "mse_loss");
@@ -176,6 +179,13 @@ Tensor Tensor::kl_div(const Tensor& target, bool log_target, Reduction reduction
   check_same(*this, target, "kl_div");
   if (log_target) return reduced(target.exp() * (target - *this), reduction);
   return reduced(target * (where(target == 0, 1, target).log() - *this), reduction);
+}
+
+/// Huber, "Robust estimation of a location parameter", 1964.
+Tensor Tensor::huber_loss(const Tensor& target, double delta, Reduction reduction) const {
+  if (!(delta > 0)) fail("huber_loss: delta ", delta, " is not above 0");
+  if (shape() != target.shape()) fail("huber_loss: ", shape(), " and ", target.shape(), " differ");
+  return smooth_l1_loss(target, delta, reduction) * delta;
 }
 
 }  // namespace teeny

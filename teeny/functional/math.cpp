@@ -1,22 +1,127 @@
-// Short expressions that have a name in PyTorch, and are looked for under it.
+// Elementwise formulas that need no rule of their own, under the names that PyTorch gives them.
 #include <cfloat>
 #include <cmath>
+#include <limits>
 #include <numbers>
 
 #include "teeny/mlops/common.h"
-#include "teeny/functional/windows.h"
 
 namespace teeny {
 
 namespace {
-constexpr double kPi = std::numbers::pi;
 
-void refuse_non_floats(const Tensor& x, const char* op) {
-  if (!is_float(x.dtype())) fail(op, ": needs floats, not ", x.dtype());
-}
+constexpr double kLn2 = std::numbers::ln2, kPi = std::numbers::pi, kInf = std::numeric_limits<double>::infinity();
+
+struct Erf : Function {
+  LazyBuffer forward(const LazyBuffer& x) { return x.unary(UnaryOp::Erf); }
+  Grads backward(const Tensor& grad, const Tensor&) override {
+    return {grad * (-inputs[0].square()).exp() * (2 / std::sqrt(std::numbers::pi))};
+  }
+};
+
+struct Atan : Function {
+  LazyBuffer forward(const LazyBuffer& x) { return x.unary(UnaryOp::Atan); }
+  Grads backward(const Tensor& grad, const Tensor&) override { return {grad / (1 + inputs[0].square())}; }
+};
+
 }  // namespace
 
-// ---- Elementwise ----------------------------------------------------------------------------------------------------
+Tensor Tensor::erf() const { return apply(Erf{}, as_float(*this)); }
+Tensor Tensor::atan() const { return apply(Atan{}, as_float(*this)); }
+
+Tensor Tensor::square() const { return *this * *this; }
+Tensor Tensor::rsqrt() const { return sqrt().reciprocal(); }
+
+Tensor Tensor::abs() const {
+  refuse_bools(*this, "abs");
+  return dtype() == DType::UInt8 ? *this : *this * sign() + 0;  // + 0 makes 0 of -0
+}
+
+Tensor Tensor::exp2() const { return (*this * kLn2).exp(); }
+Tensor Tensor::log2() const { return log() / kLn2; }
+
+/// Accurate near 0, where 1 + x has lost x's last bits: log(u) * x / (u - 1) with u = 1 + x. Kahan; HP-15C handbook,
+/// 1982.
+Tensor Tensor::log1p() const {
+  const Tensor x = as_float(*this), u = x + 1, lost = u - 1;
+  const Tensor exact = where(lost == 0, x, u.log() * (x / where(lost == 0, 1, lost)));
+  return where(u == kInf, u, exact);
+}
+
+Tensor Tensor::tan() const { return sin() / cos(); }
+
+Tensor Tensor::asin() const {
+  const Tensor x = as_float(*this);
+  return (x / ((1 - x) * (1 + x)).sqrt()).atan();
+}
+
+Tensor Tensor::acos() const {
+  const Tensor x = as_float(*this);
+  return ((1 - x) / (1 + x)).sqrt().atan() * 2;
+}
+
+Tensor Tensor::sinh() const { return tanh() * cosh(); }  // (exp(x) - exp(-x)) / 2 would cancel near 0
+Tensor Tensor::cosh() const { return (exp() + (-as_float(*this)).exp()) / 2; }
+
+/// Odd, and exact where x is small and where its square would overflow: log1p(a + a / (1/a + sqrt(1/a^2 + 1))) is
+/// log(a + sqrt(a^2 + 1)), Abramowitz & Stegun 4.6.20.
+Tensor Tensor::asinh() const {
+  const Tensor x = as_float(*this), a = where(x < 0, -x, x), tiny = a <= 1e-10, t = where(tiny, 1, a).reciprocal();
+  const Tensor result = where(tiny, a, (a + a / (t + (t.square() + 1).sqrt())).log1p());
+  return where(x < 0, -result, result);
+}
+
+/// log(x + sqrt(x^2 - 1)) with x = 1 + t. Abramowitz & Stegun 4.6.21.
+Tensor Tensor::acosh() const {
+  const Tensor t = as_float(*this) - 1;
+  return (t + t.sqrt() * (t + 2).sqrt()).log1p();
+}
+
+Tensor Tensor::atanh() const { return (as_float(*this).log1p() - (-as_float(*this)).log1p()) / 2; }
+
+Tensor Tensor::ceil() const {
+  refuse_bools(*this, "ceil");
+  return is_float(dtype()) ? -(-*this).floor() : *this;
+}
+
+Tensor Tensor::isnan() const { return *this != *this; }
+Tensor Tensor::isinf() const {
+  return is_float(dtype()) ? (*this == kInf) | (*this == -kInf) : zeros(shape(), DType::Bool);
+}
+Tensor Tensor::isfinite() const { return (isnan() | isinf()).logical_not(); }
+
+Tensor Tensor::clamp(std::optional<Scalar> low, std::optional<Scalar> high) const {
+  if (!low && !high) fail("clamp: needs a lower bound, an upper bound, or both");
+  // A whole bound takes the type of integers, where one beyond all of them would wrap round. `low` under them, or
+  // `high` over them, holds nothing back.
+  const auto beyond = [&](const std::optional<Scalar>& bound) {
+    return bound && !bound->is_fraction() && !is_float(dtype()) && !fits(*bound, dtype());
+  };
+  if (beyond(low) && low->as<int64_t>() > 0) fail("clamp: ", *low, " does not fit ", dtype());
+  if (beyond(high) && high->as<int64_t>() < 0) fail("clamp: ", *high, " does not fit ", dtype());
+  Tensor x = *this;
+  if (low && !beyond(low)) x = where(x <= *low, *low, x);
+  if (high && !beyond(high)) x = where(x >= *high, *high, x);
+  return x;
+}
+
+Tensor Tensor::lerp(const Tensor& end, double weight) const {
+  const auto [a, b] = promote_and_broadcast(*this, end, "lerp");
+  return a + (b - a) * weight;
+}
+
+Tensor Tensor::lerp(const Tensor& end, const Tensor& weight) const {
+  const auto [a, b] = promote_and_broadcast(*this, end, "lerp");
+  broadcast(a.shape(), weight.shape(), "lerp");
+  return a + (b - a) * weight;
+}
+
+Tensor Tensor::masked_fill(const Tensor& mask, Scalar value) const {
+  if (mask.dtype() != DType::Bool) fail("masked_fill: the mask is ", mask.dtype(), " and must be bool");
+  broadcast(mask.shape(), shape(), "masked_fill");
+  if (!fits(value, dtype())) fail("masked_fill: ", value, " does not fit ", dtype());
+  return where(mask, full({}, value, dtype()), *this);
+}
 
 // atan of the smaller over the larger, turned to where the point lies. On which side of the axis a zero lies, its sign
 // says.
@@ -45,6 +150,7 @@ Tensor Tensor::isclose(const Tensor& other, double rtol, double atol, bool equal
   const Tensor close = (a == b) | (error.isfinite() & (error <= atol + rtol * y.abs()));
   return equal_nan ? close | (a.isnan() & b.isnan()) : close;
 }
+
 bool Tensor::allclose(const Tensor& y, double rtol, double atol, bool equal_nan) const {
   return isclose(y, rtol, atol, equal_nan).all().item<bool>();
 }
@@ -59,88 +165,100 @@ double largest(DType d) {
   }
 }
 }  // namespace
+
 Tensor Tensor::nan_to_num(double nan, std::optional<double> inf, std::optional<double> minus_inf) const {
   if (!is_float(dtype())) return *this;
   const double high = inf.value_or(largest(dtype())), low = minus_inf.value_or(-largest(dtype()));
   return where(isnan(), nan, where(*this == INFINITY, high, where(*this == -INFINITY, low, *this)));
 }
 
-Tensor Tensor::glu(int64_t axis) const {
-  const int a = axis_index(axis, "glu");
-  const int64_t half = shape()[a] / 2;
-  if (shape()[a] % 2) fail("glu: axis ", a, " of ", shape(), " has no two halves");
-  const std::vector<Tensor> halves = split({half, half}, a);
-  return halves[0] * halves[1].sigmoid();
+// ---- Remainders and bits -------------------------------------------------------------------------------------------
+
+// C cuts a quotient towards zero, Python rounds it down: they differ where the remainder is on the other side of zero
+// than the divisor.
+namespace {
+Tensor other_side(const Tensor& remainder, const Tensor& divisor) {
+  return (remainder != 0) & ((remainder < 0) != (divisor < 0));
+}
+}  // namespace
+
+Tensor operator%(const Tensor& x, const Tensor& y) {
+  const auto [a, b] = promote_and_broadcast(x, y, "%");
+  refuse_bools(a, "%");
+  const Tensor r = a.fmod(b);
+  return where(other_side(r, b), r + b, r);
 }
 
-Tensor Tensor::bernoulli() const {
-  refuse_non_floats(*this, "bernoulli");
-  return (rand(shape(), promote(dtype(), DType::Float32)) < detach()).cast(dtype());
+Tensor floor_divide(const Tensor& x, const Tensor& y) {
+  const auto [a, b] = promote_and_broadcast(x, y, "floor_divide");
+  refuse_bools(a, "floor_divide");
+  const Tensor r = a.fmod(b);
+  // Not floor(a / b), where the rounding of a / b can reach the next integer: floor_divide(1, 0.1) is 9.
+  const Tensor q = is_float(a.dtype()) ? ((a - r) / b).round() : Tensor(a.lazy().binary(BinaryOp::IDiv, b.lazy()));
+  const Tensor down = where(other_side(r, b), q - 1, q);
+  return is_float(a.dtype()) ? where(b == 0, a / b, down) : down;
 }
 
-// ---- Lengths and products -------------------------------------------------------------------------------------------
+Tensor floor_divide(const Tensor& x, Scalar y) { return floor_divide(x, x.scalar_like(y)); }
 
-/// A length of 0 gets the gradient 0. Of 16-bit floats it is computed in float32, as a mean is.
-Tensor Tensor::norm(double p, const Axes& axes, bool keepdim) const {
-  refuse_non_floats(*this, "norm");
-  if (std::isnan(p)) fail("norm: of order NaN");
-  const Dims list = axis_list(axes, "norm");
-  const Tensor x = cast(promote(dtype(), DType::Float32)), a = x.abs();
-  const auto masked = [](const Tensor& t) { return where(t == 0, 0, t); };
-  const auto length = [&] {
-    if (p == INFINITY) return a.max(list, keepdim);
-    if (p == -INFINITY) return a.min(list, keepdim);
-    if (p == 0) return (x != 0).sum(list, keepdim);
-    if (p == 1) return a.sum(list, keepdim);
-    if (p == 2) return masked(x.square().sum(list, keepdim)).sqrt();
-    return masked(masked(a).pow(p).sum(list, keepdim)).pow(1 / p);
-  };
-  return length().cast(dtype());
-}
-Tensor Tensor::normalize(double p, const Axes& axes, double eps) const {
-  return *this / norm(p, axes, true).maximum(eps);
+Tensor Tensor::operator~() const {
+  if (is_float(dtype())) fail("~: needs integers or bools, not ", dtype());
+  return dtype() == DType::Bool ? logical_not() : *this ^ -1;
 }
 
-Tensor Tensor::cosine_similarity(const Tensor& other, int64_t axis, double eps) const {
-  const auto [x, y] = promote_and_broadcast(*this, other, "cosine_similarity");
-  refuse_non_floats(x, "cosine_similarity");
-  const int a = x.axis_index(axis, "cosine_similarity");
-  return (x.normalize(2, a, eps) * y.normalize(2, a, eps)).sum(a);
+namespace {
+Tensor bits(BinaryOp op, const Tensor& x, const Tensor& y, const char* name) {
+  const auto [a, b] = promote_and_broadcast(x, y, name);
+  const bool shift = op == BinaryOp::Shl || op == BinaryOp::Shr;
+  if (is_float(a.dtype()) || (shift && a.dtype() == DType::Bool)) fail(name, ": not defined on ", a.dtype());
+  return Tensor(a.lazy().binary(op, b.lazy()));
+}
+}  // namespace
+Tensor operator&(const Tensor& x, const Tensor& y) { return bits(BinaryOp::And, x, y, "&"); }
+Tensor operator|(const Tensor& x, const Tensor& y) { return bits(BinaryOp::Or, x, y, "|"); }
+Tensor operator^(const Tensor& x, const Tensor& y) { return bits(BinaryOp::Xor, x, y, "^"); }
+Tensor operator<<(const Tensor& x, const Tensor& y) { return bits(BinaryOp::Shl, x, y, "<<"); }
+Tensor operator>>(const Tensor& x, const Tensor& y) { return bits(BinaryOp::Shr, x, y, ">>"); }
+
+namespace {
+/// Each byte's place in a number, in bits: 0, 8, 16, ...
+Tensor byte_shifts(DType d, DType integer) { return (Tensor::arange(itemsize(d)) * 8).cast(integer); }
+
+/// The bits of x as an integer of at least its size. The upper half of a float32 is a bfloat16, NaNs included.
+Tensor bits_of(const Tensor& x) {
+  if (itemsize(x.dtype()) == 8) return x.bitcast(DType::Int64);
+  if (itemsize(x.dtype()) == 4) return x.bitcast(DType::Int32);
+  if (x.dtype() == DType::UInt8) return x;
+  return x.bitcast(DType::BFloat16).cast(DType::Float32).bitcast(DType::Int32) >> 16;
+}
+Tensor from_bits(const Tensor& bits, DType to) {
+  if (itemsize(to) != 2) return bits.bitcast(to);
+  return (bits << 16).bitcast(DType::Float32).cast(DType::BFloat16).bitcast(to);
+}
+}  // namespace
+
+// Between sizes the way leads over bytes, the lowest first, as they lie in memory.
+Tensor Tensor::bitcast(DType to) const {
+  if (to == dtype()) return *this;
+  if (to == DType::Bool || dtype() == DType::Bool)
+    fail("bitcast: ", dtype(), " to ", to, ": a bool is not made of bits");
+  const int64_t from_size = itemsize(dtype()), to_size = itemsize(to);
+  if (from_size == to_size) return Tensor(lazy().bitcast(to));
+  if (rank() == 0 || size(-1) * from_size % to_size)
+    fail("bitcast: ", dtype(), " to ", to, ": the last axis of ", shape(), " does not make whole numbers of ", to_size,
+         " bytes");
+  const Tensor bits = bits_of(*this).unsqueeze(-1);
+  const Tensor bytes =
+      dtype() == DType::UInt8 ? *this : (bits >> byte_shifts(dtype(), bits.dtype())).cast(DType::UInt8).flatten(-2);
+  if (to == DType::UInt8) return bytes;
+  const DType integer = to_size == 8 ? DType::Int64 : DType::Int32;
+  const Tensor parts = bytes.unflatten(-1, {-1, to_size}).cast(integer) << byte_shifts(to, integer);
+  return from_bits(parts.sum(-1).cast(integer), to);
 }
 
 Tensor Tensor::outer(const Tensor& y) const {
   if (rank() != 1 || y.rank() != 1) fail("outer: ", shape(), " and ", y.shape(), ": both need one axis");
   return unsqueeze(-1) * y;
-}
-
-// ---- Networks -------------------------------------------------------------------------------------------------------
-
-namespace {
-/// The mean of each of `out` windows along the last axis. They may overlap, and their sizes differ by one.
-Tensor adaptive_mean(const Tensor& x, int64_t out) {
-  const int64_t n = x.size(-1), widest = (n + out - 1) / out + 1;
-  if (n % out == 0) return x.unflatten(-1, {out, n / out}).mean(-1);  // side by side: a view
-  const Tensor i = Tensor::arange(out), begin = floor_divide(i * n, out);
-  const Tensor end = floor_divide((i + 1) * n + out - 1, out);
-  const Tensor at = begin.unsqueeze(-1) + Tensor::arange(widest);
-  const Tensor picked = x.index_select(-1, at.minimum(n - 1).flatten()).unflatten(-1, {out, widest});
-  return where(at < end.unsqueeze(-1), picked, 0).sum(-1) / (end - begin);
-}
-}  // namespace
-Tensor Tensor::adaptive_avg_pool2d(const Sizes& size) const {
-  const Dims out = each(size, 2, "adaptive_avg_pool2d", "size", 1);
-  if (rank() < 3 || rank() > 4 || shape()[rank() - 2] == 0 || shape()[rank() - 1] == 0)
-    fail("adaptive_avg_pool2d: an image of ", shape(), "; (N, C, H, W) or (C, H, W)");
-  refuse_non_floats(*this, "adaptive_avg_pool2d");
-  const Tensor x = cast(promote(dtype(), DType::Float32));
-  return adaptive_mean(adaptive_mean(x, out[1]).transpose(), out[0]).transpose().cast(dtype());
-}
-
-/// Huber, "Robust estimation of a location parameter", 1964.
-Tensor Tensor::huber_loss(const Tensor& target, double delta, Reduction reduction) const {
-  if (!(delta > 0)) fail("huber_loss: delta ", delta, " is not above 0");
-  if (shape() != target.shape()) fail("huber_loss: ", shape(), " and ", target.shape(), " differ");
-  return smooth_l1_loss(target, delta, reduction) * delta;
 }
 
 }  // namespace teeny

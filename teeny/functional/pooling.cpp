@@ -2,14 +2,14 @@
 #include <algorithm>
 #include <limits>
 
+#include "teeny/functional/functional.h"
 #include "teeny/mlops/common.h"
-#include "teeny/functional/windows.h"
 
 namespace teeny {
 
-/// The maximum over one axis of taps, which goes. The gradient goes to the first of equals, and with NaNs to the last of
-/// them: PyTorch walks a window and keeps what is larger than all before, or NaN. It begins with the first number of the
-/// input, which is not padding even if all are -inf: `real` says which those are; undefined if all.
+/// The maximum over one axis of taps, which goes. The gradient goes to the first of equals, and with NaNs to the last
+/// of them: PyTorch walks a window and keeps what is larger than all before, or NaN. It begins with the first number of
+/// the input, which is not padding even if all are -inf: `real` says which those are; undefined if all.
 ///
 /// Few taps are taken apart: each is a strided view, and what is left is plain arithmetic on long rows of windows.
 ///
@@ -81,10 +81,10 @@ struct Pool {
   bool hangs_over = false;
 
   Pool(const Tensor& x, const Sizes& size, const PoolOptions& options, int n, const char* op)
-      : window(each(size, n, op, "window", 1)),
-        stride(options.stride ? each(*options.stride, n, op, "stride", 1) : window),
-        padding(each(options.padding, n, op, "padding", 0)),
-        dilation(each(options.dilation, n, op, "dilation", 1)),
+      : window(per_axis(size, n, op, "window", 1)),
+        stride(options.stride ? per_axis(*options.stride, n, op, "stride", 1) : window),
+        padding(per_axis(options.padding, n, op, "padding", 0)),
+        dilation(per_axis(options.dilation, n, op, "dilation", 1)),
         padding_end(padding) {
     if (x.rank() != n + 1 && x.rank() != n + 2)
       fail(op, ": an input of ", x.shape(), " must have ", n, " spatial axes behind (N, C) or (C)");
@@ -116,7 +116,8 @@ Scalar lowest(DType dtype) {
   });
 }
 
-/// The windows along one axis, and which axis their taps are. Where they lie side by side, it is split; else they slide.
+/// The windows along one axis, and which axis their taps are. Where they lie side by side, it is split; else they
+/// slide.
 std::pair<Tensor, int> windows_along(const Tensor& x, int axis, int64_t size, int64_t step, int64_t dilation) {
   if (step != size || dilation != 1) return {x.unfold(axis, size, step, dilation), x.rank()};
   Dims begin = Dims::filled(x.rank(), 0), end = x.shape();
@@ -134,7 +135,9 @@ Tensor max_pool(const Tensor& x, const Sizes& window, const PoolOptions& options
   if (padded) real = pad_spatial(Tensor::full(x.shape(), true), pool.padding, pool.padding_end, false);
   for (int a = n - 1; a >= 0; --a) {
     const int axis = x.rank() - n + a;
-    const auto windows = [&](const Tensor& t) { return windows_along(t, axis, pool.window[a], pool.stride[a], pool.dilation[a]); };
+    const auto windows = [&](const Tensor& t) {
+      return windows_along(t, axis, pool.window[a], pool.stride[a], pool.dilation[a]);
+    };
     const auto [taps, at] = windows(y);
     const Tensor inside = padded ? windows(real).first : Tensor();
     y = apply(FirstMax(at, inside), taps);
@@ -183,6 +186,28 @@ Tensor Tensor::avg_pool2d(const Sizes& window, const PoolOptions& options) const
 }
 Tensor Tensor::avg_pool3d(const Sizes& window, const PoolOptions& options) const {
   return avg_pool(*this, window, options, 3, "avg_pool3d");
+}
+
+namespace {
+/// The mean of each of `out` windows along the last axis. They may overlap, and their sizes differ by one.
+Tensor adaptive_mean(const Tensor& x, int64_t out) {
+  const int64_t n = x.size(-1), widest = (n + out - 1) / out + 1;
+  if (n % out == 0) return x.unflatten(-1, {out, n / out}).mean(-1);  // side by side: a view
+  const Tensor i = Tensor::arange(out), begin = floor_divide(i * n, out);
+  const Tensor end = floor_divide((i + 1) * n + out - 1, out);
+  const Tensor at = begin.unsqueeze(-1) + Tensor::arange(widest);
+  const Tensor picked = x.index_select(-1, at.minimum(n - 1).flatten()).unflatten(-1, {out, widest});
+  return where(at < end.unsqueeze(-1), picked, 0).sum(-1) / (end - begin);
+}
+}  // namespace
+
+Tensor Tensor::adaptive_avg_pool2d(const Sizes& size) const {
+  const Dims out = per_axis(size, 2, "adaptive_avg_pool2d", "size", 1);
+  if (rank() < 3 || rank() > 4 || shape()[rank() - 2] == 0 || shape()[rank() - 1] == 0)
+    fail("adaptive_avg_pool2d: an image of ", shape(), "; (N, C, H, W) or (C, H, W)");
+  refuse_non_floats(*this, "adaptive_avg_pool2d");
+  const Tensor x = cast(promote(dtype(), DType::Float32));
+  return adaptive_mean(adaptive_mean(x, out[1]).transpose(), out[0]).transpose().cast(dtype());
 }
 
 }  // namespace teeny

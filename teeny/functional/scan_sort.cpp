@@ -1,9 +1,11 @@
-// Along one axis, in order: running sums and extremes, sorting, and what is drawn or shuffled with their help.
+// Along one axis, in order: running sums and extremes, and sorting.
 #include "teeny/mlops/common.h"
 
 namespace teeny {
 
-// ---- Running totals -------------------------------------------------------------------------------------------------
+// ---- Running totals ------------------------------------------------------------------------------------------------
+
+namespace {
 
 struct CumSum : Function {
   int axis;
@@ -12,10 +14,6 @@ struct CumSum : Function {
   // x[i] is part of out[i], out[i+1], ...: the running sum from the other end.
   Grads backward(const Tensor& grad, const Tensor&) override { return {grad.flip(axis).cumsum(axis).flip(axis)}; }
 };
-Tensor Tensor::cumsum(int64_t axis) const {
-  const int a = axis_index(axis, "cumsum");
-  return apply(CumSum(a), is_float(dtype()) ? *this : cast(DType::Int64));
-}
 
 struct CumProd : Function {
   int axis;
@@ -52,12 +50,7 @@ struct CumProd : Function {
     return {(before * later).cast(grad.dtype())};
   }
 };
-Tensor Tensor::cumprod(int64_t axis) const {
-  const int a = axis_index(axis, "cumprod");
-  return apply(CumProd(a), is_float(dtype()) ? *this : cast(DType::Int64));
-}
 
-namespace {
 /// A number that equals the extreme so far is where that extreme was seen last: the largest such position so far. A NaN
 /// stays the extreme from where it stands on. The values are gathered, so that a gradient finds its way.
 ValuesIndices running_extreme(const Tensor& x, int64_t axis, ReduceOp op, const char* name) {
@@ -68,20 +61,34 @@ ValuesIndices running_extreme(const Tensor& x, int64_t axis, ReduceOp op, const 
   const Tensor indices(seen.lazy().scan(ReduceOp::Max, a));
   return {x.gather(a, indices), indices};
 }
+
 }  // namespace
+
+Tensor Tensor::cumsum(int64_t axis) const {
+  const int a = axis_index(axis, "cumsum");
+  return apply(CumSum(a), is_float(dtype()) ? *this : cast(DType::Int64));
+}
+
+Tensor Tensor::cumprod(int64_t axis) const {
+  const int a = axis_index(axis, "cumprod");
+  return apply(CumProd(a), is_float(dtype()) ? *this : cast(DType::Int64));
+}
+
 ValuesIndices Tensor::cummax(int64_t axis) const { return running_extreme(*this, axis, ReduceOp::Max, "cummax"); }
 ValuesIndices Tensor::cummin(int64_t axis) const { return running_extreme(*this, axis, ReduceOp::Min, "cummin"); }
 
-// ---- Sorting: the kernel finds the order, a gather follows it -------------------------------------------------------
+// ---- Sorting: the kernel finds the order, a gather follows it ------------------------------------------------------
 
 Tensor Tensor::argsort(int64_t axis, bool descending) const {
   return Tensor(lazy().argsort(axis_index(axis, "argsort"), descending));
 }
+
 ValuesIndices Tensor::sort(int64_t axis, bool descending) const {
   const int a = axis_index(axis, "sort");
   const Tensor indices = argsort(a, descending);
   return {gather(a, indices), indices};
 }
+
 ValuesIndices Tensor::topk(int64_t k, int64_t axis, bool largest) const {
   const int a = axis_index(axis, "topk");
   if (k < 0 || k > shape()[a]) fail("topk: ", k, " of the ", shape()[a], " along axis ", a, " of ", shape());
@@ -89,38 +96,6 @@ ValuesIndices Tensor::topk(int64_t k, int64_t axis, bool largest) const {
   end[a] = k;
   const Tensor indices = argsort(a, largest).shrink(begin, end);
   return {gather(a, indices), indices};
-}
-
-// ---- Drawing and shuffling ------------------------------------------------------------------------------------------
-
-/// Of numbers in [0, 1) in float64 hardly two are equal, so every order is as likely.
-Tensor Tensor::randperm(int64_t n) {
-  if (n < 0) fail("randperm: ", n, " numbers");
-  return rand({n}, DType::Float64).argsort();
-}
-
-/// With replacement: where a number falls among the running sums of the weights. Without: of clocks that ring after an
-/// exponential time, the faster the heavier, the first to ring. Efraimidis, Spirakis: "Weighted random sampling with a
-/// reservoir", 2006. PyTorch refuses weights that are negative, NaN or all 0, and to draw more without replacement than
-/// are above 0; here nobody looks at the numbers before they are asked for, and what is drawn then says nothing.
-Tensor Tensor::multinomial(int64_t samples, bool replacement) const {
-  if (!is_float(dtype())) fail("multinomial: weights are floats, not ", dtype());
-  if (rank() < 1 || rank() > 2 || size(-1) == 0) fail("multinomial: weights of ", shape(), "; (n) or (rows, n)");
-  if (samples < 1 || (!replacement && samples > size(-1)))
-    fail("multinomial: ", samples, " samples of ", size(-1), replacement ? "" : " without replacement");
-  const Tensor weights = detach().cast(DType::Float64);
-  if (!replacement) {
-    // None rings at 0, where even a weight of 0 would be the first; the least above it is 1e-16.
-    const Tensor clocks = (-(1 - rand(shape(), DType::Float64)).log()).maximum(1e-17);
-    return (weights / clocks).topk(samples).indices;
-  }
-  Shape drawn = shape();
-  drawn[rank() - 1] = samples;
-  // A number below the last of the sums, which another sum of the weights may miss by a rounding. Where a weight is 0 no
-  // sum is larger than the one before, and no number falls between them.
-  const Tensor sums = weights.cumsum(-1), total = sums[{ellipsis, slice(-1)}];
-  const Tensor at = rand(drawn, DType::Float64) * total;
-  return (sums.unsqueeze(-2) <= at.unsqueeze(-1)).sum(-1).minimum(size(-1) - 1);
 }
 
 }  // namespace teeny

@@ -1,12 +1,12 @@
 // Writing into a part of a tensor: x.set({...}, value), and scatter.
 #include <algorithm>
 
-#include "teeny/mlops/common.h"
+#include "teeny/functional/functional.h"
 #include "teeny/schedule/schedule.h"
 
 namespace teeny {
 
-// ---- A part that a View can see: slices -----------------------------------------------------------------------------
+// ---- A part that a View can see: slices ----------------------------------------------------------------------------
 
 // Two rules that are each other's adjoint. `place` is how the part looks at the memory of the whole:
 //
@@ -40,20 +40,23 @@ namespace {
 
 /// x with x[index] = value, as a new tensor.
 Tensor written(const Tensor& x, std::initializer_list<Index> index, const Tensor& value) {
-  const auto is_tensor = [](const Index& i) { return std::holds_alternative<Tensor>(i); };
+  const auto is_tensor = [](const Index& i) { return i.tensor() != nullptr; };
   const auto fitting = [&](const Shape& part) {
     if (broadcast(value.shape(), part, "set") != part) fail("set: ", value.shape(), " does not fit the part of ", part);
     return value.cast(x.dtype()).expand(part);
   };
   // A mask says where; it stands alone and covers the first axes.
-  if (index.size() == 1 && is_tensor(*index.begin()) && std::get<Tensor>(*index.begin()).dtype() == DType::Bool) {
-    const Tensor& mask = std::get<Tensor>(*index.begin());
+  const Tensor* only = index.size() == 1 ? index.begin()->tensor() : nullptr;
+  if (only && only->dtype() == DType::Bool) {
+    const Tensor& mask = *only;
     Shape aligned = mask.shape();
     while (aligned.size() < x.rank()) aligned.push_back(1);
     if (broadcast(aligned, x.shape(), "set") != x.shape()) fail("set: a mask of ", mask.shape(), " for ", x.shape());
     if (value.numel() != 1 && value.rank() > x.rank() - mask.rank())
-      fail("set: a mask of ", mask.shape(), " picks as many numbers of ", x.shape(), " as are true, which is not known: the value "
-           "is one number or one row, not ", value.shape(), "; where() has one for each");
+      fail("set: a mask of ", mask.shape(), " picks as many numbers of ", x.shape(),
+           " as are true, which is not known: the value "
+           "is one number or one row, not ",
+           value.shape(), "; where() has one for each");
     return where(mask.reshape(aligned), fitting(x.shape()), x);
   }
   // What the index sees of 0, 1, 2, ... are the addresses it means.
@@ -67,14 +70,14 @@ Tensor written(const Tensor& x, std::initializer_list<Index> index, const Tensor
 }  // namespace
 
 Tensor& Tensor::set(std::initializer_list<Index> index, const Tensor& value) {
-  return assign_or_rebind(written(*this, index, value), "set");
+  return assign_or_rebind(*this, written(*this, index, value), "set");
 }
 Tensor& Tensor::set(std::initializer_list<Index> index, Scalar value) {
   if (!fits(value, dtype())) fail("set: ", value, " does not fit ", dtype());
   return set(index, full({}, value, dtype()));
 }
 
-// ---- A part that numbers point to -----------------------------------------------------------------------------------
+// ---- A part that numbers point to ----------------------------------------------------------------------------------
 
 /// The last source for a place wins: its number is the largest of those that point there.
 Tensor Tensor::scatter(int64_t axis, const Tensor& index, const Tensor& source) const {

@@ -1,11 +1,11 @@
-#include "teeny/functional/windows.h"
+#include "teeny/functional/functional.h"
 
 #include <algorithm>
 #include <limits>
 
 namespace teeny {
 
-Dims each(const Sizes& sizes, int axes, const char* op, const char* what, int64_t least) {
+Dims per_axis(const Sizes& sizes, int axes, const char* op, const char* what, int64_t least) {
   const Dims result = sizes.list.size() == 1 ? Dims::filled(axes, sizes.list[0]) : sizes.list;
   if (result.size() != axes) fail(op, ": ", what, ' ', sizes.list, " must have one size, or ", axes);
   for (int64_t size : result) {
@@ -49,8 +49,9 @@ struct Windows : Function {
 Tensor windows(const Tensor& x, const Dims& window, const Dims& step, const Dims& dilation) {
   Dims steps = step, dilations = dilation;
   for (int a = 0; a < window.size(); ++a) {
-    steps[a] = std::min(step[a], x.size(a - window.size()));  // a longer one leaves the first window alone, as this does
-    if (window[a] == 1) dilations[a] = 1;                     // nothing is between the taps
+    steps[a] =
+        std::min(step[a], x.size(a - window.size()));  // a longer one leaves the first window alone, as this does
+    if (window[a] == 1) dilations[a] = 1;              // nothing is between the taps
   }
   return apply(Windows(window, steps, dilations), x);
 }
@@ -70,7 +71,7 @@ Tensor Tensor::unfold(int64_t axis, int64_t size, int64_t step, int64_t dilation
   return windows(permute(last), {size}, {step}, {dilation}).permute(order);
 }
 
-// ---- The adjoint ----------------------------------------------------------------------------------------------------
+// ---- The adjoint ---------------------------------------------------------------------------------------------------
 
 Tensor spread_last(const Tensor& x, int64_t every) {
   const int64_t n = x.size(-1);

@@ -235,7 +235,7 @@ class Recording : public Recorder {
       if (const auto data = weak.lock()) *data = now(result);
     std::vector<Tensor> out;
     for (const Result& result : returned_) out.emplace_back(now(result));
-    for (const Graded& g : graded_) g.x.set_grad(g.result ? Tensor(now(*g.result)) : Tensor());
+    for (Graded& g : graded_) g.x.set_grad(g.result ? Tensor(now(*g.result)) : Tensor());
     return out;
   }
 

@@ -6,6 +6,8 @@
 
 namespace teeny {
 
+namespace {
+
 struct Contract : Function {
   int reduced;
   explicit Contract(int reduced) : reduced(reduced) {}
@@ -32,6 +34,8 @@ struct Contract : Function {
     return {gradient_of(a, b), gradient_of(b, a)};
   }
 };
+
+}  // namespace
 
 Tensor contract(const Tensor& a, const Tensor& b, int reduced) { return apply(Contract(reduced), a, b); }
 

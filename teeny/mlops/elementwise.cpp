@@ -1,17 +1,15 @@
-// The rules of arithmetic: each a Function, and the Tensor method that applies it. (Movement has its rules in
-// movement.cpp, indexing in indexing.cpp, products in products.cpp.)
+// The rules of arithmetic: each a Function, and the Tensor method that applies it.
 //
 // `forward` may take its arguments as right; the method has checked them. `backward` is plain tensor arithmetic.
-#include "teeny/mlops/common.h"
-
-#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <numbers>
 
+#include "teeny/mlops/common.h"
+
 namespace teeny {
 
-// ---- Meeting of dtypes and shapes -----------------------------------------------------------------------------------
+// ---- Meeting of dtypes and shapes ----------------------------------------------------------------------------------
 
 namespace {
 /// PyTorch's rule: a tensor without axes is a number, and does not widen a tensor with axes unless its kind (bool,
@@ -50,76 +48,56 @@ bool fits(Scalar value, DType dtype) {
   });
 }
 
+void refuse_non_floats(const Tensor& x, const char* op) {
+  if (!is_float(x.dtype())) fail(op, ": needs floats, not ", x.dtype());
+}
 void refuse_bools(const Tensor& x, const char* op) {
   if (x.dtype() == DType::Bool) fail(op, ": not defined on bools");
 }
 
-// ---- One number in --------------------------------------------------------------------------------------------------
+// ---- One element in ------------------------------------------------------------------------------------------------
+
+namespace {
 
 struct Neg : Function {
   LazyBuffer forward(const LazyBuffer& x) { return x.unary(UnaryOp::Neg); }
   Grads backward(const Tensor& grad, const Tensor&) override { return {-grad}; }
 };
-Tensor Tensor::neg() const {
-  if (dtype() == DType::Bool) fail("neg: a bool has no negative; logical_not() inverts it");
-  return apply(Neg{}, *this);
-}
 
 struct Reciprocal : Function {
   LazyBuffer forward(const LazyBuffer& x) { return x.unary(UnaryOp::Recip); }
   Grads backward(const Tensor& grad, const Tensor& out) override { return {-grad * out * out}; }
 };
-Tensor Tensor::reciprocal() const { return apply(Reciprocal{}, as_float(*this)); }
 
 struct Sqrt : Function {
   LazyBuffer forward(const LazyBuffer& x) { return x.unary(UnaryOp::Sqrt); }
   Grads backward(const Tensor& grad, const Tensor& out) override { return {grad / (out * 2)}; }
 };
-Tensor Tensor::sqrt() const { return apply(Sqrt{}, as_float(*this)); }
 
 struct Exp : Function {
   LazyBuffer forward(const LazyBuffer& x) { return x.unary(UnaryOp::Exp); }
   Grads backward(const Tensor& grad, const Tensor& out) override { return {grad * out}; }
 };
-Tensor Tensor::exp() const { return apply(Exp{}, as_float(*this)); }
 
 struct Log : Function {
   LazyBuffer forward(const LazyBuffer& x) { return x.unary(UnaryOp::Log); }
   Grads backward(const Tensor& grad, const Tensor&) override { return {grad / inputs[0]}; }
 };
-Tensor Tensor::log() const { return apply(Log{}, as_float(*this)); }
 
 struct Sin : Function {
   LazyBuffer forward(const LazyBuffer& x) { return x.unary(UnaryOp::Sin); }
   Grads backward(const Tensor& grad, const Tensor&) override { return {grad * inputs[0].cos()}; }
 };
-Tensor Tensor::sin() const { return apply(Sin{}, as_float(*this)); }
 
 struct Cos : Function {
   LazyBuffer forward(const LazyBuffer& x) { return x.unary(UnaryOp::Cos); }
   Grads backward(const Tensor& grad, const Tensor&) override { return {-grad * inputs[0].sin()}; }
 };
-Tensor Tensor::cos() const { return apply(Cos{}, as_float(*this)); }
 
 struct Tanh : Function {
   LazyBuffer forward(const LazyBuffer& x) { return x.unary(UnaryOp::Tanh); }
   Grads backward(const Tensor& grad, const Tensor& out) override { return {grad * (1 - out * out)}; }
 };
-Tensor Tensor::tanh() const { return apply(Tanh{}, as_float(*this)); }
-
-struct Erf : Function {
-  LazyBuffer forward(const LazyBuffer& x) { return x.unary(UnaryOp::Erf); }
-  Grads backward(const Tensor& grad, const Tensor&) override {
-    return {grad * (-inputs[0].square()).exp() * (2 / std::sqrt(std::numbers::pi))};
-  }
-};
-Tensor Tensor::erf() const { return apply(Erf{}, as_float(*this)); }
-
-struct Atan : Function {
-  LazyBuffer forward(const LazyBuffer& x) { return x.unary(UnaryOp::Atan); }
-  Grads backward(const Tensor& grad, const Tensor&) override { return {grad / (1 + inputs[0].square())}; }
-};
-Tensor Tensor::atan() const { return apply(Atan{}, as_float(*this)); }
 
 /// A rule, because the gradient of its parts is 0 * inf where exp overflows: at -100, in float32.
 struct Sigmoid : Function {
@@ -129,7 +107,6 @@ struct Sigmoid : Function {
   }
   Grads backward(const Tensor& grad, const Tensor& out) override { return {grad * out * (1 - out)}; }
 };
-Tensor Tensor::sigmoid() const { return apply(Sigmoid{}, as_float(*this)); }
 
 /// Not `where(x > 0, x, 0)`, which would turn a NaN into 0.
 struct Relu : Function {
@@ -138,10 +115,6 @@ struct Relu : Function {
   }
   Grads backward(const Tensor& grad, const Tensor& out) override { return {where(out > 0, grad, 0)}; }
 };
-Tensor Tensor::relu() const {
-  refuse_bools(*this, "relu");
-  return apply(Relu{}, *this);
-}
 
 /// Flat between its jumps: floor, trunc, round.
 struct Stepwise : Function {
@@ -150,25 +123,17 @@ struct Stepwise : Function {
   LazyBuffer forward(const LazyBuffer& x) { return is_float(x.dtype()) ? x.unary(op) : x; }
   Grads backward(const Tensor& grad, const Tensor&) override { return {grad.zeros_like()}; }
 };
-namespace {
-Tensor stepwise(UnaryOp op, const Tensor& x, const char* name) {
-  refuse_bools(x, name);
-  return apply(Stepwise(op), x);
-}
-}  // namespace
-Tensor Tensor::floor() const { return stepwise(UnaryOp::Floor, *this, "floor"); }
-Tensor Tensor::trunc() const { return stepwise(UnaryOp::Trunc, *this, "trunc"); }
-Tensor Tensor::round() const { return stepwise(UnaryOp::Round, *this, "round"); }
 
 /// -1, 0 or 1; 0 for NaN.
 struct Sign : Function {
   LazyBuffer forward(const LazyBuffer& x) {
     const LazyBuffer zero = LazyBuffer::constant(0, x.dtype(), x.shape());
-    return zero.binary(BinaryOp::Lt, x).cast(x.dtype()).binary(BinaryOp::Sub, x.binary(BinaryOp::Lt, zero).cast(x.dtype()));
+    return zero.binary(BinaryOp::Lt, x)
+        .cast(x.dtype())
+        .binary(BinaryOp::Sub, x.binary(BinaryOp::Lt, zero).cast(x.dtype()));
   }
   Grads backward(const Tensor& grad, const Tensor&) override { return {grad.zeros_like()}; }
 };
-Tensor Tensor::sign() const { return dtype() == DType::Bool ? *this : apply(Sign{}, *this); }
 
 struct Cast : Function {
   DType to;
@@ -176,31 +141,53 @@ struct Cast : Function {
   LazyBuffer forward(const LazyBuffer& x) { return x.cast(to); }
   Grads backward(const Tensor& grad, const Tensor&) override { return {grad.cast(inputs[0].dtype())}; }
 };
-Tensor Tensor::cast(DType to) const { return to == dtype() ? *this : apply(Cast(to), *this); }
 
+Tensor stepwise(UnaryOp op, const Tensor& x, const char* name) {
+  refuse_bools(x, name);
+  return apply(Stepwise(op), x);
+}
+
+}  // namespace
+
+Tensor Tensor::neg() const {
+  if (dtype() == DType::Bool) fail("neg: a bool has no negative; logical_not() inverts it");
+  return apply(Neg{}, *this);
+}
+
+Tensor Tensor::reciprocal() const { return apply(Reciprocal{}, as_float(*this)); }
+Tensor Tensor::sqrt() const { return apply(Sqrt{}, as_float(*this)); }
+Tensor Tensor::exp() const { return apply(Exp{}, as_float(*this)); }
+Tensor Tensor::log() const { return apply(Log{}, as_float(*this)); }
+Tensor Tensor::sin() const { return apply(Sin{}, as_float(*this)); }
+Tensor Tensor::cos() const { return apply(Cos{}, as_float(*this)); }
+Tensor Tensor::tanh() const { return apply(Tanh{}, as_float(*this)); }
+Tensor Tensor::sigmoid() const { return apply(Sigmoid{}, as_float(*this)); }
+
+Tensor Tensor::relu() const {
+  refuse_bools(*this, "relu");
+  return apply(Relu{}, *this);
+}
+
+Tensor Tensor::floor() const { return stepwise(UnaryOp::Floor, *this, "floor"); }
+Tensor Tensor::trunc() const { return stepwise(UnaryOp::Trunc, *this, "trunc"); }
+Tensor Tensor::round() const { return stepwise(UnaryOp::Round, *this, "round"); }
+Tensor Tensor::sign() const { return dtype() == DType::Bool ? *this : apply(Sign{}, *this); }
+Tensor Tensor::cast(DType to) const { return to == dtype() ? *this : apply(Cast(to), *this); }
 Tensor Tensor::logical_not() const { return Tensor(lazy().unary(UnaryOp::Not)); }
 
-// ---- Two numbers in -------------------------------------------------------------------------------------------------
+// ---- Two elements in -----------------------------------------------------------------------------------------------
+
+namespace {
 
 struct Add : Function {
   LazyBuffer forward(const LazyBuffer& x, const LazyBuffer& y) { return x.binary(BinaryOp::Add, y); }
   Grads backward(const Tensor& grad, const Tensor&) override { return {grad, grad}; }
 };
-Tensor operator+(const Tensor& x, const Tensor& y) {
-  const auto [a, b] = promote_and_broadcast(x, y, "add");
-  return apply(Add{}, a, b);
-}
 
 struct Sub : Function {
   LazyBuffer forward(const LazyBuffer& x, const LazyBuffer& y) { return x.binary(BinaryOp::Sub, y); }
   Grads backward(const Tensor& grad, const Tensor&) override { return {grad, -grad}; }
 };
-Tensor operator-(const Tensor& x, const Tensor& y) {
-  if (x.dtype() == DType::Bool || y.dtype() == DType::Bool)
-    fail("sub: bools cannot be subtracted; ^ gives their difference, logical_not() the other of the two");
-  const auto [a, b] = promote_and_broadcast(x, y, "sub");
-  return apply(Sub{}, a, b);
-}
 
 struct Mul : Function {
   LazyBuffer forward(const LazyBuffer& x, const LazyBuffer& y) { return x.binary(BinaryOp::Mul, y); }
@@ -209,10 +196,6 @@ struct Mul : Function {
     return {grad * y, grad * x};
   }
 };
-Tensor operator*(const Tensor& x, const Tensor& y) {
-  const auto [a, b] = promote_and_broadcast(x, y, "mul");
-  return apply(Mul{}, a, b);
-}
 
 struct Div : Function {
   LazyBuffer forward(const LazyBuffer& x, const LazyBuffer& y) { return x.binary(BinaryOp::Div, y); }
@@ -221,10 +204,6 @@ struct Div : Function {
     return {grad / y, -grad * out / y};
   }
 };
-Tensor operator/(const Tensor& x, const Tensor& y) {
-  const auto [a, b] = promote_and_broadcast(x, y, "div");
-  return apply(Div{}, as_float(a), as_float(b));
-}
 
 struct Pow : Function {
   LazyBuffer forward(const LazyBuffer& x, const LazyBuffer& y) { return x.binary(BinaryOp::Pow, y); }
@@ -234,16 +213,6 @@ struct Pow : Function {
     return {where(y == 0, 0, grad * y * x.pow(y - 1)), where((x == 0) & (y >= 0), 0, grad * out * x.log())};
   }
 };
-Tensor Tensor::pow(const Tensor& exponent) const {
-  const auto [a, b] = promote_and_broadcast(*this, exponent, "pow");
-  refuse_bools(a, "pow");
-  return apply(Pow{}, a, b);
-}
-Tensor Tensor::pow(Scalar exponent) const {
-  if (!is_float(dtype()) && !exponent.is_fraction() && exponent.as<int64_t>() < 0)
-    fail("pow: ", dtype(), " to the power ", exponent, " would be fractions; cast to a float first");
-  return pow(scalar_like(exponent));
-}
 
 struct Fmod : Function {
   LazyBuffer forward(const LazyBuffer& x, const LazyBuffer& y) { return x.binary(BinaryOp::Mod, y); }
@@ -252,11 +221,6 @@ struct Fmod : Function {
     return {grad, -grad * (x / y).trunc()};
   }
 };
-Tensor Tensor::fmod(const Tensor& y) const {
-  const auto [a, b] = promote_and_broadcast(*this, y, "fmod");
-  refuse_bools(a, "fmod");
-  return apply(Fmod{}, a, b);
-}
 
 /// The larger or the smaller of two; a tie shares the gradient in halves.
 struct ElementwiseMax : Function {
@@ -269,14 +233,6 @@ struct ElementwiseMax : Function {
     return {where(tie, half, where(first, grad, 0)), where(tie, half, where(first, 0, grad))};
   }
 };
-Tensor Tensor::maximum(const Tensor& y) const {
-  const auto [a, b] = promote_and_broadcast(*this, y, "maximum");
-  return apply(ElementwiseMax(BinaryOp::Max), a, b);
-}
-Tensor Tensor::minimum(const Tensor& y) const {
-  const auto [a, b] = promote_and_broadcast(*this, y, "minimum");
-  return apply(ElementwiseMax(BinaryOp::Min), a, b);
-}
 
 struct Where : Function {
   LazyBuffer forward(const LazyBuffer& c, const LazyBuffer& x, const LazyBuffer& y) { return teeny::where(c, x, y); }
@@ -284,6 +240,64 @@ struct Where : Function {
     return {{}, teeny::where(inputs[0], grad, 0), teeny::where(inputs[0], 0, grad)};
   }
 };
+
+// Comparisons have no gradient: no rule, no history.
+Tensor compare(BinaryOp op, const Tensor& x, const Tensor& y, const char* name) {
+  const auto [a, b] = promote_and_broadcast(x, y, name);
+  return Tensor(a.lazy().binary(op, b.lazy()));
+}
+}  // namespace
+
+Tensor operator+(const Tensor& x, const Tensor& y) {
+  const auto [a, b] = promote_and_broadcast(x, y, "add");
+  return apply(Add{}, a, b);
+}
+
+Tensor operator-(const Tensor& x, const Tensor& y) {
+  if (x.dtype() == DType::Bool || y.dtype() == DType::Bool)
+    fail("sub: bools cannot be subtracted; ^ gives their difference, logical_not() the other of the two");
+  const auto [a, b] = promote_and_broadcast(x, y, "sub");
+  return apply(Sub{}, a, b);
+}
+
+Tensor operator*(const Tensor& x, const Tensor& y) {
+  const auto [a, b] = promote_and_broadcast(x, y, "mul");
+  return apply(Mul{}, a, b);
+}
+
+Tensor operator/(const Tensor& x, const Tensor& y) {
+  const auto [a, b] = promote_and_broadcast(x, y, "div");
+  return apply(Div{}, as_float(a), as_float(b));
+}
+
+Tensor Tensor::pow(const Tensor& exponent) const {
+  const auto [a, b] = promote_and_broadcast(*this, exponent, "pow");
+  refuse_bools(a, "pow");
+  return apply(Pow{}, a, b);
+}
+
+Tensor Tensor::pow(Scalar exponent) const {
+  if (!is_float(dtype()) && !exponent.is_fraction() && exponent.as<int64_t>() < 0)
+    fail("pow: ", dtype(), " to the power ", exponent, " would be fractions; cast to a float first");
+  return pow(scalar_like(exponent));
+}
+
+Tensor Tensor::fmod(const Tensor& y) const {
+  const auto [a, b] = promote_and_broadcast(*this, y, "fmod");
+  refuse_bools(a, "fmod");
+  return apply(Fmod{}, a, b);
+}
+
+Tensor Tensor::maximum(const Tensor& y) const {
+  const auto [a, b] = promote_and_broadcast(*this, y, "maximum");
+  return apply(ElementwiseMax(BinaryOp::Max), a, b);
+}
+
+Tensor Tensor::minimum(const Tensor& y) const {
+  const auto [a, b] = promote_and_broadcast(*this, y, "minimum");
+  return apply(ElementwiseMax(BinaryOp::Min), a, b);
+}
+
 Tensor where(const Tensor& condition, const Tensor& x, const Tensor& y) {
   const auto [a, b] = promote_and_broadcast(x, y, "where");
   const Shape shape = broadcast(condition.shape(), a.shape(), "where");
@@ -291,29 +305,43 @@ Tensor where(const Tensor& condition, const Tensor& x, const Tensor& y) {
   return apply(Where{}, c.expand(shape), a.expand(shape), b.expand(shape));
 }
 
-// Comparisons and bits have no gradient: no rule, no history.
-namespace {
-Tensor compare(BinaryOp op, const Tensor& x, const Tensor& y, const char* name) {
-  const auto [a, b] = promote_and_broadcast(x, y, name);
-  return Tensor(a.lazy().binary(op, b.lazy()));
-}
-Tensor bits(BinaryOp op, const Tensor& x, const Tensor& y, const char* name) {
-  const auto [a, b] = promote_and_broadcast(x, y, name);
-  const bool shift = op == BinaryOp::Shl || op == BinaryOp::Shr;
-  if (is_float(a.dtype()) || (shift && a.dtype() == DType::Bool)) fail(name, ": not defined on ", a.dtype());
-  return Tensor(a.lazy().binary(op, b.lazy()));
-}
-}  // namespace
 Tensor operator<(const Tensor& x, const Tensor& y) { return compare(BinaryOp::Lt, x, y, "<"); }
 Tensor operator<=(const Tensor& x, const Tensor& y) { return compare(BinaryOp::Le, x, y, "<="); }
 Tensor operator>(const Tensor& x, const Tensor& y) { return compare(BinaryOp::Lt, y, x, ">"); }
 Tensor operator>=(const Tensor& x, const Tensor& y) { return compare(BinaryOp::Le, y, x, ">="); }
 Tensor operator==(const Tensor& x, const Tensor& y) { return compare(BinaryOp::Eq, x, y, "=="); }
 Tensor operator!=(const Tensor& x, const Tensor& y) { return compare(BinaryOp::Eq, x, y, "!=").logical_not(); }
-Tensor operator&(const Tensor& x, const Tensor& y) { return bits(BinaryOp::And, x, y, "&"); }
-Tensor operator|(const Tensor& x, const Tensor& y) { return bits(BinaryOp::Or, x, y, "|"); }
-Tensor operator^(const Tensor& x, const Tensor& y) { return bits(BinaryOp::Xor, x, y, "^"); }
-Tensor operator<<(const Tensor& x, const Tensor& y) { return bits(BinaryOp::Shl, x, y, "<<"); }
-Tensor operator>>(const Tensor& x, const Tensor& y) { return bits(BinaryOp::Shr, x, y, ">>"); }
+
+// One side may be a constant of the program text.
+Tensor Tensor::scalar_like(Scalar value) const {
+  DType to = dtype();  // where it may not fit: an integer wraps, a fraction becomes infinite
+  if (value.is_fraction() && !is_float(to)) to = DType::Float32;
+  if (!value.is_bool() && to == DType::Bool) to = DType::Int64;
+  return Tensor(LazyBuffer::constant(value, to, {}));
+}
+#define TEENY_OPERATOR(op)                                                        \
+  Tensor operator op(const Tensor& x, Scalar y) { return x op x.scalar_like(y); } \
+  Tensor operator op(Scalar x, const Tensor& y) { return y.scalar_like(x) op y; }
+
+TEENY_OPERATOR(+)
+TEENY_OPERATOR(-)
+TEENY_OPERATOR(*)
+TEENY_OPERATOR(/)
+TEENY_OPERATOR(%)
+TEENY_OPERATOR(&)
+TEENY_OPERATOR(|)
+TEENY_OPERATOR(^)
+TEENY_OPERATOR(<<)
+TEENY_OPERATOR(>>)
+TEENY_OPERATOR(<)
+TEENY_OPERATOR(<=)
+TEENY_OPERATOR(>)
+TEENY_OPERATOR(>=)
+TEENY_OPERATOR(==)
+TEENY_OPERATOR(!=)
+#undef TEENY_OPERATOR
+Tensor where(const Tensor& condition, const Tensor& x, Scalar y) { return where(condition, x, x.scalar_like(y)); }
+Tensor where(const Tensor& condition, Scalar x, const Tensor& y) { return where(condition, y.scalar_like(x), y); }
+Tensor where(const Tensor& condition, Scalar x, Scalar y) { return where(condition, Tensor(x), Tensor(y)); }
 
 }  // namespace teeny

@@ -4,14 +4,6 @@
 namespace teeny {
 
 namespace {
-Tensor drop(const Tensor& reduced, const Dims& axes, bool keepdim) {
-  if (keepdim) return reduced;
-  Shape kept;
-  for (int a = 0; a < reduced.rank(); ++a)
-    if (!axes.contains(a)) kept.push_back(reduced.shape()[a]);
-  return reduced.reshape(kept);
-}
-}  // namespace
 
 struct Sum : Function {
   Dims axes;
@@ -19,17 +11,13 @@ struct Sum : Function {
   LazyBuffer forward(const LazyBuffer& x) { return x.reduce(ReduceOp::Sum, axes); }
   Grads backward(const Tensor& grad, const Tensor&) override { return {grad.expand(inputs[0].shape())}; }
 };
-Tensor Tensor::sum(const Axes& axes, bool keepdim) const {
-  const Dims list = axis_list(axes, "sum");
-  const Tensor wide = is_float(dtype()) ? *this : cast(DType::Int64);
-  return drop(apply(Sum(list), wide), list, keepdim);
-}
 
 struct Prod : Function {
   Dims axes;
   explicit Prod(Dims axes) : axes(std::move(axes)) {}
   LazyBuffer forward(const LazyBuffer& x) { return x.reduce(ReduceOp::Prod, axes); }
-  // The product of the others: of those before times those behind, in row-major order. Not out / x, which a zero spoils.
+  // The product of the others: of those before times those behind, in row-major order. Not out / x, which a zero
+  // spoils.
   Grads backward(const Tensor& grad, const Tensor&) override {
     const Tensor x = inputs[0];
     Dims order, back = Dims::filled(x.rank(), 0);  // the axes last, as one
@@ -48,11 +36,6 @@ struct Prod : Function {
     return {grad * others.reshape(moved.shape()).permute(back).cast(x.dtype())};
   }
 };
-Tensor Tensor::prod(const Axes& axes, bool keepdim) const {
-  const Dims list = axis_list(axes, "prod");
-  const Tensor wide = is_float(dtype()) ? *this : cast(DType::Int64);
-  return drop(apply(Prod(list), wide), list, keepdim);
-}
 
 /// The largest or smallest; ties share the gradient.
 struct ReduceMax : Function {
@@ -65,15 +48,41 @@ struct ReduceMax : Function {
     return {where(chosen, grad / chosen.sum(axes, true), 0)};
   }
 };
-namespace {
+
+Tensor drop(const Tensor& reduced, const Dims& axes, bool keepdim) {
+  if (keepdim) return reduced;
+  Shape kept;
+  for (int a = 0; a < reduced.rank(); ++a)
+    if (!axes.contains(a)) kept.push_back(reduced.shape()[a]);
+  return reduced.reshape(kept);
+}
+
 Tensor reduce_max(ReduceOp op, const Tensor& x, const Axes& axes, bool keepdim, const char* name) {
   const Dims list = x.axis_list(axes, name);
   for (int64_t a : list)
     if (x.shape()[int(a)] == 0) fail(name, ": axis ", a, " of ", x.shape(), " is empty, and nothing has no ", name);
   return drop(apply(ReduceMax(op, list), x), list, keepdim);
 }
+
 }  // namespace
-Tensor Tensor::max(const Axes& axes, bool keepdim) const { return reduce_max(ReduceOp::Max, *this, axes, keepdim, "max"); }
-Tensor Tensor::min(const Axes& axes, bool keepdim) const { return reduce_max(ReduceOp::Min, *this, axes, keepdim, "min"); }
+
+Tensor Tensor::sum(const Axes& axes, bool keepdim) const {
+  const Dims list = axis_list(axes, "sum");
+  const Tensor wide = is_float(dtype()) ? *this : cast(DType::Int64);
+  return drop(apply(Sum(list), wide), list, keepdim);
+}
+
+Tensor Tensor::prod(const Axes& axes, bool keepdim) const {
+  const Dims list = axis_list(axes, "prod");
+  const Tensor wide = is_float(dtype()) ? *this : cast(DType::Int64);
+  return drop(apply(Prod(list), wide), list, keepdim);
+}
+
+Tensor Tensor::max(const Axes& axes, bool keepdim) const {
+  return reduce_max(ReduceOp::Max, *this, axes, keepdim, "max");
+}
+Tensor Tensor::min(const Axes& axes, bool keepdim) const {
+  return reduce_max(ReduceOp::Min, *this, axes, keepdim, "min");
+}
 
 }  // namespace teeny

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <numbers>
 
-#include "teeny/mlops/common.h"
+#include "teeny/functional/functional.h"
 
 namespace teeny::nn::init {
 

@@ -1,7 +1,7 @@
 #include "teeny/nn/layers.h"
 
 #include "teeny/nn/init.h"
-#include "teeny/functional/windows.h"
+#include "teeny/functional/functional.h"
 
 namespace teeny::nn {
 
@@ -15,7 +15,7 @@ namespace {
 /// `kernel` with a size for each of `axes` axes, after the checks that both kinds of convolution share.
 Dims kernel_sizes(const char* layer, int axes, int64_t in, int64_t out, const Sizes& kernel, int64_t groups) {
   const std::string name = text(layer, axes, "d");
-  const Dims k = each(kernel, axes, name.c_str(), "kernel", 1);
+  const Dims k = per_axis(kernel, axes, name.c_str(), "kernel", 1);
   init::check_sizes(name.c_str(), {in, out});
   if (groups < 1 || in % groups || out % groups)
     fail(name, ": ", in, " and ", out, " channels do not divide into ", groups, " groups");

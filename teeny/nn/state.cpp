@@ -4,13 +4,15 @@
 #include <numeric>
 #include <set>
 
+#include "teeny/tensor/function.h"
+
 namespace teeny::nn {
 
 std::vector<Tensor> parameters(const StateDict& dict) {
   std::vector<Tensor> found;
   std::set<const void*> seen;
   for (const auto& [name, tensor] : dict)
-    if (tensor.requires_grad() && seen.insert(tensor.id()).second) found.push_back(tensor);
+    if (tensor.requires_grad() && seen.insert(detail::TensorAccess::id(tensor)).second) found.push_back(tensor);
   return found;
 }
 

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "teeny/tensor/recorder.h"
+#include "teeny/tensor/function.h"
 
 namespace teeny::optim {
 
@@ -61,15 +62,15 @@ Optimizer::Optimizer(std::string_view name, std::vector<Tensor> params, double l
   for (size_t i = 0; i < params_.size(); ++i) {
     const Tensor& p = params_[i];
     if (!p.defined()) fail(name, ": parameter ", i, " is undefined");
-    if (p.rule()) fail(name, ": parameter ", i, " of ", p.shape(), " is the result of an operation, not a leaf");
+    if (!p.is_leaf()) fail(name, ": parameter ", i, " of ", p.shape(), " is the result of an operation, not a leaf");
     if (!p.requires_grad()) fail(name, ": parameter ", i, " of ", p.shape(), ' ', p.dtype(), " requires no gradient");
-    const auto [first, is_new] = seen.emplace(p.id(), i);
+    const auto [first, is_new] = seen.emplace(detail::TensorAccess::id(p), i);
     if (!is_new) fail(name, ": parameters ", first->second, " and ", i, " of ", p.shape(), " are the same tensor");
   }
 }
 
-void Optimizer::zero_grad() const {
-  for (const Tensor& p : params_) p.zero_grad();
+void Optimizer::zero_grad() {
+  for (Tensor& p : params_) p.zero_grad();
 }
 
 void Optimizer::set_lr(double lr) {
@@ -258,7 +259,7 @@ Tensor clip_grad_norm(std::span<const Tensor> params, double max_norm, double no
   }
   if (!largest) total = total.pow(1 / norm_type);
   const Tensor scale = (max_norm / (total + 1e-6)).minimum(1);
-  for (const Tensor& p : params)
+  for (Tensor p : params)
     if (const Tensor g = p.grad(); g.defined()) p.set_grad((g * scale).cast(g.dtype()));
   return total;
 }
@@ -266,7 +267,7 @@ Tensor clip_grad_norm(std::span<const Tensor> params, double max_norm, double no
 void clip_grad_value(std::span<const Tensor> params, double limit) {
   if (!(limit >= 0)) fail("clip_grad_value: a limit of ", limit);
   NoGrad guard;
-  for (const Tensor& p : params)
+  for (Tensor p : params)
     if (const Tensor g = p.grad(); g.defined()) p.set_grad(g.clamp(-limit, limit));
 }
 

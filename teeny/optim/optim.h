@@ -19,7 +19,7 @@ namespace teeny::optim {
 /// What all optimisers have. Copies share parameters and state, as tensors do.
 class Optimizer {
  public:
-  void zero_grad() const;  ///< forgets the gradients; before `backward`, which adds to them
+  void zero_grad();  ///< forgets the gradients; before `backward`, which adds to them
   double lr() const { return lr_.item(); }
   void set_lr(double lr);  ///< from the next step on
   const std::vector<Tensor>& parameters() const { return params_; }

@@ -24,6 +24,7 @@ Grads Function::backward(const Tensor&, const Tensor&) { fail(name(), " has no g
 
 namespace {
 
+using Access = detail::TensorAccess;
 using GradOf = std::unordered_map<const void*, Tensor>;
 
 /// Everything `y` was computed from that leads to a gradient, each after the tensors it was computed from.
@@ -33,14 +34,14 @@ std::vector<Tensor> history(const Tensor& y) {
     size_t next = 0;
   };
   std::vector<Tensor> order;
-  std::unordered_map<const void*, bool> seen{{y.id(), true}};
+  std::unordered_map<const void*, bool> seen{{Access::id(y), true}};
   std::vector<Visit> stack{{y}};
   while (!stack.empty()) {
     Visit& top = stack.back();
-    const std::shared_ptr<Function>& rule = top.tensor.rule();
+    const std::shared_ptr<Function>& rule = Access::rule(top.tensor);
     if (rule && top.next < rule->inputs.size()) {
       const Tensor& input = rule->inputs[top.next++];
-      if (input.requires_grad() && !std::exchange(seen[input.id()], true)) stack.push_back({input});
+      if (input.requires_grad() && !std::exchange(seen[Access::id(input)], true)) stack.push_back({input});
       continue;
     }
     order.push_back(top.tensor);
@@ -51,7 +52,7 @@ std::vector<Tensor> history(const Tensor& y) {
 
 void check_unchanged(const Function& rule) {
   for (size_t i = 0; i < rule.inputs.size(); ++i)
-    if (rule.inputs[i].version() != rule.versions[i])
+    if (Access::version(rule.inputs[i]) != rule.versions[i])
       fail("backward: a tensor of ", rule.inputs[i].shape(), " was assigned to after ", rule.name(),
            " had used it, and its old numbers are needed; assign after backward()");
 }
@@ -61,24 +62,25 @@ void check_unchanged(const Function& rule) {
 GradOf walk_back(std::span<const Tensor> order, const GradOf& wanted) {
   GradOf grads;
   const Tensor& y = order.back();
-  grads[y.id()] = y.ones_like();
+  grads[Access::id(y)] = y.ones_like();
   for (size_t i = order.size(); i-- > 0;) {
     const Tensor& x = order[i];
-    const auto found = grads.find(x.id());
-    if (!x.rule() || found == grads.end()) continue;
-    check_unchanged(*x.rule());
+    const auto found = grads.find(Access::id(x));
+    if (!Access::rule(x) || found == grads.end()) continue;
+    check_unchanged(*Access::rule(x));
     const Tensor grad = found->second;
-    if (!wanted.contains(x.id())) grads.erase(found);
+    if (!wanted.contains(Access::id(x))) grads.erase(found);
 
-    const Grads parts = x.rule()->backward(grad, x);
-    const std::vector<Tensor>& inputs = x.rule()->inputs;
+    const Grads parts = Access::rule(x)->backward(grad, x);
+    const std::vector<Tensor>& inputs = Access::rule(x)->inputs;
     if (parts.size() != inputs.size())
-      fail(x.rule()->name(), ": backward gave ", parts.size(), " gradients for ", inputs.size(), " inputs");
+      fail(Access::rule(x)->name(), ": backward gave ", parts.size(), " gradients for ", inputs.size(), " inputs");
     for (size_t k = 0; k < inputs.size(); ++k) {
       if (!inputs[k].requires_grad() || !parts[k].defined()) continue;
       if (parts[k].shape() != inputs[k].shape())
-        fail(x.rule()->name(), ": backward gave a gradient of ", parts[k].shape(), " for an input of ", inputs[k].shape());
-      Tensor& sum = grads[inputs[k].id()];
+        fail(Access::rule(x)->name(), ": backward gave a gradient of ", parts[k].shape(), " for an input of ",
+             inputs[k].shape());
+      Tensor& sum = grads[Access::id(inputs[k])];
       sum = sum.defined() ? sum + parts[k] : parts[k];
     }
   }
@@ -88,22 +90,23 @@ GradOf walk_back(std::span<const Tensor> order, const GradOf& wanted) {
 void check_start(const Tensor& y, const char* op) {
   if (y.numel() != 1) fail(op, ": starts from one number, not from ", y.shape(), "; sum() or mean() it first");
   if (!y.requires_grad())
-    fail(op, ": nothing here requires a gradient, or an earlier backward() has dropped the graph (keep_graph keeps it)");
+    fail(op,
+         ": nothing here requires a gradient, or an earlier backward() has dropped the graph (keep_graph keeps it)");
 }
 
 }  // namespace
 
-Tensor Tensor::backward(bool keep_graph) const {
+Tensor& Tensor::backward(bool keep_graph) {
   check_start(*this, "backward");
   const std::vector<Tensor> order = history(*this);
   const GradMode mode(keep_graph);
   const GradOf grads = walk_back(order, {});
-  for (const Tensor& x : order) {
-    if (!x.rule()) {
-      const auto grad = grads.find(x.id());
+  for (Tensor x : order) {
+    if (!Access::rule(x)) {
+      const auto grad = grads.find(Access::id(x));
       if (grad != grads.end()) x.set_grad(x.grad().defined() ? x.grad() + grad->second : grad->second);
     } else if (!keep_graph) {
-      x.drop_graph();
+      Access::drop_graph(x);
     }
   }
   return *this;
@@ -112,11 +115,11 @@ Tensor Tensor::backward(bool keep_graph) const {
 std::vector<Tensor> gradient(const Tensor& y, std::span<const Tensor> xs) {
   check_start(y, "gradient");
   GradOf wanted;
-  for (const Tensor& x : xs) wanted[x.id()] = {};
+  for (const Tensor& x : xs) wanted[Access::id(x)] = {};
   const GradOf grads = walk_back(history(y), wanted);
   std::vector<Tensor> result;
   for (const Tensor& x : xs) {
-    const auto grad = grads.find(x.id());
+    const auto grad = grads.find(Access::id(x));
     result.push_back(grad == grads.end() ? x.zeros_like() : grad->second);
   }
   return result;

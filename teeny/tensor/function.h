@@ -10,8 +10,8 @@
 //   };
 //
 // `forward` is what runs, on LazyBuffers. `backward` is written in tensor arithmetic, so its result can be
-// differentiated again. The rules stand in mlops.cpp, movement.cpp, indexing.cpp, products.cpp and what
-// is built on it.
+// differentiated again. The rules of the spine stand in mlops/, those that a first reading can leave out in
+// functional/.
 #include <array>
 #include <memory>
 #include <string>
@@ -49,15 +49,31 @@ class Function {
   }
 };
 
-/// Runs `rule.forward` on the inputs and, where one of them wants a gradient, remembers the rule for the way back.
+namespace detail {
+/// What a rule and the walk back reach of a tensor, and a program does not.
+struct TensorAccess {
+  static const std::shared_ptr<Function>& rule(const Tensor& x);  ///< what made x; null for a leaf
+  static void set_rule(Tensor& x, std::shared_ptr<Function> rule);
+  static int64_t version(const Tensor& x);                           ///< counts assignments
+  static void drop_graph(const Tensor& x);                           ///< forgets the rule
+  static const void* id(const Tensor& x) { return x.state_.get(); }  ///< equal for handles of one tensor
+};
+}  // namespace detail
+
+/// Runs `rule.forward` on the inputs and, where one of them requires a gradient, remembers the rule for the way back.
 template <class Rule, class... Inputs>
 Tensor apply(Rule rule, const Inputs&... inputs) {
   Tensor out(rule.forward(inputs.lazy()...));
   if (GradMode::enabled() && is_float(out.dtype()) && (inputs.requires_grad() || ...)) {
     rule.inputs = {inputs...};
-    out.set_rule(std::make_shared<Rule>(std::move(rule)));
+    detail::TensorAccess::set_rule(out, std::make_shared<Rule>(std::move(rule)));
   }
   return out;
 }
+
+/// What `x += y` and `x.set(..)` do with their result: x holds it from now on, for every handle; where a gradient is
+/// recorded, this handle alone becomes the result, whose history goes on. Throws, naming `op`, where it does not fit
+/// into x.
+Tensor& assign_or_rebind(Tensor& x, const Tensor& value, const char* op);
 
 }  // namespace teeny

@@ -17,16 +17,19 @@ std::string number(double value, DType dtype) {
   if (dtype == DType::Bool) return value != 0 ? "true" : "false";
   char buffer[32];
   if (!is_float(dtype) || std::isnan(value) || std::isinf(value)) std::snprintf(buffer, sizeof buffer, "%.0f", value);
-  else if (value != 0 && (std::abs(value) < 1e-3 || std::abs(value) >= 1e5)) std::snprintf(buffer, sizeof buffer, "%.4e", value);
+  else if (value != 0 && (std::abs(value) < 1e-3 || std::abs(value) >= 1e5))
+    std::snprintf(buffer, sizeof buffer, "%.4e", value);
   else std::snprintf(buffer, sizeof buffer, "%.4f", value);
   return buffer;
 }
 
 class Printer {
  public:
-  explicit Printer(const Tensor& x) : shape_(x.shape()), strides_(row_major(x.shape())), edges_(x.numel() > kSummarised) {
+  explicit Printer(const Tensor& x)
+      : shape_(x.shape()), strides_(row_major(x.shape())), edges_(x.numel() > kSummarised) {
     if (x.dtype() == DType::Int64) integers_ = x.to_vector<int64_t>();  // a double would lose the last digits
-    else for (double value : x.to_vector<double>()) texts_.push_back(number(value, x.dtype()));
+    else
+      for (double value : x.to_vector<double>()) texts_.push_back(number(value, x.dtype()));
     for (int64_t value : integers_) texts_.push_back(std::to_string(value));
     visit(0, 0, [&](int64_t at) { width_ = std::max(width_, texts_[size_t(at)].size()); });
   }

@@ -2,9 +2,9 @@
 #include <algorithm>
 #include <cstring>
 
+#include "teeny/schedule/schedule.h"
 #include "teeny/tensor/function.h"
 #include "teeny/tensor/recorder.h"
-#include "teeny/schedule/schedule.h"
 
 namespace teeny {
 
@@ -43,19 +43,24 @@ Tensor::Tensor(LazyBuffer data, bool requires_grad) : state_(std::make_shared<St
 Tensor::Tensor(Scalar value) : Tensor(full({}, value)) {}
 
 const LazyBuffer& Tensor::lazy() const {
-  if (!state_) fail("this tensor is undefined: no value was given to it, or it is the grad() of one that no backward has reached");
+  if (!state_)
+    fail("this tensor is undefined: no value was given to it, or it is the grad() of one that no backward has reached");
   if (recorder()) recorder()->on_read({state_, &state_->data}, {state_, &state_->requires_grad});
   return state_->data;
 }
 
-const std::shared_ptr<Function>& Tensor::rule() const { return lazy(), state_->rule; }
-void Tensor::set_rule(std::shared_ptr<Function> rule) {
+namespace detail {
+const std::shared_ptr<Function>& TensorAccess::rule(const Tensor& x) { return x.lazy(), x.state_->rule; }
+void TensorAccess::set_rule(Tensor& x, std::shared_ptr<Function> rule) {
   rule->versions.clear();
-  for (const Tensor& input : rule->inputs) rule->versions.push_back(input.version());
-  state_->rule = std::move(rule);
+  for (const Tensor& input : rule->inputs) rule->versions.push_back(version(input));
+  x.state_->rule = std::move(rule);
 }
-int64_t Tensor::version() const { return state_->version; }
-void Tensor::drop_graph() const { state_->rule = nullptr; }
+int64_t TensorAccess::version(const Tensor& x) { return x.state_->version; }
+void TensorAccess::drop_graph(const Tensor& x) { x.state_->rule = nullptr; }
+}  // namespace detail
+
+bool Tensor::is_leaf() const { return lazy(), !state_->rule; }
 
 bool Tensor::requires_grad() const { return lazy(), state_->requires_grad || state_->rule; }
 Tensor& Tensor::requires_grad_(bool on) {
@@ -64,7 +69,7 @@ Tensor& Tensor::requires_grad_(bool on) {
   return *this;
 }
 Tensor Tensor::grad() const { return lazy(), state_->grad; }
-void Tensor::set_grad(const Tensor& grad) const {
+void Tensor::set_grad(const Tensor& grad) {
   if (grad.defined() && grad.shape() != shape()) fail("set_grad: ", grad.shape(), " for a tensor of ", shape());
   if (recorder()) recorder()->on_set_grad(*this, grad);
   state_->grad = grad;
@@ -93,7 +98,7 @@ Dims Tensor::axis_list(const Axes& axes, const char* op) const {
   return result;
 }
 
-// ---- Numbers --------------------------------------------------------------------------------------------------------
+// ---- Numbers -------------------------------------------------------------------------------------------------------
 
 void realize(std::span<const Tensor> tensors) {
   std::vector<LazyBuffer> buffers;
@@ -107,7 +112,8 @@ const Tensor& Tensor::realize() const {
 }
 
 std::vector<std::byte> Tensor::to_bytes() const {
-  if (recorder()) fail("Jit: the call looks at the numbers of a tensor of ", shape(), "; return it, and look at it outside");
+  if (recorder())
+    fail("Jit: the call looks at the numbers of a tensor of ", shape(), "; return it, and look at it outside");
   const bool stored = lazy().views().is_contiguous() && !std::holds_alternative<node::Constant>(lazy().node()->op) &&
                       !std::holds_alternative<node::Iota>(lazy().node()->op);
   const LazyBuffer source = stored ? lazy() : lazy().contiguous();
@@ -134,7 +140,7 @@ T Tensor::item() const {
   if (numel() != 1) fail("item: ", shape(), " has ", numel(), " elements, not one");
   return to_vector<T>()[0];
 }
-#define TEENY_INSTANTIATE(T)                        \
+#define TEENY_INSTANTIATE(T)                            \
   template std::vector<T> Tensor::to_vector<T>() const; \
   template T Tensor::item<T>() const;
 TEENY_INSTANTIATE(bool)
@@ -162,23 +168,26 @@ Tensor& Tensor::assign(const Tensor& x) {
   return *this;
 }
 
-// In place, like PyTorch's. Where a gradient is recorded, the history would be lost with the old numbers: then this handle
-// becomes another tensor, which has one.
-Tensor& Tensor::assign_or_rebind(const Tensor& x, const char* op) {
-  if (x.shape() != shape()) fail(op, ": the result has ", x.shape(), " and does not fit into ", shape());
-  if (is_float(x.dtype()) > is_float(dtype()) || (dtype() == DType::Bool && x.dtype() != DType::Bool))
-    fail(op, ": the result is ", x.dtype(), " and does not fit into ", dtype());
-  const bool recorded = GradMode::enabled() && (requires_grad() || x.requires_grad());
-  if (!recorded) return assign(x);
-  if (requires_grad() && !rule())
+// In place, like PyTorch's. Where a gradient is recorded, the history would be lost with the old numbers: then this
+// handle becomes another tensor, which has one.
+Tensor& assign_or_rebind(Tensor& x, const Tensor& value, const char* op) {
+  if (value.shape() != x.shape()) fail(op, ": the result has ", value.shape(), " and does not fit into ", x.shape());
+  if (is_float(value.dtype()) > is_float(x.dtype()) || (x.dtype() == DType::Bool && value.dtype() != DType::Bool))
+    fail(op, ": the result is ", value.dtype(), " and does not fit into ", x.dtype());
+  const bool recorded = GradMode::enabled() && (x.requires_grad() || value.requires_grad());
+  if (!recorded) return x.assign(value);
+  if (x.requires_grad() && x.is_leaf())
     fail(op, ": a leaf that requires a gradient would lose it; write under NoGrad, or to a result of this tensor");
-  return *this = x.cast(dtype());
+  return x = value.cast(x.dtype());
 }
 
-#define TEENY_OPERATOR(op)                                                            \
-  Tensor& operator op##=(Tensor& x, const Tensor& y) { return x.assign_or_rebind(x op y, #op "="); } \
-  Tensor& operator op##=(Tensor& x, Scalar y) { return x.assign_or_rebind(x op y, #op "="); }
-TEENY_OPERATOR(+) TEENY_OPERATOR(-) TEENY_OPERATOR(*) TEENY_OPERATOR(/)
+#define TEENY_OPERATOR(op)                                                                            \
+  Tensor& operator op##=(Tensor& x, const Tensor& y) { return assign_or_rebind(x, x op y, #op "="); } \
+  Tensor& operator op##=(Tensor& x, Scalar y) { return assign_or_rebind(x, x op y, #op "="); }
+TEENY_OPERATOR(+)
+TEENY_OPERATOR(-)
+TEENY_OPERATOR(*)
+TEENY_OPERATOR(/)
 #undef TEENY_OPERATOR
 
 }  // namespace teeny

@@ -1,0 +1,29 @@
+// Normalization by the statistics of a layer or of a batch.
+#include "teeny/mlops/common.h"
+
+namespace teeny {
+
+Tensor Tensor::layernorm(int64_t axes, double eps) const {
+  if (axes < 1 || axes > rank()) fail("layernorm: ", axes, " axes of ", shape());
+  const Dims last = range(rank() - axes, rank());
+  const Tensor x = to_accumulate_dtype(*this), centered = x - x.mean(last, true);
+  return (centered * (centered.square().mean(last, true) + eps).rsqrt()).cast(as_float(*this).dtype());
+}
+
+Tensor Tensor::batchnorm(const Tensor& weight, const Tensor& bias, const Tensor& mean, const Tensor& var,
+                         double eps) const {
+  if (rank() < 2) fail("batchnorm: x of ", shape(), " must be (N, C, ...)");
+  DType common = as_float(*this).dtype();
+  const auto spread = [&](const Tensor& x, const char* what) {
+    if (x.shape() != Shape{size(1)}) fail("batchnorm: a ", what, " of ", x.shape(), " for x of ", shape());
+    common = promote(common, x.dtype());
+    return reshape_to_axis(to_accumulate_dtype(x), 1, rank());
+  };
+  const Tensor centred = to_accumulate_dtype(*this) - spread(mean, "mean");
+  Tensor scale = (spread(var, "variance") + eps).rsqrt();
+  if (weight.defined()) scale = spread(weight, "weight") * scale;
+  const Tensor y = bias.defined() ? centred * scale + spread(bias, "bias") : centred * scale;
+  return y.cast(common);
+}
+
+}  // namespace teeny

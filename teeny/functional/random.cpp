@@ -1,0 +1,129 @@
+// Random tensors: what is drawn is counted, so the same stream gives the same values on every backend.
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+#include "teeny/functional/functional.h"
+#include "teeny/tensor/recorder.h"
+#include "tinyops/base/environment.h"
+
+namespace teeny {
+
+namespace {
+struct RandomState {
+  uint64_t seed = tinyops::environment::seed();
+  uint64_t counter = 0;
+};
+RandomState& random_stream() {
+  static RandomState state;
+  return state;
+}
+}  // namespace
+
+void Tensor::manual_seed(uint64_t seed) {
+  if (recorder()) fail("manual_seed: inside a Jit's call it would not be repeated; call it outside");
+  random_stream() = {seed, 0};
+}
+
+std::pair<uint64_t, uint64_t> Tensor::random_state() { return {random_stream().seed, random_stream().counter}; }
+void Tensor::set_random_state(uint64_t seed, uint64_t counter) { random_stream() = {seed, counter}; }
+
+Tensor Tensor::rand(const Shape& shape, DType dtype) {
+  check_shape(shape, "rand");
+  if (!is_float(dtype)) fail("rand: makes floats, not ", dtype);
+  const DType drawn = dtype == DType::Float64 ? dtype : DType::Float32;
+  RandomState& state = random_stream();
+  const Tensor out(LazyBuffer::random(state.seed, state.counter, drawn, shape));
+  const uint64_t words = uint64_t(teeny::numel(shape)) * (drawn == DType::Float64 ? 2 : 1);
+  state.counter += (words + 3) / 4 * 4;  // whole blocks: every tensor starts at word 0 of one
+  if (dtype == drawn) return out;
+  const double steps =
+      dtype == DType::Float16 ? 2048 : 256;  // as fine as the type is below 1, so that none rounds to 1
+  return ((out * steps).floor() / steps).cast(dtype);
+}
+
+// Box & Muller, "A note on the generation of random normal deviates", 1958. 1 - u is never 0.
+Tensor Tensor::randn(const Shape& shape, DType dtype) {
+  if (!is_float(dtype)) fail("randn: makes floats, not ", dtype);
+  const DType drawn = dtype == DType::Float64 ? dtype : DType::Float32;
+  const Tensor u = rand(shape, drawn), v = rand(shape, drawn);
+  return (((1 - u).log() * -2).sqrt() * (v * (2 * std::numbers::pi)).cos()).cast(dtype);
+}
+
+Tensor Tensor::uniform(const Shape& shape, double low, double high) { return rand(shape) * (high - low) + low; }
+Tensor Tensor::normal(const Shape& shape, double mean, double std) { return randn(shape) * std + mean; }
+
+Tensor Tensor::randint(int64_t low, int64_t high, const Shape& shape) {
+  if (high <= low) fail("randint: no integer is in [", low, ", ", high, ")");
+  const uint64_t count = uint64_t(high) - uint64_t(low);
+  if (count > uint64_t(1) << 53)
+    fail("randint: [", low, ", ", high, ") has more integers than 53 random bits can tell");
+  const Tensor scaled = rand(shape, DType::Float64) * double(count);
+  return scaled.floor().cast(DType::Int64) + low;
+}
+
+Tensor Tensor::bernoulli() const {
+  refuse_non_floats(*this, "bernoulli");
+  return (rand(shape(), promote(dtype(), DType::Float32)) < detach()).cast(dtype());
+}
+
+// ---- Initial weights -----------------------------------------------------------------------------------------------
+
+Tensor Tensor::scaled_uniform(const Shape& shape) {
+  return uniform(shape, -1, 1) / std::sqrt(double(std::max<int64_t>(teeny::numel(shape), 1)));
+}
+
+Fans fans(const Shape& shape, const char* op) {
+  if (shape.size() < 2) fail(op, ": needs weights (out, in, ...), not ", shape);
+  const double window = double(numel(Shape(shape.begin() + 2, shape.end())));
+  return {double(shape[1]) * window, double(shape[0]) * window};
+}
+
+Tensor Tensor::glorot_uniform(const Shape& shape) {
+  const auto [in, out] = fans(shape, "glorot_uniform");
+  const double bound = std::sqrt(6 / (in + out));
+  return uniform(shape, -bound, bound);
+}
+
+Tensor Tensor::kaiming_uniform(const Shape& shape, double a) {
+  const double bound = std::sqrt(3.0) * std::sqrt(2 / (1 + a * a)) / std::sqrt(fans(shape, "kaiming_uniform").in);
+  return uniform(shape, -bound, bound);
+}
+
+Tensor Tensor::kaiming_normal(const Shape& shape, double a) {
+  return normal(shape, 0, std::sqrt(2 / (1 + a * a)) / std::sqrt(fans(shape, "kaiming_normal").in));
+}
+
+// ---- Drawing and shuffling -----------------------------------------------------------------------------------------
+
+/// Of numbers in [0, 1) in float64 hardly two are equal, so every order is as likely.
+Tensor Tensor::randperm(int64_t n) {
+  if (n < 0) fail("randperm: ", n, " numbers");
+  return rand({n}, DType::Float64).argsort();
+}
+
+/// With replacement: where a number falls among the running sums of the weights. Without: of clocks that ring after an
+/// exponential time, the faster the heavier, the first to ring. Efraimidis, Spirakis: "Weighted random sampling with a
+/// reservoir", 2006. PyTorch refuses weights that are negative, NaN or all 0, and to draw more without replacement than
+/// are above 0; here nobody looks at the numbers before they are asked for, and what is drawn then says nothing.
+Tensor Tensor::multinomial(int64_t samples, bool replacement) const {
+  if (!is_float(dtype())) fail("multinomial: weights are floats, not ", dtype());
+  if (rank() < 1 || rank() > 2 || size(-1) == 0) fail("multinomial: weights of ", shape(), "; (n) or (rows, n)");
+  if (samples < 1 || (!replacement && samples > size(-1)))
+    fail("multinomial: ", samples, " samples of ", size(-1), replacement ? "" : " without replacement");
+  const Tensor weights = detach().cast(DType::Float64);
+  if (!replacement) {
+    // None rings at 0, where even a weight of 0 would be the first; the least above it is 1e-16.
+    const Tensor clocks = (-(1 - rand(shape(), DType::Float64)).log()).maximum(1e-17);
+    return (weights / clocks).topk(samples).indices;
+  }
+  Shape drawn = shape();
+  drawn[rank() - 1] = samples;
+  // A number below the last of the sums, which another sum of the weights may miss by a rounding. Where a weight is 0
+  // no sum is larger than the one before, and no number falls between them.
+  const Tensor sums = weights.cumsum(-1), total = sums[{ellipsis, slice(-1)}];
+  const Tensor at = rand(drawn, DType::Float64) * total;
+  return (sums.unsqueeze(-2) <= at.unsqueeze(-1)).sum(-1).minimum(size(-1) - 1);
+}
+
+}  // namespace teeny

@@ -1,0 +1,253 @@
+// Shapes that a first reading can leave out: diagonals, repetitions, parts of an axis, and padding that shows the
+// tensor.
+#include <algorithm>
+
+#include "teeny/functional/functional.h"
+
+namespace teeny {
+
+namespace {
+
+struct Diagonal : Function {
+  int a, b;
+  Diagonal(int a, int b) : a(a), b(b) {}
+  LazyBuffer forward(const LazyBuffer& x) { return x.diagonal(a, b); }
+  Grads backward(const Tensor& grad, const Tensor&) override {
+    const int last = grad.rank() - 1;  // (.., n) to (.., n, n), zero off the diagonal
+    const Tensor square = where(Tensor::eye(grad.shape()[last], {}, DType::Bool), grad.unsqueeze(-1), 0);
+    Dims order;
+    for (int axis = 0, at = 0; axis <= last + 1; ++axis)
+      order.push_back(axis == a ? last : axis == b ? last + 1 : at++);
+    return {square.permute(order)};
+  }
+};
+
+struct Concat : Function {
+  int axis;
+  explicit Concat(int axis) : axis(axis) {}
+  Grads backward(const Tensor& grad, const Tensor&) override {
+    Grads parts;
+    Dims begin = Dims::filled(grad.rank(), 0), end = grad.shape();
+    for (const Tensor& input : inputs) {
+      end[axis] = begin[axis] + input.shape()[axis];
+      parts.push_back(grad.shrink(begin, end));
+      begin[axis] = end[axis];
+    }
+    return parts;
+  }
+};
+
+}  // namespace
+
+Tensor Tensor::diagonal(int64_t a, int64_t b, int64_t offset) const {
+  const int first = axis_index(a, "diagonal"), second = axis_index(b, "diagonal");
+  if (first == second) fail("diagonal: axes ", a, " and ", b, " of ", shape(), " are one");
+  Dims begin = Dims::filled(rank(), 0), end = shape();
+  const int64_t by = std::clamp(offset, -shape()[first], shape()[second]);
+  begin[first] = std::max<int64_t>(-by, 0);
+  begin[second] = std::max<int64_t>(by, 0);
+  const int64_t n = std::min(end[first] - begin[first], end[second] - begin[second]);
+  end[first] = begin[first] + n, end[second] = begin[second] + n;
+  return apply(Diagonal(first, second), shrink(begin, end));
+}
+
+// Position i of the padded axis, counted from the old beginning, shows the old position
+//
+//   reflect    3 2 1 [0 1 2 3] 2 1 0      replicate  0 0 0 [0 1 2 3] 3 3 3      circular  1 2 3 [0 1 2 3] 0 1 2
+//
+// and a negative amount leaves positions out. As in PyTorch, what was left out still shows in a reflection, but not in
+// a circle.
+Tensor Tensor::pad(const Dims& before, const Dims& after, PadMode mode) const {
+  if (before.size() != rank() || after.size() != rank())
+    fail("pad: ", before, " and ", after, " must have an amount for each axis of ", shape());
+  check_pad_amounts(before, after);
+  Tensor x = *this;
+  for (int a = 0; a < rank(); ++a) {
+    const int64_t n = shape()[a], last = n - 1, most = std::max(before[a], after[a]);
+    const int64_t left = std::max<int64_t>(-before[a], 0), kept = n - left - std::max<int64_t>(-after[a], 0);
+    if (before[a] == 0 && after[a] == 0) continue;
+    if (n + before[a] + after[a] < 0) fail("pad: ", before, " and ", after, " cut more than ", shape(), " has");
+    if (n == 0) fail("pad: axis ", a, " of ", shape(), " has nothing to repeat");
+    if (mode == PadMode::Reflect && most >= n)
+      fail("pad: ", most, " on axis ", a, " of ", shape(), ": a reflection must be shorter than the axis");
+    if (mode == PadMode::Circular && most > kept)
+      fail("pad: ", most, " on axis ", a, " of ", shape(), ": a circle goes round once, and ", kept, " are kept");
+    const Tensor i = arange(-before[a], n + after[a]);
+    x = x.index_select(a, mode == PadMode::Reflect     ? last - (last - i.abs()).abs()
+                          : mode == PadMode::Replicate ? i.clamp(0, last)
+                                                       : (i - left) % kept + left);
+  }
+  return x;
+}
+
+Tensor Tensor::unflatten(int64_t axis, const Shape& sizes) const {
+  const int at = axis_index(axis, "unflatten");
+  Shape inner = sizes;
+  int64_t known = 1, open = 0;
+  bool large = false;
+  for (int64_t size : sizes) size == -1 ? ++open : large |= __builtin_mul_overflow(known, size, &known);
+  const int64_t n = shape()[at];
+  if (open > 1 || large || (open ? known <= 0 || n % known : n != known))
+    fail("unflatten: axis ", at, " of ", shape(), " does not split into ", sizes);
+  for (int64_t& size : inner)
+    if (size == -1) size = n / known;
+  Shape to(shape().begin(), shape().begin() + at);
+  for (int64_t size : inner) to.push_back(size);
+  for (int a = at + 1; a < rank(); ++a) to.push_back(shape()[a]);
+  return reshape(to);
+}
+
+Tensor Tensor::movedim(int64_t from, int64_t to) const {
+  const int first = axis_index(from, "movedim"), last = axis_index(to, "movedim");
+  Dims order;
+  for (int a = 0; a < rank(); ++a)
+    if (a != first) order.push_back(a);
+  order.insert(last, first);
+  return permute(order);
+}
+
+Tensor Tensor::repeat(const Dims& times) const {
+  if (times.size() < rank()) fail("repeat: ", times, " names fewer axes than ", shape());
+  Shape apart, grown, to;  // (n) -> (1, n) -> (t, n) -> (t*n)
+  for (int a = 0; a < times.size(); ++a) {
+    const int from = a - (times.size() - rank());
+    const int64_t n = from < 0 ? 1 : shape()[from];
+    if (times[a] < 0) fail("repeat: ", times, ": a count is negative");
+    apart.push_back(1), apart.push_back(n);
+    grown.push_back(times[a]), grown.push_back(n);
+    to.push_back(teeny::numel({times[a], n}));  // throws when there are too many
+  }
+  return reshape(apart).expand(grown).reshape(to);
+}
+
+Tensor Tensor::repeat_interleave(int64_t times, std::optional<int64_t> axis) const {
+  if (times < 0) fail("repeat_interleave: ", times, " times");
+  if (!axis) return flatten().repeat_interleave(times, 0);
+  const int a = axis_index(*axis, "repeat_interleave");
+  Shape grown = shape();
+  grown.insert(a + 1, times);
+  return unsqueeze(a + 1).expand(grown).flatten(a, a + 1);
+}
+
+Tensor Tensor::roll(int64_t shift, std::optional<int64_t> axis) const {
+  if (!axis) return flatten().roll(shift, 0).reshape(shape());
+  const int a = axis_index(*axis, "roll");
+  const int64_t n = shape()[a];
+  if (n == 0) return *this;
+  const std::vector<Tensor> parts = split({n - (shift % n + n) % n, (shift % n + n) % n}, a);
+  return cat({parts[1], parts[0]}, a);
+}
+
+Tensor Tensor::roll(const Dims& shifts, const Dims& axes) const {
+  if (shifts.size() != axes.size()) fail("roll: ", shifts, " has not one shift for each axis of ", axes);
+  Tensor x = *this;
+  for (int i = 0; i < axes.size(); ++i) x = x.roll(shifts[i], axes[i]);
+  return x;
+}
+
+Tensor Tensor::cat(std::span<const Tensor> parts, int64_t axis) {
+  if (parts.empty()) fail("cat: nothing to put together");
+  const int at = parts[0].axis_index(axis, "cat");
+  DType dtype = parts[0].dtype();
+  bool history = false;
+  for (const Tensor& part : parts) {
+    Shape expected = parts[0].shape();
+    if (part.rank() == expected.size()) expected[at] = part.shape()[at];
+    if (part.shape() != expected)
+      fail("cat: ", parts[0].shape(), " and ", part.shape(), " differ in more than axis ", at);
+    dtype = promote(dtype, part.dtype());
+    history |= part.requires_grad();
+  }
+  Concat rule(at);
+  std::vector<LazyBuffer> buffers;
+  for (const Tensor& part : parts) {
+    rule.inputs.push_back(part.cast(dtype));
+    buffers.push_back(rule.inputs.back().lazy());
+  }
+  Tensor out(concat(buffers, at));
+  if (GradMode::enabled() && is_float(dtype) && history)
+    detail::TensorAccess::set_rule(out, std::make_shared<Concat>(std::move(rule)));
+  return out;
+}
+
+Tensor Tensor::stack(std::span<const Tensor> parts, int64_t axis) {
+  if (parts.empty()) fail("stack: nothing to put together");
+  std::vector<Tensor> raised;
+  for (const Tensor& part : parts) {
+    if (part.shape() != parts[0].shape()) fail("stack: ", parts[0].shape(), " and ", part.shape(), " differ");
+    raised.push_back(part.unsqueeze(axis));
+  }
+  return cat(raised, axis < 0 ? axis + parts[0].rank() + 1 : axis);
+}
+
+std::vector<Tensor> Tensor::split(const Dims& sizes, int64_t axis) const {
+  const int a = axis_index(axis, "split");
+  std::vector<Tensor> parts;
+  Dims begin = Dims::filled(rank(), 0), end = shape();
+  end[a] = 0;
+  for (int64_t size : sizes) {
+    if (size < 0 || size > shape()[a] - begin[a]) fail("split: axis ", a, " of ", shape(), " into ", sizes);
+    end[a] += size;
+    parts.push_back(shrink(begin, end));
+    begin[a] = end[a];
+  }
+  if (end[a] != shape()[a]) fail("split: axis ", a, " of ", shape(), " into ", sizes);
+  return parts;
+}
+
+std::vector<Tensor> Tensor::split(int64_t size, int64_t axis) const {
+  const int a = axis_index(axis, "split");
+  if (size < 1) fail("split: parts of ", size);
+  std::vector<Tensor> parts;
+  Dims begin = Dims::filled(rank(), 0), end = shape();
+  do {
+    end[a] = std::min(begin[a] + size, shape()[a]);
+    parts.push_back(shrink(begin, end));
+    begin[a] = end[a];
+  } while (end[a] < shape()[a]);
+  return parts;
+}
+
+std::vector<Tensor> Tensor::chunk(int64_t chunks, int64_t axis) const {
+  const int a = axis_index(axis, "chunk");
+  if (chunks < 1) fail("chunk: ", chunks, " chunks");
+  if (shape()[a] == 0) return std::vector<Tensor>(size_t(chunks), *this);
+  return split((shape()[a] - 1) / chunks + 1, a);
+}
+
+std::vector<Tensor> Tensor::unbind(int64_t axis) const {
+  const int a = axis_index(axis, "unbind");
+  if (shape()[a] == 0) return {};
+  std::vector<Tensor> parts = split(1, a);
+  for (Tensor& part : parts) part = part.squeeze(a);
+  return parts;
+}
+
+std::vector<Tensor> Tensor::meshgrid(std::span<const Tensor> axes, std::string_view indexing) {
+  if (indexing != "ij" && indexing != "xy") fail("meshgrid: indexing is \"ij\" or \"xy\", not \"", indexing, '"');
+  if (axes.empty()) fail("meshgrid: of nothing");
+  Shape grid;
+  for (const Tensor& axis : axes) {
+    if (axis.rank() > 1) fail("meshgrid: ", axis.shape(), " has more than one axis");
+    grid.push_back(axis.numel());
+  }
+  std::vector<Tensor> out;
+  for (int a = 0; a < grid.size(); ++a) {
+    const Tensor whole = reshape_to_axis(axes[a], a, grid.size()).expand(grid);
+    out.push_back(indexing == "xy" && grid.size() > 1 ? whole.transpose(0, 1) : whole);
+  }
+  return out;
+}
+
+Tensor Tensor::tril(int64_t diagonal) const {
+  if (rank() < 2) fail("tril: ", shape(), " has no two axes");
+  return where(tri(size(-2), size(-1), diagonal), *this, full({}, 0, dtype()));
+}
+
+Tensor Tensor::triu(int64_t diagonal) const {
+  if (rank() < 2) fail("triu: ", shape(), " has no two axes");
+  const int64_t first = std::clamp(diagonal, -size(-2), size(-1));
+  return where(tri(size(-2), size(-1), first - 1), full({}, 0, dtype()), *this);
+}
+
+}  // namespace teeny

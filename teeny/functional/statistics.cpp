@@ -1,0 +1,109 @@
+// Statistics over axes: means, variances, norms, positions of extremes, and tests of all elements.
+#include <algorithm>
+#include <cmath>
+
+#include "teeny/mlops/common.h"
+
+namespace teeny {
+
+namespace {
+
+int64_t count(const Tensor& x, const Dims& axes) {
+  int64_t n = 1;
+  for (int64_t a : axes) n *= x.shape()[int(a)];
+  return n;
+}
+
+}  // namespace
+
+// All of these are computed in `wide` numbers, and rounded to a 16-bit type at the end.
+Tensor Tensor::mean(const Axes& axes, bool keepdim) const {
+  const Dims list = axis_list(axes, "mean");
+  const Tensor x = to_accumulate_dtype(*this);
+  return (x.sum(list, keepdim) / double(count(x, list))).cast(as_float(*this).dtype());
+}
+
+Tensor Tensor::var(const Axes& axes, double correction, bool keepdim) const {
+  const Dims list = axis_list(axes, "var");
+  const Tensor x = to_accumulate_dtype(*this), squares = (x - x.mean(list, true)).square();
+  const double degrees = std::max(0.0, double(count(x, list)) - correction);
+  return (squares.sum(list, keepdim) / degrees).cast(as_float(*this).dtype());
+}
+
+Tensor Tensor::std(const Axes& axes, double correction, bool keepdim) const {
+  const Tensor v = to_accumulate_dtype(*this).var(axis_list(axes, "std"), correction, keepdim);
+  return where(v == 0, 0, v).sqrt().cast(as_float(*this).dtype());  // equal numbers get the gradient 0, not inf * 0
+}
+
+Tensor Tensor::any(const Axes& axes, bool keepdim) const {
+  return (*this != 0).sum(axis_list(axes, "any"), keepdim) != 0;
+}
+
+Tensor Tensor::all(const Axes& axes, bool keepdim) const {
+  return (*this == 0).sum(axis_list(axes, "all"), keepdim) == 0;
+}
+
+namespace {
+/// The position of the first element that equals the extreme, or that is NaN.
+Tensor first_of(const Tensor& x, std::optional<int64_t> axis, bool keepdim, bool largest, const char* op) {
+  if (!axis || x.rank() == 0) {
+    const Tensor flat = first_of(x.flatten(), axis.value_or(0), false, largest, op);
+    return keepdim ? flat.reshape(Dims::filled(x.rank(), 1)) : flat;
+  }
+  const int a = x.axis_index(*axis, op);
+  const int64_t n = x.shape()[a];
+  if (n == 0) fail(op, ": axis ", a, " of ", x.shape(), " is empty");
+  const Tensor best = largest ? x.max(a, true) : x.min(a, true);
+  const Tensor position = reshape_to_axis(Tensor::arange(n), a, x.rank());
+  return where((x == best) | x.isnan(), position, Scalar(n)).min(a, keepdim);
+}
+}  // namespace
+
+Tensor Tensor::argmax(std::optional<int64_t> axis, bool keepdim) const {
+  return first_of(detach(), axis, keepdim, true, "argmax");
+}
+
+Tensor Tensor::argmin(std::optional<int64_t> axis, bool keepdim) const {
+  return first_of(detach(), axis, keepdim, false, "argmin");
+}
+
+Tensor Tensor::logsumexp(const Axes& axes, bool keepdim) const {
+  const Dims list = axis_list(axes, "logsumexp");
+  const Tensor x = to_accumulate_dtype(*this), top = x.detach().max(list, true);
+  const Tensor finite = where(top.isfinite(), top, 0);  // -inf - -inf would be NaN
+  const Tensor result = ((x - finite).exp().sum(list, true).log() + finite).cast(as_float(*this).dtype());
+  return keepdim ? result : result.sum(list);
+}
+
+// ---- Norms ---------------------------------------------------------------------------------------------------------
+
+/// A length of 0 gets the gradient 0. Of 16-bit floats it is computed in float32, as a mean is.
+Tensor Tensor::norm(double p, const Axes& axes, bool keepdim) const {
+  refuse_non_floats(*this, "norm");
+  if (std::isnan(p)) fail("norm: of order NaN");
+  const Dims list = axis_list(axes, "norm");
+  const Tensor x = cast(promote(dtype(), DType::Float32)), a = x.abs();
+  const auto masked = [](const Tensor& t) { return where(t == 0, 0, t); };
+  const auto length = [&] {
+    if (p == INFINITY) return a.max(list, keepdim);
+    if (p == -INFINITY) return a.min(list, keepdim);
+    if (p == 0) return (x != 0).sum(list, keepdim);
+    if (p == 1) return a.sum(list, keepdim);
+    if (p == 2) return masked(x.square().sum(list, keepdim)).sqrt();
+    return masked(masked(a).pow(p).sum(list, keepdim)).pow(1 / p);
+  };
+  return length().cast(dtype());
+}
+
+Tensor Tensor::normalize(double p, const Axes& axes, double eps) const {
+  return *this / norm(p, axes, true).maximum(eps);
+}
+
+Tensor Tensor::cosine_similarity(const Tensor& other, int64_t axis, double eps) const {
+  const auto [x, y] = promote_and_broadcast(*this, other, "cosine_similarity");
+  refuse_non_floats(x, "cosine_similarity");
+  const int a = x.axis_index(axis, "cosine_similarity");
+  return (x.normalize(2, a, eps) * y.normalize(2, a, eps)).sum(a);
+}
+
+}  // namespace teeny

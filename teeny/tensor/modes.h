@@ -1,0 +1,37 @@
+#pragma once
+// Whether gradients are recorded, and whether a model trains: two modes of a thread.
+#include <utility>
+
+namespace teeny {
+
+/// While one of these lives, the mode is as it says; then it is again what it was.
+///
+///   NoGrad guard;            no history is kept: evaluation, and the insides of optimisers
+///   Training guard(true);    dropout drops, batch norm uses the batch's statistics
+class GradMode {
+ public:
+  explicit GradMode(bool on) : before_(std::exchange(enabled_, on)) {}
+  ~GradMode() { enabled_ = before_; }
+  GradMode(const GradMode&) = delete;
+  static bool enabled() { return enabled_; }
+
+ private:
+  bool before_;
+  static inline thread_local bool enabled_ = true;
+};
+struct NoGrad : GradMode {
+  NoGrad() : GradMode(false) {}
+};
+class Training {
+ public:
+  explicit Training(bool on = true) : before_(std::exchange(enabled_, on)) {}
+  ~Training() { enabled_ = before_; }
+  Training(const Training&) = delete;
+  static bool enabled() { return enabled_; }
+
+ private:
+  bool before_;
+  static inline thread_local bool enabled_ = false;
+};
+
+}  // namespace teeny
