@@ -22,6 +22,14 @@ namespace tinyops {
 /// The type a stored value is computed in: float for the 16-bit floats, itself for the rest.
 template <class T>
 using Compute = std::conditional_t<std::is_same_v<T, float16> || std::is_same_v<T, bfloat16>, float, T>;
+constexpr DType compute_dtype(DType d) {
+  return d == DType::Float16 || d == DType::BFloat16 ? DType::Float32 : d;
+}
+/// Calls `f` with a value of that type.
+template <class F>
+decltype(auto) with_compute(DType d, F&& f) {
+  return with_type(d, [&]<class T>(T) -> decltype(auto) { return f(Compute<T>{}); });
+}
 
 /// A float outside an integer's range has no meaning in C++; it saturates here, and NaN becomes 0.
 template <class To, class From>

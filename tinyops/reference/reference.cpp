@@ -50,12 +50,6 @@ T as(const Number& n) {
   else return T(n.integer);
 }
 
-/// `f` with the type a value of dtype `d` is computed in.
-template <class F>
-decltype(auto) with_compute(DType d, F&& f) {
-  return with_type(d, [&]<class T>(T) { return f(Compute<T>{}); });
-}
-
 /// While `judge` works: the copies of the device's buffers.
 thread_local std::map<const Buffer*, std::vector<std::byte>>* copies = nullptr;
 

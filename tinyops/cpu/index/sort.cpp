@@ -10,6 +10,7 @@
 // counts say where in the output the part's numbers of each byte begin, and the parts are moved at the same time.
 #include <utility>
 
+#include "tinyops/common/sort_key.h"
 #include "tinyops/cpu/kernels.h"
 #include "tinyops/cpu/parallel.h"
 #include "tinyops/cpu/row/strip.h"
@@ -20,19 +21,6 @@ namespace {
 constexpr int64_t kPart = 1 << 15;     ///< of a long row
 constexpr int64_t kShortRow = 128;     ///< below, comparing is faster than counting
 constexpr int kBuckets = 256;
-
-/// An unsigned number of the same order: see SortKernel.
-template <class Key, class T>
-Key key_of(T x) {
-  if constexpr (std::is_floating_point_v<T>) {
-    if (x != x) return Key(~Key(0));
-    constexpr Key sign = Key(1) << (8 * sizeof(Key) - 1);
-    const Key bits = std::bit_cast<Key>(x + T(0));  // -0 becomes 0
-    return bits & sign ? Key(~bits) : Key(bits | sign);
-  } else if constexpr (std::is_signed_v<T>) {
-    return Key(Key(x) ^ Key(1) << (8 * sizeof(Key) - 1));
-  } else return Key(x);
-}
 
 template <class Key>
 struct Entry {
@@ -101,7 +89,7 @@ void sort(const SortKernel& k) {
         const int64_t count = std::min(kTile, n - index[axis]);
         in.read(index, count, numbers);
         for (int64_t i = 0; i < count; ++i) {
-          const Key key = key_of<Key>(numbers[i]);
+          const Key key = sort_key<Key>(numbers[i]);
           entries[size_t(index[axis] + i)] = {k.descending ? Key(~key) : key, index[axis] + i};
         }
       }

@@ -22,15 +22,6 @@ inline int64_t whole_steps(int64_t n) { return (n + kStep - 1) / kStep * kStep; 
 template <class T>
 using InTile = std::conditional_t<std::is_same_v<T, bool>, uint8_t, T>;
 
-/// The dtype that values of dtype `d` are computed in: float32 for the 16-bit floats.
-inline DType compute_dtype(DType d) {
-  return d == DType::Float16 || d == DType::BFloat16 ? DType::Float32 : d;
-}
-template <class F>
-decltype(auto) with_compute(DType d, F&& f) {
-  return with_type(d, [&]<class T>(T) -> decltype(auto) { return f(Compute<T>{}); });
-}
-
 /// out[i] = f(a[i], b[i], c[i]) for n elements, n a whole number of steps. `out` may be one of the arguments if their
 /// elements have one size.
 using TileOp = void (*)(int64_t n, void* out, const void* a, const void* b, const void* c);

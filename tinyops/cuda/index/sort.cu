@@ -14,6 +14,7 @@
 // What is sorted are a number's key, an unsigned integer of the same order, and its place: with the place to decide
 // between equal keys no two elements are equal, and the result is the one of a stable sort. Rows that fit a tile are
 // limited by the comparisons, log(n)^2 / 2 of them an element; longer ones by the passes through memory.
+#include "tinyops/common/sort_key.h"
 #include "tinyops/cuda/runtime/along.h"
 
 namespace tinyops::cuda {
@@ -37,21 +38,6 @@ __device__ inline bool is_less(const Wide& a, const Wide& b) { return a.key != b
 __device__ inline int64_t place_of(Narrow e) { return int64_t(e & UINT32_MAX); }
 __device__ inline int64_t place_of(const Wide& e) { return int64_t(e.place); }
 
-/// An unsigned number of the same order: -0 equals 0, and NaN is larger than all others.
-template <class Key, class T>
-__device__ Key key_of(T x) {
-  if constexpr (std::is_floating_point_v<T>) {
-    using Bits = std::conditional_t<sizeof(T) == 4, uint32_t, uint64_t>;
-    if (x != x) return Key(~Key(0));
-    constexpr Bits sign = Bits(1) << (8 * sizeof(Bits) - 1);
-    const Bits bits = std::bit_cast<Bits>(x + T(0));  // -0 becomes 0
-    return Key(bits & sign ? Bits(~bits) : Bits(bits | sign));
-  } else if constexpr (std::is_signed_v<T>) {
-    using Bits = std::make_unsigned_t<T>;
-    return Key(Bits(Bits(x) ^ Bits(1) << (8 * sizeof(Bits) - 1)));
-  } else return Key(x);
-}
-
 /// elements: (rows, n), contiguous.
 template <class T, class Element>
 __global__ void make_elements(const __grid_constant__ Rows rows, int64_t count, const __grid_constant__ Divider n,
@@ -61,10 +47,10 @@ __global__ void make_elements(const __grid_constant__ Rows rows, int64_t count, 
   const int64_t i = place, row = n.divide(place);
   const Compute<T> x(in[rows.begin(row) + place * rows.along]);
   if constexpr (std::is_same_v<Element, Narrow>) {
-    const uint32_t key = key_of<uint32_t>(x);
+    const uint32_t key = sort_key<uint32_t>(x);
     elements[i] = Narrow(descending ? ~key : key) << 32 | Narrow(place);
   } else {
-    const uint64_t key = key_of<uint64_t>(x);
+    const uint64_t key = sort_key<uint64_t>(x);
     elements[i] = Wide{descending ? ~key : key, uint64_t(place)};
   }
 }

@@ -34,11 +34,6 @@ struct Draft {
   std::array<int, 3> args{-1, -1, -1};
 };
 
-template <class F>
-decltype(auto) with_compute(DType d, F&& f) {
-  return with_type(d, [&]<class T>(T) { return f(Compute<T>{}); });
-}
-
 class Writer {
  public:
   Writer(const RowKernel& kernel, bool columns, bool keeps, Sections& to)
