@@ -1,5 +1,8 @@
-// The door of the backend: which kind of kernel is it? When `run` returns, the work is done.
-#include "tinyops/cpu/kernels.h"
+// The entry of the backend: which kind of kernel is it? When `run` returns, the work is done.
+#include "tinyops/cpu/contract/contract.h"
+#include "tinyops/cpu/index/index.h"
+#include "tinyops/cpu/row/row.h"
+#include "tinyops/device.h"
 
 namespace tinyops {
 

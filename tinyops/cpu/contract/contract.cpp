@@ -1,6 +1,6 @@
 // The contraction: a matrix product, or a batch of them, by the axes of common/contraction.h.
 //
-// With next to no rows or columns (a matrix times a vector, a depthwise convolution) narrow.h multiplies, else gemm.h.
+// With next to no rows or columns (a matrix times a vector, a depthwise convolution) gemv.h multiplies, else gemm.h.
 // Three kinds of contraction are neither and run as a row kernel, multiply and sum: of integers, of next to no rows and
 // columns (dot products), and with guards that cannot be stored.
 #include <algorithm>
@@ -12,7 +12,8 @@
 #include "tinyops/common/merge_axes.h"
 #include "tinyops/cpu/contract/pad_copy.h"
 #include "tinyops/cpu/contract/gemm.h"
-#include "tinyops/cpu/kernels.h"
+#include "tinyops/cpu/contract/contract.h"
+#include "tinyops/cpu/row/row.h"
 #include "tinyops/cpu/contract/gemv.h"
 #include "tinyops/cpu/parallel.h"
 
@@ -174,10 +175,10 @@ bool is_plain(const Operand& operand, const Contraction& k) {
 struct Sides {
   std::vector<int> batch, rows, columns, reduced;  ///< axes of the kernel
   Window window;
-  bool narrow = false;  ///< fewer than kNarrow rows
+  bool few_rows = false;  ///< fewer than kFewRows
 };
 
-/// Whether narrow.h can read b in packets, along its columns or along r.
+/// Whether gemv.h can read b in packets, along its columns or along r.
 bool reads_runs(const Contraction& k, const Sides& sides) {
   const bool wide = computed_in(k) == DType::Float64;
   const Dims& coef = k.b.view.address.coef;
@@ -244,20 +245,20 @@ Contraction slab_of(const Contraction& k, int axis, int64_t first, int64_t size)
 void multiply_slab(Contraction k, const Sides& sides, const BufferRef& packed_rows) {
   const DType dtype = computed_in(k);
   const Operand a = k.a, b = k.b;
-  if (!is_plain(k.a, k)) k.a = compact(k.a, dtype);
-  if (!is_plain(k.b, k)) k.b = compact(k.b, dtype);
-  if (sides.narrow && !reads_runs(k, sides)) {  // the copy lies in another order
+  if (!is_plain(k.a, k)) k.a = pad_copy(k.a, dtype);
+  if (!is_plain(k.b, k)) k.b = pad_copy(k.b, dtype);
+  if (sides.few_rows && !reads_runs(k, sides)) {  // the copy lies in another order
     k.a = a, k.b = b;
     return run_as_rows(k);
   }
   // Longer sums rest in the output from time to time, which 16 bits are too few for.
   const Operand out = k.out;
-  if (out.dtype != dtype && !sides.narrow && !is_one_block(count(k.shape, sides.reduced)))
+  if (out.dtype != dtype && !sides.few_rows && !is_one_block(count(k.shape, sides.reduced)))
     k.out = fresh(out.view.shape, dtype);
   check_bounds(k.a), check_bounds(k.b), check_bounds(k.out);
   Product product = product_of(k, sides);
   product.packed_rows = packed_rows;
-  (sides.narrow ? multiply_narrow : multiply)(product, dtype == DType::Float64);
+  (sides.few_rows ? gemv : multiply)(product, dtype == DType::Float64);
   if (k.out.dtype != out.dtype)
     run_kernel(RowKernel{out.view.shape, 0, {Input{Input::Kind::Memory, k.out}},
                          {{Load{0}, dtype}, {UnaryOp::Cast, out.dtype, {0, -1, -1}}}, {Output{out, 1}}});
@@ -299,9 +300,9 @@ void run_in_slabs(const Contraction& k, const Sides& sides) {
   Contraction shared = k;
   BufferRef packed_rows;
   if (!of_batch) {
-    if (!is_plain(shared.a, k)) shared.a = compact(shared.a, computed_in(k));
+    if (!is_plain(shared.a, k)) shared.a = pad_copy(shared.a, computed_in(k));
     check_bounds(shared.a);
-    if (!sides.narrow) packed_rows = pack_rows(product_of(shared, sides), computed_in(k) == DType::Float64);
+    if (!sides.few_rows) packed_rows = pack_rows(product_of(shared, sides), computed_in(k) == DType::Float64);
   }
   if (shared.out.buffer) shared.out.buffer->data();  // reserved here: a buffer is not made for several threads
   for (Output& output : shared.epilogue.outputs) output.operand.buffer->data();
@@ -319,16 +320,16 @@ void run(const Contraction& k) {
   const int64_t in_a = count(k.shape, axes.a), in_b = count(k.shape, axes.b), r = count(k.shape, axes.reduced);
   const int64_t batches = count(k.shape, axes.batch);
   if (in_a * in_b * batches == 0) return;
-  if (!is_float(k.out.dtype) || std::max(in_a, in_b) < kNarrow || r < 2) return run_whole(k, run_as_rows);
+  if (!is_float(k.out.dtype) || std::max(in_a, in_b) < kFewRows || r < 2) return run_whole(k, run_as_rows);
   for (const Operand* operand : {&k.a, &k.b})
-    if (!is_plain(*operand, k) && !can_compact(*operand)) return run_whole(k, run_as_rows);
+    if (!is_plain(*operand, k) && !can_pad_copy(*operand)) return run_whole(k, run_as_rows);
 
   Contraction turned = k;
-  Sides sides{axes.batch, axes.a, axes.b, axes.reduced, {}, std::min(in_a, in_b) < kNarrow};
-  if (sides.narrow ? in_a > in_b
+  Sides sides{axes.batch, axes.a, axes.b, axes.reduced, {}, std::min(in_a, in_b) < kFewRows};
+  if (sides.few_rows ? in_a > in_b
                    : cost_as_rows(k.a, axes.a, axes.b, k, double(r)) > cost_as_rows(k.b, axes.b, axes.a, k, double(r)))
     std::swap(turned.a, turned.b), std::swap(sides.rows, sides.columns);
-  if (sides.narrow) {
+  if (sides.few_rows) {
     if (!reads_runs(turned, sides)) return run_whole(k, run_as_rows);
   } else {
     const bool few = in_a * in_b * batches <= kFewOutputs && r >= kLongSum && batches < 4;

@@ -9,7 +9,7 @@
 //   r ──►      │ p │ a thousand r           │            memory, as in the row of an image, need one pointer for all,
 //              └───┴────────────────────────┘            and there may be more of them: 2 packets x 14.
 //
-// Where the next r of a column is far away, and several panels would walk that way, b is packed, too, for all tasks. Panels
+// Where the next r of a column is far away, and several panels would go that way, b is packed, too, for all tasks. Panels
 // are not: what another core has just written takes longer to read than to pack again.
 //
 //   for each thousand of r:   pack b, if so  ──►  all tasks, which pack their panels, and add to what is in the output

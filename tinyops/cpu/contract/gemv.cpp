@@ -68,9 +68,9 @@ void with_count(int64_t n, F&& f) {
 }
 
 template <class T, class Out>
-class Narrow {
+class Gemv {
  public:
-  explicit Narrow(const Product& p)
+  explicit Gemv(const Product& p)
       : p_(p), rows_(numel(p.rows)), columns_(numel(p.columns)), r_(numel(p.reduced)),
         batches_(numel(p.batch)), a_row_(size_t(rows_)), out_row_(size_t(rows_)) {
     offsets(p.rows, p.a.free, 0, rows_, a_row_.data());
@@ -249,12 +249,12 @@ bool has_runs(const Shape& sizes, const Dims& strides, bool wide) {
   return !sizes.empty() && strides.back() == 1 && sizes.back() >= (wide ? Packets<double>::lanes : Packets<float>::lanes);
 }
 
-void multiply_narrow(const Product& product, bool wide) {
-  if (wide) return Narrow<double, double>(product).run();
+void gemv(const Product& product, bool wide) {
+  if (wide) return Gemv<double, double>(product).run();
   switch (product.out_dtype) {
-    case DType::Float16: return Narrow<float, float16>(product).run();
-    case DType::BFloat16: return Narrow<float, bfloat16>(product).run();
-    default: return Narrow<float, float>(product).run();
+    case DType::Float16: return Gemv<float, float16>(product).run();
+    case DType::BFloat16: return Gemv<float, bfloat16>(product).run();
+    default: return Gemv<float, float>(product).run();
   }
 }
 

@@ -146,12 +146,12 @@ bool is_small(const std::vector<Coordinate>& all, const Operand& operand) {
 
 }  // namespace
 
-bool can_compact(const Operand& operand) {
+bool can_pad_copy(const Operand& operand) {
   const std::optional<std::vector<Coordinate>> all = coordinates(operand.view);
   return all && is_small(*all, operand);
 }
 
-Operand compact(const Operand& operand, DType to) {
+Operand pad_copy(const Operand& operand, DType to) {
   const View& view = operand.view;
   std::vector<Coordinate> all = coordinates(view).value();
   // As in the original; where an axis of size 1 has left two of them one stride, in the order of the view's axes.

@@ -12,10 +12,10 @@
 // Every index is checked before anything is written.
 #include <cstring>
 
-#include "tinyops/cpu/kernels.h"
+#include "tinyops/cpu/index/index.h"
 #include "tinyops/cpu/parallel.h"
-#include "tinyops/cpu/row/tile.h"
-#include "tinyops/cpu/row/walk.h"
+#include "tinyops/cpu/tile.h"
+#include "tinyops/cpu/operand_access.h"
 
 namespace tinyops::cpu {
 namespace {
@@ -92,13 +92,13 @@ class Indexed {
 class Indices {
  public:
   Indices(const Operand& operand, const Rows& rows)
-      : walk_(operand, rows), dtype_(operand.dtype), memory_(operand.buffer->data()) {}
+      : access_(operand, rows), dtype_(operand.dtype), memory_(operand.buffer->data()) {}
 
-  void go_to(const Dims& index) { walk_.go_to(index); }
-  bool one_a_row() const { return !walk_.follows_lane(); }
+  void go_to(const Dims& index) { access_.go_to(index); }
+  bool one_a_row() const { return !access_.follows_lane(); }
   int64_t operator[](int64_t i) const {
     int64_t begin = i, end = i + 1;
-    const int64_t address = walk_.run(0, begin, end) + walk_.stride() * i;
+    const int64_t address = access_.run(0, begin, end) + access_.stride() * i;
     if (begin >= end) return 0;
     if (dtype_ == DType::Int64) return static_cast<const int64_t*>(memory_)[address];
     if (dtype_ == DType::Int32) return static_cast<const int32_t*>(memory_)[address];
@@ -106,7 +106,7 @@ class Indices {
   }
 
  private:
-  Indexed walk_;
+  Indexed access_;
   DType dtype_;
   const void* memory_;
 };

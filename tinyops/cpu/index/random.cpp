@@ -2,9 +2,10 @@
 //
 //   word    0 1 2 3 | 4 5 6 7 | ...     one block of Philox gives four words; sixteen blocks are computed side by side,
 //   block      0    |    1    |         one a lane, so that the compiler can keep them in vector registers
-#include "tinyops/cpu/kernels.h"
+#include "tinyops/cpu/index/index.h"
 #include "tinyops/cpu/parallel.h"
 #include "tinyops/base/scalar_ops.h"
+#include "tinyops/device.h"
 
 namespace tinyops::cpu {
 namespace {

@@ -19,9 +19,9 @@
 #include <cstring>
 #include <utility>
 
-#include "tinyops/cpu/kernels.h"
+#include "tinyops/cpu/index/index.h"
 #include "tinyops/cpu/parallel.h"
-#include "tinyops/cpu/row/strip.h"
+#include "tinyops/cpu/axis_cursor.h"
 
 namespace tinyops::cpu {
 namespace {
@@ -102,7 +102,7 @@ class Scan {
 
   void side_by_side(int lanes) {
     const int64_t width = shape_[lanes], tiles = (width + kTile - 1) / kTile, rows = elements_ / n_ / width;
-    const Strip in(k_.in, lanes), out(k_.out, lanes);
+    const AxisCursor in(k_.in, lanes), out(k_.out, lanes);
     parallel(rows * tiles, 2 * elements_, [&] {
       return [&](int64_t piece) {
         alignas(64) double values[kTile];  // room for elements of whatever type
@@ -122,7 +122,7 @@ class Scan {
   }
 
   void row_by_row(int64_t rows) {
-    const Strip in(k_.in, axis_), out(k_.out, axis_);
+    const AxisCursor in(k_.in, axis_), out(k_.out, axis_);
     parallel(rows, 4 * elements_, [&] {
       return [&](int64_t row) {
         scan(in, &out, row_index(shape_, row, axis_), 0, n_, nothing());
@@ -131,7 +131,7 @@ class Scan {
   }
 
   void in_pieces(int64_t rows, int64_t pieces) {
-    const Strip in(k_.in, axis_), out(k_.out, axis_);
+    const AxisCursor in(k_.in, axis_), out(k_.out, axis_);
     std::vector<Total> totals(size_t(rows * pieces));
     auto range = [&](int64_t p) { return std::pair(p % pieces * kPiece, std::min(n_, (p % pieces + 1) * kPiece)); };
     parallel(rows * pieces, 2 * elements_, [&] {
@@ -165,7 +165,7 @@ class Scan {
 
   /// Elements [begin, end) of a row, written if there is somewhere to; `start` is the total of those before. Returns the
   /// total of these alone.
-  Total scan(const Strip& in, const Strip* out, Dims index, int64_t begin, int64_t end, const Total& start) const {
+  Total scan(const AxisCursor& in, const AxisCursor* out, Dims index, int64_t begin, int64_t end, const Total& start) const {
     alignas(64) double values[kTile];
     Total total = nothing();
     for (index[axis_] = begin; index[axis_] < end; index[axis_] += kTile) {

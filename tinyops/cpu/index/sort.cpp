@@ -11,9 +11,9 @@
 #include <utility>
 
 #include "tinyops/common/sort_key.h"
-#include "tinyops/cpu/kernels.h"
+#include "tinyops/cpu/index/index.h"
 #include "tinyops/cpu/parallel.h"
-#include "tinyops/cpu/row/strip.h"
+#include "tinyops/cpu/axis_cursor.h"
 
 namespace tinyops::cpu {
 namespace {
@@ -77,7 +77,7 @@ void sort(const SortKernel& k) {
   const int axis = shape.size() - 1;
   const int64_t n = shape.back(), rows = numel(shape) / n;
 
-  const Strip in(k.in, axis), out(k.out, axis);
+  const AxisCursor in(k.in, axis), out(k.out, axis);
   auto sort_rows = [&](int64_t first, int64_t last) {
     Entries<Key> entries(static_cast<size_t>(n)), spare;
     InTile<T> numbers[kTile];

@@ -37,9 +37,9 @@ PlannedOperand plan_operand(const Operand& operand, int first_form, TileOp (*con
   planned.first_form = first_form;
   planned.itemsize = itemsize(operand.dtype);
   planned.convert = conversion(operand.dtype);
-  planned.walk.count = 1 + int(operand.view.guards.size());
-  if (planned.walk.count > kMaxForms) fail("cpu: a view with ", planned.walk.count - 1, " guards is too much");
-  if (operand.buffer) planned.walk.elements = int64_t(operand.buffer->bytes()) / planned.itemsize;
+  planned.access.count = 1 + int(operand.view.guards.size());
+  if (planned.access.count > kMaxForms) fail("cpu: a view with ", planned.access.count - 1, " guards is too much");
+  if (operand.buffer) planned.access.elements = int64_t(operand.buffer->bytes()) / planned.itemsize;
   return planned;
 }
 
@@ -57,7 +57,7 @@ RowPlan::RowPlan(const RowKernel& k) : kernel(k) {
 
 void RowPlan::find_memory() {
   const auto find = [](PlannedOperand& planned, const Operand& operand) {
-    if (operand.buffer) planned.walk.memory = static_cast<char*>(operand.buffer->data());
+    if (operand.buffer) planned.access.memory = static_cast<char*>(operand.buffer->data());
   };
   for (size_t i = 0; i < inputs.size(); ++i) find(inputs[i], kernel.inputs[i].operand);
   for (size_t i = 0; i < outputs.size(); ++i) find(outputs[i], kernel.outputs[i].operand);
@@ -103,7 +103,7 @@ void RowPlan::plan_axes(bool elementwise) {
     inputs.back().kind = input.kind;
     if (input.kind != Input::Kind::Memory) inputs.back().convert = nullptr;
     add(input.operand.view);
-    prefetch |= inputs.back().walk.elements * inputs.back().itemsize > kKeptBytes;
+    prefetch |= inputs.back().access.elements * inputs.back().itemsize > kKeptBytes;
   }
   size_t bytes = 0;
   for (const Output& output : kernel.outputs) {
@@ -180,7 +180,7 @@ void RowPlan::choose_lanes(const Shape& sizes, int outer, bool elementwise) {
     fixed_shape = sizes;
     turn(fixed_shape);
     lane_shape = {fixed_shape[last - 1], fixed_shape[last]};
-    for (Form& f : forms) {
+    for (AffineForm& f : forms) {
       turn(f.fixed);
       f.lane = {f.fixed[last - 1], f.fixed[last]};
     }
@@ -192,17 +192,17 @@ void RowPlan::choose_lanes(const Shape& sizes, int outer, bool elementwise) {
   packed = lanes_are_inner && outer > 0 && inner_size > 0 && inner_size <= kPackedLength;
   const int first_lane = packed ? outer - 1 : outer;
   for (int a = 0; a < rank; ++a) ((a < first_lane) == lanes_are_inner ? fixed_shape : lane_shape).push_back(sizes[a]);
-  for (Form& f : forms) {
+  for (AffineForm& f : forms) {
     const Dims coef = f.fixed;
     f.fixed = {};
     for (int a = 0; a < rank; ++a) ((a < first_lane) == lanes_are_inner ? f.fixed : f.lane).push_back(coef[a]);
   }
   if (packed) row_length = inner_size, block_rows = std::min(std::max(kPackedTile / inner_size, kPackedRows), sizes[outer - 1]);
   row_forms = forms;
-  for (Form& f : row_forms) f.lane = {packed ? f.lane[0] : 0};
+  for (AffineForm& f : row_forms) f.lane = {packed ? f.lane[0] : 0};
   if (lane_shape.empty()) {
     lane_shape.push_back(1);
-    for (Form& f : forms) f.lane.push_back(0);
+    for (AffineForm& f : forms) f.lane.push_back(0);
   }
 }
 
@@ -225,11 +225,11 @@ void RowPlan::plan_tiles(bool elementwise) {
   }
   const int64_t last = lane_shape[lane_shape.size() - 1];
   period = last >= kLongAxis ? last : lanes;
-  const bool one_walk = std::ranges::count_if(stages, [](const Stage& s) { return !s.tiles.empty(); }) <= 1;
+  const bool one_pass = std::ranges::count_if(stages, [](const Stage& s) { return !s.tiles.empty(); }) <= 1;
   int64_t most = kTile;
   if (!lanes_are_inner && !elementwise) {
     if (kept > 0) most = std::min(most, kKeptBytes / (kept * value_bytes * std::max<int64_t>(fixed, 1)));
-    if (!one_walk) most = std::min(most, lanes / kEnoughBlocks);
+    if (!one_pass) most = std::min(most, lanes / kEnoughBlocks);
     most = std::max(most, 4 * kStep);
   }
   per_period = std::max<int64_t>(1, (period + most - 1) / most);
@@ -238,19 +238,19 @@ void RowPlan::plan_tiles(bool elementwise) {
   const int64_t stretches = period ? lanes / period * per_period : 0;
   blocks = lanes_are_inner ? fixed : stretches;
   tiles = lanes_are_inner ? stretches : fixed;
-  if (one_walk && !totals.empty() && blocks < kEnoughBlocks) {
+  if (one_pass && !totals.empty() && blocks < kEnoughBlocks) {
     const int64_t by_size = lanes * fixed / (std::max<int64_t>(blocks, 1) * kChunkElements);
     chunks = std::max<int64_t>(1, std::min({tiles, by_size, 2 * kEnoughBlocks / std::max<int64_t>(blocks, 1)}));
   }
 }
 
-void RowPlan::place(int64_t b, int64_t t, Spot& spot, int64_t* at) const {
+void RowPlan::place(int64_t b, int64_t t, TileRegion& region, int64_t* at) const {
   const int fixed_rank = fixed_shape.size(), lane_rank = lane_shape.size();
   int64_t fixed[kMaxRank] = {}, rest = lanes_are_inner || !box.empty() ? b : t;
   if (packed) {
     const int64_t groups = (lane_shape[0] + block_rows - 1) / block_rows;
-    spot.start[0] = b % groups * block_rows;
-    spot.n = std::min(block_rows, lane_shape[0] - spot.start[0]) * row_length;
+    region.start[0] = b % groups * block_rows;
+    region.n = std::min(block_rows, lane_shape[0] - region.start[0]) * row_length;
     rest = b / groups;
   }
   for (int a = fixed_rank - 1; a > 0; --a) {
@@ -259,24 +259,24 @@ void RowPlan::place(int64_t b, int64_t t, Spot& spot, int64_t* at) const {
   }
   fixed[0] = rest;
   if (!box.empty()) {
-    spot.n = 1;
+    region.n = 1;
     for (int i : {0, 1}) {
       int64_t& first = fixed[fixed_rank - 2 + i];
       first *= box[i];
-      spot.lanes[i] = std::min(box[i], lane_shape[i] - first);
-      spot.n *= spot.lanes[i];
+      region.lanes[i] = std::min(box[i], lane_shape[i] - first);
+      region.n *= region.lanes[i];
     }
   } else if (!packed) {
     const int64_t stretch = lanes_are_inner ? t : b, inside = stretch % per_period * tile;
-    spot.n = std::min(tile, period - inside);
+    region.n = std::min(tile, period - inside);
     int64_t left = stretch / per_period * period + inside;
-    for (int a = lane_rank - 1; a > 0; --a) spot.start[a] = left % lane_shape[a], left /= lane_shape[a];
-    spot.start[0] = left;
+    for (int a = lane_rank - 1; a > 0; --a) region.start[a] = left % lane_shape[a], left /= lane_shape[a];
+    region.start[0] = left;
   }
   for (size_t f = 0; f < forms.size(); ++f) {
     int64_t value = forms[f].offset;
     for (int a = 0; a < fixed_rank; ++a) value += forms[f].fixed[a] * fixed[a];
-    for (int a = 0; a < lane_rank; ++a) value += forms[f].lane[a] * spot.start[a];
+    for (int a = 0; a < lane_rank; ++a) value += forms[f].lane[a] * region.start[a];
     at[f] = value;
   }
 }

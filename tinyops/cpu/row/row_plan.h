@@ -20,8 +20,8 @@
 // What a later stage reads again is kept for the whole block (e), except what comes straight from memory (x).
 #include <vector>
 
-#include "tinyops/cpu/row/tile.h"
-#include "tinyops/cpu/row/walk.h"
+#include "tinyops/cpu/tile.h"
+#include "tinyops/cpu/operand_access.h"
 
 namespace tinyops::cpu {
 
@@ -51,7 +51,7 @@ struct PlannedValue {
 
 struct PlannedOperand {
   Input::Kind kind = Input::Kind::Memory;
-  Walk walk;
+  OperandAccess access;
   int first_form = 0;
   int64_t itemsize = 0;
   TileOp convert = nullptr;  ///< between memory and tile, for the 16-bit floats
@@ -67,8 +67,8 @@ struct RowPlan {
   void find_memory();
 
   const RowKernel& kernel;
-  std::vector<Form> forms;
-  std::vector<Form> row_forms;  ///< the same for what rows load and store: their lanes are the block's rows
+  std::vector<AffineForm> forms;
+  std::vector<AffineForm> row_forms;  ///< the same for what rows load and store: their lanes are the block's rows
   std::vector<PlannedOperand> inputs, outputs;
   std::vector<PlannedValue> values;
   std::vector<const TileReduction*> totals;
@@ -90,9 +90,9 @@ struct RowPlan {
   int64_t chunks = 1;                  ///< parts of a block whose totals are put together afterwards
   int64_t work = 0;                    ///< roughly, in instructions on elements
 
-  /// Which elements tile `t` of block `b` has. `spot` starts with `lane_shape` as its lanes; `at` gets the value of
+  /// Which elements tile `t` of block `b` has. `region` starts with `lane_shape` as its lanes; `at` gets the value of
   /// every form at the tile's first element.
-  void place(int64_t b, int64_t t, Spot& spot, int64_t* at) const;
+  void place(int64_t b, int64_t t, TileRegion& region, int64_t* at) const;
 
  private:
   bool is_elementwise() const;

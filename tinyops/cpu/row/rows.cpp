@@ -9,7 +9,7 @@
 #include <cstring>
 #include <memory>
 
-#include "tinyops/cpu/kernels.h"
+#include "tinyops/cpu/row/row.h"
 #include "tinyops/cpu/parallel.h"
 #include "tinyops/cpu/row/row_plan.h"
 
@@ -51,8 +51,8 @@ class Worker {
     totals_ = packed_ + sizes[1];
     kept_ = totals_ + sizes[2];
     for (size_t f = 0; f < at_.size(); ++f) at_[f] = plan.forms[f].offset;
-    spot_ = {plan.lane_shape, Dims::filled(plan.lane_shape.size(), 0), 1};
-    row_spot_ = {{plan.packed ? plan.lane_shape[0] : 1}, {0}, 1};
+    region_ = {plan.lane_shape, Dims::filled(plan.lane_shape.size(), 0), 1};
+    row_region_ = {{plan.packed ? plan.lane_shape[0] : 1}, {0}, 1};
     for (const Step& step : plan.constants) run_row_step(step);
   }
   ~Worker() {
@@ -92,24 +92,24 @@ class Worker {
 
   /// How many totals and row values a block has.
   int64_t rows_of_block() const {
-    return plan_.packed ? spot_.n / plan_.row_length : plan_.lanes_are_inner ? 1 : spot_.n;
+    return plan_.packed ? region_.n / plan_.row_length : plan_.lanes_are_inner ? 1 : region_.n;
   }
 
   void run_rows(int64_t block, size_t stage, bool with_stores) {
     const std::vector<Step>& steps = plan_.stages[stage].rows;
     if (steps.empty()) return;
-    plan_.place(block, 0, spot_, at_.data());
+    plan_.place(block, 0, region_, at_.data());
     if (plan_.lanes_are_inner) {  // the block's rows become the lanes
-      if (plan_.packed) row_spot_.start[0] = spot_.start[0];
-      row_spot_.n = rows_of_block();
-      std::swap(spot_, row_spot_);
+      if (plan_.packed) row_region_.start[0] = region_.start[0];
+      row_region_.n = rows_of_block();
+      std::swap(region_, row_region_);
       forms_ = plan_.row_forms.data();
     }
     for (const Step& step : steps)
       if (step.kind != Step::Kind::Store) run_row_step(step);
       else if (with_stores) store(step, row_data_[size_t(step.value)]);
     if (plan_.lanes_are_inner) {
-      std::swap(spot_, row_spot_);
+      std::swap(region_, row_region_);
       forms_ = plan_.forms.data();
     }
   }
@@ -119,7 +119,7 @@ class Worker {
   void run_row_step(const Step& step) {
     const PlannedValue& value = plan_.values[size_t(step.value)];
     char* result = data_[size_t(step.value)] = row_data_[size_t(step.value)] = slot(step.slot);
-    const int64_t n = value.is_fixed ? 1 : spot_.n;
+    const int64_t n = value.is_fixed ? 1 : region_.n;
     switch (step.kind) {
       case Step::Kind::Load: load(step, result); break;
       case Step::Kind::Constant:
@@ -144,7 +144,7 @@ class Worker {
         plan_.totals[size_t(step.operand)]->reset(plan_.lanes_are_inner ? plan_.block_rows : plan_.tile,
                                                   totals_ + step.operand * total_bytes_);
     for (int64_t t = begin; t < end; ++t) {
-      plan_.place(block, t, spot_, at_.data());
+      plan_.place(block, t, region_, at_.data());
       if (plan_.kept)
         for (size_t v = 0; v < data_.size(); ++v)
           if (plan_.values[v].kept >= 0) data_[v] = kept(plan_.values[v].kept, t);
@@ -169,14 +169,14 @@ class Worker {
         if (step.slot >= 0) data = slot(step.slot);
         if (step.through >= 0 && step.slot >= 0 && can_touch_memory(plan_.outputs[size_t(step.through)]))
           if (char* memory = in_place(plan_.outputs[size_t(step.through)])) data = memory;
-        compute(step, data, whole_steps(spot_.n), data_);
+        compute(step, data, whole_steps(region_.n), data_);
         break;
       case Step::Kind::Accumulate: {
         const TileReduction& total = *plan_.totals[size_t(step.operand)];
         char* totals = totals_ + step.operand * total_bytes_;
         const char* values = data_[size_t(step.args[0])];
-        if (!plan_.lanes_are_inner) total.rows(spot_.n, totals, values);
-        else total.packed(rows_of_block(), plan_.packed ? plan_.row_length : spot_.n, totals, values);
+        if (!plan_.lanes_are_inner) total.rows(region_.n, totals, values);
+        else total.packed(rows_of_block(), plan_.packed ? plan_.row_length : region_.n, totals, values);
         break;
       }
       case Step::Kind::Store: store(step, data_[size_t(step.value)]); break;
@@ -190,7 +190,7 @@ class Worker {
   void expect_next(int input, const char* data) {
     Expected& e = expected_[size_t(input)];
     const uintptr_t here = reinterpret_cast<uintptr_t>(data);
-    const uintptr_t bytes = uintptr_t(spot_.n * plan_.inputs[size_t(input)].itemsize);
+    const uintptr_t bytes = uintptr_t(region_.n * plan_.inputs[size_t(input)].itemsize);
     e.next = here + (here - e.before);
     e.end = e.next == here + bytes ? e.next : e.next + bytes;
     e.before = here;
@@ -204,16 +204,16 @@ class Worker {
 
   /// Only whole steps: what stands behind the last element belongs to someone else.
   bool can_touch_memory(const PlannedOperand& operand) const {
-    return operand.kind == Input::Kind::Memory && !operand.convert && spot_.n % kStep == 0;
+    return operand.kind == Input::Kind::Memory && !operand.convert && region_.n % kStep == 0;
   }
   const int64_t* at(const PlannedOperand& operand) const { return &at_[size_t(operand.first_form)]; }
-  Walk walk(const PlannedOperand& operand) const {
-    Walk walk = operand.walk;
-    walk.forms = forms_ + operand.first_form;
-    return walk;
+  OperandAccess access(const PlannedOperand& operand) const {
+    OperandAccess access = operand.access;
+    access.forms = forms_ + operand.first_form;
+    return access;
   }
   char* in_place(const PlannedOperand& operand) const {
-    return cpu::in_place(walk(operand), at(operand), spot_, operand.itemsize);
+    return cpu::in_place(access(operand), at(operand), region_, operand.itemsize);
   }
 
   void compute(const Step& step, char* result, int64_t n, const std::vector<char*>& data) {
@@ -241,23 +241,23 @@ class Worker {
   void load(const Step& step, char* to) {
     const PlannedOperand& input = plan_.inputs[size_t(step.operand)];
     if (input.kind == Input::Kind::Memory) {
-      gather(walk(input), at(input), spot_, input.itemsize, input.convert ? packed_ : to);
-      if (input.convert) input.convert(whole_steps(spot_.n), to, packed_, nullptr, nullptr);
+      gather(access(input), at(input), region_, input.itemsize, input.convert ? packed_ : to);
+      if (input.convert) input.convert(whole_steps(region_.n), to, packed_, nullptr, nullptr);
     } else generate(step, input, to);
   }
 
   /// An input without a buffer: the number, or the view's address, where the guards hold.
   void generate(const Step& step, const PlannedOperand& input, char* to) {
-    const Walk w = walk(input);
-    const int64_t stride = w.forms[0].lane[spot_.lanes.size() - 1];
+    const OperandAccess w = access(input);
+    const int64_t stride = w.forms[0].lane[region_.lanes.size() - 1];
     with_compute(plan_.values[size_t(step.value)].dtype, [&]<class T>(T) {
       InTile<T>* out = reinterpret_cast<InTile<T>*>(to);
-      if (const Block block(w, spot_); block.saves_runs(spot_) && input.kind == Input::Kind::Address)
-        return for_each_block(block, w, at(input), spot_, [&](int64_t done, int64_t length, int64_t first, int64_t address) {
+      if (const Block block(w, region_); block.saves_runs(region_) && input.kind == Input::Kind::Address)
+        return for_each_block(block, w, at(input), region_, [&](int64_t done, int64_t length, int64_t first, int64_t address) {
           for (int64_t i = 0; i < length; ++i) out[done + i] = convert<T>(address + block.offset[first + i]);
         });
       const T number = plan_.kernel.inputs[size_t(step.operand)].constant.as<T>();
-      for_each_run(w, at(input), spot_, [&](int64_t done, int64_t length, int64_t low, int64_t high, int64_t address) {
+      for_each_run(w, at(input), region_, [&](int64_t done, int64_t length, int64_t low, int64_t high, int64_t address) {
         std::fill_n(out + done, length, InTile<T>(0));
         for (int64_t i = low; i < high; ++i)
           out[done + i] = input.kind == Input::Kind::Constant ? number : convert<T>(address + i * stride);
@@ -268,8 +268,8 @@ class Worker {
   void store(const Step& step, const char* from) {
     const PlannedOperand& output = plan_.outputs[size_t(step.operand)];
     if (from == in_place(output)) return;
-    if (output.convert) output.convert(whole_steps(spot_.n), packed_, from, nullptr, nullptr), from = packed_;
-    scatter(walk(output), at(output), spot_, output.itemsize, from, plan_.stream);
+    if (output.convert) output.convert(whole_steps(region_.n), packed_, from, nullptr, nullptr), from = packed_;
+    scatter(access(output), at(output), region_, output.itemsize, from, plan_.stream);
   }
 
   const RowPlan& plan_;
@@ -278,12 +278,12 @@ class Worker {
   std::vector<int64_t> at_;   // every form's value at the tile's first element
   std::vector<char*> data_;   // where every value is now, for tiles ...
   std::vector<char*> row_data_;  // ... and for rows: one number each
-  const Form* forms_ = plan_.forms.data();
+  const AffineForm* forms_ = plan_.forms.data();
   struct Expected {
     uintptr_t before = 0, next = 0, end = 0;
   };
   std::vector<Expected> expected_;  // of every input: where its last tile was, and what is left to prefetch
-  Spot spot_, row_spot_;
+  TileRegion region_, row_region_;
 };
 
 }  // namespace

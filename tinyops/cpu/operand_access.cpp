@@ -1,5 +1,5 @@
 // Moving a tile's elements from memory and back. Nothing is computed here, so only the size of an element matters.
-#include "tinyops/cpu/row/walk.h"
+#include "tinyops/cpu/operand_access.h"
 
 #include <cstring>
 
@@ -35,12 +35,12 @@ void copy_strided(T* to, const T* from, int64_t stride, int64_t n) {
 }
 
 /// Every access of a run at once: the addresses of its first and last element bound the others.
-void check([[maybe_unused]] const Walk& walk, [[maybe_unused]] int64_t first, [[maybe_unused]] int64_t stride,
+void check([[maybe_unused]] const OperandAccess& access, [[maybe_unused]] int64_t first, [[maybe_unused]] int64_t stride,
            [[maybe_unused]] int64_t n) {
 #ifdef TEENY_CHECKED
   const int64_t last = first + stride * (n - 1);
-  if (n > 0 && (std::min(first, last) < 0 || std::max(first, last) >= walk.elements))
-    fail("cpu: elements ", first, " to ", last, " are not all inside a buffer of ", walk.elements);
+  if (n > 0 && (std::min(first, last) < 0 || std::max(first, last) >= access.elements))
+    fail("cpu: elements ", first, " to ", last, " are not all inside a buffer of ", access.elements);
 #endif
 }
 
@@ -98,19 +98,19 @@ void gather_turned(T* tile, const T* from, int64_t rows, int64_t columns, int64_
 
 }  // namespace
 
-Block::Block(const Walk& walk, const Spot& spot) {
-  const int rank = spot.lanes.size();
-  if (walk.count != 1 || spot.lanes[rank - 1] >= kShort) return;
-  const Dims& stride = walk.forms[0].lane;
+Block::Block(const OperandAccess& access, const TileRegion& region) {
+  const int rank = region.lanes.size();
+  if (access.count != 1 || region.lanes[rank - 1] >= kShort) return;
+  const Dims& stride = access.forms[0].lane;
   int64_t filled = 1, reach = 0;
   offset[0] = 0;
   for (int a = rank - 1; a >= 0 && filled < kMost / 2; --a) {
-    const int64_t times = std::min(spot.lanes[a], kMost / filled);
+    const int64_t times = std::min(region.lanes[a], kMost / filled);
     reach += std::abs(stride[a]) * (times - 1);
     if (reach > INT32_MAX) break;
     for (int64_t i = filled; i < filled * times; ++i) offset[i] = offset[i - filled] + int32_t(stride[a]);
     filled *= times;
-    if (times < spot.lanes[a]) {
+    if (times < region.lanes[a]) {
       rows = times;
       return;
     }
@@ -119,52 +119,52 @@ Block::Block(const Walk& walk, const Spot& spot) {
 }
 
 /// Whether the elements follow each other in memory as they do in the tile, over all lane axes.
-static bool is_dense(const Walk& walk, const Spot& spot) {
+static bool is_dense(const OperandAccess& access, const TileRegion& region) {
   int64_t step = 1;
-  for (int a = spot.lanes.size() - 1; a >= 0; step *= spot.lanes[a--])
-    if (walk.forms[0].lane[a] != step) return false;
+  for (int a = region.lanes.size() - 1; a >= 0; step *= region.lanes[a--])
+    if (access.forms[0].lane[a] != step) return false;
   return true;
 }
 
-char* in_place(const Walk& walk, const int64_t* at, const Spot& spot, int64_t itemsize) {
-  const int last = spot.lanes.size() - 1;
-  if (walk.count != 1 || walk.forms[0].lane[last] != 1) return nullptr;
-  const bool one_run = spot.start[last] + spot.n <= spot.lanes[last];
-  if (!one_run && !is_dense(walk, spot)) return nullptr;
-  check(walk, at[0], 1, spot.n);
-  return walk.memory + at[0] * itemsize;
+char* in_place(const OperandAccess& access, const int64_t* at, const TileRegion& region, int64_t itemsize) {
+  const int last = region.lanes.size() - 1;
+  if (access.count != 1 || access.forms[0].lane[last] != 1) return nullptr;
+  const bool one_run = region.start[last] + region.n <= region.lanes[last];
+  if (!one_run && !is_dense(access, region)) return nullptr;
+  check(access, at[0], 1, region.n);
+  return access.memory + at[0] * itemsize;
 }
 
-void gather(const Walk& walk, const int64_t* at, const Spot& spot, int64_t itemsize, void* tile) {
+void gather(const OperandAccess& access, const int64_t* at, const TileRegion& region, int64_t itemsize, void* tile) {
   with_bits(itemsize, [&]<class T>(T) {
     T* to = static_cast<T*>(tile);
-    const T* memory = reinterpret_cast<const T*>(walk.memory);
-    const Dims& step = walk.forms[0].lane;
-    const bool whole_box = spot.lanes.size() == 2 && spot.n == spot.lanes[0] * spot.lanes[1];
-    if (whole_box && walk.count == 1 && step[0] == 1 && step[1] != 1 && step[1] != 0) {
-      check(walk, at[0], step[1], spot.lanes[1]);
-      check(walk, at[0] + spot.lanes[0] - 1, step[1], spot.lanes[1]);
-      return gather_turned(to, memory + at[0], spot.lanes[0], spot.lanes[1], step[1]);
+    const T* memory = reinterpret_cast<const T*>(access.memory);
+    const Dims& step = access.forms[0].lane;
+    const bool whole_box = region.lanes.size() == 2 && region.n == region.lanes[0] * region.lanes[1];
+    if (whole_box && access.count == 1 && step[0] == 1 && step[1] != 1 && step[1] != 0) {
+      check(access, at[0], step[1], region.lanes[1]);
+      check(access, at[0] + region.lanes[0] - 1, step[1], region.lanes[1]);
+      return gather_turned(to, memory + at[0], region.lanes[0], region.lanes[1], step[1]);
     }
-    const int64_t stride = step[spot.lanes.size() - 1];
-    if (const Block block(walk, spot); block.saves_runs(spot))
-      return for_each_block(block, walk, at, spot, [&](int64_t done, int64_t length, int64_t first, int64_t address) {
-        for (int64_t i = 0; i < length; ++i) check(walk, address + block.offset[first + i], 0, 1);
+    const int64_t stride = step[region.lanes.size() - 1];
+    if (const Block block(access, region); block.saves_runs(region))
+      return for_each_block(block, access, at, region, [&](int64_t done, int64_t length, int64_t first, int64_t address) {
+        for (int64_t i = 0; i < length; ++i) check(access, address + block.offset[first + i], 0, 1);
         const int32_t* offset = block.offset + first;
         const T* from = memory + address;
         T* into = to + done;
 #pragma omp simd
         for (int64_t i = 0; i < length; ++i) into[i] = from[offset[i]];
       });
-    if (walk.count == 1)
-      return for_each_run(walk, at, spot, [&](int64_t done, int64_t length, int64_t, int64_t, int64_t address) {
-        check(walk, address, stride, length);
+    if (access.count == 1)
+      return for_each_run(access, at, region, [&](int64_t done, int64_t length, int64_t, int64_t, int64_t address) {
+        check(access, address, stride, length);
         copy_strided(to + done, memory + address, stride, length);
       });
-    for_each_run(walk, at, spot, [&](int64_t done, int64_t length, int64_t low, int64_t high, int64_t address) {
+    for_each_run(access, at, region, [&](int64_t done, int64_t length, int64_t low, int64_t high, int64_t address) {
       if (low > 0) std::fill_n(to + done, low, T(0));
       if (high > low) {
-        check(walk, address + low * stride, stride, high - low);
+        check(access, address + low * stride, stride, high - low);
         copy_strided(to + done + low, memory + address + low * stride, stride, high - low);
       }
       if (high < length) std::fill_n(to + done + high, length - high, T(0));
@@ -172,21 +172,21 @@ void gather(const Walk& walk, const int64_t* at, const Spot& spot, int64_t items
   });
 }
 
-void scatter(const Walk& walk, const int64_t* at, const Spot& spot, int64_t itemsize, const void* tile, bool stream) {
+void scatter(const OperandAccess& access, const int64_t* at, const TileRegion& region, int64_t itemsize, const void* tile, bool stream) {
   with_bits(itemsize, [&]<class T>(T) {
     const T* from = static_cast<const T*>(tile);
-    T* memory = reinterpret_cast<T*>(walk.memory);
-    const int64_t stride = walk.forms[0].lane[spot.lanes.size() - 1];
-    if (const Block block(walk, spot); block.saves_runs(spot))
-      return for_each_block(block, walk, at, spot, [&](int64_t done, int64_t length, int64_t first, int64_t address) {
-        for (int64_t i = 0; i < length; ++i) check(walk, address + block.offset[first + i], 0, 1);
+    T* memory = reinterpret_cast<T*>(access.memory);
+    const int64_t stride = access.forms[0].lane[region.lanes.size() - 1];
+    if (const Block block(access, region); block.saves_runs(region))
+      return for_each_block(block, access, at, region, [&](int64_t done, int64_t length, int64_t first, int64_t address) {
+        for (int64_t i = 0; i < length; ++i) check(access, address + block.offset[first + i], 0, 1);
         const int32_t* offset = block.offset + first;
         const T* part = from + done;
         T* into = memory + address;
         for (int64_t i = 0; i < length; ++i) into[offset[i]] = part[i];
       });
-    for_each_run(walk, at, spot, [&](int64_t done, int64_t length, int64_t, int64_t, int64_t address) {
-      check(walk, address, stride, length);
+    for_each_run(access, at, region, [&](int64_t done, int64_t length, int64_t, int64_t, int64_t address) {
+      check(access, address, stride, length);
       T* to = memory + address;
       if (stride == 1 && stream) stream_run(to, from + done, length);
       else if (stride == 1) std::memcpy(to, from + done, size_t(length) * sizeof(T));

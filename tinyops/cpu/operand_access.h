@@ -17,22 +17,22 @@ namespace tinyops::cpu {
 
 /// One affine form of a view, the address or a guard's position, cut into the axes that are lanes and those held fixed
 /// while a tile is processed.
-struct Form {
+struct AffineForm {
   Dims lane, fixed;
   int64_t offset = 0;
   int64_t size = 0;  ///< of a guard: it holds where 0 <= position < size
 };
 
-/// What one operand of a kernel looks like to a walk: its address form, then its guards.
-struct Walk {
-  const Form* forms = nullptr;
+/// What one operand of a kernel looks like to a loop over tiles: its address, then its guards.
+struct OperandAccess {
+  const AffineForm* forms = nullptr;
   int count = 1;
   char* memory = nullptr;
   int64_t elements = 0;  ///< of the buffer, for the checked build
 };
 
 /// Where a tile is.
-struct Spot {
+struct TileRegion {
   Shape lanes;      ///< the axes it runs over, at least one
   Dims start;       ///< its first element's index in them
   int64_t n = 0;    ///< how many elements it has
@@ -61,30 +61,30 @@ inline void clip(int64_t position, int64_t step, int64_t size, int64_t& low, int
 
 /// Calls `run(done, length, low, high, address)` for each run: it fills elements [done, done + length) of the tile, of
 /// which only [done + low, done + high) exist; `address` is the (perhaps missing) first one's. `at` has the values of
-/// the walk's forms at the tile's first element.
+/// the access's forms at the tile's first element.
 template <class Run>
-void for_each_run(const Walk& walk, const int64_t* at, const Spot& spot, Run&& run) {
-  const int last = spot.lanes.size() - 1;
-  const Form* forms = walk.forms;
+void for_each_run(const OperandAccess& access, const int64_t* at, const TileRegion& region, Run&& run) {
+  const int last = region.lanes.size() - 1;
+  const AffineForm* forms = access.forms;
   int64_t value[kMaxForms];
-  std::copy_n(at, walk.count, value);
-  Dims index = spot.start;
+  std::copy_n(at, access.count, value);
+  Dims index = region.start;
   int64_t begin = index[last];  // of the run in its row
   for (int64_t done = 0;;) {
     // Rows that follow each other along the axis before the last: only positions change, by a step each.
-    for (int64_t rows = last > 0 ? spot.lanes[last - 1] - index[last - 1] : 1; rows > 0; --rows) {
-      const int64_t length = std::min(spot.n - done, spot.lanes[last] - begin);
+    for (int64_t rows = last > 0 ? region.lanes[last - 1] - index[last - 1] : 1; rows > 0; --rows) {
+      const int64_t length = std::min(region.n - done, region.lanes[last] - begin);
       int64_t low = 0, high = length;
-      for (int f = 1; f < walk.count; ++f) clip(value[f], forms[f].lane[last], forms[f].size, low, high);
+      for (int f = 1; f < access.count; ++f) clip(value[f], forms[f].lane[last], forms[f].size, low, high);
       run(done, length, std::min(low, length), std::min(high, length), value[0]);
       done += length;
-      if (done == spot.n) return;
-      for (int f = 0; f < walk.count; ++f) value[f] += forms[f].lane[last - 1] - forms[f].lane[last] * begin;
+      if (done == region.n) return;
+      for (int f = 0; f < access.count; ++f) value[f] += forms[f].lane[last - 1] - forms[f].lane[last] * begin;
       begin = 0;
     }
-    index[last - 1] = spot.lanes[last - 1];
-    for (int a = last - 1; a > 0 && index[a] == spot.lanes[a]; --a) {
-      for (int f = 0; f < walk.count; ++f) value[f] += forms[f].lane[a - 1] - forms[f].lane[a] * spot.lanes[a];
+    index[last - 1] = region.lanes[last - 1];
+    for (int a = last - 1; a > 0 && index[a] == region.lanes[a]; --a) {
+      for (int f = 0; f < access.count; ++f) value[f] += forms[f].lane[a - 1] - forms[f].lane[a] * region.lanes[a];
       index[a] = 0, ++index[a - 1];
     }
   }
@@ -101,41 +101,41 @@ struct Block {
   int64_t rows = 1;    ///< at most, in one block
   int32_t offset[kMost];
 
-  Block(const Walk& walk, const Spot& spot);
-  bool saves_runs(const Spot& spot) const { return row * rows > spot.lanes[spot.lanes.size() - 1]; }
+  Block(const OperandAccess& access, const TileRegion& region);
+  bool saves_runs(const TileRegion& region) const { return row * rows > region.lanes[region.lanes.size() - 1]; }
 };
 
 /// Calls `run(done, length, first, address)`: elements [done, done + length) of the tile are the block's elements
 /// [first, first + length), and `address` is that of the block's beginning.
 template <class Run>
-void for_each_block(const Block& block, const Walk& walk, const int64_t* at, const Spot& spot, Run&& run) {
-  const int outer = spot.lanes.size() - block.axes, last = outer - 1;
-  Dims index = spot.start;
+void for_each_block(const Block& block, const OperandAccess& access, const int64_t* at, const TileRegion& region, Run&& run) {
+  const int outer = region.lanes.size() - block.axes, last = outer - 1;
+  Dims index = region.start;
   int64_t first = 0, address = at[0];
-  for (int a = outer; a < spot.lanes.size(); ++a) first = first * spot.lanes[a] + index[a];
+  for (int a = outer; a < region.lanes.size(); ++a) first = first * region.lanes[a] + index[a];
   address -= block.offset[first];
   for (int64_t done = 0;;) {
-    const int64_t rows = last < 0 ? 1 : std::min(block.rows, spot.lanes[last] - index[last]);
-    const int64_t length = std::min(spot.n - done, rows * block.row - first);
+    const int64_t rows = last < 0 ? 1 : std::min(block.rows, region.lanes[last] - index[last]);
+    const int64_t length = std::min(region.n - done, rows * block.row - first);
     run(done, length, first, address);
     done += length, first = 0;
-    if (done == spot.n) return;
-    index[last] += rows, address += walk.forms[0].lane[last] * rows;
-    for (int a = last; a > 0 && index[a] == spot.lanes[a]; --a) {
-      address += walk.forms[0].lane[a - 1] - walk.forms[0].lane[a] * spot.lanes[a];
+    if (done == region.n) return;
+    index[last] += rows, address += access.forms[0].lane[last] * rows;
+    for (int a = last; a > 0 && index[a] == region.lanes[a]; --a) {
+      address += access.forms[0].lane[a - 1] - access.forms[0].lane[a] * region.lanes[a];
       index[a] = 0, ++index[a - 1];
     }
   }
 }
 
 /// The tile's elements where they stand in memory, if they stand there one after the other; else null.
-char* in_place(const Walk& walk, const int64_t* at, const Spot& spot, int64_t itemsize);
+char* in_place(const OperandAccess& access, const int64_t* at, const TileRegion& region, int64_t itemsize);
 
 /// Copies the tile's elements, `itemsize` bytes each, to `tile`; 0 where a guard says no.
-void gather(const Walk& walk, const int64_t* at, const Spot& spot, int64_t itemsize, void* tile);
+void gather(const OperandAccess& access, const int64_t* at, const TileRegion& region, int64_t itemsize, void* tile);
 
 /// The reverse. `stream` goes around the processor's cache: for results too big to still be there when they are read.
-void scatter(const Walk& walk, const int64_t* at, const Spot& spot, int64_t itemsize, const void* tile, bool stream);
+void scatter(const OperandAccess& access, const int64_t* at, const TileRegion& region, int64_t itemsize, const void* tile, bool stream);
 
 /// Makes streamed stores visible to other threads.
 void finish_streaming();

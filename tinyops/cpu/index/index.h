@@ -1,11 +1,9 @@
 #pragma once
-// One function for each kind of kernel, and the way to all of them.
-#include "tinyops/device.h"
+// What moves elements by data or along an axis: gather, scatter, running sums, sorting; and random values.
+#include "tinyops/kernel.h"
 
 namespace tinyops::cpu {
 
-void run_kernel(const RowKernel& kernel);
-void run_kernel(const ContractKernel& kernel);
 void run_kernel(const GatherKernel& kernel);
 void run_kernel(const ScatterKernel& kernel);
 void run_kernel(const ScanKernel& kernel);

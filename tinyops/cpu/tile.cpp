@@ -1,6 +1,6 @@
 // The element operations of one tile. Whatever is one instruction of the machine is a plain loop over scalar.h's own
 // definition, which the compiler turns into packets; exp and its kind are polynomials on packets (math.h).
-#include "tinyops/cpu/row/tile.h"
+#include "tinyops/cpu/tile.h"
 
 #include <array>
 #include <utility>

@@ -1,40 +1,40 @@
-#include "tinyops/cpu/row/strip.h"
+#include "tinyops/cpu/axis_cursor.h"
 
 namespace tinyops::cpu {
 
-Strip::Strip(const Operand& operand, int axis)
+AxisCursor::AxisCursor(const Operand& operand, int axis)
     : view_(&operand.view), length_(operand.view.shape[axis]), itemsize_(itemsize(operand.dtype)),
       widen_(widen_op(operand.dtype)), round_(round_op(operand.dtype)) {
   forms_.push_back({{view_->address.coef[axis]}, {}, 0, 0});
   for (const Guard& guard : view_->guards) forms_.push_back({{guard.position.coef[axis]}, {}, 0, guard.size});
   if (forms_.size() > size_t(kMaxForms)) fail("cpu: a view with ", forms_.size() - 1, " guards");
-  walk_ = {forms_.data(), int(forms_.size()), static_cast<char*>(operand.buffer->data()),
+  access_ = {forms_.data(), int(forms_.size()), static_cast<char*>(operand.buffer->data()),
            int64_t(operand.buffer->bytes()) / itemsize_};
 }
 
-void Strip::locate(const Dims& index, int64_t* at) const {
+void AxisCursor::locate(const Dims& index, int64_t* at) const {
   at[0] = view_->address.at(index);
   for (size_t g = 0; g < view_->guards.size(); ++g) at[g + 1] = view_->guards[g].position.at(index);
 }
 
-void Strip::read(const Dims& index, int64_t n, void* tile) const {
+void AxisCursor::read(const Dims& index, int64_t n, void* tile) const {
   int64_t at[kMaxForms];
   locate(index, at);
-  const Spot spot{{length_}, {0}, n};
-  if (!widen_) return gather(walk_, at, spot, itemsize_, tile);
+  const TileRegion region{{length_}, {0}, n};
+  if (!widen_) return gather(access_, at, region, itemsize_, tile);
   uint16_t stored[kTile];
-  gather(walk_, at, spot, itemsize_, stored);
+  gather(access_, at, region, itemsize_, stored);
   widen_(n, tile, stored, nullptr, nullptr);
 }
 
-void Strip::write(const Dims& index, int64_t n, const void* tile) const {
+void AxisCursor::write(const Dims& index, int64_t n, const void* tile) const {
   int64_t at[kMaxForms];
   locate(index, at);
-  const Spot spot{{length_}, {0}, n};
-  if (!round_) return scatter(walk_, at, spot, itemsize_, tile, false);
+  const TileRegion region{{length_}, {0}, n};
+  if (!round_) return scatter(access_, at, region, itemsize_, tile, false);
   uint16_t stored[kTile];
   round_(n, stored, tile, nullptr, nullptr);
-  scatter(walk_, at, spot, itemsize_, stored, false);
+  scatter(access_, at, region, itemsize_, stored, false);
 }
 
 }  // namespace tinyops::cpu

@@ -6,15 +6,15 @@
 //                                                  computed (16-bit floats widened), 0 where a guard says no
 #include <vector>
 
-#include "tinyops/cpu/row/tile.h"
-#include "tinyops/cpu/row/walk.h"
+#include "tinyops/cpu/tile.h"
+#include "tinyops/cpu/operand_access.h"
 
 namespace tinyops::cpu {
 
 /// Made before the threads start (a buffer's memory is reserved when it is first asked for), and used by all of them.
-class Strip {
+class AxisCursor {
  public:
-  Strip(const Operand& operand, int axis);
+  AxisCursor(const Operand& operand, int axis);
 
   /// At most kTile elements from `index` on; `tile` has room for whole steps.
   void read(const Dims& index, int64_t n, void* tile) const;
@@ -27,8 +27,8 @@ class Strip {
   const View* view_;
   int64_t length_, itemsize_;
   TileOp widen_, round_;
-  std::vector<Form> forms_;
-  Walk walk_;
+  std::vector<AffineForm> forms_;
+  OperandAccess access_;
 };
 
 }  // namespace tinyops::cpu
