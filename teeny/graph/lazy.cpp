@@ -70,10 +70,10 @@ LazyBuffer LazyBuffer::binary(BinaryOp op, const LazyBuffer& y) const {
 }
 
 LazyBuffer LazyBuffer::reduce(ReduceOp op, const Dims& axes) const {
-  Shape kept = shape();
-  for (int64_t a : axes) kept[int(a)] = 1;
-  if (kept == shape()) return *this;  // only axes of size 1
-  return make(node::Reduce{op, axes}, dtype(), kept, {*this});
+  Shape reduced = shape();
+  for (int64_t a : axes) reduced[int(a)] = 1;
+  if (reduced == shape()) return *this;  // only axes of size 1
+  return make(node::Reduce{op, axes}, dtype(), reduced, {*this});
 }
 
 LazyBuffer LazyBuffer::scan(ReduceOp op, int axis) const {
@@ -128,9 +128,9 @@ View gather_view(const View& x, int axis, const Shape& picked) {
   for (int a = 0; a < x.rank(); ++a)
     if (a != axis) order.push_back(a);
   order.push_back(axis);
-  Shape kept = picked;
-  kept[axis] = x.shape[axis];
-  View moved = x.shrink(begin, kept).permute(order);
+  Shape size = picked;
+  size[axis] = x.shape[axis];
+  View moved = x.shrink(begin, size).permute(order);
   Shape whole = picked;
   whole.push_back(x.shape[axis]);
   moved.shape.insert(axis, 1);

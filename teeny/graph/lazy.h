@@ -134,7 +134,6 @@ struct Node {
   Shape shape;
   std::vector<LazyBuffer> sources;
   tinyops::BufferRef buffer;
-  int order = -1;  ///< the scheduler's number for this node, while it schedules
 
   Node(NodeOp op, DType dtype, Shape shape, std::vector<LazyBuffer> sources);
   ~Node();

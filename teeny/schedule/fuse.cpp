@@ -1,16 +1,18 @@
 // Which nodes become one kernel. The rules, in the order in which they are applied:
 //
-//  1. A node that is read through several views, or by a kernel that needs memory where there is only a number, is
-//     copied first.                                                                              collect()
-//  2. These have a buffer of their own (they are roots): targets, reductions, the special kinds and what they read,
-//     copies; what is read more than once and dear; and whatever would make a program too long.     mark_roots()
-//     Everything else is computed where it is read.
-//  3. What cannot be computed where it is read, because two views do not merge, is a root too.   mark_unmergeable()
-//  4. A root joins the kernel of its newest input, or one that reads the same data, when it walks the same elements
-//     and everything else it reads is ready by then; otherwise it starts a kernel. A contraction always starts one, and
-//     only element-wise work that goes on with its sums joins it. Numbers made of numbers come first.  place_roots()
+//  1. A node that is read through several views, or a constant that is read by a kernel that addresses memory itself, is
+//     copied first.                                                                         replace_sources()
+//  2. These have a buffer of their own (they are roots): targets, reductions, the special kinds and what they read, copies;
+//     what is read more than once and expensive to recompute; and whatever would make a program too long. Everything else is
+//     computed where it is read.                                                            mark_roots()
+//  3. What cannot be computed where it is read, because two views do not merge, is a root too.
+//                                                                                           mark_unmergeable()
+//  4. A root joins the kernel of its newest input, or one that reads the same data, when it walks the same elements and
+//     everything else it reads is ready by then; otherwise it starts a kernel. A contraction always starts one, and only
+//     element-wise work on its sums joins it. Scalars that depend on nothing else come first.
+//                                                                                           group_roots()
 //
-// Whose memory the results go to is the matter of buffers.cpp.
+// Rules 5 to 7, about the memory for the results, are in memory.cpp.
 #include "teeny/schedule/schedule.h"
 
 #include <algorithm>
@@ -55,12 +57,7 @@ bool is_elementwise(const NodeOp& op) {
   return std::holds_alternative<UnaryOp>(op) || std::holds_alternative<BinaryOp>(op) ||
          std::holds_alternative<TernaryOp>(op);
 }
-bool is_special(const NodeOp& op) {
-  return std::holds_alternative<node::Contract>(op) || std::holds_alternative<node::Gather>(op) ||
-         std::holds_alternative<node::Scatter>(op) || std::holds_alternative<node::Scan>(op) ||
-         std::holds_alternative<node::Sort>(op) || std::holds_alternative<node::Random>(op);
-}
-/// A number that needs no input: it is the same everywhere.
+/// A constant that needs no input: it is the same everywhere.
 bool is_constant(const LazyBuffer& x) {
   return std::holds_alternative<node::Constant>(x.node()->op) && x.views().view().guards.empty();
 }
@@ -78,10 +75,10 @@ class Scheduler {
         info(*target.node()).target = true;
       }
     copies_.clear();
-    find_kept();
+    find_needed_later();
     mark_roots();
     mark_unmergeable();
-    place_roots();
+    group_roots();
   }
 
  private:
@@ -90,53 +87,72 @@ class Scheduler {
   // ---- 1. The nodes, each after its sources
 
   void collect(const std::shared_ptr<Node>& target) {
-    if (target->order >= 0) return;
+    if (is_known(*target)) return;
     struct Visit {
       std::shared_ptr<Node> node;
       size_t next = 0;
+      std::vector<LazyBuffer> replaced = {};
+      std::span<const LazyBuffer> sources() const { return replaced.empty() ? node->sources : replaced; }
     };
     std::vector<Visit> stack{{target}};
     while (!stack.empty()) {
       Visit& top = stack.back();
-      if (top.next == 0) prepare_sources(*top.node);
-      if (top.next < top.node->sources.size()) {
-        const std::shared_ptr<Node>& source = top.node->sources[top.next++].node();
-        if (source->order < 0) stack.push_back({source});
+      if (top.next == 0) top.replaced = replace_sources(*top.node);
+      const std::span<const LazyBuffer> sources = top.sources();
+      if (top.next < sources.size()) {
+        const std::shared_ptr<Node>& source = sources[top.next++].node();
+        if (!is_known(*source)) stack.push_back({source});
         continue;
       }
-      if (top.node->order < 0) {
-        top.node->order = int(nodes_.size());
-        for (const LazyBuffer& source : top.node->sources) ++info(*source.node()).uses;
-        nodes_.emplace_back().node = top.node;
-      }
+      if (!is_known(*top.node)) add(top.node, std::move(top.replaced));
       stack.pop_back();
     }
   }
 
-  void prepare_sources(Node& node) {
-    for (LazyBuffer& source : node.sources) {
+  bool is_known(const Node& node) const { return plan_.places.find(&node) >= 0; }
+
+  void add(const std::shared_ptr<Node>& node, std::vector<LazyBuffer> replaced) {
+    for (const LazyBuffer& source : node->sources) ++info(*source.node()).references;
+    for (const LazyBuffer& source : replaced) ++info(*source.node()).references;
+    plan_.places.add(node.get(), int(nodes_.size()));
+    NodeInfo& i = nodes_.emplace_back();
+    i.node = node;
+    i.replaced = std::move(replaced);
+    for (const LazyBuffer& source : i.sources()) ++info(*source.node()).uses;
+  }
+
+  /// The sources that the schedule reads in place of the node's own; empty where these can be read as they are.
+  std::vector<LazyBuffer> replace_sources(const Node& node) {
+    const bool special = is_special(node.op);
+    const auto unreadable = [&](const LazyBuffer& source) {
+      return !source.views().is_single() || (special && has_no_memory(source.node()->op));
+    };
+    if (std::ranges::none_of(node.sources, unreadable)) return {};
+    std::vector<LazyBuffer> result = node.sources;
+    for (LazyBuffer& source : result) {
       while (!source.views().is_single())
         source = LazyBuffer(copy(source.node(), source.views().views()[0]),
                             ShapeTracker(source.views().views().subspan(1)));
-      if (is_special(node.op) && has_no_memory(source.node()->op))
+      if (special && has_no_memory(source.node()->op))
         source = LazyBuffer(copy(source.node(), View::contiguous(source.node()->shape)), source.views());
     }
+    return result;
   }
 
-  /// The node's numbers as `view` shows them, in memory: made once for all who ask.
+  /// The node's elements as `view` shows them, in memory: copied once for all who read them.
   std::shared_ptr<Node> copy(const std::shared_ptr<Node>& node, const View& view) {
-    auto& made = copies_[node.get()];
-    for (const auto& [known, result] : made)
+    auto& copies = copies_[node.get()];
+    for (const auto& [known, result] : copies)
       if (known == view) return result;
     const LazyBuffer result = LazyBuffer(node, ShapeTracker(view)).contiguous();
-    made.emplace_back(view, result.node());
+    copies.emplace_back(view, result.node());
     return result.node();
   }
 
-  // ---- Who will look at a node after this schedule has run: more owners than this schedule knows of. A node that
-  // stays a promise will look at its sources.
-  void find_kept() {
-    for (NodeInfo& i : nodes_) i.kept = i.target || i.node.use_count() - 1 > i.uses;
+  /// Who has more owners than this schedule knows of is read again after it has run: by a tensor, or by a node that stays
+  /// unrealized.
+  void find_needed_later() {
+    for (NodeInfo& i : nodes_) i.needed_later = i.target || i.node.use_count() - 1 > i.references;
   }
 
   // ---- 2. Roots
@@ -150,31 +166,27 @@ class Scheduler {
         continue;
       }
       if (is_special(node.op)) {
-        for (const LazyBuffer& source : node.sources)
+        for (const LazyBuffer& source : i.sources())
           if (!source.node()->realized()) info(*source.node()).root = true;
         i.root = true;
         continue;
       }
-      if (!context().execution.fuse.value_or(true)) {
-        i.root = true;
-        continue;
-      }
-      for (const LazyBuffer& source : node.sources) {
+      for (const LazyBuffer& source : i.sources()) {
         NodeInfo& from = info(*source.node());
         if (!from.is_leaf() && from.cost >= kExpensiveToRepeat && repeats(source.views().view(), *from.node)) from.root = true;
       }
-      while (!count(i)) largest_source(node).root = true;
-      const bool shared = i.uses + i.kept > 1;
+      while (!fits(i)) largest_source(i).root = true;
+      const bool shared = i.uses + i.needed_later > 1;
       i.root = i.target || !is_elementwise(node.op) || (shared && i.cost >= kExpensiveToRecompute);
     }
   }
 
   /// Adds up what the node brings into a kernel; false when it is too much.
-  bool count(NodeInfo& i) {
+  bool fits(NodeInfo& i) {
     i.ops = 1;
     i.inputs = 0;
     i.cost = cost(i.node->op);
-    for (const LazyBuffer& source : i.node->sources) {
+    for (const LazyBuffer& source : i.sources()) {
       const NodeInfo& from = info(*source.node());
       i.ops += from.is_leaf() ? 1 : from.ops;
       i.inputs += is_constant(source) ? 0 : from.is_leaf() ? 1 : from.inputs;
@@ -183,9 +195,9 @@ class Scheduler {
     return i.ops <= kMaxOwnOps && i.inputs <= kMaxOwnInputs;
   }
 
-  NodeInfo& largest_source(const Node& node) {
+  NodeInfo& largest_source(const NodeInfo& i) {
     NodeInfo* largest = nullptr;
-    for (const LazyBuffer& source : node.sources) {
+    for (const LazyBuffer& source : i.sources()) {
       NodeInfo& from = info(*source.node());
       if (!from.is_leaf() && (!largest || from.ops + 4 * from.inputs > largest->ops + 4 * largest->inputs))
         largest = &from;
@@ -199,26 +211,26 @@ class Scheduler {
     std::vector<FusedInput> ignored;
     for (size_t k = nodes_.size(); k-- > 0;)
       if (nodes_[k].root && !nodes_[k].node->realized())
-        for (const LazyBuffer& source : nodes_[k].node->sources) plan_.walk(source, source.views().view(), ignored);
+        for (const LazyBuffer& source : nodes_[k].sources()) plan_.walk(source, source.views().view(), ignored);
   }
 
   // ---- 4. Kernels
 
-  /// Single numbers made of such come first: a step size must not keep the update of a parameter from joining the kernel
-  /// that makes its gradient.
-  void place_roots() {
-    const auto is_there = [&](const FusedInput& read) {
+  /// Scalars that depend on nothing else come first: a step size must not keep the update of a parameter from joining the
+  /// kernel that computes its gradient.
+  void group_roots() {
+    const auto is_ready = [&](const FusedInput& read) {
       const Node& node = *read.node;
       return has_no_memory(node.op) || (numel(node.shape) == 1 && (node.realized() || info(node).group >= 0));
     };
-    for (const bool numbers_alone : {true, false})
+    for (const bool scalars_only : {true, false})
       for (NodeInfo& i : nodes_) {
         if (!i.root || i.node->realized() || i.group >= 0) continue;
-        if (numbers_alone && !(is_elementwise(i.node->op) && numel(i.node->shape) == 1)) continue;
+        if (scalars_only && !(is_elementwise(i.node->op) && numel(i.node->shape) == 1)) continue;
         const std::vector<FusedInput> reads = plan_.reads_of(*i.node);
-        if (numbers_alone && !std::ranges::all_of(reads, is_there)) continue;
+        if (scalars_only && !std::ranges::all_of(reads, is_ready)) continue;
         i.group = choose_group(i, reads);
-        remember(i, reads);
+        record_reads(i, reads);
       }
   }
 
@@ -228,9 +240,8 @@ class Scheduler {
       kernels_.push_back({{squeezed(node.shape), {}, {&node}}, true, 0, {{&node, View::contiguous(node.shape)}}});
     } else if (is_elementwise(node.op) || std::holds_alternative<node::Reduce>(node.op) ||
                std::holds_alternative<node::Copy>(node.op)) {
-      if (context().execution.fuse.value_or(true))
-        for (const int candidate : candidates(reads))
-          if (join(kernels_[size_t(candidate)], candidate, i, reads)) return candidate;
+      for (const int candidate : candidates(reads))
+        if (join(kernels_[size_t(candidate)], candidate, i, reads)) return candidate;
       kernels_.push_back({{iteration_shape(node), inner_axes(node), {&node}}, true, 0, {}});
     } else {
       kernels_.push_back({{{}, {}, {&node}}, false, 0, {}});
@@ -252,25 +263,7 @@ class Scheduler {
     return result;
   }
 
-  static Shape iteration_shape(const Node& node) {
-    return squeezed(std::holds_alternative<node::Reduce>(node.op) ? node.sources[0].shape() : node.shape);
-  }
-
-  /// The axes a reduction sums over, counted in its squeezed iteration shape.
-  static Dims inner_axes(const Node& node) {
-    const auto* reduction = std::get_if<node::Reduce>(&node.op);
-    Dims inner;
-    if (!reduction) return inner;
-    const Shape& shape = node.sources[0].shape();
-    for (int a = 0, at = 0; a < shape.size(); ++a) {
-      if (shape[a] == 1) continue;
-      if (reduction->axes.contains(a)) inner.push_back(at);
-      ++at;
-    }
-    return inner;
-  }
-
-  /// Adds the root to the kernel if it walks the same elements (or rows) and reads what the kernel makes only in step.
+  /// Adds the root to the kernel if it walks the same elements (or rows) and reads what the kernel computes only in step.
   bool join(PlannedKernel& plan, int number, const NodeInfo& i, std::span<const FusedInput> reads) {
     if (!plan.open) return false;
     FusionGroup& group = plan.group;
@@ -281,12 +274,12 @@ class Scheduler {
     const bool per_element = space == group.space;
     if (!per_element && !(inner.empty() && space == rows)) return false;
     if (!inner.empty() && !group.inner.empty() && inner != group.inner) return false;
-    const auto made_here = [&](const FusedInput& read) { return info(*read.node).group == number; };
-    if (group.is_contraction() && (!inner.empty() || std::ranges::none_of(reads, made_here))) return false;
+    const auto computed_here = [&](const FusedInput& read) { return info(*read.node).group == number; };
+    if (is_contraction(group.members[0]->op) && (!inner.empty() || std::ranges::none_of(reads, computed_here))) return false;
 
     std::vector<FusedInput> inputs = plan.inputs;
     for (const FusedInput& read : reads) {
-      if (!made_here(read)) {
+      if (!computed_here(read)) {
         add_input(inputs, read);
         continue;
       }
@@ -312,7 +305,7 @@ class Scheduler {
     return length;
   }
 
-  /// A number needs no input, unless there are places where it is not.
+  /// A constant needs no input, unless guards make it 0 somewhere.
   static void add_input(std::vector<FusedInput>& inputs, const FusedInput& read) {
     const bool loaded = !std::holds_alternative<node::Constant>(read.node->op) || !read.view.guards.empty();
     if (loaded && !std::ranges::count(inputs, read)) inputs.push_back(read);
@@ -323,7 +316,7 @@ class Scheduler {
     return i.ops + 3 * int(std::ranges::count_if(reads, [&](const FusedInput& read) { return !info(*read.node).is_leaf(); }));
   }
 
-  void remember(const NodeInfo& i, std::span<const FusedInput> reads) {
+  void record_reads(const NodeInfo& i, std::span<const FusedInput> reads) {
     PlannedKernel& plan = kernels_[size_t(i.group)];
     plan.ops += instructions(i, reads);
     for (const FusedInput& read : reads) {
@@ -348,8 +341,9 @@ class Scheduler {
 void Plan::walk(const LazyBuffer& source, const View& view, std::vector<FusedInput>& reads) {
   const Node& node = *source.node();
   if (!info(node).is_leaf()) {
+    const std::span<const LazyBuffer> sources = sources_of(node);
     std::vector<View> views;
-    for (const LazyBuffer& next : node.sources) {
+    for (const LazyBuffer& next : sources) {
       std::optional<View> merged = compose(view, next.views().view());
       if (!merged) {
         info(node).root = true;
@@ -359,7 +353,7 @@ void Plan::walk(const LazyBuffer& source, const View& view, std::vector<FusedInp
     }
     if (!info(node).root) {
       if (!view.guards.empty() && !keeps_zero(node.op)) reads.push_back({&node, view});
-      for (size_t s = 0; s < views.size(); ++s) walk(node.sources[s], views[s], reads);
+      for (size_t s = 0; s < views.size(); ++s) walk(sources[s], views[s], reads);
       return;
     }
   }
@@ -368,14 +362,14 @@ void Plan::walk(const LazyBuffer& source, const View& view, std::vector<FusedInp
 
 std::vector<FusedInput> Plan::reads_of(const Node& node) {
   std::vector<FusedInput> reads;
-  for (const LazyBuffer& source : node.sources) walk(source, source.views().view(), reads);
+  for (const LazyBuffer& source : sources_of(node)) walk(source, source.views().view(), reads);
   return reads;
 }
 
-std::vector<Step> schedule(std::span<const LazyBuffer> targets) {
+std::vector<Step> schedule_fused(std::span<const LazyBuffer> targets) {
   Plan plan;
   Scheduler(plan).run(targets);
-  return with_buffers(plan);
+  return assign_buffers(plan);
 }
 
 }  // namespace teeny

@@ -19,6 +19,27 @@ Shape squeezed(const Shape& shape) {
   return result;
 }
 
+tinyops::BufferRef new_buffer(const Node& node) {
+  return std::make_shared<tinyops::Buffer>(size_t(numel(node.shape) * itemsize(node.dtype)));
+}
+
+Shape iteration_shape(const Node& node) {
+  return squeezed(std::holds_alternative<node::Reduce>(node.op) ? node.sources[0].shape() : node.shape);
+}
+
+Dims inner_axes(const Node& node) {
+  const auto* reduction = std::get_if<node::Reduce>(&node.op);
+  Dims inner;
+  if (!reduction) return inner;
+  const Shape& shape = node.sources[0].shape();
+  for (int a = 0, squeezed_axis = 0; a < shape.size(); ++a) {
+    if (shape[a] == 1) continue;
+    if (reduction->axes.contains(a)) inner.push_back(squeezed_axis);
+    ++squeezed_axis;
+  }
+  return inner;
+}
+
 Shape row_shape(const FusionGroup& group) {
   Shape rows;
   for (int a = 0; a < group.space.size(); ++a)
@@ -49,11 +70,11 @@ bool keeps_zero(const NodeOp& op) {
 
 namespace {
 
-/// Writes the program of one group. A value is asked for as (node, view): the node's numbers, seen through a view whose
-/// shape is that of the member being written; `place` turns such a view into one of the kernel's shape.
+/// Writes the program of one group. `value(node, view)` is the node's elements, seen through a view whose shape is that of the
+/// member being written; `kernel_view` turns such a view into one of the kernel's shape.
 class KernelBuilder {
  public:
-  KernelBuilder(const FusionGroup& group, const BufferOf& buffer_of) : group_(group), buffer_of_(buffer_of) {
+  KernelBuilder(const FusionGroup& group, const ScheduledNodes& nodes) : group_(group), nodes_(nodes) {
     for (int a = 0; a < group.space.size(); ++a)
       if (!group.inner.contains(a)) order_.push_back(a);
     for (int64_t a : group.inner) order_.push_back(a);
@@ -71,14 +92,14 @@ class KernelBuilder {
     per_row_ = squeezed(shape) != group_.space;
     int value;
     if (reduction) {
-      const int from = read(node.sources[0]);
+      const int from = read(nodes_.sources_of(node)[0]);
       value = add({tinyops::Reduce{reduction->op}, node.dtype, {from, -1, -1}, true});
     } else if (std::holds_alternative<node::Copy>(node.op) || std::holds_alternative<node::Assemble>(node.op)) {
-      value = read(node.sources[0]);
+      value = read(nodes_.sources_of(node)[0]);
     } else {
       value = compute(node, View::contiguous(node.shape));
     }
-    // One number a row, wanted for every element: an instruction of its own spreads it.
+    // A value of the row where one for each element is needed: an instruction of its own repeats it.
     if (!reduction && !per_row_ && kernel_.program[size_t(value)].per_row)
       value = add({UnaryOp::Cast, node.dtype, {value, -1, -1}, false});
     members_[&node] = value;
@@ -86,7 +107,7 @@ class KernelBuilder {
 
   void add_output(const Destination& to) {
     const bool per_row = squeezed(to.node->shape) != group_.space;
-    const View view = place(to.view, per_row);
+    const View view = kernel_view(to.view, per_row);
     kernel_.outputs.push_back({{to.buffer, to.node->dtype, view}, members_.at(to.node)});
   }
 
@@ -94,12 +115,12 @@ class KernelBuilder {
 
  private:
   /// A view of the current member's shape (or squeezed shape), as one of the kernel's shape.
-  View place(const View& view, bool per_row) const {
+  View kernel_view(const View& view, bool per_row) const {
     View result = *view.reshape(squeezed(view.shape));
     if (per_row) result = broadcast_rows(result, group_);
     return result.permute(order_);
   }
-  View place(const View& view) const { return place(view, per_row_); }
+  View kernel_view(const View& view) const { return kernel_view(view, per_row_); }
 
   bool moves_inside_rows(const View& view) const {
     auto moves = [&](const Affine& f) {
@@ -111,7 +132,7 @@ class KernelBuilder {
   }
 
   int add(Instruction instruction) {
-    // The same value again is the same number: common subexpressions are found as they are written.
+    // The same instruction again is the same value: common subexpressions are found as they are written.
     auto& program = kernel_.program;
     const auto known = std::ranges::find(program, instruction);
     if (known != program.end()) return int(known - program.begin());
@@ -138,23 +159,24 @@ class KernelBuilder {
 
   int value(const Node& node, const View& view) {
     if (const auto member = members_.find(&node); member != members_.end()) return member->second;
-    if (const tinyops::BufferRef buffer = buffer_of_(node))
-      return add_load({Input::Kind::Memory, {buffer, node.dtype, place(view)}, 0}, node.dtype);
-    if (const auto* number = std::get_if<node::Constant>(&node.op)) {
-      if (view.guards.empty()) return add({tinyops::Constant{number->value}, node.dtype, {-1, -1, -1}, kernel_.inner > 0});
-      return add_load({Input::Kind::Constant, {nullptr, node.dtype, place(view)}, number->value}, node.dtype);
+    if (const tinyops::BufferRef buffer = nodes_.buffer_of(node))
+      return add_load({Input::Kind::Memory, {buffer, node.dtype, kernel_view(view)}, 0}, node.dtype);
+    if (const auto* constant = std::get_if<node::Constant>(&node.op)) {
+      if (view.guards.empty()) return add({tinyops::Constant{constant->value}, node.dtype, {-1, -1, -1}, kernel_.inner > 0});
+      return add_load({Input::Kind::Constant, {nullptr, node.dtype, kernel_view(view)}, constant->value}, node.dtype);
     }
     if (std::holds_alternative<node::Iota>(node.op))
-      return add_load({Input::Kind::Address, {nullptr, node.dtype, place(view)}, 0}, node.dtype);
+      return add_load({Input::Kind::Address, {nullptr, node.dtype, kernel_view(view)}, 0}, node.dtype);
     return compute(node, view);
   }
 
   /// An element-wise node, computed here. Its sources are read through its own view of them and then `view`.
   int compute(const Node& node, const View& view) {
     Instruction instruction{{}, node.dtype, {-1, -1, -1}, kernel_.inner > 0};
-    for (size_t i = 0; i < node.sources.size(); ++i) {
-      const LazyBuffer& source = node.sources[i];
-      // That the two merge the scheduler has seen: what does not is a root, and in memory.
+    const std::span<const LazyBuffer> sources = nodes_.sources_of(node);
+    for (size_t i = 0; i < sources.size(); ++i) {
+      const LazyBuffer& source = sources[i];
+      // The two views merge: the scheduler has stored what is read through views that do not.
       const int arg = value(*source.node(), compose(view, source.views().view()).value());
       instruction.args[i] = arg;
       instruction.per_row &= kernel_.program[size_t(arg)].per_row;
@@ -170,7 +192,7 @@ class KernelBuilder {
   int masked(int result, const View& view) {
     View position = View::contiguous(view.shape);
     position.guards = view.guards;
-    const int inside = add_load({Input::Kind::Constant, {nullptr, DType::Bool, place(position)}, true}, DType::Bool);
+    const int inside = add_load({Input::Kind::Constant, {nullptr, DType::Bool, kernel_view(position)}, true}, DType::Bool);
     const DType dtype = kernel_.program[size_t(result)].dtype;
     const int zero = add({tinyops::Constant{0}, dtype, {-1, -1, -1}, kernel_.inner > 0});
     const bool per_row = kernel_.program[size_t(result)].per_row && kernel_.program[size_t(inside)].per_row;
@@ -178,7 +200,7 @@ class KernelBuilder {
   }
 
   const FusionGroup& group_;
-  const BufferOf& buffer_of_;
+  const ScheduledNodes& nodes_;
   Dims order_;  ///< the axes of `space`: rows first
   bool per_row_ = false;
   RowKernel kernel_;
@@ -206,13 +228,14 @@ void merge_axes(Shape& shape, int& inner, std::span<View* const> views) {
   for (View* view : views) view->shape = Shape(shape.begin(), shape.begin() + view->address.coef.size());
 }
 
-Operand operand_of(const LazyBuffer& source, const BufferOf& buffer_of) {
-  return {buffer_of(*source.node()), source.dtype(), source.views().view()};
+Operand operand_of(const LazyBuffer& source, const ScheduledNodes& nodes) {
+  return {nodes.buffer_of(*source.node()), source.dtype(), source.views().view()};
 }
 
-/// The contraction whose sums go through `after`. Axes of size 1 have no stride worth keeping.
-tinyops::ContractKernel contraction(const Node& node, RowKernel epilogue, const BufferOf& buffer_of) {
-  Operand a = operand_of(node.sources[0], buffer_of), b = operand_of(node.sources[1], buffer_of);
+/// The contraction whose sums go through `epilogue`. Axes of size 1 have no stride worth keeping.
+tinyops::ContractKernel contraction(const Node& node, RowKernel epilogue, const ScheduledNodes& nodes) {
+  const std::span<const LazyBuffer> sources = nodes.sources_of(node);
+  Operand a = operand_of(sources[0], nodes), b = operand_of(sources[1], nodes);
   const Shape whole = squeezed(a.view.shape);
   for (Operand* factor : {&a, &b}) factor->view = *factor->view.reshape(whole);
   tinyops::ContractKernel kernel{whole, whole.size() - epilogue.shape.size(), a, b, std::move(epilogue)};
@@ -226,28 +249,29 @@ tinyops::ContractKernel contraction(const Node& node, RowKernel epilogue, const 
 
 }  // namespace
 
-tinyops::Kernel lower(const FusionGroup& group, std::span<const Destination> destinations, const BufferOf& buffer_of) {
-  KernelBuilder writer(group, buffer_of);
-  for (const Node* node : group.members) writer.add_member(*node);
-  for (const Destination& destination : destinations) writer.add_output(destination);
-  RowKernel rows = writer.finish();
-  if (group.is_contraction()) return contraction(*group.members[0], std::move(rows), buffer_of);
+tinyops::Kernel lower(const FusionGroup& group, std::span<const Destination> destinations, const ScheduledNodes& nodes) {
+  KernelBuilder builder(group, nodes);
+  for (const Node* node : group.members) builder.add_member(*node);
+  for (const Destination& destination : destinations) builder.add_output(destination);
+  RowKernel rows = builder.finish();
+  if (is_contraction(group.members[0]->op)) return contraction(*group.members[0], std::move(rows), nodes);
   merge_axes(rows.shape, rows.inner, views_of(rows));
   return rows;
 }
 
-tinyops::Kernel lower_special(const Node& node, const tinyops::BufferRef& out, const BufferOf& buffer_of) {
-  auto operand = [&](const LazyBuffer& source) { return operand_of(source, buffer_of); };
+tinyops::Kernel lower_special(const Node& node, const tinyops::BufferRef& out, const ScheduledNodes& nodes) {
+  const std::span<const LazyBuffer> sources = nodes.sources_of(node);
+  auto operand = [&](size_t i) { return operand_of(sources[i], nodes); };
   const Operand result{out, node.dtype, View::contiguous(node.shape)};
   if (const auto* gather = std::get_if<node::Gather>(&node.op)) {
-    Operand table = operand(node.sources[0]);
+    Operand table = operand(0);
     table.view = gather_view(table.view, gather->axis, node.shape);
-    return tinyops::GatherKernel{table, operand(node.sources[1]), result, gather->name};
+    return tinyops::GatherKernel{table, operand(1), result, gather->name};
   }
   if (const auto* scatter = std::get_if<node::Scatter>(&node.op)) {
     Operand into = result;
-    into.view = gather_view(into.view, scatter->axis, node.sources[0].shape());
-    return tinyops::ScatterKernel{scatter->op, operand(node.sources[1]), operand(node.sources[0]), into, scatter->name};
+    into.view = gather_view(into.view, scatter->axis, sources[0].shape());
+    return tinyops::ScatterKernel{scatter->op, operand(1), operand(0), into, scatter->name};
   }
   // Scan and Sort run along the last axis of their operands.
   auto turned = [](Operand o, int axis) {
@@ -259,9 +283,9 @@ tinyops::Kernel lower_special(const Node& node, const tinyops::BufferRef& out, c
     return o;
   };
   if (const auto* scan = std::get_if<node::Scan>(&node.op))
-    return tinyops::ScanKernel{scan->op, turned(operand(node.sources[0]), scan->axis), turned(result, scan->axis)};
+    return tinyops::ScanKernel{scan->op, turned(operand(0), scan->axis), turned(result, scan->axis)};
   if (const auto* sort = std::get_if<node::Sort>(&node.op))
-    return tinyops::SortKernel{sort->descending, turned(operand(node.sources[0]), sort->axis), turned(result, sort->axis)};
+    return tinyops::SortKernel{sort->descending, turned(operand(0), sort->axis), turned(result, sort->axis)};
   const auto& random = std::get<node::Random>(node.op);
   return tinyops::RandomKernel{random.seed, random.counter, result};
 }

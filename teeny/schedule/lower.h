@@ -1,6 +1,6 @@
 #pragma once
 // The last step of scheduling: a group of nodes becomes one tinyops::Kernel.
-#include <functional>
+#include <span>
 #include <vector>
 
 #include "teeny/graph/lazy.h"
@@ -18,7 +18,6 @@ struct FusionGroup {
   Dims inner;
   std::vector<const Node*> members;
 
-  bool is_contraction() const { return std::holds_alternative<node::Contract>(members[0]->op); }
 };
 
 /// `shape` without its axes of size 1.
@@ -35,14 +34,42 @@ struct Destination {
   View view;
 };
 
-/// The buffer of a node outside the group, or null when the node is computed where it is read.
-using BufferOf = std::function<tinyops::BufferRef(const Node&)>;
+/// What a scheduler has decided about the nodes outside a kernel.
+class ScheduledNodes {
+ public:
+  /// The buffer that holds the node's elements, or null when they are computed where they are read.
+  virtual tinyops::BufferRef buffer_of(const Node& node) const = 0;
+  /// What the node reads, each through a single view: its sources, or copies of them.
+  virtual std::span<const LazyBuffer> sources_of(const Node& node) const { return node.sources; }
+
+ protected:
+  ~ScheduledNodes() = default;
+};
 
 /// The group's program, with every node that has no buffer of its own computed in place.
-tinyops::Kernel lower(const FusionGroup& group, std::span<const Destination> destinations, const BufferOf& buffer_of);
+tinyops::Kernel lower(const FusionGroup& group, std::span<const Destination> destinations, const ScheduledNodes& nodes);
 
-/// Gather, Scatter, Scan, Sort and Random, into `out`. Their sources have buffers and single views.
-tinyops::Kernel lower_special(const Node& node, const tinyops::BufferRef& out, const BufferOf& buffer_of);
+/// Gather, Scatter, Scan, Sort and Random, into `out`. Their sources have buffers.
+tinyops::Kernel lower_special(const Node& node, const tinyops::BufferRef& out, const ScheduledNodes& nodes);
+
+inline bool is_contraction(const NodeOp& op) { return std::holds_alternative<node::Contract>(op); }
+/// Whether kernels of this kind address memory themselves: what they read cannot be computed in place.
+inline bool is_special(const NodeOp& op) {
+  return is_contraction(op) || std::holds_alternative<node::Gather>(op) || std::holds_alternative<node::Scatter>(op) ||
+         std::holds_alternative<node::Scan>(op) || std::holds_alternative<node::Sort>(op) ||
+         std::holds_alternative<node::Random>(op);
+}
+/// Whether the elements are known without a kernel, and never stored.
+inline bool has_no_memory(const NodeOp& op) {
+  return std::holds_alternative<node::Constant>(op) || std::holds_alternative<node::Iota>(op);
+}
+
+/// A buffer for the node's elements. Nothing is reserved before a kernel runs.
+tinyops::BufferRef new_buffer(const Node& node);
+/// The shape that a node's kernel walks, without axes of size 1: a reduction walks its source.
+Shape iteration_shape(const Node& node);
+/// The axes of that shape over which a reduction reduces.
+Dims inner_axes(const Node& node);
 
 /// Whether f(0, ..) = 0 for the element-wise `op`: only then does a padded input give a padded result.
 bool keeps_zero(const NodeOp& op);

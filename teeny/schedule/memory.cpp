@@ -1,11 +1,10 @@
-// Whose memory: every kernel that schedule.cpp has planned gets buffers for its results, and becomes a program. The rules
-// go on:
+// In whose memory: every kernel that fuse.cpp has planned gets buffers for its results, and becomes a program. The rules go on:
 //
-//  5. A root that nobody outside its kernel looks at is not stored.                           add_program()
-//  6. A result takes over the buffer of an input that dies with it, is read in step, and not by a contraction.
-//                                                                                               reuse_input_buffer()
-//  7. The parts of a Assemble are written into one buffer, each where it belongs. A first part that is the whole and dies there
-//     is that buffer: assigning a slice copies nothing.                                          add_parts()
+//  5. A root that is read only in its own kernel is not stored.                             add_program()
+//  6. A result takes over the buffer of an input that is not needed after this kernel, is read in step, and not by a
+//     contraction.                                                                          reuse_input_buffer()
+//  7. The parts of an Assemble are written into one buffer, each where it belongs. A first part that is the whole and is not
+//     needed after that is this buffer: assigning a slice copies nothing.                   add_parts(), reuse_first_part()
 #include <algorithm>
 #include <deque>
 
@@ -14,12 +13,12 @@
 namespace teeny {
 namespace {
 
-class Buffers {
+class BufferAssignment {
  public:
-  explicit Buffers(Plan& plan) : plan_(plan) {}
+  explicit BufferAssignment(Plan& plan) : plan_(plan) {}
 
   std::vector<Step> run() {
-    keep_sources_of_promises();
+    mark_sources_of_unrealized();
     for (size_t g = 0; g < plan_.kernels.size(); ++g) {
       NodeInfo& first = info(*plan_.kernels[g].group.members[0]);
       if (plan_.kernels[g].open) add_program(int(g));
@@ -32,19 +31,15 @@ class Buffers {
  private:
   NodeInfo& info(const Node& node) { return plan_.info(node); }
 
-  static tinyops::BufferRef new_buffer(const Node& node) {
-    return std::make_shared<tinyops::Buffer>(size_t(numel(node.shape) * itemsize(node.dtype)));
-  }
-  tinyops::BufferRef buffer_of(const Node& node) { return node.realized() ? node.buffer : info(node).buffer; }
 
   // ---- 5. What is stored
 
-  /// A node that is somebody's and stays a promise will read its sources' numbers later.
-  void keep_sources_of_promises() {
+  /// A node that is needed later and stays unrealized will read its own sources then.
+  void mark_sources_of_unrealized() {
     for (size_t k = plan_.nodes.size(); k-- > 0;) {
       const NodeInfo& i = plan_.nodes[k];
-      if (!i.kept || i.is_leaf()) continue;
-      for (const LazyBuffer& source : i.node->sources) info(*source.node()).kept = true;
+      if (!i.needed_later || i.is_leaf()) continue;
+      for (const LazyBuffer& source : i.node->sources) info(*source.node()).needed_later = true;
     }
   }
 
@@ -54,40 +49,34 @@ class Buffers {
     std::vector<Destination> destinations;
     for (const Node* member : group.members) {
       NodeInfo& i = info(*member);
-      if (!i.stored && !i.kept) continue;
+      if (!i.stored && !i.needed_later) continue;
       i.buffer = reuse_input_buffer(number, *member);
       if (!i.buffer) i.buffer = new_buffer(*member);
       destinations.push_back({member, i.buffer, View::contiguous(squeezed(member->shape))});
       step.results.push_back({i.node, i.buffer});
     }
     if (destinations.empty()) return;
-    step.kernel = lower(group, destinations, outside(group));
+    step.kernel = lower(group, destinations, plan_);
     steps_.push_back(std::move(step));
   }
 
   void add_special(NodeInfo& i) {
     i.buffer = new_buffer(*i.node);
-    const BufferOf sources = [this](const Node& node) { return buffer_of(node); };
-    steps_.push_back({lower_special(*i.node, i.buffer, sources), {{i.node, i.buffer}}});
-  }
-
-  /// The members of a group read each other by value, not from memory.
-  BufferOf outside(const FusionGroup& group) {
-    return [&](const Node& node) { return std::ranges::count(group.members, &node) ? nullptr : buffer_of(node); };
+    steps_.push_back({lower_special(*i.node, i.buffer, plan_), {{i.node, i.buffer}}});
   }
 
   // ---- 6. In place
 
-  /// The buffer of an input that nobody needs after this kernel and that is read in step, element by element or, where the
-  /// result is one number a row, row by row: the result can be written over it. This is how an optimiser updates its
+  /// The buffer of an input that is not needed after this kernel and that is read in step, element by element or, where the
+  /// result is a value of the row, row by row: the result can be written over it. This is how an optimiser updates its
   /// parameters in place. What a contraction reads it reads many times; so do the elements of a row that is reduced.
   tinyops::BufferRef reuse_input_buffer(int number, const Node& member) {
     const PlannedKernel& kernel = plan_.kernels[size_t(number)];
     const bool in_rows = kernel.group.inner.empty() || squeezed(member.shape) == row_shape(kernel.group);
-    if (!context().execution.fuse.value_or(true) || !in_rows || is_contraction(member.op)) return nullptr;
+    if (!in_rows || is_contraction(member.op)) return nullptr;
     for (const FusedInput& input : kernel.inputs) {
       NodeInfo& i = info(*input.node);
-      if (has_no_memory(i.node->op) || i.kept || i.last_reader != number) continue;
+      if (has_no_memory(i.node->op) || i.needed_later || i.last_reader != number) continue;
       if (i.node->dtype != member.dtype || i.node->shape != member.shape) continue;
       bool in_step = true;
       for (const Node* reader : kernel.group.members)
@@ -96,7 +85,7 @@ class Buffers {
             in_step &= !is_contraction(reader->op) && read.view.is_contiguous() && read.view.shape == i.node->shape;
       if (!in_step) continue;
       i.last_reader = -1;  // given away
-      return buffer_of(*i.node);
+      return plan_.buffer_of(*i.node);
     }
     return nullptr;
   }
@@ -106,10 +95,10 @@ class Buffers {
   /// A kernel for each part, all into the one buffer:  [ part 0 | part 1 | part 2 ]. A first part that is the whole and
   /// dies here is there already: a slice is assigned without a copy of the rest.
   void add_parts(NodeInfo& i, std::span<const View> places) {
-    i.buffer = taken_over(i, places);
+    i.buffer = reuse_first_part(i, places);
     const size_t first = i.buffer ? 1 : 0;
     if (!i.buffer) i.buffer = new_buffer(*i.node);
-    const std::span<const LazyBuffer> sources = std::span(i.node->sources).subspan(first);
+    const std::span<const LazyBuffer> sources = i.sources().subspan(first);
     std::deque<Node> parts;  // they stay where they are
     for (const LazyBuffer& source : sources) parts.emplace_back(node::Copy{}, i.node->dtype, source.shape(), std::vector{source});
     const size_t together = fit_together(sources) ? parts.size() : 1;  // in one kernel
@@ -120,12 +109,12 @@ class Buffers {
         group.members.push_back(&parts[k]);
         destinations.push_back({&parts[k], i.buffer, places[first + k]});
       }
-      steps_.push_back({lower(group, destinations, outside(group)), {}});
+      steps_.push_back({lower(group, destinations, plan_), {}});
     }
     steps_.back().results.push_back({i.node, i.buffer});
   }
 
-  /// Parts of one shape that read the same numbers are computed in one walk over these.
+  /// Parts of one shape that read the same elements are computed in one walk over these.
   bool fit_together(std::span<const LazyBuffer> parts) {
     int ops = 0, inputs = 0;
     for (const LazyBuffer& part : parts) {
@@ -136,17 +125,17 @@ class Buffers {
     return ops <= tinyops::kMaxInstructions && inputs <= tinyops::kMaxInputs && int(parts.size()) <= tinyops::kMaxOutputs;
   }
 
-  /// The buffer of the first part, if it is all of the result, nobody needs it after this, and the other parts see nothing
-  /// of it but what they are written over.
-  tinyops::BufferRef taken_over(const NodeInfo& i, std::span<const View> places) {
-    const LazyBuffer& first = i.node->sources[0];
+  /// The buffer of the first part, if it is all of the result, is not needed after this, and the other parts read nothing of it
+  /// but what they are written over.
+  tinyops::BufferRef reuse_first_part(const NodeInfo& i, std::span<const View> places) {
+    const LazyBuffer& first = i.sources()[0];
     NodeInfo& from = info(*first.node());
     const bool whole = first.views().is_contiguous() && first.node()->shape == i.node->shape && places.size() > 1;
-    if (!context().execution.fuse.value_or(true) || !whole || from.kept || from.last_reader != i.group) return nullptr;
-    const tinyops::BufferRef buffer = buffer_of(*first.node());
+    if (!whole || from.needed_later || from.last_reader != i.group) return nullptr;
+    const tinyops::BufferRef buffer = plan_.buffer_of(*first.node());
     for (size_t p = 1; p < places.size(); ++p) {
       std::vector<FusedInput> reads;
-      plan_.walk(i.node->sources[p], i.node->sources[p].views().view(), reads);
+      plan_.walk(i.sources()[p], i.sources()[p].views().view(), reads);
       for (const FusedInput& read : reads)
         if (read.node == first.node().get() && !(read.view == places[p])) return nullptr;
     }
@@ -160,6 +149,6 @@ class Buffers {
 
 }  // namespace
 
-std::vector<Step> with_buffers(Plan& plan) { return Buffers(plan).run(); }
+std::vector<Step> assign_buffers(Plan& plan) { return BufferAssignment(plan).run(); }
 
 }  // namespace teeny

@@ -1,4 +1,4 @@
-// Keeping the promise: runs what the scheduler planned.
+// Evaluation: schedules the graph, and runs the kernels.
 #include <utility>
 
 #include "teeny/debug/trace.h"
@@ -9,9 +9,9 @@
 namespace teeny {
 namespace {
 
-/// A kernel has thrown: what was to be assigned and could not be computed is taken back, the last assignment first. Where
-/// the old numbers are gone the new ones do not depend on them, and stay a promise.
-void take_back(std::vector<PendingAssignment> failed) {
+/// A kernel has thrown: assignments that could not be computed are taken back, the last one first. Where the old values are
+/// gone the new ones do not depend on them, and the assignment stays pending.
+void undo_assignments(std::vector<PendingAssignment> failed) {
   for (size_t i = failed.size(); i-- > 0;) {
     const auto variable = failed[i].variable.lock();
     const auto before = failed[i].before.lock();
@@ -22,6 +22,11 @@ void take_back(std::vector<PendingAssignment> failed) {
 }
 
 }  // namespace
+
+std::vector<Step> schedule(std::span<const LazyBuffer> targets) {
+  static const bool fuse = tinyops::environment::fuse();
+  return context().execution.fuse.value_or(fuse) ? schedule_fused(targets) : schedule_unfused(targets);
+}
 
 void add_pending(const std::shared_ptr<LazyBuffer>& variable, const LazyBuffer& before) {
   context().pending.push_back({variable, variable->node(), before.node(), before.views()});
@@ -37,20 +42,20 @@ void realize(std::span<const LazyBuffer> targets) {
   if (steps.empty()) return;
   static const bool drawn = !tinyops::environment::graph().empty();
   if (drawn) draw_at_exit(all, steps);
-  // When a kernel throws, what was computed before it stays, and the rest is a promise as before.
+  // When a kernel throws, what was computed before it stays, and the rest is unrealized as before.
   try {
     const Execution& execution = context().execution;
     for (Step& step : steps) {
       debug::traced(step.kernel, [&] { execution.run(step.kernel); });
       for (Step::Result& result : step.results) {
         result.node->buffer = std::move(result.buffer);
-        result.node->sources.clear();  // a promise kept; what only it needed goes back to the allocator
+        result.node->sources.clear();  // what only this node needed goes back to the allocator
       }
       if (execution.on_step) execution.on_step(step);
       step = {};
     }
   } catch (...) {
-    take_back(assigned);
+    undo_assignments(assigned);
     throw;
   }
 }

@@ -11,7 +11,7 @@
 
 namespace teeny {
 
-/// One kernel of a schedule, and the nodes whose numbers exist once it has run.
+/// One kernel of a schedule, and the nodes whose elements are in memory once it has run.
 struct Step {
   tinyops::Kernel kernel;
   struct Result {
@@ -21,14 +21,16 @@ struct Step {
   std::vector<Result> results;
 };
 
-/// The kernels that compute `targets`, each after those it reads from. Nothing is run and nothing is reserved. Targets
-/// that are numbers already, constants among them, need none.
+/// The kernels that compute `targets`, each after those it reads from. Nothing is run, nothing is reserved, and the graph stays
+/// as it is. Targets that are realized, or constants, need none.
 std::vector<Step> schedule(std::span<const LazyBuffer> targets);
+std::vector<Step> schedule_unfused(std::span<const LazyBuffer> targets);  ///< a kernel for each node: FUSE=0
+std::vector<Step> schedule_fused(std::span<const LazyBuffer> targets);    ///< as few as the rules in fuse.cpp allow
 
-/// Schedules and runs: afterwards the targets' nodes, and those of all pending assignments, hold numbers.
+/// Schedules and runs: afterwards the targets' nodes, and those of this thread's pending assignments, are realized.
 void realize(std::span<const LazyBuffer> targets);
 
-/// `variable` was assigned to, and held `before` until then: the next `realize` of anything computes its new numbers too,
+/// `variable` was assigned to, and held `before` until then: the next `realize` of anything computes its new values too,
 /// so that running statistics and parameters do not pile up unevaluated graphs. If that throws, it has its old ones again.
 void add_pending(const std::shared_ptr<LazyBuffer>& variable, const LazyBuffer& before);
 
