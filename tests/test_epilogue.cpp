@@ -1,6 +1,7 @@
 // Element-wise work that follows a contraction is part of its kernel, and changes no number.
 #include <doctest/doctest.h>
 
+#include "always_fused.h"
 #include "teeny/debug/trace.h"
 #include "teeny/schedule/schedule.h"
 #include "teeny/teeny.h"
@@ -39,7 +40,7 @@ void check_one_kernel(Product&& product, After&& after) {
   CHECK(kernel->epilogue.outputs.size() == 1);
   const Tensor stored = product().realize();
   CHECK(after(product()).to_bytes() == after(stored).to_bytes());
-  const ExecutionScope reference({.run = tinyops::reference::check});
+  const ExecutionScope reference({.fuse = true, .run = tinyops::reference::check});
   const Tensor judged = product().realize();
   CHECK(after(product()).to_bytes() == after(judged).to_bytes());
 }
@@ -47,6 +48,7 @@ void check_one_kernel(Product&& product, After&& after) {
 }  // namespace
 
 TEST_CASE("epilogue: a convolution with its bias and activation is one kernel") {
+  const AlwaysFused fused;
   const Tensor x = numbers({2, 3, 9, 9}), w = numbers({8, 3, 3, 3}), bias = numbers({8});
   check_one_kernel([&] { return x.conv2d(w); }, [&](const Tensor& y) { return (y + bias.reshape({8, 1, 1})).relu(); });
   CHECK(kernels(x.conv2d(w, bias).relu()) == 1);
@@ -55,6 +57,7 @@ TEST_CASE("epilogue: a convolution with its bias and activation is one kernel") 
 }
 
 TEST_CASE("epilogue: products of all shapes, with what is added to them") {
+  const AlwaysFused fused;
   const Tensor x = numbers({24, 16}), w = numbers({16, 20}), bias = numbers({20}), other = numbers({24, 20});
   const auto xw = [&] { return x.matmul(w); };
   check_one_kernel(xw, [&](const Tensor& y) { return (y + bias).gelu(); });
@@ -77,6 +80,7 @@ TEST_CASE("epilogue: products of all shapes, with what is added to them") {
 }
 
 TEST_CASE("epilogue: a sum of 16 bits is rounded before it goes on") {
+  const AlwaysFused fused;
   for (DType dtype : {DType::Float16, DType::BFloat16}) {
     const Tensor x = numbers({33, 40}, dtype), w = numbers({40, 17}, dtype), bias = numbers({17}, dtype);
     check_one_kernel([&] { return x.matmul(w); }, [&](const Tensor& y) { return (y * 3 + bias).sigmoid() * y; });
@@ -88,6 +92,7 @@ TEST_CASE("epilogue: a sum of 16 bits is rounded before it goes on") {
 }
 
 TEST_CASE("epilogue: a product that is needed later is a second output") {
+  const AlwaysFused fused;
   Tensor x = numbers({32, 24}), w = numbers({48, 24}), bias = numbers({48});
   const Tensor product = x.linear(w, bias), y = product.gelu();
   auto steps = steps_of(y);
@@ -106,25 +111,32 @@ TEST_CASE("epilogue: a product that is needed later is a second output") {
     realize(std::vector<Tensor>{w.grad(), bias.grad()});
     return std::pair(w.grad().to_vector(), bias.grad().to_vector());
   };
-  const auto fused = gradients();
+  const auto together = [&] {
+    const AlwaysFused mode;
+    return gradients();
+  }();
   const ExecutionScope unfused({.fuse = false});
   const auto apart = gradients();
-  for (size_t i = 0; i < apart.first.size(); ++i) CHECK(fused.first[i] == doctest::Approx(apart.first[i]));
-  for (size_t i = 0; i < apart.second.size(); ++i) CHECK(fused.second[i] == doctest::Approx(apart.second[i]));
+  for (size_t i = 0; i < apart.first.size(); ++i) CHECK(together.first[i] == doctest::Approx(apart.first[i]));
+  for (size_t i = 0; i < apart.second.size(); ++i) CHECK(together.second[i] == doctest::Approx(apart.second[i]));
 }
 
 TEST_CASE("epilogue: without fusing everything stands alone, with the same numbers") {
   const Tensor x = numbers({2, 3, 9, 9}), w = numbers({8, 3, 3, 3}), bias = numbers({8});
   const auto y = [&] { return x.conv2d(w, bias).relu() * 2; };
-  const auto fused = y().to_bytes();
+  const auto together = [&] {
+    const AlwaysFused mode;
+    return y().to_bytes();
+  }();
   const ExecutionScope unfused({.fuse = false});
   const int64_t apart = kernels(y());
   const auto bytes = y().to_bytes();
   CHECK(apart == 4);
-  CHECK(bytes == fused);
+  CHECK(bytes == together);
 }
 
 TEST_CASE("epilogue: what walks other elements, or adds up, starts a kernel") {
+  const AlwaysFused fused;
   const Tensor x = numbers({16, 16}), w = numbers({16, 16});
   CHECK(kernels(x.matmul(w).t() + x) == 2);
   CHECK(kernels(x.matmul(w) + x.matmul(w).t()) >= 2);
@@ -140,6 +152,7 @@ TEST_CASE("epilogue: what walks other elements, or adds up, starts a kernel") {
 }
 
 TEST_CASE("epilogue: a residual that dies is written over, a factor never") {
+  const AlwaysFused fused;
   const Tensor w = numbers({32, 32});
   Tensor sum = numbers({32, 32});
   const Tensor x = numbers({32, 32});
@@ -208,6 +221,7 @@ TEST_CASE("epilogue: the limits of a kernel are kept by cutting") {
 }
 
 TEST_CASE("epilogue: a Jit replays it") {
+  const AlwaysFused fused;
   const Tensor w = numbers({8, 3, 3, 3}), bias = numbers({8});
   Tensor scale = Tensor(1.5).contiguous().realize();
   Jit call([&](const Tensor& x) { return (x.conv2d(w, bias).relu() * scale).realize(); });
@@ -222,6 +236,7 @@ TEST_CASE("epilogue: a Jit replays it") {
 }
 
 TEST_CASE("epilogue: a gradient and the update with it are one kernel, in place") {
+  const AlwaysFused fused;
   const Training training;
   nn::Linear layer(24, 16, false);
   optim::Adam adam(nn::parameters(layer), {.lr = 1e-2});
@@ -241,6 +256,7 @@ TEST_CASE("epilogue: a gradient and the update with it are one kernel, in place"
 }
 
 TEST_CASE("epilogue: the kernel log shows it") {
+  const AlwaysFused fused;
   const Tensor x = numbers({4, 6}), w = numbers({6, 5}), bias = numbers({5});
   const Tensor y = [&] { return (x.matmul(w) + bias).relu(); }();  // nobody holds what is between
   const auto steps = steps_of(y);

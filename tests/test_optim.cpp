@@ -180,7 +180,7 @@ void check_kernels(const Options& options, const std::vector<Shape>& shapes, con
     for (int i = 0; i < 3; ++i) {
       for (Tensor& p : params) p.set_grad((Tensor::ones(p.shape()) * 2).contiguous().realize());
       seen = {};
-      const ExecutionScope counted({.run = count_and_run});
+      const ExecutionScope counted({.fuse = true, .run = count_and_run});
       if (replayed) step();
       else optimizer.step(), Tensor::ones({}).contiguous().realize();  // what was assigned goes with anything
     }
@@ -234,7 +234,7 @@ TEST_CASE("optim: clipping and a step compute nothing before someone looks") {
     realize(params);
     realize(std::vector{nn::state_dict(muon)[1].second, nn::state_dict(muon)[2].second});
     seen = {};
-    std::optional<ExecutionScope> counted(Execution{.run = count_and_run});
+    std::optional<ExecutionScope> counted(Execution{.fuse = true, .run = count_and_run});
     const Tensor norm = optim::clip_grad_norm(params, 1);
     optim::clip_grad_value(params, 0.5);
     muon.step();

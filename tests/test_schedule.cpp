@@ -1,6 +1,7 @@
 // What becomes one kernel, by counting kernels; and that nothing runs too early, too late or too deep.
 #include <doctest/doctest.h>
 
+#include "always_fused.h"
 #include "teeny/debug/trace.h"
 #include "teeny/schedule/schedule.h"
 #include "teeny/tensor/tensor.h"
@@ -30,6 +31,7 @@ TEST_CASE("schedule: nothing runs before someone asks") {
 }
 
 TEST_CASE("schedule: a chain is one kernel") {
+  const AlwaysFused fused;
   const Tensor x = data({32, 8}), y = data({8});
   CHECK(kernels([&] { ((((((((((x + 1) * 2).exp() - y) / 3).tanh() + x) * y).sqrt() - 1).relu()).maximum(y))).realize(); }) == 1);
   CHECK(kernels([&] { x.t().exp().flip(0).pad({1, 0}, {0, 2}).realize(); }) == 1);
@@ -38,6 +40,7 @@ TEST_CASE("schedule: a chain is one kernel") {
 }
 
 TEST_CASE("schedule: row kernels keep several reductions together") {
+  const AlwaysFused fused;
   const Tensor x = data({32, 64});
   CHECK(kernels([&] { x.softmax().realize(); }) == 1);
   CHECK(kernels([&] { x.log_softmax().realize(); }) == 1);
@@ -48,6 +51,7 @@ TEST_CASE("schedule: row kernels keep several reductions together") {
 }
 
 TEST_CASE("schedule: a row that does not fit is read again by other kernels") {
+  const AlwaysFused fused;
   const Tensor x = data({2, tinyops::kMaxRow + 1});
   const int64_t count = kernels([&] { x.softmax().realize(); });
   CHECK(count > 1);
@@ -55,6 +59,7 @@ TEST_CASE("schedule: a row that does not fit is read again by other kernels") {
 }
 
 TEST_CASE("schedule: what is shared and dear is computed once, what is cheap is not stored") {
+  const AlwaysFused fused;
   const Tensor x = data({16, 16});
   const Tensor e = x.exp(), y = e + 1, z = e.t() * 2;
   CHECK(kernels([&] { realize(std::vector<Tensor>{y, z}); }) == 2);  // exp with y, then z, which reads it transposed
@@ -63,6 +68,7 @@ TEST_CASE("schedule: what is shared and dear is computed once, what is cheap is 
 }
 
 TEST_CASE("schedule: an update of a parameter with its moments is one kernel, in place") {
+  const AlwaysFused fused;
   Tensor p = data({64, 64}), m = data({64, 64}), v = data({64, 64});
   const Tensor g = data({64, 64}), lr = Tensor(0.1).contiguous().realize();
   auto step = [&] {
@@ -83,6 +89,7 @@ TEST_CASE("schedule: an update of a parameter with its moments is one kernel, in
 }
 
 TEST_CASE("schedule: a number a row is updated in place by the kernel that reduces the row") {
+  const AlwaysFused fused;
   Tensor bias = data({64}), m = data({64});
   const Tensor grad = data({32, 64}), lr = Tensor(0.1).contiguous().realize();
   auto step = [&] {
@@ -135,6 +142,7 @@ TEST_CASE("schedule: cat writes each part in its place") {
 }
 
 TEST_CASE("schedule: a slice is written in place unless someone else looks at the rest") {
+  const AlwaysFused fused;
   Tensor x = data({64, 32});
   const Tensor row = data({32});
   const std::vector<float> old = x.to_vector(), put = row.to_vector();
@@ -210,4 +218,40 @@ TEST_CASE("schedule: an error while running leaves the rest to be asked for agai
   CHECK_THROWS_AS(realize(std::vector<Tensor>{bad, good}), Error);
   CHECK_THROWS_AS(bad.realize(), Error);
   CHECK(good.to_vector()[0] == table.to_vector()[0] + 1);
+}
+
+TEST_CASE("schedule: unfused, each node is a kernel with a buffer of its own") {
+  const Tensor x = data({4, 6}), y = data({6});
+  const Tensor z = ((x + y).relu() * 2).sum(1);
+  const LazyBuffer target = z.lazy();
+  const std::vector<Step> steps = schedule_unfused(std::span(&target, 1));
+  REQUIRE(steps.size() == 4);  // Add, Max, Mul, Sum: constants need no kernel
+  for (const Step& step : steps) CHECK(step.results.size() == 1);
+  const std::vector<float> fused = [&] {
+    const ExecutionScope mode({.fuse = true});
+    return ((x + y).relu() * 2).sum(1).to_vector();
+  }();
+  const ExecutionScope unfused({.fuse = false});
+  CHECK(kernels([&] { z.realize(); }) == 4);
+  CHECK(z.to_vector() == fused);
+  // A view of a view that no single View describes is copied first, and so is a constant that a product reads.
+  const Tensor turned = x.t().reshape({4, 6});
+  CHECK(kernels([&] { (turned + 1).realize(); }) == 2);
+  CHECK(kernels([&] { Tensor::ones({2, 4}).matmul(x).realize(); }) == 2);
+}
+
+TEST_CASE("schedule: the graph is the same after it was scheduled") {
+  const Tensor x = data({4, 6});
+  const Tensor y = (x.t().reshape({4, 6}) + 1).relu(), z = Tensor::ones({2, 4}).matmul(y);
+  const auto sources = [&] {
+    std::vector<std::pair<const Node*, size_t>> result;
+    for (const Tensor& t : {y, z})
+      for (const LazyBuffer& source : t.lazy().node()->sources)
+        result.emplace_back(source.node().get(), source.views().views().size());
+    return result;
+  };
+  const auto before = sources();
+  const LazyBuffer target = z.lazy();
+  CHECK(schedule_fused(std::span(&target, 1)).size() < schedule_unfused(std::span(&target, 1)).size());
+  CHECK(sources() == before);
 }

@@ -66,7 +66,9 @@ bool repeats(const View& view, const Node& node) { return view.numel() > numel(n
 
 class Scheduler {
  public:
-  explicit Scheduler(Plan& plan) : plan_(plan), nodes_(plan.nodes), kernels_(plan.kernels) {}
+  explicit Scheduler(Plan& plan) : plan_(plan), nodes_(plan.nodes), kernels_(plan.kernels) {
+    nodes_.reserve(8);  // the graph of a small expression without a second allocation
+  }
 
   void run(std::span<const LazyBuffer> targets) {
     for (const LazyBuffer& target : targets)

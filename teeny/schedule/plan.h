@@ -80,7 +80,7 @@ class NodeTable {
     slots_[s & (slots_.size() - 1)] = slot;
   }
 
-  std::vector<Slot> slots_ = std::vector<Slot>(64);  ///< as many as a power of two
+  std::vector<Slot> slots_ = std::vector<Slot>(16);  ///< as many as a power of two
   size_t size_ = 0;
 };
 
