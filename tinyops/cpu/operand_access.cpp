@@ -34,14 +34,9 @@ void copy_strided(T* to, const T* from, int64_t stride, int64_t n) {
     for (int64_t i = 0; i < n; ++i) to[i] = from[i * stride];
 }
 
-/// Every access of a run at once: the addresses of its first and last element bound the others.
-void check([[maybe_unused]] const OperandAccess& access, [[maybe_unused]] int64_t first, [[maybe_unused]] int64_t stride,
-           [[maybe_unused]] int64_t n) {
-#ifdef TEENY_CHECKED
-  const int64_t last = first + stride * (n - 1);
-  if (n > 0 && (std::min(first, last) < 0 || std::max(first, last) >= access.elements))
-    fail("cpu: elements ", first, " to ", last, " are not all inside a buffer of ", access.elements);
-#endif
+/// A run of n elements.
+void check(const OperandAccess& access, int64_t first, int64_t stride, int64_t n) {
+  if (n > 0) check_inside(first, first + stride * (n - 1), access.elements);
 }
 
 /// Without the cache where there is such an instruction: whole aligned packets; the ends as usual.

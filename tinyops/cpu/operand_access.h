@@ -38,6 +38,14 @@ struct TileRegion {
   int64_t n = 0;    ///< how many elements it has
 };
 
+/// For the checked build: elements `first` and `last`, and so all between them, are inside a buffer of `elements`.
+inline void check_inside([[maybe_unused]] int64_t first, [[maybe_unused]] int64_t last, [[maybe_unused]] int64_t elements) {
+#ifdef TEENY_CHECKED
+  if (std::min(first, last) < 0 || std::max(first, last) >= elements)
+    fail("cpu: elements ", first, " to ", last, " are not all inside a buffer of ", elements);
+#endif
+}
+
 inline constexpr int kMaxForms = 32;  ///< of one operand
 
 inline int64_t floor_div(int64_t a, int64_t b) { return a / b - (a % b != 0 && (a < 0) != (b < 0)); }

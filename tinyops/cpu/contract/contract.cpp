@@ -15,6 +15,7 @@
 #include "tinyops/cpu/contract/contract.h"
 #include "tinyops/cpu/row/row.h"
 #include "tinyops/cpu/contract/gemv.h"
+#include "tinyops/cpu/operand_access.h"
 #include "tinyops/cpu/parallel.h"
 
 namespace tinyops::cpu {
@@ -130,19 +131,10 @@ void run_in_parts(const Contraction& k, Cut by) {
                        {{Load{0}, wide}, {Reduce{ReduceOp::Sum}, wide, {0, -1, -1}, true}}, {Output{out, 1}}});
 }
 
-/// For the checked build: the corners of a view without guards are inside its buffer, and so is everything else.
-void check_bounds([[maybe_unused]] const Operand& operand) {
-#ifdef TEENY_CHECKED
-  const View& view = operand.view;
-  int64_t low = view.address.offset, high = low;
-  for (int a = 0; a < view.rank(); ++a) {
-    const int64_t reach = view.address.coef[a] * (view.shape[a] - 1);
-    (reach < 0 ? low : high) += reach;
-  }
-  const int64_t elements = int64_t(operand.buffer->bytes()) / itemsize(operand.dtype);
-  if (low < 0 || high >= elements)
-    fail("cpu: elements ", low, " to ", high, " are not all inside a buffer of ", elements);
-#endif
+/// The corners of a view without guards are inside its buffer, and so is everything else.
+void check_bounds(const Operand& operand) {
+  const Interval reach = interval(operand.view.address, index_box(operand.view.shape));
+  check_inside(reach.low, reach.high, int64_t(operand.buffer->bytes()) / itemsize(operand.dtype));
 }
 
 /// What it would cost to have this operand's free axes as rows, in multiply-adds of one lane.

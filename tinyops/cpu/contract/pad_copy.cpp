@@ -12,9 +12,9 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <cstring>
-#include <functional>
 
+#include "tinyops/common/merge_axes.h"
+#include "tinyops/cpu/axis_cursor.h"
 #include "tinyops/cpu/parallel.h"
 
 namespace tinyops::cpu {
@@ -35,11 +35,8 @@ struct Coordinate {
     return a;
   }
   void find_range(const Shape& shape) {
-    low = high = position.offset;
-    for (int a = 0; a < shape.size(); ++a) {
-      const int64_t reach = position.coef[a] * (shape[a] - 1);
-      (reach < 0 ? low : high) += reach;
-    }
+    const Interval reach = interval(position, index_box(shape));
+    low = reach.low, high = reach.high;
   }
 };
 
@@ -87,52 +84,19 @@ std::optional<std::vector<Coordinate>> coordinates(const View& view) {
   return result;
 }
 
-/// A copy in the making. Its two innermost axes are planes:
-///
-///   0 0 0 0 0 0
-///   0 0 x x x 0      x: elements first[a] to before last[a] of axis a
-///   0 0 x x x 0
-struct Copy {
-  Shape shape;
-  Dims stride, first, last;  ///< the stride is that of the original's address
-  int64_t offset;
-};
-
-/// Some rows of one plane.
-template <class From, class To>
-void copy_rows(const Copy& copy, const From* from, To* to, int64_t plane, int64_t begin, int64_t end) {
-  const int y = copy.shape.size() - 2, x = y + 1;
-  const int64_t first = copy.first[x], last = copy.last[x], stride = copy.stride[x], length = copy.shape[x];
-  to += plane * copy.shape[y] * length;
-  std::fill(to + begin * length, to + end * length, To(0));
-  from += copy.offset;
-  bool inside = first < last;
-  for (int a = y - 1; a >= 0; --a) {
-    const int64_t i = plane % copy.shape[a];
-    plane /= copy.shape[a];
-    inside &= copy.first[a] <= i && i < copy.last[a];
-    from += i * copy.stride[a];
-  }
-  if (!inside) return;
-  for (int64_t row = std::max(begin, copy.first[y]); row < std::min(end, copy.last[y]); ++row) {
-    const From* const source = from + row * copy.stride[y];
-    To* const target = to + row * length;
-    if (std::is_same_v<From, To> && stride == 1)
-      std::memcpy(target + first, source + first, size_t(last - first) * sizeof(To));
-    else
-      for (int64_t i = first; i < last; ++i) target[i] = To(source[i * stride]);
-  }
-}
-
-template <class From, class To>
-void copy_all(const Copy& copy, const void* from, void* to) {
-  const int64_t height = copy.shape[-2], planes = numel(copy.shape) / (height * copy.shape[-1]);
-  const int64_t rows = std::clamp<int64_t>(kPiece / copy.shape[-1], 1, height), pieces = (height + rows - 1) / rows;
-  parallel(planes * pieces, numel(copy.shape), [&] {
-    return [&](int64_t i) {
-      const int64_t begin = i % pieces * rows;
-      copy_rows(copy, static_cast<const From*>(from), static_cast<To*>(to), i / pieces, begin,
-                std::min(height, begin + rows));
+/// Copies what `from` sees, in row-major order.
+void copy_elements(Operand from, char* to) {
+  View& view = from.view;
+  std::vector<Dims*> strides{&view.address.coef};
+  for (Guard& guard : view.guards) strides.push_back(&guard.position.coef);
+  merge_axes(view.shape, strides);
+  const int64_t n = view.numel(), size = itemsize(compute_dtype(from.dtype));
+  const int64_t piece = compute_dtype(from.dtype) == from.dtype ? kPiece : kTile;
+  const AxisCursor all(from, range(0, view.rank()));
+  parallel((n + piece - 1) / piece, n, [&] {
+    return [&, all = all](int64_t p) mutable {
+      all.go_to(row_index(view.shape, p * piece));
+      all.read(std::min(piece, n - p * piece), to + p * piece * size);
     };
   });
 }
@@ -159,10 +123,10 @@ Operand pad_copy(const Operand& operand, DType to) {
     if (std::abs(x.stride) != std::abs(y.stride)) return std::abs(x.stride) > std::abs(y.stride);
     return x.last_axis() < y.last_axis();
   });
-  while (all.size() < 2) all.insert(all.begin(), {Affine{Dims::filled(view.rank(), 0), 0}});  // a plane, at least
 
-  Copy copy{{}, {}, {}, {}, view.address.offset};
-  for (const Coordinate& c : all) {
+  // The copy is what a view over the coordinates sees: 0 0 x x x 0, from element `first` to before `last` of each.
+  Operand source{operand.buffer, operand.dtype, {{}, {{}, view.address.offset}, {}}};
+  for (int i = 0; const Coordinate& c : all) {
     int64_t first = 0, last = c.size();
     for (const Guard& guard : view.guards) {
       bool same = true;
@@ -171,23 +135,17 @@ Operand pad_copy(const Operand& operand, DType to) {
       const int64_t position = c.low - c.position.offset + guard.position.offset;  // of element 0
       first = std::max(first, -position), last = std::min(last, guard.size - position);
     }
-    copy.shape.push_back(c.size()), copy.stride.push_back(c.stride);
-    copy.first.push_back(first), copy.last.push_back(last);
-    copy.offset += c.stride * (c.low - c.position.offset);
+    source.view.shape.push_back(c.size()), source.view.address.coef.push_back(c.stride);
+    source.view.address.offset += c.stride * (c.low - c.position.offset);
+    Guard inside{{Dims::filled(int(all.size()), 0), -first}, last - first};
+    inside.position.coef[i++] = 1;
+    if (first > 0 || last < c.size()) source.view.guards.push_back(inside);
   }
-
-  Operand result{std::make_shared<Buffer>(size_t(numel(copy.shape) * itemsize(to))), to, {}};
-  const void* from = operand.buffer->data();
-  void* const memory = result.buffer->data();
-  switch (operand.dtype) {
-    case DType::Float64: copy_all<double, double>(copy, from, memory); break;
-    case DType::Float32: copy_all<float, float>(copy, from, memory); break;
-    case DType::Float16: copy_all<float16, float>(copy, from, memory); break;
-    default: copy_all<bfloat16, float>(copy, from, memory);
-  }
+  const Dims strides = row_major(source.view.shape);
+  Operand result{std::make_shared<Buffer>(size_t(source.view.numel() * itemsize(to))), to, {}};
+  copy_elements(std::move(source), static_cast<char*>(result.buffer->data()));
 
   result.view = {view.shape, {Dims::filled(view.rank(), 0), 0}, {}};
-  const Dims strides = row_major(copy.shape);
   for (int i = 0; i < strides.size(); ++i) {
     const Coordinate& c = all[size_t(i)];
     result.view.address.offset += strides[i] * (c.position.offset - c.low);

@@ -14,91 +14,45 @@
 
 #include "tinyops/cpu/index/index.h"
 #include "tinyops/cpu/parallel.h"
-#include "tinyops/cpu/tile.h"
-#include "tinyops/cpu/operand_access.h"
+#include "tinyops/cpu/axis_cursor.h"
 
 namespace tinyops::cpu {
 namespace {
 
-/// The indexed shape as rows of a lane: the last axis that is longer than 1, and the axes before it.
-struct Rows {
-  Dims axes;  ///< those longer than 1
+/// The indexed shape as rows along its last axis that is longer than 1.
+struct IndexedRows {
   Shape shape;
-  int64_t lane = 1, count = 1;
+  Dims axis;  ///< that one, or none
+  int64_t length = 1, count = 1;
 
-  explicit Rows(const Shape& full) : shape(full) {
+  explicit IndexedRows(const Shape& full) : shape(full) {
     for (int a = 0; a < full.size(); ++a)
-      if (full[a] != 1) axes.push_back(a);
-    if (!axes.empty()) lane = full[int(axes.back())];
-    count = lane ? numel(full) / lane : 0;
+      if (full[a] != 1) axis = {a}, length = full[a];
+    count = length ? numel(full) / length : 0;
   }
   /// The index of an element, over all axes.
   Dims at(int64_t row, int64_t i) const {
-    Dims index = Dims::filled(shape.size(), 0);
-    if (!axes.empty()) index[int(axes.back())] = i;
-    for (int j = axes.size() - 2; j >= 0; --j) {
-      const int a = int(axes[j]);
-      index[a] = row % shape[a], row /= shape[a];
-    }
+    if (axis.empty()) return Dims::filled(shape.size(), 0);
+    Dims index = row_index(shape, row, int(axis[0]));
+    index[int(axis[0])] = i;
     return index;
   }
-};
-
-/// One operand seen along the lane of a row, and, if it has one axis more, along the axis that the index picks from.
-class Indexed {
- public:
-  Indexed(const Operand& operand, const Rows& rows)
-      : view_(operand.view), elements_(int64_t(operand.buffer->bytes()) / itemsize(operand.dtype)),
-        lane_axis_(rows.axes.empty() ? -1 : int(rows.axes.back())), rank_(rows.shape.size()),
-        at_(1 + view_.guards.size()) {}
-
-  void go_to(const Dims& index) {
-    for (size_t f = 0; f < at_.size(); ++f) {
-      at_[f] = form(f).offset;
-      for (int a = 0; a < rank_; ++a) at_[f] += form(f).coef[a] * index[a];
-    }
+  /// Along a row; `operand` may have one axis more, from which the index picks.
+  AxisCursor cursor(const Operand& operand) const {
+    return {operand, axis, operand.view.rank() > shape.size() ? shape.size() : -1};
   }
-  int64_t stride() const { return along(0, lane_axis_); }
-  bool follows_lane() const {
-    for (size_t f = 0; f < at_.size(); ++f)
-      if (along(f, lane_axis_) != 0) return true;
-    return false;
-  }
-  /// Narrows [begin, end) of the lane to the elements that exist when the index is `index`; returns the address of the
-  /// lane's first.
-  int64_t run(int64_t index, int64_t& begin, int64_t& end) const {
-    for (size_t f = 1; f < at_.size(); ++f)
-      clip(at_[f] + along(f, picked()) * index, along(f, lane_axis_), view_.guards[f - 1].size, begin, end);
-    const int64_t address = at_[0] + along(0, picked()) * index;
-#ifdef TEENY_CHECKED
-    const int64_t first = address + stride() * begin, last = address + stride() * (end - 1);
-    if (begin < end && (std::min(first, last) < 0 || std::max(first, last) >= elements_))
-      fail("cpu: elements ", first, " to ", last, " are not all inside a buffer of ", elements_);
-#endif
-    return address;
-  }
-
- private:
-  const Affine& form(size_t f) const { return f == 0 ? view_.address : view_.guards[f - 1].position; }
-  int64_t along(size_t f, int axis) const { return axis < 0 ? 0 : form(f).coef[axis]; }
-  int picked() const { return view_.rank() > rank_ ? rank_ : -1; }
-
-  const View& view_;
-  [[maybe_unused]] int64_t elements_;
-  int lane_axis_, rank_;
-  std::vector<int64_t> at_;  // the forms' values at the row's first element
 };
 
 class Indices {
  public:
-  Indices(const Operand& operand, const Rows& rows)
-      : access_(operand, rows), dtype_(operand.dtype), memory_(operand.buffer->data()) {}
+  Indices(const Operand& operand, const IndexedRows& rows)
+      : cursor_(rows.cursor(operand)), dtype_(operand.dtype), memory_(operand.buffer->data()) {}
 
-  void go_to(const Dims& index) { access_.go_to(index); }
-  bool one_a_row() const { return !access_.follows_lane(); }
+  void go_to(const Dims& index) { cursor_.go_to(index); }
+  bool one_a_row() const { return !cursor_.moves(); }
   int64_t operator[](int64_t i) const {
     int64_t begin = i, end = i + 1;
-    const int64_t address = access_.run(0, begin, end) + access_.stride() * i;
+    const int64_t address = cursor_.run(0, begin, end) + cursor_.stride() * i;
     if (begin >= end) return 0;
     if (dtype_ == DType::Int64) return static_cast<const int64_t*>(memory_)[address];
     if (dtype_ == DType::Int32) return static_cast<const int32_t*>(memory_)[address];
@@ -106,16 +60,16 @@ class Indices {
   }
 
  private:
-  Indexed access_;
+  AxisCursor cursor_;
   DType dtype_;
   const void* memory_;
 };
 
 /// Every index lies inside the axis it picks from, or nothing is done.
-void check(const Operand& index, const Rows& rows, int64_t size, const char* op) {
+void check(const Operand& index, const IndexedRows& rows, int64_t size, const char* op) {
   if (is_float(index.dtype)) fail(op, ": an index of dtype ", index.dtype);
   Indices indices(index, rows);
-  const int64_t last = indices.one_a_row() ? 1 : rows.lane;
+  const int64_t last = indices.one_a_row() ? 1 : rows.length;
   for (int64_t row = 0; row < rows.count; ++row) {
     indices.go_to(rows.at(row, 0));
     for (int64_t i = 0; i < last; ++i)
@@ -126,7 +80,7 @@ void check(const Operand& index, const Rows& rows, int64_t size, const char* op)
 
 /// to[begin * stride], ... for the elements of [first, last) that exist, 0 for the others.
 template <class T>
-void gather_run(T* to, int64_t to_stride, const Indexed& table, const T* memory, int64_t index, int64_t first,
+void gather_run(T* to, int64_t to_stride, const AxisCursor& table, const T* memory, int64_t index, int64_t first,
                 int64_t last) {
   int64_t begin = first, end = last;
   const int64_t address = table.run(index, begin, end);
@@ -141,21 +95,21 @@ void gather_run(T* to, int64_t to_stride, const Indexed& table, const T* memory,
 }
 
 template <class T>
-void gather(const GatherKernel& k, const Rows& rows) {
+void gather(const GatherKernel& k, const IndexedRows& rows) {
   const T* memory = static_cast<const T*>(k.table.buffer->data());
   T* result = static_cast<T*>(k.out.buffer->data());
   constexpr int64_t piece = 8;
-  parallel((rows.count + piece - 1) / piece, rows.count * (rows.lane + kStep), [&] {
-    return [&, table = Indexed(k.table, rows), out = Indexed(k.out, rows), indices = Indices(k.index, rows)](
+  parallel((rows.count + piece - 1) / piece, rows.count * (rows.length + kStep), [&] {
+    return [&, table = rows.cursor(k.table), out = rows.cursor(k.out), indices = Indices(k.index, rows)](
                int64_t p) mutable {
       for (int64_t row = p * piece; row < std::min(rows.count, (p + 1) * piece); ++row) {
         const Dims index = rows.at(row, 0);
         table.go_to(index), out.go_to(index), indices.go_to(index);
-        int64_t begin = 0, end = rows.lane;
+        int64_t begin = 0, end = rows.length;
         T* to = result + out.run(0, begin, end);
-        if (indices.one_a_row()) gather_run(to, out.stride(), table, memory, indices[0], 0, rows.lane);
+        if (indices.one_a_row()) gather_run(to, out.stride(), table, memory, indices[0], 0, rows.length);
         else
-          for (int64_t i = 0; i < rows.lane; ++i)
+          for (int64_t i = 0; i < rows.length; ++i)
             gather_run(to, out.stride(), table, memory, indices[i], i, i + 1);
       }
     };
@@ -163,22 +117,22 @@ void gather(const GatherKernel& k, const Rows& rows) {
 }
 
 template <class T>
-void scatter(const ScatterKernel& k, const Rows& rows) {
+void scatter(const ScatterKernel& k, const IndexedRows& rows) {
   using C = Compute<T>;
   const BinaryOp op = step(k.op);
   const T* memory = static_cast<const T*>(k.source.buffer->data());
   T* result = static_cast<T*>(k.out.buffer->data());
-  const int64_t size = int64_t(k.out.buffer->bytes() / sizeof(T)), steps = size + rows.count * (rows.lane + kStep);
+  const int64_t size = int64_t(k.out.buffer->bytes() / sizeof(T)), steps = size + rows.count * (rows.length + kStep);
   const int64_t parts = steps < kWorthThreads ? 1 : std::max(1, omp_get_max_threads());
   parallel(parts, steps, [&] {
-    return [&, source = Indexed(k.source, rows), out = Indexed(k.out, rows), indices = Indices(k.index, rows)](
+    return [&, source = rows.cursor(k.source), out = rows.cursor(k.out), indices = Indices(k.index, rows)](
                int64_t part) mutable {
       const int64_t first = size * part / parts, last = size * (part + 1) / parts;
       std::fill(result + first, result + last, T(identity<C>(k.op)));
       for (int64_t row = 0; row < rows.count; ++row) {
         const Dims position = rows.at(row, 0);
         source.go_to(position), out.go_to(position), indices.go_to(position);
-        int64_t present = 0, present_end = rows.lane;  // where the source's guards hold; elsewhere it adds nothing
+        int64_t present = 0, present_end = rows.length;  // where the source's guards hold; elsewhere it adds nothing
         const int64_t from = source.run(0, present, present_end);  // no pointer: of padding alone there is no memory
         auto add = [&](int64_t index, int64_t begin, int64_t end) {
           begin = std::max(begin, present), end = std::min(end, present_end);
@@ -189,9 +143,9 @@ void scatter(const ScatterKernel& k, const Rows& rows) {
             sum = T(apply<C>(op, C(sum), C(memory[from + i * source.stride()])));
           }
         };
-        if (indices.one_a_row()) add(indices[0], 0, rows.lane);
+        if (indices.one_a_row()) add(indices[0], 0, rows.length);
         else
-          for (int64_t i = 0; i < rows.lane; ++i) add(indices[i], i, i + 1);
+          for (int64_t i = 0; i < rows.length; ++i) add(indices[i], i, i + 1);
       }
     };
   });
@@ -200,14 +154,14 @@ void scatter(const ScatterKernel& k, const Rows& rows) {
 }  // namespace
 
 void run_kernel(const GatherKernel& k) {
-  const Rows rows(k.out.view.shape);
+  const IndexedRows rows(k.out.view.shape);
   if (rows.count == 0) return;
   check(k.index, rows, k.table.view.shape.back(), k.name);
   with_type(k.out.dtype, [&]<class T>(T) { gather<T>(k, rows); });
 }
 
 void run_kernel(const ScatterKernel& k) {
-  const Rows rows(k.source.view.shape);
+  const IndexedRows rows(k.source.view.shape);
   if (rows.count > 0) check(k.index, rows, k.out.view.shape.back(), k.name);
   if (k.out.buffer->bytes() > 0) with_type(k.out.dtype, [&]<class T>(T) { scatter<T>(k, rows); });
 }

@@ -65,17 +65,6 @@ RunningTotal find_running_total(ReduceOp op, DType dtype) {
   });
 }
 
-/// The index of row `row` over `shape`; 0 along `axis` and `other`, which rows do not count.
-Dims row_index(const Shape& shape, int64_t row, int axis, int other = -1) {
-  Dims index = Dims::filled(shape.size(), 0);
-  for (int a = shape.size() - 1; a >= 0; --a) {
-    if (a == axis || a == other) continue;
-    index[a] = row % shape[a];
-    row /= shape[a];
-  }
-  return index;
-}
-
 class Scan {
  public:
   explicit Scan(const ScanKernel& k)
@@ -102,9 +91,9 @@ class Scan {
 
   void side_by_side(int lanes) {
     const int64_t width = shape_[lanes], tiles = (width + kTile - 1) / kTile, rows = elements_ / n_ / width;
-    const AxisCursor in(k_.in, lanes), out(k_.out, lanes);
+    const AxisCursor in(k_.in, {lanes}), out(k_.out, {lanes});
     parallel(rows * tiles, 2 * elements_, [&] {
-      return [&](int64_t piece) {
+      return [&, in = in, out = out](int64_t piece) mutable {
         alignas(64) double values[kTile];  // room for elements of whatever type
         alignas(64) Total totals[kTile];
         Dims index = row_index(shape_, piece / tiles, axis_, lanes);
@@ -112,30 +101,31 @@ class Scan {
         const int64_t count = std::min(kTile, width - index[lanes]), whole = whole_steps(count);
         reduction_.reset(whole, totals);
         for (index[axis_] = 0; index[axis_] < n_; ++index[axis_]) {
-          in.read(index, count, values);
+          in.go_to(index), out.go_to(index);
+          in.read(count, values);
           reduction_.rows(whole, totals, values);
           reduction_.finish(whole, values, totals);
-          out.write(index, count, values);
+          out.write(count, values);
         }
       };
     });
   }
 
   void row_by_row(int64_t rows) {
-    const AxisCursor in(k_.in, axis_), out(k_.out, axis_);
+    const AxisCursor in(k_.in, {axis_}), out(k_.out, {axis_});
     parallel(rows, 4 * elements_, [&] {
-      return [&](int64_t row) {
+      return [&, in = in, out = out](int64_t row) mutable {
         scan(in, &out, row_index(shape_, row, axis_), 0, n_, nothing());
       };
     });
   }
 
   void in_pieces(int64_t rows, int64_t pieces) {
-    const AxisCursor in(k_.in, axis_), out(k_.out, axis_);
+    const AxisCursor in(k_.in, {axis_}), out(k_.out, {axis_});
     std::vector<Total> totals(size_t(rows * pieces));
     auto range = [&](int64_t p) { return std::pair(p % pieces * kPiece, std::min(n_, (p % pieces + 1) * kPiece)); };
     parallel(rows * pieces, 2 * elements_, [&] {
-      return [&](int64_t p) {
+      return [&, in = in](int64_t p) mutable {
         const auto [begin, end] = range(p);
         totals[size_t(p)] = scan(in, nullptr, row_index(shape_, p / pieces, axis_), begin, end, nothing());
       };
@@ -149,7 +139,7 @@ class Scan {
       }
     }
     parallel(rows * pieces, 4 * elements_, [&] {
-      return [&](int64_t p) {
+      return [&, in = in, out = out](int64_t p) mutable {
         const auto [begin, end] = range(p);
         scan(in, &out, row_index(shape_, p / pieces, axis_), begin, end, totals[size_t(p)]);
       };
@@ -165,14 +155,14 @@ class Scan {
 
   /// Elements [begin, end) of a row, written if there is somewhere to; `start` is the total of those before. Returns the
   /// total of these alone.
-  Total scan(const AxisCursor& in, const AxisCursor* out, Dims index, int64_t begin, int64_t end, const Total& start) const {
+  Total scan(AxisCursor& in, AxisCursor* out, Dims index, int64_t begin, int64_t end, const Total& start) const {
     alignas(64) double values[kTile];
     Total total = nothing();
     for (index[axis_] = begin; index[axis_] < end; index[axis_] += kTile) {
       const int64_t count = std::min(kTile, end - index[axis_]);
-      in.read(index, count, values);
+      in.go_to(index), in.read(count, values);
       running_total_(count, start, total, values);
-      if (out) out->write(index, count, values);
+      if (out) out->go_to(index), out->write(count, values);
     }
     return total;
   }

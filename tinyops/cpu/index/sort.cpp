@@ -77,17 +77,17 @@ void sort(const SortKernel& k) {
   const int axis = shape.size() - 1;
   const int64_t n = shape.back(), rows = numel(shape) / n;
 
-  const AxisCursor in(k.in, axis), out(k.out, axis);
+  const AxisCursor first_in(k.in, {axis}), first_out(k.out, {axis});
   auto sort_rows = [&](int64_t first, int64_t last) {
+    AxisCursor in = first_in, out = first_out;
     Entries<Key> entries(static_cast<size_t>(n)), spare;
     InTile<T> numbers[kTile];
     int64_t places[kTile];
     for (int64_t row = first; row < last; ++row) {
-      Dims index = Dims::filled(shape.size(), 0);
-      for (int64_t a = axis - 1, left = row; a >= 0; --a) index[int(a)] = left % shape[int(a)], left /= shape[int(a)];
+      Dims index = row_index(shape, row, axis);
       for (index[axis] = 0; index[axis] < n; index[axis] += kTile) {
         const int64_t count = std::min(kTile, n - index[axis]);
-        in.read(index, count, numbers);
+        in.go_to(index), in.read(count, numbers);
         for (int64_t i = 0; i < count; ++i) {
           const Key key = sort_key<Key>(numbers[i]);
           entries[size_t(index[axis] + i)] = {k.descending ? Key(~key) : key, index[axis] + i};
@@ -97,7 +97,7 @@ void sort(const SortKernel& k) {
       for (index[axis] = 0; index[axis] < n; index[axis] += kTile) {
         const int64_t count = std::min(kTile, n - index[axis]);
         for (int64_t i = 0; i < count; ++i) places[i] = entries[size_t(index[axis] + i)].place;
-        out.write(index, count, places);
+        out.go_to(index), out.write(count, places);
       }
     }
   };
