@@ -58,15 +58,14 @@ LazyBuffer LazyBuffer::cast(DType to) const {
 LazyBuffer LazyBuffer::bitcast(DType to) const { return make(UnaryOp::Bitcast, to, shape(), {*this}); }
 
 LazyBuffer LazyBuffer::unary(UnaryOp op) const {
-  return make(op, op == UnaryOp::Not ? DType::Bool : dtype(), shape(), {*this});
+  return make(op, gives_bool(op) ? DType::Bool : dtype(), shape(), {*this});
 }
 
 LazyBuffer LazyBuffer::binary(BinaryOp op, const LazyBuffer& y) const {
   // Gradients start as ones and are multiplied along: the one case worth leaving out of the graph.
   if (op == BinaryOp::Mul && is_number(y, 1)) return *this;
   if (op == BinaryOp::Mul && is_number(*this, 1)) return y;
-  const bool comparison = op == BinaryOp::Lt || op == BinaryOp::Le || op == BinaryOp::Eq;
-  return make(op, comparison ? DType::Bool : dtype(), shape(), {*this, y});
+  return make(op, gives_bool(op) ? DType::Bool : dtype(), shape(), {*this, y});
 }
 
 LazyBuffer LazyBuffer::reduce(ReduceOp op, const Dims& axes) const {

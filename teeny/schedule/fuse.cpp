@@ -32,25 +32,12 @@ constexpr int kMaxOwnOps = tinyops::kMaxInstructions / 2;
 constexpr int kMaxOwnInputs = tinyops::kMaxInputs / 2;
 
 int cost(const NodeOp& op) {
-  if (const auto* unary = std::get_if<UnaryOp>(&op)) {
-    switch (*unary) {
-      case UnaryOp::Exp:
-      case UnaryOp::Log:
-      case UnaryOp::Sin:
-      case UnaryOp::Cos:
-      case UnaryOp::Tanh:
-      case UnaryOp::Erf:
-      case UnaryOp::Atan: return kExpensiveToRecompute;
-      case UnaryOp::Sqrt:
-      case UnaryOp::Recip: return kExpensiveToRepeat;
-      default: return 1;
-    }
-  }
-  if (const auto* binary = std::get_if<BinaryOp>(&op)) {
-    if (*binary == BinaryOp::Pow) return kExpensiveToRecompute;
-    if (*binary == BinaryOp::Div || *binary == BinaryOp::IDiv || *binary == BinaryOp::Mod) return kExpensiveToRepeat;
-  }
-  return 1;
+  return std::visit(
+      []<class Op>(const Op& o) {
+        if constexpr (std::is_enum_v<Op>) return tinyops::cost(o);
+        else return 1;
+      },
+      op);
 }
 
 bool is_elementwise(const NodeOp& op) {

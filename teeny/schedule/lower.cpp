@@ -59,13 +59,12 @@ View broadcast_rows(const View& rows, const FusionGroup& group) {
 }
 
 bool keeps_zero(const NodeOp& op) {
-  if (const auto* unary = std::get_if<UnaryOp>(&op))
-    return *unary != UnaryOp::Recip && *unary != UnaryOp::Exp && *unary != UnaryOp::Log && *unary != UnaryOp::Cos &&
-           *unary != UnaryOp::Not;
-  if (const auto* binary = std::get_if<BinaryOp>(&op))
-    return *binary != BinaryOp::Div && *binary != BinaryOp::IDiv && *binary != BinaryOp::Mod &&
-           *binary != BinaryOp::Pow && *binary != BinaryOp::Le && *binary != BinaryOp::Eq;
-  return true;
+  return std::visit(
+      []<class Op>(const Op& o) {
+        if constexpr (std::is_enum_v<Op>) return tinyops::keeps_zero(o);
+        else return true;
+      },
+      op);
 }
 
 namespace {

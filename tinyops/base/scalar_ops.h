@@ -1,6 +1,9 @@
 #pragma once
-// What each primitive means on one number, once, for the reference and for CUDA (host and device). A faster backend may
-// compute it differently; it may not mean anything else.
+// What each primitive means on one element, once, for every backend (CUDA: host and device). A backend may have faster
+// code for it; that may not mean anything else. A new primitive is one case here:
+//
+//   apply(UnaryOp, x)      the result has the operand's dtype          apply(BinaryOp, x, y)
+//   holds(UnaryOp, x)      it is a bool: GivesBool in op.h             holds(BinaryOp, x, y)
 #include <bit>
 #include <cmath>
 #include <cstdint>
@@ -17,7 +20,6 @@
 #endif
 
 namespace tinyops {
-
 
 /// The type a stored value is computed in: float for the 16-bit floats, itself for the rest.
 template <class T>
@@ -67,6 +69,7 @@ TINYOPS_HD bool is_negative(T x) {
   else return false;
 }
 
+/// Functions of a float; an integer stays what it is, but for Neg.
 template <class T>
 TINYOPS_HD T apply(UnaryOp op, T x) {
   if constexpr (std::is_floating_point_v<T>) {
@@ -84,13 +87,13 @@ TINYOPS_HD T apply(UnaryOp op, T x) {
       case UnaryOp::Floor: return std::floor(x);
       case UnaryOp::Trunc: return std::trunc(x);
       case UnaryOp::Round: return std::nearbyint(x);
-      default: return x;  // Cast, Bitcast and Not change the type: `convert`, `same_bits` and `x == 0`
+      default: return x;  // Cast and Bitcast are `convert` and `same_bits`, Not is in `holds`
     }
   } else if (op == UnaryOp::Neg) return wrapped(T(0), x, [](auto a, auto b) { return a - b; });
   else return x;
 }
 
-/// Arithmetic: the result has the operands' type. Lt, Le and Eq are `compare`.
+/// Lt, Le and Eq are in `holds`.
 template <class T>
 TINYOPS_HD T apply(BinaryOp op, T x, T y) {
   switch (op) {
@@ -130,7 +133,8 @@ TINYOPS_HD T apply(BinaryOp op, T x, T y) {
       case BinaryOp::Or: return T(x | y);
       case BinaryOp::Xor: return T(x ^ y);
       case BinaryOp::Shl: return is_negative(y) || y >= bits ? T(0) : T(std::make_unsigned_t<T>(x) << y);
-      case BinaryOp::Shr: return is_negative(y) || y >= bits ? T(is_negative(x) ? -1 : 0) : T(x >> y);  // only the sign is left
+      case BinaryOp::Shr:
+        return is_negative(y) || y >= bits ? T(is_negative(x) ? -1 : 0) : T(x >> y);  // only the sign is left
       case BinaryOp::Pow: {
         if (is_negative(y)) return x == 1 ? T(1) : x == T(-1) ? T(y % 2 ? -1 : 1) : T(0);
         T result = 1;
@@ -144,11 +148,23 @@ TINYOPS_HD T apply(BinaryOp op, T x, T y) {
 }
 
 template <class T>
-TINYOPS_HD bool compare(BinaryOp op, T x, T y) {
-  return op == BinaryOp::Lt ? x < y : op == BinaryOp::Le ? x <= y : x == y;
+TINYOPS_HD bool holds(UnaryOp op, T x) {
+  switch (op) {
+    case UnaryOp::Not: return x == T(0);
+    default: return false;
+  }
+}
+template <class T>
+TINYOPS_HD bool holds(BinaryOp op, T x, T y) {
+  switch (op) {
+    case BinaryOp::Lt: return x < y;
+    case BinaryOp::Le: return x <= y;
+    case BinaryOp::Eq: return x == y;
+    default: return false;
+  }
 }
 
-/// What a reduction starts from, and the binary operation it repeats.
+/// What a reduction starts from.
 template <class T>
 TINYOPS_HD T identity(ReduceOp op) {
   using Limits = std::numeric_limits<T>;
@@ -159,10 +175,6 @@ TINYOPS_HD T identity(ReduceOp op) {
     case ReduceOp::Min: return Limits::has_infinity ? Limits::infinity() : Limits::max();
   }
   return T(0);
-}
-TINYOPS_HD constexpr BinaryOp step(ReduceOp op) {
-  return op == ReduceOp::Sum ? BinaryOp::Add : op == ReduceOp::Prod ? BinaryOp::Mul
-         : op == ReduceOp::Max ? BinaryOp::Max : BinaryOp::Min;
 }
 
 /// Philox-4x32-10: the four words of the block with the 128-bit counter {block, 0} under a 64-bit key.

@@ -15,12 +15,22 @@
 
 namespace tinyops::cpu {
 
-/// Whether `op` is computed by packets for T.
+/// Whether `polynomial` below has packets for `op` on a T. What is not in these lists is scalar_ops.h's.
 template <class T>
 constexpr bool has_packets(UnaryOp op) {
-  const bool only_in_float = op == UnaryOp::Sin || op == UnaryOp::Cos || op == UnaryOp::Tanh || op == UnaryOp::Erf ||
-                             op == UnaryOp::Atan;
-  return std::is_same_v<T, float> || !only_in_float;
+  switch (op) {
+    case UnaryOp::Sqrt:
+    case UnaryOp::Exp:
+    case UnaryOp::Log:
+    case UnaryOp::Floor:
+    case UnaryOp::Trunc: return std::is_floating_point_v<T>;
+    case UnaryOp::Sin:
+    case UnaryOp::Cos:
+    case UnaryOp::Tanh:
+    case UnaryOp::Erf:
+    case UnaryOp::Atan: return std::is_same_v<T, float>;
+    default: return false;
+  }
 }
 
 /// Below this, exp is 0 in double.
@@ -93,34 +103,30 @@ Packet polynomial(const Packet& x) {
     return pselect(pcmp_lt(pabs(x), Packets<T>::fill(T(1e-30))), line, perf(x));
   }
   else if constexpr (op == UnaryOp::Atan) return arc_tangent(x);
-  else {
+  else if constexpr (op == UnaryOp::Floor || op == UnaryOp::Trunc) {
     const Packet sign = pand(x, Packets<T>::fill(T(-0.0)));  // the result's, too; SSE2 makes +0 of -0
     if constexpr (op == UnaryOp::Floor) return por(pfloor(x), sign);
-    else return por(pselect(pcmp_lt(x, Packets<T>::fill(T(0))), pceil(x), pfloor(x)), sign);  // Trunc
+    else return por(pselect(pcmp_lt(x, Packets<T>::fill(T(0))), pceil(x), pfloor(x)), sign);
   }
 }
 
 /// out[i] = op(x[i]) for n elements, n a whole number of packets; `out` may be `x`.
 template <class T, UnaryOp op>
 void packet_function(int64_t n, T* out, const T* x) {
-  if constexpr (!has_packets<T>(op)) {
-    for (int64_t i = 0; i < n; ++i) out[i] = apply<T>(op, x[i]);
-  } else {
-    using P = Packets<T>;
-    int mend = 0;
-    if constexpr (may_need_libm<op, T>) {
+  using P = Packets<T>;
+  int mend = 0;
+  if constexpr (may_need_libm<op, T>) {
 #pragma omp simd reduction(| : mend)
-      for (int64_t i = 0; i < n; ++i) mend |= needs_libm<op>(x[i]);
-    }
-    for (int64_t i = 0; i < n; i += P::lanes) {
-      const auto packet = P::load(x + i);
-      P::store(out + i, polynomial<T, op>(packet));
-      if constexpr (may_need_libm<op, T>) {
-        T before[P::lanes];
-        if (mend) P::store(before, packet);
-        for (int j = 0; mend && j < P::lanes; ++j)
-          if (needs_libm<op>(before[j])) out[i + j] = apply<T>(op, before[j]);
-      }
+    for (int64_t i = 0; i < n; ++i) mend |= needs_libm<op>(x[i]);
+  }
+  for (int64_t i = 0; i < n; i += P::lanes) {
+    const auto packet = P::load(x + i);
+    P::store(out + i, polynomial<T, op>(packet));
+    if constexpr (may_need_libm<op, T>) {
+      T before[P::lanes];
+      if (mend) P::store(before, packet);
+      for (int j = 0; mend && j < P::lanes; ++j)
+        if (needs_libm<op>(before[j])) out[i + j] = apply<T>(op, before[j]);
     }
   }
 }

@@ -40,32 +40,32 @@ auto in_or_single(const void* values) {
   else return in<T>(values);
 }
 
-constexpr bool is_compare(BinaryOp op) { return op >= BinaryOp::Lt && op <= BinaryOp::Eq; }
-
+/// Whether a loop over scalar_ops.h's definition becomes packets.
 template <class T>
-constexpr bool has_packets(BinaryOp op) {
-  if (op == BinaryOp::Pow || op == BinaryOp::Mod || op == BinaryOp::IDiv) return false;
-  return op != BinaryOp::Div || std::is_floating_point_v<T>;
+constexpr bool becomes_packets(UnaryOp op) {
+  return cost(op) == 1 || op == UnaryOp::Recip;
+}
+template <class T>
+constexpr bool becomes_packets(BinaryOp op) {
+  return cost(op) == 1 || (op == BinaryOp::Div && std::is_floating_point_v<T>);
 }
 
 template <class T, BinaryOp op, unsigned single>
 void binary(int64_t n, void* out, const void* a, const void* b, const void*) {
   const auto x = in_or_single<T, (single & 1) != 0>(a);
   const auto y = in_or_single<T, (single & 2) != 0>(b);
-  if constexpr (is_compare(op)) each<uint8_t>(n, out, [](auto x, auto y) { return compare<T>(op, T(x), T(y)); }, x, y);
-  else if constexpr (has_packets<T>(op))
+  if constexpr (gives_bool(op)) each<uint8_t>(n, out, [](auto x, auto y) { return holds<T>(op, T(x), T(y)); }, x, y);
+  else if constexpr (becomes_packets<T>(op))
     each<InTile<T>>(n, out, [](auto x, auto y) { return apply<T>(op, T(x), T(y)); }, x, y);
   else each_alone<InTile<T>>(n, out, [](auto x, auto y) { return apply<T>(op, T(x), T(y)); }, x, y);
 }
 
 template <class T, UnaryOp op>
 void unary(int64_t n, void* out, const void* a, const void*, const void*) {
-  constexpr bool has_function = op >= UnaryOp::Sqrt && op <= UnaryOp::Trunc;
-  if constexpr (op == UnaryOp::Not)
-    each<uint8_t>(n, out, [](auto x) { return T(x) == T(0); }, in<T>(a));
-  else if constexpr (std::is_floating_point_v<T> && has_function)
-    packet_function<T, op>(n, static_cast<T*>(out), in<T>(a));
-  else each<InTile<T>>(n, out, [](auto x) { return apply<T>(op, T(x)); }, in<T>(a));
+  if constexpr (gives_bool(op)) each<uint8_t>(n, out, [](auto x) { return holds<T>(op, T(x)); }, in<T>(a));
+  else if constexpr (has_packets<T>(op)) packet_function<T, op>(n, static_cast<T*>(out), in<T>(a));
+  else if constexpr (becomes_packets<T>(op)) each<InTile<T>>(n, out, [](auto x) { return apply<T>(op, T(x)); }, in<T>(a));
+  else each_alone<InTile<T>>(n, out, [](auto x) { return apply<T>(op, T(x)); }, in<T>(a));
 }
 
 template <class To, class From>
@@ -95,12 +95,12 @@ constexpr auto table(Make make) {
 
 template <class T>
 TileOp find_unary(UnaryOp op) {
-  static constexpr auto ops = table<int(UnaryOp::Not) + 1>([]<int i>() { return &unary<T, UnaryOp(i)>; });
+  static constexpr auto ops = table<kCount<UnaryOp>>([]<int i>() { return &unary<T, UnaryOp(i)>; });
   return ops[size_t(op)];
 }
 template <class T, unsigned single>
 TileOp find_binary(BinaryOp op) {
-  static constexpr auto ops = table<int(BinaryOp::Shr) + 1>([]<int i>() { return &binary<T, BinaryOp(i), single>; });
+  static constexpr auto ops = table<kCount<BinaryOp>>([]<int i>() { return &binary<T, BinaryOp(i), single>; });
   return ops[size_t(op)];
 }
 template <class T>
@@ -159,10 +159,9 @@ void spread_tile(DType dtype, void* to, int64_t count, int64_t length, const voi
 
 namespace {
 
-/// Sums and products of floats are wide; the greatest of some numbers is one of them.
+/// Sums and products of floats are wide; the greatest of some elements is one of them.
 template <class T, ReduceOp op>
-using Wide = std::conditional_t<std::is_floating_point_v<T> && (op == ReduceOp::Sum || op == ReduceOp::Prod), double,
-                                InTile<T>>;
+using Wide = std::conditional_t<std::is_floating_point_v<T> && op != ReduceOp::Max && op != ReduceOp::Min, double, InTile<T>>;
 
 /// One more element. For a bool, `+` is or and `*` is and, as in scalar.h.
 template <class T, ReduceOp op>
@@ -176,7 +175,7 @@ Packet step_packet(const Packet& a, const Packet& b) {
   using namespace Eigen::internal;
   if constexpr (op == ReduceOp::Sum) return padd(a, b);
   else if constexpr (op == ReduceOp::Max) return pmax<Eigen::PropagateNaN>(a, b);
-  else return pmin<Eigen::PropagateNaN>(a, b);
+  else if constexpr (op == ReduceOp::Min) return pmin<Eigen::PropagateNaN>(a, b);
 }
 
 template <class T, ReduceOp op>
@@ -187,7 +186,8 @@ struct Reduction {
 
   /// Whether a row is added up in packets first. A product could leave float's range on the way to a result inside it, so
   /// it is wide from the start.
-  static constexpr bool in_packets = std::is_floating_point_v<T> && op != ReduceOp::Prod;
+  static constexpr bool in_packets =
+      std::is_floating_point_v<T> && (op == ReduceOp::Sum || op == ReduceOp::Max || op == ReduceOp::Min);
 
   /// The whole packets of a row, in one: four packets of running totals make short chains, and a sum nearly pairwise.
   static auto packet_of(int64_t n, const T* x) {
@@ -271,13 +271,7 @@ struct Reduction {
 
 const TileReduction& tile_reduction(ReduceOp op, DType dtype) {
   return with_compute(dtype, [&]<class T>(T) -> const TileReduction& {
-    switch (op) {
-      case ReduceOp::Sum: return Reduction<T, ReduceOp::Sum>::functions;
-      case ReduceOp::Prod: return Reduction<T, ReduceOp::Prod>::functions;
-      case ReduceOp::Max: return Reduction<T, ReduceOp::Max>::functions;
-      case ReduceOp::Min: return Reduction<T, ReduceOp::Min>::functions;
-    }
-    fail("unknown reduction");
+    return with_op(op, [](auto op) -> const TileReduction& { return Reduction<T, decltype(op)::value>::functions; });
   });
 }
 

@@ -98,7 +98,7 @@ Number compute(const Instruction& step, DType from, const Number& x, const Numbe
   return with_compute(from, [&]<class T>(T) -> Number {
     if (std::holds_alternative<TernaryOp>(step.op)) return x.integer ? y : z;
     if (const auto* unary = std::get_if<UnaryOp>(&step.op)) {
-      if (*unary == UnaryOp::Not) return number(as<T>(x) == T(0));
+      if (gives_bool(*unary)) return number(holds(*unary, as<T>(x)));
       if (*unary == UnaryOp::Cast)
         return with_type(step.dtype, [&]<class To>(To) {  // to 16 bits rounds here, not only when stored
           return number(Compute<To>(To(convert<Compute<To>>(as<T>(x)))));
@@ -106,8 +106,7 @@ Number compute(const Instruction& step, DType from, const Number& x, const Numbe
       return number(apply(*unary, as<T>(x)));
     }
     const auto binary = std::get<BinaryOp>(step.op);
-    if (step.dtype == DType::Bool && binary >= BinaryOp::Lt && binary <= BinaryOp::Eq)
-      return number(compare(binary, as<T>(x), as<T>(y)));
+    if (gives_bool(binary)) return number(holds(binary, as<T>(x), as<T>(y)));
     return number(apply(binary, as<T>(x), as<T>(y)));
   });
 }

@@ -40,7 +40,7 @@ using RunningTotal = void (*)(int64_t n, const Total& start, Total& total, void*
 
 template <class T, ReduceOp op>
 void running_total(int64_t n, const Total& start, Total& total, void* values) {
-  constexpr bool wide = std::is_floating_point_v<T> && (op == ReduceOp::Sum || op == ReduceOp::Prod);
+  constexpr bool wide = std::is_floating_point_v<T> && op != ReduceOp::Max && op != ReduceOp::Min;
   using W = std::conditional_t<wide, double, T>;
   W before, sum;
   std::memcpy(&before, start.bytes, sizeof(W));
@@ -55,13 +55,7 @@ void running_total(int64_t n, const Total& start, Total& total, void* values) {
 
 RunningTotal find_running_total(ReduceOp op, DType dtype) {
   return with_compute(dtype, [&]<class T>(T) -> RunningTotal {
-    switch (op) {
-      case ReduceOp::Sum: return running_total<T, ReduceOp::Sum>;
-      case ReduceOp::Prod: return running_total<T, ReduceOp::Prod>;
-      case ReduceOp::Max: return running_total<T, ReduceOp::Max>;
-      case ReduceOp::Min: return running_total<T, ReduceOp::Min>;
-    }
-    fail("unknown scan");
+    return with_op(op, [](auto op) -> RunningTotal { return running_total<T, decltype(op)::value>; });
   });
 }
 

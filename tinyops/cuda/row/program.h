@@ -24,7 +24,7 @@ inline constexpr int kGroup = 16 / int(sizeof(Word));
 template <class Word>
 inline constexpr int kLanes = 2 * kGroup<Word>;
 
-enum class Do : uint8_t { Load, Constant, Unary, Binary, Compare, Not, Where, Cast, Bits, Accumulate, Finish, Store };
+enum class Do : uint8_t { Load, Constant, Unary, Binary, Compare, Predicate, Where, Cast, Bits, Accumulate, Finish, Store };
 
 /// An argument of an instruction, or where its result is also put.
 using Place = uint8_t;
@@ -106,8 +106,8 @@ TINYOPS_CALLED Word compute_one(Code code, Word x, Word y) {
     switch (code.what) {
       case Do::Unary: return word_of<Word>(apply(UnaryOp(code.op), a));
       case Do::Binary: return word_of<Word>(apply(BinaryOp(code.op), a, b));
-      case Do::Compare: return compare(BinaryOp(code.op), a, b);
-      case Do::Not: return a == T(0);
+      case Do::Compare: return holds(BinaryOp(code.op), a, b);
+      case Do::Predicate: return holds(UnaryOp(code.op), a);
       case Do::Cast:
         return with_computed<Word>(code.to, [&]<class To>(To) -> Word {
           const To result = convert<To>(a);
@@ -158,7 +158,8 @@ constexpr bool is_lean(const Code& code) {
       const auto op = BinaryOp(code.op);
       const bool bits = op == BinaryOp::And || op == BinaryOp::Or || op == BinaryOp::Xor;
       if (bits) return code.type <= DType::Int32;
-      return is_float && (op <= BinaryOp::Div || op == BinaryOp::Max || op == BinaryOp::Min);
+      return is_float && (op == BinaryOp::Add || op == BinaryOp::Sub || op == BinaryOp::Mul || op == BinaryOp::Div ||
+                          op == BinaryOp::Max || op == BinaryOp::Min);
     }
     case Do::Unary: {
       const auto op = UnaryOp(code.op);
@@ -168,17 +169,20 @@ constexpr bool is_lean(const Code& code) {
     case Do::Cast: return code.type == DType::Bool && code.to == DType::Float32;
     case Do::Accumulate:
     case Do::Finish: return is_float && (ReduceOp(code.op) == ReduceOp::Sum || ReduceOp(code.op) == ReduceOp::Max);
-    case Do::Compare: return is_float;
+    case Do::Compare: {
+      const auto op = BinaryOp(code.op);
+      return is_float && (op == BinaryOp::Lt || op == BinaryOp::Le || op == BinaryOp::Eq);
+    }
     case Do::Load:
     case Do::Store: return itemsize(code.to) == 4 || itemsize(code.to) == 1;
-    case Do::Not: return code.type == DType::Bool;
+    case Do::Predicate: return code.type == DType::Bool && UnaryOp(code.op) == UnaryOp::Not;
     case Do::Constant:
     case Do::Where: return true;
     default: return false;
   }
 }
 
-/// Unary, Binary, Compare, Not, Cast or Bits of all elements. `kLean`: the code is.
+/// Unary, Binary, Compare, Predicate, Cast or Bits of all elements. `kLean`: the code is.
 template <bool kLean, class Word>
 __device__ __forceinline__ Lanes<Word> compute(const Code& code, const Lanes<Word>& x, const Lanes<Word>& y) {
   if constexpr (sizeof(Word) == 4) {
@@ -187,7 +191,7 @@ __device__ __forceinline__ Lanes<Word> compute(const Code& code, const Lanes<Wor
 #define TINYOPS_BINARY(name) \
   case BinaryOp::name: return floats(x, y, [](float a, float b) { return apply(BinaryOp::name, a, b); });
 #define TINYOPS_COMPARE(name) \
-  case BinaryOp::name: return floats(x, y, [](float a, float b) { return uint32_t(compare(BinaryOp::name, a, b)); });
+  case BinaryOp::name: return floats(x, y, [](float a, float b) { return uint32_t(holds(BinaryOp::name, a, b)); });
     if (is_float && code.what == Do::Binary) {
       switch (BinaryOp(code.op)) {
         TINYOPS_BINARY(Add) TINYOPS_BINARY(Sub) TINYOPS_BINARY(Mul) TINYOPS_BINARY(Div) TINYOPS_BINARY(Max) TINYOPS_BINARY(Min)
@@ -206,7 +210,8 @@ __device__ __forceinline__ Lanes<Word> compute(const Code& code, const Lanes<Wor
     } else if (code.what == Do::Cast && code.type == DType::Bool && code.to == DType::Float32) {
       return bits(x, y, [](uint32_t a, uint32_t) { return a ? 0x3f800000u : 0; });  // 1.0f
     }
-    if (code.what == Do::Not && code.type == DType::Bool) return bits(x, y, [](uint32_t a, uint32_t) { return a ^ 1; });
+    if (code.what == Do::Predicate && code.type == DType::Bool && UnaryOp(code.op) == UnaryOp::Not)
+      return bits(x, y, [](uint32_t a, uint32_t) { return a ^ 1; });
     if (code.what == Do::Binary && !is_float) {
       switch (BinaryOp(code.op)) {
         case BinaryOp::And: return bits(x, y, [](uint32_t a, uint32_t b) { return a & b; });

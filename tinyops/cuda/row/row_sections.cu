@@ -141,13 +141,12 @@ class Writer {
     if (const auto* load = std::get_if<Load>(&i.op)) d.code.operand = uint8_t(load->input);
     else if (const auto* op = std::get_if<UnaryOp>(&i.op)) {
       d.code.op = uint8_t(*op);
-      d.code.what = *op == UnaryOp::Not ? Do::Not : *op == UnaryOp::Cast ? Do::Cast
+      d.code.what = gives_bool(*op) ? Do::Predicate : *op == UnaryOp::Cast ? Do::Cast
                     : *op == UnaryOp::Bitcast ? Do::Bits : Do::Unary;
       if (*op == UnaryOp::Bitcast && i.dtype == d.code.type) d.code.type = DType::Float32;  // nothing to do
     } else if (const auto* op = std::get_if<BinaryOp>(&i.op)) {
       d.code.op = uint8_t(*op);
-      const bool compares = i.dtype == DType::Bool && *op >= BinaryOp::Lt && *op <= BinaryOp::Eq;
-      d.code.what = compares ? Do::Compare : Do::Binary;
+      d.code.what = gives_bool(*op) ? Do::Compare : Do::Binary;
     } else d.code.what = Do::Where;
     drafts_.back().push_back(d);
   }
