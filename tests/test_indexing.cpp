@@ -184,7 +184,7 @@ TEST_CASE("indexing: scatters of all operations into all kinds of views") {
     const DType dtype = kDTypes[k.below(8)], index_dtype = kIndexDTypes[size_t(k.below(3))];
     const View source = k.view(shape, elements, true);
     tinyops::ScatterKernel scatter;
-    scatter.op = ReduceOp(k.below(4));
+    scatter.op = ReduceOp(k.below(tinyops::kCount<ReduceOp>));
     scatter.source = k.operand(dtype, source, k.numbers(elements, is_float(dtype) ? -1 : 0, 3));
     const View index = k.view(shape, elements, true);
     scatter.index = k.operand(index_dtype, index, k.numbers(elements, 0, picked.back()));
