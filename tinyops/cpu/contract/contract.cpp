@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstdlib>
 
+#include "tinyops/base/scalar_ops.h"
 #include "tinyops/common/contraction.h"
 #include "tinyops/common/merge_axes.h"
 #include "tinyops/cpu/contract/pad_copy.h"
@@ -67,14 +68,9 @@ void run_as_rows(const Contraction& k) {
   Operand out = k.out;
   out.view.shape = k.shape;
   for (int i = 0; i < k.reduced; ++i) out.view.address.coef.push_back(0);
-  run_kernel(RowKernel{k.shape,
-                       k.reduced,
-                       {Input{Input::Kind::Memory, k.a}, Input{Input::Kind::Memory, k.b}},
-                       {{Load{0}, d},
-                        {Load{1}, d},
-                        {BinaryOp::Mul, d, {0, 1, -1}},
-                        {Reduce{ReduceOp::Sum}, d, {2, -1, -1}, true}},
-                       {Output{out, 3}}});
+  const std::vector<Instruction> program{
+      {Load{0}, d}, {Load{1}, d}, {BinaryOp::Mul, d, {0, 1, -1}}, {Reduce{ReduceOp::Sum}, d, {2, -1, -1}, true}};
+  run_kernel(RowKernel{k.shape, k.reduced, {{Input::Kind::Memory, k.a}, {Input::Kind::Memory, k.b}}, program, {{out, 3}}});
 }
 
 /// Few outputs, each a long sum, are too few tasks: one summed axis is cut into parts, which become a batch of
@@ -97,38 +93,30 @@ Cut best_cut(const Contraction& k, const ContractAxes& axes) {
 void run_in_parts(const Contraction& k, Cut by) {
   const int64_t parts = by.parts;
   const int kept = k.shape.size() - k.reduced;
-  auto cut_view = [&](View view) {
-    auto change = [&](Affine& f) {
-      f.coef.insert(kept, f.coef[by.axis] * (k.shape[by.axis] / parts));
-    };
-    view.shape[by.axis] /= parts;
-    view.shape.insert(kept, parts);
-    change(view.address);
-    for (Guard& g : view.guards) change(g.position);
-    return view;
-  };
+  Shape in_parts = k.shape;
+  in_parts[by.axis] /= parts, in_parts.insert(by.axis, parts);
+  Dims order = range(0, in_parts.size());
+  order.erase(by.axis), order.insert(kept, by.axis);
   Contraction products{k.shape, k.reduced, k.a, k.b, {}};
-  products.a.view = cut_view(k.a.view);
-  products.b.view = cut_view(k.b.view);
+  for (View* view : {&products.a.view, &products.b.view}) *view = view->reshape(in_parts)->permute(order);
   products.shape = products.a.view.shape;
   const Shape sums(products.shape.begin(), products.shape.begin() + kept + 1);
-  const DType wide = k.out.dtype == DType::Float64 ? DType::Float64 : DType::Float32;
+  const DType wide = compute_dtype(k.out.dtype);
   // In memory the parts come first, so that each is stored as the output would be.
   Shape stored = sums;
   stored.erase(kept);
   stored.insert(0, parts);
-  Dims order;
-  for (int i = 1; i <= kept; ++i) order.push_back(i);
-  order.push_back(0);
-  const View view = View::contiguous(stored).permute(order);
+  Dims parts_last = range(1, kept + 1);
+  parts_last.push_back(0);
+  const View view = View::contiguous(stored).permute(parts_last);
   products.out = {std::make_shared<Buffer>(size_t(numel(sums) * itemsize(wide))), wide, view};
   run(products);
 
   Operand out = k.out;
   out.view.shape = sums;
   out.view.address.coef.push_back(0);
-  run_kernel(RowKernel{sums, 1, {Input{Input::Kind::Memory, products.out}},
-                       {{Load{0}, wide}, {Reduce{ReduceOp::Sum}, wide, {0, -1, -1}, true}}, {Output{out, 1}}});
+  run_kernel(RowKernel{sums, 1, {{Input::Kind::Memory, products.out}},
+                       {{Load{0}, wide}, {Reduce{ReduceOp::Sum}, wide, {0, -1, -1}, true}}, {{out, 1}}});
 }
 
 /// The corners of a view without guards are inside its buffer, and so is everything else.
@@ -155,12 +143,9 @@ double multiply_adds(const Contraction& k) {
   return n;
 }
 
-DType computed_in(const Contraction& k) {
-  return k.out.dtype == DType::Float64 ? DType::Float64 : DType::Float32;
-}
 /// Whether gemm.h can read it as it is.
 bool is_plain(const Operand& operand, const Contraction& k) {
-  return operand.dtype == computed_in(k) && operand.view.guards.empty();
+  return operand.dtype == compute_dtype(k.out.dtype) && operand.view.guards.empty();
 }
 
 /// A contraction as a matrix product: k.a has the rows.
@@ -172,7 +157,7 @@ struct Sides {
 
 /// Whether gemv.h can read b in packets, along its columns or along r.
 bool reads_runs(const Contraction& k, const Sides& sides) {
-  const bool wide = computed_in(k) == DType::Float64;
+  const bool wide = compute_dtype(k.out.dtype) == DType::Float64;
   const Dims& coef = k.b.view.address.coef;
   return has_runs(pick(k.shape, sides.columns), pick(coef, sides.columns), wide) ||
          has_runs(pick(k.shape, sides.reduced), pick(coef, sides.reduced), wide);
@@ -235,7 +220,7 @@ Contraction slab_of(const Contraction& k, int axis, int64_t first, int64_t size)
 
 /// Multiplies all of `k`, on this thread if others are at work on other slabs.
 void multiply_slab(Contraction k, const Sides& sides, const BufferRef& packed_rows) {
-  const DType dtype = computed_in(k);
+  const DType dtype = compute_dtype(k.out.dtype);
   const Operand a = k.a, b = k.b;
   if (!is_plain(k.a, k)) k.a = pad_copy(k.a, dtype);
   if (!is_plain(k.b, k)) k.b = pad_copy(k.b, dtype);
@@ -252,8 +237,8 @@ void multiply_slab(Contraction k, const Sides& sides, const BufferRef& packed_ro
   product.packed_rows = packed_rows;
   (sides.few_rows ? gemv : multiply)(product, dtype == DType::Float64);
   if (k.out.dtype != out.dtype)
-    run_kernel(RowKernel{out.view.shape, 0, {Input{Input::Kind::Memory, k.out}},
-                         {{Load{0}, dtype}, {UnaryOp::Cast, out.dtype, {0, -1, -1}}}, {Output{out, 1}}});
+    run_kernel(RowKernel{out.view.shape, 0, {{Input::Kind::Memory, k.out}},
+                         {{Load{0}, dtype}, {UnaryOp::Cast, out.dtype, {0, -1, -1}}}, {{out, 1}}});
 }
 
 void run_slab(const Contraction& k, const Sides& sides, const BufferRef& packed_rows) {
@@ -292,9 +277,9 @@ void run_in_slabs(const Contraction& k, const Sides& sides) {
   Contraction shared = k;
   BufferRef packed_rows;
   if (!of_batch) {
-    if (!is_plain(shared.a, k)) shared.a = pad_copy(shared.a, computed_in(k));
+    if (!is_plain(shared.a, k)) shared.a = pad_copy(shared.a, compute_dtype(k.out.dtype));
     check_bounds(shared.a);
-    if (!sides.few_rows) packed_rows = pack_rows(product_of(shared, sides), computed_in(k) == DType::Float64);
+    if (!sides.few_rows) packed_rows = pack_rows(product_of(shared, sides), compute_dtype(k.out.dtype) == DType::Float64);
   }
   if (shared.out.buffer) shared.out.buffer->data();  // reserved here: a buffer is not made for several threads
   for (Output& output : shared.epilogue.outputs) output.operand.buffer->data();

@@ -25,6 +25,7 @@
 
 #include "tinyops/cpu/contract/packing.h"
 #include "tinyops/cpu/parallel.h"
+#include "tinyops/cpu/scratch.h"
 
 namespace tinyops::cpu {
 namespace {
@@ -98,28 +99,6 @@ constexpr std::array<MicroKernel<T>, sizeof...(n)> near_kernels(std::index_seque
   return {micro_kernel<T, packets, int(n) + 1, Columns::Near>...};
 }
 
-/// Calls `f` with a number of packets that the compiler knows.
-template <class F>
-void with_packets(int64_t packets, F&& f) {
-  switch (packets) {
-    case 1: return f.template operator()<1>();
-    case 2: return f.template operator()<2>();
-    case 3: return f.template operator()<3>();
-    default: return f.template operator()<kWhole>();
-  }
-}
-
-/// Memory of a thread that is kept from one product to the next.
-template <class T>
-T* scratch(int64_t elements) {
-  thread_local std::unique_ptr<char[]> memory;
-  thread_local int64_t bytes = 0;
-  const int64_t need = elements * int64_t(sizeof(T)) + 64;
-  if (need > bytes) memory.reset(new char[size_t(need)]), bytes = need;
-  const uintptr_t start = reinterpret_cast<uintptr_t>(memory.get());
-  return reinterpret_cast<T*>((start + 63) / 64 * 64);
-}
-
 /// Values of r from `first` to before `last`.
 struct Range {
   int64_t first = 0, last = 0;
@@ -187,14 +166,12 @@ class Rows {
     return ((batch * packets_ + first_packet(panel)) * range_.size() + packets(panel) * (r - range_.first)) * lanes;
   }
   void pack_panel(int64_t batch, int64_t panel, Range range, T* to) const {
-    with_packets(packets(panel), [&]<int packets>() {
+    with_count<kWhole>(packets(panel), [&]<int packets>() {
       constexpr int64_t width = packets * lanes;
       const int64_t first = first_row(panel), rows = std::min(width, rows_ - first);
-      int64_t batch_offset, row_offset[width];
-      offsets(p_.batch, p_.a.batch, batch, 1, &batch_offset);
+      int64_t row_offset[width];
       offsets(p_.rows, p_.a.free, first, rows, row_offset);
-      const T* a = static_cast<const T*>(p_.a.memory) + p_.a.offset + batch_offset;
-      pack<width>(a, row_offset, rows, &reduced_[size_t(range.first)], range.size(), to, end<T>(p_, p_.a, p_.rows));
+      pack<width>(at_batch<T>(p_, p_.a, batch), row_offset, rows, &reduced_[size_t(range.first)], range.size(), to, end<T>(p_, p_.a, p_.rows));
     });
   }
 
@@ -235,7 +212,7 @@ class Multiplication {
       parallel(batches_ * rows_.panels() * blocks_, steps < double(kWorthThreads) ? 0 : kWorthThreads, [&] {
         return [&](int64_t task) {
           const int64_t panel = task / blocks_ % rows_.panels(), batch = task / blocks_ / rows_.panels();
-          with_packets(rows_.packets(panel), [&]<int packets>() {
+          with_count<kWhole>(rows_.packets(panel), [&]<int packets>() {
             each([&](Range range) { run_task<packets>(batch, panel, task % blocks_, range); });
           });
         };
@@ -271,10 +248,9 @@ class Multiplication {
         const int64_t r = piece % pieces * kPackR, n = std::min(kPackR, range.size() - r);
         const int64_t first = piece / pieces % strips * kPackColumns, batch = piece / pieces / strips;
         const int64_t count = std::min(kPackColumns, columns_ - first);
-        int64_t b_batch, b_column[kPackColumns];
-        offsets(p_.batch, p_.b.batch, batch, 1, &b_batch);
+        int64_t b_column[kPackColumns];
         offsets(p_.columns, p_.b.free, first, count, b_column);
-        const T* b = static_cast<const T*>(p_.b.memory) + p_.b.offset + b_batch;
+        const T* b = at_batch<T>(p_, p_.b, batch);
         const int64_t* r_offset = &b_reduced_[size_t(range.first + r)];
         const int64_t whole = consecutive(b_column, count) ? count / kColumns * kColumns : 0;
         T* const to = packed + (batch * groups_ + first / kColumns) * group_size() + r * kColumns;
@@ -301,20 +277,18 @@ class Multiplication {
     const int64_t first_column = block * strips_per_block_ * strip_;
     const int64_t columns = std::min(strips_per_block_ * strip_, columns_ - first_column);
 
-    int64_t b_batch, out_batch, out_row[width], b_column[kStrip], out_column[kStrip];
+    int64_t out_row[width], b_column[kStrip], out_column[kStrip];
     Range reach[kStrip];
-    offsets(p_.batch, p_.b.batch, batch, 1, &b_batch);
-    offsets(p_.batch, p_.out_batch, batch, 1, &out_batch);
     offsets(p_.rows, p_.out_rows, first_row, rows, out_row);
-    const T* b = pack_columns_ ? static_cast<const T*>(packed_columns_->data())
-                               : static_cast<const T*>(p_.b.memory) + p_.b.offset + b_batch;
+    const T* b = pack_columns_ ? static_cast<const T*>(packed_columns_->data()) : at_batch<T>(p_, p_.b, batch);
     const int64_t* r_offset = pack_columns_ ? packed_reduced_.data() : &b_reduced_[size_t(range.first)];
-    Out* out = static_cast<Out*>(p_.out) + p_.out_offset + out_batch;
+    Out* out = at_batch(p_, static_cast<Out*>(p_.out) + p_.out_offset, p_.out_batch, batch);
 
     // Where a column's rows lie in a row in the result, too, the sums go there at once; else they wait for their strip.
     const bool direct = std::is_same_v<T, Out> && rows == width && consecutive(out_row, rows);
     const bool add = range.first > 0;
-    T* const sums = scratch<T>(width * (kStrip + kColumns + range.size()));
+    thread_local Scratch scratch;
+    T* const sums = reinterpret_cast<T*>(scratch.take(size_t(width * (kStrip + kColumns + range.size())) * sizeof(T)));
     const T* const panel = rows_.panel(batch, panel_number, range, sums + width * (kStrip + kColumns));
     for (int64_t start = 0; start < columns; start += strip_) {
       const int64_t count = std::min(strip_, columns - start);
@@ -430,12 +404,7 @@ BufferRef pack_rows(const Product& product, bool wide) {
 }
 
 void multiply(const Product& product, bool wide) {
-  if (wide) return Multiplication<double, double>(product).run();
-  switch (product.out_dtype) {
-    case DType::Float16: return Multiplication<float, float16>(product).run();
-    case DType::BFloat16: return Multiplication<float, bfloat16>(product).run();
-    default: return Multiplication<float, float>(product).run();
-  }
+  with_types(product, wide, [&]<class T, class Out>(T, Out) { Multiplication<T, Out>(product).run(); });
 }
 
 }  // namespace tinyops::cpu

@@ -15,7 +15,7 @@
 #include <utility>
 #include <vector>
 
-#include "tinyops/cpu/packets.h"
+#include "tinyops/cpu/contract/packing.h"
 #include "tinyops/cpu/parallel.h"
 
 namespace tinyops::cpu {
@@ -56,17 +56,6 @@ void along_columns(int64_t n, const T* b, const int64_t* r_offset, const int64_t
     for (int p = 0; p < packets; ++p) P::store(to[i] + start[p], sum[i][p]);
 }
 
-/// Calls `f` with a number from 1 to 4 that the compiler knows.
-template <class F>
-void with_count(int64_t n, F&& f) {
-  switch (n) {
-    case 1: return f.template operator()<1>();
-    case 2: return f.template operator()<2>();
-    case 3: return f.template operator()<3>();
-    default: return f.template operator()<4>();
-  }
-}
-
 template <class T, class Out>
 class Gemv {
  public:
@@ -77,9 +66,8 @@ class Gemv {
     offsets(p.rows, p.out_rows, 0, rows_, out_row_.data());
   }
 
-
   void run() {
-    with_count(rows_, [&]<int rows>() {
+    with_count<kFewRows - 1>(rows_, [&]<int rows>() {
       if (has_runs(p_.columns, p_.b.free, sizeof(T) == 8)) run_along_columns<rows>();
       else run_along_r<rows>();
     });
@@ -88,15 +76,9 @@ class Gemv {
  private:
   static constexpr int lanes = Packets<T>::lanes;
 
-  const T* a(int64_t batch) const { return base(static_cast<const T*>(p_.a.memory) + p_.a.offset, p_.a.batch, batch); }
-  const T* b(int64_t batch) const { return base(static_cast<const T*>(p_.b.memory) + p_.b.offset, p_.b.batch, batch); }
-  Out* out(int64_t batch) const { return base(static_cast<Out*>(p_.out) + p_.out_offset, p_.out_batch, batch); }
-  template <class U>
-  U* base(U* memory, const Dims& strides, int64_t batch) const {
-    int64_t offset;
-    offsets(p_.batch, strides, batch, 1, &offset);
-    return memory + offset;
-  }
+  const T* a(int64_t batch) const { return at_batch<T>(p_, p_.a, batch); }
+  const T* b(int64_t batch) const { return at_batch<T>(p_, p_.b, batch); }
+  Out* out(int64_t batch) const { return at_batch(p_, static_cast<Out*>(p_.out) + p_.out_offset, p_.out_batch, batch); }
 
   /// f(batch, first, last) for pieces of `count` things, `least` or more in each. A thing is `work` multiply-adds.
   template <class F>
@@ -150,7 +132,7 @@ class Gemv {
               if constexpr (std::is_same_v<T, Out>)
                 if (direct) to[i] = result + out_row_[size_t(i)];
             }
-            with_count(packets, [&]<int count>() {
+            with_count<kPackets>(packets, [&]<int count>() {
               along_columns<T, rows, count>(std::min(r_block, r_ - r), b(batch) + b_run + at, &b_r[size_t(r)], start,
                                             &few[size_t(r * rows)], to, r > 0);
             });
@@ -191,7 +173,7 @@ class Gemv {
               to[lane] = from[a_row_[size_t(i)] + run + (start + lane) * p_.a.reduced[inner]];
           }
       for (int64_t c = first; c < last; c += kPackets)
-        with_count(std::min<int64_t>(kPackets, last - c), [&]<int columns>() {
+        with_count<kPackets>(std::min<int64_t>(kPackets, last - c), [&]<int columns>() {
           int64_t b_column[columns], out_column[columns];
           offsets(p_.columns, p_.b.free, c, columns, b_column);
           offsets(p_.columns, p_.out_columns, c, columns, out_column);
@@ -250,12 +232,7 @@ bool has_runs(const Shape& sizes, const Dims& strides, bool wide) {
 }
 
 void gemv(const Product& product, bool wide) {
-  if (wide) return Gemv<double, double>(product).run();
-  switch (product.out_dtype) {
-    case DType::Float16: return Gemv<float, float16>(product).run();
-    case DType::BFloat16: return Gemv<float, bfloat16>(product).run();
-    default: return Gemv<float, float>(product).run();
-  }
+  with_types(product, wide, [&]<class T, class Out>(T, Out) { Gemv<T, Out>(product).run(); });
 }
 
 }  // namespace tinyops::cpu

@@ -7,9 +7,41 @@
 #include <cstring>
 #include <type_traits>
 
+#include "tinyops/cpu/contract/gemm.h"
 #include "tinyops/cpu/packets.h"
 
 namespace tinyops::cpu {
+
+/// Calls `f` with an n from 1 to `most` that the compiler knows.
+template <int most, class F>
+void with_count(int64_t n, F&& f) {
+  if constexpr (most > 1)
+    if (n < most) return with_count<most - 1>(n, f);
+  f.template operator()<most>();
+}
+
+/// Calls `f` with the types that a product computes in and stores.
+template <class F>
+void with_types(const Product& product, bool wide, F&& f) {
+  if (wide) return f(double{}, double{});
+  switch (product.out_dtype) {
+    case DType::Float16: return f(float{}, float16{});
+    case DType::BFloat16: return f(float{}, bfloat16{});
+    default: return f(float{}, float{});
+  }
+}
+
+/// The first element of a batch, in memory whose first batch begins at `memory`.
+template <class T>
+T* at_batch(const Product& product, T* memory, const Dims& strides, int64_t batch) {
+  int64_t offset;
+  offsets(product.batch, strides, batch, 1, &offset);
+  return memory + offset;
+}
+template <class T>
+const T* at_batch(const Product& product, const Factor& factor, int64_t batch) {
+  return at_batch(product, static_cast<const T*>(factor.memory) + factor.offset, factor.batch, batch);
+}
 
 /// Whether n offsets are `step` apart.
 inline bool evenly(const int64_t* offset, int64_t n, int64_t step) {

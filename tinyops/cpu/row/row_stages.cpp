@@ -22,17 +22,13 @@ bool is_reduce(const Instruction& step) { return std::holds_alternative<Reduce>(
 /// written at the end.
 bool RowPlan::reads_later(int o) const {
   const Output& output = kernel.outputs[size_t(o)];
-  for (size_t i = size_t(output.value) + 1; i < kernel.program.size(); ++i)
-    for (int arg : kernel.program[i].args) {
-      if (arg < 0) continue;
-      const auto* load = std::get_if<Load>(&kernel.program[size_t(arg)].op);
-      if (load && kernel.inputs[size_t(load->input)].operand.buffer == output.operand.buffer) return true;
-    }
-  for (const Output& other : kernel.outputs) {
-    const auto* load = std::get_if<Load>(&kernel.program[size_t(other.value)].op);
-    if (load && kernel.inputs[size_t(load->input)].operand.buffer == output.operand.buffer) return true;
-  }
-  return false;
+  auto reads = [&](int value) {
+    const auto* load = value < 0 ? nullptr : std::get_if<Load>(&kernel.program[size_t(value)].op);
+    return load && kernel.inputs[size_t(load->input)].operand.buffer == output.operand.buffer;
+  };
+  return std::ranges::any_of(kernel.program.begin() + output.value + 1, kernel.program.end(),
+                             [&](const Instruction& step) { return std::ranges::any_of(step.args, reads); }) ||
+         std::ranges::any_of(kernel.outputs, reads, &Output::value);
 }
 
 /// The arguments that an operation takes as one number each; the others it finds in every lane. Of packed rows it then

@@ -12,29 +12,10 @@
 #include "tinyops/cpu/row/row.h"
 #include "tinyops/cpu/parallel.h"
 #include "tinyops/cpu/row/row_plan.h"
+#include "tinyops/cpu/scratch.h"
 
 namespace tinyops::cpu {
 namespace {
-
-/// Memory of a thread that is kept from one kernel to the next.
-class Scratch {
- public:
-  ~Scratch() { std::free(memory_); }
-  char* take(size_t bytes) {
-    if (bytes > bytes_) {
-      std::free(memory_);
-      bytes_ = (bytes + 4095) / 4096 * 4096;
-      memory_ = static_cast<char*>(std::aligned_alloc(64, bytes_));
-      if (!memory_) bytes_ = 0, fail("out of memory: ", bytes, " bytes of scratch");
-      std::memset(memory_, 0, bytes_);  // what stands in the padding of a tile is computed with
-    }
-    return memory_;
-  }
-
- private:
-  char* memory_ = nullptr;
-  size_t bytes_ = 0;
-};
 
 class Worker {
  public:
