@@ -1,7 +1,7 @@
-// Memory of the CPU, with shelves for what is given back.
+// Memory of the CPU, with a cache of what is given back.
 //
 // A fresh page costs more than anything an elementwise kernel does with it (the system clears it first), so a training
-// step that asks for the same sizes again and again should never see one. Under a sanitizer there is no shelf and no
+// step that asks for the same sizes again and again should never see one. Under a sanitizer there is no cache and no
 // rounding: an access one byte past the end must show.
 #include <omp.h>
 
@@ -49,7 +49,7 @@ void* system_allocate(size_t bytes) {
 #ifndef TINYOPS_EXACT_MEMORY
 
 /// Never destroyed: buffers held by static objects come back after main has returned.
-CachingAllocator& shelves() {
+CachingAllocator& caching_allocator() {
   static auto* all = new CachingAllocator(system_allocate, std::free, kAlignment, size_t(1) << 30);
   return *all;
 }
@@ -62,8 +62,8 @@ CachingAllocator& shelves() {
 void* allocate(size_t bytes) { return system_allocate(bytes); }
 void deallocate(void* memory, size_t) { std::free(memory); }
 #else
-void* allocate(size_t bytes) { return bytes > kMost ? nullptr : shelves().take(bytes); }
-void deallocate(void* memory, size_t bytes) { if (memory) shelves().give_back(memory, bytes); }
+void* allocate(size_t bytes) { return bytes > kMost ? nullptr : caching_allocator().take(bytes); }
+void deallocate(void* memory, size_t bytes) { if (memory) caching_allocator().give_back(memory, bytes); }
 #endif
 
 std::string device_name() {

@@ -167,7 +167,8 @@ void gather(const OperandAccess& access, const int64_t* at, const TileRegion& re
   });
 }
 
-void scatter(const OperandAccess& access, const int64_t* at, const TileRegion& region, int64_t itemsize, const void* tile, bool stream) {
+void scatter(const OperandAccess& access, const int64_t* at, const TileRegion& region, int64_t itemsize, const void* tile,
+             bool stream) {
   with_bits(itemsize, [&]<class T>(T) {
     const T* from = static_cast<const T*>(tile);
     T* memory = reinterpret_cast<T*>(access.memory);

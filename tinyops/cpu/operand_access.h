@@ -14,7 +14,6 @@
 
 namespace tinyops::cpu {
 
-
 /// One affine form of a view, the address or a guard's position, cut into the axes that are lanes and those held fixed
 /// while a tile is processed.
 struct AffineForm {
@@ -143,7 +142,8 @@ char* in_place(const OperandAccess& access, const int64_t* at, const TileRegion&
 void gather(const OperandAccess& access, const int64_t* at, const TileRegion& region, int64_t itemsize, void* tile);
 
 /// The reverse. `stream` goes around the processor's cache: for results too big to still be there when they are read.
-void scatter(const OperandAccess& access, const int64_t* at, const TileRegion& region, int64_t itemsize, const void* tile, bool stream);
+void scatter(const OperandAccess& access, const int64_t* at, const TileRegion& region, int64_t itemsize, const void* tile,
+             bool stream);
 
 /// Makes streamed stores visible to other threads.
 void finish_streaming();

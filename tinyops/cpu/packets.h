@@ -1,6 +1,6 @@
 #pragma once
-// The one door to Eigen: a packet is as many numbers of a type as one vector register holds, and an operation on a
-// packet is one instruction. 16 floats with AVX-512, 8 with AVX2, 4 with SSE2; the code never says which.
+// The only place that includes Eigen: a packet is as many elements of a type as one vector register holds, and an operation
+// on a packet is one instruction. 16 floats with AVX-512, 8 with AVX2, 4 with SSE2; the code never says which.
 //
 // EIGEN_FAST_MATH must be off before Eigen is seen anywhere in this folder: with it, sqrt(infinity) is NaN and some
 // squares are off by a bit.
@@ -26,7 +26,7 @@ struct Packets {
   static void store(T* to, const Type& packet) { Eigen::internal::pstoreu(to, packet); }
 };
 
-/// A square block of lanes x lanes numbers, turned in registers: to[i][j] = from[j][i]. Only bits move.
+/// A square block of lanes x lanes elements, turned in registers: to[i][j] = from[j][i]. Only bits move.
 template <class T>
 void transpose_block(T* to, int64_t to_stride, const T* from, int64_t from_stride) {
   constexpr int lanes = Packets<T>::lanes;

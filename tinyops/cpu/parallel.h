@@ -1,5 +1,5 @@
 #pragma once
-// Work spread over OpenMP's threads: `count` independent pieces, taken a chunk at a time by whoever is free. Which
+// Work spread over OpenMP's threads: `count` independent pieces, taken a chunk at a time by the next free thread. Which
 // thread does a piece must not change its result; every caller cuts its pieces by the shape alone.
 //
 //   pieces   0 1 2 3 | 4 5 6 7 | 8 9 ...         thread 0: setup(), then pieces 0-3, 8-11, ...
@@ -18,7 +18,7 @@ inline constexpr int64_t kWorthThreads = 1 << 15;
 /// How many threads share the work that is handed out here.
 inline int64_t threads() { return omp_in_parallel() ? 1 : omp_get_max_threads(); }
 
-/// `setup()` runs once on each thread and returns what is then called with every piece's number. An exception stops
+/// `setup()` runs once on each thread and returns what is then called with every piece's index. An exception stops
 /// the thread it happens on and is thrown again when all are done (it must not cross the region). Within a piece of
 /// other work all pieces are done here and now.
 template <class Setup>

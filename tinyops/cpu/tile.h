@@ -1,12 +1,12 @@
 #pragma once
-// The element operations of one tile: about a thousand numbers that stay in the first-level cache while a program runs
+// The element operations of one tile: about a thousand elements that stay in the first-level cache while a program runs
 // over them, one instruction after the other.
 //
 //   tile of a value   x x x x x x x x x x x x x x x x | x x x x ......... x . . .     a whole number of steps;
 //                     <--------- one step --------->                      n  ^        what stands beyond n is
 //                                                                            padding  computed and never looked at
 //
-// Whole steps, because a packet's exp and a lone number's exp may differ in the last bit: no element ever takes the
+// Whole steps, because a packet's exp and a single element's exp may differ in the last bit: no element ever takes the
 // other path, wherever a tile begins or ends.
 #include "tinyops/device.h"
 #include "tinyops/base/scalar_ops.h"
@@ -27,7 +27,7 @@ using InTile = std::conditional_t<std::is_same_v<T, bool>, uint8_t, T>;
 using TileOp = void (*)(int64_t n, void* out, const void* a, const void* b, const void* c);
 
 /// The operation of an instruction whose arguments have dtype `from` (for `Where`, its branches). Not for Load,
-/// Constant and Reduce. Where bit i of `single` is set, argument i is one number for all elements: of a binary operation
+/// Constant and Reduce. Where bit i of `single` is set, argument i is one scalar for all elements: of a binary operation
 /// one of the two may be, of `Where` the branches.
 TileOp tile_op(const Instruction& instruction, DType from, unsigned single = 0);
 
@@ -45,7 +45,7 @@ void spread_tile(DType dtype, void* to, int64_t count, int64_t length, const voi
 //   many rows     x x x x x x x x              element i into total i
 //                 t t t t t t t t
 //
-// The order of the additions in a row depends on n alone, so the same numbers give the same bits at any address. `packed`
+// The order of the additions in a row depends on n alone, so the same values give the same bits at any address. `packed`
 // takes rows of any length; for the others n is a whole number of steps or 1.
 struct TileReduction {
   void (*reset)(int64_t n, void* totals);

@@ -31,7 +31,7 @@ constexpr double kSlabWork = (1 << 19) / kSmaller;      // multiply-adds that ar
 constexpr int64_t kEnoughSlabs = 24, kFewSlabs = 8;
 
 /// A ContractKernel, or a part of one, with a place for its sums: one of its outputs, or, without a buffer, one still to be
-/// found, because only `after` wants them.
+/// found, because only the epilogue reads them.
 struct Contraction {
   Shape shape;
   int reduced;
@@ -249,7 +249,7 @@ void run_slab(const Contraction& k, const Sides& sides, const BufferRef& packed_
 /// while it is in the cache, and is never there as a whole. So are sums that are not the end.
 ///
 ///   images   0 1 | 2 3 | 4 5 | ...      a thread, for each slab: pads its images ──► multiplies them with all rows,
-///            slab                       which were packed once for everybody ──► runs `after` over the sums
+///            slab                       which were packed once for all ──► runs the epilogue over the sums
 void run_in_slabs(const Contraction& k, const Sides& sides) {
   // The outermost axis along which b moves through fresh memory: not through padding, nor along windows.
   int axis = -1;

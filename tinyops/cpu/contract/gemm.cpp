@@ -2,7 +2,7 @@
 //
 //            columns of b:  c0 c1 c2 ... c7            a task is one panel of rows and a block of columns. The panel
 //              r ▲            read where they stand      is packed, so that the inner loop reads it straight on; b is
-//                │                                       read where it stands: a number of b is used in all lanes at
+//                │                                       read where it stands: an element of b is used in all lanes at
 //   packed     ┌───┬────────────────────────┐            once, so it can be fetched from anywhere, through a pointer a
 //   panel of a │ p │ sums: 3 packets x 8    │            column and a table of offsets along r. That makes a sliding
 //   [r][rows]  │ p │ stay in registers for  │            window, a transpose and a matrix the same code. Neighbours in
@@ -36,7 +36,7 @@ using Eigen::internal::pmadd;
 constexpr int kRegisters = EIGEN_ARCH_DEFAULT_NUMBER_OF_REGISTERS;
 constexpr int kMaxPackets = 3;
 constexpr int kWhole = kRegisters >= 32 ? 4 : kMaxPackets;  // so many packets, and no more, are one panel
-constexpr int kColumns = kRegisters >= 32 ? 8 : 4;  // columns in a packed group
+constexpr int kColumns = kRegisters >= 32 ? 8 : 4;  // columns that are packed together
 constexpr int64_t kNear = 6;                        // fewer neighbours than this are too few sums
 constexpr int64_t kStrip = 64;                      // columns whose results wait together to be stored
 constexpr int64_t kBlockR = 1024 / kSmaller;        // a panel is then at most 192 KiB, for the second-level cache
@@ -45,14 +45,14 @@ constexpr int64_t kFarApart = 16;                   // elements: more than a cac
 constexpr int64_t kManyColumns = 256;
 constexpr int64_t kEnoughTasks = 24;
 
-/// Neighbouring columns whose sums fit the registers, beside the packets of a and one number of b.
+/// Neighbouring columns whose sums fit the registers, beside the packets of a and one element of b.
 constexpr int max_near(int packets) { return (kRegisters - 1 - packets) / packets; }
 
 /// Columns anywhere: each has a pointer, which needs a register as well.
 constexpr int max_far(int packets) { return std::min(kColumns, max_near(packets)); }
 
 /// Near columns all follow the first in memory. Fresh ones are read for the first time, and so will be those that come
-/// next: these are asked for meanwhile, a number of each in turn.
+/// next: these are prefetched meanwhile, an element of each in turn.
 enum class Columns { Near, Far, Fresh };
 
 /// to[column][lane] = or += the products of a packed panel and some columns over n values of r.
@@ -105,7 +105,7 @@ struct Range {
   int64_t size() const { return last - first; }
 };
 
-/// Past the last number of a factor.
+/// Past the last element of a factor.
 template <class T>
 const T* end(const Product& p, const Factor& f, const Shape& free) {
   int64_t last = f.offset;
@@ -119,9 +119,9 @@ const T* end(const Product& p, const Factor& f, const Shape& free) {
 /// The row side: cut into panels of up to three packets of rows, which are as equal as can be, and as many for each of
 /// `workers`.
 template <class T>
-class Rows {
+class RowPanels {
  public:
-  explicit Rows(const Product& p, int64_t workers = 1)
+  explicit RowPanels(const Product& p, int64_t workers = 1)
       : p_(p), rows_(numel(p.rows)), r_(numel(p.reduced)), batches_(numel(p.batch)),
         packets_((rows_ + lanes - 1) / lanes),
         panels_(packets_ == kWhole ? 1 : (packets_ + kMaxPackets - 1) / kMaxPackets), reduced_(size_t(r_)) {
@@ -150,7 +150,7 @@ class Rows {
   bool is_shared(Range range) const { return shared_ && range_.first <= range.first && range.last <= range_.last; }
   const BufferRef& shared() const { return shared_; }
 
-  /// The packed numbers from range.first on: everybody's, or packed now into `own`.
+  /// The packed elements from range.first on: those that tasks share, or packed now into `own`.
   const T* panel(int64_t batch, int64_t panel, Range range, T* own) const {
     if (is_shared(range)) return static_cast<const T*>(shared_->data()) + place(batch, panel, range.first);
     pack_panel(batch, panel, range, own);
@@ -171,7 +171,8 @@ class Rows {
       const int64_t first = first_row(panel), rows = std::min(width, rows_ - first);
       int64_t row_offset[width];
       offsets(p_.rows, p_.a.free, first, rows, row_offset);
-      pack<width>(at_batch<T>(p_, p_.a, batch), row_offset, rows, &reduced_[size_t(range.first)], range.size(), to, end<T>(p_, p_.a, p_.rows));
+      pack<width>(at_batch<T>(p_, p_.a, batch), row_offset, rows, &reduced_[size_t(range.first)], range.size(), to,
+                  end<T>(p_, p_.a, p_.rows));
     });
   }
 
@@ -232,14 +233,14 @@ class Multiplication {
  private:
   static constexpr int lanes = Packets<T>::lanes;
 
-  /// A cache line more than there is: groups whole pages apart would all meet in the same few lines of the cache.
-  int64_t group_size() const { return longest_block_ * kColumns + 64 / int64_t(sizeof(T)); }
+  /// A cache line more than there is: blocks whole pages apart would all meet in the same few lines of the cache.
+  int64_t column_block_size() const { return longest_block_ * kColumns + 64 / int64_t(sizeof(T)); }
 
-  /// packed[batch][group of kColumns][r][column], over a range of r.
+  /// packed[batch][block of kColumns][r][column], over a range of r.
   void pack_all_columns(Range range) {
-    groups_ = (columns_ + kColumns - 1) / kColumns;
+    column_blocks_ = (columns_ + kColumns - 1) / kColumns;
     if (!packed_columns_)
-      packed_columns_ = std::make_shared<Buffer>(size_t(batches_ * groups_ * group_size()) * sizeof(T));
+      packed_columns_ = std::make_shared<Buffer>(size_t(batches_ * column_blocks_ * column_block_size()) * sizeof(T));
     // A piece is wide, and few values of r: it reads along the rows of a matrix.
     const int64_t strips = (columns_ + kPackColumns - 1) / kPackColumns, pieces = (range.size() + kPackR - 1) / kPackR;
     T* const packed = static_cast<T*>(packed_columns_->data());
@@ -253,14 +254,14 @@ class Multiplication {
         const T* b = at_batch<T>(p_, p_.b, batch);
         const int64_t* r_offset = &b_reduced_[size_t(range.first + r)];
         const int64_t whole = consecutive(b_column, count) ? count / kColumns * kColumns : 0;
-        T* const to = packed + (batch * groups_ + first / kColumns) * group_size() + r * kColumns;
+        T* const to = packed + (batch * column_blocks_ + first / kColumns) * column_block_size() + r * kColumns;
         for (int64_t i = 0; i < n; ++i)
           for (int64_t j = 0; j < whole; j += kColumns)
-            std::memcpy(to + j / kColumns * group_size() + i * kColumns, b + b_column[j] + r_offset[i],
+            std::memcpy(to + j / kColumns * column_block_size() + i * kColumns, b + b_column[j] + r_offset[i],
                         kColumns * sizeof(T));
         for (int64_t j = whole; j < count; j += kColumns)
           pack<kColumns>(b, b_column + j, std::min<int64_t>(kColumns, count - j), r_offset, n,
-                         to + j / kColumns * group_size(), end<T>(p_, p_.b, p_.columns));
+                         to + j / kColumns * column_block_size(), end<T>(p_, p_.b, p_.columns));
       };
     });
     if (packed_reduced_.empty())
@@ -296,39 +297,39 @@ class Multiplication {
       find_reach(first_column + start, count, range, reach);
       offsets(p_.columns, p_.out_columns, first_column + start, count, out_column);
       for (int64_t j = 0; j < count;) {
-        const Group group = next_group<packets>(b_column, j, count);
+        const ColumnRun run = next_run<packets>(b_column, j, count);
         const T* column[max_far(packets)];  // past the last column, the last once more: of its sums only one set is stored
         const T* next[max_far(packets)];
         T* to[max_near(packets)];
         Range met = p_.window.taps == 1 ? range : Range{range.last, range.first};
-        for (int64_t c = 0; c < (group.near ? group.size : max_far(packets)); ++c) {
-          const int64_t at = j + std::min(c, group.size - 1);
-          if (!group.near || c == 0) column[c] = b + b_column[at];
-          if (!group.near) next[c] = b + b_column[std::min(at + group.size, count - 1)];
+        for (int64_t c = 0; c < (run.near ? run.size : max_far(packets)); ++c) {
+          const int64_t at = j + std::min(c, run.size - 1);
+          if (!run.near || c == 0) column[c] = b + b_column[at];
+          if (!run.near) next[c] = b + b_column[std::min(at + run.size, count - 1)];
           to[c] = sums + (j + c) * width;
           if constexpr (std::is_same_v<T, Out>)
-            if (direct && c < group.size) to[c] = out + out_row[0] + out_column[at];
+            if (direct && c < run.size) to[c] = out + out_row[0] + out_column[at];
           if (p_.window.taps > 1) met = {std::min(met.first, reach[at].first), std::max(met.last, reach[at].last)};
         }
         if (!direct)
           for (int64_t i = 0; i < rows; ++i) __builtin_prefetch(out + out_row[i] + out_column[j], 1);
         const int64_t skip = met.first - range.first, n = std::max<int64_t>(0, met.size());
-        (group.near ? near_kernel[size_t(group.size - 1)] : far_kernel)(n, panel + skip * width, column, next, r_offset + skip,
+        (run.near ? near_kernel[size_t(run.size - 1)] : far_kernel)(n, panel + skip * width, column, next, r_offset + skip,
                                                                         to, add && direct);
-        j += group.size;
+        j += run.size;
       }
       if (!direct) store_strip(sums, width, out, out_row, rows, out_column, count, add);
     }
   }
 
   /// Some columns from `first` on that are multiplied at once. Neighbours in memory, if there are enough, are cut into as
-  /// few groups as can be, which are as equal as can be.
-  struct Group {
+  /// few runs as can be, which are as equal as can be.
+  struct ColumnRun {
     int64_t size;
     bool near;
   };
   template <int packets>
-  static Group next_group(const int64_t* b_column, int64_t first, int64_t end) {
+  static ColumnRun next_run(const int64_t* b_column, int64_t first, int64_t end) {
     int64_t run = 1;
     while (first + run < end && b_column[first + run] == b_column[first] + run) ++run;
     if (run < kNear) return {std::min<int64_t>(max_far(packets), end - first), false};
@@ -339,7 +340,7 @@ class Multiplication {
   void find_columns(int64_t batch, int64_t first, int64_t count, int64_t* to) const {
     if (!pack_columns_) return offsets(p_.columns, p_.b.free, first, count, to);
     for (int64_t j = 0; j < count; ++j)
-      to[j] = (batch * groups_ + (first + j) / kColumns) * group_size() + (first + j) % kColumns;
+      to[j] = (batch * column_blocks_ + (first + j) / kColumns) * column_block_size() + (first + j) % kColumns;
   }
 
   /// The values of r, within a range, at which a column's window is inside its image.
@@ -358,8 +359,8 @@ class Multiplication {
   }
 
   const Product& p_;
-  Rows<T> rows_;
-  int64_t columns_, r_, batches_, r_blocks_, longest_block_, strip_, blocks_, strips_per_block_, groups_ = 0;
+  RowPanels<T> rows_;
+  int64_t columns_, r_, batches_, r_blocks_, longest_block_, strip_, blocks_, strips_per_block_, column_blocks_ = 0;
   bool pack_columns_ = false;
   std::vector<int64_t> b_reduced_, packed_reduced_;
   BufferRef packed_columns_;
@@ -396,7 +397,7 @@ bool is_one_block(int64_t r) { return r <= kBlockR + kBlockR / 2; }
 
 BufferRef pack_rows(const Product& product, bool wide) {
   auto packed = [&]<class T>(T) {
-    Rows<T> rows(product);
+    RowPanels<T> rows(product);
     rows.share({0, numel(product.reduced)});
     return rows.shared();
   };

@@ -9,7 +9,6 @@
 
 namespace tinyops::cpu {
 
-
 /// A checked build cuts work into pieces that are so many times smaller: small tests shall meet every path.
 #ifdef TEENY_CHECKED
 inline constexpr int64_t kSmaller = 32;

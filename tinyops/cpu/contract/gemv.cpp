@@ -2,12 +2,12 @@
 // lanes run along whatever is contiguous in it.
 //
 //   along columns   b  x x x x x x x x    r           sums of 16 columns stay in a register; each r adds
-//                      x x x x x x x x    ▼           its run of columns times one number of a
+//                      x x x x x x x x    ▼           its run of columns times one element of a
 //                      └ packet ┘
 //   along r         b  x x x x  x x x x  r ──►        16 r at a time meet the same 16 of a, packed before;
 //                      └ packet ┘                     the lanes of a column's sum are added up at the end
 //
-// Where a run is no multiple of the packet, its last packet reaches back over numbers that had their turn.
+// Where a run is no multiple of the packet, its last packet goes over elements again that were counted already.
 #include "tinyops/cpu/contract/gemv.h"
 
 #include <array>
@@ -28,7 +28,7 @@ using Eigen::internal::pmadd;
 constexpr int kPackets = 4;           // of columns, or columns, at a time
 constexpr int64_t kLongRun = 2048;    // columns: runs of whole pages are read a few at a time, as streams
 constexpr int64_t kStreams = 16;
-constexpr int64_t kAhead = 512;      // elements that are asked for before they are needed
+constexpr int64_t kAhead = 512;      // elements that are prefetched before they are needed
 constexpr int64_t kPieceWork = 1 << 18;  // multiply-adds of a task
 
 /// to[i][start[p] + lane] = or += sum over n values of r of b[r][start[p] + lane] * few[r][i].

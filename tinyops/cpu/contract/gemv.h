@@ -10,7 +10,7 @@ inline constexpr int64_t kFewRows = 4;
 bool has_runs(const Shape& sizes, const Dims& strides, bool wide);
 
 /// As `multiply`, for fewer than kFewRows rows, at the speed of memory. b has runs along its columns or along r; any
-/// number of terms is one block.
+/// count of terms is one block.
 void gemv(const Product& product, bool wide);
 
 }  // namespace tinyops::cpu

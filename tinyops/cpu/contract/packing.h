@@ -1,5 +1,5 @@
 #pragma once
-// Numbers on their way into a product's inner loop and out of it.
+// Elements on their way into a product's inner loop and out of it.
 //
 //   in:   rows of a, near or far      ──►  panel [r][width]     read straight on, whatever the matrix once was
 //   out:  sums [column][width]        ──►  where the view of the result says

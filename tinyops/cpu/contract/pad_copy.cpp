@@ -20,7 +20,6 @@
 namespace tinyops::cpu {
 namespace {
 
-
 constexpr int64_t kPiece = 1 << 14;  // elements that are copied by one task
 
 struct Coordinate {

@@ -1,4 +1,4 @@
-// Random numbers: element i of the output is a pure function of (seed, counter + i), so the threads share nothing.
+// Random values: element i of the output is a pure function of (seed, counter + i), so the threads share nothing.
 //
 //   word    0 1 2 3 | 4 5 6 7 | ...     one block of Philox gives four words; sixteen blocks are computed side by side,
 //   block      0    |    1    |         one a lane, so that the compiler can keep them in vector registers
@@ -35,7 +35,7 @@ void philox_blocks(uint64_t seed, uint64_t first_block, uint32_t* words) {
   }
 }
 
-/// Elements [begin, end), each from `per_element` words. A block's number has 62 bits, so the words of the stream wrap
+/// Elements [begin, end), each from `per_element` words. A block's index has 62 bits, so the words of the stream wrap
 /// around at 2^64, where the counter does.
 template <class T>
 void fill(T* out, int64_t begin, int64_t end, const RandomKernel& k) {

@@ -1,6 +1,6 @@
 // Running sums, products and extremes along an axis. Three ways to keep the machine busy:
 //
-//   side by side      x x x x  ┐ many rows whose numbers lie side by side in memory: a tile of rows at once,
+//   side by side      x x x x  ┐ many rows whose elements lie side by side in memory: a tile of rows at once,
 //   (lanes)           x x x x  │ one total a lane, step by step along the axis
 //                     x x x x  ▼
 //

@@ -1,4 +1,4 @@
-// Sorting by radix: the numbers become unsigned keys of the same order, and places move by one byte of the key at a
+// Sorting by radix: the values become unsigned keys of the same order, and places move by one byte of the key at a
 // time, from the lowest to the highest. Equal bytes keep their order, so after the last byte all is in order.
 //
 //   key          key & ff       key >> 8
@@ -7,7 +7,7 @@
 //   0x0201       0x0102         0x0302
 //
 // Rows are sorted by different threads. A long row is cut into parts: each thread counts the bytes of its part, the
-// counts say where in the output the part's numbers of each byte begin, and the parts are moved at the same time.
+// counts say where in the output the part's elements of each byte begin, and the parts are moved at the same time.
 #include <utility>
 
 #include "tinyops/common/sort_key.h"
@@ -81,15 +81,15 @@ void sort(const SortKernel& k) {
   auto sort_rows = [&](int64_t first, int64_t last) {
     AxisCursor in = first_in, out = first_out;
     Entries<Key> entries(static_cast<size_t>(n)), spare;
-    InTile<T> numbers[kTile];
+    InTile<T> values[kTile];
     int64_t places[kTile];
     for (int64_t row = first; row < last; ++row) {
       Dims index = row_index(shape, row, axis);
       for (index[axis] = 0; index[axis] < n; index[axis] += kTile) {
         const int64_t count = std::min(kTile, n - index[axis]);
-        in.go_to(index), in.read(count, numbers);
+        in.go_to(index), in.read(count, values);
         for (int64_t i = 0; i < count; ++i) {
-          const Key key = sort_key<Key>(numbers[i]);
+          const Key key = sort_key<Key>(values[i]);
           entries[size_t(index[axis] + i)] = {k.descending ? Key(~key) : key, index[axis] + i};
         }
       }

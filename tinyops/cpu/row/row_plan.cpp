@@ -11,7 +11,6 @@
 namespace tinyops::cpu {
 namespace {
 
-
 constexpr int64_t kShortRow = 32;         // rows shorter than this are better taken side by side
 constexpr int64_t kPackedTile = 4 * kTile;   // rows up to kPackedLength share the set-up of a tile, a few at least
 constexpr int64_t kPackedRows = 4, kPackedLength = 1024;

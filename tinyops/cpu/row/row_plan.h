@@ -9,7 +9,7 @@
 //            ones, one after the other
 //     tile:  a stretch of the row, or all    tile:  one inner element of each of them
 //            of the short rows
-//     a row's value is one number            a row's value is a number a lane
+//     a row's value is one scalar            a row's value has one element a lane
 //     softmax over the last axis             sum over columns, pooling windows, plain elementwise (one tile a block)
 //
 // A program with Reduces falls into stages. Stage s first computes the row values that need the totals of stage s-1,
@@ -28,11 +28,11 @@ namespace tinyops::cpu {
 /// One thing to do with a tile, or with the values of a row.
 struct Step {
   enum class Kind { Load, Constant, Op, Accumulate, Finish, Store } kind;
-  int value;                           ///< the instruction's number, which is its result's; of a Store, what it stores
+  int value;                           ///< the index of the instruction, which is its result's; of a Store, what it stores
   std::array<int, 3> args{-1, -1, -1};
   TileOp op = nullptr;
-  unsigned single = 0;                 ///< bit i: argument i is one number, for the whole kernel or for a row
-  bool row_by_row = false;             ///< that number is a row's, and a tile has several
+  unsigned single = 0;                 ///< bit i: argument i is one scalar, for the whole kernel or for a row
+  bool row_by_row = false;             ///< that scalar is a row's, and a tile has several
   int operand = -1;                    ///< of a Load, the input; of a Store, the output; of the other two, which total
   int slot = -1;                       ///< where the result goes; -1: it is kept
   int through = -1;                    ///< the output whose memory the result may be computed straight into
@@ -41,9 +41,9 @@ struct Step {
 
 struct PlannedValue {
   DType dtype = DType::Float32;  ///< it is computed in
-  bool is_row = false;           ///< one number a row
-  bool is_fixed = false;         ///< one number for the whole kernel
-  bool in_lanes = false;         ///< a row's or the kernel's one number that is needed in every lane
+  bool is_row = false;           ///< one scalar a row
+  bool is_fixed = false;         ///< one scalar for the whole kernel
+  bool in_lanes = false;         ///< a row's or the kernel's scalar that is needed in every lane
   int wide_slot = -1;            ///< where a row's then is
   int kept = -1;                 ///< which kept value
   int stage = 0;

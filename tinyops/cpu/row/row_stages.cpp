@@ -4,7 +4,7 @@
 //   0 load x         tiles  load x            rows   finish m    (from the totals)
 //   1 reduce max     tiles  accumulate m      tiles  load x      (again: it is only a pointer)
 //   2 c                                       tiles  d = x - m
-//   3 x - m                                   tiles  e = d * c   (in the slot of d, which nobody reads again)
+//   3 x - m                                   tiles  e = d * c   (in the slot of d, which is not read again)
 //   4 ... * c                                 tiles  store e
 #include <algorithm>
 
@@ -31,9 +31,9 @@ bool RowPlan::reads_later(int o) const {
          std::ranges::any_of(kernel.outputs, reads, &Output::value);
 }
 
-/// The arguments that an operation takes as one number each; the others it finds in every lane. Of packed rows it then
+/// The arguments that an operation takes as one scalar each; the others it finds in every lane. Of packed rows it then
 /// takes one at a time, which must be whole steps. An operation on rows has rows in its lanes, so that only the kernel's
-/// numbers are alone.
+/// scalars are alone.
 unsigned RowPlan::single_arguments(int v) const {
   const Instruction& instruction = kernel.program[size_t(v)];
   const bool where = std::holds_alternative<TernaryOp>(instruction.op);
@@ -132,7 +132,8 @@ void RowPlan::plan_stages() {
   for (int o : late) need(kernel.outputs[size_t(o)].value, values[size_t(kernel.outputs[size_t(o)].value)].stage);
   for (int o : late) stage(values[size_t(kernel.outputs[size_t(o)].value)].stage).tiles.push_back(store_step(o));
 
-  // Every value of the kernel or of a row has a slot of its own (two, where the row's one number fills lanes); those of a tile share what is left.
+  // Every value of the kernel or of a row has a slot of its own (two, where the row's scalar fills lanes); those of a tile
+  // share what is left.
   for (Step& step : constants) step.slot = slots++;
   for (Stage& s : stages)
     for (Step& step : s.rows)

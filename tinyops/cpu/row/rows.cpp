@@ -68,8 +68,8 @@ class Worker {
   }
 
  private:
-  char* slot(int number) { return slots_ + number * slot_bytes_; }
-  char* kept(int number, int64_t tile) { return kept_ + (number * plan_.tiles + tile) * slot_bytes_; }
+  char* slot(int index) { return slots_ + index * slot_bytes_; }
+  char* kept(int index, int64_t tile) { return kept_ + (index * plan_.tiles + tile) * slot_bytes_; }
 
   /// How many totals and row values a block has.
   int64_t rows_of_block() const {
@@ -95,7 +95,7 @@ class Worker {
     }
   }
 
-  /// A value of rows or of the whole kernel. Where one number goes with many lanes and the operation does not take it
+  /// A value of rows or of the whole kernel. Where a scalar goes with many lanes and the operation does not take it
   /// alone, it is written to all of them, so that it can be read like any other tile.
   void run_row_step(const Step& step) {
     const PlannedValue& value = plan_.values[size_t(step.value)];
@@ -165,7 +165,7 @@ class Worker {
     }
   }
 
-  /// The next tile of an input is asked for while this one is computed, a few cache lines a step, supposing that it is
+  /// The next tile of an input is prefetched while this one is computed, a few cache lines a step, as if it were
   /// as far away as this one was from the last. A wrong guess, even outside the buffer, only costs its time; a tile
   /// that just follows is left to the processor, which sees it coming.
   void expect_next(int input, const char* data) {
@@ -183,7 +183,7 @@ class Worker {
         __builtin_prefetch(reinterpret_cast<const void*>(e.next));
   }
 
-  /// Only whole steps: what stands behind the last element belongs to someone else.
+  /// Only whole steps: what stands behind the last element is not of this tile.
   bool can_touch_memory(const PlannedOperand& operand) const {
     return operand.kind == Input::Kind::Memory && !operand.convert && region_.n % kStep == 0;
   }
@@ -205,8 +205,8 @@ class Worker {
     for (size_t i = 0; i < 3; ++i) {
       if (!args[i]) continue;
       const PlannedValue& value = plan_.values[size_t(step.args[i])];
-      const int64_t numbers = step.single >> i & 1 ? !value.is_fixed : plan_.row_length;
-      stride[i] = numbers * itemsize(value.dtype);
+      const int64_t elements = step.single >> i & 1 ? !value.is_fixed : plan_.row_length;
+      stride[i] = elements * itemsize(value.dtype);
     }
     const int64_t result_stride = plan_.row_length * itemsize(plan_.values[size_t(step.value)].dtype);
     for (int64_t r = rows_of_block(); r > 0; --r, result += result_stride) {
@@ -215,8 +215,8 @@ class Worker {
     }
   }
 
-  static void set(DType dtype, void* to, const Scalar& number) {
-    with_compute(dtype, [&]<class T>(T) { *static_cast<InTile<T>*>(to) = number.as<T>(); });
+  static void set(DType dtype, void* to, const Scalar& value) {
+    with_compute(dtype, [&]<class T>(T) { *static_cast<InTile<T>*>(to) = value.as<T>(); });
   }
 
   void load(const Step& step, char* to) {
@@ -227,7 +227,7 @@ class Worker {
     } else generate(step, input, to);
   }
 
-  /// An input without a buffer: the number, or the view's address, where the guards hold.
+  /// An input without a buffer: a constant, or the view's address, where the guards hold.
   void generate(const Step& step, const PlannedOperand& input, char* to) {
     const OperandAccess w = access(input);
     const int64_t stride = w.forms[0].lane[region_.lanes.size() - 1];
@@ -237,11 +237,11 @@ class Worker {
         return for_each_block(block, w, at(input), region_, [&](int64_t done, int64_t length, int64_t first, int64_t address) {
           for (int64_t i = 0; i < length; ++i) out[done + i] = convert<T>(address + block.offset[first + i]);
         });
-      const T number = plan_.kernel.inputs[size_t(step.operand)].constant.as<T>();
+      const T constant = plan_.kernel.inputs[size_t(step.operand)].constant.as<T>();
       for_each_run(w, at(input), region_, [&](int64_t done, int64_t length, int64_t low, int64_t high, int64_t address) {
         std::fill_n(out + done, length, InTile<T>(0));
         for (int64_t i = low; i < high; ++i)
-          out[done + i] = input.kind == Input::Kind::Constant ? number : convert<T>(address + i * stride);
+          out[done + i] = input.kind == Input::Kind::Constant ? constant : convert<T>(address + i * stride);
       });
     });
   }
@@ -258,7 +258,7 @@ class Worker {
   char *slots_, *packed_, *totals_, *kept_;
   std::vector<int64_t> at_;   // every form's value at the tile's first element
   std::vector<char*> data_;   // where every value is now, for tiles ...
-  std::vector<char*> row_data_;  // ... and for rows: one number each
+  std::vector<char*> row_data_;  // ... and for rows: one scalar each
   const AffineForm* forms_ = plan_.forms.data();
   struct Expected {
     uintptr_t before = 0, next = 0, end = 0;
