@@ -1,4 +1,4 @@
-// The element operations of one tile. Whatever is one instruction of the machine is a plain loop over scalar.h's own
+// The element operations of one tile. Whatever is one instruction of the machine is a plain loop over scalar_ops.h's own
 // definition, which the compiler turns into packets; exp and its kind are polynomials on packets (math.h).
 #include "tinyops/cpu/tile.h"
 
@@ -163,7 +163,7 @@ namespace {
 template <class T, ReduceOp op>
 using Wide = std::conditional_t<std::is_floating_point_v<T> && op != ReduceOp::Max && op != ReduceOp::Min, double, InTile<T>>;
 
-/// One more element. For a bool, `+` is or and `*` is and, as in scalar.h.
+/// One more element. For a bool, `+` is or and `*` is and, as in scalar_ops.h.
 template <class T, ReduceOp op>
 Wide<T, op> step_wide(Wide<T, op> total, Wide<T, op> x) {
   using Number = std::conditional_t<std::is_same_v<T, bool>, bool, Wide<T, op>>;
