@@ -22,7 +22,7 @@ EXAMPLES := mnist beautiful_mnist teenygrad_mnist linear_regression two_moons gp
 .DEFAULT_GOAL := help
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: help deps examples test test-all sanitize-cuda cuda-report bench bench-compare format loc clean install again FORCE \
+.PHONY: tour help deps examples test test-all sanitize-cuda cuda-report bench bench-compare format loc clean install again FORCE \
   $(EXAMPLES)
 comma := ,
 empty :=
@@ -296,6 +296,9 @@ loc: ## count lines of code, by file and by room; comments and blank lines do no
 	  END { for (f in file) printf "%6d  %s\n", file[f], f | "sort -k2"; close("sort -k2"); print ""; \
 	        for (r in rooms) printf "%6d  %s/\n", rooms[r], r | "sort -k2"; close("sort -k2"); printf "%6d  in all\n", all }' \
 	  $(sources_by_hand)
+
+tour: ## write notes/code_tour.md from an execution (ARGS=--check: it must be there already)
+	python3 tests/house/tour.py $(ARGS)
 
 install: $(LIBTEENY) ## install headers, libteeny.a and teeny.pc (PREFIX=/usr/local DESTDIR=)
 	@for h in $(wildcard teeny/*.h teeny/*/*.h tinyops/*.h tinyops/base/*.h); do \

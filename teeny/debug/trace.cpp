@@ -218,13 +218,8 @@ struct Time {
   double start = 0, seconds = 0;
 };
 
-/// Calls `run`, which does `work`. Where nobody looks at the time, none is returned and nothing is waited for.
-Time counted(const Counters& work, const std::function<void()>& run) {
-  if (level() < 1 && !timeline().on()) {
-    run();
-    counters() += work;
-    return {};
-  }
+/// Calls `run`, which does `work`, and waits for it.
+Time timed(const Counters& work, const std::function<void()>& run) {
   static Totals totals;
   synchronize();  // what runs still, copies among it, is not this kernel's
   const double start = now();
@@ -236,20 +231,34 @@ Time counted(const Counters& work, const std::function<void()>& run) {
   return {start, seconds};
 }
 
+bool is_watched() { return level() >= 1 || timeline().on(); }
+
 }  // namespace
 
 bool watches_each_kernel() { return level() >= 2 || timeline().on(); }
 
 void traced(const Kernel& kernel, const std::function<void()>& run) {
+  if (!is_watched()) {
+    run();
+    ++counters().kernels;
+    return;
+  }
   const Counters c = work(kernel);
   if (level() >= 3) std::fputs(listing(kernel).c_str(), stderr);
-  const auto [start, seconds] = counted(c, run);
+  const auto [start, seconds] = timed(c, run);
   if (timeline().on()) timeline().add(label(kernel), start, seconds, c);
   if (level() >= 2)
     std::fprintf(stderr, "%6lld %9.1f us %8.1f GFLOP/s %7.1f GB/s  %s\n", (long long)counters().kernels, seconds * 1e6,
                  double(c.flops) / seconds / 1e9, double(c.bytes) / seconds / 1e9, label(kernel).c_str());
 }
 
-void traced(const Counters& work, const std::function<void()>& run) { counted(work, run); }
+void traced(const Counters& work, const std::function<void()>& run) {
+  if (is_watched()) {
+    timed(work, run);
+  } else {
+    run();
+    counters().kernels += work.kernels;
+  }
+}
 
 }  // namespace teeny::debug

@@ -18,7 +18,7 @@ struct Counters {
   int64_t bytes = 0;  ///< read and written, each element of each operand once
   Counters& operator+=(const Counters& other);
 };
-/// Of what this thread has run since its start, or since `counters() = {}`.
+/// Of what this thread has run since its start, or since `counters() = {}`. Without DEBUG and PROFILE only `kernels` is counted.
 Counters& counters();
 
 /// What one kernel will do.
@@ -30,7 +30,7 @@ std::string label(const tinyops::Kernel& kernel);
 /// The whole kernel, with its program, as text.
 std::string listing(const tinyops::Kernel& kernel);
 
-/// Calls `run`, which runs `kernel`, and adds its work to the counters. With DEBUG or PROFILE it is timed and reported: a
+/// Calls `run`, which runs `kernel`, and counts it. With DEBUG or PROFILE it is timed and reported: a
 /// device may return from a kernel before it is done, so it is waited for, before and after.
 void traced(const tinyops::Kernel& kernel, const std::function<void()>& run);
 /// The same for several kernels that run as one. Not with DEBUG=2 and PROFILE, which `watches_each_kernel`.

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <map>
 
-#include "tinyops/common/merge_axes.h"
-
 namespace teeny {
 
 using tinyops::Input;
@@ -206,27 +204,6 @@ class KernelBuilder {
   std::map<const Node*, int> members_;
 };
 
-std::vector<View*> views_of(RowKernel& k) {
-  std::vector<View*> views;
-  for (Input& input : k.inputs) views.push_back(&input.operand.view);
-  for (tinyops::Output& output : k.outputs) views.push_back(&output.operand.view);
-  return views;
-}
-
-/// Neighbouring axes that every view walks as one become one. The border before the last `inner` axes stays, and a view may
-/// lack the axes after it.
-void merge_axes(Shape& shape, int& inner, std::span<View* const> views) {
-  if (shape.size() < 2) return;
-  std::vector<Dims*> strides;
-  for (View* view : views) {
-    strides.push_back(&view->address.coef);
-    for (Guard& guard : view->guards) strides.push_back(&guard.position.coef);
-  }
-  const int border = tinyops::merge_axes(shape, strides, shape.size() - inner);
-  inner = shape.size() - border;
-  for (View* view : views) view->shape = Shape(shape.begin(), shape.begin() + view->address.coef.size());
-}
-
 Operand operand_of(const LazyBuffer& source, const ScheduledNodes& nodes) {
   return {nodes.buffer_of(*source.node()), source.dtype(), source.views().view()};
 }
@@ -237,13 +214,8 @@ tinyops::ContractKernel contraction(const Node& node, RowKernel epilogue, const 
   Operand a = operand_of(sources[0], nodes), b = operand_of(sources[1], nodes);
   const Shape whole = squeezed(a.view.shape);
   for (Operand* factor : {&a, &b}) factor->view = *factor->view.reshape(whole);
-  tinyops::ContractKernel kernel{whole, whole.size() - epilogue.shape.size(), a, b, std::move(epilogue)};
-  std::vector<View*> views = views_of(kernel.epilogue);
-  views.push_back(&kernel.a.view);
-  views.push_back(&kernel.b.view);
-  merge_axes(kernel.shape, kernel.reduced, views);
-  kernel.epilogue.shape = Shape(kernel.shape.begin(), kernel.shape.end() - kernel.reduced);
-  return kernel;
+  const int reduced = whole.size() - epilogue.shape.size();
+  return {whole, reduced, a, b, std::move(epilogue)};
 }
 
 }  // namespace
@@ -254,7 +226,6 @@ tinyops::Kernel lower(const FusionGroup& group, std::span<const Destination> des
   for (const Destination& destination : destinations) builder.add_output(destination);
   RowKernel rows = builder.finish();
   if (is_contraction(group.members[0]->op)) return contraction(*group.members[0], std::move(rows), nodes);
-  merge_axes(rows.shape, rows.inner, views_of(rows));
   return rows;
 }
 

@@ -9,9 +9,44 @@
 #include <deque>
 
 #include "teeny/schedule/plan.h"
+#include "tinyops/common/merge_axes.h"
 
 namespace teeny {
 namespace {
+
+std::vector<View*> views_of(tinyops::RowKernel& k) {
+  std::vector<View*> views;
+  for (tinyops::Input& input : k.inputs) views.push_back(&input.operand.view);
+  for (tinyops::Output& output : k.outputs) views.push_back(&output.operand.view);
+  return views;
+}
+
+/// Neighbouring axes that every view walks as one become one. The border before the last `inner` axes stays, and a view may
+/// lack the axes after it.
+void merge_axes(Shape& shape, int& inner, std::span<View* const> views) {
+  if (shape.size() < 2) return;
+  std::vector<Dims*> strides;
+  for (View* view : views) {
+    strides.push_back(&view->address.coef);
+    for (Guard& guard : view->guards) strides.push_back(&guard.position.coef);
+  }
+  const int border = tinyops::merge_axes(shape, strides, shape.size() - inner);
+  inner = shape.size() - border;
+  for (View* view : views) view->shape = Shape(shape.begin(), shape.begin() + view->address.coef.size());
+}
+
+/// The kernel with as few axes as its views allow.
+tinyops::Kernel with_merged_axes(tinyops::Kernel kernel) {
+  if (auto* rows = std::get_if<tinyops::RowKernel>(&kernel)) merge_axes(rows->shape, rows->inner, views_of(*rows));
+  if (auto* contraction = std::get_if<tinyops::ContractKernel>(&kernel)) {
+    std::vector<View*> views = views_of(contraction->epilogue);
+    views.push_back(&contraction->a.view);
+    views.push_back(&contraction->b.view);
+    merge_axes(contraction->shape, contraction->reduced, views);
+    contraction->epilogue.shape = Shape(contraction->shape.begin(), contraction->shape.end() - contraction->reduced);
+  }
+  return kernel;
+}
 
 class BufferAssignment {
  public:
@@ -56,7 +91,7 @@ class BufferAssignment {
       step.results.push_back({i.node, i.buffer});
     }
     if (destinations.empty()) return;
-    step.kernel = lower(group, destinations, plan_);
+    step.kernel = with_merged_axes(lower(group, destinations, plan_));
     steps_.push_back(std::move(step));
   }
 
@@ -109,7 +144,7 @@ class BufferAssignment {
         group.members.push_back(&parts[k]);
         destinations.push_back({&parts[k], i.buffer, places[first + k]});
       }
-      steps_.push_back({lower(group, destinations, plan_), {}});
+      steps_.push_back({with_merged_axes(lower(group, destinations, plan_)), {}});
     }
     steps_.back().results.push_back({i.node, i.buffer});
   }
