@@ -47,7 +47,8 @@ struct Samples {
 };
 
 /// `count` samples one after the other. They are put together on the host and sent to fresh memory of the device: on a GPU
-/// they travel while it computes. A buffer may pass from thread to thread; a Tensor may not.
+/// they travel while it computes. A buffer may pass from thread to thread; a Tensor that is not
+/// realized may not.
 struct Prepared {
   int64_t count = 0;
   std::vector<float> images;     ///< of a Dataset, else `x`
@@ -154,7 +155,9 @@ struct DataLoader::Iterator::Epoch {
       const std::span image = std::span(batch.images).subspan(i * pixels, pixels);
       state->read(samples[i], image);
       if (state->options.transform) {
-        std::mt19937_64 random(mix(epoch_seed(at) ^ uint64_t(samples[i])));
+        const uint64_t seed = mix(epoch_seed(at) ^ uint64_t(samples[i]));
+        std::mt19937_64 random(seed);
+        Tensor::set_random_state(seed, 0);  // of this thread: what tensors draw follows from the sample, too
         state->options.transform(image, state->x.shape, random);
       }
       state->normalise(image);

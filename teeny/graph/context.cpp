@@ -1,10 +1,25 @@
 #include "teeny/graph/context.h"
 
+#include <atomic>
+
+#include "tinyops/base/environment.h"
+
 namespace teeny {
 
 Context& context() {
-  thread_local Context of_this_thread;
+  static std::atomic<int> threads{0};
+  thread_local Context of_this_thread(threads++);
   return of_this_thread;
+}
+
+namespace {
+[[maybe_unused]] const int main_thread = context().thread;  // objects like this one are made by the thread that runs main
+}
+
+RandomStream& Context::random() {
+  constexpr uint64_t kGoldenRatio = 0x9E3779B97F4A7C15;  // 2^64 / 1.618..: multiples of it lie far apart
+  if (!random_) random_ = RandomStream{tinyops::environment::seed() + uint64_t(thread) * kGoldenRatio, 0};
+  return *random_;
 }
 
 }  // namespace teeny

@@ -1,6 +1,8 @@
 #pragma once
-// What belongs to a thread: how it runs its graphs, and what it has assigned and not computed yet. A thread has a context
-// of its own from its start to its end, so that threads with tensors of their own never wait for each other.
+// What belongs to a thread: its modes, its random stream, how it runs its graphs, and what it has assigned and not computed
+// yet. A thread has a context of its own from its start to its end, so that threads with tensors of their own never wait for
+// each other. Threads may share tensors that are realized, and read them; a tensor that is not realized belongs to the thread
+// that made it (Node::thread), and computing it on another one is an Error.
 #include <functional>
 #include <memory>
 #include <optional>
@@ -34,9 +36,29 @@ struct PendingAssignment {
   }
 };
 
+class Recorder;  // teeny/tensor/recorder.h
+
+/// Where the next random words come from: Philox' key, and how many words have been drawn.
+struct RandomStream {
+  uint64_t seed = 0, counter = 0;
+};
+
 struct Context {
-  Execution execution;
-  std::vector<PendingAssignment> pending;
+  const int thread;              ///< 0 for the thread that runs main, then in the order of their first use of teeny
+  bool grad = true;              ///< operations remember their history
+  bool training = false;         ///< dropout drops, and batch norm uses the statistics of the batch
+  Recorder* recorder = nullptr;  ///< a Jit that records this thread's calls
+  Execution execution = {};
+  std::vector<PendingAssignment> pending = {};
+
+  /// SEED= on the main thread, and a seed made of it and of `thread` on the others: no two threads draw the same values.
+  RandomStream& random();
+
+ private:
+  std::optional<RandomStream> random_ = {};
+
+ public:
+  explicit Context(int thread) : thread(thread) {}
 };
 
 /// This thread's.

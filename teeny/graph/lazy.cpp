@@ -1,9 +1,14 @@
 #include "teeny/graph/lazy.h"
 
+#include "teeny/graph/context.h"
+
 namespace teeny {
 namespace {
 
 LazyBuffer make(NodeOp op, DType dtype, const Shape& shape, std::vector<LazyBuffer> sources) {
+  for (const LazyBuffer& source : sources)
+    if (source.node()->of_another_thread())
+      fail("a tensor of ", source.shape(), " was made by another thread and is not computed yet: realize() it there first");
   return LazyBuffer(std::make_shared<Node>(std::move(op), dtype, shape, std::move(sources)));
 }
 
@@ -16,7 +21,12 @@ bool is_number(const LazyBuffer& x, double value) {
 }  // namespace
 
 Node::Node(NodeOp op, DType dtype, Shape shape, std::vector<LazyBuffer> sources)
-    : op(std::move(op)), dtype(dtype), shape(std::move(shape)), sources(std::move(sources)) {}
+    : op(std::move(op)), dtype(dtype), shape(std::move(shape)), sources(std::move(sources)), thread(context().thread) {}
+
+bool Node::of_another_thread() const {
+  return thread != context().thread && !realized() && !std::holds_alternative<node::Constant>(op) &&
+         !std::holds_alternative<node::Iota>(op);
+}
 
 // Dropping the last user of a long chain must not recurse along it: nodes that only this one kept alive hand over
 // their sources first, and die childless.

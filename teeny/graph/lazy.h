@@ -134,6 +134,7 @@ struct Node {
   Shape shape;
   std::vector<LazyBuffer> sources;
   tinyops::BufferRef buffer;
+  int thread;  ///< the one that made it: Context::thread
 
   Node(NodeOp op, DType dtype, Shape shape, std::vector<LazyBuffer> sources);
   ~Node();
@@ -141,6 +142,8 @@ struct Node {
   Node& operator=(const Node&) = delete;
 
   bool realized() const { return buffer != nullptr; }
+  /// Whether it is not computed, and would be on another thread than this one: then nobody but that thread may use it.
+  bool of_another_thread() const;
 };
 
 std::string_view name(const NodeOp& op);

@@ -34,6 +34,9 @@ void add_pending(const std::shared_ptr<LazyBuffer>& variable, const LazyBuffer& 
 
 void realize(std::span<const LazyBuffer> targets) {
   std::vector<LazyBuffer> all(targets.begin(), targets.end());
+  for (const LazyBuffer& target : targets)
+    if (target.node()->of_another_thread())
+      fail("realize: a tensor of ", target.shape(), " was made by another thread: realize() it there");
   for (const PendingAssignment& p : context().pending)
     if (p.unrealized()) all.emplace_back(p.now.lock());
 

@@ -2,6 +2,8 @@
 // Whether gradients are recorded, and whether a model trains: two modes of a thread.
 #include <utility>
 
+#include "teeny/graph/context.h"
+
 namespace teeny {
 
 /// While one of these lives, the mode is as it says; then it is again what it was.
@@ -10,28 +12,26 @@ namespace teeny {
 ///   Training guard(true);    dropout drops, batch norm uses the batch's statistics
 class GradMode {
  public:
-  explicit GradMode(bool on) : before_(std::exchange(enabled_, on)) {}
-  ~GradMode() { enabled_ = before_; }
+  explicit GradMode(bool on) : before_(std::exchange(context().grad, on)) {}
+  ~GradMode() { context().grad = before_; }
   GradMode(const GradMode&) = delete;
-  static bool enabled() { return enabled_; }
+  static bool enabled() { return context().grad; }
 
  private:
   bool before_;
-  static inline thread_local bool enabled_ = true;
 };
 struct NoGrad : GradMode {
   NoGrad() : GradMode(false) {}
 };
 class Training {
  public:
-  explicit Training(bool on = true) : before_(std::exchange(enabled_, on)) {}
-  ~Training() { enabled_ = before_; }
+  explicit Training(bool on = true) : before_(std::exchange(context().training, on)) {}
+  ~Training() { context().training = before_; }
   Training(const Training&) = delete;
-  static bool enabled() { return enabled_; }
+  static bool enabled() { return context().training; }
 
  private:
   bool before_;
-  static inline thread_local bool enabled_ = false;
 };
 
 }  // namespace teeny

@@ -1,6 +1,6 @@
 #pragma once
-// What a Jit hears while it records: the places where tensors are made, looked at and changed ask for `recorder()`,
-// which is null the rest of the time.
+// What a Jit is told while it records: the places where tensors are made, read and changed call the `recorder()` of their
+// thread, which is null the rest of the time.
 #include <memory>
 
 #include "teeny/tensor/tensor.h"
@@ -8,7 +8,7 @@
 namespace teeny {
 
 /// What the handles of one tensor share, as a recording knows it: it must not keep it alive. `data` may hold other
-/// numbers after an assign.
+/// values after an assignment.
 struct Variable {
   std::weak_ptr<LazyBuffer> data;
   std::weak_ptr<const bool> requires_grad;
@@ -19,11 +19,10 @@ class Recorder {
   virtual ~Recorder() = default;
   virtual void on_create(const std::shared_ptr<LazyBuffer>& data) = 0;  ///< a new tensor
   virtual void on_read(const std::shared_ptr<LazyBuffer>& data, const std::shared_ptr<const bool>& requires_grad) = 0;
-  virtual void on_assign(const std::shared_ptr<LazyBuffer>& data) = 0;  ///< it is about to hold other numbers
+  virtual void on_assign(const std::shared_ptr<LazyBuffer>& data) = 0;  ///< it is about to hold other values
   virtual void on_set_grad(const Tensor& x, const Tensor& grad) = 0;    ///< x.grad is about to be `grad`
 };
 
-/// Of this thread.
-Recorder*& recorder();
+inline Recorder*& recorder() { return context().recorder; }
 
 }  // namespace teeny

@@ -8,11 +8,6 @@
 
 namespace teeny {
 
-Recorder*& recorder() {
-  static thread_local Recorder* current = nullptr;
-  return current;
-}
-
 /// What all handles of one tensor share.
 struct Tensor::State {
   LazyBuffer data;
@@ -155,6 +150,8 @@ TEENY_INSTANTIATE(double)
 
 Tensor& Tensor::assign(const Tensor& x) {
   if (x.shape() != shape()) fail("assign: ", x.shape(), " to a tensor of ", shape());
+  if (state_->data.node()->of_another_thread())
+    fail("assign: another thread has assigned to this tensor of ", shape(), ", and has not computed it yet");
   LazyBuffer data = x.detach().cast(dtype()).lazy();
   const NodeOp& op = data.node()->op;
   const bool owns_memory = data.views().is_contiguous() && data.node()->shape == data.shape() &&
