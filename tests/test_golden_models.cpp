@@ -268,7 +268,7 @@ TEST_CASE("golden: learning rates are PyTorch's") {
   Cases cases("schedules");
   const auto check = [&cases](const std::string& name, const LRSchedule& schedule) {
     const auto want = cases.at(name).to_vector<double>();
-    Optimizer sgd = SGD({Tensor::zeros({1}).requires_grad_()});
+    SGD sgd({Tensor::zeros({1}).requires_grad_()});
     LRScheduler rate(sgd, schedule);
     for (size_t step = 0; step < want.size(); ++step) {
       if (step) rate.step();

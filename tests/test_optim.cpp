@@ -82,7 +82,7 @@ TEST_CASE("optim: gradients are clipped in their dtype") {
 
 TEST_CASE("optim: what is wrong is said at once") {
   const std::vector<Tensor> some = {parameter()}, vectors = {parameter(DType::Float32, {6})};
-  const optim::SGD sgd(some);
+  optim::SGD sgd(some);
   const optim::LRSchedule nothing, constant = [](int64_t) { return 0.1; };
   check_refused({
       {"sgd: no parameters to train", [] { optim::SGD({}); }},
@@ -244,4 +244,16 @@ TEST_CASE("optim: clipping and a step compute nothing before someone looks") {
     counted.reset();
     CHECK(norm.item() > 0);
   }
+}
+
+TEST_CASE("optim: any optimiser steps and is destroyed as an Optimizer, and a schedule moves the rate of that one") {
+  Tensor p = Tensor::of({1, 2}).requires_grad_();
+  const std::unique_ptr<optim::Optimizer> any = std::make_unique<optim::Adam>(std::vector{p}, optim::AdamOptions{.lr = 0.5});
+  optim::LRScheduler rate(*any, optim::ExponentialLR{0.5, 0.5});
+  p.sum().backward();
+  any->step();
+  rate.step();
+  CHECK(any->lr() == 0.25);
+  check_close(p, {0.5, 1.5}, 1e-5);
+  static_assert(!std::is_copy_constructible_v<optim::Optimizer> && std::is_copy_constructible_v<optim::Adam>);
 }

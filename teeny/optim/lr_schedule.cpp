@@ -58,7 +58,7 @@ double OneCycleLR::operator()(int64_t step) const {
   return cosine(max_lr, last, (now - top) / (end - top));
 }
 
-LRScheduler::LRScheduler(const Optimizer& optimizer, LRSchedule schedule, int64_t taken)
+LRScheduler::LRScheduler(Optimizer& optimizer, LRSchedule schedule, int64_t taken)
     : optimizer_(optimizer), schedule_(std::move(schedule)), taken_(taken) {
   if (!schedule_) fail("LRScheduler: no schedule");
   optimizer_.set_lr(schedule_(taken_));

@@ -62,15 +62,15 @@ struct OneCycleLR {
   double operator()(int64_t step) const;  ///< 0 <= step < total_steps
 };
 
-/// Gives an optimiser the rate of each step.
+/// Gives an optimiser, which must outlive it, the rate of each step.
 class LRScheduler {
  public:
   /// Sets the rate of step `taken` at once; to go on with a training, pass the number of steps it had taken.
-  LRScheduler(const Optimizer& optimizer, LRSchedule schedule, int64_t taken = 0);
+  LRScheduler(Optimizer& optimizer, LRSchedule schedule, int64_t taken = 0);
   void step();  ///< after the optimiser's
 
  private:
-  Optimizer optimizer_;  ///< shares its rate with the one it was made from
+  Optimizer& optimizer_;
   LRSchedule schedule_;
   int64_t taken_;
 };

@@ -16,9 +16,13 @@
 
 namespace teeny::optim {
 
-/// What all optimisers have. Copies share parameters and state, as tensors do.
+/// What all optimisers have. Copies of an SGD, an Adam, .. share parameters and state, as tensors do; an Optimizer itself is
+/// passed on as a reference.
 class Optimizer {
  public:
+  virtual ~Optimizer() = default;
+  /// Changes the parameters that have a gradient.
+  virtual void step() = 0;
   void zero_grad();  ///< forgets the gradients; before `backward`, which adds to them
   double lr() const { return lr_.item(); }
   void set_lr(double lr);  ///< from the next step on
@@ -26,10 +30,12 @@ class Optimizer {
 
  protected:
   Optimizer(std::string_view name, std::vector<Tensor> params, double lr);
+  Optimizer(const Optimizer&) = default;  // not for everyone: a copy of this part alone could not step
+  Optimizer& operator=(const Optimizer&) = default;
   /// A zero for each parameter, of its shape and dtype: a moment before the first step.
   std::vector<Tensor> zeros() const;
-  /// Computes what the step before left to do. Without this, the graph of a loop that never looks at a number would
-  /// grow for ever.
+  /// Computes what the step before left to do. Without this, the graph of a loop that never reads a value would grow
+  /// without end.
   void finish_last_step(const nn::StateDict& state) const;
 
   std::vector<Tensor> params_;
@@ -51,8 +57,7 @@ class SGD : public Optimizer {
  public:
   static constexpr std::string_view kName = "sgd";
   explicit SGD(std::vector<Tensor> params, const SGDOptions& options = {});
-  /// Changes the parameters that have a gradient.
-  void step();
+  void step() override;
   TEENY_STATE(lr_, momentum_)
 
  private:
@@ -77,8 +82,7 @@ class Adam : public Optimizer {
   static constexpr std::string_view kName = "adam";
   explicit Adam(std::vector<Tensor> params, const AdamOptions& options = {})
       : Adam(kName, std::move(params), options, false) {}
-  /// Changes the parameters that have a gradient.
-  void step();
+  void step() override;
   TEENY_STATE(lr_, step_, m_, v_)
 
  protected:
@@ -118,8 +122,7 @@ class LAMB : public Optimizer {
  public:
   static constexpr std::string_view kName = "lamb";
   explicit LAMB(std::vector<Tensor> params, const LAMBOptions& options = {});
-  /// Changes the parameters that have a gradient.
-  void step();
+  void step() override;
   TEENY_STATE(lr_, step_, m_, v_)
 
  private:
@@ -154,8 +157,7 @@ class Muon : public Optimizer {
  public:
   static constexpr std::string_view kName = "muon";
   explicit Muon(std::vector<Tensor> params, const MuonOptions& options = {});
-  /// Changes the parameters that have a gradient.
-  void step();
+  void step() override;
   TEENY_STATE(lr_, momentum_)
 
  private:
@@ -166,11 +168,11 @@ class Muon : public Optimizer {
 // ---- Between backward() and step()
 
 /// Makes all gradients together no longer than `max_norm`: each times min(1, max_norm / (norm + 1e-6)), where
-/// norm = (sum |g|^norm_type)^(1 / norm_type) over all numbers of all gradients, and the largest of them for infinity.
+/// norm = (sum |g|^norm_type)^(1 / norm_type) over all elements of all gradients, and the largest of them for infinity.
 /// Returns the norm, from before. Pascanu, Mikolov, Bengio: "On the difficulty of training recurrent neural networks",
 /// 2013; torch.nn.utils.clip_grad_norm_.
 Tensor clip_grad_norm(std::span<const Tensor> params, double max_norm, double norm_type = 2);
-/// Every number of every gradient into [-limit, limit].
+/// Clamps every element of every gradient to [-limit, limit].
 void clip_grad_value(std::span<const Tensor> params, double limit);
 
 }  // namespace teeny::optim
