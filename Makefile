@@ -22,7 +22,7 @@ EXAMPLES := mnist beautiful_mnist teenygrad_mnist linear_regression two_moons gp
 .DEFAULT_GOAL := help
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: tour help deps examples test test-all sanitize-cuda cuda-report bench bench-compare format loc clean install again FORCE \
+.PHONY: help deps examples test test-all sanitize-cuda cuda-report bench bench-compare layers house tour format loc clean install again FORCE \
   $(EXAMPLES)
 comma := ,
 empty :=
@@ -283,6 +283,13 @@ bench: $B/bench | $(filter test test-all $(EXAMPLES),$(MAKECMDGOALS)) ## measure
 
 bench-compare: $B/bench ## teeny beside its peers on the same device, in one table (PEERS=python that has torch, jax, tinygrad)
 	python3 tests/bench/compare.py $< $(PEERS) $(if $(ONLY),--only $(ONLY)) $(ARGS)
+
+layers: ## check that every include of the house runs down
+	@python3 tests/house/layers.py
+	@tests/house/spine.sh
+
+house: ## draw the rooms and their arrows from the includes: notes/house.svg
+	python3 tests/house/layers.py --draw notes/house.svg
 
 sources_by_hand = $(shell find teeny tinyops examples tests -name '*.h' -o -name '*.cpp' -o -name '*.cu' | sort)
 

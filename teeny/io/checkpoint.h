@@ -9,7 +9,7 @@
 //     for (auto [x, y] : loader) ...
 //
 // The names in the file: "model.c1.weight", "adam.step", "adam.m.0", "random", "position".
-#include "teeny/data/loader.h"
+#include "teeny/data/data.h"
 #include "teeny/io/safetensors.h"
 
 namespace teeny::io {

@@ -10,7 +10,7 @@
 #include <map>
 #include <string>
 
-#include "teeny/nn/state.h"
+#include "teeny/nn/nn.h"
 
 namespace teeny::io {
 

@@ -11,7 +11,7 @@
 #include <functional>
 #include <vector>
 
-#include "teeny/optim/optim.h"
+#include "teeny/optim/optimizers.h"
 
 namespace teeny::optim {
 

@@ -10,7 +10,7 @@
 
 #include "tinyops/base/scalar_ops.h"
 #include "tinyops/common/contraction.h"
-#include "tinyops/common/merge_axes.h"
+#include "tinyops/base/merge_axes.h"
 #include "tinyops/cpu/contract/pad_copy.h"
 #include "tinyops/cpu/contract/gemm.h"
 #include "tinyops/cpu/contract/contract.h"

@@ -6,7 +6,7 @@
 #include <cstdlib>
 #include <numeric>
 
-#include "tinyops/common/merge_axes.h"
+#include "tinyops/base/merge_axes.h"
 
 namespace tinyops::cpu {
 namespace {

@@ -1,4 +1,4 @@
-#include "teeny/optim/optim.h"
+#include "teeny/optim/optimizers.h"
 
 #include <cmath>
 #include <map>

@@ -1,4 +1,4 @@
-#include "tinyops/common/merge_axes.h"
+#include "tinyops/base/merge_axes.h"
 
 #include <algorithm>
 

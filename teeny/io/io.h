@@ -1,0 +1,4 @@
+#pragma once
+// Files: tensors and models as safetensors, and checkpoints of a training.
+#include "teeny/io/checkpoint.h"
+#include "teeny/io/safetensors.h"
