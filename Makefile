@@ -19,6 +19,11 @@ EMULATE ?=
 PACKAGES := g++ make libeigen3-dev doctest-dev nlohmann-json3-dev zlib1g-dev libcli11-dev
 EXAMPLES := mnist beautiful_mnist teenygrad_mnist linear_regression two_moons gpt
 
+# All cores at once, unless somebody has said -j, or a make above this one deals out the jobs.
+ifeq (,$(filter -j% --jobserver%,$(MAKEFLAGS)))
+  MAKEFLAGS += -j$(or $(shell nproc 2> /dev/null),1)
+endif
+
 .DEFAULT_GOAL := help
 .SUFFIXES:
 .DELETE_ON_ERROR:
@@ -127,15 +132,13 @@ endif
 at_leisure  = $(filter examples/% tests/test_% tests/random_graph%,$1)
 optimise_of = $(if $(sanitizers)$(at_leisure),-O1,-O3)
 
-# Only the rooms that need them know of Eigen, OpenMP and the place of the shipped digits.
+# Only the backend that needs them knows of Eigen and OpenMP.
 EIGEN     := $(subst -I,-isystem ,$(or $(shell pkg-config --cflags eigen3 2> /dev/null),-I/usr/include/eigen3))
 CPU_FLAGS  = $(EIGEN) -fopenmp $(if $(filter x86_64,$(shell uname -m)),-mprefer-vector-width=512)
-DATA_FLAGS = -DTEENY_DATA_DIR=$(call quote,"$(CURDIR)/examples/data")
 HOST_FLAGS = -x c++ -Itests/gpu_emulator -O1 -g1 -fsanitize=bounds -fno-sanitize-recover=bounds \
   -ftrivial-auto-var-init=pattern -U_FORTIFY_SOURCE -Wno-unknown-pragmas -Wno-missing-field-initializers
 emulated_gpu    = $(filter tinyops/cuda/% tests/gpu_emulator/% tests/bench/gpu_%,$1)
-flags_of   = $(FLAGS) $(optimise_of) $(if $(emulated_gpu),$(HOST_FLAGS)) $(if $(filter tinyops/cpu/%,$1),$(CPU_FLAGS)) \
-  $(if $(filter teeny/data/%,$1),$(DATA_FLAGS)) $(CXXFLAGS)
+flags_of   = $(FLAGS) $(optimise_of) $(if $(emulated_gpu),$(HOST_FLAGS)) $(if $(filter tinyops/cpu/%,$1),$(CPU_FLAGS)) $(CXXFLAGS)
 LIBS      := $(strip $(if $(filter cpu,$(BACKEND)),-fopenmp) $(if $(emulated),-fsanitize=bounds) \
   $(if $(on_gpu),-L$(CUDA_HOME)/lib64 -lcudart_static -ldl -lrt) -lz -pthread)
 
@@ -203,15 +206,21 @@ $B/%.o: %.cu $B/flags
 
 -include $(wildcard $(patsubst %.o,%.d,$(call object,$(sources))))
 
-Q   := $(if $(V),,@)
-say  = $(if $(V),,@echo '  $1 $2')
+# A line for each file: `  [3/57] compile teeny/graph/lazy.cpp`. How many there are a make that only counts says, asked once.
+Q     := $(if $(V),,@)
+say    = $(if $(V),,@echo '  $(if $(filter compile,$1),$(progress))$1 $2')
+ifndef COUNTING
+progress = $(eval compiled += x)[$(words $(compiled))/$(total)] $(empty)
+total    = $(eval total := $(shell $(MAKE) -n COUNTING=1 BACKEND='$(BACKEND)' ARCH='$(ARCH)' EMULATE='$(EMULATE)' SAN='$(SAN)' \
+  CXX='$(CXX)' WERROR='$(WERROR)' $(MAKECMDGOALS) 2> /dev/null | grep -c '^echo .  compile'))$(total)
+endif
 
 # Everything depends on this file, and it changes when the flags do. Before it does, what a compiler would only say in
 # its own words is said here: what is missing, and how to get it.
 headers := $(if $(filter cpu,$(BACKEND)),Eigen/Core omp.h) zlib.h nlohmann/json.hpp doctest/doctest.h CLI/CLI.hpp
 $B/flags: FORCE
 	@mkdir -p $(@D)
-	@printf '%s\n' $(call quote,$(CXX) $(FLAGS) $(CPU_FLAGS) $(DATA_FLAGS) $(HOST_FLAGS) $(if $(on_gpu),$(NVCC) $(NVCC_FLAGS)) $(CXXFLAGS)) > $@.$$$$; \
+	@printf '%s\n' $(call quote,$(CXX) $(FLAGS) $(CPU_FLAGS) $(HOST_FLAGS) $(if $(on_gpu),$(NVCC) $(NVCC_FLAGS)) $(CXXFLAGS)) > $@.$$$$; \
 	if cmp -s $@.$$$$ $@; then rm $@.$$$$; exit 0; fi; \
 	command -v $(CXX) > /dev/null || { rm $@.$$$$; \
 	  echo '$(CXX) is missing: run $(if $(SAN),apt-get install clang-16 libclang-rt-16-dev libomp-16-dev,make deps)' >&2; exit 1; }; \
@@ -277,8 +286,12 @@ cuda-report: $(LIBTEENY) ## registers, shared memory and spills of each CUDA ker
 	$(if $(on_gpu),,@echo 'cuda-report needs BACKEND=cuda and nvcc' >&2; exit 1)
 	@cat $(patsubst %.o,%.ptxas,$(filter $B/tinyops/cuda/%,$(call object,$(library)))) | c++filt | awk -f tests/cuda_report.awk
 
-# A benchmark waits until nothing else runs.
-bench: $B/bench | $(filter test test-all $(EXAMPLES),$(MAKECMDGOALS)) ## measure (ONLY=conv,train JSON=file ARGS='--seconds 0.5')
+# Of several programs that a command line names, each waits until the one before it is done.
+in_order = $(if $2,$(eval $(firstword $2): | $1)$(call in_order,$(firstword $2),$(wordlist 2,99,$2)))
+runs    := $(filter test test-all bench $(EXAMPLES),$(MAKECMDGOALS))
+$(call in_order,$(firstword $(runs)),$(wordlist 2,99,$(runs)))
+
+bench: $B/bench ## measure (ONLY=conv,train JSON=file ARGS='--seconds 0.5')
 	$(RUN) $< $(if $(ONLY),--only $(ONLY)) $(if $(JSON),--json $(JSON)) $(ARGS)
 
 bench-compare: $B/bench ## teeny beside its peers on the same device, in one table (PEERS=python that has torch, jax, tinygrad)
@@ -307,12 +320,16 @@ loc: ## count lines of code, by file and by room; comments and blank lines do no
 tour: ## write notes/code_tour.md from an execution (ARGS=--check: it must be there already)
 	python3 tests/house/tour.py $(ARGS)
 
+# What a program outside may include: teeny.h, function.h for rules of its own, and what these two are made of.
+version = $(shell sed -n 's/.*kVersion = "\(.*\)".*/\1/p' teeny/version.h)
+public  = $(shell $(CXX) -std=c++20 -I. -MM -include teeny/teeny.h -include teeny/tensor/function.h -x c++ /dev/null | \
+  tr ' \\' '\n\n' | grep -E '^(teeny|tinyops)/')
 install: $(LIBTEENY) ## install headers, libteeny.a and teeny.pc (PREFIX=/usr/local DESTDIR=)
-	@for h in $(wildcard teeny/*.h teeny/*/*.h tinyops/*.h tinyops/base/*.h); do \
+	@for h in $(public); do \
 	  install -D -m 644 $$h $(DESTDIR)$(PREFIX)/include/$$h || exit 1; done
 	install -D -m 644 $(LIBTEENY) $(DESTDIR)$(PREFIX)/lib/libteeny.a
 	@install -d $(DESTDIR)$(PREFIX)/lib/pkgconfig
-	@printf '%s\n' 'prefix=$(PREFIX)' 'Name: teeny' 'Description: a deep-learning framework to read' 'Version: 0.1' \
+	@printf '%s\n' 'prefix=$(PREFIX)' 'Name: teeny' 'Description: a deep-learning framework to read' 'Version: $(version)' \
 	  'Cflags: -std=c++20 -I$${prefix}/include -pthread' 'Libs: -L$${prefix}/lib -lteeny $(LIBS)' \
 	  > $(DESTDIR)$(PREFIX)/lib/pkgconfig/teeny.pc
 	@echo 'installed teeny under $(DESTDIR)$(PREFIX)'

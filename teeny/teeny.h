@@ -6,3 +6,4 @@
 #include "teeny/nn/nn.h"
 #include "teeny/optim/optim.h"
 #include "teeny/tensor/tensor.h"
+#include "teeny/version.h"

@@ -1,6 +1,7 @@
 #include "teeny/data/datasets.h"
 
 #include <filesystem>
+#include <optional>
 
 #include "teeny/data/idx.h"
 #include "tinyops/base/environment.h"
@@ -21,6 +22,18 @@ std::string find(const fs::path& directory, const std::string& name) {
   for (const char* ending : {".gz", ""})
     if (const fs::path path = directory / (name + ending); is_there(path)) return path.string();
   fail((directory / name).string(), ".gz: no such file");
+}
+
+/// `path` in the source tree of teeny: under the current directory or one above it, or above where the program lies.
+std::optional<fs::path> in_source_tree(const fs::path& path) {
+  std::error_code ignored;
+  for (fs::path base : {fs::current_path(ignored), fs::read_symlink("/proc/self/exe", ignored).parent_path()}) {
+    for (; !base.empty(); base = base.parent_path()) {
+      if (is_there(base / path)) return base / path;
+      if (base == base.root_path()) break;
+    }
+  }
+  return std::nullopt;
 }
 
 Dataset read(const fs::path& directory, const std::string& prefix) {
@@ -48,12 +61,9 @@ Datasets mnist_from(const std::string& directory) { return {read(directory, "tra
 
 Datasets mnist() {
   if (const std::string directory = tinyops::environment::mnist_directory(); !directory.empty()) return mnist_from(directory);
-  const std::string shipped = "examples/data/mnist";
-  if (is_there(shipped)) return mnist_from(shipped);
-#ifdef TEENY_DATA_DIR  // the absolute path of examples/data, for programs that run elsewhere
-  if (const std::string built = TEENY_DATA_DIR "/mnist"; is_there(built)) return mnist_from(built);
-#endif
-  fail("mnist: no directory ", shipped, " here; run from the root of teeny, or set TEENY_MNIST_DIR");
+  if (const std::optional<fs::path> found = in_source_tree("examples/data/mnist")) return mnist_from(found->string());
+  fail("mnist: no directory examples/data/mnist in ", fs::current_path().string(), " or above it; run from the root of teeny, or ",
+       "set TEENY_MNIST_DIR");
 }
 
 Datasets fashion_mnist() {

@@ -10,11 +10,11 @@ namespace teeny {
 
 void Tensor::manual_seed(uint64_t seed) {
   if (recorder()) fail("manual_seed: inside a Jit's call it would not be repeated; call it outside");
-  context().random() = {seed, 0};
+  context().random_set = {seed, 0};
 }
 
 std::pair<uint64_t, uint64_t> Tensor::random_state() { return {context().random().seed, context().random().counter}; }
-void Tensor::set_random_state(uint64_t seed, uint64_t counter) { context().random() = {seed, counter}; }
+void Tensor::set_random_state(uint64_t seed, uint64_t counter) { context().random_set = {seed, counter}; }
 
 Tensor Tensor::rand(const Shape& shape, DType dtype) {
   check_shape(shape, "rand");

@@ -18,8 +18,12 @@ namespace {
 
 RandomStream& Context::random() {
   constexpr uint64_t kGoldenRatio = 0x9E3779B97F4A7C15;  // 2^64 / 1.618..: multiples of it lie far apart
-  if (!random_) random_ = RandomStream{tinyops::environment::seed() + uint64_t(thread) * kGoldenRatio, 0};
-  return *random_;
+  static std::atomic<uint64_t> streams{0};
+  if (!random_set) {
+    const uint64_t before = thread == 0 ? 0 : ++streams;
+    random_set = RandomStream{tinyops::environment::seed() + before * kGoldenRatio, 0};
+  }
+  return *random_set;
 }
 
 }  // namespace teeny

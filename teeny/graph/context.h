@@ -2,7 +2,8 @@
 // What belongs to a thread: its modes, its random stream, how it runs its graphs, and what it has assigned and not computed
 // yet. A thread has a context of its own from its start to its end, so that threads with tensors of their own never wait for
 // each other. Threads may share tensors that are realized, and read them; a tensor that is not realized belongs to the thread
-// that made it (Node::thread), and computing it on another one is an Error.
+// that made it (Node::thread), and computing it on another one is an Error. Not seen, and not allowed: that two threads assign
+// to one realized tensor at the same time, or add to the gradients of the same leaves.
 #include <functional>
 #include <memory>
 #include <optional>
@@ -51,13 +52,11 @@ struct Context {
   Execution execution = {};
   std::vector<PendingAssignment> pending = {};
 
-  /// SEED= on the main thread, and a seed made of it and of `thread` on the others: no two threads draw the same values.
+  /// This thread's stream. Where nobody has set one it begins with SEED= on the main thread, and on the others with a seed made
+  /// of SEED= and of how many threads have begun a stream before: no two threads draw the same values.
   RandomStream& random();
+  std::optional<RandomStream> random_set = {};
 
- private:
-  std::optional<RandomStream> random_ = {};
-
- public:
   explicit Context(int thread) : thread(thread) {}
 };
 

@@ -3,11 +3,6 @@
 #include <algorithm>
 #include <map>
 
-<<<<<<< HEAD
-=======
-#include "tinyops/base/merge_axes.h"
-
->>>>>>> a9e814a (The layer check and the picture of the house, both read off the includes; rooms nn, optim, data and io have a header each)
 namespace teeny {
 
 using tinyops::Input;

@@ -9,7 +9,7 @@
 #include <deque>
 
 #include "teeny/schedule/plan.h"
-#include "tinyops/common/merge_axes.h"
+#include "tinyops/base/merge_axes.h"
 
 namespace teeny {
 namespace {

@@ -42,7 +42,7 @@ ROOMS = [
     ('teeny/data', ['data.h']),
     ('teeny/io', ['io.h']),
     ('teeny/jit', ['jit.h']),
-    ('teeny', ['teeny.h']),
+    ('teeny', ['teeny.h', 'version.h']),
     ('examples', ['common.h']),
     ('tests', ['*']),
 ]
