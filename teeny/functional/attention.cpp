@@ -10,7 +10,7 @@ namespace teeny {
 // 2017.
 namespace {
 constexpr double kInf = std::numeric_limits<double>::infinity();
-/// q k^T / sqrt(width), the three checked; in `wide` numbers, and so is what follows: before the division a score of
+/// q k^T / sqrt(width), the three checked; in to_accumulate_dtype, as all that follows: before the division a score of
 /// float16 may be beyond 65504.
 Tensor attention_scores(const Tensor& query, const Tensor& key, const Tensor& value) {
   if (query.rank() < 2 || key.rank() < 2 || query.size(-1) != key.size(-1))

@@ -8,7 +8,7 @@
 namespace teeny {
 namespace {
 
-/// The options of a convolution, one number for each of its spatial axes.
+/// The options of a convolution, one value for each of its spatial axes.
 struct Geometry {
   Dims stride, padding, padding_end, dilation;
   int64_t groups;
@@ -127,7 +127,8 @@ struct Conv : Function {
   Grads backward(const Tensor& grad, const Tensor&) override;
 };
 
-/// `image` is the shape of the result: several lead to the same convolution when a stride passes over the last numbers.
+/// `image` is the shape of the result: several lead to the same convolution when a stride passes over the last
+/// elements.
 struct ConvTranspose : Function {
   Shape image;
   Geometry geometry;

@@ -1,5 +1,5 @@
-// Indexing: x[{...}] by numbers, slices and tensors, and picking along an axis. Numbers and slices are views; what a
-// tensor picks is copied, by Gather; its gradient is added back where it came from, by ScatterAdd.
+// Indexing: x[{...}] by integers, slices and tensors, and gathering along an axis. Integers and slices are views; what
+// a tensor picks is copied, by Gather; its gradient is added back where it came from, by ScatterAdd.
 #include <algorithm>
 #include <limits>
 
@@ -130,7 +130,7 @@ Tensor from_the_front(const Tensor& index, int64_t n) {
   return where((i < 0) & (i >= -n), i + n, i);
 }
 
-/// x[{...}] as far as views go: `part` is x after the numbers, slices and new axes of the list, and `picks` are its
+/// x[{...}] as far as views go: `part` is x after the integers, slices and new axes of the list, and `picks` are its
 /// tensors, each with the axis of `part` it picks from.
 struct Indexed {
   struct Pick {
@@ -177,7 +177,7 @@ Indexed index_views(const Tensor& x, std::initializer_list<Index> entries) {
   return result;
 }
 
-/// A tensor without axes picks like a number: its axis goes.
+/// A tensor without axes selects like an integer: its axis goes.
 Indexed without_numbers(Indexed x) {
   for (size_t i = x.picks.size(); i-- > 0;) {  // from the back: the axes in front stay where they are
     const auto [axis, index] = x.picks[i];

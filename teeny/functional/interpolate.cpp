@@ -1,4 +1,4 @@
-// Images of another size: every number of the result is a weighted sum of its neighbours in the input, one axis after
+// Images of another size: every element of the result is a weighted sum of its neighbours in the input, one axis after
 // the other. The gradient is a scatter, and comes by itself.
 #include "teeny/functional/functional.h"
 #include "teeny/mlops/common.h"
@@ -6,12 +6,12 @@
 namespace teeny {
 namespace {
 
-/// One axis of x from n to `size` numbers. A result's place in the input: corners' centres on each other, or borders.
+/// One axis of x from n to `size` elements. A result's place in the input: corners' centres on each other, or borders.
 ///
 ///   align_corners   i * (n-1)/(size-1)               otherwise   (i + 1/2) * n/size - 1/2
 ///
-/// Computed in float32, for float64 in float64, as PyTorch does: where a place falls on the border between two numbers,
-/// its rounding decides.
+/// Computed in float32, for float64 in float64, as PyTorch does: where a place falls on the border between two
+/// elements, its rounding decides.
 Tensor resized(const Tensor& x, int axis, int64_t size, const InterpolateOptions& options) {
   const int64_t n = x.shape()[axis];
   const Tensor i = Tensor::arange(size).cast(x.dtype() == DType::Float64 ? DType::Float64 : DType::Float32);

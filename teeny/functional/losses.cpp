@@ -1,5 +1,5 @@
 // Losses: how far a prediction is from what was wanted, as a formula each. The terms first, one a sample or one an
-// element; `reduced` then makes one number of them, or not.
+// element; `reduced` then reduces them to one value, or not.
 #include "teeny/functional/functional.h"
 
 namespace teeny {

@@ -221,7 +221,7 @@ Tensor operator<<(const Tensor& x, const Tensor& y) { return bits(BinaryOp::Shl,
 Tensor operator>>(const Tensor& x, const Tensor& y) { return bits(BinaryOp::Shr, x, y, ">>"); }
 
 namespace {
-/// Each byte's place in a number, in bits: 0, 8, 16, ...
+/// Each byte's place in an element, in bits: 0, 8, 16, ...
 Tensor byte_shifts(DType d, DType integer) { return (Tensor::arange(itemsize(d)) * 8).cast(integer); }
 
 /// The bits of x as an integer of at least its size. The upper half of a float32 is a bfloat16, NaNs included.

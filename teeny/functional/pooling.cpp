@@ -8,8 +8,8 @@
 namespace teeny {
 
 /// The maximum over one axis of taps, which goes. The gradient goes to the first of equals, and with NaNs to the last
-/// of them: PyTorch walks a window and keeps what is larger than all before, or NaN. It begins with the first number of
-/// the input, which is not padding even if all are -inf: `real` says which those are; undefined if all.
+/// of them: PyTorch walks a window and keeps what is larger than all before, or NaN. It begins with the first element
+/// of the input, which is not padding even if all are -inf: `real` says which those are; undefined if all.
 ///
 /// Few taps are taken apart: each is a strided view, and what is left is plain arithmetic on long rows of windows.
 ///
@@ -108,7 +108,7 @@ struct Pool {
   }
 };
 
-/// What no number is below.
+/// What no value is below.
 Scalar lowest(DType dtype) {
   return with_type(dtype, [](auto zero) -> Scalar {
     if constexpr (std::integral<decltype(zero)>) return std::numeric_limits<decltype(zero)>::lowest();
@@ -154,7 +154,7 @@ Tensor avg_pool(const Tensor& x, const Sizes& window, const PoolOptions& options
   const Dims inside = range(x.rank(), x.rank() + n);
   const bool padded = pool.padding != Dims::filled(n, 0);
   if (!pool.hangs_over && (options.count_include_pad || !padded)) return taps.mean(inside);
-  // Windows differ in how many numbers they have: count them by pooling ones. What hangs over never counts.
+  // Windows differ in how many elements they have: count them by pooling ones. What hangs over never counts.
   Pool rest = pool;
   Shape counted;
   for (int a = 0; a < n; ++a) {

@@ -24,7 +24,7 @@ struct CumProd : Function {
   //   later[i] = grad[i] + x[i+1] * later[i+1] = grad[i] + grad[i+1] x[i+1] + grad[i+2] x[i+1] x[i+2] + ...
   //
   // and the gradient is their product. The sums double their reach in every step, from 1 term to 2, 4, 8, ...: the next
-  // as many begin behind the product of as many numbers. Nothing is divided, and so all of it is right at zeros too, as
+  // as many begin behind the product of as many factors. Nothing is divided, and so all of it is right at zeros too, as
   // is its own derivative; the quotient of products is not.
   Grads backward(const Tensor& grad, const Tensor&) override {
     const Tensor x = to_accumulate_dtype(inputs[0]);
@@ -51,8 +51,8 @@ struct CumProd : Function {
   }
 };
 
-/// A number that equals the extreme so far is where that extreme was seen last: the largest such position so far. A NaN
-/// stays the extreme from where it stands on. The values are gathered, so that a gradient finds its way.
+/// An element that equals the extreme so far is where that extreme was seen last: the largest such position so far. A
+/// NaN stays the extreme from where it stands on. The values are gathered, so that a gradient finds its way.
 ValuesIndices running_extreme(const Tensor& x, int64_t axis, ReduceOp op, const char* name) {
   const int a = x.axis_index(axis, name);
   const Tensor so_far(x.lazy().scan(op, a));

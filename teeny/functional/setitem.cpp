@@ -77,9 +77,9 @@ Tensor& Tensor::set(std::initializer_list<Index> index, Scalar value) {
   return set(index, full({}, value, dtype()));
 }
 
-// ---- A part that numbers point to ----------------------------------------------------------------------------------
+// ---- A part that an index points to --------------------------------------------------------------------------------
 
-/// The last source for a place wins: its number is the largest of those that point there.
+/// The last source for a place wins: its position is the largest of those that point there.
 Tensor Tensor::scatter(int64_t axis, const Tensor& index, const Tensor& source) const {
   const int a = axis_index(axis, "scatter");
   check_index(*this, a, index, "scatter");

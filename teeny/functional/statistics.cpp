@@ -16,7 +16,7 @@ int64_t count(const Tensor& x, const Dims& axes) {
 
 }  // namespace
 
-// All of these are computed in `wide` numbers, and rounded to a 16-bit type at the end.
+// All of these are computed in to_accumulate_dtype, and rounded to a 16-bit type at the end.
 Tensor Tensor::mean(const Axes& axes, bool keepdim) const {
   const Dims list = axis_list(axes, "mean");
   const Tensor x = to_accumulate_dtype(*this);
@@ -32,7 +32,7 @@ Tensor Tensor::var(const Axes& axes, double correction, bool keepdim) const {
 
 Tensor Tensor::std(const Axes& axes, double correction, bool keepdim) const {
   const Tensor v = to_accumulate_dtype(*this).var(axis_list(axes, "std"), correction, keepdim);
-  return where(v == 0, 0, v).sqrt().cast(as_float(*this).dtype());  // equal numbers get the gradient 0, not inf * 0
+  return where(v == 0, 0, v).sqrt().cast(as_float(*this).dtype());  // equal values get the gradient 0, not inf * 0
 }
 
 Tensor Tensor::any(const Axes& axes, bool keepdim) const {

@@ -3,9 +3,9 @@
 //
 //   slot of           stands in
 //   an input          the input's buffer
-//   a variable        the buffer with the numbers it holds now; a copy of it if the call writes there and someone else
+//   a variable        the buffer with the values it holds now; a copy of it if the call writes there and someone else
 //                     looks at them, too
-//   a result          a fresh buffer: what an earlier call returned keeps its numbers
+//   a result          a fresh buffer: what an earlier call returned keeps its values
 //   a temporary       a block that temporaries share whose lives do not overlap, kept from call to call
 //
 //   kernel      0   1   2   3   4   5
@@ -33,7 +33,7 @@ using tinyops::Kernel;
 
 namespace {
 
-/// Whether the numbers are in memory: not a promise, and not a constant.
+/// Whether the values are in memory: neither unrealized nor a constant.
 bool has_memory(const LazyBuffer& x) { return x.node()->realized(); }
 bool is_constant(const LazyBuffer& x) { return std::holds_alternative<node::Constant>(x.node()->op); }
 
@@ -69,7 +69,7 @@ class Recording : public Recorder {
 
   // ---- Listening
 
-  /// What the call gets for an input: a tensor of its own, with the input's numbers.
+  /// What the call gets for an input: a tensor of its own, with the input's values.
   Tensor placeholder(const LazyBuffer& input, bool requires_grad) {
     const auto buffer = std::make_shared<Buffer>(input.node()->buffer->bytes());
     buffer->alias_to(input.node()->buffer);
@@ -82,14 +82,14 @@ class Recording : public Recorder {
     made_here_.insert(data.get());
   }
 
-  /// Notes what is there from before the call. A tensor of the call itself may also hold such numbers, as a view or as
+  /// Notes what is there from before the call. A tensor of the call itself may also hold such values, as a view or as
   /// the host's: these must not be written over.
   void on_read(const std::shared_ptr<LazyBuffer>& data, const std::shared_ptr<const bool>& requires_grad) override {
     const LazyBuffer& x = *data;
     const bool from_before = !made_here_.contains(data.get());
     if (!has_memory(x) && !is_constant(x)) {
       if (from_before && !assigned_here_.contains(data.get())) {
-        promises_.push_back(data);
+        unrealized_.push_back(data);
         cannot_replay(text("a tensor of ", x.shape(), " from before the call was still to be computed; realize() it before"));
       }
       return;
@@ -112,7 +112,7 @@ class Recording : public Recorder {
     // A constant would be part of the recording; after this call it is memory, and the next one finds it there.
     if (!made_here_.contains(data.get()) && is_constant(x))
       cannot_replay(text("a tensor of ", x.shape(), ", which the call assigns to, was a constant before it"));
-    for (Origin& origin : origins_)  // its numbers may be written over now
+    for (Origin& origin : origins_)  // its values may be written over now
       if (origin.slot >= 0 && origin.node == x.node().get()) origin.held = {};
     if (assigned_here_.insert(data.get()).second) assigned_.push_back(data);
   }
@@ -131,7 +131,7 @@ class Recording : public Recorder {
       const int s = slot_of(operand.buffer);
       Slot& slot = slots_[size_t(s)];
       if (slot.first < 0) slot.first = number;
-      // Read before anything is written there, and not noted: an older promise's numbers.
+      // Read before anything is written there, and not noted: values of a tensor that was unrealized before.
       if (!written && !slot.written && !is_noted(s))
         cannot_replay("what a tensor from before the call promised was computed inside; realize() it before");
       slot.last = number;
@@ -140,10 +140,10 @@ class Recording : public Recorder {
     });
   }
 
-  /// Promises from before the call: they are to be kept before the next one, which then finds numbers.
-  std::vector<Tensor> promises() const {
+  /// Tensors that were unrealized before the call: they are computed before the next one, which then finds values.
+  std::vector<Tensor> unrealized() const {
     std::vector<Tensor> result;
-    for (const std::weak_ptr<LazyBuffer>& weak : promises_)
+    for (const std::weak_ptr<LazyBuffer>& weak : unrealized_)
       if (const auto data = weak.lock(); data && !has_memory(*data) && !is_constant(*data)) result.emplace_back(*data);
     return result;
   }
@@ -167,9 +167,9 @@ class Recording : public Recorder {
   }
 
   /// The call is over, and what it returned and left behind has been computed. Says why the next call is to be recorded
-  /// instead: something that was a constant or a promise before this one is memory only now. Empty: this can be replayed.
+  /// instead: something that was a constant or unrealized before this one is memory only now. Empty: this can be replayed.
   std::string finish(std::span<const Tensor> returned) {
-    if (!in_vain_.empty()) return in_vain_;
+    if (!unreplayable_reason_.empty()) return unreplayable_reason_;
     for (const std::weak_ptr<LazyBuffer>& weak : assigned_)
       if (const auto data = weak.lock()) left_.push_back({weak, result_of(*data)});
     for (const Tensor& x : returned) returned_.push_back(result_of(x.lazy()));
@@ -190,7 +190,7 @@ class Recording : public Recorder {
 
   // ---- Replaying
 
-  /// Why the recording no longer says what a call would do; empty when it does. Variables may hold other numbers now, but
+  /// Why the recording no longer says what a call would do; empty when it does. Variables may hold other values now, but
   /// the same tensors must look at them in the same way, and what is part of the recording must not have changed.
   std::string stale_reason() const {
     for (const Origin& origin : origins_) {
@@ -254,7 +254,7 @@ class Recording : public Recorder {
     int first = -1, last = -1;      ///< the steps that use it
     bool written = false;
     bool in_block = false;          ///< a temporary: a block stands in for good
-    BufferRef now = {};             ///< during a replay: what stands in, and the node with these numbers
+    BufferRef now = {};             ///< during a replay: what stands in, and the node with these values
     std::shared_ptr<Node> node = {};
   };
   struct Holder {
@@ -267,9 +267,9 @@ class Recording : public Recorder {
     const Node* node;
     LazyBuffer held;              ///< so that nothing is written over them; empty once the call may
     int slot;                     ///< -1: a constant
-    std::vector<Holder> holders;  ///< tensors from before the call; none: numbers of the host, the same for ever
+    std::vector<Holder> holders;  ///< tensors from before the call; none: values of the host, the same for ever
   };
-  /// A LazyBuffer of a replay: numbers in a slot, seen through views; or, without a slot, always the same.
+  /// A LazyBuffer of a replay: values in a slot, seen through views; or, without a slot, always the same.
   struct Result {
     int slot;
     DType dtype;
@@ -292,7 +292,7 @@ class Recording : public Recorder {
   };
 
   void cannot_replay(std::string why) {
-    if (in_vain_.empty()) in_vain_ = std::move(why);
+    if (unreplayable_reason_.empty()) unreplayable_reason_ = std::move(why);
   }
 
   int slot_of(const BufferRef& buffer) {
@@ -361,7 +361,7 @@ class Recording : public Recorder {
     for (const Holder& holder : origin.holders)
       if (const auto data = holder.variable.data.lock()) node = data->node();
     if (!slots_[size_t(origin.slot)].written) return put(origin.slot, node->buffer, node);
-    // Two holds on the node: ours, and that of the one variable that may see its numbers change.
+    // Two holds on the node: ours, and that of the one variable that may see its values change.
     const bool alone = node.use_count() == 2 && node->buffer.use_count() == 1;
     put(origin.slot, alone ? node->buffer : copy_of(node), nullptr);
   }
@@ -374,7 +374,7 @@ class Recording : public Recorder {
     for (const Step& step : steps_) debug::traced(step.kernel, [&] { execution.run(step.kernel); });
   }
 
-  /// The result's numbers: of the node that is known to hold them, or of a new one.
+  /// The result's values: of the node that is known to hold them, or of a new one.
   LazyBuffer now(const Result& result) {
     if (result.slot < 0) return result.fixed;
     Slot& slot = slots_[size_t(result.slot)];
@@ -383,7 +383,7 @@ class Recording : public Recorder {
   }
 
   std::optional<ExecutionScope> listening_;  ///< while the kernels of the call run
-  std::string in_vain_;                   ///< why this cannot be replayed
+  std::string unreplayable_reason_;       ///< why this cannot be replayed
   std::pair<uint64_t, uint64_t> random_;  ///< the stream's state when the call began
   uint64_t random_words_ = 0;             ///< that it draws
   std::vector<Step> steps_;
@@ -396,7 +396,7 @@ class Recording : public Recorder {
   std::vector<int> inputs_, fresh_;
   std::vector<Origin> origins_;
   std::unordered_map<const void*, size_t> origin_of_;  ///< by slot, or by the node of a constant
-  std::vector<std::weak_ptr<LazyBuffer>> made_, promises_, assigned_;
+  std::vector<std::weak_ptr<LazyBuffer>> made_, unrealized_, assigned_;
   std::unordered_set<const LazyBuffer*> made_here_, assigned_here_;
   std::vector<std::pair<std::weak_ptr<LazyBuffer>, Result>> left_;
   std::vector<Result> returned_;
@@ -439,17 +439,18 @@ std::vector<Tensor> Replayer::operator()(std::span<const Tensor> given, const Ca
     const std::vector<Tensor> returned = call(placeholders);
     recording->forget_tensors();
     for (const Tensor& x : returned) out.push_back(x.detach());
-    for (Tensor& x : placeholders) x = x.detach();  // the call's own handles go, the numbers stay
+    for (Tensor& x : placeholders) x = x.detach();  // the call's own handles go, the values stay
   }
   recording->check_nothing_else_lives();
   std::vector<Tensor> left = out;
   for (const Tensor& x : recording->gradients()) left.push_back(x);
-  for (const Tensor& x : recording->promises()) left.push_back(x);
+  for (const Tensor& x : recording->unrealized()) left.push_back(x);
   realize(left);
   recording->forget_kernels();
   // The first call makes what is made on first use: moments, initial values. The second one is recorded.
   if (std::exchange(entry.watched, true)) {
-    if (const std::string unreplayable_reason = recording->finish(out); unreplayable_reason.empty()) entry.recording = std::move(recording);
+    if (const std::string unreplayable_reason = recording->finish(out); unreplayable_reason.empty())
+      entry.recording = std::move(recording);
     else why_ = unreplayable_reason;
   }
   if (debug::level() >= 1) std::fprintf(stderr, "Jit: call %lld is not replayed: %s\n", (long long)calls_, why_.c_str());

@@ -9,7 +9,7 @@ namespace teeny {
 /// Both in their common dtype and broadcast to their common shape; `op` names the caller in the error.
 std::pair<Tensor, Tensor> promote_and_broadcast(const Tensor& x, const Tensor& y, const char* op);
 
-/// Whether `dtype` has this number, up to rounding; for an integer type a fraction is cut first.
+/// Whether `dtype` has this value, up to rounding; for an integer type a fraction is cut first.
 bool fits(Scalar value, DType dtype);
 
 /// Throws in the name of `op` if x holds bools.
