@@ -265,8 +265,8 @@ ifdef on_gpu
 	$(MAKE) sanitize-cuda
 	$(MAKE) test EMULATE=1 $(no_training)
 else ifndef emulated
-	$(MAKE) test SAN=address,undefined $(no_training)
-	$(MAKE) test SAN=thread $(no_training)
+	THREAD_STEPS=10000 $(MAKE) test SAN=address,undefined $(no_training)
+	THREAD_STEPS=10000 $(MAKE) test SAN=thread $(no_training)
 	$(MAKE) test BACKEND=reference $(no_training)
 	$(MAKE) test BACKEND=cuda EMULATE=1 $(no_training)
 endif
