@@ -13,7 +13,7 @@
 #include <algorithm>
 #include <cstdlib>
 
-#include "tinyops/common/merge_axes.h"
+#include "tinyops/base/merge_axes.h"
 #include "tinyops/cpu/axis_cursor.h"
 #include "tinyops/cpu/parallel.h"
 
