@@ -12,10 +12,10 @@ LazyBuffer make(NodeOp op, DType dtype, const Shape& shape, std::vector<LazyBuff
   return LazyBuffer(std::make_shared<Node>(std::move(op), dtype, shape, std::move(sources)));
 }
 
-/// Whether every element of `x` is the number `value`.
-bool is_number(const LazyBuffer& x, double value) {
-  const auto* number = std::get_if<node::Constant>(&x.node()->op);
-  return number && x.views().is_single() && x.views().view().guards.empty() && number->value.as<double>() == value;
+/// Whether every element of `x` is the constant `value`.
+bool is_constant(const LazyBuffer& x, double value) {
+  const auto* constant = std::get_if<node::Constant>(&x.node()->op);
+  return constant && x.views().is_single() && x.views().view().guards.empty() && constant->value.as<double>() == value;
 }
 
 }  // namespace
@@ -73,8 +73,8 @@ LazyBuffer LazyBuffer::unary(UnaryOp op) const {
 
 LazyBuffer LazyBuffer::binary(BinaryOp op, const LazyBuffer& y) const {
   // Gradients start as ones and are multiplied along: the one case worth leaving out of the graph.
-  if (op == BinaryOp::Mul && is_number(y, 1)) return *this;
-  if (op == BinaryOp::Mul && is_number(*this, 1)) return y;
+  if (op == BinaryOp::Mul && is_constant(y, 1)) return *this;
+  if (op == BinaryOp::Mul && is_constant(*this, 1)) return y;
   return make(op, gives_bool(op) ? DType::Bool : dtype(), shape(), {*this, y});
 }
 

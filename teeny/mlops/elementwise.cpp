@@ -25,7 +25,8 @@ DType common_dtype(const Tensor& x, const Tensor& y) {
 std::pair<Tensor, Tensor> promote_and_broadcast(const Tensor& x, const Tensor& y, const char* op) {
   const Shape shape = broadcast(x.shape(), y.shape(), op);
   const DType common = common_dtype(x, y);
-  return {x.cast(common).expand(shape), y.cast(common).expand(shape)};
+  const auto expanded = [&](const Tensor& t) { return t.shape() == shape ? t : t.expand(shape); };
+  return {expanded(x.cast(common)), expanded(y.cast(common))};
 }
 
 Tensor as_float(const Tensor& x) { return is_float(x.dtype()) ? x : x.cast(DType::Float32); }

@@ -75,7 +75,7 @@ class KernelBuilder {
     for (int a = 0; a < group.space.size(); ++a)
       if (!group.inner.contains(a)) order_.push_back(a);
     for (int64_t a : group.inner) order_.push_back(a);
-    kernel_.shape = View::contiguous(group.space).permute(order_).shape;
+    for (int64_t a : order_) kernel_.shape.push_back(group.space[int(a)]);
     kernel_.inner = group.inner.size();
   }
 
@@ -113,9 +113,10 @@ class KernelBuilder {
  private:
   /// A view of the current member's shape (or squeezed shape), as one of the kernel's shape.
   View kernel_view(const View& view, bool per_row) const {
-    View result = *view.reshape(squeezed(view.shape));
+    const Shape shape = squeezed(view.shape);
+    View result = shape == view.shape ? view : *view.reshape(shape);
     if (per_row) result = broadcast_rows(result, group_);
-    return result.permute(order_);
+    return group_.inner.empty() ? result : result.permute(order_);
   }
   View kernel_view(const View& view) const { return kernel_view(view, per_row_); }
 
