@@ -1,7 +1,7 @@
 #pragma once
 // The whole interface between teeny and what runs it: buffers, kernels (kernel.h), and the eight functions a backend
 // implements. A backend is one folder beside this file; exactly one is the device of a binary, and the reference is
-// always there beside it as the judge.
+// always there beside it, to be compared with.
 #include <cstddef>
 #include <memory>
 #include <span>
@@ -48,9 +48,9 @@ void run(const Kernel& kernel);                             ///< may return befo
 /// Runs them in order. They will come again in this order, perhaps with other buffers and counters: what a backend made of
 /// them as a whole may wait in `plan_cache`.
 void run_again(std::span<const Kernel* const> kernels, const PlanCache& plan_cache);
-void synchronize();                                         ///< waits, and throws what a kernel had to say
+void synchronize();                                         ///< waits, and throws the Error of a kernel, if there was one
 
-/// The judge: the same kernels in plain loops, summed in double.
+/// The same kernels in plain loops, summed in double: what each backend is compared with.
 namespace reference {
 void run(const Kernel& kernel);    ///< on memory of the host
 void check(const Kernel& kernel);  ///< on memory of the device: it works on copies

@@ -47,7 +47,7 @@ struct Load {
   int input;
   bool operator==(const Load&) const = default;
 };
-/// The same number everywhere.
+/// The same value everywhere.
 struct Constant {
   Scalar value;
   bool operator==(const Constant&) const = default;
@@ -67,7 +67,7 @@ struct Instruction {
   bool operator==(const Instruction&) const = default;
 };
 
-/// What a Load reads: a buffer, or, without one, a number wherever the view's guards hold (0 elsewhere), or the view's
+/// What a Load reads: a buffer, or, without one, a constant wherever the view's guards hold (0 elsewhere), or the view's
 /// address itself (`arange` costs no memory); and, after a contraction, its sum.
 struct Input {
   enum class Kind { Memory, Constant, Address, Sum } kind = Kind::Memory;
@@ -154,14 +154,14 @@ struct ScanKernel {
   Operand in, out;  ///< of one shape and dtype
 };
 
-/// out[.., i] = the place, along the last axis, of the i-th number of `in` in ascending (descending) order. Equal numbers
+/// out[.., i] = the place, along the last axis, of the i-th element of `in` in ascending (descending) order. Equal elements
 /// keep their order; -0 equals 0, and NaN is larger than all others.
 struct SortKernel {
   bool descending = false;
   Operand in, out;  ///< of one shape; `out` is int64
 };
 
-/// Uniform numbers in [0, 1): element i comes from word i of Philox-4x32-10's stream under `seed`, starting at word
+/// Uniform values in [0, 1): element i comes from word i of Philox-4x32-10's stream under `seed`, starting at word
 /// `counter`; 24 bits of a word for float32, 53 bits of two words for float64.
 struct RandomKernel {
   uint64_t seed = 0, counter = 0;

@@ -1,6 +1,6 @@
 #pragma once
-// The graph of what to compute. Building it computes nothing: a LazyBuffer is a promise of numbers, and `realize`
-// (schedule.h) keeps the promise.
+// The graph of what to compute. Building it computes nothing: a LazyBuffer is unrealized until `realize` (schedule.h) has run the
+// kernels that compute it.
 #include <memory>
 #include <span>
 #include <variant>
@@ -15,10 +15,10 @@ namespace teeny {
 struct Node;
 
 /// A node of the graph, seen through views. Movement changes the view and shares the node; everything else makes a new
-/// node. Copying a LazyBuffer copies no numbers.
+/// node. Copying a LazyBuffer copies no data.
 ///
 ///   x: LazyBuffer ── views ──► Node Add (3, 4)
-///                               ├─ source 0 ── views ──► Node Source (3, 4)   a buffer that holds numbers
+///                               ├─ source 0 ── views ──► Node Source (3, 4)   a buffer that holds elements
 ///                               └─ source 1 ── views ──► Node Constant ()     the value 2
 ///
 /// Arguments are taken as right (axes in range, shapes and dtypes equal): Tensor has checked them and told the user.
@@ -28,7 +28,7 @@ class LazyBuffer {
   explicit LazyBuffer(std::shared_ptr<Node> node);
   LazyBuffer(std::shared_ptr<Node> node, ShapeTracker views) : node_(std::move(node)), views_(std::move(views)) {}
 
-  /// Numbers that exist already.
+  /// Elements that are in memory already.
   static LazyBuffer source(tinyops::BufferRef buffer, DType dtype, const Shape& shape);
   static LazyBuffer constant(Scalar value, DType dtype, const Shape& shape);
   /// 0, 1, 2, ... in int64: no memory, just the address of a view.
@@ -61,7 +61,7 @@ class LazyBuffer {
   LazyBuffer reduce(ReduceOp op, const Dims& axes) const;     ///< the axes stay, with size 1
   LazyBuffer scan(ReduceOp op, int axis) const;               ///< x[0], x[0] op x[1], ... along the axis
   LazyBuffer argsort(int axis, bool descending) const;        ///< int64; see tinyops::SortKernel
-  LazyBuffer contiguous() const;                              ///< the same numbers in a buffer of their own
+  LazyBuffer contiguous() const;                              ///< the same elements in a buffer of their own
 
  private:
   std::shared_ptr<Node> node_;
@@ -127,7 +127,7 @@ using NodeOp = std::variant<node::Source, node::Constant, node::Iota, node::Copy
                             node::Reduce, node::Contract, node::Gather, node::Scatter, node::Scan, node::Sort, node::Assemble,
                             node::Random>;
 
-/// Its numbers are laid out row-major over `shape`, once there are any: then `buffer` is set and `sources` is empty.
+/// Its elements are laid out row-major over `shape`, once it is realized: then `buffer` is set and `sources` is empty.
 struct Node {
   NodeOp op;
   DType dtype;

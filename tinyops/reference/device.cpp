@@ -1,4 +1,4 @@
-// BACKEND=reference: the judge as the device of a binary. Memory is the host's.
+// BACKEND=reference: the reference as the device of a binary. Memory is the host's.
 #include <cstdlib>
 #include <cstring>
 

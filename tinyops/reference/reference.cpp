@@ -1,7 +1,7 @@
 // The meaning of every kernel, in plain loops: one element after the other, sums in double (or in 64-bit integers), no
 // dependency. Slow on purpose; every other backend is tested against it.
 //
-// A value of the program is a Number: a double or an int64, whichever its dtype computes in.
+// A value of the program is an Element: a double or an int64, whichever its dtype computes in.
 #include <algorithm>
 #include <bit>
 #include <map>
@@ -11,7 +11,6 @@
 
 namespace tinyops::reference {
 namespace {
-
 
 /// Calls `visit` with every index of `shape`, in row-major order.
 template <class F>
@@ -31,26 +30,26 @@ Dims concat(const Dims& a, const Dims& b) {
 
 /// One element of any dtype. Floats are kept as double, after rounding to what their dtype computes in.
 /// With a float NaN its bits are kept as well, of which a double would change one.
-struct Number {
+struct Element {
   double real = 0;
   int64_t integer = 0;
 };
 
 template <class T>
-Number number(T value) {
+Element to_element(T value) {
   if constexpr (std::is_same_v<T, float>) return {value, value != value ? std::bit_cast<int32_t>(value) : 0};
   else if constexpr (std::is_floating_point_v<T>) return {double(value), 0};
   else return {0, int64_t(value)};
 }
 template <class T>
-T as(const Number& n) {
+T as(const Element& n) {
   if constexpr (std::is_same_v<T, float>)
     if (n.real != n.real && n.integer) return std::bit_cast<float>(int32_t(n.integer));
   if constexpr (std::is_floating_point_v<T>) return T(n.real);
   else return T(n.integer);
 }
 
-/// While `judge` works: the copies of the device's buffers.
+/// While `check` runs: the copies of the device's buffers.
 thread_local std::map<const Buffer*, std::vector<std::byte>>* copies = nullptr;
 
 /// The one place where memory is touched, so the one place where it is checked.
@@ -62,14 +61,14 @@ void* element(const Operand& operand, int64_t address) {
   return static_cast<char*>(operand.buffer->data()) + address * size;
 }
 
-Number load(const Operand& from, const Dims& index) {
+Element load(const Operand& from, const Dims& index) {
   if (!from.view.valid(index)) return {};
   return with_type(from.dtype, [&]<class T>(T) {
-    return number(Compute<T>(*static_cast<const T*>(element(from, from.view.address.at(index)))));
+    return to_element(Compute<T>(*static_cast<const T*>(element(from, from.view.address.at(index)))));
   });
 }
 
-void store(const Operand& to, const Dims& index, const Number& value) {
+void store(const Operand& to, const Dims& index, const Element& value) {
   with_type(to.dtype, [&]<class T>(T) {
     *static_cast<T*>(element(to, to.view.address.at(index))) = T(as<Compute<T>>(value));
   });
@@ -77,11 +76,11 @@ void store(const Operand& to, const Dims& index, const Number& value) {
 
 // ---- The row kernel -------------------------------------------------------------------------------------------------
 
-Number constant(const Scalar& value, DType dtype) {
-  return with_compute(dtype, [&]<class T>(T) { return number(value.as<T>()); });
+Element constant(const Scalar& value, DType dtype) {
+  return with_compute(dtype, [&]<class T>(T) { return to_element(value.as<T>()); });
 }
 
-Number read(const Input& input, const Dims& index, DType dtype, const Number& sum) {
+Element read(const Input& input, const Dims& index, DType dtype, const Element& sum) {
   if (input.kind == Input::Kind::Memory) return load(input.operand, index);
   if (input.kind == Input::Kind::Sum) return sum;
   if (!input.operand.view.valid(index)) return {};
@@ -90,42 +89,42 @@ Number read(const Input& input, const Dims& index, DType dtype, const Number& su
 }
 
 /// Any operation on single elements; `from` is the dtype of the values it reads.
-Number compute(const Instruction& step, DType from, const Number& x, const Number& y, const Number& z) {
+Element compute(const Instruction& step, DType from, const Element& x, const Element& y, const Element& z) {
   if (const auto* unary = std::get_if<UnaryOp>(&step.op); unary && *unary == UnaryOp::Bitcast)
     return with_type(from, [&]<class From>(From) {
-      return with_type(step.dtype, [&]<class To>(To) { return number(same_bits<To, From>(as<Compute<From>>(x))); });
+      return with_type(step.dtype, [&]<class To>(To) { return to_element(same_bits<To, From>(as<Compute<From>>(x))); });
     });
-  return with_compute(from, [&]<class T>(T) -> Number {
+  return with_compute(from, [&]<class T>(T) -> Element {
     if (std::holds_alternative<TernaryOp>(step.op)) return x.integer ? y : z;
     if (const auto* unary = std::get_if<UnaryOp>(&step.op)) {
-      if (gives_bool(*unary)) return number(holds(*unary, as<T>(x)));
+      if (gives_bool(*unary)) return to_element(holds(*unary, as<T>(x)));
       if (*unary == UnaryOp::Cast)
         return with_type(step.dtype, [&]<class To>(To) {  // to 16 bits rounds here, not only when stored
-          return number(Compute<To>(To(convert<Compute<To>>(as<T>(x)))));
+          return to_element(Compute<To>(To(convert<Compute<To>>(as<T>(x)))));
         });
-      return number(apply(*unary, as<T>(x)));
+      return to_element(apply(*unary, as<T>(x)));
     }
     const auto binary = std::get<BinaryOp>(step.op);
-    if (gives_bool(binary)) return number(holds(binary, as<T>(x), as<T>(y)));
-    return number(apply(binary, as<T>(x), as<T>(y)));
+    if (gives_bool(binary)) return to_element(holds(binary, as<T>(x), as<T>(y)));
+    return to_element(apply(binary, as<T>(x), as<T>(y)));
   });
 }
 
 /// A row's values: one for each inner element, or just one where the value belongs to the row.
-using RowValue = std::vector<Number>;
+using RowValue = std::vector<Element>;
 
-Number reduce(ReduceOp op, DType dtype, const RowValue& value, int64_t inner) {
+Element reduce(ReduceOp op, DType dtype, const RowValue& value, int64_t inner) {
   return with_compute(dtype, [&]<class T>(T) {
     using Wide = std::conditional_t<std::is_floating_point_v<T>, double, T>;
     Wide total = identity<Wide>(op);
     for (int64_t i = 0; i < inner; ++i)
       total = apply(tinyops::step(op), total, as<Wide>(value[value.size() == 1 ? 0 : size_t(i)]));
-    return number(T(total));
+    return to_element(T(total));
   });
 }
 
 /// The row with this outer index. `sum`: what a contraction has for it.
-void run_row(const RowKernel& k, const Dims& row, const Number& sum) {
+void run_row(const RowKernel& k, const Dims& row, const Element& sum) {
   const int outer_rank = k.shape.size() - k.inner;
   const Shape inner(k.shape.begin() + outer_rank, k.shape.end());
   const int64_t width = numel(inner);
@@ -137,7 +136,7 @@ void run_row(const RowKernel& k, const Dims& row, const Number& sum) {
     if (const auto* reduction = std::get_if<Reduce>(&step.op)) {
       result.push_back(reduce(reduction->op, step.dtype, values[size_t(step.args[0])], width));
     } else {
-      auto arg = [&](int a, size_t i) -> Number {
+      auto arg = [&](int a, size_t i) -> Element {
         if (step.args[size_t(a)] < 0) return {};
         const RowValue& value = values[size_t(step.args[size_t(a)])];
         return value[value.size() == 1 ? 0 : i];
@@ -177,7 +176,7 @@ void run_kernel(const RowKernel& k) {
 void run_kernel(const ContractKernel& k) {
   const Shape summed(k.shape.end() - k.reduced, k.shape.end());
   for_each_index(k.epilogue.shape, [&](const Dims& i) {
-    const Number sum = with_type(k.a.dtype, [&]<class Stored>(Stored) {
+    const Element sum = with_type(k.a.dtype, [&]<class Stored>(Stored) {
       using T = Compute<Stored>;
       using Wide = std::conditional_t<std::is_floating_point_v<T>, double, T>;
       Wide total = 0;
@@ -185,14 +184,14 @@ void run_kernel(const ContractKernel& k) {
         const Dims at = concat(i, r);
         total = apply(BinaryOp::Add, total, apply(BinaryOp::Mul, as<Wide>(load(k.a, at)), as<Wide>(load(k.b, at))));
       });
-      return number(T(Stored(T(total))));  // as if it had been stored, and read again
+      return to_element(T(Stored(T(total))));  // as if it had been stored, and read again
     });
     run_row(k.epilogue, i, sum);
   });
 }
 
 /// index[i], checked against the size of the axis it picks from.
-int64_t picked(const Operand& index, const Dims& at, int64_t size, const char* op) {
+int64_t checked_index(const Operand& index, const Dims& at, int64_t size, const char* op) {
   const int64_t i = load(index, at).integer;
   if (i < 0 || i >= size) fail(op, ": index ", i, " at position ", at, " is outside 0 <= index < ", size);
   return i;
@@ -200,7 +199,7 @@ int64_t picked(const Operand& index, const Dims& at, int64_t size, const char* o
 
 void run_kernel(const GatherKernel& k) {
   for_each_index(k.out.view.shape, [&](const Dims& at) {
-    const int64_t i = picked(k.index, at, k.table.view.shape.back(), k.name);
+    const int64_t i = checked_index(k.index, at, k.table.view.shape.back(), k.name);
     store(k.out, at, load(k.table, concat(at, {i})));
   });
 }
@@ -209,10 +208,10 @@ void run_kernel(const ScatterKernel& k) {
   const int64_t size = int64_t(k.out.buffer->bytes()) / itemsize(k.out.dtype);
   const Operand all{k.out.buffer, k.out.dtype, View::contiguous({size})};
   with_compute(k.out.dtype, [&]<class T>(T) {
-    for (int64_t i = 0; i < size; ++i) store(all, {i}, number(identity<T>(k.op)));
+    for (int64_t i = 0; i < size; ++i) store(all, {i}, to_element(identity<T>(k.op)));
     for_each_index(k.source.view.shape, [&](const Dims& at) {
-      const Dims to = concat(at, {picked(k.index, at, k.out.view.shape.back(), k.name)});
-      store(k.out, to, number(apply(tinyops::step(k.op), as<T>(load(k.out, to)), as<T>(load(k.source, at)))));
+      const Dims to = concat(at, {checked_index(k.index, at, k.out.view.shape.back(), k.name)});
+      store(k.out, to, to_element(apply(tinyops::step(k.op), as<T>(load(k.out, to)), as<T>(load(k.source, at)))));
     });
   });
 }
@@ -230,24 +229,24 @@ void run_kernel(const ScanKernel& k) {
       Wide total = identity<Wide>(k.op);
       for (int64_t i = 0; i < k.in.view.shape.back(); ++i) {
         total = apply(tinyops::step(k.op), total, as<Wide>(load(k.in, concat(row, {i}))));
-        store(k.out, concat(row, {i}), number(T(total)));
+        store(k.out, concat(row, {i}), to_element(T(total)));
       }
     });
   });
 }
 
 void run_kernel(const SortKernel& k) {
-  const auto less = [&](const Number& x, const Number& y) {  // of two doubles or two integers: the other part is 0
+  const auto less = [&](const Element& x, const Element& y) {  // of two doubles or two integers: the other part is 0
     if (x.real != x.real || y.real != y.real) return x.real == x.real;
     return x.real != y.real ? x.real < y.real : x.integer < y.integer;
   };
   for_each_row(k.in.view.shape, [&](const Dims& row) {
-    std::vector<std::pair<Number, int64_t>> numbers;
-    for (int64_t i = 0; i < k.in.view.shape.back(); ++i) numbers.emplace_back(load(k.in, concat(row, {i})), i);
-    std::ranges::stable_sort(numbers, [&](const auto& x, const auto& y) {
+    std::vector<std::pair<Element, int64_t>> elements;
+    for (int64_t i = 0; i < k.in.view.shape.back(); ++i) elements.emplace_back(load(k.in, concat(row, {i})), i);
+    std::ranges::stable_sort(elements, [&](const auto& x, const auto& y) {
       return k.descending ? less(y.first, x.first) : less(x.first, y.first);
     });
-    for (int64_t i = 0; i < k.in.view.shape.back(); ++i) store(k.out, concat(row, {i}), {0, numbers[size_t(i)].second});
+    for (int64_t i = 0; i < k.in.view.shape.back(); ++i) store(k.out, concat(row, {i}), {0, elements[size_t(i)].second});
   });
 }
 
@@ -257,7 +256,7 @@ void run_kernel(const RandomKernel& k) {
   for (int64_t i = 0; i < k.out.view.numel(); ++i) {
     auto word = [&](int64_t n) { return philox(k.seed, k.counter + uint64_t(n)); };
     const double value = wide ? uniform_double(word(2 * i), word(2 * i + 1)) : double(uniform_float(word(i)));
-    store(flat, {i}, number(value));
+    store(flat, {i}, to_element(value));
   }
 }
 
