@@ -19,8 +19,8 @@ EMULATE ?=
 PACKAGES := g++ make libeigen3-dev doctest-dev nlohmann-json3-dev zlib1g-dev libcli11-dev
 EXAMPLES := mnist beautiful_mnist teenygrad_mnist linear_regression two_moons gpt
 
-# All cores at once, unless somebody has said -j, or a make above this one deals out the jobs.
-ifeq (,$(filter -j% --jobserver%,$(MAKEFLAGS)))
+# All cores at once. A -j on the command line comes before this one, and a make that another one started shares its jobs.
+ifeq (0,$(MAKELEVEL))
   MAKEFLAGS += -j$(or $(shell nproc 2> /dev/null),1)
 endif
 
@@ -310,11 +310,13 @@ format: ## lay out all sources with clang-format-14
 	@command -v clang-format-14 > /dev/null || { echo 'clang-format-14 is missing: run apt-get install clang-format-14' >&2; exit 1; }
 	clang-format-14 -i $(sources_by_hand)
 
-loc: ## count lines of code, by file and by room; comments and blank lines do not count
-	@awk 'FNR == 1 { room = FILENAME; sub("/[^/]*$$", "", room) } \
-	  !/^[ \t]*(\/\/.*)?$$/ { file[FILENAME]++; rooms[room]++; all++ } \
-	  END { for (f in file) printf "%6d  %s\n", file[f], f | "sort -k2"; close("sort -k2"); print ""; \
-	        for (r in rooms) printf "%6d  %s/\n", rooms[r], r | "sort -k2"; close("sort -k2"); printf "%6d  in all\n", all }' \
+loc: ## count lines of code, by file and by folder with all below it; comments and blank lines do not count
+	@awk '!/^[ \t]*(\/\/.*)?$$/ { file[FILENAME]++ } \
+	  END { for (f in file) { printf "%6d  %s\n", file[f], f | "LC_ALL=C sort -k2"; all += file[f]; \
+	          for (folder = f; sub("/[^/]*$$", "", folder); ) folders[folder] += file[f] } \
+	        close("LC_ALL=C sort -k2"); print ""; \
+	        for (f in folders) printf "%6d  %s/\n", folders[f], f | "LC_ALL=C sort -k2"; close("LC_ALL=C sort -k2"); \
+	        printf "%6d  in all\n", all }' \
 	  $(sources_by_hand)
 
 tour: ## write notes/code_tour.md from an execution (ARGS=--check: it must be there already)
