@@ -117,36 +117,12 @@ struct Relu : Function {
   Grads backward(const Tensor& grad, const Tensor& out) override { return {where(out > 0, grad, 0)}; }
 };
 
-/// Flat between its jumps: floor, trunc, round.
-struct Stepwise : Function {
-  UnaryOp op;
-  explicit Stepwise(UnaryOp op) : op(op) {}
-  LazyBuffer forward(const LazyBuffer& x) { return is_float(x.dtype()) ? x.unary(op) : x; }
-  Grads backward(const Tensor& grad, const Tensor&) override { return {grad.zeros_like()}; }
-};
-
-/// -1, 0 or 1; 0 for NaN.
-struct Sign : Function {
-  LazyBuffer forward(const LazyBuffer& x) {
-    const LazyBuffer zero = LazyBuffer::constant(0, x.dtype(), x.shape());
-    return zero.binary(BinaryOp::Lt, x)
-        .cast(x.dtype())
-        .binary(BinaryOp::Sub, x.binary(BinaryOp::Lt, zero).cast(x.dtype()));
-  }
-  Grads backward(const Tensor& grad, const Tensor&) override { return {grad.zeros_like()}; }
-};
-
 struct Cast : Function {
   DType to;
   explicit Cast(DType to) : to(to) {}
   LazyBuffer forward(const LazyBuffer& x) { return x.cast(to); }
   Grads backward(const Tensor& grad, const Tensor&) override { return {grad.cast(inputs[0].dtype())}; }
 };
-
-Tensor stepwise(UnaryOp op, const Tensor& x, const char* name) {
-  refuse_bools(x, name);
-  return apply(Stepwise(op), x);
-}
 
 }  // namespace
 
@@ -169,10 +145,6 @@ Tensor Tensor::relu() const {
   return apply(Relu{}, *this);
 }
 
-Tensor Tensor::floor() const { return stepwise(UnaryOp::Floor, *this, "floor"); }
-Tensor Tensor::trunc() const { return stepwise(UnaryOp::Trunc, *this, "trunc"); }
-Tensor Tensor::round() const { return stepwise(UnaryOp::Round, *this, "round"); }
-Tensor Tensor::sign() const { return dtype() == DType::Bool ? *this : apply(Sign{}, *this); }
 Tensor Tensor::cast(DType to) const { return to == dtype() ? *this : apply(Cast(to), *this); }
 Tensor Tensor::logical_not() const { return Tensor(lazy().unary(UnaryOp::Not)); }
 
@@ -203,23 +175,6 @@ struct Div : Function {
   Grads backward(const Tensor& grad, const Tensor& out) override {
     const auto [x, y] = saved<2>();
     return {grad / y, -grad * out / y};
-  }
-};
-
-struct Pow : Function {
-  LazyBuffer forward(const LazyBuffer& x, const LazyBuffer& y) { return x.binary(BinaryOp::Pow, y); }
-  Grads backward(const Tensor& grad, const Tensor& out) override {
-    const auto [x, y] = saved<2>();
-    // 0 * x^-1 and 0^y * log 0 are 0 in the limit, and NaN in floats.
-    return {where(y == 0, 0, grad * y * x.pow(y - 1)), where((x == 0) & (y >= 0), 0, grad * out * x.log())};
-  }
-};
-
-struct Fmod : Function {
-  LazyBuffer forward(const LazyBuffer& x, const LazyBuffer& y) { return x.binary(BinaryOp::Mod, y); }
-  Grads backward(const Tensor& grad, const Tensor&) override {
-    const auto [x, y] = saved<2>();
-    return {grad, -grad * (x / y).trunc()};
   }
 };
 
@@ -269,24 +224,6 @@ Tensor operator*(const Tensor& x, const Tensor& y) {
 Tensor operator/(const Tensor& x, const Tensor& y) {
   const auto [a, b] = promote_and_broadcast(x, y, "div");
   return apply(Div{}, as_float(a), as_float(b));
-}
-
-Tensor Tensor::pow(const Tensor& exponent) const {
-  const auto [a, b] = promote_and_broadcast(*this, exponent, "pow");
-  refuse_bools(a, "pow");
-  return apply(Pow{}, a, b);
-}
-
-Tensor Tensor::pow(Scalar exponent) const {
-  if (!is_float(dtype()) && !exponent.is_fraction() && exponent.as<int64_t>() < 0)
-    fail("pow: ", dtype(), " to the power ", exponent, " would be fractions; cast to a float first");
-  return pow(scalar_like(exponent));
-}
-
-Tensor Tensor::fmod(const Tensor& y) const {
-  const auto [a, b] = promote_and_broadcast(*this, y, "fmod");
-  refuse_bools(a, "fmod");
-  return apply(Fmod{}, a, b);
 }
 
 Tensor Tensor::maximum(const Tensor& y) const {

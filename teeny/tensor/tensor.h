@@ -94,18 +94,13 @@ class Tensor {
   [[nodiscard]] Tensor cast(DType to) const;
   [[nodiscard]] Tensor neg() const, reciprocal() const, sqrt() const, exp() const, log() const, sin() const,
       cos() const, tanh() const;
-  [[nodiscard]] Tensor sigmoid() const, relu() const, sign() const;
-  [[nodiscard]] Tensor floor() const, round() const, trunc() const, logical_not() const;
+  [[nodiscard]] Tensor sigmoid() const, relu() const, logical_not() const;
   [[nodiscard]] Tensor operator-() const { return neg(); }
   [[nodiscard]] Tensor operator!() const { return logical_not(); }
-  [[nodiscard]] Tensor pow(const Tensor& exponent) const;
-  [[nodiscard]] Tensor pow(Scalar exponent) const;
   [[nodiscard]] Tensor maximum(const Tensor& y) const;  ///< a tie shares its gradient
   [[nodiscard]] Tensor minimum(const Tensor& y) const;
   [[nodiscard]] Tensor maximum(Scalar y) const { return maximum(scalar_like(y)); }
   [[nodiscard]] Tensor minimum(Scalar y) const { return minimum(scalar_like(y)); }
-  [[nodiscard]] Tensor fmod(const Tensor& y) const;  ///< sign of the dividend, as in C
-  [[nodiscard]] Tensor fmod(Scalar y) const { return fmod(scalar_like(y)); }
   [[nodiscard]] Tensor scalar_like(
       Scalar value) const;  ///< `value` in the dtype it takes beside this tensor, without axes
 
@@ -246,7 +241,11 @@ class Tensor {
   [[nodiscard]] Tensor scatter(int64_t axis, const Tensor& index, Scalar value) const;
 
   // ---- math.cpp: elementwise formulas
-  [[nodiscard]] Tensor erf() const, atan() const;
+  [[nodiscard]] Tensor erf() const, atan() const, sign() const, floor() const, round() const, trunc() const;
+  [[nodiscard]] Tensor pow(const Tensor& exponent) const;
+  [[nodiscard]] Tensor pow(Scalar exponent) const;
+  [[nodiscard]] Tensor fmod(const Tensor& y) const;  ///< sign of the dividend, as in C
+  [[nodiscard]] Tensor fmod(Scalar y) const { return fmod(scalar_like(y)); }
   [[nodiscard]] Tensor square() const, rsqrt() const, abs() const, exp2() const, log2() const, log1p() const,
       tan() const, ceil() const;
   [[nodiscard]] Tensor sinh() const, cosh() const, asin() const, acos() const, asinh() const, acosh() const,

@@ -21,42 +21,34 @@ enum OpTrait : unsigned {
   GivesBool = 8,       ///< the result is a bool; of the others it has the operands' dtype
 };
 
-#define TINYOPS_UNARY(X)                 \
-  X(Cast, Cheap)                         \
-  X(Bitcast, Cheap)                      \
-  X(Neg, Cheap)                          \
-  X(Recip, Division | NonzeroAtZero)     \
-  X(Sqrt, Division)                      \
-  X(Exp, Transcendental | NonzeroAtZero) \
-  X(Log, Transcendental | NonzeroAtZero) \
-  X(Sin, Transcendental)                 \
-  X(Cos, Transcendental | NonzeroAtZero) \
-  X(Tanh, Transcendental)                \
-  X(Erf, Transcendental)                 \
-  X(Atan, Transcendental)                \
-  X(Floor, Cheap)                        \
-  X(Trunc, Cheap)                        \
-  X(Round, Cheap)                        \
+// clang-format off
+#define TINYOPS_UNARY(X)                              \
+  X(Cast, Cheap) X(Bitcast, Cheap) X(Neg, Cheap)      \
+  X(Recip, Division | NonzeroAtZero)                  \
+  X(Sqrt, Division)                                   \
+  X(Exp, Transcendental | NonzeroAtZero)              \
+  X(Log, Transcendental | NonzeroAtZero)              \
+  X(Sin, Transcendental)                              \
+  X(Cos, Transcendental | NonzeroAtZero)              \
+  X(Tanh, Transcendental)                             \
+  X(Erf, Transcendental)                              \
+  X(Atan, Transcendental)                             \
+  X(Floor, Cheap) X(Trunc, Cheap) X(Round, Cheap)     \
   X(Not, GivesBool | NonzeroAtZero)
 
-#define TINYOPS_BINARY(X)                \
-  X(Add, Cheap)                          \
-  X(Sub, Cheap)                          \
-  X(Mul, Cheap)                          \
-  X(Div, Division | NonzeroAtZero)       \
-  X(IDiv, Division | NonzeroAtZero)      \
-  X(Mod, Division | NonzeroAtZero)       \
-  X(Pow, Transcendental | NonzeroAtZero) \
-  X(Max, Cheap)                          \
-  X(Min, Cheap)                          \
-  X(Lt, GivesBool)                       \
-  X(Le, GivesBool | NonzeroAtZero)       \
-  X(Eq, GivesBool | NonzeroAtZero)       \
-  X(And, Cheap)                          \
-  X(Or, Cheap)                           \
-  X(Xor, Cheap)                          \
-  X(Shl, Cheap)                          \
-  X(Shr, Cheap)
+#define TINYOPS_BINARY(X)                             \
+  X(Add, Cheap) X(Sub, Cheap) X(Mul, Cheap)           \
+  X(Div, Division | NonzeroAtZero)                    \
+  X(IDiv, Division | NonzeroAtZero)                   \
+  X(Mod, Division | NonzeroAtZero)                    \
+  X(Pow, Transcendental | NonzeroAtZero)              \
+  X(Max, Cheap) X(Min, Cheap)                         \
+  X(Lt, GivesBool)                                    \
+  X(Le, GivesBool | NonzeroAtZero)                    \
+  X(Eq, GivesBool | NonzeroAtZero)                    \
+  X(And, Cheap) X(Or, Cheap) X(Xor, Cheap) X(Shl, Cheap) X(Shr, Cheap)
+
+// clang-format on
 
 /// The only operation with three operands: where(condition, a, b).
 #define TINYOPS_TERNARY(X) X(Where, Cheap)
