@@ -120,7 +120,7 @@ struct Epilogue {
     TileView view;
   };
   int codes = 0, operands = 0;
-  Code code[kMostCodes];
+  BytecodeOp code[kMostCodes];
   uint32_t constants[kMostConstants] = {};
   Operand operand[kMostOperands];
 };

@@ -8,12 +8,12 @@ namespace tinyops::cuda {
 namespace {
 
 /// Whether a tile's kernel has instructions for it; the loads and stores are looked at elsewhere.
-bool has_instructions(Code code, DType dtype) {
-  if (code.what == Do::Load || code.what == Do::Store) return true;
-  if (code.what == Do::Cast && code.type != DType::Bool)
+bool has_instructions(BytecodeOp code, DType dtype) {
+  if (code.what == Opcode::Load || code.what == Opcode::Store) return true;
+  if (code.what == Opcode::Cast && code.type != DType::Bool)
     return (code.type == DType::Float32 || is_half(code.type)) && (code.to == DType::Float32 || code.to == dtype);
   if (is_half(code.type)) code.type = DType::Float32;  // in which these are computed
-  return is_lean(code);
+  return can_inline(code);
 }
 
 /// The codes of a program in which nothing is reduced. Its outputs may lie over its inputs: all loads come before the stores.
@@ -44,10 +44,10 @@ std::optional<EpilogueProgram> epilogue_of(const RowKernel& epilogue, DType dtyp
     return uint8_t(at);
   };
   for (const auto& section : sections.codes)
-    for (Code code : section) {
+    for (BytecodeOp code : section) {
       if (e.codes == Epilogue::kMostCodes || !has_instructions(code, dtype)) return {};
-      if (code.what == Do::Store) code.operand = operand(~int(code.operand));
-      else if (code.what == Do::Load)
+      if (code.what == Opcode::Store) code.operand = operand(~int(code.operand));
+      else if (code.what == Opcode::Load)
         code.operand = epilogue.inputs[code.operand].kind == Input::Kind::Sum ? Epilogue::kSum : operand(code.operand);
       e.code[e.codes++] = code;
     }

@@ -64,10 +64,10 @@ struct Finisher {
   const TileEdge& left;
   int2 places[runs];
 
-  __device__ __forceinline__ uint4& slot(Place place, int half) const {
+  __device__ __forceinline__ uint4& slot(Slot place, int half) const {
     return memory.slots[AfterTile<Block>::fours - 1 - (2 * place + half) * Block::threads - int(threadIdx.x)];
   }
-  __device__ __forceinline__ Eight fetch(Place place, const Eight& accumulator) const {
+  __device__ __forceinline__ Eight fetch(Slot place, const Eight& accumulator) const {
     if (place == kAccumulator) return accumulator;
     if (place >= kConstants) return Eight::of(e.constants[place - kConstants]);
     Eight x;
@@ -78,7 +78,7 @@ struct Finisher {
     }
     return x;
   }
-  __device__ __forceinline__ void keep(Place place, const Eight& x) const {
+  __device__ __forceinline__ void keep(Slot place, const Eight& x) const {
     if (place == kAccumulator) return;
 #pragma unroll
     for (int half = 0; half < 2; ++half)
@@ -145,11 +145,11 @@ struct Finisher {
     Eight accumulator = Eight::of(0);
 #pragma unroll 1
     for (int c = 0; c < e.codes; ++c) {
-      const Code code = e.code[c];
-      if (code.what == Do::Load) {
+      const BytecodeOp code = e.code[c];
+      if (code.what == Opcode::Load) {
         if (code.operand == Epilogue::kSum) accumulator = sums(block, eight);
         else accumulator = e.operand[code.operand].as_sums ? load<T>(code.operand) : load<float>(code.operand);
-      } else if (code.what == Do::Store) {
+      } else if (code.what == Opcode::Store) {
         const Eight x = fetch(code.a, accumulator);
         if (e.operand[code.operand].as_sums) store<T>(code.operand, x);
         else store<float>(code.operand, x);
@@ -157,11 +157,11 @@ struct Finisher {
       } else {
         const Eight y = fetch(code.b, accumulator);
         accumulator = fetch(code.a, accumulator);
-        if (code.what == Do::Where) {
-          const Eight z = fetch(Place(code.operand), accumulator);
+        if (code.what == Opcode::Where) {
+          const Eight z = fetch(Slot(code.operand), accumulator);
 #pragma unroll
           for (int k = 0; k < 8; ++k) accumulator[k] = accumulator[k] ? y[k] : z[k];
-        } else if (code.what == Do::Cast && code.type != DType::Bool) {
+        } else if (code.what == Opcode::Cast && code.type != DType::Bool) {
           if (code.to != DType::Float32) accumulator = rounded(accumulator);
         } else accumulator = compute<true>(code, accumulator, y);
       }

@@ -25,13 +25,13 @@ static_assert(sizeof(GatherWalk) < 1024);
 
 template <class Word>
 __global__ void gather(const __grid_constant__ GatherWalk walk, Global<const Word> table, Global<const uint8_t> index,
-                       DType index_dtype, Global<Word> out, Global<Complaint> complaints, int name) {
+                       DType index_dtype, Global<Word> out, Global<DeviceError> device_errors, int name) {
   const int64_t i = int64_t(blockIdx.x) * kThreads + threadIdx.x;
   if (i >= walk.elements) return;
   const auto at = addresses(walk.axes, i, walk.table, walk.index, walk.out);
   const int64_t picked = read_index(index, index_dtype, at[1]);
   if (is_inside(picked, walk.size)) out[at[2]] = table[at[0] + picked * walk.pick];
-  else complain(complaints, name, picked, walk.size, walk.position.address(walk.axes, i));
+  else report_error(device_errors, name, picked, walk.size, walk.position.address(walk.axes, i));
 }
 
 /// Of how many elements a word can be made, so that `word` divides whole rows and all steps between them.
@@ -51,7 +51,7 @@ template <class Word>
 void start(const GatherKernel& k, const GatherWalk& walk) {
   launch(k.name, gather<Word>, Grid{unsigned(blocks_for(walk.elements, kThreads)), kThreads}, walk,
          reinterpret_cast<const Word*>(memory_of(k.table)), reinterpret_cast<const uint8_t*>(memory_of(k.index)),
-         k.index.dtype, reinterpret_cast<Word*>(memory_of(k.out)), complaints(),
+         k.index.dtype, reinterpret_cast<Word*>(memory_of(k.out)), device_errors(),
          number_of_name(k.name, k.out.view.shape));
 }
 
@@ -85,7 +85,7 @@ void run_kernel(const GatherKernel& k) {
   check_index_dtype(k.index.dtype, k.name);
   if (k.out.view.numel() == 0) return;
   gather_rows({without_guards(k.table), without_guards(k.index), k.out, k.name});
-  if (!is_recording()) throw_complaint();  // at the user's line; in a replay it comes with the next read
+  if (!is_recording()) throw_device_error();  // at the user's line; in a replay it comes with the next read
 }
 
 }  // namespace tinyops::cuda

@@ -1,5 +1,5 @@
 #pragma once
-// Reading an operand of indices on the device, and complaining about those that are outside.
+// Reading an operand of indices on the device, and reporting those that are outside.
 #include "tinyops/cuda/runtime/cuda.h"
 #include "tinyops/cuda/runtime/views.h"
 
@@ -14,7 +14,7 @@ __device__ inline int64_t read_index(Global<const uint8_t> memory, DType dtype, 
 
 __device__ inline bool is_inside(int64_t index, int64_t size) { return uint64_t(index) < uint64_t(size); }
 
-/// Where an index stands, for a complaint: its place in row-major order over `shape`, at 0 along the axes on which the
+/// Where an index stands, for an error: its place in row-major order over `shape`, at 0 along the axes on which the
 /// index does not move, so that all elements that share a bad index name the same place.
 inline Affine position_of(const View& index) {
   Affine position{row_major(index.shape), 0};

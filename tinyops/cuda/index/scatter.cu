@@ -49,15 +49,15 @@ struct Indices {
   int64_t count, size;  ///< `size`: what an index must be below
 };
 
-/// Complains about each index that is outside. keys, unless it is null: (rows, collisions), the indices, `size` for those.
+/// Reports each index that is outside. keys, unless it is null: (rows, collisions), the indices, `size` for those.
 __global__ void check_indices(const __grid_constant__ Indices indices, Global<const uint8_t> index, DType index_dtype,
-                              Global<int64_t> keys, Global<Complaint> complaints, int name) {
+                              Global<int64_t> keys, Global<DeviceError> device_errors, int name) {
   const int64_t i = int64_t(blockIdx.x) * kThreads + threadIdx.x;
   if (i >= indices.count) return;
   const auto at = addresses(indices.axes, i, indices.index, indices.key);
   const int64_t picked = read_index(index, index_dtype, at[0]);
   const bool inside = is_inside(picked, indices.size);
-  if (!inside) complain(complaints, name, picked, indices.size, indices.position.address(indices.axes, i));
+  if (!inside) report_error(device_errors, name, picked, indices.size, indices.position.address(indices.axes, i));
   if (keys) keys[at[1]] = inside ? picked : indices.size;
 }
 
@@ -241,7 +241,7 @@ class Scatter {
              picked_, size_};
   }
 
-  /// Complains about indices that are outside; and, if asked to, collects all of them as rows of keys.
+  /// Reports indices that are outside; and, if asked to, collects all of them as rows of keys.
   void check(int64_t* keys) {
     const Affine& index = k_.index.view.address;
     const Affine position = position_of(k_.index.view);
@@ -255,7 +255,7 @@ class Scatter {
       if (index.coef[a] || (keys && !is_parallel(a))) space.add_axis(shape()[a], {index.coef[a], position.coef[a], key[size_t(a)]});
     space.merge();
     const Indices indices{space.axes(), space.strides(0, index.offset), space.strides(1), space.strides(2), space.count(), size_};
-    launch(k_.name, check_indices, grid(indices.count), indices, this->index(), k_.index.dtype, keys, complaints(),
+    launch(k_.name, check_indices, grid(indices.count), indices, this->index(), k_.index.dtype, keys, device_errors(),
            number_of_name(k_.name, shape()));
   }
 
@@ -291,7 +291,7 @@ void run_kernel(const ScatterKernel& k) {
     const ScatterKernel plain{k.op, without_guards(k.source), without_guards(k.index), k.out, k.name};
     with_op(k.op, [&](auto op) { Scatter(plain).run<T, decltype(op)::value>(); });
   });
-  if (!is_recording()) throw_complaint();
+  if (!is_recording()) throw_device_error();
 }
 
 }  // namespace tinyops::cuda

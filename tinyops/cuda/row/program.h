@@ -24,23 +24,25 @@ inline constexpr int kGroup = 16 / int(sizeof(Word));
 template <class Word>
 inline constexpr int kLanes = 2 * kGroup<Word>;
 
-enum class Do : uint8_t { Load, Constant, Unary, Binary, Compare, Predicate, Where, Cast, Bits, Accumulate, Finish, Store };
+enum class Opcode : uint8_t {
+  Load, Constant, Unary, Binary, Compare, Predicate, Where, Cast, Bits, Accumulate, Finish, Store
+};
 
 /// An argument of an instruction, or where its result is also put.
-using Place = uint8_t;
-inline constexpr Place kKept = 96, kScalars = 128, kConstants = 176, kAccumulator = 255;  ///< below kKept: lane slots
+using Slot = uint8_t;
+inline constexpr Slot kKept = 96, kScalars = 128, kConstants = 176, kAccumulator = 255;  ///< below kKept: lane slots
 
 /// One step, eight bytes. `type` is what it computes in, `to` what comes out; of a Load and a Store `operand` counts inputs
 /// and outputs, of Accumulate and Finish it is where the totals are.
-struct Code {
-  Do what = Do::Constant;
+struct BytecodeOp {
+  Opcode what = Opcode::Constant;
   uint8_t op = 0;
   DType type = DType::Float32, to = DType::Float32;
-  Place a = kAccumulator, b = kAccumulator;
+  Slot a = kAccumulator, b = kAccumulator;
   uint8_t operand = 0;  ///< of Where: the place of its third argument
-  Place result = kAccumulator;
+  Slot result = kAccumulator;
 };
-static_assert(sizeof(Code) == 8);
+static_assert(sizeof(BytecodeOp) == 8);
 
 // ---- Words ----------------------------------------------------------------------------------------------------------
 
@@ -94,21 +96,21 @@ struct Lanes {
 };
 
 /// A function that is called, where most are copied into the kernel: what is rare, or long, must not cost the rest registers.
-#define TINYOPS_CALLED __device__ __attribute__((noinline))
+#define TINYOPS_NOINLINE __device__ __attribute__((noinline))
 
 // ---- Arithmetic on a thread's elements --------------------------------------------------------------------------------
 // Float arithmetic is eight instructions for eight elements. Everything else goes through one function, element by element.
 
 template <class Word>
-TINYOPS_CALLED Word compute_one(Code code, Word x, Word y) {
+TINYOPS_NOINLINE Word compute_one(BytecodeOp code, Word x, Word y) {
   return with_computed<Word>(code.type, [&]<class T>(T) -> Word {
     const T a = value_of<T>(x), b = value_of<T>(y);
     switch (code.what) {
-      case Do::Unary: return word_of<Word>(apply(UnaryOp(code.op), a));
-      case Do::Binary: return word_of<Word>(apply(BinaryOp(code.op), a, b));
-      case Do::Compare: return holds(BinaryOp(code.op), a, b);
-      case Do::Predicate: return holds(UnaryOp(code.op), a);
-      case Do::Cast:
+      case Opcode::Unary: return word_of<Word>(apply(UnaryOp(code.op), a));
+      case Opcode::Binary: return word_of<Word>(apply(BinaryOp(code.op), a, b));
+      case Opcode::Compare: return holds(BinaryOp(code.op), a, b);
+      case Opcode::Predicate: return holds(UnaryOp(code.op), a);
+      case Opcode::Cast:
         return with_computed<Word>(code.to, [&]<class To>(To) -> Word {
           const To result = convert<To>(a);
           if constexpr (std::is_same_v<To, float>) {  // to 16 bits it rounds here, not only when stored
@@ -117,7 +119,7 @@ TINYOPS_CALLED Word compute_one(Code code, Word x, Word y) {
           }
           return word_of<Word>(result);
         });
-      case Do::Bits:  // words hold the bits already, but for the 16-bit floats, which are kept widened
+      case Opcode::Bits:  // words hold the bits already, but for the 16-bit floats, which are kept widened
         if constexpr (std::is_same_v<T, float>) {
           if (code.type == DType::Float16) return word_of<Word>(same_bits<bfloat16, float16>(a));
           if (code.type == DType::BFloat16) return word_of<Word>(same_bits<float16, bfloat16>(a));
@@ -128,7 +130,7 @@ TINYOPS_CALLED Word compute_one(Code code, Word x, Word y) {
   });
 }
 template <class Word>
-TINYOPS_CALLED Lanes<Word> compute_each(Code code, Lanes<Word> x, Lanes<Word> y) {
+TINYOPS_NOINLINE Lanes<Word> compute_each(BytecodeOp code, Lanes<Word> x, Lanes<Word> y) {
 #pragma unroll 1
   for (int k = 0; k < kLanes<Word>; ++k) x[k] = compute_one(code, x[k], y[k]);
   return x;
@@ -151,40 +153,40 @@ __device__ __forceinline__ Lanes<uint32_t> bits(Lanes<uint32_t> x, const Lanes<u
 }
 
 /// Whether `compute` has a few instructions of its own for it. Then there is no call in a kernel of such codes.
-constexpr bool is_lean(const Code& code) {
+constexpr bool can_inline(const BytecodeOp& code) {
   const bool is_float = code.type == DType::Float32;
   switch (code.what) {
-    case Do::Binary: {
+    case Opcode::Binary: {
       const auto op = BinaryOp(code.op);
       const bool bits = op == BinaryOp::And || op == BinaryOp::Or || op == BinaryOp::Xor;
       if (bits) return code.type <= DType::Int32;
       return is_float && (op == BinaryOp::Add || op == BinaryOp::Sub || op == BinaryOp::Mul || op == BinaryOp::Div ||
                           op == BinaryOp::Max || op == BinaryOp::Min);
     }
-    case Do::Unary: {
+    case Opcode::Unary: {
       const auto op = UnaryOp(code.op);
       return is_float && (op == UnaryOp::Neg || op == UnaryOp::Recip || op == UnaryOp::Sqrt || op == UnaryOp::Exp ||
                           op == UnaryOp::Tanh || op == UnaryOp::Log);
     }
-    case Do::Cast: return code.type == DType::Bool && code.to == DType::Float32;
-    case Do::Accumulate:
-    case Do::Finish: return is_float && (ReduceOp(code.op) == ReduceOp::Sum || ReduceOp(code.op) == ReduceOp::Max);
-    case Do::Compare: {
+    case Opcode::Cast: return code.type == DType::Bool && code.to == DType::Float32;
+    case Opcode::Accumulate:
+    case Opcode::Finish: return is_float && (ReduceOp(code.op) == ReduceOp::Sum || ReduceOp(code.op) == ReduceOp::Max);
+    case Opcode::Compare: {
       const auto op = BinaryOp(code.op);
       return is_float && (op == BinaryOp::Lt || op == BinaryOp::Le || op == BinaryOp::Eq);
     }
-    case Do::Load:
-    case Do::Store: return itemsize(code.to) == 4 || itemsize(code.to) == 1;
-    case Do::Predicate: return code.type == DType::Bool && UnaryOp(code.op) == UnaryOp::Not;
-    case Do::Constant:
-    case Do::Where: return true;
+    case Opcode::Load:
+    case Opcode::Store: return itemsize(code.to) == 4 || itemsize(code.to) == 1;
+    case Opcode::Predicate: return code.type == DType::Bool && UnaryOp(code.op) == UnaryOp::Not;
+    case Opcode::Constant:
+    case Opcode::Where: return true;
     default: return false;
   }
 }
 
-/// Unary, Binary, Compare, Predicate, Cast or Bits of all elements. `kLean`: the code is.
-template <bool kLean, class Word>
-__device__ __forceinline__ Lanes<Word> compute(const Code& code, const Lanes<Word>& x, const Lanes<Word>& y) {
+/// Unary, Binary, Compare, Predicate, Cast or Bits of all elements. `kInlined`: the code is.
+template <bool kInlined, class Word>
+__device__ __forceinline__ Lanes<Word> compute(const BytecodeOp& code, const Lanes<Word>& x, const Lanes<Word>& y) {
   if constexpr (sizeof(Word) == 4) {
     const bool is_float = code.type >= DType::Float16;
 #define TINYOPS_UNARY(name) case UnaryOp::name: return floats(x, y, [](float a, float) { return apply(UnaryOp::name, a); });
@@ -192,27 +194,27 @@ __device__ __forceinline__ Lanes<Word> compute(const Code& code, const Lanes<Wor
   case BinaryOp::name: return floats(x, y, [](float a, float b) { return apply(BinaryOp::name, a, b); });
 #define TINYOPS_COMPARE(name) \
   case BinaryOp::name: return floats(x, y, [](float a, float b) { return uint32_t(holds(BinaryOp::name, a, b)); });
-    if (is_float && code.what == Do::Binary) {
+    if (is_float && code.what == Opcode::Binary) {
       switch (BinaryOp(code.op)) {
         TINYOPS_BINARY(Add) TINYOPS_BINARY(Sub) TINYOPS_BINARY(Mul) TINYOPS_BINARY(Div) TINYOPS_BINARY(Max) TINYOPS_BINARY(Min)
         default: break;
       }
-    } else if (is_float && code.what == Do::Unary) {
+    } else if (is_float && code.what == Opcode::Unary) {
       switch (UnaryOp(code.op)) {
         TINYOPS_UNARY(Neg) TINYOPS_UNARY(Recip) TINYOPS_UNARY(Sqrt) TINYOPS_UNARY(Exp) TINYOPS_UNARY(Tanh) TINYOPS_UNARY(Log)
         default: break;
       }
-    } else if (is_float && code.what == Do::Compare) {
+    } else if (is_float && code.what == Opcode::Compare) {
       switch (BinaryOp(code.op)) {
         TINYOPS_COMPARE(Lt) TINYOPS_COMPARE(Le) TINYOPS_COMPARE(Eq)
         default: break;
       }
-    } else if (code.what == Do::Cast && code.type == DType::Bool && code.to == DType::Float32) {
+    } else if (code.what == Opcode::Cast && code.type == DType::Bool && code.to == DType::Float32) {
       return bits(x, y, [](uint32_t a, uint32_t) { return a ? 0x3f800000u : 0; });  // 1.0f
     }
-    if (code.what == Do::Predicate && code.type == DType::Bool && UnaryOp(code.op) == UnaryOp::Not)
+    if (code.what == Opcode::Predicate && code.type == DType::Bool && UnaryOp(code.op) == UnaryOp::Not)
       return bits(x, y, [](uint32_t a, uint32_t) { return a ^ 1; });
-    if (code.what == Do::Binary && !is_float) {
+    if (code.what == Opcode::Binary && !is_float) {
       switch (BinaryOp(code.op)) {
         case BinaryOp::And: return bits(x, y, [](uint32_t a, uint32_t b) { return a & b; });
         case BinaryOp::Or: return bits(x, y, [](uint32_t a, uint32_t b) { return a | b; });
@@ -224,18 +226,18 @@ __device__ __forceinline__ Lanes<Word> compute(const Code& code, const Lanes<Wor
 #undef TINYOPS_BINARY
 #undef TINYOPS_COMPARE
   }
-  if constexpr (kLean) return x;
+  if constexpr (kInlined) return x;
   else return compute_each(code, x, y);
 }
 
 /// What a reduction makes of two values: the instruction that it repeats.
-__device__ __forceinline__ Code step_of(const Code& reduction) {
-  return {.what = Do::Binary, .op = uint8_t(step(ReduceOp(reduction.op))), .type = reduction.type};
+__device__ __forceinline__ BytecodeOp step_of(const BytecodeOp& reduction) {
+  return {.what = Opcode::Binary, .op = uint8_t(step(ReduceOp(reduction.op))), .type = reduction.type};
 }
 /// What a reduction makes of two values, and of a thread's elements.
-template <bool kLean, class Word>
-__device__ __forceinline__ Word combine(const Code& reduction, Word x, Word y) {
-  if constexpr (!kLean) {
+template <bool kInlined, class Word>
+__device__ __forceinline__ Word combine(const BytecodeOp& reduction, Word x, Word y) {
+  if constexpr (!kInlined) {
     return compute_one(step_of(reduction), x, y);
   } else {
     const float a = value_of<float>(x), b = value_of<float>(y);
@@ -243,21 +245,21 @@ __device__ __forceinline__ Word combine(const Code& reduction, Word x, Word y) {
   }
 }
 template <class Word>
-TINYOPS_CALLED Word over_each_lane(Code reduction, Lanes<Word> x) {
+TINYOPS_NOINLINE Word over_each_lane(BytecodeOp reduction, Lanes<Word> x) {
   Word total = x[0];
 #pragma unroll 1
   for (int k = 1; k < kLanes<Word>; ++k) total = combine<false>(reduction, total, x[k]);
   return total;
 }
-template <bool kLean, class Word>
-__device__ __forceinline__ Word over_lanes(const Code& reduction, Lanes<Word> x) {
-  if constexpr (!kLean) {
+template <bool kInlined, class Word>
+__device__ __forceinline__ Word over_lanes(const BytecodeOp& reduction, Lanes<Word> x) {
+  if constexpr (!kInlined) {
     return over_each_lane(reduction, x);
   } else {
 #pragma unroll
     for (int half = kLanes<Word> / 2; half > 0; half /= 2)
 #pragma unroll
-      for (int k = 0; k < half; ++k) x[k] = combine<kLean>(reduction, x[k], x[k + half]);
+      for (int k = 0; k < half; ++k) x[k] = combine<kInlined>(reduction, x[k], x[k + half]);
     return x[0];
   }
 }
@@ -277,16 +279,16 @@ struct Slots {
   __device__ __forceinline__ static int threads() { return int(blockDim.x * blockDim.y); }
   __device__ __forceinline__ static int me() { return int(threadIdx.x + blockDim.x * threadIdx.y); }
 
-  __device__ __forceinline__ uint4& four(Place place, int group, int thread) const {
+  __device__ __forceinline__ uint4& four(Slot place, int group, int thread) const {
     const int slot = place < kKept ? place : a.lane_slots + (place - kKept) * a.stretches + stretch;
     return static_cast<uint4*>(dynamic_shared())[(2 * slot + group) * threads() + thread];
   }
-  __device__ __forceinline__ Word& scalar(Place place) const {
+  __device__ __forceinline__ Word& scalar(Slot place) const {
     uint4* const lanes = static_cast<uint4*>(dynamic_shared());
     Word* const scalars = reinterpret_cast<Word*>(lanes + 2 * (a.lane_slots + a.kept * a.stretches) * threads());
     return scalars[(place - kScalars) * threads() + me()];
   }
-  __device__ __forceinline__ Lanes<Word> get(Place place, int thread) const {
+  __device__ __forceinline__ Lanes<Word> get(Slot place, int thread) const {
     Lanes<Word> x;
 #pragma unroll
     for (int g = 0; g < 2; ++g) {
@@ -296,7 +298,7 @@ struct Slots {
     }
     return x;
   }
-  __device__ __forceinline__ void put(Place place, const Lanes<Word>& x) const {
+  __device__ __forceinline__ void put(Slot place, const Lanes<Word>& x) const {
 #pragma unroll
     for (int g = 0; g < 2; ++g) {
       if constexpr (sizeof(Word) == 4)
@@ -310,28 +312,28 @@ struct Slots {
 
 /// What is at `place`, in all lanes.
 template <class A, class Word>
-__device__ __forceinline__ Lanes<Word> fetch(Place place, const Slots<A>& slots, const Lanes<Word>& accumulator) {
+__device__ __forceinline__ Lanes<Word> fetch(Slot place, const Slots<A>& slots, const Lanes<Word>& accumulator) {
   if (place == kAccumulator) return accumulator;
   if (place < kScalars) return slots.get(place, slots.me());
   return Lanes<Word>::of(place < kConstants ? slots.scalar(place) : slots.a.constants[place - kConstants]);
 }
 template <class A, class Word>
-__device__ __forceinline__ void keep(Place place, const Slots<A>& slots, const Lanes<Word>& accumulator) {
+__device__ __forceinline__ void keep(Slot place, const Slots<A>& slots, const Lanes<Word>& accumulator) {
   if (place == kAccumulator) return;
   if (place < kScalars) slots.put(place, accumulator);
   else slots.scalar(place) = accumulator[0];
 }
 
 /// Runs one instruction that only computes; its result is in the accumulator.
-template <bool kLean, class A, class Word>
-__device__ __forceinline__ void run_code(const Code& code, const Slots<A>& slots, Lanes<Word>& accumulator) {
+template <bool kInlined, class A, class Word>
+__device__ __forceinline__ void run_code(const BytecodeOp& code, const Slots<A>& slots, Lanes<Word>& accumulator) {
   const Lanes<Word> y = fetch(code.b, slots, accumulator);
   accumulator = fetch(code.a, slots, accumulator);
-  if (code.what == Do::Where) {
-    const Lanes<Word> z = fetch(Place(code.operand), slots, accumulator);
+  if (code.what == Opcode::Where) {
+    const Lanes<Word> z = fetch(Slot(code.operand), slots, accumulator);
 #pragma unroll
     for (int k = 0; k < kLanes<Word>; ++k) accumulator[k] = accumulator[k] ? y[k] : z[k];
-  } else if (code.what != Do::Constant) accumulator = compute<kLean>(code, accumulator, y);
+  } else if (code.what != Opcode::Constant) accumulator = compute<kInlined>(code, accumulator, y);
   keep(code.result, slots, accumulator);
 }
 

@@ -10,7 +10,7 @@ namespace tinyops::cuda {
 
 /// Which elements a thread works on.
 template <class A>
-struct At {
+struct ThreadPosition {
   using Index = typename A::Index;
   Index fixed = 0, step = 0;
   Index first = 0;      ///< its first lane
@@ -21,7 +21,7 @@ struct At {
 
 /// The lane of a thread's element k.
 template <class Word, class A>
-__device__ __forceinline__ typename A::Index lane_of(const A& a, const At<A>& at, int k) {
+__device__ __forceinline__ typename A::Index lane_of(const A& a, const ThreadPosition<A>& at, int k) {
   return a.in_groups ? at.first + k / kGroup<Word> * at.apart + k % kGroup<Word> : at.first + k * at.apart;
 }
 
@@ -40,19 +40,20 @@ __device__ __forceinline__ int64_t walk_with(const A& a, const Form<A::kAxes>& f
   return sum;
 }
 template <class A>
-TINYOPS_CALLED int64_t called_walk(const A& a, const Form<A::kAxes>& form, typename A::Index index, int from, int to) {
+TINYOPS_NOINLINE int64_t outlined_walk(const A& a, const Form<A::kAxes>& form, typename A::Index index, int from,
+                                       int to) {
   return walk_with(a, form, index, from, to);
 }
 /// A division of 64 bits is long; where it may be needed, it is in one place.
 template <class A>
 __device__ __forceinline__ int64_t walk(const A& a, const Form<A::kAxes>& form, typename A::Index index, int from, int to) {
   if constexpr (A::kSmall) return walk_with(a, form, index, from, to);
-  else return called_walk(a, form, index, from, to);
+  else return outlined_walk(a, form, index, from, to);
 }
 
 /// The value of a form without what the lanes add.
 template <class A>
-__device__ __forceinline__ int64_t start_of(const A& a, const Form<A::kAxes>& form, At<A> at) {
+__device__ __forceinline__ int64_t start_of(const A& a, const Form<A::kAxes>& form, ThreadPosition<A> at) {
   int64_t start = form.offset;
   if (a.first_step > 0) start += walk(a, form, at.fixed, 0, a.first_step);
   if (a.first_lane > a.first_step) start += walk(a, form, at.step, a.first_step, a.first_lane);
@@ -69,7 +70,7 @@ __device__ __forceinline__ int64_t lane_part(const A& a, const Form<A::kAxes>& f
 
 /// Which of `mask`'s lanes pass the guards of an operand: bit k for lane k.
 template <class Word, class A>
-TINYOPS_CALLED unsigned guarded(const A& a, const Reached& r, At<A> at, unsigned mask) {
+TINYOPS_NOINLINE unsigned guarded(const A& a, const DeviceOperand& r, ThreadPosition<A> at, unsigned mask) {
   for (int g = 1; g <= r.guards; ++g) {
     const auto& form = a.forms[r.form + g];
     const int64_t start = start_of(a, form, at);
@@ -82,7 +83,7 @@ TINYOPS_CALLED unsigned guarded(const A& a, const Reached& r, At<A> at, unsigned
 
 /// Which of the thread's lanes exist for an operand.
 template <class Word, class A>
-__device__ __forceinline__ unsigned existing(const A& a, const Reached& r, const At<A>& at) {
+__device__ __forceinline__ unsigned existing(const A& a, const DeviceOperand& r, const ThreadPosition<A>& at) {
   unsigned mask = 0;
 #pragma unroll
   for (int k = 0; k < kLanes<Word>; ++k) mask |= unsigned(lane_of<Word>(a, at, k) < at.limit) << k;
@@ -92,7 +93,7 @@ __device__ __forceinline__ unsigned existing(const A& a, const Reached& r, const
 // ---- Memory and words: as raw bits, of 1, 2, 4 or 8 bytes, and then only the 16-bit floats are something else ---------
 
 template <class Word>
-TINYOPS_CALLED Lanes<Word> widened(DType from, Lanes<Word> x) {
+TINYOPS_NOINLINE Lanes<Word> widened(DType from, Lanes<Word> x) {
 #pragma unroll 1
   for (Word& w : x.v)
     w = word_of<Word>(from == DType::Float16 ? float(std::bit_cast<float16>(uint16_t(w)))
@@ -100,7 +101,7 @@ TINYOPS_CALLED Lanes<Word> widened(DType from, Lanes<Word> x) {
   return x;
 }
 template <class Word>
-TINYOPS_CALLED Lanes<Word> narrowed(DType to, Lanes<Word> x) {
+TINYOPS_NOINLINE Lanes<Word> narrowed(DType to, Lanes<Word> x) {
 #pragma unroll 1
   for (Word& w : x.v)
     w = to == DType::Float16 ? float16(value_of<float>(w)).bits : bfloat16(value_of<float>(w)).bits;
@@ -131,7 +132,7 @@ struct alignas(sizeof(Raw) * n) Pack {
 
 /// A Load that reads no memory: a number, or the address itself.
 template <class Word, class A>
-TINYOPS_CALLED Lanes<Word> made_up(const A& a, const Reached& r, DType dtype, At<A> at) {
+TINYOPS_NOINLINE Lanes<Word> made_up(const A& a, const DeviceOperand& r, DType dtype, ThreadPosition<A> at) {
   const unsigned mask = existing<Word>(a, r, at);
   const auto& form = a.forms[r.form];
   const int64_t start = start_of(a, form, at);
@@ -149,8 +150,8 @@ TINYOPS_CALLED Lanes<Word> made_up(const A& a, const Reached& r, DType dtype, At
 
 /// Any load. The addresses come first, so that the reads do not wait for each other.
 template <class Word, class A>
-TINYOPS_CALLED Lanes<Word> load_any(const A& a, Code code, At<A> at) {
-  const Reached& r = a.inputs[code.operand];
+TINYOPS_NOINLINE Lanes<Word> load_any(const A& a, BytecodeOp code, ThreadPosition<A> at) {
+  const DeviceOperand& r = a.inputs[code.operand];
   if (r.kind != Input::Kind::Memory) return made_up<Word>(a, r, code.to, at);
   const auto& form = a.forms[r.form];
   const int64_t start = start_of(a, form, at);
@@ -181,8 +182,8 @@ TINYOPS_CALLED Lanes<Word> load_any(const A& a, Code code, At<A> at) {
 
 /// Any store.
 template <class Word, class A>
-TINYOPS_CALLED void store_any(const A& a, Code code, At<A> at, Lanes<Word> x) {
-  const Reached& r = a.outputs[code.operand];
+TINYOPS_NOINLINE void store_any(const A& a, BytecodeOp code, ThreadPosition<A> at, Lanes<Word> x) {
+  const DeviceOperand& r = a.outputs[code.operand];
   const auto& form = a.forms[r.form];
   const int64_t start = start_of(a, form, at);
   if (is_half(r.dtype)) x = narrowed(r.dtype, x);
@@ -206,7 +207,7 @@ TINYOPS_CALLED void store_any(const A& a, Code code, At<A> at, Lanes<Word> x) {
   });
 }
 
-// A lean kernel has no calls, which would cost it registers, and with them threads that hide each other's waiting for
+// An inlined kernel has no calls, which would cost it registers, and with them threads that hide each other's waiting for
 // memory: its operands have 4 bytes, or 1, and no guards.
 
 /// Calls `f` with a zero of the integer that has the size of an element: bytes, or words.
@@ -214,13 +215,14 @@ template <class F>
 __device__ __forceinline__ void with_lean(DType d, F&& f) { d <= DType::UInt8 ? f(uint8_t{}) : f(uint32_t{}); }
 
 template <class A>
-__device__ __forceinline__ bool whole_groups(const Reached& r, const At<A>& at) {
+__device__ __forceinline__ bool whole_groups(const DeviceOperand& r, const ThreadPosition<A>& at) {
   return r.access == Access::Groups && at.first + at.apart + 4 <= at.limit;
 }
 
 template <class A>
-__device__ __forceinline__ Lanes<uint32_t> lean_load(const A& a, const Code& code, const At<A>& at) {
-  const Reached& r = a.inputs[code.operand];
+__device__ __forceinline__ Lanes<uint32_t> inlined_load(const A& a, const BytecodeOp& code,
+                                                        const ThreadPosition<A>& at) {
+  const DeviceOperand& r = a.inputs[code.operand];
   const auto& form = a.forms[r.form];
   const int64_t start = start_of(a, form, at);
   Lanes<uint32_t> x = Lanes<uint32_t>::of(0);
@@ -245,8 +247,9 @@ __device__ __forceinline__ Lanes<uint32_t> lean_load(const A& a, const Code& cod
 }
 
 template <class A>
-__device__ __forceinline__ void lean_store(const A& a, const Code& code, const At<A>& at, const Lanes<uint32_t>& x) {
-  const Reached& r = a.outputs[code.operand];
+__device__ __forceinline__ void inlined_store(const A& a, const BytecodeOp& code, const ThreadPosition<A>& at,
+                                              const Lanes<uint32_t>& x) {
+  const DeviceOperand& r = a.outputs[code.operand];
   const auto& form = a.forms[r.form];
   const int64_t start = start_of(a, form, at);
   with_lean(r.dtype, [&]<class Raw>(Raw) {
@@ -269,14 +272,15 @@ __device__ __forceinline__ void lean_store(const A& a, const Code& code, const A
   });
 }
 
-template <bool kLean, class A, class Word = typename A::Word>
-__device__ __forceinline__ Lanes<Word> load(const A& a, const Code& code, const At<A>& at) {
-  if constexpr (kLean) return lean_load(a, code, at);
+template <bool kInlined, class A, class Word = typename A::Word>
+__device__ __forceinline__ Lanes<Word> load(const A& a, const BytecodeOp& code, const ThreadPosition<A>& at) {
+  if constexpr (kInlined) return inlined_load(a, code, at);
   else return load_any<Word>(a, code, at);
 }
-template <bool kLean, class A, class Word>
-__device__ __forceinline__ void store(const A& a, const Code& code, const At<A>& at, const Lanes<Word>& x) {
-  if constexpr (kLean) lean_store(a, code, at, x);
+template <bool kInlined, class A, class Word>
+__device__ __forceinline__ void store(const A& a, const BytecodeOp& code, const ThreadPosition<A>& at,
+                                      const Lanes<Word>& x) {
+  if constexpr (kInlined) inlined_store(a, code, at, x);
   else store_any(a, code, at, x);
 }
 

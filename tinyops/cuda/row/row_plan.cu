@@ -91,7 +91,7 @@ void Planner::plan_axes(const RowKernel& k) {
     for (int a = 0; a < rank; ++a) all.forms[form].coef[a] = merged.coefs[form][order[size_t(a)]];
     ++form;
   };
-  const auto add_operand = [&](const Operand& operand, Reached& to) {
+  const auto add_operand = [&](const Operand& operand, DeviceOperand& to) {
     to.form = int16_t(form), to.guards = int16_t(operand.view.guards.size()), to.dtype = operand.dtype;
     add(operand.view.address, 0);
     for (const Guard& guard : operand.view.guards) add(guard.position, guard.size);
@@ -106,22 +106,22 @@ void Planner::plan_axes(const RowKernel& k) {
 /// How the lanes of a thread lie, and how each operand is reached.
 void Planner::plan_access(const RowKernel& k, int64_t group) {
   const int last = all.axes - 1, lane_axes = all.axes - all.first_lane;
-  const auto moves = [&](const Reached& r) {  // from lane to lane
+  const auto moves = [&](const DeviceOperand& r) {  // from lane to lane
     for (int f = r.form; f <= r.form + r.guards; ++f)
       for (int a = all.first_lane; a < all.axes; ++a)
         if (all.forms[f].coef[a] != 0) return true;
     return false;
   };
-  const auto step = [&](const Reached& r) { return lane_axes > 0 ? all.forms[r.form].coef[last] : 0; };
+  const auto step = [&](const DeviceOperand& r) { return lane_axes > 0 ? all.forms[r.form].coef[last] : 0; };
   const bool whole = lane_axes == 1 || (lane_axes > 0 && all.sizes[last].divisor() % group == 0);
-  const auto fits_groups = [&](const Reached& r) {
+  const auto fits_groups = [&](const DeviceOperand& r) {
     if (!whole || step(r) != 1 || r.guards > 0 || all.forms[r.form].offset % group != 0) return false;
     for (int a = 0; a < last; ++a)
       if (all.forms[r.form].coef[a] % group != 0) return false;
     return true;
   };
   int fit = 0, misfit = 0;
-  const auto look = [&](const Reached& r) {
+  const auto look = [&](const DeviceOperand& r) {
     if (fits_groups(r)) ++fit;
     else if (step(r) != 0) ++misfit;  // apart, a warp's lanes are nearer to each other than four elements
   };
@@ -130,7 +130,7 @@ void Planner::plan_access(const RowKernel& k, int64_t group) {
   for (size_t o = 0; o < k.outputs.size(); ++o)
     if (all.columns || !is_row(k, k.outputs[o])) look(all.outputs[o]);
   all.in_groups = whole && fit > 0 && misfit == 0;
-  const auto choose = [&](Reached& r, bool same) {
+  const auto choose = [&](DeviceOperand& r, bool same) {
     r.access = same || !moves(r) ? Access::Same : all.in_groups && fits_groups(r) ? Access::Groups : Access::Each;
   };
   for (size_t i = 0; i < k.inputs.size(); ++i) choose(all.inputs[i], false);
@@ -168,7 +168,7 @@ void Planner::plan_work(const RowKernel& k, int64_t word) {
   all.sections = int16_t(sections->codes.size());
   size_t count = 0;
   for (size_t s = 0; s < sections->codes.size(); ++s) {
-    for (const Code& code : sections->codes[s]) {
+    for (const BytecodeOp& code : sections->codes[s]) {
       if (count == size_t(all.kMostCodes)) fail("cuda: a row kernel of more than ", all.kMostCodes, " codes");
       all.codes[count++] = code;
     }
@@ -202,9 +202,9 @@ A cut(const LargeRows& from) {
   std::copy_n(from.begin, to.sections + 1, to.begin);
   std::copy_n(from.sizes, to.axes, to.sizes);
   int forms = 0;
-  const auto add = [&](const Reached& r) { forms = std::max(forms, r.form + r.guards + 1); };
-  for (const Reached& r : from.inputs) add(r);
-  for (const Reached& r : from.outputs) add(r);
+  const auto add = [&](const DeviceOperand& r) { forms = std::max(forms, r.form + r.guards + 1); };
+  for (const DeviceOperand& r : from.inputs) add(r);
+  for (const DeviceOperand& r : from.outputs) add(r);
   for (int f = 0; f < forms; ++f) {
     to.forms[f].offset = from.forms[f].offset, to.forms[f].size = from.forms[f].size;
     std::copy_n(from.forms[f].coef, to.axes, to.forms[f].coef);
@@ -231,9 +231,9 @@ RowPlan::RowPlan(const RowKernel& kernel) {
   if (fits) plan(4);
   if (fits && all.begin[all.sections] <= SmallRows::kMostCodes && all.sections <= SmallRows::kMostSections) {
     arguments = cut<SmallRows>(all);
-    const auto plain = [](const Reached& r) { return r.kind == Input::Kind::Memory && r.guards == 0; };
-    lean = std::ranges::all_of(all.inputs, plain) &&
-           std::all_of(all.codes, all.codes + all.begin[all.sections], is_lean);
+    const auto plain = [](const DeviceOperand& r) { return r.kind == Input::Kind::Memory && r.guards == 0; };
+    inlined = std::ranges::all_of(all.inputs, plain) &&
+           std::all_of(all.codes, all.codes + all.begin[all.sections], can_inline);
   } else {
     plan(8);
     arguments = all;

@@ -42,14 +42,14 @@ enum class Access : uint8_t {
   Same,    ///< one element for all lanes
 };
 
-struct Reached {
+struct DeviceOperand {
   Global<char> memory;
   int16_t form = 0;   ///< of its address; those of its guards follow
   int16_t guards = 0;
   Input::Kind kind = Input::Kind::Memory;
   DType dtype = DType::Float32;
   Access access = Access::Each;
-  Place number = 0;   ///< of a Number: which constant
+  Slot number = 0;   ///< of a Number: which constant
 };
 
 /// Threads of a block, at most. Half of what is usual: the kernels have many registers, and twice as many blocks of half the
@@ -76,9 +76,9 @@ struct RowArguments {
   uint16_t begin[kSections + 1] = {};       ///< where a section's codes begin
   Divider sizes[kAxes];
   Form<kAxes> forms[kForms];
-  Reached inputs[kMaxInputs], outputs[kMaxOutputs];
+  DeviceOperand inputs[kMaxInputs], outputs[kMaxOutputs];
   Word constants[kMostConstants] = {};
-  Code codes[kCodes] = {};
+  BytecodeOp codes[kCodes] = {};
 };
 
 /// Nearly every kernel: in 4 KB, which every driver takes.
@@ -93,7 +93,7 @@ struct RowPlan {
   explicit RowPlan(const RowKernel& kernel);
 
   Grid grid;
-  bool lean = false;  ///< it can do without everything that is called
+  bool inlined = false;  ///< it can do without everything that is called
   std::vector<RowKernel> instead;  ///< where it is better done by several kernels, these
   /// Without the addresses of memory, which differ from run to run.
   std::variant<SmallRows, LargeRows> arguments;
@@ -104,9 +104,9 @@ struct RowPlan {
 struct Sections {
   Sections(const RowKernel& kernel, bool columns, bool keeps);
 
-  std::vector<std::vector<Code>> codes;  ///< rows 0, elements 0, rows 1, ...
+  std::vector<std::vector<BytecodeOp>> codes;  ///< rows 0, elements 0, rows 1, ...
   std::vector<uint64_t> constants;       ///< words
-  std::vector<Place> numbers;            ///< for each input that is a Number, its constant
+  std::vector<Slot> numbers;            ///< for each input that is a Number, its constant
   int lane_slots = 0, kept = 0, scalars = 0;
 };
 

@@ -29,14 +29,14 @@ std::vector<int> times_of(const RowKernel& k) {
 
 /// A code before its arguments have places: values by number.
 struct Draft {
-  Code code;
+  BytecodeOp code;
   int value = -1;  ///< that it computes; of Accumulate and Finish, the Reduce
   std::array<int, 3> args{-1, -1, -1};
 };
 
-class Writer {
+class BytecodeEmitter {
  public:
-  Writer(const RowKernel& kernel, bool columns, bool keeps, Sections& to)
+  BytecodeEmitter(const RowKernel& kernel, bool columns, bool keeps, Sections& to)
       : k_(kernel), columns_(columns), keeps_(keeps && !columns), to_(to), times_(times_of(kernel)) {}
 
   void write() {
@@ -72,13 +72,13 @@ class Writer {
       const int value = int(v);
       if (!is_row(value) || times_[v] != s || is_constant(value)) continue;
       if (const auto* reduce = std::get_if<Reduce>(&at(value).op))
-        add({.what = Do::Finish, .op = uint8_t(reduce->op), .type = type_of(value), .to = type_of(value)}, value);
+        add({.what = Opcode::Finish, .op = uint8_t(reduce->op), .type = type_of(value), .to = type_of(value)}, value);
       else emit(value);
     }
     // What the next section adds up starts from nothing.
     for (size_t v = 0; v < k_.program.size(); ++v)
       if (const auto* reduce = std::get_if<Reduce>(&at(int(v)).op); reduce && times_[v] == s + 2)
-        add({.what = Do::Constant, .type = type_of(int(v)), .to = type_of(int(v)),
+        add({.what = Opcode::Constant, .type = type_of(int(v)), .to = type_of(int(v)),
              .a = constant(identity_of(reduce->op, type_of(int(v))))}, -2 - int(v));
     if (is_last) store(true, false);
   }
@@ -89,7 +89,7 @@ class Writer {
       if (!reduce || times_[v] != s + 1) continue;
       const int from = at(int(v)).args[0];
       need(from, s);
-      add({.what = Do::Accumulate, .op = uint8_t(reduce->op), .type = type_of(int(v)), .to = type_of(int(v)),
+      add({.what = Opcode::Accumulate, .op = uint8_t(reduce->op), .type = type_of(int(v)), .to = type_of(int(v)),
            .b = constant(identity_of(reduce->op, type_of(int(v))))},  // for lanes that do not exist
           int(v), from);
     }
@@ -111,7 +111,7 @@ class Writer {
       if (is_row(value) ? !rows : !elements) continue;
       if (!is_row(value)) need(value, int(drafts_.size()) - 1);
       const DType stored = k_.outputs[o].operand.dtype;
-      add({.what = Do::Store, .type = type_of(value), .to = stored, .operand = uint8_t(o)}, -1, value);
+      add({.what = Opcode::Store, .type = type_of(value), .to = stored, .operand = uint8_t(o)}, -1, value);
     }
   }
 
@@ -131,33 +131,33 @@ class Writer {
   }
 
   /// A code that computes `value` (a Reduce, where it adds up or finishes), for the section being written.
-  void add(const Code& code, int value, int arg = -1) { drafts_.back().push_back({code, value, {arg, -1, -1}}); }
+  void add(const BytecodeOp& code, int value, int arg = -1) { drafts_.back().push_back({code, value, {arg, -1, -1}}); }
 
   void emit(int value) {
     const Instruction& i = at(value);
-    Draft d{{.what = Do::Load, .type = i.dtype, .to = i.dtype}, value, {-1, -1, -1}};
+    Draft d{{.what = Opcode::Load, .type = i.dtype, .to = i.dtype}, value, {-1, -1, -1}};
     d.args = i.args;
     if (i.args[0] >= 0) d.code.type = type_of(i.args[0]);
     if (const auto* load = std::get_if<Load>(&i.op)) d.code.operand = uint8_t(load->input);
     else if (const auto* op = std::get_if<UnaryOp>(&i.op)) {
       d.code.op = uint8_t(*op);
-      d.code.what = gives_bool(*op) ? Do::Predicate : *op == UnaryOp::Cast ? Do::Cast
-                    : *op == UnaryOp::Bitcast ? Do::Bits : Do::Unary;
+      d.code.what = gives_bool(*op) ? Opcode::Predicate : *op == UnaryOp::Cast ? Opcode::Cast
+                    : *op == UnaryOp::Bitcast ? Opcode::Bits : Opcode::Unary;
       if (*op == UnaryOp::Bitcast && i.dtype == d.code.type) d.code.type = DType::Float32;  // nothing to do
     } else if (const auto* op = std::get_if<BinaryOp>(&i.op)) {
       d.code.op = uint8_t(*op);
-      d.code.what = gives_bool(*op) ? Do::Compare : Do::Binary;
-    } else d.code.what = Do::Where;
+      d.code.what = gives_bool(*op) ? Opcode::Compare : Opcode::Binary;
+    } else d.code.what = Opcode::Where;
     drafts_.back().push_back(d);
   }
 
   // ---- Places
 
-  Place constant(uint64_t word) {
+  Slot constant(uint64_t word) {
     const auto known = std::ranges::find(to_.constants, word);
-    if (known != to_.constants.end()) return Place(kConstants + (known - to_.constants.begin()));
+    if (known != to_.constants.end()) return Slot(kConstants + (known - to_.constants.begin()));
     to_.constants.push_back(word);
-    return Place(kConstants + to_.constants.size() - 1);
+    return Slot(kConstants + to_.constants.size() - 1);
   }
   static uint64_t word(const Scalar& value, DType dtype) {
     return with_compute(dtype, [&]<class T>(T) { return word_of<uint64_t>(value.as<T>()); });
@@ -188,8 +188,8 @@ class Writer {
     void give_back(int place) { taken[size_t(place)] = false; }
   };
 
-  Place take_row() { return columns_ ? Place(slots_.take()) : Place(kScalars + scalars_.take()); }
-  void give_back(Place place) {
+  Slot take_row() { return columns_ ? Slot(slots_.take()) : Slot(kScalars + scalars_.take()); }
+  void give_back(Slot place) {
     if (place < kKept) slots_.give_back(place);
     else if (place < kScalars) kept_pool_.give_back(place - kKept);
     else if (place < kConstants) scalars_.give_back(place - kScalars);
@@ -208,14 +208,15 @@ class Writer {
     for (int c = 0; c < int(drafts.size()); ++c) {
       Draft& d = drafts[size_t(c)];
       // `b` is fetched first, then `a` takes the accumulator over, then the third argument is fetched.
-      const auto place_of = [&](int value) -> Place {
+      const auto place_of = [&](int value) -> Slot {
         if (value < 0) return kAccumulator;
         if (const auto* number = std::get_if<Constant>(&at(value).op)) return constant(word(number->value, type_of(value)));
         return value == in_accumulator ? kAccumulator : places_.at(value);
       };
-      if (d.code.what != Do::Constant) d.code.a = place_of(d.args[0]);
-      if (d.code.what != Do::Accumulate) d.code.b = place_of(d.args[1]);
-      if (d.code.what == Do::Where) d.code.operand = places_.contains(d.args[2]) ? places_.at(d.args[2]) : place_of(d.args[2]);
+      if (d.code.what != Opcode::Constant) d.code.a = place_of(d.args[0]);
+      if (d.code.what != Opcode::Accumulate) d.code.b = place_of(d.args[1]);
+      if (d.code.what == Opcode::Where)
+        d.code.operand = places_.contains(d.args[2]) ? places_.at(d.args[2]) : place_of(d.args[2]);
       // Elements that are not read again free their places; a row's value is read for every stretch of the section.
       for (int arg : d.args)
         if (arg >= 0 && places_.contains(arg) && is_finished(arg, s, c, until)) {
@@ -224,10 +225,10 @@ class Writer {
         }
       d.code.result = kAccumulator;
       switch (d.code.what) {
-        case Do::Store: break;
-        case Do::Accumulate: d.code.operand = totals_.at(d.value); break;
-        case Do::Constant: d.code.result = totals_[-2 - d.value] = take_row(); break;
-        case Do::Finish:
+        case Opcode::Store: break;
+        case Opcode::Accumulate: d.code.operand = totals_.at(d.value); break;
+        case Opcode::Constant: d.code.result = totals_[-2 - d.value] = take_row(); break;
+        case Opcode::Finish:
           d.code.operand = d.code.result = totals_.at(d.value);
           places_[d.value] = totals_.at(d.value);
           if (row_until_[size_t(d.value)].first < 0) give_back(totals_.at(d.value)), places_.erase(d.value);
@@ -236,13 +237,13 @@ class Writer {
         default: {
           in_accumulator = d.value;
           if (const auto kept = kept_.find(d.value); kept != kept_.end() && !is_row(d.value)) {
-            d.code.result = places_[d.value] = Place(kKept + kept_pool_.take());
+            d.code.result = places_[d.value] = Slot(kKept + kept_pool_.take());
           } else if (is_row(d.value) ? needs_place(d.value, s, c) : until.contains(d.value) && !dies_next(drafts, c, until)) {
-            d.code.result = places_[d.value] = is_row(d.value) ? take_row() : Place(slots_.take());
+            d.code.result = places_[d.value] = is_row(d.value) ? take_row() : Slot(slots_.take());
           }
         }
       }
-      if (d.code.what == Do::Constant) in_accumulator = -1;
+      if (d.code.what == Opcode::Constant) in_accumulator = -1;
       to_.codes.back().push_back(d.code);
     }
     if (elements)  // rows' values that only this section reads
@@ -275,7 +276,7 @@ class Writer {
   std::vector<std::vector<Draft>> drafts_;
   std::vector<bool> done_;
   std::map<int, int> kept_;           ///< values, and the last section that reads them
-  std::map<int, Place> places_, totals_;
+  std::map<int, Slot> places_, totals_;
   std::vector<std::pair<int, int>> row_until_;
   Pool slots_, kept_pool_, scalars_;
 
@@ -285,14 +286,14 @@ class Writer {
 }  // namespace
 
 Sections::Sections(const RowKernel& kernel, bool columns, bool keeps) {
-  Writer writer(kernel, columns, keeps, *this);
+  BytecodeEmitter writer(kernel, columns, keeps, *this);
   writer.write();
   for (size_t i = 0; i < kernel.inputs.size(); ++i) {
     DType dtype = DType::Float32;
     for (const Instruction& step : kernel.program)
       if (const auto* load = std::get_if<Load>(&step.op); load && load->input == int(i)) dtype = step.dtype;
     const bool number = kernel.inputs[i].kind == Input::Kind::Constant;
-    numbers.push_back(number ? writer.constant(Writer::word(kernel.inputs[i].constant, dtype)) : Place(0));
+    numbers.push_back(number ? writer.constant(BytecodeEmitter::word(kernel.inputs[i].constant, dtype)) : Slot(0));
   }
 }
 

@@ -20,78 +20,81 @@ namespace {
 ///   bit 2   └───────┘            all have the same bits, since a + b = b + a
 ///   bit 1   └───┘
 ///   bit 0   └─┘
-template <bool kLean, class Word>
-__device__ __forceinline__ Word over_group(const Code& code, Word total, int group) {
+template <bool kInlined, class Word>
+__device__ __forceinline__ Word over_group(const BytecodeOp& code, Word total, int group) {
   __shared__ Word of_warp[kRowThreads / 32];
 #pragma unroll 1
   for (int bit = std::min(group, 32) / 2; bit > 0; bit /= 2)
-    total = combine<kLean>(code, total, __shfl_xor_sync(0xffffffff, total, bit));
+    total = combine<kInlined>(code, total, __shfl_xor_sync(0xffffffff, total, bit));
   if (group > 32) {
     const int me = int(threadIdx.x), first = me / group * group / 32;
     if (me % 32 == 0) of_warp[me / 32] = total;
     __syncthreads();
     total = of_warp[first];
 #pragma unroll 1
-    for (int w = 1; w < group / 32; ++w) total = combine<kLean>(code, total, of_warp[first + w]);
+    for (int w = 1; w < group / 32; ++w) total = combine<kInlined>(code, total, of_warp[first + w]);
     __syncthreads();  // before the next one writes
   }
   return total;
 }
 
 /// Where every lane has a row of its own: the totals of the threads that share its steps.
-template <bool kLean, class A, class Word = typename A::Word>
-__device__ __forceinline__ Lanes<Word> over_steps(const Code& code, const Slots<A>& slots) {
+template <bool kInlined, class A, class Word = typename A::Word>
+__device__ __forceinline__ Lanes<Word> over_steps(const BytecodeOp& code, const Slots<A>& slots) {
   __syncthreads();
   Lanes<Word> x = slots.get(code.operand, int(threadIdx.x));
 #pragma unroll 1
   for (unsigned y = 1; y < blockDim.y; ++y)
-    x = compute<kLean>(step_of(code), x, slots.get(code.operand, int(threadIdx.x + y * blockDim.x)));
+    x = compute<kInlined>(step_of(code), x, slots.get(code.operand, int(threadIdx.x + y * blockDim.x)));
   __syncthreads();
   return x;
 }
 
 /// Adds what the thread's elements come to to its total: a number for the row, or one a lane.
-template <bool kLean, class A, class Word>
-__device__ __forceinline__ void accumulate(const A& a, const Code& code, const At<A>& at, const Slots<A>& slots, Lanes<Word> x) {
-  if (a.columns) return slots.put(code.operand, compute<kLean>(step_of(code), slots.get(code.operand, slots.me()), x));
+template <bool kInlined, class A, class Word>
+__device__ __forceinline__ void accumulate(const A& a, const BytecodeOp& code, const ThreadPosition<A>& at,
+                                           const Slots<A>& slots, Lanes<Word> x) {
+  if (a.columns)
+    return slots.put(code.operand, compute<kInlined>(step_of(code), slots.get(code.operand, slots.me()), x));
 #pragma unroll
   for (int k = 0; k < kLanes<Word>; ++k)
     if (lane_of<Word>(a, at, k) >= at.limit) x[k] = a.constants[code.b - kConstants];
   Word& total = slots.scalar(code.operand);
-  total = combine<kLean>(code, total, over_lanes<kLean>(code, x));
+  total = combine<kInlined>(code, total, over_lanes<kInlined>(code, x));
 }
 
 // ---- The kernels ------------------------------------------------------------------------------------------------------
 
 /// Runs the codes of one section on the thread's elements. `owner`: the thread stores what the section stores.
-template <bool kLean, class A, class Word = typename A::Word>
-__device__ __forceinline__ void run_section(const A& a, int section, const At<A>& at, bool owner, const Slots<A>& slots) {
+template <bool kInlined, class A, class Word = typename A::Word>
+__device__ __forceinline__ void run_section(const A& a, int section, const ThreadPosition<A>& at, bool owner,
+                                            const Slots<A>& slots) {
   Lanes<Word> accumulator = Lanes<Word>::of(0);
   for (int c = a.begin[section]; c < a.begin[section + 1]; ++c) {
-    const Code code = a.codes[c];
+    const BytecodeOp code = a.codes[c];
     switch (code.what) {
-      case Do::Load:
-        accumulator = load<kLean>(a, code, at);
+      case Opcode::Load:
+        accumulator = load<kInlined>(a, code, at);
         keep(code.result, slots, accumulator);
         break;
-      case Do::Store:
-        if (owner) store<kLean>(a, code, at, fetch(code.a, slots, accumulator));
+      case Opcode::Store:
+        if (owner) store<kInlined>(a, code, at, fetch(code.a, slots, accumulator));
         break;
-      case Do::Accumulate: accumulate<kLean>(a, code, at, slots, fetch(code.a, slots, accumulator)); break;
-      case Do::Finish:
-        accumulator = a.columns ? over_steps<kLean>(code, slots)
-                                : Lanes<Word>::of(over_group<kLean>(code, slots.scalar(code.operand), a.group));
+      case Opcode::Accumulate: accumulate<kInlined>(a, code, at, slots, fetch(code.a, slots, accumulator)); break;
+      case Opcode::Finish:
+        accumulator = a.columns ? over_steps<kInlined>(code, slots)
+                                : Lanes<Word>::of(over_group<kInlined>(code, slots.scalar(code.operand), a.group));
         keep(code.result, slots, accumulator);
         break;
-      default: run_code<kLean>(code, slots, accumulator);
+      default: run_code<kInlined>(code, slots, accumulator);
     }
   }
 }
 
 /// One piece of work after the other: some rows, or a stretch of lanes. A section of elements is run for every stretch of a
 /// row, or every step of the lanes.
-template <bool kLean, class A>
-__global__ void __launch_bounds__(kRowThreads, kLean ? 5 : 1) rows_kernel(const __grid_constant__ A a) {
+template <bool kInlined, class A>
+__global__ void __launch_bounds__(kRowThreads, kInlined ? 5 : 1) rows_kernel(const __grid_constant__ A a) {
   using Word = typename A::Word;
   Slots<A> slots{a};
   const int group = a.columns ? int(blockDim.x) : a.group;  // threads side by side
@@ -100,7 +103,7 @@ __global__ void __launch_bounds__(kRowThreads, kLean ? 5 : 1) rows_kernel(const 
   using Index = typename A::Index;
   const Index across = a.columns ? Index((a.lanes + lanes - 1) / lanes) : 1;
   for (Index block = blockIdx.x; block < Index(a.blocks); block += gridDim.x) {
-    At<A> at;
+    ThreadPosition<A> at;
     at.fixed = a.columns ? block / across : block * (blockDim.x / group) + threadIdx.x / group;
     at.active = at.fixed < Index(a.fixed);
     if (!at.active) at.fixed = 0;
@@ -114,7 +117,7 @@ __global__ void __launch_bounds__(kRowThreads, kLean ? 5 : 1) rows_kernel(const 
       for (Index turn = begin; turn < end; turn += by) {
         at.step = a.columns ? turn : 0, slots.stretch = a.columns ? 0 : int(turn);
         at.first = one_lane ? 0 : (a.columns ? block % across : turn) * lanes + first_of_thread;
-        run_section<kLean>(a, section, at, elements || owner, slots);
+        run_section<kInlined>(a, section, at, elements || owner, slots);
       }
     }
   }
@@ -135,7 +138,7 @@ void run_kernel(const RowKernel& kernel) {
       if (kernel.inputs[i].kind == Input::Kind::Memory) a.inputs[i].memory = memory_of(kernel.inputs[i].operand);
     for (size_t o = 0; o < kernel.outputs.size(); ++o) a.outputs[o].memory = memory_of(kernel.outputs[o].operand);
     if constexpr (sizeof(typename A::Word) == 4)
-      if (plan.lean) return launch("lean rows", rows_kernel<true, A>, plan.grid, a);
+      if (plan.inlined) return launch("inlined rows", rows_kernel<true, A>, plan.grid, a);
     launch("rows", rows_kernel<false, A>, plan.grid, a);
   }, plan.arguments);
 }

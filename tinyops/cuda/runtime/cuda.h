@@ -120,18 +120,18 @@ class Scratch {
 // ---- What a kernel has to say ---------------------------------------------------------------------------------------
 
 /// The first index that was outside, noted by a kernel; `synchronize` and `read` throw it.
-struct Complaint {
+struct DeviceError {
   int kernel = 0;       ///< 0: none; else the number of its name
   int64_t index, size;  ///< the index, and what it should have been below
   int64_t position;     ///< of the index among the kernel's, in row-major order
 };
-/// Where kernels complain, and the number under which `name` is known there.
-Complaint* complaints();
-void throw_complaint();  ///< waits where one is possible, and throws it
+/// Where kernels report_error, and the number under which `name` is known there.
+DeviceError* device_errors();
+void throw_device_error();  ///< waits where one is possible, and throws it
 int number_of_name(const char* name, const Shape& positions);
 
-/// Notes that `index` is outside, unless there is a complaint already.
-__device__ inline void complain(Global<Complaint> to, int kernel, int64_t index, int64_t size, int64_t position) {
+/// Notes that `index` is outside, unless there is an error already.
+__device__ inline void report_error(Global<DeviceError> to, int kernel, int64_t index, int64_t size, int64_t position) {
   if (atomicCAS(&to[0].kernel, 0, kernel) != 0) return;
   to[0].index = index, to[0].size = size, to[0].position = position;
 }

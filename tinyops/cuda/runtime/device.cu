@@ -1,8 +1,8 @@
 // The device: which GPU, its memory, and copies between it and the host.
 //
-//   host memory ──memcpy──► pinned page ──copies' stream──► device page ──kernels' stream──► where it belongs
+//   host memory ──memcpy──► pinned buffer ──copies' stream──► device buffer ──kernels' stream──► where it belongs
 //
-// A copy up goes through a ring of pages. The long way, over the bus, is on a stream of its own and overlaps with the
+// A copy up goes through a ring of buffers. The long way, over the bus, is on a stream of its own and overlaps with the
 // kernels that are still running; only the last, short hop waits for its turn among them, so that memory that was given
 // back, and is still read by a kernel, is not overwritten early.
 #include <cstdio>
@@ -66,67 +66,67 @@ void device_release(void* memory) { cudaFree(memory); }  // waits for the kernel
 
 // ---- Copies ---------------------------------------------------------------------------------------------------------
 
-struct Page {
+struct StagingBuffer {
   static constexpr size_t kBytes = size_t(1) << 20;
   void* host = nullptr;
   void* device = nullptr;
   cudaEvent_t arrived = nullptr, free = nullptr;
 };
 
-class Pages {
+class StagingRing {
  public:
-  Pages() : stream_(new_stream()) {
-    for (Page& page : pages_) {
-      check(cudaMallocHost(&page.host, Page::kBytes), "reserving pinned memory");
-      check(cudaMalloc(&page.device, Page::kBytes), "reserving memory for copies");
-      page.arrived = new_event(), page.free = new_event();
+  StagingRing() : stream_(new_stream()) {
+    for (StagingBuffer& buffer : buffers_) {
+      check(cudaMallocHost(&buffer.host, StagingBuffer::kBytes), "reserving pinned memory");
+      check(cudaMalloc(&buffer.device, StagingBuffer::kBytes), "reserving memory for copies");
+      buffer.arrived = new_event(), buffer.free = new_event();
     }
-    check(cudaMallocHost(&way_back_, Page::kBytes), "reserving pinned memory");
+    check(cudaMallocHost(&readback_, StagingBuffer::kBytes), "reserving pinned memory");
     came_back_ = new_event();
   }
 
   void write(void* to, const void* host, size_t bytes) {
     const std::lock_guard lock(writing_);
-    for (size_t done = 0; done < bytes; done += Page::kBytes) {
-      Page& page = pages_[next_++ % pages_.size()];
-      const size_t part = std::min(bytes - done, Page::kBytes);
-      check(cudaEventSynchronize(page.free), "waiting for a page");
-      std::memcpy(page.host, static_cast<const char*>(host) + done, part);
-      check(cudaMemcpyAsync(page.device, page.host, part, cudaMemcpyHostToDevice, stream_), "copying to the device");
-      check(cudaEventRecord(page.arrived, stream_), "copying to the device");
-      check(cudaStreamWaitEvent(stream(), page.arrived), "copying to the device");
-      check(cudaMemcpyAsync(static_cast<char*>(to) + done, page.device, part, cudaMemcpyDeviceToDevice, stream()),
+    for (size_t done = 0; done < bytes; done += StagingBuffer::kBytes) {
+      StagingBuffer& buffer = buffers_[next_++ % buffers_.size()];
+      const size_t part = std::min(bytes - done, StagingBuffer::kBytes);
+      check(cudaEventSynchronize(buffer.free), "waiting for a buffer");
+      std::memcpy(buffer.host, static_cast<const char*>(host) + done, part);
+      check(cudaMemcpyAsync(buffer.device, buffer.host, part, cudaMemcpyHostToDevice, stream_), "copying to the device");
+      check(cudaEventRecord(buffer.arrived, stream_), "copying to the device");
+      check(cudaStreamWaitEvent(stream(), buffer.arrived), "copying to the device");
+      check(cudaMemcpyAsync(static_cast<char*>(to) + done, buffer.device, part, cudaMemcpyDeviceToDevice, stream()),
             "copying to the device");
-      check(cudaEventRecord(page.free, stream()), "copying to the device");
+      check(cudaEventRecord(buffer.free, stream()), "copying to the device");
     }
   }
 
   void read(void* host, const void* from, size_t bytes) {
     const std::lock_guard lock(reading_);
-    for (size_t done = 0; done < bytes; done += Page::kBytes) {
-      const size_t part = std::min(bytes - done, Page::kBytes);
-      check(cudaMemcpyAsync(way_back_, static_cast<const char*>(from) + done, part, cudaMemcpyDeviceToHost, stream()),
+    for (size_t done = 0; done < bytes; done += StagingBuffer::kBytes) {
+      const size_t part = std::min(bytes - done, StagingBuffer::kBytes);
+      check(cudaMemcpyAsync(readback_, static_cast<const char*>(from) + done, part, cudaMemcpyDeviceToHost, stream()),
             "copying to the host");
       check(cudaEventRecord(came_back_, stream()), "copying to the host");
       check(cudaEventSynchronize(came_back_), "copying to the host");
-      std::memcpy(static_cast<char*>(host) + done, way_back_, part);
+      std::memcpy(static_cast<char*>(host) + done, readback_, part);
     }
   }
 
  private:
   cudaStream_t stream_;
   std::mutex writing_, reading_;  // who waits for a loss does not keep a loader from sending the next batch
-  std::array<Page, 16> pages_;  // so many copies may be under way, however small
+  std::array<StagingBuffer, 16> buffers_;  // so many copies may be under way, however small
   size_t next_ = 0;
-  void* way_back_ = nullptr;
+  void* readback_ = nullptr;
   cudaEvent_t came_back_ = nullptr;
 };
-Pages& pages() {
-  static auto* all = new Pages;
+StagingRing& staging() {
+  static auto* all = new StagingRing;
   return *all;
 }
 
-// ---- Complaints -----------------------------------------------------------------------------------------------------
+// ---- Errors that kernels find ---------------------------------------------------------------------------------------
 
 struct Name {
   const char* name;
@@ -136,7 +136,7 @@ std::vector<Name>& names() {
   static std::vector<Name> all;
   return all;
 }
-bool may_complain = false;  ///< a kernel that can was launched since the last look
+bool may_have_failed = false;  ///< a kernel that can was launched since the last look
 
 /// The index of element `linear` of `shape`, in row-major order.
 Shape index_of(int64_t linear, const Shape& shape) {
@@ -161,14 +161,14 @@ void check(cudaError_t error, const char* what) {
   if (error != cudaSuccess) fail("cuda: ", what, ": ", cudaGetErrorString(error));
 }
 
-Complaint* complaints() {
-  static Complaint* const place = [] {
+DeviceError* device_errors() {
+  static DeviceError* const place = [] {
     void* memory = nullptr;
-    check(cudaMalloc(&memory, sizeof(Complaint)), "reserving memory");
-    check(cudaMemsetAsync(memory, 0, sizeof(Complaint), stream()), "clearing memory");
-    return static_cast<Complaint*>(memory);
+    check(cudaMalloc(&memory, sizeof(DeviceError)), "reserving memory");
+    check(cudaMemsetAsync(memory, 0, sizeof(DeviceError), stream()), "clearing memory");
+    return static_cast<DeviceError*>(memory);
   }();
-  may_complain = true;
+  may_have_failed = true;
   return place;
 }
 
@@ -179,15 +179,15 @@ int number_of_name(const char* name, const Shape& positions) {
   return int(names().size());
 }
 
-void throw_complaint() {
-  if (!may_complain) return;
-  may_complain = false;
-  Complaint found;
-  Complaint* const place = complaints();
-  may_complain = false;
-  pages().read(&found, place, sizeof(found));
+void throw_device_error() {
+  if (!may_have_failed) return;
+  may_have_failed = false;
+  DeviceError found;
+  DeviceError* const place = device_errors();
+  may_have_failed = false;
+  staging().read(&found, place, sizeof(found));
   if (found.kernel == 0) return;
-  check(cudaMemsetAsync(place, 0, sizeof(Complaint), stream()), "clearing memory");
+  check(cudaMemsetAsync(place, 0, sizeof(DeviceError), stream()), "clearing memory");
   const Name& name = names()[size_t(found.kernel) - 1];
   fail(name.name, ": index ", found.index, " at position ", index_of(found.position, name.positions),
               " is outside 0 <= index < ", found.size);
@@ -220,17 +220,17 @@ void deallocate(void* memory, size_t bytes) { if (memory) shelves().give_back(me
 // A copy runs after the kernels before it: those that are only noted are started first.
 void write(void* to, const void* host, size_t bytes) {
   cuda::finish_recording();
-  if (bytes) cuda::pages().write(to, host, bytes);
+  if (bytes) cuda::staging().write(to, host, bytes);
 }
 void read(void* host, const void* from, size_t bytes) {
   cuda::finish_recording();
-  if (bytes) cuda::pages().read(host, from, bytes);
-  cuda::throw_complaint();
+  if (bytes) cuda::staging().read(host, from, bytes);
+  cuda::throw_device_error();
 }
 void synchronize() {
   cuda::finish_recording();
   cuda::check(cudaStreamSynchronize(cuda::stream()), "waiting for the kernels");
-  cuda::throw_complaint();
+  cuda::throw_device_error();
 }
 
 }  // namespace tinyops
