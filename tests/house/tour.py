@@ -21,7 +21,7 @@ BUILD = "build/tour"
 EXPRESSIONS = ["a + b", "relu", "matmul", "sum"]
 FLAGS = "-O0 -g --coverage -fno-inline -finstrument-functions -finstrument-functions-exclude-file-list=/usr/,c++"
 # What `a + b` may take: the spine is to stay short.
-MOST_FILES, MOST_LINES = 25, 500
+MOST_FILES, MOST_LINES = 26, 455
 
 INTRODUCTION = """# A tour of the code
 
@@ -39,7 +39,7 @@ def run(command, **options):
 
 
 def build():
-    make = ["make", "--no-print-directory", f"-j{os.cpu_count()}", "BACKEND=reference", "CXX=g++", f"B={BUILD}", f"CXXFLAGS={FLAGS}"]
+    make = ["make", "--no-print-directory", "BACKEND=reference", "CXX=g++", f"B={BUILD}", f"CXXFLAGS={FLAGS}"]
     subprocess.run(make + [f"{BUILD}/libteeny.a"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     (ROOT / "a--.gcno").unlink(missing_ok=True)  # of the compiler's check of its flags
     run(["g++", "-std=c++20", "-I.", *FLAGS.split(), "tests/house/tour.cpp", f"{BUILD}/libteeny.a", "-lz", "-pthread", "-ldl",
