@@ -196,16 +196,16 @@ $B/%.o: %.cpp $B/flags
 	$(call say,compile,$<)
 	$Q$(CXX) $(call flags_of,$<) $(call begins_with,$<) -MMD -MP -c $< -o $@
 
-# Nearly every file of teeny/ includes what mlops/common.h does: GCC reads that once for all of them. The other compiler, which
+# Nearly every file of teeny/ includes what tensor/function.h does: GCC reads that once for all of them. The other compiler, which
 # the sanitizers take, reads each file as it stands, and so sees an include that is missing.
 ifeq (,$(findstring clang,$(CXX))$(sanitizers))
-begins_with = $(if $(filter teeny/%,$1),-include $B/common.h)
-$(filter $B/teeny/%,$(call object,$(library))): $B/common.h.gch
-$B/common.h.gch: teeny/mlops/common.h $B/flags
-	@echo '#include "$<"' > $B/common.h
+begins_with = $(if $(filter teeny/%,$1),-include $B/prefix.h)
+$(filter $B/teeny/%,$(call object,$(library))): $B/prefix.h.gch
+$B/prefix.h.gch: teeny/tensor/function.h $B/flags
+	@echo '#include "$<"' > $B/prefix.h
 	$(call say,compile,$<)
-	$Q$(CXX) $(call flags_of,teeny/) -MMD -MP -MF $B/common.h.d -MT $@ -x c++-header -c $B/common.h -o $@
--include $B/common.h.d
+	$Q$(CXX) $(call flags_of,teeny/) -MMD -MP -MF $B/prefix.h.d -MT $@ -x c++-header -c $B/prefix.h -o $@
+-include $B/prefix.h.d
 endif
 
 # nvcc prints what ptxas has to say to stderr, where warnings go; only these are for the eye.

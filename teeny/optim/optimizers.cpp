@@ -159,7 +159,7 @@ void Adam::step() {
 
 namespace {
 /// Lengths and matrix products are not for 16 bits.
-DType to_accumulate_dtype(const Tensor& x) { return promote(x.dtype(), DType::Float32); }
+DType accumulate_dtype(const Tensor& x) { return promote(x.dtype(), DType::Float32); }
 Tensor length(const Tensor& x) { return x.square().sum().sqrt(); }
 }  // namespace
 
@@ -185,7 +185,7 @@ void LAMB::step() {
     const Tensor g = p.grad();
     if (!g.defined()) continue;
     const auto [m, v] = follow(m_[i], v_[i], g, options_);
-    const DType dtype = to_accumulate_dtype(p);
+    const DType dtype = accumulate_dtype(p);
     const Tensor w = p.cast(dtype), unscaled = first.as(dtype) * m.cast(dtype);
     const Tensor u = unscaled / (second.as(dtype) * v.cast(dtype).sqrt() + options_.eps) + w * options_.weight_decay;
     const Tensor have = length(w), want = length(u);
@@ -234,7 +234,7 @@ void Muon::step() {
     if (!g.defined()) continue;
     const Tensor b = momentum_[i] + (g - momentum_[i]) * (1 - options_.momentum);
     momentum_[i].assign(b);
-    const DType dtype = to_accumulate_dtype(p);
+    const DType dtype = accumulate_dtype(p);
     const Tensor direction = (options_.nesterov ? g + (b - g) * options_.momentum : b).cast(dtype);
     const double rows = double(p.size(0)), columns = double(p.size(1));
     const double scale = options_.rate == MuonRate::Original ? std::sqrt(std::max(1.0, rows / columns))
@@ -253,7 +253,7 @@ Tensor clip_grad_norm(std::span<const Tensor> params, double max_norm, double no
   for (const Tensor& p : params) {
     const Tensor g = p.grad();
     if (!g.defined() || g.numel() == 0) continue;
-    const Tensor x = g.cast(to_accumulate_dtype(g));
+    const Tensor x = g.cast(accumulate_dtype(g));
     if (largest) total = total.maximum(x.abs().max());
     else total = total + (norm_type == 2 ? x.square() : x.abs().pow(norm_type)).sum();  // a square is cheap
   }
