@@ -129,7 +129,7 @@ else ifneq (,$(SAN))  # under a sanitizer some `omp simd` loops are not vectoris
 endif
 
 # A program that leaves the work to the library gains nothing from -O3, which takes 1.6 times as long to compile as -O1.
-at_leisure  = $(filter examples/% tests/test_% tests/random_graph%,$1)
+at_leisure  = $(filter examples/% teeny/io/header.cpp tests/test_% tests/random_graph%,$1)
 optimise_of = $(if $(sanitizers)$(at_leisure),-O1,-O3)
 
 # Only the backend that needs them knows of Eigen and OpenMP.
@@ -164,9 +164,9 @@ endif
 
 # ---- What is built --------------------------------------------------------------------------------------------------
 
-library := $(wildcard teeny/*/*.cpp) $(wildcard tinyops/base/*.cpp tinyops/common/*.cpp) tinyops/buffer.cpp tinyops/reference/reference.cpp
+library := $(wildcard tinyops/base/*.cpp tinyops/common/*.cpp teeny/*/*.cpp) tinyops/buffer.cpp tinyops/reference/reference.cpp
 ifeq (cpu,$(BACKEND))
-  library += $(wildcard tinyops/cpu/*.cpp tinyops/cpu/*/*.cpp)
+  library := $(wildcard tinyops/cpu/*/*.cpp tinyops/cpu/*.cpp) $(library)  # what takes longest comes first
 else ifeq (cuda,$(BACKEND))
   library += $(wildcard tinyops/cuda/*/*.cu) $(if $(emulated),tests/gpu_emulator/block.cpp tests/gpu_emulator/runtime.cpp)
 else
@@ -199,7 +199,7 @@ $B/%.o: %.cpp $B/flags
 # Nearly every file of teeny/ includes what tensor/function.h does: GCC reads that once for all of them. The other compiler, which
 # the sanitizers take, reads each file as it stands, and so sees an include that is missing.
 ifeq (,$(findstring clang,$(CXX))$(sanitizers))
-begins_with = $(if $(filter teeny/%,$1),-include $B/prefix.h)
+begins_with = $(if $(filter teeny/%,$1),$(if $(call at_leisure,$1),,-include $B/prefix.h))
 $(filter $B/teeny/%,$(call object,$(library))): $B/prefix.h.gch
 $B/prefix.h.gch: teeny/tensor/function.h $B/flags
 	@echo '#include "$<"' > $B/prefix.h
