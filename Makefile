@@ -128,9 +128,10 @@ else ifneq (,$(SAN))  # under a sanitizer some `omp simd` loops are not vectoris
   FLAGS += -g -fno-omit-frame-pointer -fsanitize=$(SAN) -fno-sanitize-recover=all -DTEENY_CHECKED -Wno-pass-failed
 endif
 
-# A program that leaves the work to the library gains nothing from -O3, which takes 1.6 times as long to compile as -O1.
+# A program that leaves the work to the library gains nothing from -O3, which takes 1.6 times as long to compile as -O1;
+# nor does teeny/, which plans and leaves the loops to tinyops/, gain from it over -O2.
 at_leisure  = $(filter examples/% teeny/io/header.cpp tests/test_% tests/random_graph%,$1)
-optimise_of = $(if $(sanitizers)$(at_leisure),-O1,-O3)
+optimise_of = $(if $(sanitizers)$(at_leisure),-O1,$(if $(filter teeny/%,$1),-O2,-O3))
 
 # Only the backend that needs them knows of Eigen and OpenMP.
 EIGEN     := $(subst -I,-isystem ,$(or $(shell pkg-config --cflags eigen3 2> /dev/null),-I/usr/include/eigen3))
