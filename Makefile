@@ -27,7 +27,7 @@ endif
 .DEFAULT_GOAL := help
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: help deps examples test test-all sanitize-cuda cuda-report bench bench-compare layers house tour format loc clean install again FORCE \
+.PHONY: help deps examples test test-all sanitize-cuda cuda-report bench bench-compare layers house tour notes format loc clean install again FORCE \
   $(EXAMPLES)
 comma := ,
 empty :=
@@ -331,6 +331,9 @@ loc: ## count lines of code, by file and by folder with all below it; comments a
 	        for (f in folders) printf "%6d  %s/\n", folders[f], f | "LC_ALL=C sort -k2"; close("LC_ALL=C sort -k2"); \
 	        printf "%6d  in all\n", all }' \
 	  $(sources_by_hand)
+
+notes: $(LIBTEENY) ## write the kernels that the notes show from a run
+	python3 tests/house/notes.py
 
 tour: ## write notes/code_tour.md from an execution (ARGS=--check: it must be there already)
 	python3 tests/house/tour.py $(ARGS)
