@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstring>
+#include <mutex>
 #include <span>
 #include <tuple>
 
@@ -127,6 +128,7 @@ struct DeviceError {
 };
 /// Where kernels report_error, and the number under which `name` is known there.
 DeviceError* device_errors();
+std::recursive_mutex& launching();  ///< held by the thread of a program that launches kernels, or looks for errors of theirs
 void throw_device_error();  ///< waits where one is possible, and throws it
 int number_of_name(const char* name, const Shape& positions);
 

@@ -90,7 +90,7 @@ class StagingRing {
     for (size_t done = 0; done < bytes; done += StagingBuffer::kBytes) {
       StagingBuffer& buffer = buffers_[next_++ % buffers_.size()];
       const size_t part = std::min(bytes - done, StagingBuffer::kBytes);
-      check(cudaEventSynchronize(buffer.free), "waiting for a buffer");
+      check(cudaEventSynchronize(buffer.free), "waiting for a page");
       std::memcpy(buffer.host, static_cast<const char*>(host) + done, part);
       check(cudaMemcpyAsync(buffer.device, buffer.host, part, cudaMemcpyHostToDevice, stream_), "copying to the device");
       check(cudaEventRecord(buffer.arrived, stream_), "copying to the device");
@@ -172,6 +172,11 @@ DeviceError* device_errors() {
   return place;
 }
 
+std::recursive_mutex& launching() {
+  static std::recursive_mutex mutex;
+  return mutex;
+}
+
 int number_of_name(const char* name, const Shape& positions) {
   for (size_t i = 0; i < names().size(); ++i)
     if (!std::strcmp(names()[i].name, name) && names()[i].positions == positions) return int(i) + 1;
@@ -180,6 +185,7 @@ int number_of_name(const char* name, const Shape& positions) {
 }
 
 void throw_device_error() {
+  const std::lock_guard lock(launching());
   if (!may_have_failed) return;
   may_have_failed = false;
   DeviceError found;

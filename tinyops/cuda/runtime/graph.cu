@@ -166,11 +166,13 @@ BufferRef scratch_of_recording(size_t bytes) { return recording ? recording->scr
 }  // namespace cuda
 
 void run(const Kernel& kernel) {
+  const std::lock_guard lock(cuda::launching());
   std::visit([](const auto& k) { cuda::run_kernel(k); }, kernel);
 }
 
 void run_again(std::span<const Kernel* const> kernels, const PlanCache& plan_cache) {
   using namespace cuda;
+  const std::lock_guard lock(launching());
   Graph& graph = plan_cache.get<Graph>(kernels);
   graph.begin();
   recording = &graph;
