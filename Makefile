@@ -336,7 +336,7 @@ notes: $(LIBTEENY) ## write the kernels that the notes show from a run
 	python3 tests/house/notes.py
 
 tour: ## write notes/code_tour.md from an execution (ARGS=--check: it must be there already)
-	python3 tests/house/tour.py $(ARGS)
+	+python3 tests/house/tour.py $(ARGS)
 
 # What a program outside may include: teeny.h, function.h for rules of its own, and what these two are made of.
 version = $(shell sed -n 's/.*kVersion = "\(.*\)".*/\1/p' teeny/version.h)
