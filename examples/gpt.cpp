@@ -51,7 +51,7 @@ struct Gpt {
   nn::Linear head;
 
   explicit Gpt(const Config& s)
-      : symbols(256, s.width), places(s.context, s.width), norm(s.width), head(s.width, 256, false) {
+      : symbols(256, s.width), places(s.context, s.width), norm(s.width), head(s.width, 256, {.bias = false}) {
     for (int64_t i = 0; i < s.layers; ++i) blocks.emplace_back(s.width, s.heads);
   }
   Tensor operator()(const Tensor& bytes) const {  // (batch, time) -> logits (batch, time, 256)

@@ -238,7 +238,7 @@ TEST_CASE("epilogue: a Jit replays it") {
 TEST_CASE("epilogue: a gradient and the update with it are one kernel, in place") {
   const AlwaysFused fused;
   const Training training;
-  nn::Linear layer(24, 16, false);
+  nn::Linear layer(24, 16, {.bias = false});
   optim::Adam adam(nn::parameters(layer), {.lr = 1e-2});
   const Tensor x = numbers({32, 24}), y = numbers({32, 16});
   Jit step([&](const Tensor& x, const Tensor& y) {

@@ -71,24 +71,24 @@ class Cases {
 TEST_CASE("golden: layers are PyTorch's") {
   Cases cases("layers");
   cases.check("linear", nn::Linear(4, 3));
-  cases.check("linear_plain", nn::Linear(4, 3, false));
+  cases.check("linear_plain", nn::Linear(4, 3, {.bias = false}));
   cases.check("conv1d", nn::Conv1d(4, 6, 3, {.stride = 2, .padding = 1, .groups = 2}));
   cases.check("conv2d", nn::Conv2d(3, 4, 3));
   const ConvOptions options{.stride = {2, 1}, .padding = {1, 2}, .dilation = {1, 2}, .groups = 2};
-  cases.check("conv2d_options", nn::Conv2d(4, 6, {3, 2}, options, false));
+  cases.check("conv2d_options", nn::Conv2d(4, 6, {3, 2}, options, {.bias = false}));
   cases.check("conv3d", nn::Conv3d(2, 3, 2, {.padding = 1}));
   cases.check("conv_transpose1d", nn::ConvTranspose1d(4, 6, 3, {.stride = 2, .padding = 1, .groups = 2}));
   cases.check("conv_transpose2d", nn::ConvTranspose2d(3, 4, 3));
   const ConvTransposeOptions back{
       .stride = {2, 3}, .padding = {1, 0}, .output_padding = {1, 2}, .dilation = {1, 2}, .groups = 2};
-  cases.check("conv_transpose2d_options", nn::ConvTranspose2d(4, 6, {3, 2}, back, false));
+  cases.check("conv_transpose2d_options", nn::ConvTranspose2d(4, 6, {3, 2}, back, {.bias = false}));
   cases.check("conv_transpose3d", nn::ConvTranspose3d(2, 3, 2, {.stride = 2}));
   for (const bool train : {false, true}) {
     const std::string mode = train ? "_train" : "_eval";
     cases.check("batchnorm1d" + mode, nn::BatchNorm1d(3), train);
     cases.check("batchnorm1d_length" + mode, nn::BatchNorm1d(3), train);
     cases.check("batchnorm2d" + mode, nn::BatchNorm2d(3), train);
-    cases.check("batchnorm2d_options" + mode, nn::BatchNorm2d(3, 0.1, 0.3), train);
+    cases.check("batchnorm2d_options" + mode, nn::BatchNorm2d(3, {.eps = 0.1, .momentum = 0.3}), train);
     cases.check("batchnorm2d_twice" + mode, nn::BatchNorm2d(3), RUN(m(m(in[0]) * in[0])), train);
     cases.check("batchnorm3d" + mode, nn::BatchNorm3d(2), train);
     cases.check("groupnorm" + mode, nn::GroupNorm(2, 6), train);
@@ -97,20 +97,20 @@ TEST_CASE("golden: layers are PyTorch's") {
     cases.check("rmsnorm" + mode, nn::RMSNorm(6), train);
   }
   cases.check("groupnorm_one", nn::GroupNorm(1, 4));
-  cases.check("groupnorm_plain", nn::GroupNorm(3, 6, 0.1, false));
-  cases.check("instancenorm_affine", nn::InstanceNorm1d(3, 1e-5, true));
+  cases.check("groupnorm_plain", nn::GroupNorm(3, 6, {.eps = 0.1, .affine = false}));
+  cases.check("instancenorm_affine", nn::InstanceNorm1d(3, {.affine = true}));
   cases.check("layernorm_axes", nn::LayerNorm(Shape{3, 4}));
-  cases.check("layernorm_plain", nn::LayerNorm(4, 0.1, false));
-  cases.check("layernorm_without_bias", nn::LayerNorm(4, 1e-5, true, false));
-  cases.check("rmsnorm_axes", nn::RMSNorm(Shape{3, 4}, 0.1));
-  cases.check("rmsnorm_plain", nn::RMSNorm(4, {}, false));
+  cases.check("layernorm_plain", nn::LayerNorm(4, {.eps = 0.1, .affine = false}));
+  cases.check("layernorm_without_bias", nn::LayerNorm(4, {.bias = false}));
+  cases.check("rmsnorm_axes", nn::RMSNorm(Shape{3, 4}, {.eps = 0.1}));
+  cases.check("rmsnorm_plain", nn::RMSNorm(4, {.affine = false}));
   cases.check("embedding", nn::Embedding(5, 3));
   cases.check("embedding_padding", nn::Embedding(5, 3, 0));
 
   const auto both = [](const nn::LSTMCell::State& s) { return Tensor::cat({s.h, s.c}, -1); };
   cases.check("lstm_cell", nn::LSTMCell(3, 4), RUN(both(m(in[0], {in[1], in[2]}))));
   cases.check("lstm_cell_first", nn::LSTMCell(3, 4), RUN(both(m(in[0]))));
-  cases.check("lstm_cell_alone", nn::LSTMCell(3, 4, false), RUN(both(m(in[0]))));
+  cases.check("lstm_cell_alone", nn::LSTMCell(3, 4, {.bias = false}), RUN(both(m(in[0]))));
   const auto steps = [&](const nn::LSTMCell& m, const std::vector<Tensor>& in) {
     nn::LSTMCell::State state{in[1], in[2]};
     for (int64_t t = 0; t < in[0].size(0); ++t) state = m(in[0][t], state);
@@ -120,7 +120,7 @@ TEST_CASE("golden: layers are PyTorch's") {
 
   cases.check("attention_self", nn::MultiHeadAttention(6, 2), RUN(m(in[0], in[0], in[0])));
   cases.check("attention_causal", nn::MultiHeadAttention(6, 3), RUN(m(in[0], in[0], in[0], true)));
-  cases.check("attention_cross", nn::MultiHeadAttention(6, 2, false), RUN(m(in[0], in[1], in[2])));
+  cases.check("attention_cross", nn::MultiHeadAttention(6, 2, {.bias = false}), RUN(m(in[0], in[1], in[2])));
   const Tensor seen = Tensor::from(std::vector<bool>{1, 0, 1, 1, 1, 0, 0, 1, 1, 1, 1, 1}, {4, 3});
   cases.check("attention_mask", nn::MultiHeadAttention(6, 2), RUN(m(in[0], in[1], in[2], seen)));
   cases.check("sequential", nn::Sequential(nn::Linear(4, 6), &Tensor::relu,
@@ -147,7 +147,7 @@ struct Transformer {
   nn::Embedding symbols{7, 8}, places{5, 8};
   Block block;
   nn::LayerNorm norm{8};
-  nn::Linear head{8, 7, false};
+  nn::Linear head{8, 7, {.bias = false}};
   Tensor operator()(const Tensor& tokens) const {
     return head(norm(block(symbols(tokens) + places(Tensor::arange(tokens.size(1))))));
   }
@@ -155,7 +155,7 @@ struct Transformer {
 };
 struct ResNet {
   static nn::Conv2d conv(int64_t in, int64_t kernel, int64_t stride) {
-    return nn::Conv2d(in, 6, kernel, {.stride = stride, .padding = kernel / 2}, false);
+    return nn::Conv2d(in, 6, kernel, {.stride = stride, .padding = kernel / 2}, {.bias = false});
   }
   nn::Conv2d conv1 = conv(3, 3, 2), conv2 = conv(6, 3, 1);
   nn::BatchNorm2d bn1{6}, bn2{6};

@@ -368,10 +368,10 @@ TEST_CASE("gradcheck: convolutions") {
 
 TEST_CASE("gradcheck: layers") {
   check({
-      {"groupnorm", FN(nn::GroupNorm(2, 4, 1e-5, false)(x)), {{2, 4, 2}}},
+      {"groupnorm", FN(nn::GroupNorm(2, 4, {.affine = false})(x)), {{2, 4, 2}}},
       {"instancenorm", FN(nn::InstanceNorm1d(2)(x)), {{2, 2, 3}}},
-      {"rmsnorm", FN(nn::RMSNorm(4, {}, false)(x)), {{2, 4}}},
-      {"rmsnorm_axes", FN(nn::RMSNorm(Shape{2, 2}, 0.1, false)(x)), {{2, 2, 2}}},
+      {"rmsnorm", FN(nn::RMSNorm(4, {.affine = false})(x)), {{2, 4}}},
+      {"rmsnorm_axes", FN(nn::RMSNorm(Shape{2, 2}, {.eps = 0.1, .affine = false})(x)), {{2, 2, 2}}},
   });
 }
 

@@ -29,7 +29,7 @@ void check_uniform(const Tensor& x, double bound) {
 
 TEST_CASE("nn: Linear") {
   Tensor::manual_seed(1);
-  const nn::Linear layer(100, 30), plain(3, 2, false);
+  const nn::Linear layer(100, 30), plain(3, 2, {.bias = false});
   CHECK(layer.weight.shape() == Shape{30, 100});
   CHECK(layer.bias.shape() == Shape{30});
   CHECK(layer.weight.requires_grad());
@@ -50,7 +50,7 @@ TEST_CASE("nn: Linear") {
 }
 
 TEST_CASE("nn: Conv2d") {
-  const nn::Conv2d square(3, 8, 5), wide(4, 6, {3, 5}, {.stride = 2, .padding = {1, 2}, .groups = 2}, false);
+  const nn::Conv2d square(3, 8, 5), wide(4, 6, {3, 5}, {.stride = 2, .padding = {1, 2}, .groups = 2}, {.bias = false});
   CHECK(square.weight.shape() == Shape{8, 3, 5, 5});
   CHECK(square.bias.shape() == Shape{8});
   check_uniform(square.weight, 1 / std::sqrt(75.0));
@@ -114,10 +114,10 @@ TEST_CASE("nn: norms of float16 square no number beyond 65504") {
   nn::BatchNorm1d batch(2);
   CHECK(is_one(batch(x)));
   CHECK(batch.running_var.to_vector() == std::vector<float>(2, 0.9f + 0.1f * 180000));
-  CHECK(is_one(nn::LayerNorm(2, 1e-5, false)(x)));
-  CHECK(is_one(nn::GroupNorm(1, 2, 1e-5, false)(x)));
+  CHECK(is_one(nn::LayerNorm(2, {.affine = false})(x)));
+  CHECK(is_one(nn::GroupNorm(1, 2, {.affine = false})(x)));
   CHECK(is_one(nn::InstanceNorm1d(1)(x.unsqueeze(1))));
-  CHECK(nn::GroupNorm(1, 2, 1e-5, false)(x).dtype() == DType::Float16);
+  CHECK(nn::GroupNorm(1, 2, {.affine = false})(x).dtype() == DType::Float16);
   for (Tensor* part : {&batch.weight, &batch.bias}) *part = part->detach().cast(DType::Float16);
   CHECK(batch(x).dtype() == DType::Float16);
 }
@@ -204,7 +204,7 @@ TEST_CASE("nn: where parameters start") {
   check_close(attention.out_proj.bias, std::vector<double>(12, 0), 0);
   CHECK(names(nn::state_dict(attention)) ==
         std::vector<std::string>{"in_proj_weight", "in_proj_bias", "out_proj.weight", "out_proj.bias"});
-  CHECK(names(nn::state_dict(nn::MultiHeadAttention(4, 2, false))) ==
+  CHECK(names(nn::state_dict(nn::MultiHeadAttention(4, 2, {.bias = false}))) ==
         std::vector<std::string>{"in_proj_weight", "out_proj.weight"});
   CHECK(nn::parameters(attention).size() == 4);
 
@@ -219,7 +219,7 @@ TEST_CASE("nn: where parameters start") {
 TEST_CASE("nn: Sequential") {
   nn::Sequential inner(nn::Linear(3, 4), [](const Tensor& x) { return x.tanh(); });
   nn::Sequential model(nn::Linear(2, 3), &Tensor::relu, inner);
-  model.add(nn::BatchNorm1d(4)).add(nn::Linear(4, 1, false));
+  model.add(nn::BatchNorm1d(4)).add(nn::Linear(4, 1, {.bias = false}));
   CHECK(model.size() == 5);
   CHECK(names(nn::state_dict(model)) ==
         std::vector<std::string>{"0.weight", "0.bias", "2.0.weight", "2.0.bias", "3.weight", "3.bias", "3.running_mean",
@@ -261,21 +261,21 @@ TEST_CASE("nn: what is wrong is said at once") {
       {"Embedding: the padding -1 is none of 5 rows", [] { nn::Embedding(5, 2, -1); }},
       {"Dropout: a probability of 1.5", [] { nn::Dropout(1.5); }},
       {"BatchNorm: a size of -1", [] { nn::BatchNorm2d(-1); }},
-      {"BatchNorm: eps -1 is negative", [] { nn::BatchNorm2d(3, -1); }},
-      {"BatchNorm: momentum 2 is outside [0, 1]", [] { nn::BatchNorm2d(3, 1e-5, 2); }},
+      {"BatchNorm: eps -1 is negative", [] { nn::BatchNorm2d(3, {.eps = -1}); }},
+      {"BatchNorm: momentum 2 is outside [0, 1]", [] { nn::BatchNorm2d(3, {.momentum = 2}); }},
       {"BatchNorm: x of shape (2, 3); (N, 4, ...) wanted", [&] { nn::BatchNorm1d(4)(x); }},
       {"BatchNorm: x of shape (3,); (N, 3, ...) wanted", [&] { nn::BatchNorm1d(3)(x[0]); }},
       {"LayerNorm: over no axes", [] { nn::LayerNorm(Shape{}); }},
       {"LayerNorm: a size in (-3,) is negative", [] { nn::LayerNorm(-3); }},
-      {"LayerNorm: eps -1 is negative", [] { nn::LayerNorm(3, -1); }},
+      {"LayerNorm: eps -1 is negative", [] { nn::LayerNorm(3, {.eps = -1}); }},
       {"LayerNorm: x of (2, 3) does not end in (4,)", [&] { nn::LayerNorm(4)(x); }},
       {"LayerNorm: x of (3,) does not end in (2, 3)", [&] { nn::LayerNorm(Shape{2, 3})(x[0]); }},
       {"RMSNorm: over no axes", [] { nn::RMSNorm(Shape{}); }},
-      {"RMSNorm: eps -1 is negative", [] { nn::RMSNorm(3, -1); }},
+      {"RMSNorm: eps -1 is negative", [] { nn::RMSNorm(3, {.eps = -1}); }},
       {"RMSNorm: x of (2, 3) does not end in (1,)", [&] { nn::RMSNorm(1)(x); }},
       {"GroupNorm: 3 channels do not divide into 2 groups", [] { nn::GroupNorm(2, 3); }},
       {"InstanceNorm: 0 channels do not divide into 0 groups", [] { nn::InstanceNorm1d(0); }},
-      {"GroupNorm: eps -1 is negative", [] { nn::GroupNorm(1, 3, -1); }},
+      {"GroupNorm: eps -1 is negative", [] { nn::GroupNorm(1, 3, {.eps = -1}); }},
       {"GroupNorm: x of shape (2, 3, 4, 4); (N, 4, ...) wanted", [&] { nn::GroupNorm(2, 4)(image); }},
       {"InstanceNorm: x of shape (2, 3, 4, 4); (N, 4, ...) wanted", [&] { nn::InstanceNorm2d(4)(image); }},
       {"InstanceNorm: x of shape (2, 3) has one value a channel", [&] { nn::InstanceNorm1d(3)(x); }},

@@ -13,7 +13,7 @@ using namespace teeny;
 namespace {
 
 struct Attention {
-  nn::Linear qkv{4, 12}, out{4, 4, false};
+  nn::Linear qkv{4, 12}, out{4, 4, {.bias = false}};
   TEENY_STATE(qkv, out)
 };
 struct Block {

@@ -4,17 +4,18 @@
 
 namespace teeny::nn {
 
-MultiHeadAttention::MultiHeadAttention(int64_t width, int64_t heads, bool with_bias)
-    : heads(heads), out_proj(width, width, with_bias) {
+MultiHeadAttention::MultiHeadAttention(int64_t width, int64_t heads, LayerOptions layer)
+    : heads(heads), out_proj(width, width, layer) {
   if (heads < 1 || width < 1 || width % heads)
     fail("MultiHeadAttention: a width of ", width, " does not divide into ", heads, " heads");
   in_proj_weight = Tensor::glorot_uniform({3 * width, width}).requires_grad_();
-  if (!with_bias) return;
+  if (!layer.bias) return;
   in_proj_bias = Tensor::zeros({3 * width}).requires_grad_();
   init::constant_(out_proj.bias, 0);
 }
 
-/// Each (N, L, width) as (N, heads, L, d), after its third of in_proj. One tensor in all three places is one product.
+/// Each (N, L, width) as (N, heads, L, d), after its third of in_proj. Where all
+/// three are one tensor, one product gives them.
 MultiHeadAttention::Projected MultiHeadAttention::project(const Tensor& query, const Tensor& key,
                                                           const Tensor& value) const {
   const int64_t width = out_proj.weight.size(1);

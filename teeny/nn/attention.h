@@ -1,5 +1,5 @@
 #pragma once
-// Attention: every place of a sequence asks all others.
+// Attention: every position of a sequence looks at all others.
 #include "teeny/nn/layers.h"
 
 namespace teeny::nn {
@@ -11,12 +11,12 @@ namespace teeny::nn {
 ///   head    = softmax(q k^T / sqrt(d)) v  (N, heads, L, d), see Tensor::scaled_dot_product_attention
 ///   out     = heads side by side, through out_proj: (N, L, width)
 ///
-/// Causal: place i sees the places up to i. A mask broadcasts to (N, heads, L, S) and is that of
-/// scaled_dot_product_attention, true where a query may look: PyTorch's layer, unlike its function, means the opposite.
-/// Attention weights are never dropped. in_proj_weight starts as Glorot's uniform distribution, the biases as zeros, as
-/// in PyTorch.
+/// Causal: position i attends to the positions up to i. A mask broadcasts to (N, heads, L, S) and is that of
+/// scaled_dot_product_attention, true where a query may attend: PyTorch's layer, unlike its function, means the
+/// opposite. Attention weights are never dropped. in_proj_weight starts as Glorot's uniform distribution, the biases as
+/// zeros, as in PyTorch.
 struct MultiHeadAttention {
-  MultiHeadAttention(int64_t width, int64_t heads, bool with_bias = true);
+  MultiHeadAttention(int64_t width, int64_t heads, LayerOptions layer = {});
   Tensor operator()(const Tensor& query, const Tensor& key, const Tensor& value, bool causal = false) const;
   Tensor operator()(const Tensor& query, const Tensor& key, const Tensor& value, const Tensor& mask) const;
 

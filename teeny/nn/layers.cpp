@@ -1,14 +1,14 @@
 #include "teeny/nn/layers.h"
 
-#include "teeny/nn/init.h"
 #include "teeny/functional/functional.h"
+#include "teeny/nn/init.h"
 
 namespace teeny::nn {
 
-Linear::Linear(int64_t in, int64_t out, bool with_bias) {
+Linear::Linear(int64_t in, int64_t out, LayerOptions layer) {
   init::check_sizes("Linear", {in, out});
   weight = init::fan_in_uniform({out, in}, in);
-  if (with_bias) bias = init::fan_in_uniform({out}, in);
+  if (layer.bias) bias = init::fan_in_uniform({out}, in);
 }
 
 namespace {
@@ -30,12 +30,12 @@ Shape weight_shape(int64_t outer, int64_t inner, const Dims& kernel) {
 }  // namespace
 
 template <int kAxes>
-Conv<kAxes>::Conv(int64_t in, int64_t out, const Sizes& kernel, const ConvOptions& options, bool with_bias)
+Conv<kAxes>::Conv(int64_t in, int64_t out, const Sizes& kernel, const ConvOptions& options, LayerOptions layer)
     : options(options) {
   const Dims k = kernel_sizes("Conv", kAxes, in, out, kernel, options.groups);
   const int64_t fan_in = numel(weight_shape(1, in / options.groups, k));
   weight = init::fan_in_uniform(weight_shape(out, in / options.groups, k), fan_in);
-  if (with_bias) bias = init::fan_in_uniform({out}, fan_in);
+  if (layer.bias) bias = init::fan_in_uniform({out}, fan_in);
 }
 template <int kAxes>
 Tensor Conv<kAxes>::operator()(const Tensor& x) const {
@@ -49,12 +49,13 @@ template struct Conv<3>;
 
 template <int kAxes>
 ConvTranspose<kAxes>::ConvTranspose(int64_t in, int64_t out, const Sizes& kernel, const ConvTransposeOptions& options,
-                                    bool with_bias)
+                                    LayerOptions layer)
     : options(options) {
   const Dims k = kernel_sizes("ConvTranspose", kAxes, in, out, kernel, options.groups);
-  const int64_t fan_in = numel(weight_shape(1, out / options.groups, k));  // of axis 1, as PyTorch counts: that of the adjoint
+  // Of axis 1, as in PyTorch: the fan-in of the adjoint.
+  const int64_t fan_in = numel(weight_shape(1, out / options.groups, k));
   weight = init::fan_in_uniform(weight_shape(in, out / options.groups, k), fan_in);
-  if (with_bias) bias = init::fan_in_uniform({out}, fan_in);
+  if (layer.bias) bias = init::fan_in_uniform({out}, fan_in);
 }
 template <int kAxes>
 Tensor ConvTranspose<kAxes>::operator()(const Tensor& x) const {

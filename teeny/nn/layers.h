@@ -1,15 +1,20 @@
 #pragma once
 // Layers: structs that hold their parameters and can be called. Names, shapes and initial values are PyTorch's, so a
-// state dictionary of the one loads into the other. Here those that are a product or a table; norms.h, recurrent.h,
-// attention.h and sequential.h have the others.
+// state dictionary of the one loads into the other. Here those that are a product or a table of rows; norms.h,
+// recurrent.h, attention.h and sequential.h have the others.
 #include "teeny/nn/state.h"
 
 namespace teeny::nn {
 
+/// Of a layer that may go without its bias: nn::Linear(784, 64, {.bias = false}).
+struct LayerOptions {
+  bool bias = true;
+};
+
 /// y = x W^T + b. x (.., in), weight (out, in), bias (out): (.., out).
 /// Both start uniform in ±1/sqrt(in), which is what PyTorch's kaiming_uniform(a = sqrt(5)) comes to.
 struct Linear {
-  Linear(int64_t in, int64_t out, bool with_bias = true);
+  Linear(int64_t in, int64_t out, LayerOptions layer = {});
   Tensor operator()(const Tensor& x) const { return x.linear(weight, bias); }
 
   Tensor weight, bias;
@@ -20,7 +25,7 @@ struct Linear {
 /// for two of them, see Tensor::conv2d. Both start uniform in ±1/sqrt(in/groups * KH * KW), as in PyTorch.
 template <int kAxes>
 struct Conv {
-  Conv(int64_t in, int64_t out, const Sizes& kernel, const ConvOptions& options = {}, bool with_bias = true);
+  Conv(int64_t in, int64_t out, const Sizes& kernel, const ConvOptions& options = {}, LayerOptions layer = {});
   Tensor operator()(const Tensor& x) const;
 
   ConvOptions options;
@@ -31,13 +36,13 @@ using Conv1d = Conv<1>;
 using Conv2d = Conv<2>;
 using Conv3d = Conv<3>;
 
-/// The way back through a convolution, as a layer: x (N, in, H, W), weight (in, out/groups, KH, KW), bias (out):
+/// The adjoint of a convolution, as a layer: x (N, in, H, W), weight (in, out/groups, KH, KW), bias (out):
 /// (N, out, OH, OW), see Tensor::conv_transpose2d. Both start uniform in ±1/sqrt(out/groups * KH * KW), as in PyTorch.
 /// Zeiler et al., "Deconvolutional networks", 2010.
 template <int kAxes>
 struct ConvTranspose {
   ConvTranspose(int64_t in, int64_t out, const Sizes& kernel, const ConvTransposeOptions& options = {},
-                bool with_bias = true);
+                LayerOptions layer = {});
   Tensor operator()(const Tensor& x) const;
 
   ConvTransposeOptions options;

@@ -39,7 +39,7 @@ void check_eps(const char* layer, double eps) {
 
 }  // namespace
 
-BatchNorm::BatchNorm(int64_t channels, double eps, double momentum) : eps(eps), momentum(momentum) {
+BatchNorm::BatchNorm(int64_t channels, BatchNormOptions options) : eps(options.eps), momentum(options.momentum) {
   init::check_sizes("BatchNorm", {channels});
   check_eps("BatchNorm", eps);
   if (!(momentum >= 0 && momentum <= 1)) fail("BatchNorm: momentum ", momentum, " is outside [0, 1]");
@@ -61,9 +61,9 @@ Tensor BatchNorm::operator()(const Tensor& x) {
   for (int a = 2; a < x.rank(); ++a) axes.push_back(a);
   // With any constant a,  x - mean = (x - a) - (mean - a)  and  var = E[(x-a)^2] - (mean - a)^2. Here a is the mean
   // itself without its history: so `drift` is 0 and costs no precision, but the gradient passes through it, by channel.
-  // The sums over x that the way back needs are then those of g and g * (x - a), which one walk over x gives.
-  const Tensor numbers = to_accumulate_dtype(x), mean = numbers.mean(axes, true), a = mean.detach();
-  const Tensor centred = numbers - a, drift = mean - a;
+  // The sums over x that the backward pass needs are then those of g and g * (x - a), which one pass over x gives.
+  const Tensor values = to_accumulate_dtype(x), mean = values.mean(axes, true), a = mean.detach();
+  const Tensor centred = values - a, drift = mean - a;
   const Tensor var = centred.square().mean(axes, true) - drift.square();
   const Tensor scale = reshape_to_axis(weight, 1, x.rank()) * (var + eps).rsqrt();
   const Tensor shift = reshape_to_axis(bias, 1, x.rank()) - drift * scale;
@@ -77,11 +77,11 @@ Tensor BatchNorm::operator()(const Tensor& x) {
   return y;
 }
 
-LayerNorm::LayerNorm(const Shape& shape, double eps, bool affine, bool with_bias) : shape(shape), eps(eps) {
+LayerNorm::LayerNorm(const Shape& shape, LayerNormOptions options) : shape(shape), eps(options.eps) {
   check_normalized("LayerNorm", shape);
   check_eps("LayerNorm", eps);
-  if (affine) weight = ones(shape);
-  if (affine && with_bias) bias = zeros(shape);
+  if (options.affine) weight = ones(shape);
+  if (options.affine && options.bias) bias = zeros(shape);
 }
 
 Tensor LayerNorm::operator()(const Tensor& x) const {
@@ -90,28 +90,27 @@ Tensor LayerNorm::operator()(const Tensor& x) const {
   return bias.defined() ? y + bias : y;
 }
 
-RMSNorm::RMSNorm(const Shape& shape, std::optional<double> eps, bool affine) : shape(shape), eps(eps) {
+RMSNorm::RMSNorm(const Shape& shape, RMSNormOptions options) : shape(shape), eps(options.eps) {
   check_normalized("RMSNorm", shape);
   check_eps("RMSNorm", eps.value_or(0));
-  if (affine) weight = ones(shape);
+  if (options.affine) weight = ones(shape);
 }
 
 Tensor RMSNorm::operator()(const Tensor& x) const {
   const Dims axes = last_axes("RMSNorm", x, shape);
   const Tensor w = to_accumulate_dtype(x);
-  const double machine = w.dtype() == DType::Float64 ? std::numeric_limits<double>::epsilon()
-                                                     : std::numeric_limits<float>::epsilon();
+  const double machine =
+      w.dtype() == DType::Float64 ? std::numeric_limits<double>::epsilon() : std::numeric_limits<float>::epsilon();
   const Tensor y = (w * (w.square().mean(axes, true) + eps.value_or(machine)).rsqrt()).cast(x.dtype());
   return weight.defined() ? y * weight : y;
 }
 
-GroupNorm::GroupNorm(const char* name, int64_t groups, int64_t channels, double eps, bool affine)
-    : groups(groups), channels(channels), eps(eps) {
+GroupNorm::GroupNorm(const char* name, int64_t groups, int64_t channels, GroupNormOptions options)
+    : groups(groups), channels(channels), eps(options.eps) {
   init::check_sizes(name, {channels});
   check_eps(name, eps);
-  if (groups < 1 || channels % groups)
-    fail(name, ": ", channels, " channels do not divide into ", groups, " groups");
-  if (affine) weight = ones({channels}), bias = zeros({channels});
+  if (groups < 1 || channels % groups) fail(name, ": ", channels, " channels do not divide into ", groups, " groups");
+  if (options.affine) weight = ones({channels}), bias = zeros({channels});
 }
 
 Tensor GroupNorm::operator()(const Tensor& x) const {

@@ -4,11 +4,11 @@
 
 namespace teeny::nn {
 
-LSTMCell::LSTMCell(int64_t in, int64_t hidden, bool with_bias) {
+LSTMCell::LSTMCell(int64_t in, int64_t hidden, LayerOptions layer) {
   init::check_sizes("LSTMCell", {in, hidden});
   weight_ih = init::fan_in_uniform({4 * hidden, in}, hidden);
   weight_hh = init::fan_in_uniform({4 * hidden, hidden}, hidden);
-  if (!with_bias) return;
+  if (!layer.bias) return;
   bias_ih = init::fan_in_uniform({4 * hidden}, hidden);
   bias_hh = init::fan_in_uniform({4 * hidden}, hidden);
 }
@@ -26,8 +26,8 @@ LSTMCell::State LSTMCell::operator()(const Tensor& x, const State& before) const
 
   const auto gates = (x.linear(weight_ih, bias_ih) + h.linear(weight_hh, bias_hh)).chunk(4, -1);
   const Tensor i = gates[0].sigmoid(), f = gates[1].sigmoid(), g = gates[2].tanh(), o = gates[3].sigmoid();
-  const Tensor remembered = f * c + i * g;
-  return {o * remembered.tanh(), remembered};
+  const Tensor cell = f * c + i * g;
+  return {o * cell.tanh(), cell};
 }
 
 }  // namespace teeny::nn

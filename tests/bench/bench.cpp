@@ -164,8 +164,8 @@ struct Mlp {
 };
 
 struct TinyConv {  // teenygrad's mnist.py
-  nn::Conv2d c1{1, 8, 3, {}, false}, c2{8, 16, 3, {}, false};
-  nn::Linear head{400, 10, false};
+  nn::Conv2d c1{1, 8, 3, {}, {.bias = false}}, c2{8, 16, 3, {}, {.bias = false}};
+  nn::Linear head{400, 10, {.bias = false}};
   Tensor operator()(const Tensor& x) { return head(c2(c1(x).relu().max_pool2d()).relu().max_pool2d().flatten(1)); }
   TEENY_STATE(c1, c2, head)
 };
@@ -200,7 +200,7 @@ struct Gpt {
   nn::Embedding symbols{65, Block::kWidth}, places{64, Block::kWidth};
   std::vector<Block> blocks = std::vector<Block>(4);
   nn::LayerNorm norm{Block::kWidth};
-  nn::Linear head{Block::kWidth, 65, false};
+  nn::Linear head{Block::kWidth, 65, {.bias = false}};
   Tensor operator()(const Tensor& index) {
     Tensor x = symbols(index) + places.weight;
     for (Block& block : blocks) x = block(x);
