@@ -64,6 +64,6 @@ int main(int argc, char** argv) {
                         {"--batch", &batch, "random images a step"},
                         {"--lr", &lr, "learning rate of Adam"},
                         {"--test", &test_images, "how many test images to judge by"},
-                        {"--seed", &seed, "of the random numbers"}},
+                        {"--seed", &seed, "of the random stream"}},
                        body);
 }

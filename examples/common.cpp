@@ -35,8 +35,8 @@ int run(int argc, char** argv, const char* description, std::initializer_list<Op
         const std::function<void()>& body) {
   const std::string name = std::filesystem::path(argv[0]).filename();
   CLI::App app{description, name};
-  const auto not_negative = [](const std::string& number) {
-    return number.starts_with('-') ? number + " is less than 0" : "";
+  const auto not_negative = [](const std::string& value) {
+    return value.starts_with('-') ? value + " is less than 0" : "";
   };
   const auto add = [&](const Option& option, auto& value) {
     using Value = std::remove_reference_t<decltype(value)>;

@@ -1,5 +1,5 @@
 #pragma once
-// What the examples share and no lecture is about: options, a progress bar, drawings of numbers and digits.
+// What the examples share: command line options, a progress bar, drawings of fractions and images.
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -11,7 +11,7 @@
 
 namespace examples {
 
-/// One option of the command line and the variable it fills. A bool is a switch; numbers are not negative; an optional
+/// One option of the command line and the variable it fills. A bool is a switch; an int or a double is not negative; an optional
 /// stays empty when the option is not given.
 struct Option {
   const char* name;
@@ -24,7 +24,7 @@ struct Option {
 int run(int argc, char** argv, const char* description, std::initializer_list<Option> options,
         const std::function<void()>& body);
 
-/// Whether a person is watching: stdout is a terminal.
+/// Whether stdout is a terminal.
 bool on_terminal();
 
 /// `fraction` of `width` filled, in eighths of a character: `██████▌   `.
@@ -33,7 +33,7 @@ std::string bar(double fraction, int width);
 /// A grey picture, values from 0 to 1, in half blocks: two rows of pixels to a line.
 std::string picture(std::span<const float> pixels, int width);
 
-/// One line about a running training, redrawn in place; when it is done, or where nobody watches, only its last state:
+/// One line about a running training, redrawn in place; when it is done, or where stdout is no terminal, only its last state:
 ///
 ///   epoch 1 ████████████▌             218/468  loss 0.0931  accuracy 97.21 %  6 s left
 ///   epoch 1: 468 steps in 11.2 s  loss 0.0604  accuracy 98.10 %
@@ -43,7 +43,7 @@ class Progress {
   ~Progress();
   Progress(const Progress&) = delete;
 
-  /// One step is done. What is shown is the mean over about the last fifty.
+  /// One step is done. Shows the mean over about the last fifty steps.
   void step(double loss, std::optional<double> accuracy = {});
 
  private:

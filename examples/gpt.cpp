@@ -1,5 +1,5 @@
-// A small transformer that reads a text letter by letter, by default teeny's own sources, and then writes more of it.
-// The network is GPT-2's (Radford et al., 2019); its symbols are the 256 bytes.
+// A small transformer that is trained on a text, by default teeny's own sources, and then generates more of it. The network
+// is GPT-2's (Radford et al., 2019); its tokens are the 256 bytes.
 //
 //   gpt --save teeny.safetensors                              train, write a little, and keep what was learned
 //   gpt --load teeny.safetensors --steps 0 --letters 2000     only write
@@ -18,8 +18,8 @@ struct Config {
   int64_t layers = 4, width = 128, heads = 4, context = 64;
 };
 
-/// Attention lets every place look at the places before it, then a two-layer network works on each alone. Both add to
-/// x.
+/// Attention from every position to itself and the positions before it, then a two-layer network on each position. The result
+/// of both is added to x.
 struct Block {
   int64_t heads;
   nn::LayerNorm norm1, norm2;
@@ -45,21 +45,21 @@ struct Block {
 };
 
 struct Gpt {
-  nn::Embedding symbols, places;
+  nn::Embedding tokens, positions;
   std::vector<Block> blocks;
   nn::LayerNorm norm;
   nn::Linear head;
 
   explicit Gpt(const Config& s)
-      : symbols(256, s.width), places(s.context, s.width), norm(s.width), head(s.width, 256, {.bias = false}) {
+      : tokens(256, s.width), positions(s.context, s.width), norm(s.width), head(s.width, 256, {.bias = false}) {
     for (int64_t i = 0; i < s.layers; ++i) blocks.emplace_back(s.width, s.heads);
   }
   Tensor operator()(const Tensor& bytes) const {  // (batch, time) -> logits (batch, time, 256)
-    Tensor x = symbols(bytes) + places.weight[{slice(0, bytes.size(1))}];
+    Tensor x = tokens(bytes) + positions.weight[{slice(0, bytes.size(1))}];
     for (const Block& block : blocks) x = block(x);
     return head(norm(x));
   }
-  TEENY_STATE(symbols, places, blocks, norm, head)
+  TEENY_STATE(tokens, positions, blocks, norm, head)
 };
 
 /// The file, or without a name all of teeny's sources, one after the other.
@@ -79,7 +79,7 @@ static std::string read_text(const std::string& file) {
   return text.str();
 }
 
-/// The mean loss over `batch` random pieces of the text: at every place, how surprising is the next letter?
+/// The mean loss over `batch` random pieces of the text: the cross entropy of the next letter at every position.
 static Tensor loss_of(const Gpt& model, const Tensor& text, int64_t batch, int64_t context) {
   if (text.size(0) <= context) fail("the text is too short for a context of ", context, " letters");
   const Tensor starts = Tensor::randint(0, text.size(0) - context, {batch, 1});
@@ -88,7 +88,7 @@ static Tensor loss_of(const Gpt& model, const Tensor& text, int64_t batch, int64
   return logits.flatten(0, 1).cross_entropy(pieces[{ellipsis, slice(1)}].flatten());
 }
 
-/// Prints letter after letter. A low temperature writes what is likeliest, a high one is bolder.
+/// Samples and prints letter after letter. The lower the temperature, the more often the likeliest letter is drawn.
 static void write(const Gpt& model, std::string text, int64_t letters, int64_t context, double temperature) {
   if (text.empty()) fail("--prompt: there must be a first letter");
   const NoGrad guard;
@@ -100,7 +100,7 @@ static void write(const Gpt& model, std::string text, int64_t letters, int64_t c
     // Gumbel's trick: the largest of logits + noise is a draw from softmax(logits).
     const Tensor noise = -(-Tensor::rand({256}).log()).log();
     text += char((logits + temperature * noise).argmax().item<int64_t>());
-    // A network that knows little also writes what a terminal would obey.
+    // Control characters would change the state of the terminal.
     std::putchar(text.back() >= 0 && text.back() < ' ' && text.back() != '\n' && text.back() != '\t' ? '?'
                                                                                                      : text.back());
     std::fflush(stdout);
@@ -119,7 +119,7 @@ int main(int argc, char** argv) {
     if (seed) Tensor::manual_seed(*seed);
     const std::string text = read_text(file);
     const Tensor bytes = Tensor::from(std::vector<uint8_t>(text.begin(), text.end())).cast(DType::Int64).realize();
-    const int64_t known = bytes.numel() * 9 / 10;  // the last tenth is for the judgement
+    const int64_t known = bytes.numel() * 9 / 10;  // the last tenth is for validation
     const Tensor train = bytes[{slice(0, known)}], test = bytes[{slice(known)}];
 
     Gpt model(config);
@@ -141,18 +141,18 @@ int main(int argc, char** argv) {
     std::printf("validation loss %.4f\n", loss_of(model, test, 128, config.context).item());
   };
   return examples::run(argc, argv, "Trains a character-level transformer and lets it write.",
-                       {{"--text", &file, "the file to learn from (teeny's own sources)"},
+                       {{"--text", &file, "the file to train on (teeny's own sources)"},
                         {"--steps", &steps, "training steps"},
                         {"--batch", &batch, "pieces of the text a step"},
                         {"--lr", &lr, "learning rate of AdamW"},
                         {"--layers", &config.layers, "blocks of the network"},
-                        {"--width", &config.width, "numbers for each letter"},
+                        {"--width", &config.width, "elements of each letter's vector"},
                         {"--heads", &config.heads, "heads of each attention; they share the width"},
-                        {"--context", &config.context, "letters it sees at once"},
+                        {"--context", &config.context, "letters that the network sees at once"},
                         {"--letters", &letters, "how many letters to write"},
                         {"--prompt", &prompt, "what the writing starts with"},
-                        {"--temperature", &temperature, "how bold the writing is; 0 takes the likeliest letter"},
-                        {"--seed", &seed, "of the random numbers"},
+                        {"--temperature", &temperature, "of the sampling: 0 takes the likeliest letter, 1 samples the softmax"},
+                        {"--seed", &seed, "of the random stream"},
                         {"--save", &save, "write the trained model to this file"},
                         {"--load", &load, "start with the model of this file"}},
                        body);

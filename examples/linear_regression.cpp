@@ -1,5 +1,5 @@
-// The smallest training there is: a line through noisy points, by hand. No layer, no optimiser: two tensors that want a
-// gradient, a loss, and a step against the slope.
+// The smallest training there is: a line through noisy points, by hand. No layer, no optimiser: two tensors that require a
+// gradient, a loss, and steps against the gradient.
 #include <cstdio>
 
 #include "examples/common.h"
@@ -34,6 +34,6 @@ int main(int argc, char** argv) {
                         {"--steps", &steps, "steps of gradient descent"},
                         {"--lr", &lr, "how far a step goes along the gradient"},
                         {"--noise", &noise, "standard deviation of the points around the line"},
-                        {"--seed", &seed, "of the random numbers"}},
+                        {"--seed", &seed, "of the random stream"}},
                        body);
 }

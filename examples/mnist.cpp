@@ -93,7 +93,7 @@ int main(int argc, char** argv) {
                        {{"--epochs", &epochs, "passes over the training images (1; none after --load)"},
                         {"--batch", &batch, "images a step"},
                         {"--lr", &lr, "learning rate of Adam at the start of an epoch"},
-                        {"--seed", &seed, "of the random numbers"},
+                        {"--seed", &seed, "of the random stream"},
                         {"--save", &save, "write the trained model to this file"},
                         {"--load", &load, "start with the model of this file"},
                         {"--predict", &index, "draw this test image and say what it is"},

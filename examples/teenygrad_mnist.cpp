@@ -55,6 +55,6 @@ int main(int argc, char** argv) {
                        {{"--steps", &steps, "training steps"},
                         {"--batch", &batch, "random images a step"},
                         {"--lr", &lr, "learning rate of Adam"},
-                        {"--seed", &seed, "of the random numbers"}},
+                        {"--seed", &seed, "of the random stream"}},
                        body);
 }

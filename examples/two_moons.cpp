@@ -95,6 +95,6 @@ int main(int argc, char** argv) {
                         {"--steps", &steps, "training steps, each on all points"},
                         {"--lr", &lr, "learning rate of Adam"},
                         {"--noise", &noise, "standard deviation of the points around their moon"},
-                        {"--seed", &seed, "of the random numbers"}},
+                        {"--seed", &seed, "of the random stream"}},
                        body);
 }

@@ -1,5 +1,5 @@
 #pragma once
-// Datasets and what hands out their batches.
+// Datasets, and loaders that make batches of them.
 #include "teeny/data/datasets.h"
 #include "teeny/data/idx.h"
 #include "teeny/data/loader.h"

@@ -28,7 +28,7 @@ class Reader {
   /// The most that can come out: deflate packs at best 1032 to 1.
   int64_t most() const { return gzdirect(file_) ? size_ : size_ * 1032; }
 
-  /// Appends up to `count` bytes to `to`, a piece at a time: a file that promises more than it holds costs no memory.
+  /// Appends up to `count` bytes to `to`, a piece at a time: a header with sizes beyond the file's length costs no memory.
   void append(int64_t count, std::vector<std::byte>& to) {
     constexpr int64_t piece = 1 << 20;
     while (count > 0) {
@@ -43,7 +43,7 @@ class Reader {
     }
   }
 
-  /// Reading on is also what makes zlib compare the checksum, which stands behind the last byte.
+  /// Reading past the end also makes zlib compare the checksum, which follows the last byte.
   void expect_end() {
     std::byte next;
     const int got = gzread(file_, &next, 1);
@@ -99,13 +99,13 @@ Tensor read_idx(const std::string& path) {
   }
   if (bytes > file.most()) fail(path, ": truncated: shape ", shape, " needs ", bytes, " bytes");
 
-  std::vector<std::byte> numbers;
-  file.append(bytes, numbers);
+  std::vector<std::byte> elements;
+  file.append(bytes, elements);
   file.expect_end();
   const int64_t width = itemsize(dtype);
-  for (auto number = numbers.begin(); width > 1 && number != numbers.end(); number += width)
-    std::reverse(number, number + width);  // to little-endian
-  return Tensor::from_bytes(numbers, dtype, shape);
+  for (auto element = elements.begin(); width > 1 && element != elements.end(); element += width)
+    std::reverse(element, element + width);  // to little-endian
+  return Tensor::from_bytes(elements, dtype, shape);
 }
 
 }  // namespace teeny::data

@@ -1,5 +1,5 @@
 #pragma once
-// IDX, the file format of MNIST. All numbers are big-endian:
+// IDX, the file format of MNIST. All values are big-endian:
 //
 //   0 | 0 | type | rank | size of axis 0 (4 bytes) | ... | the elements, row-major
 //
@@ -10,8 +10,8 @@
 
 namespace teeny::data {
 
-/// The numbers of a file, gzipped or not. Throws, naming the file, unless it is whole and exactly as long as its header
-/// says; no memory is reserved on the word of a header alone.
+/// The elements of a file, gzipped or not. Throws, naming the file, unless it is complete and exactly as long as its header
+/// says; memory is reserved for what was read, not for what the header says.
 Tensor read_idx(const std::string& path);
 
 }  // namespace teeny::data

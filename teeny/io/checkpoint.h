@@ -1,6 +1,6 @@
 #pragma once
 // A training run in one safetensors file, from which it goes on bit for bit: the model, the optimiser with its moments
-// and step count, the state of the random numbers, and where the loader stands.
+// and step count, the state of the random stream, and the loader's position.
 //
 //   io::save_checkpoint("run.safetensors", model, adam, loader.position());
 //   ...
@@ -34,7 +34,7 @@ void save_checkpoint(const std::string& path, const Model& model, const Optimize
   save_checkpoint(path, training_state(model, optimizer), position);
 }
 
-/// Returns where the loader stood. Throws what `load_safetensors` and `load_state_dict` throw; then nothing has
+/// Returns the loader's position. Throws what `load_safetensors` and `load_state_dict` throw; then nothing has
 /// changed.
 template <class Model, class Optimizer>
 data::Position load_checkpoint(const std::string& path, Model& model, Optimizer& optimizer) {

@@ -19,10 +19,10 @@ constexpr Format kFormats[] = {{DType::Bool, "BOOL"},   {DType::UInt8, "U8"},   
                                {DType::Float32, "F32"}, {DType::Float64, "F64"}};
 constexpr std::string_view kMetadata = "__metadata__";
 
-/// Follows the JSON parser event by event, so that text which is no header is refused where it stops being one, before
-/// it has cost any memory. Objects lie at most two deep, and arrays only in the inner one:
+/// Handles the JSON parser's events one by one, so that text which is no header is refused at its first wrong token, before
+/// memory is reserved for it. Objects lie at most two deep, and arrays only in the inner one:
 ///
-///   depth 1   { name:            depth 2   { field:  string | [ numbers ]
+///   depth 1   { name:            depth 2   { field:  string | [ integers ]
 class HeaderReader : public nlohmann::json_sax<json> {
  public:
   explicit HeaderReader(const std::string& file) : file_(file) {}
@@ -40,7 +40,7 @@ class HeaderReader : public nlohmann::json_sax<json> {
       if (!names_.insert(text).second) refuse("\"" + text + "\" is there twice");
       name_ = text;
       fields_.clear();
-      numbers_.clear();
+      integers_.clear();
     } else {
       if (!fields_.insert(text).second) refuse("\"" + text + "\" is there twice");
       if (!in_metadata() && text != "dtype" && text != "shape" && text != "data_offsets")
@@ -67,27 +67,27 @@ class HeaderReader : public nlohmann::json_sax<json> {
   bool start_array(size_t) override {
     if (depth_ != 2 || in_metadata() || in_array_ || field_ == "dtype") refuse("an array where none belongs");
     in_array_ = true;
-    numbers_.clear();
+    integers_.clear();
     return true;
   }
 
-  bool number_unsigned(uint64_t number) override {
+  bool number_unsigned(uint64_t value) override {
     if (!in_array_) refuse("a number where none belongs");
     const size_t limit = field_ == "shape" ? kMaxRank : 2;
-    if (numbers_.size() == limit) refuse(text("more than ", limit, " numbers in \"", field_, "\""));
-    if (field_ == "shape" && number > uint64_t(INT64_MAX)) refuse(text("a size of ", number));
-    numbers_.push_back(number);
+    if (integers_.size() == limit) refuse(text("more than ", limit, " numbers in \"", field_, "\""));
+    if (field_ == "shape" && value > uint64_t(INT64_MAX)) refuse(text("a size of ", value));
+    integers_.push_back(value);
     return true;
   }
 
   bool end_array() override {
     in_array_ = false;
     Entry& entry = header.entries.back();
-    if (field_ == "shape") entry.shape = Shape(numbers_.begin(), numbers_.end());
+    if (field_ == "shape") entry.shape = Shape(integers_.begin(), integers_.end());
     else {
-      if (numbers_.size() != 2) refuse("\"data_offsets\" are two numbers");
-      entry.begin = numbers_[0];
-      entry.end = numbers_[1];
+      if (integers_.size() != 2) refuse("\"data_offsets\" are two numbers");
+      entry.begin = integers_[0];
+      entry.end = integers_[1];
     }
     return true;
   }
@@ -101,7 +101,7 @@ class HeaderReader : public nlohmann::json_sax<json> {
 
   bool null() override { refuse("null where it does not belong"); }
   bool boolean(bool) override { refuse("a boolean where none belongs"); }
-  bool number_integer(int64_t number) override { refuse(text("negative number ", number)); }
+  bool number_integer(int64_t value) override { refuse(text("negative number ", value)); }
   bool number_float(double, const std::string& number) override {
     refuse("\"" + number + "\" is no integer of 64 bits");
   }
@@ -122,7 +122,7 @@ class HeaderReader : public nlohmann::json_sax<json> {
   bool in_array_ = false;
   std::string name_, field_;
   std::set<std::string> names_, fields_;
-  std::vector<uint64_t> numbers_;
+  std::vector<uint64_t> integers_;
 };
 
 /// The bytes that an entry's shape and dtype come to; throws when they do not fit 63 bits.

@@ -1,5 +1,5 @@
 #pragma once
-// The header of a safetensors file, checked and alone: text in, a list of tensors out. Nothing here touches a file.
+// The header of a safetensors file: parses and checks the text, gives a list of tensors. Nothing here touches a file.
 #include <cstdint>
 #include <string>
 #include <string_view>

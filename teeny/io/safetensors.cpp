@@ -18,7 +18,7 @@ namespace teeny::io {
 
 namespace {
 
-static_assert(std::endian::native == std::endian::little, "numbers are written as they lie in memory");
+static_assert(std::endian::native == std::endian::little, "elements are written as they lie in memory");
 
 constexpr uint64_t kMaxHeader = 100'000'000;  // the format's own limit
 
@@ -141,8 +141,8 @@ void save_safetensors(const std::string& path, const nn::StateDict& tensors, con
   replacement.file().write(&length, sizeof length);
   replacement.file().write(json.data(), length);
   for (size_t i : order) {
-    const std::vector<std::byte> numbers = all[i].to_bytes();
-    replacement.file().write(numbers.data(), numbers.size());
+    const std::vector<std::byte> bytes = all[i].to_bytes();
+    replacement.file().write(bytes.data(), bytes.size());
   }
   replacement.commit();
 }
@@ -163,13 +163,13 @@ Safetensors load_safetensors(const std::string& path) {
 
   Safetensors result{.tensors = {}, .metadata = std::move(header.metadata)};
   for (const Entry& entry : header.entries) {
-    std::vector<std::byte> numbers(entry.end - entry.begin);
+    std::vector<std::byte> bytes(entry.end - entry.begin);
     file.skip_to(start + entry.begin);
-    file.read(numbers.data(), numbers.size());
+    file.read(bytes.data(), bytes.size());
     if (entry.dtype == DType::Bool)
-      for (std::byte b : numbers)
+      for (std::byte b : bytes)
         if (int(b) > 1) fail(path, ": tensor \"", entry.name, "\": a bool of ", int(b));
-    result.tensors.emplace_back(entry.name, Tensor::from_bytes(numbers, entry.dtype, entry.shape));
+    result.tensors.emplace_back(entry.name, Tensor::from_bytes(bytes, entry.dtype, entry.shape));
   }
   return result;
 }

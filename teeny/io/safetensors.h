@@ -4,7 +4,7 @@
 //   8 bytes    length of the header, little-endian
 //   header     JSON: {"name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [begin, end]}, ...,
 //              "__metadata__": {"key": "value"}}, padded with spaces
-//   the rest   the numbers, row-major, little-endian; offsets count from here, and leave no byte out
+//   the rest   the elements, row-major, little-endian; offsets count from here, and leave no byte out
 //
 // https://github.com/huggingface/safetensors
 #include <map>
@@ -32,8 +32,8 @@ void save_safetensors(const std::string& path, const Model& model, const Metadat
   save_safetensors(path, nn::state_dict(model), metadata);
 }
 
-/// Reads dtypes BOOL U8 I32 I64 F16 BF16 F32 F64. The file is taken as hostile: throws, naming the file and the tensor,
-/// where anything in it is not as the format says.
+/// Reads dtypes BOOL U8 I32 I64 F16 BF16 F32 F64. No file is trusted: throws, naming the file and the tensor, where
+/// anything in it is not as the format says.
 Safetensors load_safetensors(const std::string& path);
 
 }  // namespace teeny::io

@@ -10,14 +10,14 @@ namespace teeny::nn::init {
 
 namespace {
 
-/// `numbers` in x, which stays the leaf it is.
-Tensor& put(Tensor& x, const Tensor& numbers) {
+/// Assigns `values` to x, which stays a leaf.
+Tensor& assign_values(Tensor& x, const Tensor& values) {
   NoGrad guard;
-  return x.assign(numbers.cast(x.dtype()));
+  return x.assign(values.cast(x.dtype()));
 }
 
-/// Random numbers are drawn as fine as the tensor can hold them.
-DType drawn(const Tensor& x) { return promote(x.dtype(), DType::Float32); }
+/// What random values of `x` are drawn in: at least float32.
+DType random_dtype(const Tensor& x) { return promote(x.dtype(), DType::Float32); }
 
 void check_float(const char* op, const Tensor& x) {
   if (!is_float(x.dtype())) fail(op, ": makes floats, not ", x.dtype());
@@ -37,7 +37,7 @@ double kaiming_std(const char* op, const Tensor& x, const KaimingOptions& o) {
   return gain(o.nonlinearity, o.slope) / std::sqrt(o.fan == Fan::In ? f.in : f.out);
 }
 
-/// The inverse of erf in (-1, 1): a start that is right to 1 in 500 (Winitzki, "A handy approximation for the error
+/// The inverse of erf in (-1, 1): a first value with a relative error of 1 in 500 (Winitzki, "A handy approximation for the error
 /// function and its inverse", 2008) and two steps of Newton's, each of which squares the error.
 Tensor erfinv(const Tensor& y) {
   constexpr double a = 0.147, pi = std::numbers::pi;
@@ -49,22 +49,22 @@ Tensor erfinv(const Tensor& y) {
 
 }  // namespace
 
-Tensor& constant_(Tensor& x, double value) { return put(x, Tensor::full(x.shape(), value)); }
+Tensor& constant_(Tensor& x, double value) { return assign_values(x, Tensor::full(x.shape(), value)); }
 
 Tensor& uniform_(Tensor& x, double low, double high) {
   check_float("uniform_", x);
   check_range("uniform_", low, high);
-  return put(x, Tensor::rand(x.shape(), drawn(x)) * (high - low) + low);
+  return assign_values(x, Tensor::rand(x.shape(), random_dtype(x)) * (high - low) + low);
 }
 
 Tensor& normal_(Tensor& x, double mean, double std) {
   check_float("normal_", x);
   check_std("normal_", std);
-  return put(x, Tensor::randn(x.shape(), drawn(x)) * std + mean);
+  return assign_values(x, Tensor::randn(x.shape(), random_dtype(x)) * std + mean);
 }
 
-/// A uniform number between the normal distribution's values at the two ends, sent through the inverse of that
-/// distribution: no number is thrown away and drawn again, as many as there are suffice.
+/// Inverse transform sampling: a uniform value between the distribution function's values at the two ends, through the
+/// inverse of that function. Nothing is rejected and drawn again.
 Tensor& trunc_normal_(Tensor& x, double mean, double std, double low, double high) {
   check_float("trunc_normal_", x);
   if (!(std > 0)) fail("trunc_normal_: a standard deviation of ", std);
@@ -73,7 +73,7 @@ Tensor& trunc_normal_(Tensor& x, double mean, double std, double low, double hig
   const double from = std::clamp(at(low), -kEnd, kEnd), to = std::clamp(at(high), -kEnd, kEnd);
   if (!(from < to)) fail("trunc_normal_: from ", low, " to ", high, " is no number of mean ", mean, " and deviation ", std);
   const Tensor u = Tensor::rand(x.shape(), DType::Float64) * (to - from) + from;
-  return put(x, (erfinv(u) * (std * std::numbers::sqrt2) + mean).clamp(low, high));
+  return assign_values(x, (erfinv(u) * (std * std::numbers::sqrt2) + mean).clamp(low, high));
 }
 
 double gain(Nonlinearity nonlinearity, double slope) {

@@ -1,5 +1,5 @@
 #pragma once
-// Initial values. As torch.nn.init: each of these gives a tensor new numbers, in its own dtype, and returns it.
+// Initial values. As torch.nn.init: each of these gives a tensor new values, in its own dtype, and returns it.
 //
 //   nn::init::kaiming_normal_(layer.weight, {.fan = nn::init::Fan::Out});
 //   nn::init::constant_(layer.bias, 0);
@@ -15,7 +15,8 @@ Tensor& normal_(Tensor& x, double mean = 0, double std = 1);
 /// Normal, given that it is inside [low, high].
 Tensor& trunc_normal_(Tensor& x, double mean = 0, double std = 1, double low = -2, double high = 2);
 
-/// How much of a signal's standard deviation an activation takes away: what the weights before it should add.
+/// The activation that follows the weights: `gain` is the factor that makes up for what it takes from a signal's standard
+/// deviation.
 enum class Nonlinearity { Linear, Tanh, Relu, LeakyRelu, Selu };
 double gain(Nonlinearity nonlinearity, double slope = 0.01);  ///< `slope` is leaky_relu's
 
@@ -24,7 +25,7 @@ double gain(Nonlinearity nonlinearity, double slope = 0.01);  ///< `slope` is le
 Tensor& xavier_uniform_(Tensor& x, double gain = 1);
 Tensor& xavier_normal_(Tensor& x, double gain = 1);
 
-/// Whose variance stays: that of the signal on its way, or that of the gradient on its way back.
+/// Whose variance stays the same: the signal's in the forward pass, or the gradient's in the backward pass.
 enum class Fan { In, Out };
 struct KaimingOptions {
   double slope = 0;  ///< of the leaky_relu that follows
@@ -35,10 +36,10 @@ struct KaimingOptions {
 Tensor& kaiming_uniform_(Tensor& x, const KaimingOptions& options = {});
 Tensor& kaiming_normal_(Tensor& x, const KaimingOptions& options = {});
 
-// ---- What layers are made with
+// ---- For layers
 
-/// A parameter that starts uniform in ±1/sqrt(fan_in): `fan_in` numbers are added up for each output, so that the
-/// output's variance does not grow with their count.
+/// A parameter that starts uniform in ±1/sqrt(fan_in): each output is a sum of `fan_in` products, so that the
+/// output's variance does not grow with fan_in.
 Tensor fan_in_uniform(const Shape& shape, int64_t fan_in);
 /// Throws when one of the sizes is negative or beyond any memory, naming the layer.
 void check_sizes(const char* layer, std::initializer_list<int64_t> sizes);

@@ -12,8 +12,8 @@
 
 namespace teeny::nn {
 
-/// What one step holds is forgotten but for two things that can be asked of it: to run, and to list its tensors. Their
-/// names begin with the number of the step, "0.weight", as in PyTorch; functions count, too. Copies share the layers.
+/// Of each layer's type only two things are kept (type erasure): how to run it, and how to list its tensors. Their names
+/// begin with the index of the layer, "0.weight", as in PyTorch; functions count, too. Copies share the layers.
 class Sequential {
  public:
   template <class... Layers>

@@ -21,7 +21,7 @@
 namespace teeny::nn {
 
 /// Tensors by name, in the order in which the structs list them. The tensors are handles: what is assigned to one of
-/// them, the model has.
+/// them is assigned to the model's.
 using StateDict = std::vector<std::pair<std::string, Tensor>>;
 
 /// Calls `visit(name, part)` for every part. `names` is the text between the brackets of TEENY_STATE: "in, blocks_".
@@ -91,7 +91,7 @@ StateDict state_dict(const Model& model) {
 
 /// The tensor of this name. Where there is none, the Error lists the names that look most like it.
 Tensor find(const StateDict& dict, std::string_view name);
-/// What stands below `prefix`, under names without it: `under(dict, "encoder")` has "encoder.norm.weight" as
+/// The tensors below `prefix`, under names without it: `under(dict, "encoder")` has "encoder.norm.weight" as
 /// "norm.weight".
 StateDict under(const StateDict& dict, std::string_view prefix);
 
@@ -105,7 +105,7 @@ std::vector<Tensor> parameters(const Models&... models) {
   return parameters(dict);
 }
 
-/// Throws one Error that lists every missing, unexpected and doubled name, wrong shape and wrong dtype, unless `from`
+/// Throws one Error that lists every missing, unexpected and repeated name, wrong shape and wrong dtype, unless `from`
 /// fits `into` exactly.
 void check_state_dict(const StateDict& into, const StateDict& from);
 
