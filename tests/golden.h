@@ -29,8 +29,8 @@ std::vector<GoldenLine> golden_reductions();
 std::vector<GoldenLine> golden_products();
 std::vector<GoldenLine> golden_windows();
 std::vector<GoldenLine> golden_training();
-std::vector<GoldenLine> golden_ordering();
-std::vector<GoldenLine> golden_writing();
-std::vector<GoldenLine> golden_familiar();
+std::vector<GoldenLine> golden_scan_sort();
+std::vector<GoldenLine> golden_setitem();
+std::vector<GoldenLine> golden_pytorch_calls();
 
 }  // namespace teeny::test

@@ -4,7 +4,7 @@
 #include <random>
 
 #include "tests/check_refused.h"
-#include "tests/judged.h"
+#include "tests/check_reference.h"
 
 namespace teeny::test {
 namespace {
@@ -38,12 +38,12 @@ TEST_CASE("indexing: rows of an embedding, of all widths") {
       const Tensor table = draw.numbers({7, width}, dtype);
       for (const DType index_dtype : kIndexDTypes) {
         const Tensor index = draw.indices({3, 5}, 7, index_dtype);
-        CHECK_MESSAGE(misjudged([&] { return table.embedding(index); }, true) == "", text(dtype, width, index_dtype));
+        CHECK_MESSAGE(mismatch([&] { return table.embedding(index); }, true) == "", text(dtype, width, index_dtype));
       }
       if (width > 4) {  // rows that begin anywhere, and go to anywhere
         const Tensor index = draw.indices({7}, 7), part = table[{slice(), slice(1, width - 1)}];
-        CHECK_MESSAGE(misjudged([&] { return part.index_select(0, index); }, true) == "", text(dtype, width));
-        CHECK_MESSAGE(misjudged([&] { return Tensor::cat({part.index_select(0, index), part}, 1); }, true) == "", text(dtype, width));
+        CHECK_MESSAGE(mismatch([&] { return part.index_select(0, index); }, true) == "", text(dtype, width));
+        CHECK_MESSAGE(mismatch([&] { return Tensor::cat({part.index_select(0, index), part}, 1); }, true) == "", text(dtype, width));
       }
     }
 }
@@ -58,13 +58,13 @@ TEST_CASE("indexing: gather along every axis of every kind of view") {
       for (const int64_t count : {1, 4, 33}) {
         shape[axis] = count;
         const Tensor index = draw.indices(shape, view.shape()[axis]);
-        CHECK_MESSAGE(misjudged([&] { return view.gather(axis, index); }, true) == "", text(view.shape(), axis, count));
+        CHECK_MESSAGE(mismatch([&] { return view.gather(axis, index); }, true) == "", text(view.shape(), axis, count));
         const Tensor padded = index.pad({1, 0, 1}, {0, 1, 0})[{slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2])}];
-        CHECK_MESSAGE(misjudged([&] { return view.gather(axis, padded); }, true) == "", text(view.shape(), axis, count));
+        CHECK_MESSAGE(mismatch([&] { return view.gather(axis, padded); }, true) == "", text(view.shape(), axis, count));
       }
     }
-  CHECK(misjudged([&] { return scalar.gather(0, draw.indices({3000}, 1)); }, true) == "");
-  CHECK(misjudged([&] { return Tensor::zeros({0, 4}).index_select(1, Tensor::of<int64_t>({1, 2})); }, true) == "");
+  CHECK(mismatch([&] { return scalar.gather(0, draw.indices({3000}, 1)); }, true) == "");
+  CHECK(mismatch([&] { return Tensor::zeros({0, 4}).index_select(1, Tensor::of<int64_t>({1, 2})); }, true) == "");
 }
 
 TEST_CASE("indexing: an index outside is named where the user stands") {
@@ -83,7 +83,7 @@ TEST_CASE("indexing: the gradient of an embedding, of all widths and lengths") {
     for (const int64_t count : {1, 3, 4, 31, 33, 100, 300})
       for (const int64_t width : {1, 5, 32}) {
         const Tensor index = draw.indices({count}, rows), source = draw.numbers({count, width});
-        CHECK_MESSAGE(misjudged([&] {
+        CHECK_MESSAGE(mismatch([&] {
           const Tensor table = Tensor::zeros({rows, width}).requires_grad_();
           (table.embedding(index) * source).sum().backward();
           return table.grad();
@@ -100,10 +100,10 @@ TEST_CASE("indexing: scatter_add along every axis, of all dtypes") {
         const Tensor x = draw.numbers(shape, dtype);
         shape[axis] = count;
         const Tensor index = draw.indices(shape, x.size(axis)), source = draw.numbers(shape, dtype);
-        CHECK_MESSAGE(misjudged([&] { return x.scatter_add(axis, index, source); }, true) == "", text(dtype, axis, ' ', count));
+        CHECK_MESSAGE(mismatch([&] { return x.scatter_add(axis, index, source); }, true) == "", text(dtype, axis, ' ', count));
         const Tensor padded = source.pad({0, 1, 1}, {2, 0, 1})[{slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2])}];
-        CHECK_MESSAGE(misjudged([&] { return x.scatter_add(axis, index.flip({0, 2}), padded); }, true) == "", text(dtype, axis, ' ', count));
-        CHECK_MESSAGE(misjudged([&] { return x.scatter(axis, index[{slice(0, 3), slice(0, 2), slice(0, 4)}], 7); }, true) == "", text(dtype, axis, ' ', count));
+        CHECK_MESSAGE(mismatch([&] { return x.scatter_add(axis, index.flip({0, 2}), padded); }, true) == "", text(dtype, axis, ' ', count));
+        CHECK_MESSAGE(mismatch([&] { return x.scatter(axis, index[{slice(0, 3), slice(0, 2), slice(0, 4)}], 7); }, true) == "", text(dtype, axis, ' ', count));
       }
 }
 
@@ -112,7 +112,7 @@ TEST_CASE("indexing: 16-bit sums round at every step, in order") {
   for (const DType dtype : {DType::Float16, DType::BFloat16})
     for (const int64_t count : {20, 3000}) {
       const Tensor index = draw.indices({count}, 3), source = (draw.numbers({count}) + 0.3).cast(dtype).realize();
-      CHECK_MESSAGE(misjudged([&] { return Tensor::zeros({3}, dtype).scatter_add(0, index, source); }, true) == "", text(dtype, count));
+      CHECK_MESSAGE(mismatch([&] { return Tensor::zeros({3}, dtype).scatter_add(0, index, source); }, true) == "", text(dtype, count));
     }
 }
 

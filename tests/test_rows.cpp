@@ -4,7 +4,7 @@
 
 #include <random>
 
-#include "tests/judged.h"
+#include "tests/check_reference.h"
 
 namespace teeny::test {
 namespace {
@@ -36,9 +36,9 @@ TEST_CASE("rows: sums along both axes, of rows of every length") {
         CAPTURE(width);
         CAPTURE(rows);
         CAPTURE(axis);
-        CHECK(misjudged([&] { return x.sum({axis}); }, true) == "");
-        CHECK(misjudged([&] { return x.max({axis}); }, true) == "");
-        CHECK(misjudged([&] { return (x * x + x[{0}]).sum({axis}) * 2; }, true) == "");
+        CHECK(mismatch([&] { return x.sum({axis}); }, true) == "");
+        CHECK(mismatch([&] { return x.max({axis}); }, true) == "");
+        CHECK(mismatch([&] { return (x * x + x[{0}]).sum({axis}) * 2; }, true) == "");
       }
     }
 }
@@ -47,15 +47,15 @@ TEST_CASE("rows: what is reduced and then read again") {
   for (const int64_t width : kWidths) {
     const Tensor x = fractions({5, width}), turned = fractions({width, 5}).transpose(0, 1);
     CAPTURE(width);
-    CHECK(misjudged([&] { return x.softmax(1); }) == "");
-    CHECK(misjudged([&] { return turned.softmax(1); }) == "");
-    CHECK(misjudged([&] { return (x - x.mean({1}, true)) * (x.var({1}, 0, true) + 1e-5).rsqrt(); }) == "");
-    CHECK(misjudged([&] { return x.log_softmax(1) + x.max({1}, true); }) == "");
+    CHECK(mismatch([&] { return x.softmax(1); }) == "");
+    CHECK(mismatch([&] { return turned.softmax(1); }) == "");
+    CHECK(mismatch([&] { return (x - x.mean({1}, true)) * (x.var({1}, 0, true) + 1e-5).rsqrt(); }) == "");
+    CHECK(mismatch([&] { return x.log_softmax(1) + x.max({1}, true); }) == "");
   }
   for (const int64_t width : {5000, 16384}) {  // the longest row that may be one kernel, and does not fit every chip
     CAPTURE(width);
-    CHECK(misjudged([&] { return fractions({2, width}).softmax(1); }) == "");
-    CHECK(misjudged([&] { return fractions({2, width}).cast(DType::Float64).softmax(1); }) == "");
+    CHECK(mismatch([&] { return fractions({2, width}).softmax(1); }) == "");
+    CHECK(mismatch([&] { return fractions({2, width}).cast(DType::Float64).softmax(1); }) == "");
   }
 }
 
@@ -65,31 +65,31 @@ TEST_CASE("rows: few long ones") {
       const Tensor x = whole(shape, dtype);
       CAPTURE(shape);
       CAPTURE(dtype);
-      CHECK(misjudged([&] { return x.max(); }, true) == "");
+      CHECK(mismatch([&] { return x.max(); }, true) == "");
       for (int axis = 0; axis < shape.size(); ++axis) {
-        CHECK(misjudged([&] { return x.sum({axis}); }, true) == "");
+        CHECK(mismatch([&] { return x.sum({axis}); }, true) == "");
         const auto both = [&] {
           const Tensor f = x.cast(DType::Float32);
           return (f + 1).sum({axis}) * 0.5 + f.min({axis});
         };
-        CHECK(misjudged(both, true) == "");
+        CHECK(mismatch(both, true) == "");
       }
     }
-  CHECK(misjudged([&] { return whole({20021}, DType::Bool).any(); }, true) == "");
-  CHECK(misjudged([&] { return fractions({20021}).pad({3}, {5}).exp().sum(); }) == "");  // padding counts, as exp(0)
+  CHECK(mismatch([&] { return whole({20021}, DType::Bool).any(); }, true) == "");
+  CHECK(mismatch([&] { return fractions({20021}).pad({3}, {5}).exp().sum(); }) == "");  // padding counts, as exp(0)
 }
 
 TEST_CASE("rows: memory that begins anywhere, and goes anywhere") {
   for (const int64_t n : {5, 64, 1000, 1027}) {
     const Tensor x = fractions({n}), y = fractions({n, 3});
     CAPTURE(n);
-    CHECK(misjudged([&] { return x.shrink({1}, {n}) * x.shrink({0}, {n - 1}); }, true) == "");
-    CHECK(misjudged([&] { return x.flip({0}) + x; }, true) == "");
-    CHECK(misjudged([&] { return y.transpose(0, 1) + x; }, true) == "");
-    CHECK(misjudged([&] { return x.reshape({n, 1}).expand({n, 7}) - x[{0}]; }, true) == "");
-    CHECK(misjudged([&] { return y.pad({2, 0}, {1, 5}) * 3 + 1; }, true) == "");
-    CHECK(misjudged([&] { return y.cast(DType::BFloat16) * 3; }, true) == "");
-    CHECK(misjudged([&] { return where(!(x > 0), x, 2); }, true) == "");
+    CHECK(mismatch([&] { return x.shrink({1}, {n}) * x.shrink({0}, {n - 1}); }, true) == "");
+    CHECK(mismatch([&] { return x.flip({0}) + x; }, true) == "");
+    CHECK(mismatch([&] { return y.transpose(0, 1) + x; }, true) == "");
+    CHECK(mismatch([&] { return x.reshape({n, 1}).expand({n, 7}) - x[{0}]; }, true) == "");
+    CHECK(mismatch([&] { return y.pad({2, 0}, {1, 5}) * 3 + 1; }, true) == "");
+    CHECK(mismatch([&] { return y.cast(DType::BFloat16) * 3; }, true) == "");
+    CHECK(mismatch([&] { return where(!(x > 0), x, 2); }, true) == "");
   }
 }
 
@@ -99,9 +99,9 @@ TEST_CASE("rows: sixteen axes, in another order, padded") {
   const Tensor x = whole(shape, DType::Float32);
   Dims order;
   for (int a = 0; a < 16; ++a) order.push_back((a * 7 + 3) % 16);
-  CHECK(misjudged([&] { return x.permute(order).contiguous() + 1; }, true) == "");
-  CHECK(misjudged([&] { return x.permute(order) * x; }, true) == "");
-  CHECK(misjudged([&] { return (x.permute(order) + x).sum({0, 3, 7, 12}); }, true) == "");
+  CHECK(mismatch([&] { return x.permute(order).contiguous() + 1; }, true) == "");
+  CHECK(mismatch([&] { return x.permute(order) * x; }, true) == "");
+  CHECK(mismatch([&] { return (x.permute(order) + x).sum({0, 3, 7, 12}); }, true) == "");
 }
 
 TEST_CASE("rows: many operands and a long program") {
@@ -113,7 +113,7 @@ TEST_CASE("rows: many operands and a long program") {
     for (const Tensor& x : xs) sum = sum - x;  // each is wanted again, so all of them wait in slots
     return sum;
   };
-  CHECK(misjudged(mixed, true) == "");
+  CHECK(mismatch(mixed, true) == "");
 }
 
 }  // namespace teeny::test

@@ -1,5 +1,5 @@
 // The user's type: reading numbers, printing, laziness, assignment, histories. What the operations compute is in the
-// golden and gradcheck tests; random numbers and the 16-bit floats are in test_numbers.cpp.
+// golden and gradcheck tests; the random stream is in test_random.cpp, the 16-bit floats in test_float16.cpp.
 #include <doctest/doctest.h>
 
 #include <limits>

@@ -1251,7 +1251,7 @@ case("network", "F.cross_entropy(F.linear(F.max_pool2d(F.conv2d(x, y).relu(), 2)
      f32(2, 1, 6, 6), f32(2, 1, 3, 3), f32(3, 8), given([2, 0], "int64"))
 
 # ---- Along one axis, in order ---------------------------------------------------------------------------------------
-section("ordering")
+section("scan_sort")
 
 
 def along(name, expression, numbers, grad=True):
@@ -1305,7 +1305,7 @@ case("topk_all", "x.topk(4).values", f32(4))
 case("topk_none", "x.topk(0).values", f32(4))
 
 # ---- Writing into a part --------------------------------------------------------------------------------------------
-section("writing")
+section("setitem")
 AT = given([[0, 3, 1], [1, 0, 2]], "int64")
 case("scatter", "x.scatter(0, y, z)", f32(4, 3), AT, f32(2, 3))
 for make in (f64, f16, bf16, i32, i64, u8, b1):
@@ -1348,7 +1348,7 @@ case("bitcast_i32/special", "x.view(torch.int32)", given([inf, -inf, -0.0, 1e-40
 case("bitcast_u8/halves", "x.view(torch.uint8)", given([inf, -inf, -0.0, 6e-8], "float16"), grad=False)
 
 # ---- Names and calls that a program from PyTorch brings along -------------------------------------------------------
-section("familiar")
+section("pytorch_calls")
 case("of_column", "torch.tensor([[1.], [2.]])")
 case("of_one", "torch.tensor([[5.]])")
 case("of_deep", "torch.tensor([[[1, 2], [3, 4]]])")

@@ -1,14 +1,14 @@
 #pragma once
-// A function on this binary's device beside the same on the reference.
+// A function on this binary's device, compared with the reference.
 #include "teeny/schedule/schedule.h"
 #include "tests/check.h"
 
 namespace teeny::test {
 
-/// What is wrong with the result of `f` by the reference's; nothing where they agree. Floats to their tolerance, unless
+/// How the result of `f` differs from the reference's; empty where they agree. Floats to their tolerance, unless
 /// `exact`: then all bits count.
 template <class F>
-std::string misjudged(F&& f, bool exact = false) {
+std::string mismatch(F&& f, bool exact = false) {
   const Tensor got = Tensor(f()).realize();
   const ExecutionScope reference({.fuse = false, .run = tinyops::reference::check});
   const Tensor want = Tensor(f()).realize();

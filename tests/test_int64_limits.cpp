@@ -1,5 +1,5 @@
-// Options at the ends of int64: each is either refused in words or gives the right numbers. The sanitizers look on: sums
-// and products of such numbers overflow.
+// Options at the ends of int64: each either is an error or gives the right values. Sums and products of such integers overflow,
+// which the sanitizers find.
 #include <doctest/doctest.h>
 
 #include "teeny/nn/layers.h"
@@ -11,36 +11,36 @@ namespace teeny::test {
 namespace {
 
 constexpr int64_t kMax = INT64_MAX, kMin = INT64_MIN, kHuge = int64_t(1) << 62;
-using Numbers = std::vector<int64_t>;
+using Values = std::vector<int64_t>;
 
 Tensor three() { return Tensor::of<int64_t>({7, 8, 9}); }
-Numbers numbers(const Tensor& x) { return x.to_vector<int64_t>(); }
+Values values_of(const Tensor& x) { return x.to_vector<int64_t>(); }
 
 }  // namespace
 
-TEST_CASE("extremes: what has a meaning has it") {
+TEST_CASE("int64 limits: options that have a meaning") {
   const Tensor x = three(), square = Tensor::of<int64_t>({{1, 2}, {3, 4}});
-  CHECK(numbers(x[{slice({}, {}, kMax)}]) == Numbers{7});
-  CHECK(numbers(x[{slice({}, {}, kMin)}]) == Numbers{9});
-  CHECK(numbers(x[{slice(kMin, kMax)}]) == Numbers{7, 8, 9});
-  CHECK(numbers(x[{slice(kMax, kMin, -1)}]) == Numbers{9, 8, 7});
-  CHECK(numbers(x.unfold(0, 1, 1, kMax)) == Numbers{7, 8, 9});
-  CHECK(numbers(x.unfold(0, 2, kMax)) == Numbers{7, 8});
-  CHECK(numbers(x.roll(kMax)) == Numbers{9, 7, 8});
-  CHECK(numbers(x.roll(kMin)) == Numbers{9, 7, 8});
-  CHECK(numbers(x.split(kMax)[0]) == Numbers{7, 8, 9});
+  CHECK(values_of(x[{slice({}, {}, kMax)}]) == Values{7});
+  CHECK(values_of(x[{slice({}, {}, kMin)}]) == Values{9});
+  CHECK(values_of(x[{slice(kMin, kMax)}]) == Values{7, 8, 9});
+  CHECK(values_of(x[{slice(kMax, kMin, -1)}]) == Values{9, 8, 7});
+  CHECK(values_of(x.unfold(0, 1, 1, kMax)) == Values{7, 8, 9});
+  CHECK(values_of(x.unfold(0, 2, kMax)) == Values{7, 8});
+  CHECK(values_of(x.roll(kMax)) == Values{9, 7, 8});
+  CHECK(values_of(x.roll(kMin)) == Values{9, 7, 8});
+  CHECK(values_of(x.split(kMax)[0]) == Values{7, 8, 9});
   CHECK(x.chunk(kMax).size() == 3);
-  CHECK(numbers(square.tril(kMax)) == Numbers{1, 2, 3, 4});
-  CHECK(numbers(square.tril(kMin)) == Numbers{0, 0, 0, 0});
-  CHECK(numbers(square.triu(kMax)) == Numbers{0, 0, 0, 0});
-  CHECK(numbers(square.triu(kMin)) == Numbers{1, 2, 3, 4});
+  CHECK(values_of(square.tril(kMax)) == Values{1, 2, 3, 4});
+  CHECK(values_of(square.tril(kMin)) == Values{0, 0, 0, 0});
+  CHECK(values_of(square.triu(kMax)) == Values{0, 0, 0, 0});
+  CHECK(values_of(square.triu(kMin)) == Values{1, 2, 3, 4});
   CHECK(square.diagonal(0, 1, kMin).numel() == 0);
   CHECK(square.diagonal(0, 1, kMax).numel() == 0);
-  CHECK(numbers(Tensor::arange(kMax - 2, kMax)) == Numbers{kMax - 2, kMax - 1});
-  CHECK(numbers(Tensor::arange(kMin, kMax, kHuge)) == Numbers{kMin, -kHuge, 0, kHuge});
-  CHECK(numbers(Tensor::arange(kMax, kMin, kMin)) == Numbers{kMax, -1});
-  CHECK(numbers(Tensor::randint(kMin, kMin + 1, {2})) == Numbers{kMin, kMin});
-  CHECK(numbers(Tensor::randint(kMax - 1, kMax, {1})) == Numbers{kMax - 1});
+  CHECK(values_of(Tensor::arange(kMax - 2, kMax)) == Values{kMax - 2, kMax - 1});
+  CHECK(values_of(Tensor::arange(kMin, kMax, kHuge)) == Values{kMin, -kHuge, 0, kHuge});
+  CHECK(values_of(Tensor::arange(kMax, kMin, kMin)) == Values{kMax, -1});
+  CHECK(values_of(Tensor::randint(kMin, kMin + 1, {2})) == Values{kMin, kMin});
+  CHECK(values_of(Tensor::randint(kMax - 1, kMax, {1})) == Values{kMax - 1});
   // One window takes no step, and one tap has no gap, however wide.
   const int64_t wide = INT32_MAX;
   const Tensor image = Tensor::of({1, 2, 3}).reshape({1, 1, 3}).requires_grad_(), one = Tensor::ones({1, 1, 1});
@@ -51,7 +51,7 @@ TEST_CASE("extremes: what has a meaning has it") {
   CHECK(image.grad().to_vector() == std::vector<float>{3, 2, 2});
 }
 
-TEST_CASE("extremes: what has none is refused") {
+TEST_CASE("int64 limits: options that are errors") {
   const Tensor x = three(), virtual_image = Tensor::zeros({1, 1, int64_t(1) << 40}), large = Tensor::zeros({1, 1, 1 << 30});
   const Tensor image = Tensor::zeros({1, 3, 4}), weight = Tensor::zeros({2, 3, 2});
   check_refused({

@@ -7,7 +7,7 @@ namespace teeny::test {
 
 static std::vector<Tensor> backwards(const std::vector<Tensor>& parts) { return {parts.rbegin(), parts.rend()}; }
 
-std::vector<GoldenLine> golden_familiar() {
+std::vector<GoldenLine> golden_pytorch_calls() {
   return {
       {"of_column", FN(Tensor::of({{1}, {2}}))},
       {"of_one", FN(Tensor::of({{5}}))},
