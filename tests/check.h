@@ -27,7 +27,7 @@ inline bool close(double got, double want, double tolerance) {
   return std::abs(got - want) <= tolerance * (1 + std::abs(want));
 }
 
-/// What is wrong with `got`, in words; nothing when it has the shape, the dtype and the numbers of `want`.
+/// How `got` differs from `want`; empty when it has the same shape and dtype, and values within the tolerance.
 inline std::string difference(const Tensor& got, const Tensor& want) {
   if (!got.defined()) return "is undefined";
   if (got.dtype() != want.dtype()) return text("is ", got.dtype(), " and should be ", want.dtype());
@@ -37,7 +37,7 @@ inline std::string difference(const Tensor& got, const Tensor& want) {
   const std::vector<double> g = got.to_vector<double>(), w = want.to_vector<double>();
   for (size_t i = 0; i < w.size(); ++i)
     if (exact ? g[i] != w[i] : !close(g[i], w[i], tolerance(want.dtype())))
-      return text(std::setprecision(10), "number ", i, " is ", g[i], " and should be ", w[i], " (", want.dtype(),
+      return text(std::setprecision(10), "element ", i, " is ", g[i], " and should be ", w[i], " (", want.dtype(),
                   want.shape(), ")");
   return exact ? "differs in the last digits" : "";
 }

@@ -1,5 +1,5 @@
 #pragma once
-// A tensor beside the numbers it should hold.
+// A tensor compared with the values it should hold.
 #include <doctest/doctest.h>
 
 #include <cmath>

@@ -126,7 +126,7 @@ if [ -n "$emulate" ]; then
   show=$tests
   step 300 'test' for_gpu test ARGS="'$few_tests'"
   show='.'
-  step 60 'train: the same numbers twice' twice linear_regression
+  step 60 'train: the same output twice' twice linear_regression
   step 60 'kernels: the slowest of a few steps' slowest linear_regression
   step 120 'bench' "$build/bench" --only matmul_64,big,rows,tiny
 else
@@ -137,7 +137,7 @@ else
   show='^test accuracy'
   step 60 'train: mnist' "$build/mnist"
   show='.'
-  step 60 'train: the same numbers twice' twice beautiful_mnist --steps 20 --test 1000
+  step 60 'train: the same output twice' twice beautiful_mnist --steps 20 --test 1000
   step 60 'kernels: the slowest of a few steps' slowest beautiful_mnist --steps 6 --test 1000
   step 60 'bench' "$build/bench" --seconds 0.2
 fi

@@ -12,7 +12,7 @@ using namespace teeny;
 
 namespace {
 
-/// The relative error of storing a number, with room for a function that is right to a few units in the last place.
+/// The relative error of storing a value, with room for a function that is right to a few units in the last place.
 double store_error(DType dtype) {
   switch (dtype) {
     case DType::Float16: return 0x1.01p-11;
@@ -21,14 +21,14 @@ double store_error(DType dtype) {
     default: return 12 * 0x1p-53;
   }
 }
-/// That of each term of a sum, in which the judge, too, rounds in float64 after every addition.
+/// That of each term of a sum, in which the reference, too, rounds in float64 after every addition.
 double compute_error(DType dtype, int64_t terms) {
   return store_error(dtype == DType::Float64 ? dtype : DType::Float32) + double(terms) * 0x1p-52;
 }
 /// What gets lost at the lower end of the range.
 double least_error(DType dtype) { return dtype == DType::Float16 ? 0x1p-22 : 1e-35; }
 
-/// The numbers of a leaf depend on the program's seed and the leaf's place alone, and no device touches them.
+/// The values of a leaf depend on the program's seed and the leaf's position alone, and no device touches them.
 Tensor leaf(const Program& program, size_t place) {
   const Step& step = program.steps[place];
   std::mt19937_64 random(program.seed * 1000 + place);
@@ -52,7 +52,7 @@ Tensor leaf(const Program& program, size_t place) {
   return Tensor::from_bytes(bytes, step.dtype, step.shape);
 }
 
-/// How far an honest result of step `i` may be from its exact one, `out`.
+/// How far a correct result of step `i` may be from its exact one, `out`.
 Tensor error_of(const Program& program, size_t i, std::span<const Tensor> x, std::span<const Tensor> errors,
                 const Tensor& out) {
   const Step& step = program.steps[i];
@@ -61,11 +61,11 @@ Tensor error_of(const Program& program, size_t i, std::span<const Tensor> x, std
   double u = stored;
   Tensor e[3], moved[3];
   for (size_t a = 0; a < step.args.size(); ++a) {
-    moved[a] = x[a];  // what is no number of the program, a condition or an index, stays as it is
+    moved[a] = x[a];  // a condition or an index has no error and stays as it is
     if (!errors[a].defined()) continue;
     const double from = store_error(program.steps[size_t(step.args[a])].dtype);
     u = std::max(u, from);
-    // A lone number takes the narrower dtype of the tensor it meets.
+    // A scalar takes the narrower dtype of the tensor it meets.
     moved[a] = e[a] = x[a].rank() == 0 && from < stored ? errors[a] + x[a].abs() * stored : errors[a];
   }
   if (!op.error) return op.run(step, moved[0], moved[1], moved[2]);
@@ -74,7 +74,7 @@ Tensor error_of(const Program& program, size_t i, std::span<const Tensor> x, std
   return error + (out.abs() + error) * stored + least_error(step.dtype);
 }
 
-/// What each leaf gets of a weighted sum of the outputs.
+/// The gradient of a weighted sum of the outputs, for each leaf.
 void add_gradients(const Program& program, std::span<const Tensor> leaves, std::vector<Result>& results,
                    Precision precision) {
   Tensor loss = Tensor::zeros({}, DType::Float64);
@@ -85,8 +85,8 @@ void add_gradients(const Program& program, std::span<const Tensor> leaves, std::
   if (!loss.requires_grad()) return;
   const std::vector<Tensor> grads = gradient(loss, leaves);
   for (size_t i = 0; i < grads.size(); ++i) {
-    // No rounding is followed back: with numbers below kMostDifferentiated on the way, 1e-9 of the largest is generous
-    // to rounding, and no mistake hides in it.
+    // No rounding is followed back: with values below kMostDifferentiated on the way, 1e-9 of the largest is generous
+    // for rounding, and too small to hide a mistake.
     Tensor error;
     if (precision == Precision::Exact && grads[i].numel() > 0)
       error = (grads[i].abs().max() + 1).expand(grads[i].shape()) * 1e-9;
@@ -167,14 +167,14 @@ Program without_unused(const Program& program) {
 }
 
 std::string print(const Program& program) {
-  static constexpr const char* kinds[] = {"whole numbers", "smooth", "smooth, differentiated"};
+  static constexpr const char* kinds[] = {"integers", "smooth", "smooth, differentiated"};
   std::ostringstream out;
   out << "seed " << program.seed << ", " << kinds[int(program.kind)] << '\n';
   for (size_t i = 0; i < program.steps.size(); ++i) {
     const Step& step = program.steps[i];
     out << "  t" << i << ": " << step.dtype << step.shape << " = " << step.op;
     for (int arg : step.args) out << " t" << arg;
-    if (!step.numbers.empty()) out << ' ' << step.numbers;
+    if (!step.params.empty()) out << ' ' << step.params;
     if (!step.more.empty()) out << ' ' << step.more;
     if (step.below) out << " below " << step.below;
     if (step.wild) out << ", wild";

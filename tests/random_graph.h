@@ -19,19 +19,19 @@ using teeny::Tensor;
 
 /// One line of a program: its result is named by its position.
 struct Step {
-  std::string op;             ///< a name of the table, or "leaf": numbers from nowhere
+  std::string op;             ///< a name of the table, or "leaf": random values
   std::vector<int> args;      ///< earlier steps
-  Dims numbers, more;         ///< shape, axes or amounts, as the op needs them
-  int64_t terms = 1;          ///< how many numbers are added up, or multiplied, for one of the result
+  Dims params, more;          ///< shape, axes or amounts, as the op needs them
+  int64_t terms = 1;          ///< how many terms or factors one element of the result has
   Shape shape;                ///< of the result
   DType dtype = DType::Float32;
-  double bound = 0;           ///< no finite number of the result is larger
-  int64_t below = 0;          ///< if not 0, the result is an index: 0 <= number < below
+  double bound = 0;           ///< no finite element of the result is larger
+  int64_t below = 0;          ///< if not 0, the result is an index: 0 <= element < below
   bool wild = false;          ///< there may be NaN and infinities
   bool held = false;          ///< the program holds on to the result until it ends
 };
 
-/// `Whole` programs mix all dtypes and stay among the whole numbers that their dtypes hold exactly (integers wrap), so
+/// `Whole` programs mix all dtypes and stay among the integers that their dtypes hold exactly (integers wrap), so
 /// whatever the order of the additions, there is one right answer. `Smooth` ones hold fractions, and `Gradient` ones
 /// are smooth, in float64, and differentiated.
 enum class Kind { Whole, Smooth, Gradient };
@@ -45,7 +45,7 @@ struct Program {
 
 Program make(uint64_t seed, int length);
 
-/// `Exact` runs smooth programs in float64 whatever their dtypes, and carries along how far an honest result in those
+/// `Exact` runs smooth programs in float64 whatever their dtypes, and carries along how far a correct result in those
 /// dtypes may be from it.
 enum class Precision { AsWritten, Exact };
 
@@ -65,7 +65,7 @@ Program without_unused(const Program& program);
 /// A shorter program for which `fails` still holds.
 template <class F>
 Program shrink(Program program, F&& fails) {
-  // One output if it can be, the end cut off, then a leaf in the place of each step, then what nobody reads dropped.
+  // One output if it can be, the end cut off, then a leaf in the place of each step, then unused steps removed.
   auto keep_if = [&](Program simpler) {
     if (!fails(simpler)) return false;
     program = std::move(simpler);
@@ -87,10 +87,10 @@ Program shrink(Program program, F&& fails) {
     Step& step = simpler.steps[i];
     if (std::exchange(step.held, false)) keep_if(simpler);
     if (step.op == "leaf") continue;
-    step.op = "leaf", step.args.clear(), step.numbers = step.more = {};
+    step.op = "leaf", step.args.clear(), step.params = step.more = {};
     keep_if(simpler);
   }
-  keep_if(without_unused(program));  // a leaf's numbers depend on its place: only if it still fails
+  keep_if(without_unused(program));  // a leaf's values depend on its place: only if it still fails
   return program;
 }
 

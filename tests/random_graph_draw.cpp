@@ -1,4 +1,4 @@
-// How the arguments and numbers of a step are chosen, one kind of operation after the other.
+// How the arguments and parameters of a step are chosen, one kind of operation after the other.
 #include <algorithm>
 
 #include "random_graph_ops.h"
@@ -8,8 +8,8 @@ namespace random_graph {
 using namespace teeny;
 
 bool Maker::source(Step& step) {
-  step.numbers = random_shape();
-  step.terms = numel(step.numbers);
+  step.params = random_shape();
+  step.terms = numel(step.params);
   step.more = {pick(0, 1 << 20)};
   step.dtype = random_dtype();
   return step.terms < 1100 || large_;
@@ -57,7 +57,7 @@ bool Maker::reduce(Step& step) {
   unary(step);
   const Shape& shape = at(step.args[0]).shape;
   for (int a = 0; a < shape.size(); ++a)
-    if (pick(0, 1)) step.numbers.push_back(a), step.terms *= shape[a];
+    if (pick(0, 1)) step.params.push_back(a), step.terms *= shape[a];
   step.terms = std::max<int64_t>(step.terms, 1);
   return true;
 }
@@ -66,8 +66,8 @@ bool Maker::along(Step& step) {
   unary(step);
   const Shape& shape = at(step.args[0]).shape;
   if (shape.empty()) return false;
-  step.numbers = {pick(0, shape.size() - 1), pick(-5, 5)};
-  step.terms = std::max<int64_t>(shape[int(step.numbers[0])], 1);
+  step.params = {pick(0, shape.size() - 1), pick(-5, 5)};
+  step.terms = std::max<int64_t>(shape[int(step.params[0])], 1);
   return true;
 }
 
@@ -94,9 +94,9 @@ bool Maker::matmul(Step& step) {
     y = leaf(shape, pick(0, 2) ? at(x).dtype : random_dtype());
     Step turn;
     turn.op = "permute", turn.args = {y};
-    for (int a = 0; a < shape.size(); ++a) turn.numbers.push_back(a);
+    for (int a = 0; a < shape.size(); ++a) turn.params.push_back(a);
     if (transposed && shape.size() > 1) {
-      std::swap(turn.numbers[shape.size() - 1], turn.numbers[shape.size() - 2]);
+      std::swap(turn.params[shape.size() - 1], turn.params[shape.size() - 2]);
       if (add(turn)) ++y;
     }
   }
@@ -112,7 +112,7 @@ bool Maker::conv(Step& step) {
   if (shape.size() < 3) {
     Step view;
     while (shape.size() < 3) shape.insert(0, 1);
-    view.op = "reshape", view.args = {x}, view.numbers = shape;
+    view.op = "reshape", view.args = {x}, view.params = shape;
     if (!add(view)) return false;
     x = last();
   }
@@ -120,7 +120,7 @@ bool Maker::conv(Step& step) {
   for (int a = 2; a < shape.size(); ++a) weights.push_back(pick(1, 3));
   step.terms = std::max<int64_t>(numel(weights) / weights[0], 1);
   step.args = {x, leaf(weights, pick(0, 2) ? at(x).dtype : random_dtype())};
-  step.numbers = {pick(1, 2), pick(0, 2), pick(1, 2)};
+  step.params = {pick(1, 2), pick(0, 2), pick(1, 2)};
   return true;
 }
 
@@ -128,12 +128,12 @@ bool Maker::gather(Step& step) {
   along(step);
   Shape shape = at(step.args[0]).shape;
   if (shape.empty()) return false;
-  const int axis = int(step.numbers[0]);
+  const int axis = int(step.params[0]);
   const int64_t below = shape[axis];
   for (int64_t& size : shape)
     if (pick(0, 2) == 0) size = pick(0, size);
   shape[axis] = pick(0, below ? 7 : 0);
-  step.numbers = {axis};
+  step.params = {axis};
   step.args.push_back(index(shape, std::max<int64_t>(below, 1)));
   return step.args[1] >= 0;
 }
@@ -141,7 +141,7 @@ bool Maker::gather(Step& step) {
 bool Maker::scatter(Step& step) {
   if (!gather(step)) return false;
   const Shape shape = at(step.args[1]).shape;
-  step.terms = std::max<int64_t>(shape[int(step.numbers[0])], 1);
+  step.terms = std::max<int64_t>(shape[int(step.params[0])], 1);
   step.args.push_back(leaf(shape, at(step.args[0]).dtype));
   return true;
 }
@@ -150,7 +150,7 @@ bool Maker::cat(Step& step) {
   along(step);
   Shape shape = at(step.args[0]).shape;
   if (shape.empty()) return false;
-  shape[int(step.numbers[0])] = pick(0, 4);
+  shape[int(step.params[0])] = pick(0, 4);
   step.args.push_back(leaf(shape, pick(0, 2) ? at(step.args[0]).dtype : random_dtype()));
   return true;
 }
@@ -158,9 +158,9 @@ bool Maker::cat(Step& step) {
 bool Maker::reshape(Step& step) {
   unary(step);
   for (int64_t left = numel(at(step.args[0]).shape); left != 1;) {
-    int64_t factor = step.numbers.size() == 5 ? left : std::max<int64_t>(pick(0, left), 1);
+    int64_t factor = step.params.size() == 5 ? left : std::max<int64_t>(pick(0, left), 1);
     while (left % factor) --factor;
-    step.numbers.push_back(left == 0 ? 0 : factor);
+    step.params.push_back(left == 0 ? 0 : factor);
     left = left == 0 ? 1 : left / factor;
   }
   return true;
@@ -168,37 +168,37 @@ bool Maker::reshape(Step& step) {
 
 bool Maker::permute(Step& step) {
   unary(step);
-  for (int a = 0; a < at(step.args[0]).shape.size(); ++a) step.numbers.push_back(a);
-  std::shuffle(step.numbers.begin(), step.numbers.end(), random_);
+  for (int a = 0; a < at(step.args[0]).shape.size(); ++a) step.params.push_back(a);
+  std::shuffle(step.params.begin(), step.params.end(), random_);
   return true;
 }
 
 bool Maker::expand(Step& step) {
   unary(step);
-  step.numbers = at(step.args[0]).shape;
-  for (int64_t& size : step.numbers)
+  step.params = at(step.args[0]).shape;
+  for (int64_t& size : step.params)
     if (size == 1) size = pick(0, 20) ? pick(1, 9) : pick(0, 40);
-  if (pick(0, 3) == 0 && step.numbers.size() < kMostAxes) step.numbers.insert(0, pick(1, 4));
+  if (pick(0, 3) == 0 && step.params.size() < kMostAxes) step.params.insert(0, pick(1, 4));
   return true;
 }
 
 bool Maker::repeat(Step& step) {
   unary(step);
-  for (int a = 0; a < at(step.args[0]).shape.size(); ++a) step.numbers.push_back(pick(0, 2) ? 1 : pick(0, 3));
+  for (int a = 0; a < at(step.args[0]).shape.size(); ++a) step.params.push_back(pick(0, 2) ? 1 : pick(0, 3));
   return true;
 }
 
 bool Maker::pad(Step& step) {
   unary(step);
-  step.numbers = step.more = Dims::filled(at(step.args[0]).shape.size(), 0);
-  for (int a = 0; a < step.numbers.size(); ++a)
-    if (pick(0, 1)) step.numbers[a] = pick(0, 3), step.more[a] = pick(0, 3);
+  step.params = step.more = Dims::filled(at(step.args[0]).shape.size(), 0);
+  for (int a = 0; a < step.params.size(); ++a)
+    if (pick(0, 1)) step.params[a] = pick(0, 3), step.more[a] = pick(0, 3);
   return true;
 }
 
 bool Maker::cut(Step& step) {
   pad(step);
-  for (Dims* amounts : {&step.numbers, &step.more})
+  for (Dims* amounts : {&step.params, &step.more})
     for (int64_t& amount : *amounts)
       if (pick(0, 1)) amount = -amount;
   return true;
@@ -207,30 +207,30 @@ bool Maker::cut(Step& step) {
 bool Maker::shrink(Step& step) {
   unary(step);
   const Shape& shape = at(step.args[0]).shape;
-  step.numbers = Dims::filled(shape.size(), 0), step.more = shape;
+  step.params = Dims::filled(shape.size(), 0), step.more = shape;
   for (int a = 0; a < shape.size(); ++a) {
     if (pick(0, 1)) continue;
-    step.numbers[a] = pick(0, shape[a] / 2);
-    step.more[a] = pick(0, 9) ? pick((shape[a] + 1) / 2, shape[a]) : step.numbers[a];
+    step.params[a] = pick(0, shape[a] / 2);
+    step.more[a] = pick(0, 9) ? pick((shape[a] + 1) / 2, shape[a]) : step.params[a];
   }
   return true;
 }
 
 bool Maker::slice(Step& step) {
   if (!along(step)) return false;
-  const int64_t n = at(step.args[0]).shape[int(step.numbers[0])], by = pick(-3, 3);
+  const int64_t n = at(step.args[0]).shape[int(step.params[0])], by = pick(-3, 3);
   const int64_t low = pick(-n - 1, n / 2), high = pick(n / 2, n + 1);
-  step.numbers = {step.numbers[0], by > 0 ? low : high, by > 0 ? high : low, by};
+  step.params = {step.params[0], by > 0 ? low : high, by > 0 ? high : low, by};
   return by != 0;
 }
 
 bool Maker::unfold(Step& step) {
   if (!along(step)) return false;
-  const int64_t n = at(step.args[0]).shape[int(step.numbers[0])];
+  const int64_t n = at(step.args[0]).shape[int(step.params[0])];
   if (n < 1) return false;
   const int64_t size = pick(1, std::min<int64_t>(5, n));
   const int64_t dilation = size == 1 ? 1 : pick(1, std::min<int64_t>((n - 1) / (size - 1), 4));
-  step.numbers = {step.numbers[0], size, pick(1, 3), dilation};
+  step.params = {step.params[0], size, pick(1, 3), dilation};
   return true;
 }
 
@@ -238,16 +238,16 @@ bool Maker::unfold(Step& step) {
 bool Maker::diagonal(Step& step) {
   if (!along(step)) return false;
   const Shape& shape = at(step.args[0]).shape;
-  const int a = int(step.numbers[0]), b = int(pick(0, shape.size() - 1));
+  const int a = int(step.params[0]), b = int(pick(0, shape.size() - 1));
   if (a == b) return false;
   if (shape[a] != shape[b]) {
     Step cut;
-    cut.op = "shrink", cut.args = step.args, cut.numbers = Dims::filled(shape.size(), 0), cut.more = shape;
+    cut.op = "shrink", cut.args = step.args, cut.params = Dims::filled(shape.size(), 0), cut.more = shape;
     cut.more[a] = cut.more[b] = std::min(shape[a], shape[b]);
     if (!add(cut)) return false;
     step.args = {last()};
   }
-  step.numbers = {a, b};
+  step.params = {a, b};
   return true;
 }
 

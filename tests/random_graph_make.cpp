@@ -12,7 +12,7 @@ namespace {
 
 constexpr double kMostSmooth = 1e6, kMostSmooth16 = 1e4, kMostDifferentiated = 1e3;
 
-/// The largest number an integer dtype holds: whatever is computed with integers wraps to that.
+/// The largest value of an integer dtype: whatever is computed with integers wraps to that.
 double most_integer(DType dtype) {
   switch (dtype) {
     case DType::Bool: return 1;
@@ -47,7 +47,7 @@ Program Maker::make(int length) {
   return std::move(program_);
 }
 
-/// Takes the step in if its numbers stay where they have one meaning.
+/// Adds the step if its values stay in the range in which the result is well defined.
 bool Maker::add(Step step) {
   const Op& op = operation(step.op);
   const bool whole = program_.kind == Kind::Whole;
@@ -166,7 +166,7 @@ int Maker::index(const Shape& shape, int64_t below) {
   const DType narrow = below < 256 && pick(0, 1) ? DType::UInt8 : DType::Int32;
   const int i = leaf(stored, pick(0, 2) ? DType::Int64 : narrow, below);
   Step view;
-  view.op = "expand", view.args = {i}, view.numbers = shape, view.below = below;
+  view.op = "expand", view.args = {i}, view.params = shape, view.below = below;
   return stored == shape ? i : add(view) ? i + 1 : -1;
 }
 

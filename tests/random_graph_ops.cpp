@@ -22,27 +22,27 @@ namespace {
     return __VA_ARGS__;                                                                               \
   }
 #define ERROR(...)                                                                                    \
-  [](const Judged& judged) -> Tensor {                                                                \
-    const auto& [s, x, y, z, ex, ey, ez, out, u, c] = judged;                                         \
+  [](const ErrorInputs& inputs) -> Tensor {                                                                \
+    const auto& [s, x, y, z, ex, ey, ez, out, u, c] = inputs;                                         \
     return __VA_ARGS__;                                                                               \
   }
 
-// The bare primitives, where the methods promise more than they do.
+// The bare primitives, where the methods do more than these.
 Tensor primitive(BinaryOp op, const Tensor& x, const Tensor& y) {
   const auto [a, b] = promote_and_broadcast(x, y, "primitive");
   return Tensor(a.lazy().binary(op, b.lazy()));
 }
 Tensor primitive(ReduceOp op, const Tensor& x, const Dims& axes) { return Tensor(x.lazy().reduce(op, axes)); }
 
-/// These numbers from now on, for a handle of its own: x still holds the old ones.
+/// Assigned to a handle of its own: x still holds the old values.
 Tensor assigned(const Tensor& x, const Tensor& y) { return x.detach().assign(y.expand(x.shape())); }
 
 /// The part of `x` that a step of `slice` is about; `f` is called with the index that says so.
 template <class F>
 auto indexed(const Step& s, const Tensor& x, F f) {
-  const Index part = slice(s.numbers[1], s.numbers[2], s.numbers[3]);
-  const Tensor turned = x.transpose(s.numbers[0], -1);
-  return f(turned, part).transpose(s.numbers[0], -1);
+  const Index part = slice(s.params[1], s.params[2], s.params[3]);
+  const Tensor turned = x.transpose(s.params[0], -1);
+  return f(turned, part).transpose(s.params[0], -1);
 }
 Tensor sliced(const Step& s, const Tensor& x) {
   return indexed(s, x, [](const Tensor& t, const Index& part) { return t[{ellipsis, part}]; });
@@ -69,22 +69,22 @@ Tensor bits_of(const Tensor& x) {
 }
 
 Tensor conv(const Step& s, const Tensor& x, const Tensor& weight) {
-  const ConvOptions options{.stride = s.numbers[0], .padding = s.numbers[1], .dilation = s.numbers[2]};
+  const ConvOptions options{.stride = s.params[0], .padding = s.params[1], .dilation = s.params[2]};
   return x.rank() == 3 ? x.conv1d(weight, {}, options) : x.conv2d(weight, {}, options);
 }
 
 /// The values of the few largest or smallest.
 Tensor few(const Step& s, const Tensor& x) {
-  const int64_t axis = s.numbers[0], by = s.numbers[1];
+  const int64_t axis = s.params[0], by = s.params[1];
   return x.topk(std::min(std::abs(by), x.size(axis)), axis, by > 0).values;
 }
 
 /// What may change place along an axis may bring the largest error of all.
 Tensor spread_error(const Step& s, const Tensor& ex, const Tensor& out) {
-  return out.numel() ? ex.max(s.numbers[0], true).expand(out.shape()) : out;
+  return out.numel() ? ex.max(s.params[0], true).expand(out.shape()) : out;
 }
 
-/// `f` with the random numbers of this step; the stream everyone shares does not move.
+/// `f` with the random values of this step; the thread's stream stays where it is.
 template <class F>
 Tensor drawn(const Step& s, F f) {
   const auto [seed, counter] = Tensor::random_state();
@@ -94,18 +94,18 @@ Tensor drawn(const Step& s, F f) {
   return result;
 }
 Tensor rand(const Step& s) {
-  return drawn(s, [&] { return Tensor::rand(s.numbers, s.dtype); });
+  return drawn(s, [&] { return Tensor::rand(s.params, s.dtype); });
 }
 Tensor dice(const Step& s) {
   if (is_float(s.dtype)) return (rand(s) * 8).floor();
-  return drawn(s, [&] { return Tensor::randint(0, 8, s.numbers).cast(s.dtype); });
+  return drawn(s, [&] { return Tensor::randint(0, 8, s.params).cast(s.dtype); });
 }
 
 using M = Maker;
 const Op table[] = {
     // ---- Sources
-    {"arange", "w", "", &M::source, RUN(Tensor::arange(numel(s.numbers)).reshape(s.numbers).cast(s.dtype)), BOUND(n)},
-    {"full", "wsg", "", &M::source, RUN(Tensor::full(s.numbers, s.more[0] % 4, s.dtype)), BOUND(3),
+    {"arange", "w", "", &M::source, RUN(Tensor::arange(numel(s.params)).reshape(s.params).cast(s.dtype)), BOUND(n)},
+    {"full", "wsg", "", &M::source, RUN(Tensor::full(s.params, s.more[0] % 4, s.dtype)), BOUND(3),
      ERROR(out.zeros_like())},
     {"dice", "w", "", &M::source, RUN(dice(s)), BOUND(8)},
     {"rand", "s", "", &M::source, RUN(rand(s)), BOUND(1), ERROR(out.zeros_like())},
@@ -163,29 +163,29 @@ const Op table[] = {
     {"power", "sg", "f", &M::binary, RUN((x.sin() + 2).pow(y.cos())), BOUND(3), ERROR(ex + 4 * u + (ey + u) * 3.4)},
 
     // ---- Reductions, and what reads its row again
-    {"sum", "wsg", "bif", &M::reduce, RUN(x.sum(s.numbers, true)), BOUND(a * n),
-     ERROR((ex + (x.abs() + ex) * c).sum(s.numbers, true))},
-    {"prod", "ws", "bif", &M::reduce, RUN(x.prod(s.numbers, true)), BOUND(std::pow(std::max(a, 1.0), n)),
-     ERROR((x.abs() * (1 + c) + ex).prod(s.numbers, true) - x.abs().prod(s.numbers, true))},
-    {"largest", "ws", "bif", &M::reduce, RUN(x.max(s.numbers, true)), BOUND(a), ERROR(ex.max(s.numbers, true))},
-    {"smallest", "ws", "bif", &M::reduce, RUN(x.min(s.numbers, true)), BOUND(a), ERROR(ex.max(s.numbers, true))},
-    {"narrow_sum", "w", "bi", &M::reduce, RUN(primitive(ReduceOp::Sum, x, s.numbers)), BOUND(a * n)},
-    {"narrow_prod", "w", "bi", &M::reduce, RUN(primitive(ReduceOp::Prod, x, s.numbers)), BOUND(INFINITY)},
-    {"below_largest", "w", "if", &M::reduce, RUN(x - x.max(s.numbers, true)), BOUND(2 * a)},
-    {"softmax", "sg", "f", &M::along, RUN(x.softmax(s.numbers[0])), BOUND(1),
-     ERROR(out * (((ex + x.abs() * u).max(s.numbers[0], true) * 4 + 4 * u + c).exp() - 1))},
+    {"sum", "wsg", "bif", &M::reduce, RUN(x.sum(s.params, true)), BOUND(a * n),
+     ERROR((ex + (x.abs() + ex) * c).sum(s.params, true))},
+    {"prod", "ws", "bif", &M::reduce, RUN(x.prod(s.params, true)), BOUND(std::pow(std::max(a, 1.0), n)),
+     ERROR((x.abs() * (1 + c) + ex).prod(s.params, true) - x.abs().prod(s.params, true))},
+    {"largest", "ws", "bif", &M::reduce, RUN(x.max(s.params, true)), BOUND(a), ERROR(ex.max(s.params, true))},
+    {"smallest", "ws", "bif", &M::reduce, RUN(x.min(s.params, true)), BOUND(a), ERROR(ex.max(s.params, true))},
+    {"narrow_sum", "w", "bi", &M::reduce, RUN(primitive(ReduceOp::Sum, x, s.params)), BOUND(a * n)},
+    {"narrow_prod", "w", "bi", &M::reduce, RUN(primitive(ReduceOp::Prod, x, s.params)), BOUND(INFINITY)},
+    {"below_largest", "w", "if", &M::reduce, RUN(x - x.max(s.params, true)), BOUND(2 * a)},
+    {"softmax", "sg", "f", &M::along, RUN(x.softmax(s.params[0])), BOUND(1),
+     ERROR(out * (((ex + x.abs() * u).max(s.params[0], true) * 4 + 4 * u + c).exp() - 1))},
 
     // ---- Along an axis
-    {"cumsum", "wsg", "bif", &M::along, RUN(x.cumsum(s.numbers[0])), BOUND(a * n),
-     ERROR((ex + (x.abs() + ex) * c).cumsum(s.numbers[0]))},
-    {"cumprod", "ws", "bif", &M::along, RUN(x.cumprod(s.numbers[0])), BOUND(std::pow(std::max(a, 1.0), n)),
-     ERROR((x.abs() * (1 + c) + ex).cumprod(s.numbers[0]) - x.abs().cumprod(s.numbers[0]))},
-    {"cummax", "ws", "bif", &M::along, RUN(x.cummax(s.numbers[0]).values), BOUND(a),
-     ERROR(ex.cummax(s.numbers[0]).values)},
-    {"cummin_at", "w", "bif", &M::along, RUN(x.cummin(s.numbers[0]).indices), BOUND(n)},
-    {"sort", "ws", "bif", &M::along, RUN(x.sort(s.numbers[0], s.numbers[1] > 0).values), BOUND(a),
+    {"cumsum", "wsg", "bif", &M::along, RUN(x.cumsum(s.params[0])), BOUND(a * n),
+     ERROR((ex + (x.abs() + ex) * c).cumsum(s.params[0]))},
+    {"cumprod", "ws", "bif", &M::along, RUN(x.cumprod(s.params[0])), BOUND(std::pow(std::max(a, 1.0), n)),
+     ERROR((x.abs() * (1 + c) + ex).cumprod(s.params[0]) - x.abs().cumprod(s.params[0]))},
+    {"cummax", "ws", "bif", &M::along, RUN(x.cummax(s.params[0]).values), BOUND(a),
+     ERROR(ex.cummax(s.params[0]).values)},
+    {"cummin_at", "w", "bif", &M::along, RUN(x.cummin(s.params[0]).indices), BOUND(n)},
+    {"sort", "ws", "bif", &M::along, RUN(x.sort(s.params[0], s.params[1] > 0).values), BOUND(a),
      ERROR(spread_error(s, ex, out))},
-    {"argsort", "w", "bif", &M::along, RUN(x.argsort(s.numbers[0], s.numbers[1] > 0)), BOUND(n)},
+    {"argsort", "w", "bif", &M::along, RUN(x.argsort(s.params[0], s.params[1] > 0)), BOUND(n)},
     {"topk", "ws", "bif", &M::along, RUN(few(s, x)), BOUND(a), ERROR(spread_error(s, ex, out))},
 
     // ---- The special kinds
@@ -193,12 +193,12 @@ const Op table[] = {
      ERROR(x.abs().matmul(ey) + ex.matmul(y.abs() + ey) + x.abs().matmul(y.abs()) * c)},
     {"conv", "wsg", "if", &M::conv, RUN(conv(s, x, y)), BOUND(a * b * n),
      ERROR(conv(s, x.abs(), ey) + conv(s, ex, y.abs() + ey) + conv(s, x.abs(), y.abs()) * c)},
-    {"gather", "wsg", "bif", &M::gather, RUN(x.gather(s.numbers[0], y))},
-    {"scatter_add", "wsg", "bif", &M::scatter, RUN(x.scatter_add(s.numbers[0], y, z)), BOUND(a + b * n),
-     ERROR(ex.scatter_add(s.numbers[0], y, ez) +
-           x.abs().scatter_add(s.numbers[0], y, z.abs() + ez) * (u * double(s.terms + 1)))},
-    {"scatter", "wsg", "bif", &M::scatter, RUN(x.scatter(s.numbers[0], y, z)), BOUND(std::max(a, b))},
-    {"cat", "wsg", "bif", &M::cat, RUN(Tensor::cat({x, y, x}, s.numbers[0])), BOUND(std::max(a, b))},
+    {"gather", "wsg", "bif", &M::gather, RUN(x.gather(s.params[0], y))},
+    {"scatter_add", "wsg", "bif", &M::scatter, RUN(x.scatter_add(s.params[0], y, z)), BOUND(a + b * n),
+     ERROR(ex.scatter_add(s.params[0], y, ez) +
+           x.abs().scatter_add(s.params[0], y, z.abs() + ez) * (u * double(s.terms + 1)))},
+    {"scatter", "wsg", "bif", &M::scatter, RUN(x.scatter(s.params[0], y, z)), BOUND(std::max(a, b))},
+    {"cat", "wsg", "bif", &M::cat, RUN(Tensor::cat({x, y, x}, s.params[0])), BOUND(std::max(a, b))},
     {"contiguous", "wsg", "bif", &M::unary, RUN(x.contiguous())},
     {"turned_copy", "wsg", "if", &M::unary, RUN(-x.contiguous().flip({})), BOUND(a), ERROR(ex.flip({}))},
     {"realize", "wsg", "bif", &M::unary, RUN(Tensor(x).realize())},
@@ -208,24 +208,24 @@ const Op table[] = {
     {"set_backwards", "ws", "bif", &M::slice, RUN(overwritten(s, x, backwards))},
 
     // ---- Movement
-    {"reshape", "wsg", "bif", &M::reshape, RUN(x.reshape(s.numbers))},
-    {"permute", "wsg", "bif", &M::permute, RUN(x.permute(s.numbers))},
-    {"expand", "wsg", "bif", &M::expand, RUN(x.expand(s.numbers))},
-    {"repeat", "wsg", "bif", &M::repeat, RUN(x.repeat(s.numbers))},
-    {"pad", "wsg", "bif", &M::pad, RUN(x.pad(s.numbers, s.more))},
-    {"pad2", "wsg", "if", &M::pad, RUN(x.pad(s.numbers, s.more, 2)), BOUND(std::max(a, 2.0)),
-     ERROR(ex.pad(s.numbers, s.more))},
-    {"cut", "wsg", "bif", &M::cut, RUN(x.pad(s.numbers, s.more))},
-    {"shrink", "wsg", "bif", &M::shrink, RUN(x.shrink(s.numbers, s.more))},
+    {"reshape", "wsg", "bif", &M::reshape, RUN(x.reshape(s.params))},
+    {"permute", "wsg", "bif", &M::permute, RUN(x.permute(s.params))},
+    {"expand", "wsg", "bif", &M::expand, RUN(x.expand(s.params))},
+    {"repeat", "wsg", "bif", &M::repeat, RUN(x.repeat(s.params))},
+    {"pad", "wsg", "bif", &M::pad, RUN(x.pad(s.params, s.more))},
+    {"pad2", "wsg", "if", &M::pad, RUN(x.pad(s.params, s.more, 2)), BOUND(std::max(a, 2.0)),
+     ERROR(ex.pad(s.params, s.more))},
+    {"cut", "wsg", "bif", &M::cut, RUN(x.pad(s.params, s.more))},
+    {"shrink", "wsg", "bif", &M::shrink, RUN(x.shrink(s.params, s.more))},
     {"slice", "wsg", "bif", &M::slice, RUN(sliced(s, x))},
-    {"flip", "wsg", "bif", &M::reduce, RUN(x.flip(s.numbers))},
-    {"roll", "wsg", "bif", &M::along, RUN(x.roll(s.numbers[1], s.numbers[0]))},
-    {"unfold", "wsg", "bif", &M::unfold, RUN(x.unfold(s.numbers[0], s.numbers[1], s.numbers[2], s.numbers[3]))},
-    {"diagonal", "wsg", "bif", &M::diagonal, RUN(x.diagonal(s.numbers[0], s.numbers[1]))},
-    {"unmergeable", "wsg", "bif", &M::permute, RUN(x.permute(s.numbers).flatten())},
+    {"flip", "wsg", "bif", &M::reduce, RUN(x.flip(s.params))},
+    {"roll", "wsg", "bif", &M::along, RUN(x.roll(s.params[1], s.params[0]))},
+    {"unfold", "wsg", "bif", &M::unfold, RUN(x.unfold(s.params[0], s.params[1], s.params[2], s.params[3]))},
+    {"diagonal", "wsg", "bif", &M::diagonal, RUN(x.diagonal(s.params[0], s.params[1]))},
+    {"unmergeable", "wsg", "bif", &M::permute, RUN(x.permute(s.params).flatten())},
     {"two_views", "wsg", "if", &M::permute,
-     RUN(x.permute(s.numbers).flatten() - x.flip({}).permute(s.numbers).flatten()),
-     BOUND(2 * a), ERROR(ex.permute(s.numbers).flatten() + ex.flip({}).permute(s.numbers).flatten())},
+     RUN(x.permute(s.params).flatten() - x.flip({}).permute(s.params).flatten()),
+     BOUND(2 * a), ERROR(ex.permute(s.params).flatten() + ex.flip({}).permute(s.params).flatten())},
 };
 
 }  // namespace

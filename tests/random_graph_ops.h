@@ -12,38 +12,38 @@ namespace random_graph {
 inline constexpr int kMostAxes = 8;
 inline constexpr int64_t kMostElements = 8000, kMostInLarge = 60000;
 
-/// Makes a program, step by step. The draws choose a step's arguments and numbers, sometimes after steps of their own;
-/// the shape and dtype of the result are asked of the operation itself, which computes nothing for them.
+/// Makes a program, step by step. The draws choose a step's arguments and parameters, sometimes after steps of their own;
+/// the shape and dtype of the result are those of the operation applied to prototypes, which computes nothing.
 class Maker {
  public:
   explicit Maker(uint64_t seed);
   Program make(int length);
 
   // False where nothing fits.
-  bool source(Step& step);    ///< no arguments: numbers = shape, more = {a random number}
+  bool source(Step& step);    ///< no arguments: numbers = shape, more = {a random integer}
   bool unary(Step& step);
   bool unary_of_leaf(Step& step);
   bool binary(Step& step);    ///< two that broadcast
   bool select(Step& step);    ///< a condition and two that broadcast
   bool assign(Step& step);    ///< two, of which the second expands to the first
   bool cast(Step& step);
-  bool reduce(Step& step);    ///< numbers = axes
-  bool along(Step& step);     ///< numbers = {axis, a small number}, terms = its size
+  bool reduce(Step& step);    ///< params = axes
+  bool along(Step& step);     ///< params = {axis, a small integer}, terms = its size
   bool matmul(Step& step);
-  bool conv(Step& step);      ///< numbers = {stride, padding, dilation}
-  bool gather(Step& step);    ///< numbers = {axis}; arguments x, index
-  bool scatter(Step& step);   ///< numbers = {axis}; arguments x, index, source
-  bool cat(Step& step);       ///< numbers = {axis}
-  bool reshape(Step& step);   ///< numbers = shape
-  bool permute(Step& step);   ///< numbers = axes
-  bool expand(Step& step);    ///< numbers = shape
-  bool repeat(Step& step);    ///< numbers = times
-  bool pad(Step& step);       ///< numbers, more = amounts
-  bool cut(Step& step);       ///< numbers, more = amounts, some negative
-  bool shrink(Step& step);    ///< numbers, more = begin, end
-  bool slice(Step& step);     ///< numbers = {axis, start, stop, step}
-  bool unfold(Step& step);    ///< numbers = {axis, size, step, dilation}
-  bool diagonal(Step& step);  ///< numbers = two axes
+  bool conv(Step& step);      ///< params = {stride, padding, dilation}
+  bool gather(Step& step);    ///< params = {axis}; arguments x, index
+  bool scatter(Step& step);   ///< params = {axis}; arguments x, index, source
+  bool cat(Step& step);       ///< params = {axis}
+  bool reshape(Step& step);   ///< params = shape
+  bool permute(Step& step);   ///< params = axes
+  bool expand(Step& step);    ///< params = shape
+  bool repeat(Step& step);    ///< params = times
+  bool pad(Step& step);       ///< params, more = amounts
+  bool cut(Step& step);       ///< params, more = amounts, some negative
+  bool shrink(Step& step);    ///< params, more = begin, end
+  bool slice(Step& step);     ///< params = {axis, start, stop, step}
+  bool unfold(Step& step);    ///< params = {axis, size, step, dilation}
+  bool diagonal(Step& step);  ///< params = two axes
 
  private:
   int64_t pick(int64_t low, int64_t high) { return std::uniform_int_distribution<int64_t>(low, high)(random_); }
@@ -63,9 +63,9 @@ class Maker {
   std::vector<Tensor> prototypes_;  ///< zeros, of each step's shape and dtype
 };
 
-/// What an error formula sees: arguments, their errors, the result, and the relative rounding errors of storing a
-/// number (u) and of computing with it (c; the 16-bit floats are computed in float32).
-struct Judged {
+/// The inputs of an error formula: arguments, their errors, the result, and the relative rounding errors of storing a
+/// value (u) and of computing with it (c; the 16-bit floats are computed in float32).
+struct ErrorInputs {
   const Step& s;
   Tensor x, y, z, ex, ey, ez, out;
   double u, c;
@@ -79,14 +79,14 @@ struct Op {
   Tensor (*run)(const Step& s, const Tensor& x, const Tensor& y, const Tensor& z);
   /// From the bound of the first argument, of the others, and the number of terms. Null: the first argument's.
   double (*bound)(double a, double b, double n) = nullptr;
-  /// Without the rounding of the result itself. Null for what only moves or selects numbers: errors do as they do.
-  Tensor (*error)(const Judged&) = nullptr;
+  /// Without the rounding of the result itself. Null for what only moves or selects elements: errors move with them.
+  Tensor (*error)(const ErrorInputs&) = nullptr;
 };
 
 std::span<const Op> operations();
 const Op& operation(std::string_view name);
 
-/// The largest whole number up to which a dtype holds all of them.
+/// The largest integer up to which a dtype holds all of them.
 double most_exact(DType dtype);
 
 }  // namespace random_graph

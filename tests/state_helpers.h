@@ -1,5 +1,5 @@
 #pragma once
-// What the tests of state dictionaries and of files ask of them.
+// Shared by the tests of state dictionaries and of files.
 #include <string>
 #include <string_view>
 #include <vector>

@@ -1,5 +1,5 @@
 // Products and convolutions of the sizes at which a backend takes another way: few rows, short rows of images, sums
-// longer than a block, columns far apart, padding. Against the reference, on whole numbers: there is one right answer.
+// longer than a block, columns far apart, padding. Compared with the reference on integers: there is one right answer.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -20,8 +20,8 @@ class Draw {
     const DType all[] = {DType::Float32, DType::Float32, DType::Float64, DType::Float16, DType::BFloat16};
     return all[random_() % 5];
   }
-  /// Whole numbers from -2 to 2, most of them 0, in memory of this order.
-  Tensor numbers(const Shape& shape, DType dtype, bool turned = false) {
+  /// Integers from -2 to 2, most of them 0, in memory of this order.
+  Tensor values(const Shape& shape, DType dtype, bool turned = false) {
     std::vector<float> values(size_t(numel(shape)));
     for (float& v : values) v = random_() % 4 ? 0 : float(int(random_() % 5) - 2);
     Shape stored = shape;
@@ -53,7 +53,7 @@ TEST_CASE("contract: matrix products of all kinds of sizes") {
     while (batch * m * n * r > 1 << 20) (r > 100 && n < 9 && m < 60 ? r : n > 2 ? n : r) /= 2;
     const DType dtype = draw.dtype();
     const bool x_turned = draw({0, 1}), y_turned = draw({0, 1}), out_turned = draw({0, 1});
-    const Tensor x = draw.numbers({batch, m, r}, dtype, x_turned), y = draw.numbers({batch, r, n}, dtype, y_turned);
+    const Tensor x = draw.values({batch, m, r}, dtype, x_turned), y = draw.values({batch, r, n}, dtype, y_turned);
     same_as_reference([&] { return out_turned ? y.transpose(1, 2).matmul(x.transpose(1, 2)) : x.matmul(y); },
                       text("seed ", seed, ": ", batch, " times ", m, " x ", n, " sums of ", r, ", ", dtype));
   }
@@ -65,7 +65,7 @@ TEST_CASE("contract: long sums over several blocks") {
     for (const DType dtype : {DType::Float32, DType::Float16})
       for (const bool turned : {false, true})
         for (const int64_t r : {1537, 2049}) {
-          const Tensor x = draw.numbers({m, r}, dtype, turned), y = draw.numbers({r, n}, dtype, !turned);
+          const Tensor x = draw.values({m, r}, dtype, turned), y = draw.values({r, n}, dtype, !turned);
           same_as_reference([&] { return x.matmul(y); }, text(m, " x ", n, " sums of ", r, ", ", dtype, turned));
         }
 }
@@ -81,11 +81,11 @@ TEST_CASE("contract: convolutions and their gradients of all kinds of sizes") {
     int64_t images = draw({1, 2, 3, 30});
     while (images > 1 && images * c * o / groups * h * w * kernel * kernel > 1 << 19) images /= 2;
     const DType dtype = draw.dtype();
-    Tensor x = draw.numbers({images, c, h, w}, dtype), weight = draw.numbers({o, c / groups, kernel, kernel}, dtype);
+    Tensor x = draw.values({images, c, h, w}, dtype), weight = draw.values({o, c / groups, kernel, kernel}, dtype);
     x.requires_grad_(), weight.requires_grad_();
     const std::string what = text("seed ", seed, ": ", x.shape(), " with ", weight.shape(), ", ", groups, " groups, ",
                                   "stride ", stride, ", padding ", padding, ", dilation ", dilation, ", ", dtype);
-    const Tensor y = x.conv2d(weight, {}, options), grad = draw.numbers(y.shape(), dtype);
+    const Tensor y = x.conv2d(weight, {}, options), grad = draw.values(y.shape(), dtype);
     same_as_reference([&] { return x.conv2d(weight, {}, options); }, what);
     auto sum = [&] { return (x.conv2d(weight, {}, options) * grad).sum(); };
     same_as_reference([&] { return gradient(sum(), {x})[0]; }, what + ", dx");
@@ -101,10 +101,10 @@ TEST_CASE("contract: kernels as wide as their image, and as a packet") {
         for (const int64_t kernel : {4, 8, 16})
           for (const int64_t padding : {0, 1, 2}) {
             if (w + 2 * padding < kernel) continue;
-            Tensor x = draw.numbers({images, channels, 2, w}, DType::Float32);
-            Tensor weight = draw.numbers({3, channels, 1, kernel}, DType::Float32);
+            Tensor x = draw.values({images, channels, 2, w}, DType::Float32);
+            Tensor weight = draw.values({3, channels, 1, kernel}, DType::Float32);
             x.requires_grad_(), weight.requires_grad_();
-            const Tensor grad = draw.numbers(x.conv2d(weight, {}, {.padding = padding}).shape(), DType::Float32);
+            const Tensor grad = draw.values(x.conv2d(weight, {}, {.padding = padding}).shape(), DType::Float32);
             auto sum = [&] { return (x.conv2d(weight, {}, {.padding = padding}) * grad).sum(); };
             const std::string what = text(x.shape(), " with ", weight.shape(), ", padding ", padding);
             same_as_reference([&] { return gradient(sum(), {x})[0]; }, what + ", dx");
@@ -117,19 +117,19 @@ TEST_CASE("contract: what is worth being copied slab by slab") {
   for (const DType dtype : {DType::Float32, DType::Float16})
     for (const int64_t groups : {1, 45}) {
       const int64_t inputs = groups == 1 ? 6 : 45, outputs = groups == 1 ? 9 : 45;
-      Tensor x = draw.numbers({31, inputs, 18, 19}, dtype).requires_grad_();
-      const Tensor weight = draw.numbers({outputs, inputs / groups, 3, 3}, dtype);
+      Tensor x = draw.values({31, inputs, 18, 19}, dtype).requires_grad_();
+      const Tensor weight = draw.values({outputs, inputs / groups, 3, 3}, dtype);
       const ConvOptions options{.padding = 1, .groups = groups};
-      const Tensor grad = draw.numbers({31, outputs, 18, 19}, dtype);
+      const Tensor grad = draw.values({31, outputs, 18, 19}, dtype);
       same_as_reference([&] { return x.conv2d(weight, {}, options); }, text(groups, " groups, ", dtype));
       same_as_reference([&] { return gradient((x.conv2d(weight, {}, options) * grad).sum(), {x})[0]; },
                         text(groups, " groups, dx, ", dtype));
     }
-  const Tensor images = draw.numbers({24, 32, 9, 9}, DType::Float32), many = draw.numbers({128, 32, 3, 3}, DType::Float32);
+  const Tensor images = draw.values({24, 32, 9, 9}, DType::Float32), many = draw.values({128, 32, 3, 3}, DType::Float32);
   same_as_reference([&] { return images.conv2d(many, {}, {.padding = 1}); }, "several panels");
-  const Tensor x = draw.numbers({17, 64, 70}, DType::BFloat16), y = draw.numbers({17, 70, 62}, DType::BFloat16, true);
+  const Tensor x = draw.values({17, 64, 70}, DType::BFloat16), y = draw.values({17, 70, 62}, DType::BFloat16, true);
   same_as_reference([&] { return x.matmul(y); }, "a batch of matrices");
-  const Tensor long_one = draw.numbers({1100, 70}, DType::BFloat16);
+  const Tensor long_one = draw.values({1100, 70}, DType::BFloat16);
   same_as_reference([&] { return long_one.matmul(y[{0}]); }, "a long matrix");
 }
 
@@ -139,18 +139,18 @@ TEST_CASE("contract: the edges of tiles") {
   for (int i = 0; i < 60; ++i) {
     const int64_t m = sizes[i % 11], n = sizes[(i / 11 + i * 3) % 11], r = draw({1, 15, 16, 17, 20, 32, 36, 130});
     const DType dtype = draw({0, 0, 0, 1}) ? draw.dtype() : DType::Float32;
-    const Tensor x = draw.numbers({m, r}, dtype, draw({0, 1})), y = draw.numbers({r, n}, dtype, draw({0, 1}));
+    const Tensor x = draw.values({m, r}, dtype, draw({0, 1})), y = draw.values({r, n}, dtype, draw({0, 1}));
     const std::string what = text(m, " x ", n, " sums of ", r, ", ", dtype);
     same_as_reference([&] { return x.matmul(y); }, what);
     same_as_reference([&] { return y.t().matmul(x.t()).t() + 1; }, what + ", turned, and one more");
-    const Tensor wide = draw.numbers({m + 3, r + 2}, dtype), part = wide[{slice(1, m + 1), slice(1, r + 1)}];
+    const Tensor wide = draw.values({m + 3, r + 2}, dtype), part = wide[{slice(1, m + 1), slice(1, r + 1)}];
     same_as_reference([&] { return part.matmul(y); }, what + ", of a part of a matrix");
     same_as_reference([&] { return Tensor::cat({x.matmul(y), y[{slice(0, 1)}]}, 0); }, what + ", into a part of one");
   }
   for (const DType dtype : {DType::Int32, DType::Int64, DType::UInt8, DType::Float64})
     for (const Shape& s : {Shape{65, 70, 40}, {1, 40, 300}, {3, 5, 17}, {64, 64, 16}, {1, 1, 900}}) {
       const int64_t m = s[0], n = s[1], r = s[2];
-      const Tensor x = draw.numbers({2, m, r}, dtype), y = draw.numbers({2, r, n}, dtype, true);
+      const Tensor x = draw.values({2, m, r}, dtype), y = draw.values({2, r, n}, dtype, true);
       same_as_reference([&] { return x.matmul(y); }, text(m, " x ", n, " sums of ", r, ", ", dtype));
     }
 }
@@ -163,9 +163,9 @@ TEST_CASE("contract: padded images in tiles") {
     const int64_t kernel = draw({1, 2, 3}), stride = draw({1, 1, 2}), dilation = draw({1, 1, 2});
     const DType dtype = draw({0, 1}) ? DType::Float32 : draw.dtype();
     const ConvOptions options{.stride = stride, .padding = {draw({0, 1, 2}), draw({0, 1})}, .dilation = dilation};
-    Tensor x = draw.numbers({images, inputs, h, w}, dtype).requires_grad_();
-    Tensor weight = draw.numbers({outputs, inputs, kernel, kernel}, dtype).requires_grad_();
-    const Tensor grad = draw.numbers(x.conv2d(weight, {}, options).shape(), dtype);
+    Tensor x = draw.values({images, inputs, h, w}, dtype).requires_grad_();
+    Tensor weight = draw.values({outputs, inputs, kernel, kernel}, dtype).requires_grad_();
+    const Tensor grad = draw.values(x.conv2d(weight, {}, options).shape(), dtype);
     const std::string what = text(x.shape(), " with ", weight.shape(), ", stride ", stride, ", ", dtype);
     same_as_reference([&] { return x.conv2d(weight, {}, options); }, what);
     same_as_reference([&] { return gradient((x.conv2d(weight, {}, options) * grad).sum(), {x})[0]; }, what + ", dx");
@@ -179,10 +179,10 @@ TEST_CASE("contract: what follows, at the edges of tiles") {
   for (int i = 0; i < 12; ++i) {
     const int64_t batch = draw({1, 1, 2, 3}), m = sizes[i % 10], n = sizes[(i / 10 + i * 3) % 10], r = draw({1, 8, 17, 24, 100});
     const DType dtype = draw.dtype(), other = draw({0, 0, 1}) ? draw.dtype() : dtype;
-    const Tensor x = draw.numbers({batch, m, r}, dtype, draw({0, 1})), w = draw.numbers({r, n}, dtype, draw({0, 1}));
-    const Tensor row = draw.numbers({n}, other), column = draw.numbers({m, 1}, other), of_batch = draw.numbers({batch, 1, 1}, dtype);
-    const Tensor all = draw.numbers({batch, m, n}, dtype, draw({0, 1})), scale = draw.numbers({}, dtype);
-    const Tensor wide = draw.numbers({batch, m + 1, n + 3}, dtype), part = wide[{slice(), slice(1), slice(2, n + 2)}];
+    const Tensor x = draw.values({batch, m, r}, dtype, draw({0, 1})), w = draw.values({r, n}, dtype, draw({0, 1}));
+    const Tensor row = draw.values({n}, other), column = draw.values({m, 1}, other), of_batch = draw.values({batch, 1, 1}, dtype);
+    const Tensor all = draw.values({batch, m, n}, dtype, draw({0, 1})), scale = draw.values({}, dtype);
+    const Tensor wide = draw.values({batch, m + 1, n + 3}, dtype), part = wide[{slice(), slice(1), slice(2, n + 2)}];
     const std::string what = text(i, ": ", batch, " times ", m, " x ", n, " sums of ", r, ", ", dtype, " and ", other, ", ");
     const auto check = [&](const char* name, auto&& after) {
       same_as_reference([&] { return after(x.matmul(w)); }, what + name);
@@ -221,9 +221,9 @@ TEST_CASE("contract: what follows a convolution") {
     const int64_t images = draw({1, 3, 6}), groups = draw({1, 1, 2}), inputs = groups * draw({1, 4}), outputs = groups * draw({8, 31, 65});
     const DType dtype = draw.dtype();
     const ConvOptions options{.stride = draw({1, 1, 2}), .padding = draw({0, 1}), .groups = groups};
-    const Tensor x = draw.numbers({images, inputs, 9, draw({8, 13})}, dtype);
-    const Tensor weight = draw.numbers({outputs, inputs / groups, 3, 3}, dtype), bias = draw.numbers({outputs}, dtype);
-    const Tensor residual = draw.numbers(x.conv2d(weight, bias, options).shape(), dtype);
+    const Tensor x = draw.values({images, inputs, 9, draw({8, 13})}, dtype);
+    const Tensor weight = draw.values({outputs, inputs / groups, 3, 3}, dtype), bias = draw.values({outputs}, dtype);
+    const Tensor residual = draw.values(x.conv2d(weight, bias, options).shape(), dtype);
     const std::string what = text(i, ": ", x.shape(), " with ", weight.shape(), ", ", groups, " groups, ", dtype);
     same_as_reference([&] { return x.conv2d(weight, bias, options).relu(); }, what);
     same_as_reference([&] { return (x.conv2d(weight, bias, options) + residual).relu(); }, what + ", residual");
@@ -232,7 +232,7 @@ TEST_CASE("contract: what follows a convolution") {
 }
 
 TEST_CASE("contract: an infinity is multiplied by what it meets, and by nothing else") {
-  // Runs of 17 and 20: their last packets reach back over numbers that were counted.
+  // Runs of 17 and 20: their last packets overlap elements that were counted.
   for (const int64_t n : {17, 20, 33}) {
     std::vector<float> values(size_t(5 * n), 1.f);
     for (int64_t i = 0; i < 5; ++i) values[size_t(i * n + 3)] = INFINITY;

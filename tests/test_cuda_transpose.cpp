@@ -39,7 +39,7 @@ TEST_CASE("transpose: matrices around the size of a tile, of all dtypes") {
     }
 }
 
-TEST_CASE("transpose: batches, flips, slices and repeated numbers") {
+TEST_CASE("transpose: batches, flips, slices and repeated elements") {
   const Tensor x = counted({3, 17, 5, 42}, DType::Float32);
   for (const Dims& axes : {Dims{0, 3, 2, 1}, Dims{3, 2, 1, 0}, Dims{1, 3, 0, 2}, Dims{2, 0, 3, 1}, Dims{3, 0, 1, 2},
                            Dims{0, 2, 3, 1}}) {

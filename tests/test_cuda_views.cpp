@@ -7,7 +7,7 @@
 using namespace teeny;
 using namespace tinyops::cuda;
 
-TEST_CASE("cuda: division by a known number") {
+TEST_CASE("cuda: division by a known divisor") {
   const int64_t high = int64_t(1) << 31;
   std::vector<int64_t> edges;
   for (int64_t power = 1; power <= high; power *= 2)

@@ -1,4 +1,4 @@
-// Element-wise work that follows a contraction is part of its kernel, and changes no number.
+// Element-wise work that follows a contraction is part of its kernel, and changes no value.
 #include <doctest/doctest.h>
 
 #include "always_fused.h"
@@ -10,7 +10,7 @@ using namespace teeny;
 
 namespace {
 
-Tensor numbers(const Shape& shape, DType dtype = DType::Float32) { return Tensor::randn(shape).cast(dtype).realize(); }
+Tensor values(const Shape& shape, DType dtype = DType::Float32) { return Tensor::randn(shape).cast(dtype).realize(); }
 
 std::vector<Step> steps_of(const Tensor& x) {
   const LazyBuffer target = x.lazy();
@@ -41,24 +41,24 @@ void check_one_kernel(Product&& product, After&& after) {
   const Tensor stored = product().realize();
   CHECK(after(product()).to_bytes() == after(stored).to_bytes());
   const ExecutionScope reference({.fuse = true, .run = tinyops::reference::check});
-  const Tensor judged = product().realize();
-  CHECK(after(product()).to_bytes() == after(judged).to_bytes());
+  const Tensor on_reference = product().realize();
+  CHECK(after(product()).to_bytes() == after(on_reference).to_bytes());
 }
 
 }  // namespace
 
 TEST_CASE("epilogue: a convolution with its bias and activation is one kernel") {
   const AlwaysFused fused;
-  const Tensor x = numbers({2, 3, 9, 9}), w = numbers({8, 3, 3, 3}), bias = numbers({8});
+  const Tensor x = values({2, 3, 9, 9}), w = values({8, 3, 3, 3}), bias = values({8});
   check_one_kernel([&] { return x.conv2d(w); }, [&](const Tensor& y) { return (y + bias.reshape({8, 1, 1})).relu(); });
   CHECK(kernels(x.conv2d(w, bias).relu()) == 1);
   CHECK(kernels(x.conv2d(w, bias, {.padding = {1, 1}}).gelu()) == 1);
-  CHECK(kernels(x.conv2d(w, bias).relu().conv2d(numbers({4, 8, 3, 3})).relu()) == 2);
+  CHECK(kernels(x.conv2d(w, bias).relu().conv2d(values({4, 8, 3, 3})).relu()) == 2);
 }
 
 TEST_CASE("epilogue: products of all shapes, with what is added to them") {
   const AlwaysFused fused;
-  const Tensor x = numbers({24, 16}), w = numbers({16, 20}), bias = numbers({20}), other = numbers({24, 20});
+  const Tensor x = values({24, 16}), w = values({16, 20}), bias = values({20}), other = values({24, 20});
   const auto xw = [&] { return x.matmul(w); };
   check_one_kernel(xw, [&](const Tensor& y) { return (y + bias).gelu(); });
   check_one_kernel(xw, [&](const Tensor& y) { return (y + other).relu(); });
@@ -67,33 +67,33 @@ TEST_CASE("epilogue: products of all shapes, with what is added to them") {
   check_one_kernel(xw, [&](const Tensor& y) { return (y + bias.cast(DType::Float16)).cast(DType::Float64); });
   check_one_kernel(xw, [&](const Tensor& y) { return y > bias; });
   check_one_kernel(xw, [&](const Tensor& y) { return y + x[{slice(), slice(0, 1)}]; });  // a factor, once more
-  const Tensor a = numbers({3, 2, 8, 5}), b = numbers({3, 1, 5, 7}), mask = numbers({8, 7}) > 0;
+  const Tensor a = values({3, 2, 8, 5}), b = values({3, 1, 5, 7}), mask = values({8, 7}) > 0;
   check_one_kernel([&] { return a.matmul(b); }, [&](const Tensor& y) { return where(mask, y * 0.5, -1); });
-  const Tensor row = numbers({16}), column = numbers({16});
+  const Tensor row = values({16}), column = values({16});
   check_one_kernel([&] { return row.matmul(w); }, [&](const Tensor& y) { return y.tanh() + bias; });
   check_one_kernel([&] { return row.matmul(column); }, [&](const Tensor& y) { return y.exp(); });
   const Tensor i = Tensor::arange(12).reshape({3, 4}).realize(), j = Tensor::arange(20).reshape({4, 5}).realize();
   check_one_kernel([&] { return i.matmul(j); }, [&](const Tensor& y) { return y / 3 + 1; });
-  const Tensor none = numbers({0, 4}), empty = numbers({4, 0});
-  CHECK((none.matmul(numbers({4, 3})) + 1).shape() == Shape{0, 3});
-  CHECK((empty.matmul(numbers({0, 3})) + 1).to_vector() == std::vector<float>(12, 1));
+  const Tensor none = values({0, 4}), empty = values({4, 0});
+  CHECK((none.matmul(values({4, 3})) + 1).shape() == Shape{0, 3});
+  CHECK((empty.matmul(values({0, 3})) + 1).to_vector() == std::vector<float>(12, 1));
 }
 
 TEST_CASE("epilogue: a sum of 16 bits is rounded before it goes on") {
   const AlwaysFused fused;
   for (DType dtype : {DType::Float16, DType::BFloat16}) {
-    const Tensor x = numbers({33, 40}, dtype), w = numbers({40, 17}, dtype), bias = numbers({17}, dtype);
+    const Tensor x = values({33, 40}, dtype), w = values({40, 17}, dtype), bias = values({17}, dtype);
     check_one_kernel([&] { return x.matmul(w); }, [&](const Tensor& y) { return (y * 3 + bias).sigmoid() * y; });
     check_one_kernel([&] { return x.matmul(w); }, [&](const Tensor& y) { return y.cast(DType::Float32) * 3; });
     // A sum so long that it is cut into parts.
-    const Tensor longer = numbers({8, 8192}, dtype), other = numbers({8192, 8}, dtype);
+    const Tensor longer = values({8, 8192}, dtype), other = values({8192, 8}, dtype);
     check_one_kernel([&] { return longer.matmul(other); }, [&](const Tensor& y) { return y.cast(DType::Float32) + 1; });
   }
 }
 
 TEST_CASE("epilogue: a product that is needed later is a second output") {
   const AlwaysFused fused;
-  Tensor x = numbers({32, 24}), w = numbers({48, 24}), bias = numbers({48});
+  Tensor x = values({32, 24}), w = values({48, 24}), bias = values({48});
   const Tensor product = x.linear(w, bias), y = product.gelu();
   auto steps = steps_of(y);
   const auto* kernel = only_contraction(steps);
@@ -121,8 +121,8 @@ TEST_CASE("epilogue: a product that is needed later is a second output") {
   for (size_t i = 0; i < apart.second.size(); ++i) CHECK(together.second[i] == doctest::Approx(apart.second[i]));
 }
 
-TEST_CASE("epilogue: without fusing everything stands alone, with the same numbers") {
-  const Tensor x = numbers({2, 3, 9, 9}), w = numbers({8, 3, 3, 3}), bias = numbers({8});
+TEST_CASE("epilogue: without fusion each node is a kernel, with the same values") {
+  const Tensor x = values({2, 3, 9, 9}), w = values({8, 3, 3, 3}), bias = values({8});
   const auto y = [&] { return x.conv2d(w, bias).relu() * 2; };
   const auto together = [&] {
     const AlwaysFused mode;
@@ -137,7 +137,7 @@ TEST_CASE("epilogue: without fusing everything stands alone, with the same numbe
 
 TEST_CASE("epilogue: what walks other elements, or adds up, starts a kernel") {
   const AlwaysFused fused;
-  const Tensor x = numbers({16, 16}), w = numbers({16, 16});
+  const Tensor x = values({16, 16}), w = values({16, 16});
   CHECK(kernels(x.matmul(w).t() + x) == 2);
   CHECK(kernels(x.matmul(w) + x.matmul(w).t()) >= 2);
   const Tensor y = x.matmul(w);
@@ -153,9 +153,9 @@ TEST_CASE("epilogue: what walks other elements, or adds up, starts a kernel") {
 
 TEST_CASE("epilogue: a residual that dies is written over, a factor never") {
   const AlwaysFused fused;
-  const Tensor w = numbers({32, 32});
-  Tensor sum = numbers({32, 32});
-  const Tensor x = numbers({32, 32});
+  const Tensor w = values({32, 32});
+  Tensor sum = values({32, 32});
+  const Tensor x = values({32, 32});
   const Tensor copy = (sum + 0).realize();
   const void* before = sum.lazy().node()->buffer->data();
   sum.assign(x.matmul(w) + sum);
@@ -183,20 +183,20 @@ TEST_CASE("epilogue: a residual that dies is written over, a factor never") {
 }
 
 TEST_CASE("epilogue: what is written into a place stays right") {
-  const Tensor x = numbers({8, 16}), w = numbers({16, 8}), bias = numbers({8});
+  const Tensor x = values({8, 16}), w = values({16, 8}), bias = values({8});
   const auto y = [&] { return (x.matmul(w) + bias).relu(); };
   const Tensor apart = y().realize();
   CHECK(Tensor::cat({y(), apart}, 1).to_bytes() == Tensor::cat({apart, apart}, 1).to_bytes());
-  Tensor whole = numbers({12, 8}), same = (whole + 0).realize();
+  Tensor whole = values({12, 8}), same = (whole + 0).realize();
   whole.set({slice(2, 10)}, y());
   same.set({slice(2, 10)}, apart);
   CHECK(whole.to_bytes() == same.to_bytes());
 }
 
 TEST_CASE("epilogue: the limits of a kernel are kept by cutting") {
-  const Tensor x = numbers({8, 16}), w = numbers({16, 8});
+  const Tensor x = values({8, 16}), w = values({16, 8});
   std::vector<Tensor> parts;
-  for (int i = 0; i < 40; ++i) parts.push_back(numbers({8, 8}));
+  for (int i = 0; i < 40; ++i) parts.push_back(values({8, 8}));
   const auto chain = [&](Tensor y) {
     for (int i = 0; i < 40; ++i) y = (y * (1 + 0.01 * i)).tanh() + i;
     return y;
@@ -222,11 +222,11 @@ TEST_CASE("epilogue: the limits of a kernel are kept by cutting") {
 
 TEST_CASE("epilogue: a Jit replays it") {
   const AlwaysFused fused;
-  const Tensor w = numbers({8, 3, 3, 3}), bias = numbers({8});
+  const Tensor w = values({8, 3, 3, 3}), bias = values({8});
   Tensor scale = Tensor(1.5).contiguous().realize();
   Jit call([&](const Tensor& x) { return (x.conv2d(w, bias).relu() * scale).realize(); });
   for (int i = 0; i < 5; ++i) {
-    const Tensor x = numbers({2, 3, 9, 9});
+    const Tensor x = values({2, 3, 9, 9});
     scale.assign(Tensor(1.0 + i));
     const int64_t before = debug::counters().kernels;
     const Tensor y = call(x);
@@ -240,7 +240,7 @@ TEST_CASE("epilogue: a gradient and the update with it are one kernel, in place"
   const Training training;
   nn::Linear layer(24, 16, {.bias = false});
   optim::Adam adam(nn::parameters(layer), {.lr = 1e-2});
-  const Tensor x = numbers({32, 24}), y = numbers({32, 16});
+  const Tensor x = values({32, 24}), y = values({32, 16});
   Jit step([&](const Tensor& x, const Tensor& y) {
     adam.zero_grad();
     const Tensor loss = layer(x).mse_loss(y).backward();
@@ -251,14 +251,14 @@ TEST_CASE("epilogue: a gradient and the update with it are one kernel, in place"
   const void* weight = layer.weight.lazy().node()->buffer->data();
   const int64_t before = debug::counters().kernels;
   step(x, y);
-  CHECK(debug::counters().kernels - before == 5);  // two numbers, forward with the loss' gradient, loss, update
+  CHECK(debug::counters().kernels - before == 5);  // two scalars, forward with the loss' gradient, loss, update
   CHECK(layer.weight.lazy().node()->buffer->data() == weight);
 }
 
 TEST_CASE("epilogue: the kernel log shows it") {
   const AlwaysFused fused;
-  const Tensor x = numbers({4, 6}), w = numbers({6, 5}), bias = numbers({5});
-  const Tensor y = [&] { return (x.matmul(w) + bias).relu(); }();  // nobody holds what is between
+  const Tensor x = values({4, 6}), w = values({6, 5}), bias = values({5});
+  const Tensor y = [&] { return (x.matmul(w) + bias).relu(); }();  // nothing holds the intermediate results
   const auto steps = steps_of(y);
   REQUIRE(only_contraction(steps));
   CHECK(debug::label(steps[0].kernel) == "contract (4, 5 | 6) Add Max");

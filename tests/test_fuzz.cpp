@@ -1,5 +1,5 @@
-// Random graphs, run twice: fused on this binary's device, and node by node on the reference. Whole numbers must agree
-// to the bit; fractions within a bound that follows the roundings on their way.
+// Random graphs, run twice: fused on this binary's device, and node by node on the reference. Integers must agree to
+// the bit; fractions within a bound that adds up the roundings of all steps.
 //
 // FUZZ=n runs n programs, FUZZ_SEED=n one of them, or n from there.
 #include <doctest/doctest.h>
@@ -19,11 +19,11 @@ using random_graph::Result;
 namespace {
 
 /// While it lives, kernels are not fused and run on the reference.
-struct Judge : ExecutionScope {
-  Judge() : ExecutionScope({.fuse = false, .run = tinyops::reference::check}) {}
+struct Reference : ExecutionScope {
+  Reference() : ExecutionScope({.fuse = false, .run = tinyops::reference::check}) {}
 };
 
-/// The device, which is given nothing larger than device.h promises it.
+/// The device, after a check that no kernel is larger than kernel.h allows.
 void run_within_limits(const tinyops::Kernel& kernel) {
   const auto* k = std::get_if<tinyops::RowKernel>(&kernel);
   if (const auto* contraction = std::get_if<tinyops::ContractKernel>(&kernel)) k = &contraction->epilogue;
@@ -37,13 +37,13 @@ struct Fused : ExecutionScope {
   Fused() : ExecutionScope({.fuse = true, .run = run_within_limits}) {}
 };
 
-/// All numbers as they are stored.
-struct Numbers {
+/// All elements as they are stored.
+struct Elements {
   std::string name;
   DType dtype;
   std::vector<std::byte> bytes, errors;
 
-  explicit Numbers(const Result& result)
+  explicit Elements(const Result& result)
       : name(result.name), dtype(result.value.dtype()), bytes(result.value.to_bytes()) {
     if (result.error.defined()) errors = result.error.to_bytes();
   }
@@ -60,14 +60,14 @@ struct Numbers {
   }
 };
 
-std::vector<Numbers> numbers_of(const Program& program, Precision precision) {
-  std::vector<Numbers> numbers;
-  for (const Result& result : random_graph::run(program, precision)) numbers.emplace_back(result);
-  return numbers;
+std::vector<Elements> elements_of(const Program& program, Precision precision) {
+  std::vector<Elements> elements;
+  for (const Result& result : random_graph::run(program, precision)) elements.emplace_back(result);
+  return elements;
 }
 
 /// Where two results differ; nothing where they agree.
-std::string difference(const Numbers& got, const Numbers& expected) {
+std::string difference(const Elements& got, const Elements& expected) {
   return with_type(got.dtype, [&]<class T>(T) -> std::string {
     for (size_t i = 0; i < got.bytes.size() / sizeof(T); ++i) {
       const T g = got.at<T>(i);
@@ -85,12 +85,12 @@ std::string difference(const Numbers& got, const Numbers& expected) {
 }
 
 std::string disagreement(const Program& program) {
-  const std::vector<Numbers> got = [&] {
+  const std::vector<Elements> got = [&] {
     const Fused device;
-    return numbers_of(program, Precision::AsWritten);
+    return elements_of(program, Precision::AsWritten);
   }();
-  const Judge judge;
-  const std::vector<Numbers> expected = numbers_of(program, Precision::Exact);
+  const Reference reference;
+  const std::vector<Elements> expected = elements_of(program, Precision::Exact);
   for (size_t i = 0; i < got.size(); ++i)
     if (const std::string said = difference(got[i], expected[i]); !said.empty())
       return text(got[i].name, ' ', got[i].dtype, ", ", said);

@@ -1,5 +1,5 @@
-// Values and gradients against PyTorch's. golden/cases.py lists the cases, golden/generate.py asked PyTorch and stored
-// the answers beside it, and test_golden_*.cpp say the same in teeny. No Python is needed to run this.
+// Values and gradients against PyTorch's. golden/cases.py lists the cases, golden/generate.py stored PyTorch's results
+// beside it, and test_golden_*.cpp compute the same in teeny. No Python is needed to run this.
 #include "tests/golden.h"
 
 #include <doctest/doctest.h>
@@ -43,7 +43,7 @@ Tensor golden_weights(const Tensor& out) {
 
 namespace {
 
-/// What is wrong with teeny's answer to one case, value or gradient; nothing when all is right.
+/// How teeny's value or gradient of one case differs from PyTorch's; empty when they agree.
 std::string mistake(const GoldenLine& line, const std::string& name, const Tensors& file) {
   const std::string letters[] = {"x", "y", "z", "w"};
   Tensor inputs[4];

@@ -1,4 +1,4 @@
-// Golden lines: two numbers in, one number out. See test_golden.cpp.
+// Golden lines: element-wise operations of two tensors. See test_golden.cpp.
 #include <limits>
 
 #include "tests/golden.h"

@@ -1,4 +1,4 @@
-// Golden lines: x[{...}] by numbers, slices and tensors, and picking along an axis. See test_golden.cpp.
+// Golden lines: x[{...}] by integers, slices and tensors, and gathering along an axis. See test_golden.cpp.
 #include "tests/golden.h"
 
 namespace teeny::test {

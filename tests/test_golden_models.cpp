@@ -188,13 +188,13 @@ TEST_CASE("golden: networks with PyTorch's weights have its loss and its gradien
 
 namespace {
 
-/// |got - want| <= tolerance * (1 + |want|) for all numbers.
+/// |got - want| <= tolerance * (1 + |want|) for all elements.
 void check_near(const std::string& what, const Tensor& got, const Tensor& want, double tolerance) {
   const auto g = got.to_vector<double>(), w = want.to_vector<double>();
   REQUIRE(g.size() == w.size());
   for (size_t i = 0; i < w.size(); ++i)
     CHECK_MESSAGE(close(g[i], w[i], tolerance),
-                  what << ": number " << i << " is " << g[i] << " and should be " << w[i]);
+                  what << ": element " << i << " is " << g[i] << " and should be " << w[i]);
 }
 
 /// Ten steps with the gradients of the file, compared after each.

@@ -1,4 +1,4 @@
-// Golden lines: creation, and one number in, one number out. See test_golden.cpp.
+// Golden lines: creation, and element-wise operations of one tensor. See test_golden.cpp.
 #include <limits>
 
 #include "tests/golden.h"

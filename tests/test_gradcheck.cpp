@@ -1,4 +1,4 @@
-// Every rule against central finite differences, in float64: its gradient, and the gradient of its gradient. No number
+// Every rule against central finite differences, in float64: its gradient, and the gradient of its gradient. No value
 // here comes from anywhere but the definition of the derivative.
 #include <doctest/doctest.h>
 
@@ -18,7 +18,7 @@ struct Rule {
   Expression run;
   std::vector<Shape> shapes;
   double low = -2, high = 2;
-  size_t zero_every = 0;  ///< how far the zeros among the numbers are apart, if there are any
+  size_t zero_every = 0;  ///< how far the zeros among the values are apart, if there are any
 };
 
 using Tensors = std::vector<Tensor>;
@@ -26,23 +26,23 @@ using Loss = std::function<Tensor(const Tensors&)>;
 
 constexpr double kStep = 1e-5, kTolerance = 1e-6;
 
-Tensor leaf(const std::vector<double>& numbers, const Shape& shape) {
-  return Tensor::from(numbers, shape).requires_grad_();
+Tensor leaf(const std::vector<double>& values, const Shape& shape) {
+  return Tensor::from(values, shape).requires_grad_();
 }
 
 Tensors inputs_of(const Rule& rule) {
   std::mt19937 random(7);
   Tensors inputs;
   for (const Shape& shape : rule.shapes) {
-    std::vector<double> numbers(numel(shape));
-    for (size_t i = 0; i < numbers.size(); ++i) {
-      const double place = (i + 0.31 + 0.17 * inputs.size()) / numbers.size();
-      numbers[i] = rule.low + place * (rule.high - rule.low);
+    std::vector<double> values(numel(shape));
+    for (size_t i = 0; i < values.size(); ++i) {
+      const double place = (i + 0.31 + 0.17 * inputs.size()) / values.size();
+      values[i] = rule.low + place * (rule.high - rule.low);
     }
-    std::shuffle(numbers.begin(), numbers.end(), random);
+    std::shuffle(values.begin(), values.end(), random);
     if (rule.zero_every)
-      for (size_t i = rule.zero_every / 2; i < numbers.size(); i += rule.zero_every) numbers[i] = 0;
-    inputs.push_back(leaf(numbers, shape));
+      for (size_t i = rule.zero_every / 2; i < values.size(); i += rule.zero_every) values[i] = 0;
+    inputs.push_back(leaf(values, shape));
   }
   return inputs;
 }
@@ -56,7 +56,7 @@ Tensor weighted_sum(const Tensor& x) {
   return (x * Tensor::from(v, x.shape())).sum();
 }
 
-/// What is wrong with gradient(loss); nothing when it is (loss(x + h) - loss(x - h)) / 2h for every number of every x.
+/// What is wrong with gradient(loss); nothing when it is (loss(x + h) - loss(x - h)) / 2h for every element of every x.
 std::string mistake(const Loss& loss, const Tensors& xs) {
   const Tensor y = loss(xs);
   Tensors grads = xs;
@@ -65,18 +65,18 @@ std::string mistake(const Loss& loss, const Tensors& xs) {
   for (size_t k = 0; k < xs.size(); ++k) {
     if (!(grads[k].shape() == xs[k].shape()))
       return text("input ", k, ": shape ", grads[k].shape(), " for ", xs[k].shape());
-    const std::vector<double> numbers = xs[k].to_vector<double>(), got = grads[k].to_vector<double>();
-    for (size_t i = 0; i < numbers.size(); ++i) {
+    const std::vector<double> values = xs[k].to_vector<double>(), got = grads[k].to_vector<double>();
+    for (size_t i = 0; i < values.size(); ++i) {
       const auto moved = [&](double by) {
         Tensors near = xs;
-        std::vector<double> changed = numbers;
+        std::vector<double> changed = values;
         changed[i] += by;
         near[k] = leaf(changed, xs[k].shape());
         return loss(near).item();
       };
       const double want = (moved(kStep) - moved(-kStep)) / (2 * kStep);
       if (!close(got[i], want, kTolerance))
-        return text(std::setprecision(10), "input ", k, ", number ", i, ": ", got[i], " and should be ", want);
+        return text(std::setprecision(10), "input ", k, ", element ", i, ": ", got[i], " and should be ", want);
     }
   }
   return "";

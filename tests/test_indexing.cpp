@@ -21,7 +21,7 @@ class Draw {
     return Tensor::from(values, shape).cast(dtype).realize();
   }
   /// Numbers that every dtype holds, and whose sums are exact.
-  Tensor numbers(const Shape& shape, DType dtype = DType::Float32) {
+  Tensor values(const Shape& shape, DType dtype = DType::Float32) {
     return (indices(shape, 5) - (dtype == DType::UInt8 || dtype == DType::Bool ? 0 : 2)).cast(dtype).realize();
   }
 
@@ -35,7 +35,7 @@ TEST_CASE("indexing: rows of an embedding, of all widths") {
   Draw draw(1);
   for (const DType dtype : kDTypes)
     for (const int64_t width : {1, 2, 3, 4, 5, 8, 12, 16, 31, 64}) {
-      const Tensor table = draw.numbers({7, width}, dtype);
+      const Tensor table = draw.values({7, width}, dtype);
       for (const DType index_dtype : kIndexDTypes) {
         const Tensor index = draw.indices({3, 5}, 7, index_dtype);
         CHECK_MESSAGE(mismatch([&] { return table.embedding(index); }, true) == "", text(dtype, width, index_dtype));
@@ -50,7 +50,7 @@ TEST_CASE("indexing: rows of an embedding, of all widths") {
 
 TEST_CASE("indexing: gather along every axis of every kind of view") {
   Draw draw(2);
-  const Tensor x = draw.numbers({5, 6, 7}), scalar = draw.numbers({1});
+  const Tensor x = draw.values({5, 6, 7}), scalar = draw.values({1});
   for (const Tensor& view : {x, x.permute({2, 0, 1}), x.flip({0, 2}), x.pad({1, 0, 2}, {2, 1, 0}), x.expand({5, 6, 7}),
                              x[{slice({}, {}, 2)}], x.sum(1, true).expand({5, 9, 7}), x.reshape({1, 15, 14})})
     for (int axis = 0; axis < 3; ++axis) {
@@ -82,7 +82,7 @@ TEST_CASE("indexing: the gradient of an embedding, of all widths and lengths") {
   for (const int64_t rows : {1, 2, 7, 40})
     for (const int64_t count : {1, 3, 4, 31, 33, 100, 300})
       for (const int64_t width : {1, 5, 32}) {
-        const Tensor index = draw.indices({count}, rows), source = draw.numbers({count, width});
+        const Tensor index = draw.indices({count}, rows), source = draw.values({count, width});
         CHECK_MESSAGE(mismatch([&] {
           const Tensor table = Tensor::zeros({rows, width}).requires_grad_();
           (table.embedding(index) * source).sum().backward();
@@ -97,9 +97,9 @@ TEST_CASE("indexing: scatter_add along every axis, of all dtypes") {
     for (int axis = 0; axis < 3; ++axis)
       for (const int64_t count : {1, 3, 9, 50, 90}) {
         Shape shape{3, 4, 5};
-        const Tensor x = draw.numbers(shape, dtype);
+        const Tensor x = draw.values(shape, dtype);
         shape[axis] = count;
-        const Tensor index = draw.indices(shape, x.size(axis)), source = draw.numbers(shape, dtype);
+        const Tensor index = draw.indices(shape, x.size(axis)), source = draw.values(shape, dtype);
         CHECK_MESSAGE(mismatch([&] { return x.scatter_add(axis, index, source); }, true) == "", text(dtype, axis, ' ', count));
         const Tensor padded = source.pad({0, 1, 1}, {2, 0, 1})[{slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2])}];
         CHECK_MESSAGE(mismatch([&] { return x.scatter_add(axis, index.flip({0, 2}), padded); }, true) == "", text(dtype, axis, ' ', count));
@@ -111,7 +111,7 @@ TEST_CASE("indexing: 16-bit sums round at every step, in order") {
   Draw draw(5);
   for (const DType dtype : {DType::Float16, DType::BFloat16})
     for (const int64_t count : {20, 3000}) {
-      const Tensor index = draw.indices({count}, 3), source = (draw.numbers({count}) + 0.3).cast(dtype).realize();
+      const Tensor index = draw.indices({count}, 3), source = (draw.values({count}) + 0.3).cast(dtype).realize();
       CHECK_MESSAGE(mismatch([&] { return Tensor::zeros({3}, dtype).scatter_add(0, index, source); }, true) == "", text(dtype, count));
     }
 }
@@ -130,7 +130,7 @@ TEST_CASE("indexing: an index outside of a scatter is named as well") {
 
 namespace {
 
-/// Views over fresh buffers, and kernels of them: more than a Tensor can ask for.
+/// Views over fresh buffers, and kernels of them: more than a Tensor can express.
 struct Kernels {
   std::mt19937_64 random;
   int64_t below(int64_t n) { return int64_t(random() % uint64_t(n)); }
@@ -152,13 +152,13 @@ struct Kernels {
     elements = std::max<int64_t>(1, step + below(3));
     return result;
   }
-  tinyops::Operand operand(DType dtype, const View& view, const std::vector<int64_t>& numbers) {
-    const std::vector<std::byte> bytes = Tensor::from(numbers).cast(dtype).to_bytes();
+  tinyops::Operand operand(DType dtype, const View& view, const std::vector<int64_t>& elements) {
+    const std::vector<std::byte> bytes = Tensor::from(elements).cast(dtype).to_bytes();
     tinyops::Operand result{std::make_shared<tinyops::Buffer>(bytes.size()), dtype, view};
     tinyops::write(result.buffer->data(), bytes.data(), bytes.size());
     return result;
   }
-  std::vector<int64_t> numbers(int64_t count, int64_t low, int64_t high) {
+  std::vector<int64_t> values(int64_t count, int64_t low, int64_t high) {
     std::vector<int64_t> result(static_cast<size_t>(count));
     for (int64_t& x : result) x = low + below(high - low);
     return result;
@@ -185,13 +185,13 @@ TEST_CASE("indexing: scatters of all operations into all kinds of views") {
     const View source = k.view(shape, elements, true);
     tinyops::ScatterKernel scatter;
     scatter.op = ReduceOp(k.below(tinyops::kCount<ReduceOp>));
-    scatter.source = k.operand(dtype, source, k.numbers(elements, is_float(dtype) ? -1 : 0, 3));
+    scatter.source = k.operand(dtype, source, k.values(elements, is_float(dtype) ? -1 : 0, 3));
     const View index = k.view(shape, elements, true);
-    scatter.index = k.operand(index_dtype, index, k.numbers(elements, 0, picked.back()));
+    scatter.index = k.operand(index_dtype, index, k.values(elements, 0, picked.back()));
     View out = k.view(picked, elements, true);
     if (k.below(4) == 0)  // elements that overlap, from several places
       for (int64_t& step : out.address.coef) step = std::abs(step) / 2, out.address.offset = 0;
-    scatter.out = k.operand(dtype, out, k.numbers(elements, 0, 9));
+    scatter.out = k.operand(dtype, out, k.values(elements, 0, 9));
     tinyops::run(scatter);
     const std::vector<std::byte> got = bytes_of(scatter.out);
     tinyops::reference::check(scatter);
@@ -206,9 +206,9 @@ TEST_CASE("indexing: gathers of rows into rows that begin anywhere") {
       for (const int64_t offset : {0, 1, 2, 4, 8}) {
         const Shape shape{6, 16};
         tinyops::GatherKernel gather;
-        gather.table = k.operand(dtype, {{6, 16, 9}, {{0, 1, 16}, 0}, {}}, k.numbers(9 * 16, 0, 99));
-        gather.index = k.operand(DType::Int64, {shape, {{1, 0}, 0}, {}}, k.numbers(6, 0, 9));
-        gather.out = k.operand(dtype, {shape, {{pitch, 1}, offset}, {}}, k.numbers(6 * pitch + offset, 0, 9));
+        gather.table = k.operand(dtype, {{6, 16, 9}, {{0, 1, 16}, 0}, {}}, k.values(9 * 16, 0, 99));
+        gather.index = k.operand(DType::Int64, {shape, {{1, 0}, 0}, {}}, k.values(6, 0, 9));
+        gather.out = k.operand(dtype, {shape, {{pitch, 1}, offset}, {}}, k.values(6 * pitch + offset, 0, 9));
         tinyops::run(gather);
         const std::vector<std::byte> got = bytes_of(gather.out);
         tinyops::reference::check(gather);

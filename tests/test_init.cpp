@@ -1,4 +1,4 @@
-// Initial values: their range, mean and spread over ten thousand numbers. The bounds leave six standard errors.
+// Initial values: their range, mean and spread over ten thousand elements. The bounds leave six standard errors.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -59,7 +59,7 @@ TEST_CASE("init: a truncated normal distribution is one inside its bounds") {
   init::trunc_normal_(x);
   const double Phi[] = {0.15865525393145707, 0.5, 0.8413447460685429}, end = 0.02275013194817921;
   for (int i = 0; i < 3; ++i) CHECK(std::abs(share_below(x, i - 1) - (Phi[i] - end) / (1 - 2 * end)) < 0.03);
-  // Number by number: the distribution takes each back to the uniform one it came from.
+  // Element by element: the distribution function takes each back to the uniform one it came from.
   Tensor::manual_seed(7);
   init::trunc_normal_(x);
   Tensor::manual_seed(7);
@@ -68,7 +68,7 @@ TEST_CASE("init: a truncated normal distribution is one inside its bounds") {
   init::trunc_normal_(x, 0, 1, 1, 3);  // all on one side: (Phi(2) - Phi(1)) / (Phi(3) - Phi(1)) are below 2
   CHECK(x.min().item() >= 1);
   CHECK(std::abs(share_below(x, 2) - 0.8641) < 0.03);
-  init::trunc_normal_(x, 0, 1, 6, INFINITY);  // as far out as erf still tells one number from the next
+  init::trunc_normal_(x, 0, 1, 6, INFINITY);  // as far out as erf still distinguishes neighbouring values
   CHECK(x.min().item() >= 6);
   CHECK(x.max().item() < 9);
 }

@@ -89,7 +89,7 @@ TEST_CASE("jit: the function itself is called twice, and then no more") {
   CHECK(calls == 2);
 }
 
-TEST_CASE("jit: indexing, ordering and random numbers with temporary memory of their own") {
+TEST_CASE("jit: indexing, sorting and random values with temporary memory of their own") {
   const auto call = [](Tensor x, Tensor index) {
     const Tensor table = Tensor::zeros({7, 3}).requires_grad_();
     const Tensor sum = (table.pad({1, 0}, {0, 2}).embedding(index) * x.reshape({300, 1})).sum();
@@ -158,13 +158,13 @@ TEST_CASE("jit: what it takes and returns") {
     CHECK(views[1].to_vector() == m.t().to_vector());
     CHECK(views[2].item() == 15 * i);
     CHECK(views[3].to_vector() == std::vector<float>{7, 7});
-    for (float number : none().to_vector()) drawn.push_back(number);
+    for (float value : none().to_vector()) drawn.push_back(value);
   }
   CHECK(total.to_vector() == std::vector<float>{10, 8});
   Tensor::manual_seed(9);
   std::vector<float> expected;
   for (int i = 1; i < 5; ++i)
-    for (float number : Tensor::rand({3}).to_vector()) expected.push_back(number);
+    for (float value : Tensor::rand({3}).to_vector()) expected.push_back(value);
   CHECK(drawn == expected);
 }
 
@@ -178,7 +178,7 @@ TEST_CASE("jit: inputs may be views, and are not written to") {
   CHECK(x.to_vector()[5] == 5);
 }
 
-TEST_CASE("jit: variables may be assigned to between the calls, and whoever holds their old numbers keeps them") {
+TEST_CASE("jit: variables may be assigned to between the calls, and who holds their old values keeps them") {
   Tensor p = Tensor::of({1, 2}).contiguous(), scale = Tensor::of({3, 3}).contiguous();
   Jit step([&](Tensor x) {
     p.assign(p + scale * x);
@@ -200,7 +200,7 @@ TEST_CASE("jit: variables may be assigned to between the calls, and whoever hold
   for (size_t i = 0; i < held.size(); ++i) CHECK(held[i].to_vector() == kept[i]);
 }
 
-TEST_CASE("jit: a parameter nobody else holds is updated in place") {
+TEST_CASE("jit: a parameter with one owner is updated in place") {
   const AlwaysFused fused;
   Tensor p = Tensor::ones({1000}).contiguous().realize();
   Jit step([&] { p.assign(p * 0.5); });
@@ -270,7 +270,7 @@ TEST_CASE("jit: what cannot be replayed is an error") {
   const Tensor x = Tensor::of({1, 2});
   Jit looks([](Tensor x) { return x.sum().item() > 0 ? x : -x; });
   CHECK(contains(error_of([&] { looks(x); }), "Jit: the call looks at the numbers of a tensor of ()"));
-  CHECK(x.sum().item() == 3);  // nobody listens any more
+  CHECK(x.sum().item() == 3);  // no recorder is set any more
 
   Jit inner([](Tensor x) { return x + 1; });
   Jit outer([&](Tensor x) { return inner(x); });
@@ -306,7 +306,7 @@ TEST_CASE("jit: what cannot be replayed is an error") {
   CHECK((x + 1).to_vector() == std::vector<float>{2, 3});
 }
 
-TEST_CASE("jit: initial values that are still promises are followed, too") {
+TEST_CASE("jit: initial values that are not realized are variables, too") {
   nn::Linear layer{4, 3};
   Jit f([&](Tensor x) {
     const NoGrad guard;
@@ -365,7 +365,7 @@ TEST_CASE("jit: it says which calls are not replayed, and why") {
   layer.bias.assign(Tensor::zeros({2}));
   says(x, "");
 
-  scale = x.sum();  // a promise, made anew before each call
+  scale = x.sum();  // unrealized, made anew before each call
   says(x, "a tensor of (1,) that the call looked at is gone");
   for (int i = 0; i < 3; ++i) {
     scale = x.sum() + i;
@@ -448,11 +448,11 @@ TEST_CASE("jit: a result that is an input or a variable is a value of its own") 
   });
   for (int i = 0; i < 5; ++i) {
     const Tensor y = same(p), z = step();
-    const std::vector<float> numbers = y.to_vector(), stepped = z.to_vector();
+    const std::vector<float> values = y.to_vector(), stepped = z.to_vector();
     p += 5;
     step();
-    CHECK(y.to_vector() == numbers);
+    CHECK(y.to_vector() == values);
     CHECK(z.to_vector() == stepped);
-    CHECK(stepped[0] == numbers[0] + 1);
+    CHECK(stepped[0] == values[0] + 1);
   }
 }

@@ -11,7 +11,7 @@ using namespace teeny;
 
 namespace {
 
-/// Images of one pixel, which is the number of the sample; its class is ten times that.
+/// Images of one pixel, which is the sample's index; its class is ten times that.
 data::Dataset counting(int64_t count) {
   return {Tensor::arange(count).cast(DType::UInt8).reshape({count, 1, 1, 1}), Tensor::arange(count) * 10};
 }
@@ -66,7 +66,7 @@ TEST_CASE("loader: every sample once an epoch, in order or shuffled") {
   CHECK(orders.size() == 10);
 }
 
-TEST_CASE("loader: a batch that is kept keeps its numbers while the next ones are sent and used") {
+TEST_CASE("loader: a batch that is kept keeps its values while the next ones are sent and used") {
   data::DataLoader loader(counting(200), {.batch_size = 16, .shuffle = true, .seed = 3});
   std::vector<data::Batch> kept;
   std::vector<std::vector<int64_t>> seen;

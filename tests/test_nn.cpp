@@ -1,4 +1,4 @@
-// Layers: where they start, what they refuse, and some against plain loops in double precision. Their numbers are
+// Layers: initial values, errors, and some compared with plain loops in double precision. Their values are
 // compared with PyTorch's in test_golden_models.cpp.
 #include <doctest/doctest.h>
 
@@ -15,7 +15,7 @@ using namespace teeny;
 
 namespace {
 
-/// All numbers within the bounds, and reaching far into both halves.
+/// All elements within the bounds, and reaching far into both halves.
 void check_uniform(const Tensor& x, double bound) {
   const auto values = x.to_vector<double>();
   const auto [low, high] = std::minmax_element(values.begin(), values.end());
@@ -107,7 +107,7 @@ TEST_CASE("nn: BatchNorm2d follows the batch while training") {
   CHECK_THROWS_AS(norm(Tensor::zeros({1, 3, 1, 1})), Error);
 }
 
-TEST_CASE("nn: norms of float16 square no number beyond 65504") {
+TEST_CASE("nn: norms of float16 square no element beyond 65504") {
   const Training mode;
   const Tensor x = Tensor::of({{-300, 300}, {300, -300}}).cast(DType::Float16);
   const auto is_one = [](const Tensor& y) { return (y.abs() - 1).abs().max().item() < 1e-3; };

@@ -1,4 +1,4 @@
-// What optimisers keep, refuse and cost. Their numbers are compared with PyTorch's in test_golden_models.cpp.
+// What optimisers keep, refuse and cost. Their values are compared with PyTorch's in test_golden_models.cpp.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -63,18 +63,18 @@ TEST_CASE("optim: LAMB's ratio is 1 where a length is 0") {
 
 TEST_CASE("optim: gradients are clipped in their dtype") {
   for (const DType dtype : {DType::Float16, DType::BFloat16, DType::Float32, DType::Float64}) {
-    Tensor p = parameter(dtype), number = Tensor::full({}, 1, dtype).requires_grad_();
+    Tensor p = parameter(dtype), scalar = Tensor::full({}, 1, dtype).requires_grad_();
     p.set_grad(Tensor::full({2, 3}, -2, dtype));
-    number.set_grad(Tensor::full({}, 1, dtype));
-    const std::vector<Tensor> params = {p, number, parameter()};
+    scalar.set_grad(Tensor::full({}, 1, dtype));
+    const std::vector<Tensor> params = {p, scalar, parameter()};
     check_close(optim::clip_grad_norm(params, 2.5), {5}, 1e-6);
     check_close(p.grad(), std::vector<double>(6, -1), 1e-3);
-    check_close(number.grad(), {0.5}, 1e-3);
+    check_close(scalar.grad(), {0.5}, 1e-3);
     optim::clip_grad_value(params, 0.75);
     check_close(p.grad(), std::vector<double>(6, -0.75), 0);
-    check_close(number.grad(), {0.5}, 1e-3);
+    check_close(scalar.grad(), {0.5}, 1e-3);
     CHECK(p.grad().dtype() == dtype);
-    CHECK(number.grad().dtype() == dtype);
+    CHECK(scalar.grad().dtype() == dtype);
     CHECK_FALSE(params[2].grad().defined());
   }
   CHECK(optim::clip_grad_norm(std::vector{parameter()}, 1).item() == 0);
@@ -154,18 +154,18 @@ TEST_CASE("optim: a schedule goes on where a training stopped") {
 }
 
 namespace {
-/// Kernels of a step: over the elements of parameters, over numbers without axes, and products.
+/// Kernels of a step: over the elements of parameters, over scalars (no axes), and products.
 struct Kernels {
-  int elements = 0, numbers = 0, products = 0;
+  int elements = 0, scalars = 0, products = 0;
   bool operator==(const Kernels&) const = default;
 } seen;
 std::ostream& operator<<(std::ostream& out, const Kernels& k) {
-  return out << k.elements << " over elements, " << k.numbers << " over numbers, " << k.products << " products";
+  return out << k.elements << " over elements, " << k.scalars << " over scalars, " << k.products << " products";
 }
 void count_and_run(const tinyops::Kernel& kernel) {
   const auto* row = std::get_if<tinyops::RowKernel>(&kernel);
   if (!row) ++seen.products;
-  else ++(numel(row->shape) == 1 ? seen.numbers : seen.elements);
+  else ++(numel(row->shape) == 1 ? seen.scalars : seen.elements);
   tinyops::run(kernel);
 }
 
@@ -186,7 +186,7 @@ void check_kernels(const Options& options, const std::vector<Shape>& shapes, con
     }
     CAPTURE(Optimizer::kName);
     CAPTURE(replayed);
-    if (!replayed) --seen.numbers;
+    if (!replayed) --seen.scalars;
     CHECK(seen == expected);
   }
 }
@@ -225,7 +225,7 @@ TEST_CASE("optim: a loop that looks at nothing keeps a short graph") {
   CHECK(depth < 20);
 }
 
-TEST_CASE("optim: clipping and a step compute nothing before someone looks") {
+TEST_CASE("optim: clipping and a step compute nothing before a value is read") {
   std::vector<Tensor> params = {parameter(), parameter()};
   optim::Muon muon(params);
   for (int i = 0; i < 3; ++i) {

@@ -9,7 +9,7 @@
 namespace teeny::test {
 namespace {
 
-/// Whole numbers from -4 to 4: sums and products of few are exact in every dtype.
+/// Integers from -4 to 4: sums and products of few are exact in every dtype.
 Tensor whole(const Shape& shape, DType dtype, uint64_t seed = 1) {
   std::mt19937_64 random(seed);
   std::vector<float> values(size_t(numel(shape)));

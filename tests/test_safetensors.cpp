@@ -15,7 +15,7 @@ using namespace teeny;
 
 namespace {
 
-/// A file: the length of the header, the header, the numbers.
+/// A file: the length of the header, the header, the elements.
 std::string file_of(const std::string& json, const std::string& data) {
   const uint64_t length = json.size();
   std::string bytes(8, '\0');
@@ -76,8 +76,8 @@ TEST_CASE("safetensors: the bytes of a file are the format's") {
                            R"("flag":{"dtype":"BOOL","shape":[],"data_offsets":[8,9]},)"
                            R"("w":{"dtype":"F32","shape":[1,2],"data_offsets":[0,8]}})";
   const std::string padded = json + std::string((8 - json.size() % 8) % 8, ' ');
-  const char numbers[] = "\x00\x00\x80\x3f\x00\x00\x00\xc0\x01";  // 1.0f, -2.0f, true
-  CHECK(contents(path) == file_of(padded, std::string(numbers, 9)));
+  const char elements[] = "\x00\x00\x80\x3f\x00\x00\x00\xc0\x01";  // 1.0f, -2.0f, true
+  CHECK(contents(path) == file_of(padded, std::string(elements, 9)));
 
   // What other writers do: white space, fields in another order, escapes, an alignment of their own.
   const auto other = io::load_safetensors(directory.write(
@@ -165,7 +165,7 @@ TEST_CASE("safetensors: what is wrong with a file is said by file and tensor") {
   CHECK(has(error_of([&] { io::load_safetensors(directory / "."); }), "not a regular file"));
 }
 
-TEST_CASE("safetensors: a damaged file is an Error or other numbers, never anything else") {
+TEST_CASE("safetensors: a damaged file is an Error or other values, never anything else") {
   const TemporaryDirectory directory;
   const std::string path = directory / "small.safetensors";
   io::save_safetensors(path,
@@ -183,9 +183,9 @@ TEST_CASE("safetensors: a damaged file is an Error or other numbers, never anyth
   CHECK_THROWS_AS(io::load_safetensors(path), Error);
 
   const auto load = [&path] {
-    int64_t numbers = 0;
-    for (const auto& [name, tensor] : io::load_safetensors(path).tensors) numbers += tensor.numel();
-    CHECK(numbers <= 19);  // one for each byte of the file's data
+    int64_t elements = 0;
+    for (const auto& [name, tensor] : io::load_safetensors(path).tensors) elements += tensor.numel();
+    CHECK(elements <= 19);  // one for each byte of the file's data
   };
   int loaded = 0;
   for (size_t at = 0; at < whole.size(); ++at)

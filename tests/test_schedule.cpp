@@ -22,7 +22,7 @@ Tensor data(const Shape& shape) { return Tensor::rand(shape).realize(); }
 
 }  // namespace
 
-TEST_CASE("schedule: nothing runs before someone asks") {
+TEST_CASE("schedule: nothing runs before a value is read") {
   const Tensor x = data({4, 4});
   CHECK(kernels([&] {
           Tensor y = (x + 1).exp().sum(0);
@@ -88,7 +88,7 @@ TEST_CASE("schedule: an update of a parameter with its moments is one kernel, in
   CHECK(tinyops::memory_use().peak == live);
 }
 
-TEST_CASE("schedule: a number a row is updated in place by the kernel that reduces the row") {
+TEST_CASE("schedule: a value a row is updated in place by the kernel that reduces the row") {
   const AlwaysFused fused;
   Tensor bias = data({64}), m = data({64});
   const Tensor grad = data({32, 64}), lr = Tensor(0.1).contiguous().realize();
@@ -112,10 +112,10 @@ TEST_CASE("schedule: a number a row is updated in place by the kernel that reduc
   }
 }
 
-TEST_CASE("schedule: assigning does not disturb who holds the old numbers") {
+TEST_CASE("schedule: assigning does not change the old values that others hold") {
   Tensor p = data({8});
   const std::vector<float> old = p.to_vector();
-  const Tensor alias = p.detach(), later = p * 1;  // a second holder, and a promise that reads it
+  const Tensor alias = p.detach(), later = p * 1;  // a second owner, and an unrealized reader
   p.assign(p + 1);
   p.realize();
   CHECK(alias.to_vector() == old);
@@ -141,7 +141,7 @@ TEST_CASE("schedule: cat writes each part in its place") {
   }
 }
 
-TEST_CASE("schedule: a slice is written in place unless someone else looks at the rest") {
+TEST_CASE("schedule: a slice is written in place unless the rest is read elsewhere") {
   const AlwaysFused fused;
   Tensor x = data({64, 32});
   const Tensor row = data({32});
@@ -168,19 +168,19 @@ TEST_CASE("schedule: a slice that is still needed elsewhere is not written over"
   const std::vector<float> now = x.to_vector();
   for (size_t i = 3; i < 12; ++i) CHECK(now[i] == old[i - 3]);
   Tensor y = data({4, 3});
-  const std::vector<float> numbers = y.to_vector();
+  const std::vector<float> values = y.to_vector();
   y.set({slice(1)}, y[{slice({}, -1)}]);  // the same with no other holder
   const std::vector<float> moved = y.to_vector();
-  for (size_t i = 3; i < 12; ++i) CHECK(moved[i] == numbers[i - 3]);
+  for (size_t i = 3; i < 12; ++i) CHECK(moved[i] == values[i - 3]);
 }
 
-TEST_CASE("schedule: a number that a product needs in memory stays one number") {
+TEST_CASE("schedule: a scalar that a product needs in memory stays one element") {
   const Tensor x = data({64, 64});
   tinyops::reset_peak();
   const size_t before = tinyops::memory_use().live;
   Tensor::ones({4096, 64}).matmul(x).sum(0).realize();
   const size_t totals_of_parts = tinyops::device_name().starts_with("cuda") ? 1 << 18 : 0;
-  CHECK(tinyops::memory_use().peak - before <= 4 * (4096 * 64 + 64 + 1) + totals_of_parts);  // product, sums, number
+  CHECK(tinyops::memory_use().peak - before <= 4 * (4096 * 64 + 64 + 1) + totals_of_parts);  // product, sums, scalar
 }
 
 TEST_CASE("schedule: limits are kept by cutting") {

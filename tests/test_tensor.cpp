@@ -1,4 +1,4 @@
-// The user's type: reading numbers, printing, laziness, assignment, histories. What the operations compute is in the
+// The user's type: reading values, printing, laziness, assignment, histories. What the operations compute is in the
 // golden and gradcheck tests; the random stream is in test_random.cpp, the 16-bit floats in test_float16.cpp.
 #include <doctest/doctest.h>
 
@@ -24,13 +24,13 @@ Tensor leaf(std::initializer_list<float> values) { return Tensor::from(std::vect
 
 }  // namespace
 
-TEST_CASE("tensor: one number takes its natural dtype") {
+TEST_CASE("tensor: a scalar takes its natural dtype") {
   CHECK(difference(Tensor(2.5), Tensor::full({}, 2.5, DType::Float32)) == "");
   CHECK(difference(Tensor(3), Tensor::full({}, 3, DType::Int64)) == "");
   CHECK(difference(Tensor(true), Tensor::full({}, 1, DType::Bool)) == "");
 }
 
-TEST_CASE("tensor: numbers are read in the type that is asked for") {
+TEST_CASE("tensor: values are read in the type that is named") {
   const Tensor x = Tensor::of({0.0f, 1.0f, -2.75f, 300.5f});
   CHECK(x.to_vector<double>() == std::vector<double>{0, 1, -2.75, 300.5});
   CHECK(x.to_vector<int64_t>() == std::vector<int64_t>{0, 1, -2, 300});
@@ -43,10 +43,10 @@ TEST_CASE("tensor: numbers are read in the type that is asked for") {
   CHECK(Tensor::zeros({0, 4}).to_vector().empty());
 }
 
-TEST_CASE("tensor: a tensor owns a copy of the numbers it is made from") {
-  std::vector<int32_t> numbers{1, 2, 3, 4};
-  const Tensor x = Tensor::from(numbers, {2, 2});
-  numbers[0] = 100;
+TEST_CASE("tensor: a tensor owns a copy of the values it is made from") {
+  std::vector<int32_t> values{1, 2, 3, 4};
+  const Tensor x = Tensor::from(values, {2, 2});
+  values[0] = 100;
   CHECK(x.to_vector<int32_t>() == std::vector<int32_t>{1, 2, 3, 4});
   CHECK(x.dtype() == DType::Int32);
   CHECK(Tensor::of<bool>({true, false}).to_vector<bool>() == std::vector<bool>{true, false});
@@ -93,7 +93,7 @@ TEST_CASE("tensor: a large tensor is printed by its corners") {
   CHECK(printed(Tensor::zeros({100, 100, 100})).size() < 3000);
 }
 
-TEST_CASE("tensor: nothing runs before someone asks") {
+TEST_CASE("tensor: nothing runs before a value is read") {
   const Tensor x = Tensor::of({{1, 2}, {3, 4}});
   const int64_t before = debug::counters().kernels;
   const Tensor y = (x * 2).exp().matmul(x.t()).sum(0), z = Tensor::rand({4}) + Tensor::arange(4);
@@ -179,7 +179,7 @@ TEST_CASE("gradients: an input that was assigned to between the ways there and b
                        "assign after backward()", Error);
 }
 
-TEST_CASE("assign: an error on the way leaves everybody with the old numbers") {
+TEST_CASE("assign: an error on the way leaves every tensor with its old values") {
   Tensor w = Tensor::of({1, 2}).requires_grad_(), count = Tensor::of({7});
   const Tensor bad = Tensor::of<int64_t>({0, 5});
   for (int step = 0; step < 2; ++step) {
@@ -196,7 +196,7 @@ TEST_CASE("assign: an error on the way leaves everybody with the old numbers") {
   }
 }
 
-TEST_CASE("assign: every handle sees the new numbers, and the dtype stays") {
+TEST_CASE("assign: every handle sees the new values, and the dtype stays") {
   Tensor x = Tensor::of({1, 2});
   const Tensor handle = x;
   x.assign(Tensor::of<int64_t>({3, 4}));
@@ -206,7 +206,7 @@ TEST_CASE("assign: every handle sees the new numbers, and the dtype stays") {
   CHECK(list(handle) == Floats{7, 9});
 }
 
-TEST_CASE("assign: who read the old numbers keeps them") {
+TEST_CASE("assign: results computed from the old values keep them") {
   Tensor x = Tensor::of({1, 2});
   const Tensor doubled = x * 2, first = x[0], flipped = x.flip(0);
   x.assign(x + 10);

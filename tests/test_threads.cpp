@@ -33,15 +33,15 @@ void same_for_all_threads(F&& f, const char* call = "") {
   omp_set_num_threads(before);
 }
 
-Tensor numbers(const Shape& shape) { return Tensor::randn(shape).realize(); }
+Tensor values(const Shape& shape) { return Tensor::randn(shape).realize(); }
 
 #define SAME_FOR_ALL_THREADS(...) same_for_all_threads(__VA_ARGS__, #__VA_ARGS__)
 
 }  // namespace
 
 TEST_CASE("threads: large kernels of every kind give the same bits") {
-  const Tensor x = numbers({300, 1000}), y = numbers({1000, 70}), image = numbers({6, 8, 20, 20}), w = numbers({16, 8, 3, 3});
-  const Tensor index = Tensor::randint(0, 300, {5000}).realize(), rows = numbers({5000, 40});
+  const Tensor x = values({300, 1000}), y = values({1000, 70}), image = values({6, 8, 20, 20}), w = values({16, 8, 3, 3});
+  const Tensor index = Tensor::randint(0, 300, {5000}).realize(), rows = values({5000, 40});
   SAME_FOR_ALL_THREADS([&] { return x.sum(); });
   SAME_FOR_ALL_THREADS([&] { return x.sum(0); });
   SAME_FOR_ALL_THREADS([&] { return x.exp().sum(1); });
@@ -64,7 +64,7 @@ TEST_CASE("threads: large kernels of every kind give the same bits") {
 }
 
 TEST_CASE("threads: gradients give the same bits") {
-  const Tensor image = numbers({16, 4, 24, 24}), start = numbers({8, 4, 5, 5});
+  const Tensor image = values({16, 4, 24, 24}), start = values({8, 4, 5, 5});
   SAME_FOR_ALL_THREADS([&] {
     Tensor x = image.detach().requires_grad_(), w = start.detach().requires_grad_();
     x.conv2d(w).relu().max_pool2d().square().mean().backward();
@@ -103,7 +103,7 @@ void on_threads(int count, F&& body) {
     if (error) std::rethrow_exception(error);
 }
 
-/// THREAD_STEPS=10000 is what `make test-all` asks for.
+/// `make test-all` sets THREAD_STEPS=10000.
 const int kSteps = int(tinyops::environment::whole_number("THREAD_STEPS", 200));
 
 struct Net {

@@ -28,14 +28,14 @@ class Bench {
   }
 
   /// Whether ONLY is empty or has a part of this name.
-  bool wants(const std::string& name) const {
+  bool selects(const std::string& name) const {
     return only_.empty() || std::ranges::any_of(only_, [&](const auto& part) { return name.find(part) != name.npos; });
   }
 
   /// Times `work`, which must compute something anew at each call. `amount` counts what one call does, in `unit` x s.
   template <class Work>
   void operator()(const std::string& name, Work&& work, double amount = 0, const char* unit = "") {
-    if (!wants(name)) return;
+    if (!selects(name)) return;
     const bool once = device == Peak::Device::Emulated;
     for (int i = 0; i < (once ? 2 : 5); ++i) work();  // a Jit records the second call
     tinyops::synchronize();
@@ -82,7 +82,7 @@ class Bench {
   std::ostringstream json_;
 };
 
-static Tensor numbers(const Shape& shape) { return Tensor::randn(shape).realize(); }
+static Tensor values(const Shape& shape) { return Tensor::randn(shape).realize(); }
 
 /// How large the workloads are.
 struct Workloads {
@@ -102,8 +102,8 @@ static Workloads sizes_for(Peak::Device device) {
 
 static void products(Bench& bench, const Workloads& sizes) {
   const auto product = [&](const std::string& name, int64_t m, int64_t k, int64_t n, DType dtype = DType::Float32) {
-    if (!bench.wants(name)) return;
-    const Tensor x = numbers({m, k}).cast(dtype).realize(), y = numbers({k, n}).cast(dtype).realize();
+    if (!bench.selects(name)) return;
+    const Tensor x = values({m, k}).cast(dtype).realize(), y = values({k, n}).cast(dtype).realize();
     bench(
         name, [&] { x.matmul(y).realize(); }, 2e-9 * double(m * k * n), "GFLOP/s");
   };
@@ -114,14 +114,14 @@ static void products(Bench& bench, const Workloads& sizes) {
 
 static void elementwise_and_reductions(Bench& bench, const Workloads& sizes) {
   const auto unary = [&](const std::string& name, const Shape& shape, double bytes_an_element, auto f) {
-    if (!bench.wants(name)) return;
-    const Tensor x = numbers(shape);
+    if (!bench.selects(name)) return;
+    const Tensor x = values(shape);
     bench(
         name, [&] { f(x).realize(); }, 1e-9 * bytes_an_element * double(x.numel()), "GB/s");
   };
   const Shape big{sizes.big}, rows{sizes.rows, sizes.columns};
-  if (bench.wants("add_big")) {
-    const Tensor y = numbers(big);
+  if (bench.selects("add_big")) {
+    const Tensor y = values(big);
     unary("add_big", big, 12, [&](const Tensor& x) { return x + y; });
   }
   unary("gelu_chain_big", big, 8,
@@ -131,8 +131,8 @@ static void elementwise_and_reductions(Bench& bench, const Workloads& sizes) {
   unary("layernorm_rows_1024", rows, 8, [](const Tensor& x) { return x.layernorm(); });
   unary("sum_cols", rows, 4, [](const Tensor& x) { return x.sum(0); });
   unary("transpose_4096", {sizes.side, sizes.side}, 8, [](const Tensor& x) { return x.t().contiguous(); });
-  if (bench.wants("tiny_add_16")) {
-    const Tensor x = numbers({16});
+  if (bench.selects("tiny_add_16")) {
+    const Tensor x = values({16});
     bench("tiny_add_16", [&] { (x + x).realize(); });
     Jit replayed([](const Tensor& x) { return x + x; });
     bench("tiny_add_16_replayed", [&] { replayed(x); });
@@ -140,8 +140,8 @@ static void elementwise_and_reductions(Bench& bench, const Workloads& sizes) {
 }
 
 static void convolutions(Bench& bench, int64_t batch) {
-  if (!bench.wants("conv_128x32x24_k5_fwd") && !bench.wants("conv_128x32x24_k5_fwdbwd")) return;
-  Tensor x = numbers({batch, 32, 24, 24}), w = numbers({32, 32, 5, 5});
+  if (!bench.selects("conv_128x32x24_k5_fwd") && !bench.selects("conv_128x32x24_k5_fwdbwd")) return;
+  Tensor x = values({batch, 32, 24, 24}), w = values({32, 32, 5, 5});
   const double work = 2e-9 * double(batch) * 32 * 20 * 20 * 32 * 25;
   bench(
       "conv_128x32x24_k5_fwd", [&] { x.conv2d(w).realize(); }, work, "GFLOP/s");
@@ -211,7 +211,7 @@ struct Gpt {
 
 template <class Model>
 static void network(Bench& bench, const std::string& name, const Tensor& x, const Tensor& y) {
-  if (!bench.wants(name + "_train") && !bench.wants(name + "_infer")) return;
+  if (!bench.selects(name + "_train") && !bench.selects(name + "_infer")) return;
   Model model;
   optim::Adam adam(nn::parameters(model), {.lr = 1e-3});
   const Training training;  // for `infer` too, as in the peers: batch norm does the same work everywhere
@@ -229,10 +229,10 @@ static void network(Bench& bench, const std::string& name, const Tensor& x, cons
 
 static void networks(Bench& bench, int64_t batch) {
   const auto classes = [](int64_t count, int64_t size) { return Tensor::randint(0, count, {size}).realize(); };
-  network<Mlp>(bench, "mlp_b128", numbers({batch, 1, 28, 28}), classes(10, batch));
-  network<TinyConv>(bench, "tinyconv_b128", numbers({batch, 1, 28, 28}), classes(10, batch));
+  network<Mlp>(bench, "mlp_b128", values({batch, 1, 28, 28}), classes(10, batch));
+  network<TinyConv>(bench, "tinyconv_b128", values({batch, 1, 28, 28}), classes(10, batch));
   if (bench.device == Peak::Device::Emulated) return;
-  network<Beautiful>(bench, "beautiful_b512", numbers({512, 1, 28, 28}), classes(10, 512));
+  network<Beautiful>(bench, "beautiful_b512", values({512, 1, 28, 28}), classes(10, 512));
   network<Gpt>(bench, "gpt_b32", classes(65, 32 * 64).reshape({32, 64}), classes(65, 32 * 64));
 }
 

@@ -2,7 +2,7 @@
 // What this machine's device can do at most, measured now: the limits that bench's rates are fractions of.
 
 struct Peak {
-  double gflops = 0;     ///< multiply-adds of numbers that stay in registers, everywhere at once; one is two operations
+  double gflops = 0;     ///< multiply-adds of values that stay in registers, on all cores at once; one is two operations
   double gb_second = 0;  ///< x + y of arrays far larger than any cache, 12 bytes an element, stored past a CPU's cache
   enum class Device { Cpu, Gpu, Emulated } device = Device::Cpu;
 };

@@ -3,7 +3,7 @@
     case("sum_axis/int", "x.sum(1)", i64(2, 3))
 
 name        The part before the slash names a line of C++ in tests/test_golden_<section>.cpp, which computes the same in
-            teeny; what follows the slash tells cases apart that run the same line on other inputs.
+            teeny; what follows the slash distinguishes cases that run the same line on other inputs.
 expression  PyTorch, in x, y, z and w: the inputs in order. put(x, i, y) is a copy of x after x[i] = y.
 inputs      f32(2, 3) is a (2, 3) tensor of float32, uniform in [-2, 2) in steps of 1/64; f32(2, 3, low=0, high=1) in
             another range; given([1, nan], "float16") has these values. The seed is the case's name and the letter.
@@ -94,7 +94,7 @@ case("tri", "torch.ones(3, 4).tril().bool()")
 case("tri_above", "torch.ones(3, 4).tril(1).bool()")
 case("tri_below", "torch.ones(4, 3).tril(-2).bool()")
 
-# ---- Elementwise, one number in -------------------------------------------------------------------------------------
+# ---- Elementwise, of one tensor -------------------------------------------------------------------------------------
 section("unary")
 SPECIAL = [nan, inf, -inf, 0.0, -0.0, 0.5, -0.5, 1.5, 2.5, -2.5, 30.0, -30.0, 100.0, -100.0]
 EXTREMES = [-300.0, -100.0, -88.0, -20.0, 20.0, 88.0, 100.0, 300.0]
@@ -234,7 +234,7 @@ case("cast_bool/special", "x.to(torch.bool)", given(SPECIAL), grad=False)
 case("cast_float16/range", "x.to(torch.float16)", given([65504.0, 65519.0, 65520.0, 1e-7, 3e-8, 2e-8, 6.1e-5]))
 case("cast_bfloat16/range", "x.to(torch.bfloat16)", given([3.4e38, 1.00390625, 1.01171875, 1e-40, -nan]), grad=False)
 
-# ---- Elementwise, two numbers in ------------------------------------------------------------------------------------
+# ---- Elementwise, of two tensors ------------------------------------------------------------------------------------
 section("binary")
 GRID = [nan, inf, -inf, 0.0, -0.0, 1.0, -2.5, 3.0]
 INTS = [-7, -3, -2, -1, 0, 1, 2, 3, 7]
@@ -296,7 +296,7 @@ case("minimum/ties", "x.minimum(y)", given([1.0, 2.0, 3.0]), given([1.0, 3.0, 3.
 case("floor_divide/rounding", "x // y", given([1.0, -1.0, 6.0]), given([0.1, 0.1, 0.2]), grad=False)
 case("floor_divide/zero", "x // y", given([1.0, -1.0, 0.0]), given([0.0, 0.0, 0.0]), grad=False)
 
-# Integers wrap to their width. (The lowest number divided by -1 stops PyTorch's process.)
+# Integers wrap to their width. (The lowest integer divided by -1 stops PyTorch's process.)
 for dtype, values in WRAPS.items():
     for name, expression in {"add": "x + y", "sub": "x - y", "mul": "x * y", "maximum": "x.maximum(y)", "less": "x < y",
                              "equal": "x == y", "and": "x & y", "xor": "x ^ y"}.items():
@@ -317,7 +317,7 @@ case("shift_right/negative", "x >> y", given([5, -5], "int32"), given([-1, -1], 
 case("div/int64_zero", "x / y", given([-1, 0, 1], "int64"), given([0, 0, 0], "int64"))
 case("div/bool_zero", "x / y", given([False, True], "bool"), given([False, False], "bool"))
 
-# A 16-bit number is rounded where it is stored: what does not fit is infinite, what is too small is 0.
+# A 16-bit float is rounded where it is stored: what does not fit is infinite, what is too small is 0.
 LIMITS = {"float16": [6e-8, -1e-4, 1.0, -300.0, 65504.0], "bfloat16": [1e-39, -1e-20, 1.0, -1e30, 3e38]}
 for dtype, values in LIMITS.items():
     for name, expression in {"add": "x + y", "sub": "x - y", "mul": "x * y", "div": "x / y"}.items():
@@ -396,7 +396,7 @@ for first, make in DTYPES.items():
             case("shift_right/" + pair, "x >> y", make(3), other(3, low=0))
 
 
-# A tensor without axes widens nothing of its own kind: it is a number, with gradients.
+# A tensor without axes widens nothing of its own kind: it is a scalar, with gradients.
 case("add/f16+f32_number", "x + y", f16(3), f32())
 case("add/f32_number+f16", "x + y", f32(), f16(3))
 case("add/f32+f64_number", "x + y", f32(2, 2), f64())
@@ -490,7 +490,7 @@ case("pad_exp", "F.pad(x, (1, 1)).exp()", f32(3))
 case("pad_divide", "1 / F.pad(x, (1, 1))", f32(3, low=1), grad=False)
 case("pad_twice", "F.pad(F.pad(x, (1, 1)).cos(), (2, 0))", f32(3))
 
-# The borders that show numbers of the inside. PyTorch pads the last axes of (N, C, ..) alone: two stand in front.
+# The borders that repeat elements of the inside. PyTorch pads the last axes of (N, C, ..) alone: two stand in front.
 for mode in ("reflect", "replicate", "circular"):
     pads = {mode: "(2, 3)", mode + "_sides": "(0, 1, 2, 0)", mode + "_cut": "(-1, 2, 1, -1)", mode + "_most": "(3, 3)"}
     for name, amounts in pads.items():
@@ -682,13 +682,13 @@ case("scatter_add/nothing", "x.scatter_add(0, y, z)", f32(4, 3), Input("int64", 
 section("reductions")
 
 
-def reduction(name, torch_name=None, numbers=(f32, f64, f16, bf16), several=True):
+def reduction(name, torch_name=None, makers=(f32, f64, f16, bf16), several=True):
     """One reduction over all axes, one, several, and with its axes kept."""
     call = f"x.{torch_name or name}"
-    for make in numbers:
+    for make in makers:
         case(f"{name}/{make(1).dtype}", f"{call}()", make(2, 3))
         case(f"{name}_axis/{make(1).dtype}", f"{call}(1)", make(2, 3))
-    make = numbers[0]
+    make = makers[0]
     case(f"{name}/number", f"{call}()", make())
     case(f"{name}_axis/middle", f"{call}(1)", make(2, 3, 4))
     case(f"{name}_axis/no_rows", f"{call}(1)", make(0, 3))
@@ -705,15 +705,15 @@ def reduction(name, torch_name=None, numbers=(f32, f64, f16, bf16), several=True
 NUMBERS = (f32, f64, f16, bf16, i32, i64, u8)
 TIES = [[1.0, 3.0, 3.0], [2.0, 2.0, 2.0], [0.0, -0.0, -1.0]]
 NANS = [[1.0, nan, 3.0], [nan, nan, 2.0], [inf, -inf, 0.0]]
-reduction("sum", numbers=NUMBERS + (b1,))
+reduction("sum", makers=NUMBERS + (b1,))
 reduction("mean")
-reduction("prod", numbers=NUMBERS + (b1,), several=False)
-reduction("max", "amax", numbers=NUMBERS + (b1,))
-reduction("min", "amin", numbers=NUMBERS + (b1,))
-reduction("argmax", numbers=NUMBERS, several=False)
-reduction("argmin", numbers=NUMBERS, several=False)
-reduction("any", numbers=(f32, i64, b1))
-reduction("all", numbers=(f32, i64, b1))
+reduction("prod", makers=NUMBERS + (b1,), several=False)
+reduction("max", "amax", makers=NUMBERS + (b1,))
+reduction("min", "amin", makers=NUMBERS + (b1,))
+reduction("argmax", makers=NUMBERS, several=False)
+reduction("argmin", makers=NUMBERS, several=False)
+reduction("any", makers=(f32, i64, b1))
+reduction("all", makers=(f32, i64, b1))
 reduction("var")
 reduction("std")
 for name in ("sum", "prod", "any", "all"):
@@ -1254,11 +1254,11 @@ case("network", "F.cross_entropy(F.linear(F.max_pool2d(F.conv2d(x, y).relu(), 2)
 section("scan_sort")
 
 
-def along(name, expression, numbers, grad=True):
+def along(name, expression, makers, grad=True):
     """One function along an axis, over several types; expression has {} where the axis goes."""
-    for make in numbers:
+    for make in makers:
         case(f"{name}/{make(1).dtype}", expression.format(0), make(7), grad=grad)
-    make = numbers[0]
+    make = makers[0]
     case(f"{name}/one", expression.format(0), make(1), grad=grad)
     case(f"{name}/none", expression.format(0), make(0), grad=grad)
     case(f"{name}/rows", expression.format(0), make(5, 3), grad=grad)
@@ -1449,7 +1449,7 @@ for make in (f32, f64):
     case(f"huber_loss_delta/{make(1).dtype}", "F.huber_loss(x, y, delta=0.5)", make(3, 4), make(3, 4))
 case("huber_loss_none", "F.huber_loss(x, y, reduction='none', delta=2)", f32(8), f32(8))
 
-# A number counts as having one axis.
+# A scalar counts as having one axis.
 for name, expression in (("sum_last", "x.sum(-1)"), ("mean_0", "x.mean(0)"), ("prod_0", "x.prod(0)"), ("max_0", "x.amax(0)"),
                          ("argmax_0", "x.argmax(0)"), ("argmin_last", "x.argmin(-1)"), ("any_0", "x.any(0)"),
                          ("logsumexp_0", "x.logsumexp(0)"), ("squeeze_last", "x.squeeze(-1)"), ("t", "x.t()")):

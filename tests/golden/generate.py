@@ -1,4 +1,4 @@
-"""Asks PyTorch for the values and gradients of every case in cases.py and writes <section>.safetensors.gz beside it,
+"""Computes with PyTorch the values and gradients of every case in cases.py and writes <section>.safetensors.gz beside it,
 and so for everything in models.py; `generate.py unary layers` does it for these sections alone.
 
 For a case `name` a file holds the inputs `name.x`, `name.y`, ..., the value `name.out`, and the gradients `name.dx`,
@@ -65,7 +65,7 @@ def write_safetensors(path, tensors):
 
 
 def main():
-    warnings.simplefilter("ignore")  # of var() with too few numbers, which is asked for on purpose
+    warnings.simplefilter("ignore")  # of var() with too few elements, which some cases do on purpose
     for section in sys.argv[1:] or [*SECTIONS, *MAKERS]:
         path = pathlib.Path(__file__).with_name(section + ".safetensors.gz")
         if section in MAKERS:

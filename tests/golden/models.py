@@ -13,20 +13,20 @@ from torch import nn
 from torch.optim import _muon, lr_scheduler
 
 
-def numbers(seed, *shape, low=-1, high=1, dtype=torch.float32):
+def values(seed, *shape, low=-1, high=1, dtype=torch.float32):
     rng = random.Random(seed)  # a string is a seed, the same in every version of Python
     values = [rng.randrange(round(low * 64), round(high * 64)) / 64 for _ in range(torch.Size(shape).numel())]
     return torch.tensor(values, dtype=torch.float64).to(dtype).reshape(shape)
 
 
 def fill(name, module):
-    """Gives every tensor of a module numbers that depend on its name alone."""
+    """Gives every tensor of a module values that depend on its name alone."""
     for key, value in module.state_dict().items():
         if key.endswith("num_batches_tracked"):
             value.fill_(3)
         else:
             low, high = (0.5, 2) if key.endswith("running_var") else (-1, 1)
-            value.copy_(numbers(f"{name}.{key}", *value.shape, low=low, high=high))
+            value.copy_(values(f"{name}.{key}", *value.shape, low=low, high=high))
 
 
 def record(name, module, call, *inputs, train=False):
@@ -51,7 +51,7 @@ def layers():
     result = {}
 
     def layer(name, module, *shapes, call=lambda m, *xs: m(*xs), train=False):
-        inputs = [s if isinstance(s, torch.Tensor) else numbers(f"{name}.{i}", *s) for i, s in enumerate(shapes)]
+        inputs = [s if isinstance(s, torch.Tensor) else values(f"{name}.{i}", *s) for i, s in enumerate(shapes)]
         result.update(record(name, module, call, *inputs, train=train))
 
     layer("linear", nn.Linear(4, 3), (2, 5, 4))
@@ -160,7 +160,7 @@ class ResNet(nn.Module):
 def networks():
     tokens, targets = torch.tensor([[0, 3, 6, 1, 3], [2, 2, 5, 4, 0]]), torch.tensor([[3, 6, 1, 3, 2], [2, 5, 4, 0, 6]])
     result = record("transformer", Transformer(), lambda m, *xs: m(*xs), tokens, targets, train=True)
-    images, classes = numbers("images", 3, 3, 9, 8), torch.tensor([2, 0, 3])
+    images, classes = values("images", 3, 3, 9, 8), torch.tensor([2, 0, 3])
     for mode, train in (("train", True), ("eval", False)):
         result |= record("resnet_" + mode, ResNet(), lambda m, *xs: m(*xs), images, classes, train=train)
     return result
@@ -218,8 +218,8 @@ OPTIMIZERS = {
 
 
 def optimizers():
-    result = {f"start.{k}": numbers(f"start.{k}", *shape, low=-2, high=2) for k, shape in enumerate(SHAPES)}
-    grads = [numbers(f"grads.{k}", STEPS, *shape) for k, shape in enumerate(SHAPES)]
+    result = {f"start.{k}": values(f"start.{k}", *shape, low=-2, high=2) for k, shape in enumerate(SHAPES)}
+    grads = [values(f"grads.{k}", STEPS, *shape) for k, shape in enumerate(SHAPES)]
     result |= {f"grads.{k}": g for k, g in enumerate(grads)}
     rounded = _muon._zeropower_via_newtonschulz
     for name, make in OPTIMIZERS.items():
