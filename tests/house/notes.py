@@ -49,13 +49,14 @@ def listings(specs):
     for part in parts:
         starts = [m.start() for m in re.finditer(r'^\S', part, re.M)]
         blocks = [part[a:b] for a, b in zip(starts, starts[1:] + [len(part)])]
-        kernels.append([b for b in blocks if b.count('\n') > 1][-1])
+        listed = [b for b in blocks if b.count('\n') > 1][-1]
+        kernels.append(''.join(line for line in listed.splitlines(True) if not re.match(r' *\d+ +[\d.]+ us ', line)))
     return kernels
 
 
-def plain(kernel):
-    """Without what a time or a hand has added behind two spaces or more."""
-    return [re.sub(r'(?<=\S)\s{2,}.*', '', line).rstrip() for line in kernel.split('\n') if re.match(r'(    )?\S', line)]
+def plain(block):
+    """Its lines, without what a hand has added behind two spaces or more."""
+    return [re.sub(r'(?<=\S)\s{2,}.*', '', line).rstrip() for line in block.rstrip('\n').split('\n')]
 
 
 def main():
