@@ -12,7 +12,7 @@ namespace teeny::data {
 
 namespace {
 
-/// SplitMix64's last step (Steele, Lea, Flood 2014): neighbouring numbers become unrelated seeds.
+/// SplitMix64's last step (Steele, Lea, Flood 2014): neighbouring integers become unrelated seeds.
 uint64_t mix(uint64_t x) {
   x += 0x9E3779B97F4A7C15;
   x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9;
@@ -56,9 +56,9 @@ struct Prepared {
   tinyops::BufferRef x_sent, y_sent;
 };
 
-tinyops::BufferRef send(std::span<const std::byte> numbers) {
-  auto buffer = std::make_shared<tinyops::Buffer>(numbers.size());
-  if (!numbers.empty()) tinyops::write(buffer->data(), numbers.data(), numbers.size());
+tinyops::BufferRef send(std::span<const std::byte> elements) {
+  auto buffer = std::make_shared<tinyops::Buffer>(elements.size());
+  if (!elements.empty()) tinyops::write(buffer->data(), elements.data(), elements.size());
   return buffer;
 }
 

@@ -6,7 +6,7 @@
 //   for (int epoch = 0; epoch < 5; ++epoch)
 //     for (auto [x, y] : loader) ...            x (128, 1, 28, 28) float32, y (128) int64
 //
-// Everything random follows from the seed, the epoch and the sample: the same numbers in every run, wherever it
+// Everything random follows from the seed, the epoch and the sample: the same values in every run, wherever it
 // resumes.
 #include <functional>
 #include <iterator>
@@ -33,7 +33,7 @@ struct LoaderOptions {
   uint64_t seed = 0;
   bool drop_last = false;  ///< leaves out a last batch that is not full
   /// Images of uint8 are divided by 255, then transformed, then normalised: (x - mean) / std, where either has one
-  /// number, or one a channel.
+  /// value, or one a channel.
   std::vector<float> mean = {0}, std = {1};
   Transform transform = {};
 };
@@ -47,9 +47,9 @@ struct Position {
 
 class DataLoader {
  public:
-  /// Copies the dataset's numbers to the host once. Images are (N, ...) of uint8 or float32.
+  /// Copies the dataset's elements to the host once. Images are (N, ...) of uint8 or float32.
   explicit DataLoader(const Dataset& dataset, const LoaderOptions& options = {});
-  /// Any two tensors (N, ...), token ids and regression targets alike: their numbers are handed out as they are, so
+  /// Any two tensors (N, ...), token ids and regression targets alike: their elements are handed out as they are, so
   /// `mean`, `std` and `transform` are refused.
   DataLoader(const Tensor& x, const Tensor& y, const LoaderOptions& options);
   DataLoader(DataLoader&&) noexcept;

@@ -84,7 +84,7 @@ Tensor Tensor::kaiming_normal(const Shape& shape, double a) {
 
 // ---- Drawing and shuffling -----------------------------------------------------------------------------------------
 
-/// Of numbers in [0, 1) in float64 hardly two are equal, so every order is as likely.
+/// Of values in [0, 1) in float64 hardly two are equal, so every order is as likely.
 Tensor Tensor::randperm(int64_t n) {
   if (n < 0) fail("randperm: ", n, " numbers");
   return rand({n}, DType::Float64).argsort();
@@ -93,7 +93,7 @@ Tensor Tensor::randperm(int64_t n) {
 /// With replacement: where a number falls among the running sums of the weights. Without: of clocks that ring after an
 /// exponential time, the faster the heavier, the first to ring. Efraimidis, Spirakis: "Weighted random sampling with a
 /// reservoir", 2006. PyTorch refuses weights that are negative, NaN or all 0, and to draw more without replacement than
-/// are above 0; here nobody looks at the numbers before they are asked for, and what is drawn then says nothing.
+/// are above 0; here values are not looked at before they are read, and what is drawn then is unspecified.
 Tensor Tensor::multinomial(int64_t samples, bool replacement) const {
   if (!is_float(dtype())) fail("multinomial: weights are floats, not ", dtype());
   if (rank() < 1 || rank() > 2 || size(-1) == 0) fail("multinomial: weights of ", shape(), "; (n) or (rows, n)");

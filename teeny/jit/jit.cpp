@@ -262,7 +262,7 @@ class Recording : public Recorder {
     ShapeTracker views;
     bool required_grad;
   };
-  /// Numbers from before the call: those of one node.
+  /// Values from before the call: those of one node.
   struct Origin {
     const Node* node;
     LazyBuffer held;              ///< so that nothing is written over them; empty once the call may
@@ -430,11 +430,11 @@ std::vector<Tensor> Replayer::operator()(std::span<const Tensor> given, const Ca
     if (why_.empty()) return ++replays_, entry.recording->replay(inputs);
     entry = {};
   }
-  std::vector<std::pair<LazyBuffer, bool>> numbers;
-  for (const Tensor& x : inputs) numbers.emplace_back(x.lazy(), x.requires_grad());
+  std::vector<std::pair<LazyBuffer, bool>> values;
+  for (const Tensor& x : inputs) values.emplace_back(x.lazy(), x.requires_grad());
   auto recording = std::make_unique<Recording>();
   std::vector<Tensor> placeholders, out;
-  for (const auto& [x, requires_grad] : numbers) placeholders.push_back(recording->placeholder(x, requires_grad));
+  for (const auto& [x, requires_grad] : values) placeholders.push_back(recording->placeholder(x, requires_grad));
   {
     const std::vector<Tensor> returned = call(placeholders);
     recording->forget_tensors();

@@ -12,11 +12,11 @@
 //   call 1   runs as ever: what is made on first use (moments, lazy initial values) is made
 //   call 2   runs as ever, and its kernels are written down
 //   call 3   the kernels run again, on the new inputs                      x ──┐
-//            tensors that the call assigns to hold the new numbers        p ──┼─► kernel ─► kernel ─► kernel ──► loss
-//            random numbers go on where the stream is                      m ──┘                          └────► p, m
+//            tensors that the call assigns to hold the new values         p ──┼─► kernel ─► kernel ─► kernel ──► loss
+//            random values continue the stream                             m ──┘                          └────► p, m
 //
 // The call may do what tensors do, but not look at a number (`item`, `to_vector`, printing): what it decided by it could
-// not be decided again. Numbers of the host (`Tensor::of(...)`, a loop's bound, a learning rate from `set_lr`) are part of
+// not be decided again. Constants of the host (`Tensor::of(...)`, a loop's bound, a learning rate from `set_lr`) are part of
 // the recording. What the call changes, it changes with `assign`, `set` or `+=`, or in `.grad`; results have no history,
 // and inputs are copies: a gradient by one is returned, not found in its `.grad`. When tensors that the call looks at are
 // replaced by others, shaped or frozen anew, the next calls are recorded again: `replays()` and `why()` tell, and DEBUG=1

@@ -16,7 +16,7 @@ Tensor number(double value) { return Tensor::full({}, value, DType::Float64); }
 /// float32's seven digits at t = 1) and brought once, in a buffer of its own, to each dtype the parameters have.
 ///
 /// The scheduler walks a formula from left to right, and adds to a kernel only what needs nothing newer than it. So these
-/// numbers come first in their formulas, and a parameter is assigned before its moments: then the first parameter, too,
+/// scalars come first in their formulas, and a parameter is assigned before its moments: then the first parameter, too,
 /// is one kernel with its moments.
 class Shared {
  public:

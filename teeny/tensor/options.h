@@ -18,7 +18,7 @@ struct Axes {
   Axes(const Dims& axes) : list(axes) {}
 };
 
-/// What may stand in the braces of `Tensor::of`: numbers, or lists of lists of them, all of one shape.
+/// What may stand in the braces of `Tensor::of`: constants, or lists of lists of them, all of one shape.
 template <class T>
 struct Nested {
   std::vector<T> values;
@@ -36,7 +36,7 @@ struct Nested {
   }
 };
 
-/// Sizes along the spatial axes: one number for all of them, or one for each.
+/// Sizes along the spatial axes: one for all of them, or one for each.
 struct Sizes {
   Dims list;
   Sizes(std::integral auto same) : list{int64_t(same)} {}

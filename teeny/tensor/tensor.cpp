@@ -1,4 +1,4 @@
-// The handle itself: what copies of a tensor share, how its numbers are asked for, and how it gets new ones.
+// The handle itself: what copies of a tensor share, how its values are read, and how it gets new ones.
 #include <algorithm>
 #include <cstring>
 
@@ -93,7 +93,7 @@ Dims Tensor::axis_list(const Axes& axes, const char* op) const {
   return result;
 }
 
-// ---- Numbers -------------------------------------------------------------------------------------------------------
+// ---- Values --------------------------------------------------------------------------------------------------------
 
 void realize(std::span<const Tensor> tensors) {
   std::vector<LazyBuffer> buffers;
@@ -165,7 +165,7 @@ Tensor& Tensor::assign(const Tensor& x) {
   return *this;
 }
 
-// In place, like PyTorch's. Where a gradient is recorded, the history would be lost with the old numbers: then this
+// In place, like PyTorch's. Where a gradient is recorded, the history would be lost with the old values: then this
 // handle becomes another tensor, which has one.
 Tensor& assign_or_rebind(Tensor& x, const Tensor& value, const char* op) {
   if (value.shape() != x.shape()) fail(op, ": the result has ", value.shape(), " and does not fit into ", x.shape());

@@ -194,7 +194,7 @@ class Tensor {
   [[nodiscard]] Tensor diagonal(int64_t a = 0, int64_t b = 1,
                                 int64_t offset = 0) const;  ///< i of a, i + offset of b; comes last
   [[nodiscard]] Tensor roll(int64_t shift,
-                            std::optional<int64_t> axis = {}) const;  ///< without an axis: of all numbers in a row
+                            std::optional<int64_t> axis = {}) const;  ///< without an axis: of all elements in a row
   [[nodiscard]] Tensor roll(const Dims& shifts, const Dims& axes) const;
   [[nodiscard]] static Tensor cat(std::span<const Tensor> parts, int64_t axis = 0);
   [[nodiscard]] static Tensor cat(std::initializer_list<Tensor> parts, int64_t axis = 0) {
@@ -218,7 +218,7 @@ class Tensor {
   [[nodiscard]] Tensor triu(int64_t diagonal = 0) const;
 
   // ---- indexing.cpp. An index outside its axis throws when it is met, at the latest when the result is read.
-  /// x[{0, slice(1, 3), ellipsis, none, t}]: numbers select first; the tensors, if there are several, broadcast
+  /// x[{0, slice(1, 3), ellipsis, none, t}]: integers select first; the tensors, if there are several, broadcast
   /// together, and their axes stand where they were if they were neighbours, otherwise in front.
   [[nodiscard]] Tensor operator[](std::initializer_list<Index> index) const;
   [[nodiscard]] Tensor operator[](const Index& index) const;             ///< a single entry: x[2], x[slice(1)], x[t]
@@ -232,7 +232,7 @@ class Tensor {
   [[nodiscard]] Tensor one_hot(int64_t classes) const;         ///< int64, one axis more; zeros for any other class
 
   // ---- setitem.cpp
-  /// x[{...}] = value: that part has these numbers from now on, the rest stays. `value` broadcasts to the part. For
+  /// x[{...}] = value: that part has these values from now on, the rest stays. `value` broadcasts to the part. For
   /// every handle, or where a gradient is recorded for this one alone: see `+=`.
   Tensor& set(std::initializer_list<Index> index, const Tensor& value);
   Tensor& set(std::initializer_list<Index> index, Scalar value);
@@ -252,7 +252,7 @@ class Tensor {
       atanh() const;
   [[nodiscard]] Tensor isnan() const, isinf() const, isfinite() const;
   [[nodiscard]] Tensor clamp(std::optional<Scalar> low, std::optional<Scalar> high = {}) const;
-  /// Infinities become the largest and smallest finite numbers unless others are given.
+  /// Infinities become the largest and smallest finite values unless others are given.
   [[nodiscard]] Tensor nan_to_num(double nan = 0, std::optional<double> inf = {},
                                   std::optional<double> minus_inf = {}) const;
   [[nodiscard]] Tensor atan2(const Tensor& x) const;      ///< the angle of the point (x, this), in [-pi, pi]
@@ -347,7 +347,7 @@ class Tensor {
   /// x (N, C, ...) to `size` along the axes after C, one to three of them.
   [[nodiscard]] Tensor interpolate(const Sizes& size, const InterpolateOptions& options = {}) const;
   [[nodiscard]] Tensor scaled_dot_product_attention(const Tensor& key, const Tensor& value, bool causal = false) const;
-  /// `mask`: bool, true where a query may look at a key; or numbers that are added to the scores.
+  /// `mask`: bool, true where a query may look at a key; or floats that are added to the scores.
   [[nodiscard]] Tensor scaled_dot_product_attention(const Tensor& key, const Tensor& value, const Tensor& mask) const;
   [[nodiscard]] Tensor layernorm(int64_t axes = 1, double eps = 1e-5) const;  ///< over the last `axes` axes
   /// (x - mean) / sqrt(var + eps) * weight + bias for every channel of x (N, C, ...); weight and bias may be undefined.
@@ -413,7 +413,7 @@ void realize(std::span<const Tensor> tensors);
   return gradient(y, std::span<const Tensor>(xs.begin(), xs.size()));
 }
 
-/// Shape, dtype and the numbers, the middle left out when there are many.
+/// Shape, dtype and the values, the middle left out when there are many.
 std::ostream& operator<<(std::ostream& out, const Tensor& x);
 
 // Operators broadcast and promote. `/` is true division: integers give float32. `%` takes the divisor's sign,

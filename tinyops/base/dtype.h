@@ -71,7 +71,7 @@ decltype(auto) with_type(DType d, F&& f) {
 }
 
 /// One number of the program text. It takes the dtype of the tensor it meets, unless it is a fraction and the tensor
-/// holds integers: then the result is float32 (PyTorch's rule for Python numbers).
+/// holds integers: then the result is float32 (PyTorch's rule for Python scalars).
 class Scalar {
  public:
   template <std::integral T>

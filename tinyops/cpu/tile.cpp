@@ -10,7 +10,7 @@
 namespace tinyops::cpu {
 namespace {
 
-/// out[i] = f(x[i], ...), the loop that becomes packets. `simd` promises that no element reads another's result, which
+/// out[i] = f(x[i], ...), the loop that becomes packets. `simd` asserts that no element reads another's result, which
 /// holds also when `out` is one of the arguments.
 template <class Out, class... In, class F>
 void each(int64_t n, void* out, F f, In... in) {
@@ -205,7 +205,7 @@ struct Reduction {
     return step_packet<op>(step_packet<op>(part0, part1), step_packet<op>(part2, part3));
   }
 
-  /// total op= part op the numbers of the row that fill no packet, one by one.
+  /// total op= part op the elements of the row that fill no packet, one by one.
   static void finish_row(int64_t n, W* total, T part, const T* x) {
     W sum = step_wide<T, op>(*total, part);
     for (int64_t i = n / Packets<T>::lanes * Packets<T>::lanes; i < n; ++i) sum = step_wide<T, op>(sum, W(x[i]));

@@ -11,7 +11,7 @@
 //                     0 ──────► t0 ─────► t0+t1    pieces, again on all threads
 //
 // An element of a piece is `start op total`, the total of the piece alone so far, added up in the same order both times:
-// so the last element of a piece is exactly what the next piece starts from, and running sums of positive numbers never
+// so the last element of a piece is exactly what the next piece starts from, and running sums of positive values never
 // step down at a border.
 //
 // The way depends on the shape alone, so that any number of threads makes the same bits.
