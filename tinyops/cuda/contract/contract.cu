@@ -8,29 +8,11 @@
 #include <algorithm>
 #include <optional>
 
+#include "tinyops/common/contraction.h"
 #include "tinyops/cuda/contract/contract.h"
 
 namespace tinyops::cuda {
 namespace {
-
-bool is_sum(const RowKernel& epilogue, const Output& output) {
-  const auto* load = std::get_if<Load>(&epilogue.program[size_t(output.value)].op);
-  return load && epilogue.inputs[size_t(load->input)].kind == Input::Kind::Sum;
-}
-
-/// The output in which the sums wait for `after`: the one that is the sum anyway, or else one of their dtype that lies over
-/// no input; -1 where there is none.
-int place_of_sums(const RowKernel& epilogue, DType dtype) {
-  const auto find = [&](auto&& fits) {
-    const auto takes = [&](const Output& o) { return o.operand.dtype == dtype && fits(o); };
-    const auto found = std::ranges::find_if(epilogue.outputs, takes);
-    return found == epilogue.outputs.end() ? -1 : int(found - epilogue.outputs.begin());
-  };
-  if (const int found = find([&](const Output& o) { return is_sum(epilogue, o); }); found >= 0) return found;
-  return find([&](const Output& o) {
-    return std::ranges::none_of(epilogue.inputs, [&](const Input& i) { return i.operand.buffer == o.operand.buffer; });
-  });
-}
 
 // ---- What follows ---------------------------------------------------------------------------------------------------
 
@@ -182,7 +164,7 @@ void run_kernel(const ContractKernel& kernel) {
   const int64_t count = numel(epilogue.shape);
   if (count == 0) return;
   const DType dtype = kernel.a.dtype;
-  const int place = place_of_sums(epilogue, dtype);
+  const int place = output_for_sums(epilogue, dtype);
   const Operand* const output = place >= 0 ? &epilogue.outputs[size_t(place)].operand : nullptr;
   Contraction c{kernel.shape, kernel.reduced, kernel.a, kernel.b, output ? output->view : View::contiguous(epilogue.shape), dtype, {}};
   for (Operand* operand : {&c.a, &c.b})

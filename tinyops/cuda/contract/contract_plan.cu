@@ -1,13 +1,14 @@
 // From a contraction to a product of matrices: sorts its axes, and chooses how the product is cut into tiles.
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <optional>
 
+#include "tinyops/common/contraction.h"
 #include "tinyops/cuda/contract/contract.h"
 
 namespace tinyops::cuda {
 namespace {
-
 
 /// On the host everything is small: small tests shall meet every path.
 #ifdef TINYOPS_ON_HOST
@@ -23,56 +24,32 @@ constexpr double kByItself = 10;
 
 // ---- The axes -------------------------------------------------------------------------------------------------------
 
-bool moves(const View& view, int a) {
-  if (view.shape[a] == 1) return false;
-  if (view.address.coef[a] != 0) return true;
-  return std::ranges::any_of(view.guards, [&](const Guard& g) { return g.position.coef[a] != 0; });
-}
-
 /// One of the product's indices: its axes, and what moves along them. `coefs`: a's address, a's guards, b's address, b's
 /// guards, what is beside the output, and the output.
 using Group = MergedAxes;
 
-Group group_of(const Shape& shape, const std::vector<Affine>& forms, const std::vector<int>& axes) {
-  const auto pick = [&](const Dims& from) {
-    Dims result;
-    for (int a : axes) result.push_back(from[a]);
-    return result;
+/// All axes of a contraction, and what moves along them.
+Group all_axes(const Contraction& c) {
+  Group all{c.shape, {}, 0};
+  for (const Operand* operand : {&c.a, &c.b}) {
+    all.coefs.push_back(operand->view.address.coef);
+    for (const Guard& guard : operand->view.guards) all.coefs.push_back(guard.position.coef);
+  }
+  const auto add_sums = [&](const View& view) {
+    Dims& coef = all.coefs.emplace_back(view.address.coef);
+    for (int i = 0; i < c.reduced; ++i) coef.push_back(0);
   };
-  std::vector<Affine> picked;
-  for (const Affine& form : forms) picked.push_back({pick(form.coef), 0});
-  std::vector<const Affine*> pointers;
-  for (const Affine& form : picked) pointers.push_back(&form);
-  return merge_axes(pick(shape), pointers);
+  for (const View& view : c.beside) add_sums(view);
+  add_sums(c.out);
+  return all;
 }
 
-/// Its axes by what moves along them. Those of the output's rows and columns are in the order in which they lie there.
-struct Groups {
-  std::vector<Affine> forms;
-  std::vector<int> batch, m, n, k;
-
-  explicit Groups(const Contraction& c) {
-    for (const Operand* operand : {&c.a, &c.b}) {
-      forms.push_back(operand->view.address);
-      for (const Guard& guard : operand->view.guards) forms.push_back(guard.position);
-    }
-    const auto of_sums = [&](const View& view) {
-      Affine form = view.address;
-      for (int i = 0; i < c.reduced; ++i) form.coef.push_back(0);
-      return form;
-    };
-    for (const View& view : c.beside) forms.push_back(of_sums(view));
-    Affine out = of_sums(c.out);
-    for (int i = 0; i < c.shape.size(); ++i) {
-      if (c.shape[i] == 1) continue;
-      const bool in_a = moves(c.a.view, i), in_b = moves(c.b.view, i);
-      (i >= c.kept() ? k : in_a == in_b ? batch : in_a ? m : n).push_back(i);
-    }
-    for (std::vector<int>* axes : {&m, &n})
-      std::ranges::stable_sort(*axes, [&](int i, int j) { return std::abs(out.coef[i]) > std::abs(out.coef[j]); });
-    forms.push_back(std::move(out));
-  }
-};
+Group group_of(const Group& all, const std::vector<int>& axes) {
+  Group group{pick(all.shape, axes), {}, 0};
+  for (const Dims& coef : all.coefs) group.coefs.push_back(pick(coef, axes));
+  group.merge();
+  return group;
+}
 
 // ---- By tiles -------------------------------------------------------------------------------------------------------
 
@@ -193,10 +170,12 @@ Choice choose(int64_t m, int64_t n, int64_t k, int64_t batches, DType dtype, boo
   return best;
 }
 
-std::optional<Tiling> tiling_of(const Contraction& c, const Groups& axes, bool may_cut) {
-  const auto group = [&](const std::vector<int>& of) { return group_of(c.shape, axes.forms, of); };
-  TileGroups all{group(axes.batch), group(axes.m), group(axes.n), group(axes.k)};
-  const size_t out = axes.forms.size() - 1;
+std::optional<Tiling> tiling_of(const Contraction& c, const Group& whole, bool may_cut) {
+  ContractAxes axes = contract_axes(c.shape, c.reduced, c.a.view, c.b.view);
+  const size_t out = whole.coefs.size() - 1;
+  for (std::vector<int>* sums : {&axes.a, &axes.b})  // rows and columns: in the order in which they lie in the output
+    std::ranges::stable_sort(*sums, std::greater(), [&](int i) { return std::abs(whole.coefs[out][i]); });
+  TileGroups all{group_of(whole, axes.batch), group_of(whole, axes.a), group_of(whole, axes.b), group_of(whole, axes.reduced)};
   double counts[4];
   for (int i = 0; const Group* g : {&all.batch, &all.m, &all.n, &all.k}) {
     if (g->shape.size() > kTileAxes) return {};
@@ -241,7 +220,7 @@ std::optional<Tiling> tiling_of(const Contraction& c, const Groups& axes, bool m
 
 DirectOperand direct_operand(const Group& merged, size_t form, const View& view) {
   DirectOperand to;
-  to.address = Strides(merged.coefs[form], view.address.offset);
+  to.address = merged.strides(form, view.address.offset);
   to.guards = int(view.guards.size());
   for (int g = 0; g < to.guards; ++g) {
     const Guard& guard = view.guards[size_t(g)];
@@ -251,19 +230,17 @@ DirectOperand direct_operand(const Group& merged, size_t form, const View& view)
   return to;
 }
 
-DirectProduct direct_of(const Contraction& c, const Groups& axes, bool may_cut) {
-  std::vector<const Affine*> forms;
-  for (const Affine& form : axes.forms) forms.push_back(&form);
-  const Group merged = merge_axes(c.shape, forms, c.kept());
+DirectProduct direct_of(const Contraction& c, Group merged, bool may_cut) {
+  merged.merge(c.kept());
   DirectProduct p;
   p.kept = merged.border;
-  p.axes = Axes(merged.shape);
+  p.axes = merged.axes();
   p.sums = numel(Shape(c.shape.begin(), c.shape.begin() + c.kept()));
   p.k = numel(Shape(c.shape.begin() + c.kept(), c.shape.end()));
   const size_t second = 1 + c.a.view.guards.size();
   p.a = direct_operand(merged, 0, c.a.view);
   p.b = direct_operand(merged, second, c.b.view);
-  p.out = Strides(merged.coefs.back(), c.out.address.offset);
+  p.out = {merged.coefs.back(), c.out.address.offset};
   // Threads share a sum where neighbours along k lie nearer to each other than those along the last axis of the sums.
   const int64_t threads = int64_t(2048) * chip().processors / kSmaller;
   const auto cost = [&](int axis) {
@@ -286,9 +263,9 @@ DirectProduct direct_of(const Contraction& c, const Groups& axes, bool may_cut) 
 
 ProductPlan::ProductPlan(const Contraction& whole, bool may_cut) {
   const auto make = [&](const Contraction& c, bool cut) {
-    const Groups axes(c);
-    tiling = tiling_of(c, axes, cut);
-    if (!tiling) direct = direct_of(c, axes, cut);
+    const Group all = all_axes(c);
+    tiling = tiling_of(c, all, cut);
+    if (!tiling) direct = direct_of(c, all, cut);
   };
   Contraction in_parts = whole;
   in_parts.out = View::contiguous(whole.out.shape), in_parts.beside.clear();

@@ -65,10 +65,9 @@ void gather_rows(const GatherKernel& k) {
     for (int f : {0, 2})
       for (int a = 0; a + 1 < merged.shape.size(); ++a) merged.coefs[size_t(f)][a] /= word;
   }
-  const auto strides = [&](size_t form, int64_t offset) { return Strides(merged.coefs[form], offset); };
-  const GatherWalk walk{Axes(merged.shape), strides(0, k.table.view.address.offset / word),
-                        strides(1, k.index.view.address.offset), strides(2, k.out.view.address.offset / word),
-                        strides(3, 0), numel(merged.shape), k.table.view.address.coef.back() / word,
+  const GatherWalk walk{merged.axes(), merged.strides(0, k.table.view.address.offset / word),
+                        merged.strides(1, k.index.view.address.offset), merged.strides(2, k.out.view.address.offset / word),
+                        merged.strides(3), numel(merged.shape), k.table.view.address.coef.back() / word,
                         k.table.view.shape.back()};
   switch (itemsize * word) {
     case 1: return start<uint8_t>(k, walk);

@@ -134,29 +134,6 @@ __global__ void segments(const __grid_constant__ Destinations to, const __grid_c
 
 // ---- The host's side ------------------------------------------------------------------------------------------------
 
-/// Some axes, and how several numbers move along them; merged when they are taken as arguments of a kernel.
-class Space {
- public:
-  explicit Space(size_t numbers) : forms_(numbers) {}
-  void add_axis(int64_t size, std::initializer_list<int64_t> moves) {
-    shape_.push_back(size);
-    for (size_t f = 0; f < forms_.size(); ++f) forms_[f].coef.push_back(moves.begin()[f]);
-  }
-  void merge() {
-    std::vector<const Affine*> forms;
-    for (const Affine& form : forms_) forms.push_back(&form);
-    merged_ = merge_axes(shape_, forms);
-  }
-  Axes axes() const { return Axes(merged_.shape); }
-  Strides strides(size_t number, int64_t offset = 0) const { return {merged_.coefs[number], offset}; }
-  int64_t count() const { return numel(shape_); }
-
- private:
-  Shape shape_;
-  std::vector<Affine> forms_;
-  MergedAxes merged_;
-};
-
 /// Whether no two elements of `view` share an address, axes that do not move it aside: each step is longer than all
 /// shorter ones together reach.
 bool is_distinct(const View& view) {
@@ -210,7 +187,8 @@ class Scatter {
 
   void find_axes() {
     const Affine &to = k_.out.view.address, &source = k_.source.view.address, &index = k_.index.view.address;
-    Space collisions(3), destinations(6);
+    MergedAxes collisions, destinations;
+    collisions.coefs.resize(3), destinations.coefs.resize(6);
     struct Axis {
       int number;  ///< in i, or the rank for the picked axis
       int64_t size, row;
@@ -236,8 +214,8 @@ class Scatter {
     destinations.merge(), collisions.merge();
     to_ = {destinations.axes(), destinations.strides(0, distinct_ ? to.offset : 0), destinations.strides(1, to.offset),
            destinations.strides(2, source.offset), destinations.strides(3, index.offset), destinations.strides(4),
-           destinations.strides(5), size_ > 0 || !distinct_ ? destinations.count() : 0};
-    from_ = {collisions.axes(), collisions.strides(0), collisions.strides(1), collisions.strides(2), collisions.count(),
+           destinations.strides(5), size_ > 0 || !distinct_ ? numel(destinations.shape) : 0};
+    from_ = {collisions.axes(), collisions.strides(0), collisions.strides(1), collisions.strides(2), numel(collisions.shape),
              picked_, size_};
   }
 
@@ -250,11 +228,12 @@ class Scatter {
     for (const bool parallel : {false, true})  // the collisions are the inner axes of the keys
       for (int a = rank_ - 1; a >= 0; --a)
         if (is_parallel(a) == parallel && (index.coef[a] || !parallel)) key[size_t(a)] = step, step *= shape()[a];
-    Space space(3);
+    MergedAxes space;
+    space.coefs.resize(3);
     for (int a = 0; a < rank_; ++a)
       if (index.coef[a] || (keys && !is_parallel(a))) space.add_axis(shape()[a], {index.coef[a], position.coef[a], key[size_t(a)]});
     space.merge();
-    const Indices indices{space.axes(), space.strides(0, index.offset), space.strides(1), space.strides(2), space.count(), size_};
+    const Indices indices{space.axes(), space.strides(0, index.offset), space.strides(1), space.strides(2), numel(space.shape), size_};
     launch(k_.name, check_indices, grid(indices.count), indices, this->index(), k_.index.dtype, keys, device_errors(),
            number_of_name(k_.name, shape()));
   }

@@ -19,7 +19,7 @@ inline Rows rows_of(const View& view) {
   const Shape outer(view.shape.begin(), view.shape.end() - 1);
   const Affine address{Dims(view.address.coef.begin(), view.address.coef.end() - 1), view.address.offset};
   const MergedAxes merged = merge_axes(outer, {&address});
-  return {Axes(merged.shape), Strides(merged.coefs[0], address.offset), view.address.coef.back()};
+  return {merged.axes(), merged.strides(0, address.offset), view.address.coef.back()};
 }
 
 }  // namespace tinyops::cuda

@@ -13,11 +13,11 @@
 #include <cstdint>
 #include <vector>
 
-#include "tinyops/base/shape.h"
+#include "tinyops/base/merge_axes.h"
 #include "tinyops/base/scalar_ops.h"
+#include "tinyops/base/shape.h"
 
 namespace tinyops::cuda {
-
 
 // ---- Division -------------------------------------------------------------------------------------------------------
 
@@ -59,45 +59,6 @@ class Divider {
   uint16_t shift_ = 0, narrow_ = true;
 };
 static_assert(sizeof(Divider) == 16 && std::has_unique_object_representations_v<Divider>);
-
-// ---- The host: few axes ---------------------------------------------------------------------------------------------
-
-/// A shape with as few axes as several forms over it allow, and the forms' coefficients over these.
-struct MergedAxes {
-  Shape shape;
-  int border = 0;           ///< how many of the axes come from those left of the border
-  std::vector<Dims> coefs;  ///< one for each form, in their order
-};
-
-/// Axes of size 1 go; neighbours a and b merge where every form has coef[a] == coef[b] * size[b], so that stepping through
-/// b to its end and then by one of a is the same step again and again. Axes left and right of `border` stay apart. The
-/// offsets of the forms are as before.
-inline MergedAxes merge_axes(const Shape& shape, const std::vector<const Affine*>& forms, int border = 0) {
-  MergedAxes result;
-  result.coefs.resize(forms.size());
-  for (int a = 0; a < shape.size(); ++a) {
-    if (a == border) result.border = result.shape.size();
-    if (shape[a] == 1) continue;
-    const int last = result.shape.size() - 1;
-    bool merges = last >= 0 && !(a >= border && last < result.border);
-    for (size_t f = 0; f < forms.size() && merges; ++f)  // unsigned: steps over padding of any width may wrap
-      merges = uint64_t(result.coefs[f][last]) == uint64_t(forms[f]->coef[a]) * uint64_t(shape[a]);
-    if (merges) result.shape[last] *= shape[a];
-    else result.shape.push_back(shape[a]);
-    for (size_t f = 0; f < forms.size(); ++f) {
-      if (merges) result.coefs[f][last] = forms[f]->coef[a];
-      else result.coefs[f].push_back(forms[f]->coef[a]);
-    }
-  }
-  if (border >= shape.size()) result.border = result.shape.size();
-  return result;
-}
-
-/// The address of a view and the positions of its guards, added to `forms`: what `merge_axes` must not tear apart.
-inline void add_forms(const View& view, std::vector<const Affine*>& forms) {
-  forms.push_back(&view.address);
-  for (const Guard& guard : view.guards) forms.push_back(&guard.position);
-}
 
 // ---- The device: from a number to an address ------------------------------------------------------------------------
 
@@ -143,6 +104,41 @@ TINYOPS_HD std::array<int64_t, sizeof...(S)> addresses(const Axes& axes, int64_t
 
 TINYOPS_HD inline int64_t Strides::address(const Axes& axes, int64_t linear) const {
   return addresses(axes, linear, *this)[0];
+}
+
+// ---- The host: few axes ---------------------------------------------------------------------------------------------
+
+/// A shape, and the coefficients of several affine forms over it, one list for each form.
+struct MergedAxes {
+  Shape shape;
+  std::vector<Dims> coefs;
+  int border = 0;  ///< how many of the axes come from those left of it
+
+  void add_axis(int64_t size, std::initializer_list<int64_t> moves) {
+    shape.push_back(size);
+    for (size_t f = 0; f < moves.size(); ++f) coefs[f].push_back(moves.begin()[f]);
+  }
+  /// As few axes as all forms allow: see base/merge_axes.h.
+  void merge(int axes_before_border = 0) {
+    std::vector<Dims*> strides;
+    for (Dims& coef : coefs) strides.push_back(&coef);
+    border = tinyops::merge_axes(shape, strides, axes_before_border);
+  }
+  Axes axes() const { return Axes(shape); }
+  Strides strides(size_t form, int64_t offset = 0) const { return {coefs[form], offset}; }
+};
+
+inline MergedAxes merge_axes(const Shape& shape, const std::vector<const Affine*>& forms, int border = 0) {
+  MergedAxes result{shape, {}, 0};
+  for (const Affine* form : forms) result.coefs.push_back(form->coef);
+  result.merge(border);
+  return result;
+}
+
+/// The address of a view and the positions of its guards, added to `forms`: what `merge_axes` must not tear apart.
+inline void add_forms(const View& view, std::vector<const Affine*>& forms) {
+  forms.push_back(&view.address);
+  for (const Guard& guard : view.guards) forms.push_back(&guard.position);
 }
 
 }  // namespace tinyops::cuda
