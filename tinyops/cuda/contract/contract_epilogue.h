@@ -64,25 +64,17 @@ struct Finisher {
   const TileEdge& left;
   int2 places[runs];
 
-  __device__ __forceinline__ uint4& slot(Slot place, int half) const {
-    return memory.slots[AfterTile<Block>::fours - 1 - (2 * place + half) * Block::threads - int(threadIdx.x)];
+  __device__ __forceinline__ auto slot(Slot place) const {
+    uint4* const first = memory.slots + (AfterTile<Block>::fours - 1 - 2 * place * Block::threads - int(threadIdx.x));
+    return [first](int half) -> uint4& { return first[-half * Block::threads]; };
   }
   __device__ __forceinline__ Eight fetch(Slot place, const Eight& accumulator) const {
     if (place == kAccumulator) return accumulator;
     if (place >= kConstants) return Eight::of(e.constants[place - kConstants]);
-    Eight x;
-#pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      const uint4 u = slot(place, half);
-      x[4 * half] = u.x, x[4 * half + 1] = u.y, x[4 * half + 2] = u.z, x[4 * half + 3] = u.w;
-    }
-    return x;
+    return read_lanes<uint32_t>(slot(place));
   }
   __device__ __forceinline__ void keep(Slot place, const Eight& x) const {
-    if (place == kAccumulator) return;
-#pragma unroll
-    for (int half = 0; half < 2; ++half)
-      slot(place, half) = make_uint4(x[4 * half], x[4 * half + 1], x[4 * half + 2], x[4 * half + 3]);
+    if (place != kAccumulator) write_lanes(slot(place), x);
   }
 
   /// The `wanted`-th eight sums, rounded to what they would be stored as.
@@ -149,23 +141,16 @@ struct Finisher {
       if (code.what == Opcode::Load) {
         if (code.operand == Epilogue::kSum) accumulator = sums(block, eight);
         else accumulator = e.operand[code.operand].as_sums ? load<T>(code.operand) : load<float>(code.operand);
+        keep(code.result, accumulator);
       } else if (code.what == Opcode::Store) {
         const Eight x = fetch(code.a, accumulator);
         if (e.operand[code.operand].as_sums) store<T>(code.operand, x);
         else store<float>(code.operand, x);
-        continue;
-      } else {
-        const Eight y = fetch(code.b, accumulator);
+      } else if (code.what == Opcode::Cast && code.type != DType::Bool) {
         accumulator = fetch(code.a, accumulator);
-        if (code.what == Opcode::Where) {
-          const Eight z = fetch(Slot(code.operand), accumulator);
-#pragma unroll
-          for (int k = 0; k < 8; ++k) accumulator[k] = accumulator[k] ? y[k] : z[k];
-        } else if (code.what == Opcode::Cast && code.type != DType::Bool) {
-          if (code.to != DType::Float32) accumulator = rounded(accumulator);
-        } else accumulator = compute<true>(code, accumulator, y);
-      }
-      keep(code.result, accumulator);
+        if (code.to != DType::Float32) accumulator = rounded(accumulator);
+        keep(code.result, accumulator);
+      } else run_code<true>(code, *this, accumulator);
     }
   }
 };

@@ -266,6 +266,28 @@ __device__ __forceinline__ Word over_lanes(const BytecodeOp& reduction, Lanes<Wo
 
 // ---- A thread's memory ------------------------------------------------------------------------------------------------
 
+/// The lanes of a thread that lie in memory as two times 16 bytes: `four(0)` and `four(1)`.
+template <class Word, class F>
+__device__ __forceinline__ Lanes<Word> read_lanes(F&& four) {
+  Lanes<Word> x;
+#pragma unroll
+  for (int g = 0; g < 2; ++g) {
+    const uint4 u = four(g);
+    if constexpr (sizeof(Word) == 4) x[4 * g] = u.x, x[4 * g + 1] = u.y, x[4 * g + 2] = u.z, x[4 * g + 3] = u.w;
+    else x[2 * g] = u.x | Word(u.y) << 32, x[2 * g + 1] = u.z | Word(u.w) << 32;
+  }
+  return x;
+}
+template <class Word, class F>
+__device__ __forceinline__ void write_lanes(F&& four, const Lanes<Word>& x) {
+#pragma unroll
+  for (int g = 0; g < 2; ++g) {
+    if constexpr (sizeof(Word) == 4) four(g) = make_uint4(x[4 * g], x[4 * g + 1], x[4 * g + 2], x[4 * g + 3]);
+    else
+      four(g) = make_uint4(uint32_t(x[2 * g]), uint32_t(x[2 * g] >> 32), uint32_t(x[2 * g + 1]), uint32_t(x[2 * g + 1] >> 32));
+  }
+}
+
 /// The slots and scalars of a block, as one of its threads sees them. A, the kernel's arguments, says how many there are; so
 /// little of this takes registers.
 ///
@@ -289,52 +311,35 @@ struct Slots {
     return scalars[(place - kScalars) * threads() + me()];
   }
   __device__ __forceinline__ Lanes<Word> get(Slot place, int thread) const {
-    Lanes<Word> x;
-#pragma unroll
-    for (int g = 0; g < 2; ++g) {
-      const uint4 u = four(place, g, thread);
-      if constexpr (sizeof(Word) == 4) x[4 * g] = u.x, x[4 * g + 1] = u.y, x[4 * g + 2] = u.z, x[4 * g + 3] = u.w;
-      else x[2 * g] = u.x | Word(u.y) << 32, x[2 * g + 1] = u.z | Word(u.w) << 32;
-    }
-    return x;
+    return read_lanes<Word>([&](int g) -> uint4& { return four(place, g, thread); });
   }
   __device__ __forceinline__ void put(Slot place, const Lanes<Word>& x) const {
-#pragma unroll
-    for (int g = 0; g < 2; ++g) {
-      if constexpr (sizeof(Word) == 4)
-        four(place, g, me()) = make_uint4(x[4 * g], x[4 * g + 1], x[4 * g + 2], x[4 * g + 3]);
-      else
-        four(place, g, me()) = make_uint4(uint32_t(x[2 * g]), uint32_t(x[2 * g] >> 32), uint32_t(x[2 * g + 1]),
-                                          uint32_t(x[2 * g + 1] >> 32));
-    }
+    write_lanes([&](int g) -> uint4& { return four(place, g, me()); }, x);
+  }
+  __device__ __forceinline__ Lanes<Word> fetch(Slot place, const Lanes<Word>& accumulator) const {
+    if (place == kAccumulator) return accumulator;
+    if (place < kScalars) return get(place, me());
+    return Lanes<Word>::of(place < kConstants ? scalar(place) : a.constants[place - kConstants]);
+  }
+  __device__ __forceinline__ void keep(Slot place, const Lanes<Word>& accumulator) const {
+    if (place == kAccumulator) return;
+    if (place < kScalars) put(place, accumulator);
+    else scalar(place) = accumulator[0];
   }
 };
 
-/// What is at `place`, in all lanes.
-template <class A, class Word>
-__device__ __forceinline__ Lanes<Word> fetch(Slot place, const Slots<A>& slots, const Lanes<Word>& accumulator) {
-  if (place == kAccumulator) return accumulator;
-  if (place < kScalars) return slots.get(place, slots.me());
-  return Lanes<Word>::of(place < kConstants ? slots.scalar(place) : slots.a.constants[place - kConstants]);
-}
-template <class A, class Word>
-__device__ __forceinline__ void keep(Slot place, const Slots<A>& slots, const Lanes<Word>& accumulator) {
-  if (place == kAccumulator) return;
-  if (place < kScalars) slots.put(place, accumulator);
-  else slots.scalar(place) = accumulator[0];
-}
-
-/// Runs one instruction that only computes; its result is in the accumulator.
-template <bool kInlined, class A, class Word>
-__device__ __forceinline__ void run_code(const BytecodeOp& code, const Slots<A>& slots, Lanes<Word>& accumulator) {
-  const Lanes<Word> y = fetch(code.b, slots, accumulator);
-  accumulator = fetch(code.a, slots, accumulator);
+/// Runs one instruction that only computes; its result is in the accumulator. `memory` has what an argument's Slot names, and
+/// keeps results: the Slots of a row kernel, or the sums of a contraction's tile.
+template <bool kInlined, class Memory, class Word>
+__device__ __forceinline__ void run_code(const BytecodeOp& code, const Memory& memory, Lanes<Word>& accumulator) {
+  const Lanes<Word> y = memory.fetch(code.b, accumulator);
+  accumulator = memory.fetch(code.a, accumulator);
   if (code.what == Opcode::Where) {
-    const Lanes<Word> z = fetch(Slot(code.operand), slots, accumulator);
+    const Lanes<Word> z = memory.fetch(code.operand, accumulator);
 #pragma unroll
     for (int k = 0; k < kLanes<Word>; ++k) accumulator[k] = accumulator[k] ? y[k] : z[k];
   } else if (code.what != Opcode::Constant) accumulator = compute<kInlined>(code, accumulator, y);
-  keep(code.result, slots, accumulator);
+  memory.keep(code.result, accumulator);
 }
 
 }  // namespace tinyops::cuda

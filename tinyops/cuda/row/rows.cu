@@ -75,16 +75,16 @@ __device__ __forceinline__ void run_section(const A& a, int section, const Threa
     switch (code.what) {
       case Opcode::Load:
         accumulator = load<kInlined>(a, code, at);
-        keep(code.result, slots, accumulator);
+        slots.keep(code.result, accumulator);
         break;
       case Opcode::Store:
-        if (owner) store<kInlined>(a, code, at, fetch(code.a, slots, accumulator));
+        if (owner) store<kInlined>(a, code, at, slots.fetch(code.a, accumulator));
         break;
-      case Opcode::Accumulate: accumulate<kInlined>(a, code, at, slots, fetch(code.a, slots, accumulator)); break;
+      case Opcode::Accumulate: accumulate<kInlined>(a, code, at, slots, slots.fetch(code.a, accumulator)); break;
       case Opcode::Finish:
         accumulator = a.columns ? over_steps<kInlined>(code, slots)
                                 : Lanes<Word>::of(over_group<kInlined>(code, slots.scalar(code.operand), a.group));
-        keep(code.result, slots, accumulator);
+        slots.keep(code.result, accumulator);
         break;
       default: run_code<kInlined>(code, slots, accumulator);
     }
