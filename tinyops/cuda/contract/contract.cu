@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "tinyops/common/contraction.h"
+#include "tinyops/common/split_reduction.h"
 #include "tinyops/cuda/contract/contract.h"
 
 namespace tinyops::cuda {
@@ -36,71 +37,26 @@ struct Following {
   }
 };
 
-/// `after` of sums that are in memory, in output `place` if that is not negative; it need not store that one again.
-Following after_sums(const RowKernel& epilogue, const Operand& sums, int place) {
+/// `after` of sums that are in memory, or of their parts; it need not store output `place` again where that is the sum.
+Following following_of(const RowKernel& epilogue, const Contraction& c, int64_t parts, int place) {
   Following result{epilogue, {}, {}};
-  result.kernel.outputs.clear();
-  for (int i = 0; i < int(epilogue.outputs.size()); ++i) {
-    const Output& output = epilogue.outputs[size_t(i)];
-    if (i == place && is_sum(epilogue, output)) continue;
-    result.kernel.outputs.push_back(output), result.outputs.push_back(i);
-  }
+  std::vector<PartialReduction> partial;
   for (int i = 0; i < int(epilogue.inputs.size()); ++i) {
     const bool sum = epilogue.inputs[size_t(i)].kind == Input::Kind::Sum;
-    if (sum) result.kernel.inputs[size_t(i)] = {Input::Kind::Memory, sums};
     result.inputs.push_back(sum ? Following::kSums : i);
+    if (!sum) continue;
+    result.kernel.inputs[size_t(i)] = {Input::Kind::Memory, {nullptr, c.dtype, c.out}};
+    for (int v = 0; v < int(epilogue.program.size()); ++v)
+      if (epilogue.program[size_t(v)].op == decltype(Instruction::op)(Load{i})) {
+        const DType wide = compute_dtype(c.dtype);
+        partial.push_back({v, ReduceOp::Sum, wide, i, totals_of_parts(epilogue.shape, parts, wide, nullptr)});
+      }
   }
-  return result;
-}
-
-/// `after` of sums whose parts are in memory, `parts` times the sums: a row kernel over (i axes | parts).
-///
-///   %0 = load 0    %1 = Reduce Sum %0    %2 = Cast %1, for 16 bits    .. and from here on `after`, with %2 for its sum
-Following after_parts(const RowKernel& epilogue, DType dtype, int64_t parts) {
-  const DType wide = dtype == DType::Float64 ? dtype : DType::Float32;
-  const auto with_parts = [&](Operand operand) {
-    operand.view.shape.push_back(parts);
-    operand.view.address.coef.push_back(0);
-    for (Guard& guard : operand.view.guards) guard.position.coef.push_back(0);
-    return operand;
-  };
-  Following result;
-  RowKernel& kernel = result.kernel;
-  kernel.shape = epilogue.shape;
-  kernel.shape.push_back(parts);
-  kernel.inner = 1;
-  Operand all = with_parts({nullptr, wide, View::contiguous(epilogue.shape)});
-  all.view.address.coef[-1] = numel(epilogue.shape);
-  kernel.inputs.push_back({Input::Kind::Memory, all}), result.inputs.push_back(Following::kSums);
-  kernel.program = {{Load{0}, wide}, {Reduce{ReduceOp::Sum}, wide, {0, -1, -1}, true}};
-  if (dtype != wide) kernel.program.push_back({UnaryOp::Cast, dtype, {1, -1, -1}, true});
-  const int sum = int(kernel.program.size()) - 1;
-
-  std::vector<int> inputs, values;  // where each of `after` is now
-  for (int i = 0; i < int(epilogue.inputs.size()); ++i) {
-    const Input& input = epilogue.inputs[size_t(i)];
-    inputs.push_back(int(kernel.inputs.size()));
-    if (input.kind == Input::Kind::Sum) continue;
-    kernel.inputs.push_back(input), result.inputs.push_back(i);
-    kernel.inputs.back().operand = with_parts(input.operand);
-  }
-  for (Instruction step : epilogue.program) {
-    auto* const load = std::get_if<Load>(&step.op);
-    values.push_back(int(kernel.program.size()));
-    if (load && epilogue.inputs[size_t(load->input)].kind == Input::Kind::Sum) {
-      values.back() = sum;
-      continue;
-    }
-    if (load) load->input = inputs[size_t(load->input)];
-    for (int& arg : step.args)
-      if (arg >= 0) arg = values[size_t(arg)];
-    step.per_row = true;
-    kernel.program.push_back(step);
-  }
-  for (int i = 0; i < int(epilogue.outputs.size()); ++i) {
-    const Output& output = epilogue.outputs[size_t(i)];
-    kernel.outputs.push_back({with_parts(output.operand), values[size_t(output.value)]}), result.outputs.push_back(i);
-  }
+  if (parts > 1) result.kernel = reduce_parts(result.kernel, parts, partial);
+  const std::vector<Output> outputs = std::exchange(result.kernel.outputs, {});
+  for (int i = 0; i < int(outputs.size()); ++i)
+    if (parts > 1 || i != place || !is_sum(epilogue, epilogue.outputs[size_t(i)]))
+      result.kernel.outputs.push_back(outputs[size_t(i)]), result.outputs.push_back(i);
   return result;
 }
 
@@ -123,11 +79,7 @@ struct Plan {
     int place;
   };
   explicit Plan(const Of& of) : place(of.place), product(of.contraction, has_room(of.epilogue)) {
-    if (product.parts() > 1) {
-      following = after_parts(of.epilogue, of.contraction.dtype, product.parts());
-    } else if (!fuse(of)) {
-      following = after_sums(of.epilogue, {nullptr, of.contraction.dtype, of.contraction.out}, place);
-    }
+    if (product.parts() > 1 || !fuse(of)) following = following_of(of.epilogue, of.contraction, product.parts(), place);
   }
 
   /// Tries to let the tiles do all of it.
@@ -178,10 +130,8 @@ void run_kernel(const ContractKernel& kernel) {
     plan->find_operands(epilogue);
     return multiply(c, plan->product, memory_of(epilogue.outputs[0].operand));
   }
-  const int64_t bytes = plan->product.parts() == 1  ? count * itemsize(dtype)
-                        : dtype == DType::Float64   ? 8 * count * plan->product.parts()
-                                                    : 4 * count * plan->product.parts();
-  const BufferRef sums = output && plan->product.parts() == 1 ? output->buffer : Scratch(size_t(bytes)).buffer();
+  const int64_t parts = plan->product.parts(), bytes = count * parts * itemsize(parts == 1 ? dtype : compute_dtype(dtype));
+  const BufferRef sums = output && parts == 1 ? output->buffer : Scratch(size_t(bytes)).buffer();
   multiply(c, plan->product, static_cast<char*>(sums->data()));
   plan->following.run(epilogue, sums);
 }

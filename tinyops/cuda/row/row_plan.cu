@@ -6,7 +6,7 @@
 #include <memory>
 #include <optional>
 
-#include "tinyops/cuda/row/split.h"
+#include "tinyops/common/split_reduction.h"
 
 namespace tinyops::cuda {
 namespace {
@@ -14,6 +14,12 @@ namespace {
 constexpr int64_t kThreads = kRowThreads;
 /// Above this, fewer than four blocks may fit a multiprocessor, and nothing hides one's waiting.
 constexpr size_t kGoodShared = 24 * 1024;
+/// Of a reduction in two stages: no block's work, and no part, is less.
+#ifdef TINYOPS_ON_HOST  // so that small tests are split, too
+constexpr int64_t kLeastWork = 512, kLeastPart = 40;
+#else
+constexpr int64_t kLeastWork = 1 << 14, kLeastPart = 1 << 11;
+#endif
 
 bool is_row(const RowKernel& k, const Output& out) { return k.program[size_t(out.value)].per_row; }
 
@@ -239,7 +245,7 @@ RowPlan::RowPlan(const RowKernel& kernel) {
     arguments = all;
   }
   grid = planner->grid;
-  instead = split_reduction(kernel, all.blocks);
+  instead = split_reduction(kernel, all.blocks, {4 * chip().processors, kLeastWork, kLeastPart});
 }
 
 }  // namespace tinyops::cuda
