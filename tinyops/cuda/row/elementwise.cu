@@ -11,8 +11,7 @@
 
 #include <optional>
 
-#include "tinyops/cuda/runtime/cuda.h"
-#include "tinyops/base/scalar_ops.h"
+#include "tinyops/cuda/row/program.h"
 
 namespace tinyops::cuda {
 namespace {
@@ -88,18 +87,12 @@ bool run_elementwise(const RowKernel& k) {
 
   const int64_t n = numel(k.shape), blocks = blocks_for(n, kThreads * kEach);
   if (blocks > INT32_MAX) return false;
-  const auto start = [&]<auto op>() {
+  const auto start = [&](auto op) {
     const Grid grid{dim3(unsigned(blocks)), dim3(kThreads)};
-    launch("elementwise", elementwise<op>, grid, a, b, single->constant.value_or(0), y, n);
-    return true;
+    launch("elementwise", elementwise<decltype(op)::value>, grid, a, b, single->constant.value_or(0), y, n);
   };
-  const auto start_one_of = [&]<auto... ops>(auto op) { return ((op == ops && start.template operator()<ops>()) || ...); };
-  using enum UnaryOp;
-  using B = BinaryOp;
-  if (const auto* op = std::get_if<BinaryOp>(&single->operation->op))
-    return start_one_of.operator()<B::Add, B::Sub, B::Mul, B::Div, B::Max, B::Min>(*op);
-  if (const auto* op = std::get_if<UnaryOp>(&single->operation->op))
-    return start_one_of.operator()<Neg, Recip, Sqrt, Exp, Log, Tanh>(*op);
+  if (const auto* op = std::get_if<BinaryOp>(&single->operation->op)) return InlinedBinary::visit(*op, start);
+  if (const auto* op = std::get_if<UnaryOp>(&single->operation->op)) return InlinedUnary::visit(*op, start);
   return false;
 }
 

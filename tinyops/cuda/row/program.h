@@ -136,45 +136,40 @@ TINYOPS_NOINLINE Lanes<Word> compute_each(BytecodeOp code, Lanes<Word> x, Lanes<
   return x;
 }
 
-/// `f` of every element, as a float.
-template <class F>
-__device__ __forceinline__ Lanes<uint32_t> floats(Lanes<uint32_t> x, const Lanes<uint32_t>& y, F&& f) {
+/// `f` of every element, a T.
+template <class T, class F>
+__device__ __forceinline__ Lanes<uint32_t> map_lanes(Lanes<uint32_t> x, const Lanes<uint32_t>& y, F&& f) {
 #pragma unroll
-  for (int k = 0; k < kLanes<uint32_t>; ++k) x[k] = word_of<uint32_t>(f(value_of<float>(x[k]), value_of<float>(y[k])));
+  for (int k = 0; k < kLanes<uint32_t>; ++k) x[k] = word_of<uint32_t>(f(value_of<T>(x[k]), value_of<T>(y[k])));
   return x;
 }
 
-/// `f` of every word.
-template <class F>
-__device__ __forceinline__ Lanes<uint32_t> bits(Lanes<uint32_t> x, const Lanes<uint32_t>& y, F&& f) {
-#pragma unroll
-  for (int k = 0; k < kLanes<uint32_t>; ++k) x[k] = f(x[k], y[k]);
-  return x;
-}
+/// Some operations. `visit` calls f with the one that `op` is, as a std::integral_constant; whether it is one of them.
+template <auto... ops>
+struct OpList {
+  template <class Op>
+  static constexpr bool contains(Op op) { return ((op == ops) || ...); }
+  template <class Op, class F>
+  TINYOPS_HD static bool visit(Op op, F&& f) { return ((op == ops && (f(std::integral_constant<Op, ops>{}), true)) || ...); }
+};
+// Those that have a few instructions of their own, of floats and of bits.
+using InlinedUnary = OpList<UnaryOp::Neg, UnaryOp::Recip, UnaryOp::Sqrt, UnaryOp::Exp, UnaryOp::Tanh, UnaryOp::Log>;
+using InlinedBinary = OpList<BinaryOp::Add, BinaryOp::Sub, BinaryOp::Mul, BinaryOp::Div, BinaryOp::Max, BinaryOp::Min>;
+using InlinedCompare = OpList<BinaryOp::Lt, BinaryOp::Le, BinaryOp::Eq>;
+using InlinedBits = OpList<BinaryOp::And, BinaryOp::Or, BinaryOp::Xor>;
 
-/// Whether `compute` has a few instructions of its own for it. Then there is no call in a kernel of such codes.
+/// Whether `compute` has a few instructions for it. Then there is no call in a kernel of such codes.
 constexpr bool can_inline(const BytecodeOp& code) {
   const bool is_float = code.type == DType::Float32;
   switch (code.what) {
-    case Opcode::Binary: {
-      const auto op = BinaryOp(code.op);
-      const bool bits = op == BinaryOp::And || op == BinaryOp::Or || op == BinaryOp::Xor;
-      if (bits) return code.type <= DType::Int32;
-      return is_float && (op == BinaryOp::Add || op == BinaryOp::Sub || op == BinaryOp::Mul || op == BinaryOp::Div ||
-                          op == BinaryOp::Max || op == BinaryOp::Min);
-    }
-    case Opcode::Unary: {
-      const auto op = UnaryOp(code.op);
-      return is_float && (op == UnaryOp::Neg || op == UnaryOp::Recip || op == UnaryOp::Sqrt || op == UnaryOp::Exp ||
-                          op == UnaryOp::Tanh || op == UnaryOp::Log);
-    }
+    case Opcode::Binary:
+      if (InlinedBits::contains(BinaryOp(code.op))) return code.type <= DType::Int32;
+      return is_float && InlinedBinary::contains(BinaryOp(code.op));
+    case Opcode::Unary: return is_float && InlinedUnary::contains(UnaryOp(code.op));
+    case Opcode::Compare: return is_float && InlinedCompare::contains(BinaryOp(code.op));
     case Opcode::Cast: return code.type == DType::Bool && code.to == DType::Float32;
     case Opcode::Accumulate:
     case Opcode::Finish: return is_float && (ReduceOp(code.op) == ReduceOp::Sum || ReduceOp(code.op) == ReduceOp::Max);
-    case Opcode::Compare: {
-      const auto op = BinaryOp(code.op);
-      return is_float && (op == BinaryOp::Lt || op == BinaryOp::Le || op == BinaryOp::Eq);
-    }
     case Opcode::Load:
     case Opcode::Store: return itemsize(code.to) == 4 || itemsize(code.to) == 1;
     case Opcode::Predicate: return code.type == DType::Bool && UnaryOp(code.op) == UnaryOp::Not;
@@ -189,42 +184,31 @@ template <bool kInlined, class Word>
 __device__ __forceinline__ Lanes<Word> compute(const BytecodeOp& code, const Lanes<Word>& x, const Lanes<Word>& y) {
   if constexpr (sizeof(Word) == 4) {
     const bool is_float = code.type >= DType::Float16;
-#define TINYOPS_UNARY(name) case UnaryOp::name: return floats(x, y, [](float a, float) { return apply(UnaryOp::name, a); });
-#define TINYOPS_BINARY(name) \
-  case BinaryOp::name: return floats(x, y, [](float a, float b) { return apply(BinaryOp::name, a, b); });
-#define TINYOPS_COMPARE(name) \
-  case BinaryOp::name: return floats(x, y, [](float a, float b) { return uint32_t(holds(BinaryOp::name, a, b)); });
+    Lanes<Word> result;
+    const auto unary = [&]<UnaryOp op>(std::integral_constant<UnaryOp, op>) {
+      result = map_lanes<float>(x, y, [](float a, float) { return apply(op, a); });
+    };
+    const auto binary = [&]<BinaryOp op>(std::integral_constant<BinaryOp, op>) {
+      result = map_lanes<float>(x, y, [](float a, float b) { return apply(op, a, b); });
+    };
+    const auto compare = [&]<BinaryOp op>(std::integral_constant<BinaryOp, op>) {
+      result = map_lanes<float>(x, y, [](float a, float b) { return holds(op, a, b); });
+    };
+    const auto bits = [&]<BinaryOp op>(std::integral_constant<BinaryOp, op>) {
+      result = map_lanes<uint32_t>(x, y, [](uint32_t a, uint32_t b) { return apply(op, a, b); });
+    };
     if (is_float && code.what == Opcode::Binary) {
-      switch (BinaryOp(code.op)) {
-        TINYOPS_BINARY(Add) TINYOPS_BINARY(Sub) TINYOPS_BINARY(Mul) TINYOPS_BINARY(Div) TINYOPS_BINARY(Max) TINYOPS_BINARY(Min)
-        default: break;
-      }
+      if (InlinedBinary::visit(BinaryOp(code.op), binary)) return result;
     } else if (is_float && code.what == Opcode::Unary) {
-      switch (UnaryOp(code.op)) {
-        TINYOPS_UNARY(Neg) TINYOPS_UNARY(Recip) TINYOPS_UNARY(Sqrt) TINYOPS_UNARY(Exp) TINYOPS_UNARY(Tanh) TINYOPS_UNARY(Log)
-        default: break;
-      }
+      if (InlinedUnary::visit(UnaryOp(code.op), unary)) return result;
     } else if (is_float && code.what == Opcode::Compare) {
-      switch (BinaryOp(code.op)) {
-        TINYOPS_COMPARE(Lt) TINYOPS_COMPARE(Le) TINYOPS_COMPARE(Eq)
-        default: break;
-      }
+      if (InlinedCompare::visit(BinaryOp(code.op), compare)) return result;
     } else if (code.what == Opcode::Cast && code.type == DType::Bool && code.to == DType::Float32) {
-      return bits(x, y, [](uint32_t a, uint32_t) { return a ? 0x3f800000u : 0; });  // 1.0f
+      return map_lanes<uint32_t>(x, y, [](uint32_t a, uint32_t) { return a ? 1.0f : 0.0f; });
     }
     if (code.what == Opcode::Predicate && code.type == DType::Bool && UnaryOp(code.op) == UnaryOp::Not)
-      return bits(x, y, [](uint32_t a, uint32_t) { return a ^ 1; });
-    if (code.what == Opcode::Binary && !is_float) {
-      switch (BinaryOp(code.op)) {
-        case BinaryOp::And: return bits(x, y, [](uint32_t a, uint32_t b) { return a & b; });
-        case BinaryOp::Or: return bits(x, y, [](uint32_t a, uint32_t b) { return a | b; });
-        case BinaryOp::Xor: return bits(x, y, [](uint32_t a, uint32_t b) { return a ^ b; });
-        default: break;
-      }
-    }
-#undef TINYOPS_UNARY
-#undef TINYOPS_BINARY
-#undef TINYOPS_COMPARE
+      return map_lanes<uint32_t>(x, y, [](uint32_t a, uint32_t) { return a ^ 1; });
+    if (code.what == Opcode::Binary && !is_float && InlinedBits::visit(BinaryOp(code.op), bits)) return result;
   }
   if constexpr (kInlined) return x;
   else return compute_each(code, x, y);
