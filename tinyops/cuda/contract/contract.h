@@ -32,6 +32,16 @@ TINYOPS_HD void multiply_add(Sum<T>& sum, Sum<T> a, Sum<T> b) {
   else sum += a * b;
 }
 
+/// Calls `f(axis, index along it)` for the axes [first, last), of which element `i` is meant: its number in row-major order.
+template <class Int, class F>
+__device__ __forceinline__ void for_axes(const Divider* sizes, int first, int last, Int i, F&& f) {
+  for (int axis = last - 1; axis >= first; --axis) {
+    const Int left = axis > first ? sizes[axis].quotient(i) : 0;
+    f(axis, i - left * Int(sizes[axis].divisor()));
+    i = left;
+  }
+}
+
 // ---- One thread, or a few, for a sum --------------------------------------------------------------------------------
 
 /// The most guards of an operand that a kernel checks; one with more is copied first.
@@ -89,7 +99,7 @@ struct TileOperand {
   int guards = 0;
   int64_t offset = 0, batch[kTileAxes] = {};
   int free[kLines][kTileAxes] = {}, reduced[kLines][kTileAxes] = {};  ///< line 0 is the address, line 1 + g guard g's position
-  int guard_batch[kMostGuards][kTileAxes] = {}, guard_offset[kMostGuards] = {}, guard_size[kMostGuards] = {};
+  int guard_batch[kLines][kTileAxes] = {}, guard_offset[kLines] = {}, guard_size[kLines] = {};  ///< of line 0: nothing
 };
 
 /// How the sums, or what goes with them, lie in memory.

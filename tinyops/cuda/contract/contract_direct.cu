@@ -26,16 +26,14 @@ struct Walk {
   int64_t a = 0, b = 0, out = 0, in_a[kMostGuards] = {}, in_b[kMostGuards] = {};
 
   __device__ Walk(const DirectProduct& p, int first, int last, int64_t i) {
-    for (int axis = last - 1; axis >= first; --axis) {
-      const int64_t left = axis > first ? p.axes.sizes[axis].divide(i) : 0;  // i is the index along this axis now
-      a += i * p.a.address.strides[axis], b += i * p.b.address.strides[axis], out += i * p.out.strides[axis];
+    for_axes(p.axes.sizes, first, last, i, [&](int axis, int64_t along) {
+      a += along * p.a.address.strides[axis], b += along * p.b.address.strides[axis], out += along * p.out.strides[axis];
 #pragma unroll
       for (int g = 0; g < kMostGuards; ++g) {
-        if (g < p.a.guards) in_a[g] += i * p.a.guard[g].coef[axis];
-        if (g < p.b.guards) in_b[g] += i * p.b.guard[g].coef[axis];
+        if (g < p.a.guards) in_a[g] += along * p.a.guard[g].coef[axis];
+        if (g < p.b.guards) in_b[g] += along * p.b.guard[g].coef[axis];
       }
-      i = left;
-    }
+    });
   }
 };
 

@@ -111,11 +111,11 @@ std::optional<TileOperand> tile_operand(const Operand& from, size_t form, const 
     copy(free.coefs[form + size_t(line)], to.free[line]);
     copy(all.k.coefs[form + size_t(line)], to.reduced[line]);
   }
-  for (int g = 0; g < to.guards; ++g) {
-    const Guard& guard = view.guards[size_t(g)];
+  for (int line = 1; line <= to.guards; ++line) {
+    const Guard& guard = view.guards[size_t(line) - 1];
     if (reach(view.shape, guard.position.coef) + std::abs(guard.position.offset) >= kFits || guard.size >= kFits) return {};
-    copy(all.batch.coefs[form + 1 + size_t(g)], to.guard_batch[g]);
-    to.guard_offset[g] = int(guard.position.offset), to.guard_size[g] = int(guard.size);
+    copy(all.batch.coefs[form + size_t(line)], to.guard_batch[line]);
+    to.guard_offset[line] = int(guard.position.offset), to.guard_size[line] = int(guard.size);
   }
   const bool can = to.guards == 0 && itemsize(from.dtype) <= 4;
   if (can && has_runs(form, all.k, {&free, &all.batch}, to.offset)) to.read = Read::RunsOfK;

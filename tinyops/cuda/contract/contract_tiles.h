@@ -75,7 +75,7 @@ struct Loader {
     const int ks = left - k_of<along_x>(0);
     unsigned valid = along_x && ks < each ? (ks > 0 ? (1u << ks) - 1 : 0) : ks > 0 ? 0xffffffff : 0;  // a bit an element
     for (int line = 1; line <= operand.guards; ++line) {
-      const unsigned size = unsigned(operand.guard_size[line - 1]);
+      const unsigned size = unsigned(operand.guard_size[line]);
 #pragma unroll
       for (int i = 0; i < each; ++i) {
         const int position = tables.free[line][x_of<along_x>(i)] + tables.reduced[slot][line][k_of<along_x>(i)];
@@ -153,28 +153,20 @@ struct Loader {
 
 /// What the axes of an index add to each of an operand's lines, for element `i`.
 __device__ inline void follow(const Index& index, const int (&coef)[kLines][kTileAxes], int i, int (&lines)[kLines]) {
-  for (int axis = index.axes - 1; axis >= 0; --axis) {
-    const int left = axis > 0 ? index.sizes[axis].small_quotient(i) : 0;
-    const int along = i - left * int(index.sizes[axis].divisor());
+  for_axes(index.sizes, 0, index.axes, i, [&](int axis, int along) {
 #pragma unroll
     for (int line = 0; line < kLines; ++line) lines[line] += along * coef[line][axis];
-    i = left;
-  }
+  });
 }
 
 /// The entry of a free index: beyond the last it is the first's, whose sums nobody stores.
 template <class Tables>
 __device__ void note_free(Tables& tables, const TileOperand& operand, const Index& index, const Index& batches, int batch,
                           int first, int i) {
-  int lines[kLines] = {};
+  int lines[kLines];
 #pragma unroll
-  for (int g = 0; g < kMostGuards; ++g) lines[1 + g] = operand.guard_offset[g];
-  for (int axis = batches.axes - 1, rest = batch; axis >= 0; --axis) {
-    const int left = batches.sizes[axis].small_quotient(rest), along = rest - left * int(batches.sizes[axis].divisor());
-#pragma unroll
-    for (int g = 0; g < kMostGuards; ++g) lines[1 + g] += along * operand.guard_batch[g][axis];
-    rest = left;
-  }
+  for (int line = 0; line < kLines; ++line) lines[line] = operand.guard_offset[line];
+  follow(batches, operand.guard_batch, batch, lines);
   follow(index, operand.free, first + i < index.count ? first + i : 0, lines);
 #pragma unroll
   for (int line = 0; line < kLines; ++line) tables.free[line][i] = lines[line];
@@ -191,11 +183,7 @@ __device__ void note_reduced(Tables& tables, const TileOperand& operand, const I
 /// A 64-bit address' part for element `i` of an index.
 __device__ inline int64_t address(const Index& index, const int64_t (&coef)[kTileAxes], int i) {
   int64_t result = 0;
-  for (int axis = index.axes - 1; axis >= 0; --axis) {
-    const int left = index.sizes[axis].small_quotient(i);
-    result += int64_t(i - left * int(index.sizes[axis].divisor())) * coef[axis];
-    i = left;
-  }
+  for_axes(index.sizes, 0, index.axes, i, [&](int axis, int along) { result += along * coef[axis]; });
   return result;
 }
 

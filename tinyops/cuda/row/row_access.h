@@ -31,9 +31,7 @@ __device__ __forceinline__ int64_t walk_with(const A& a, const Form<A::kAxes>& f
   int64_t sum = 0;
 #pragma unroll 1
   for (int axis = to - 1; axis >= from; --axis) {
-    typename A::Index left = 0;
-    if constexpr (A::kSmall) left = axis > from ? a.sizes[axis].small_quotient(index) : 0;
-    else left = axis > from ? a.sizes[axis].quotient(index) : 0;
+    const typename A::Index left = axis > from ? a.sizes[axis].quotient(index) : 0;
     sum += (index - left * typename A::Index(a.sizes[axis].divisor())) * form.coef[axis];
     index = left;
   }

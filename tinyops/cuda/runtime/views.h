@@ -40,12 +40,12 @@ class Divider {
 
   TINYOPS_HD int64_t divisor() const { return divisor_; }
   TINYOPS_HD int64_t quotient(int64_t n) const {
-    if (narrow_) return small_quotient(int(n));  // the same branch in every thread
+    if (narrow_) return quotient(int(n));  // the same branch in every thread
     return n / divisor_;
   }
-  /// The same where the limit was at most 2^31, without asking: a division of 64 bits is a call, and a kernel that has one
+  /// The same where the limit was at most 2^31, and nobody looks: a division of 64 bits is a call, and a kernel that has one
   /// pays with registers.
-  TINYOPS_HD int small_quotient(int n) const { return int((uint64_t(uint32_t(n) << 1) * factor_ >> 32) >> shift_); }
+  TINYOPS_HD int quotient(int n) const { return int((uint64_t(uint32_t(n) << 1) * factor_ >> 32) >> shift_); }
   /// n / d, and leaves n % d in n.
   TINYOPS_HD int64_t divide(int64_t& n) const {
     const int64_t result = quotient(n);
