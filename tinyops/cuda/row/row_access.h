@@ -106,19 +106,23 @@ TINYOPS_NOINLINE Lanes<Word> narrowed(DType to, Lanes<Word> x) {
   return x;
 }
 
-/// Calls `f` with a zero of the unsigned integer that has the size of an element.
-template <class Word, class F>
+/// Calls `f` with a zero of the unsigned integer that has the size of an element: in an inlined kernel one of 1 or 4 bytes.
+template <bool kInlined, class Word, class F>
 __device__ __forceinline__ void with_raw(DType d, F&& f) {
-  switch (d) {
-    case DType::Bool:
-    case DType::UInt8: return f(uint8_t{});
-    case DType::Float16:
-    case DType::BFloat16: return f(uint16_t{});
-    case DType::Int64:
-    case DType::Float64:
-      if constexpr (sizeof(Word) == 8) return f(uint64_t{});
-      [[fallthrough]];
-    default: return f(uint32_t{});
+  if constexpr (kInlined) {
+    d <= DType::UInt8 ? f(uint8_t{}) : f(uint32_t{});
+  } else {
+    switch (d) {
+      case DType::Bool:
+      case DType::UInt8: return f(uint8_t{});
+      case DType::Float16:
+      case DType::BFloat16: return f(uint16_t{});
+      case DType::Int64:
+      case DType::Float64:
+        if constexpr (sizeof(Word) == 8) return f(uint64_t{});
+        [[fallthrough]];
+      default: return f(uint32_t{});
+    }
   }
 }
 
@@ -146,139 +150,92 @@ TINYOPS_NOINLINE Lanes<Word> made_up(const A& a, const DeviceOperand& r, DType d
   return x;
 }
 
-/// Any load. The addresses come first, so that the reads do not wait for each other.
-template <class Word, class A>
-TINYOPS_NOINLINE Lanes<Word> load_any(const A& a, BytecodeOp code, ThreadPosition<A> at) {
-  const DeviceOperand& r = a.inputs[code.operand];
-  if (r.kind != Input::Kind::Memory) return made_up<Word>(a, r, code.to, at);
+/// Calls `group(k, lane)` for the first element of each group that is one access, and `one(k, lane)` for all other elements
+/// that exist. (An inlined kernel looks at all groups at once.)
+template <bool kInlined, class Word, class A, class Exists, class Group, class One>
+__device__ __forceinline__ void for_lanes(const A& a, const DeviceOperand& r, const ThreadPosition<A>& at, Exists&& exists,
+                                          Group&& group, One&& one) {
+  constexpr int n = kGroup<Word>;
+  const bool whole = kInlined && r.access == Access::Groups && at.first + at.apart + n <= at.limit;
+#pragma unroll
+  for (int g = 0; g < kLanes<Word>; g += n) {
+    if (kInlined ? whole : r.access == Access::Groups && exists(g + n - 1)) group(g, lane_of<Word>(a, at, g));
+    else {
+#pragma unroll
+      for (int k = g; k < g + n; ++k)
+        if (exists(k)) one(k, lane_of<Word>(a, at, k));
+    }
+  }
+}
+
+template <bool kInlined, class Word, class A>
+__device__ __forceinline__ Lanes<Word> load_memory(const A& a, const DeviceOperand& r, const ThreadPosition<A>& at) {
   const auto& form = a.forms[r.form];
   const int64_t start = start_of(a, form, at);
   Lanes<Word> x = Lanes<Word>::of(0);
   if (r.access == Access::Same) {
-    const bool exists = at.active && (r.guards == 0 || guarded<Word>(a, r, at, 1));
-    with_raw<Word>(r.dtype, [&]<class Raw>(Raw) { x = Lanes<Word>::of(exists ? as<const Raw>(r.memory)[start] : Raw(0)); });
-  } else {
-    constexpr int n = kGroup<Word>;
-    const unsigned mask = existing<Word>(a, r, at);
-    with_raw<Word>(r.dtype, [&]<class Raw>(Raw) {
-#pragma unroll
-      for (int g = 0; g < kLanes<Word>; g += n) {
-        if (r.access == Access::Groups && mask >> (g + n - 1) & 1) {
-          const auto pack = vector_at<Pack<Raw, n>>(as<const Raw>(r.memory), start + lane_part(a, form, lane_of<Word>(a, at, g)));
-#pragma unroll
-          for (int k = 0; k < n; ++k) x[g + k] = pack.v[k];
-        } else {
-#pragma unroll
-          for (int k = 0; k < n; ++k)
-            if (mask >> (g + k) & 1) x[g + k] = as<const Raw>(r.memory)[start + lane_part(a, form, lane_of<Word>(a, at, g + k))];
-        }
-      }
+    const bool exists = at.active && (kInlined || r.guards == 0 || guarded<Word>(a, r, at, 1));
+    with_raw<kInlined, Word>(r.dtype, [&]<class Raw>(Raw) {
+      if (exists) x = Lanes<Word>::of(as<const Raw>(r.memory)[start]);
     });
+    return x;
   }
-  return is_half(r.dtype) ? widened(r.dtype, x) : x;
-}
-
-/// Any store.
-template <class Word, class A>
-TINYOPS_NOINLINE void store_any(const A& a, BytecodeOp code, ThreadPosition<A> at, Lanes<Word> x) {
-  const DeviceOperand& r = a.outputs[code.operand];
-  const auto& form = a.forms[r.form];
-  const int64_t start = start_of(a, form, at);
-  if (is_half(r.dtype)) x = narrowed(r.dtype, x);
-  constexpr int n = kGroup<Word>;
-  with_raw<Word>(r.dtype, [&]<class Raw>(Raw) {
-    if (r.access == Access::Same) return void(as<Raw>(r.memory)[start] = Raw(x[0]));
-#pragma unroll
-    for (int g = 0; g < kLanes<Word>; g += n) {
-      if (r.access == Access::Groups && lane_of<Word>(a, at, g + n - 1) < at.limit) {
-        Pack<Raw, n> pack;
-#pragma unroll
-        for (int k = 0; k < n; ++k) pack.v[k] = Raw(x[g + k]);
-        vector_at<Pack<Raw, n>>(as<Raw>(r.memory), start + lane_part(a, form, lane_of<Word>(a, at, g))) = pack;
-      } else {
-#pragma unroll
-        for (int k = 0; k < n; ++k)
-          if (const auto lane = lane_of<Word>(a, at, g + k); lane < at.limit)
-            as<Raw>(r.memory)[start + lane_part(a, form, lane)] = Raw(x[g + k]);
-      }
-    }
-  });
-}
-
-// An inlined kernel has no calls, which would cost it registers, and with them threads that hide each other's waiting for
-// memory: its operands have 4 bytes, or 1, and no guards.
-
-/// Calls `f` with a zero of the integer that has the size of an element: bytes, or words.
-template <class F>
-__device__ __forceinline__ void with_lean(DType d, F&& f) { d <= DType::UInt8 ? f(uint8_t{}) : f(uint32_t{}); }
-
-template <class A>
-__device__ __forceinline__ bool whole_groups(const DeviceOperand& r, const ThreadPosition<A>& at) {
-  return r.access == Access::Groups && at.first + at.apart + 4 <= at.limit;
-}
-
-template <class A>
-__device__ __forceinline__ Lanes<uint32_t> inlined_load(const A& a, const BytecodeOp& code,
-                                                        const ThreadPosition<A>& at) {
-  const DeviceOperand& r = a.inputs[code.operand];
-  const auto& form = a.forms[r.form];
-  const int64_t start = start_of(a, form, at);
-  Lanes<uint32_t> x = Lanes<uint32_t>::of(0);
-  with_lean(r.dtype, [&]<class Raw>(Raw) {
+  const unsigned mask = kInlined ? 0 : existing<Word>(a, r, at);
+  const auto exists = [&](int k) { return kInlined ? lane_of<Word>(a, at, k) < at.limit : mask >> k & 1; };
+  with_raw<kInlined, Word>(r.dtype, [&]<class Raw>(Raw) {
     const Global<const Raw> memory = as<const Raw>(r.memory);
-    if (r.access == Access::Same) {
-      if (at.active) x = Lanes<uint32_t>::of(memory[start]);
-    } else if (whole_groups(r, at)) {
+    for_lanes<kInlined, Word>(a, r, at, exists, [&](int g, auto lane) {
+      const auto pack = vector_at<Pack<Raw, kGroup<Word>>>(memory, start + lane_part(a, form, lane));
 #pragma unroll
-      for (int g = 0; g < 2; ++g) {
-        const auto pack = vector_at<Pack<Raw, 4>>(memory, start + lane_part(a, form, at.first + g * at.apart));
-#pragma unroll
-        for (int k = 0; k < 4; ++k) x[4 * g + k] = pack.v[k];
-      }
-    } else {
-#pragma unroll
-      for (int k = 0; k < kLanes<uint32_t>; ++k)
-        if (const int lane = lane_of<uint32_t>(a, at, k); lane < at.limit) x[k] = memory[start + lane_part(a, form, lane)];
-    }
+      for (int k = 0; k < kGroup<Word>; ++k) x[g + k] = pack.v[k];
+    }, [&](int k, auto lane) { x[k] = memory[start + lane_part(a, form, lane)]; });
   });
   return x;
 }
 
-template <class A>
-__device__ __forceinline__ void inlined_store(const A& a, const BytecodeOp& code, const ThreadPosition<A>& at,
-                                              const Lanes<uint32_t>& x) {
-  const DeviceOperand& r = a.outputs[code.operand];
+template <bool kInlined, class Word, class A>
+__device__ __forceinline__ void store_memory(const A& a, const DeviceOperand& r, const ThreadPosition<A>& at,
+                                             const Lanes<Word>& x) {
   const auto& form = a.forms[r.form];
   const int64_t start = start_of(a, form, at);
-  with_lean(r.dtype, [&]<class Raw>(Raw) {
+  const auto exists = [&](int k) { return lane_of<Word>(a, at, k) < at.limit; };
+  with_raw<kInlined, Word>(r.dtype, [&]<class Raw>(Raw) {
     const Global<Raw> memory = as<Raw>(r.memory);
-    if (r.access == Access::Same) {
-      memory[start] = Raw(x[0]);
-    } else if (whole_groups(r, at)) {
+    if (r.access == Access::Same) return void(memory[start] = Raw(x[0]));
+    for_lanes<kInlined, Word>(a, r, at, exists, [&](int g, auto lane) {
+      Pack<Raw, kGroup<Word>> pack;
 #pragma unroll
-      for (int g = 0; g < 2; ++g) {
-        Pack<Raw, 4> pack;
-#pragma unroll
-        for (int k = 0; k < 4; ++k) pack.v[k] = Raw(x[4 * g + k]);
-        vector_at<Pack<Raw, 4>>(memory, start + lane_part(a, form, at.first + g * at.apart)) = pack;
-      }
-    } else {
-#pragma unroll
-      for (int k = 0; k < kLanes<uint32_t>; ++k)
-        if (const int lane = lane_of<uint32_t>(a, at, k); lane < at.limit) memory[start + lane_part(a, form, lane)] = Raw(x[k]);
-    }
+      for (int k = 0; k < kGroup<Word>; ++k) pack.v[k] = Raw(x[g + k]);
+      vector_at<Pack<Raw, kGroup<Word>>>(memory, start + lane_part(a, form, lane)) = pack;
+    }, [&](int k, auto lane) { memory[start + lane_part(a, form, lane)] = Raw(x[k]); });
   });
+}
+
+// An inlined kernel has no calls, which would cost it registers, and with them threads that hide each other's waiting for
+// memory: its operands have 4 bytes, or 1, and no guards. All others call these.
+
+template <class Word, class A>
+TINYOPS_NOINLINE Lanes<Word> load_any(const A& a, BytecodeOp code, ThreadPosition<A> at) {
+  const DeviceOperand& r = a.inputs[code.operand];
+  if (r.kind != Input::Kind::Memory) return made_up<Word>(a, r, code.to, at);
+  const Lanes<Word> x = load_memory<false, Word>(a, r, at);
+  return is_half(r.dtype) ? widened(r.dtype, x) : x;
+}
+template <class Word, class A>
+TINYOPS_NOINLINE void store_any(const A& a, BytecodeOp code, ThreadPosition<A> at, Lanes<Word> x) {
+  const DeviceOperand& r = a.outputs[code.operand];
+  store_memory<false>(a, r, at, is_half(r.dtype) ? narrowed(r.dtype, x) : x);
 }
 
 template <bool kInlined, class A, class Word = typename A::Word>
 __device__ __forceinline__ Lanes<Word> load(const A& a, const BytecodeOp& code, const ThreadPosition<A>& at) {
-  if constexpr (kInlined) return inlined_load(a, code, at);
+  if constexpr (kInlined) return load_memory<true, Word>(a, a.inputs[code.operand], at);
   else return load_any<Word>(a, code, at);
 }
 template <bool kInlined, class A, class Word>
 __device__ __forceinline__ void store(const A& a, const BytecodeOp& code, const ThreadPosition<A>& at,
                                       const Lanes<Word>& x) {
-  if constexpr (kInlined) inlined_store(a, code, at, x);
+  if constexpr (kInlined) store_memory<true>(a, a.outputs[code.operand], at, x);
   else store_any(a, code, at, x);
 }
 
