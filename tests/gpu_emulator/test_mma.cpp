@@ -1,4 +1,4 @@
-// The tensor cores played by the host, against products in plain loops. Who holds which number is written here once more, in
+// The tensor cores played by the host, against products in plain loops. Which lane holds which element is written here once more, in
 // the words of the PTX manual: group = lane / 4, thread = lane % 4.
 #include <doctest/doctest.h>
 
@@ -12,9 +12,9 @@
 namespace tinyops::cuda {
 namespace {
 
-/// Small whole numbers: every product and sum of them is exact.
+/// Small integers: every product and sum of them is exact.
 template <class T>
-std::vector<T> whole_numbers(size_t count, unsigned seed) {
+std::vector<T> whole_values(size_t count, unsigned seed) {
   std::mt19937 random(seed);
   std::vector<T> result;
   while (result.size() < count) result.push_back(T(float(int(random() % 17) - 8)));
@@ -27,7 +27,7 @@ BufferRef on_device(const std::vector<T>& values) {
   return buffer;
 }
 template <class T>
-std::vector<T> gpu_emulator_again(const BufferRef& buffer) {
+std::vector<T> back_on_host(const BufferRef& buffer) {
   std::vector<T> result(buffer->bytes() / sizeof(T));
   read(result.data(), buffer->data(), buffer->bytes());
   return result;
@@ -57,7 +57,7 @@ __global__ void multiply_tf32(Global<const uint32_t> a, Global<const uint32_t> b
   const auto at = [&](int i) { return (i < 2 ? group : group + 8) * 8 + thread * 2 + (i & 1); };
   float sums[4];
   for (int i = 0; i < 4; ++i) sums[i] = c[at(i)];
-  mma_tf32(sums, fa, fb);
+  mma<float>(sums, fa, fb);
   for (int i = 0; i < 4; ++i) c[at(i)] = sums[i];
 }
 
@@ -84,8 +84,8 @@ __global__ void multiply_16(Global<const uint16_t> a, Global<const uint16_t> b, 
     for (int i = 0; i < 4; ++i) nb[i] = b[(thread * 2 + (i & 1) + (i >= 2 ? 8 : 0)) * 8 + group];
     const uint32_t fa[4] = {pair(na[0], na[1]), pair(na[2], na[3]), pair(na[4], na[5]), pair(na[6], na[7])};
     const uint32_t fb[2] = {pair(nb[0], nb[1]), pair(nb[2], nb[3])};
-    if constexpr (which == Which::Float16) mma_float16(sums, fa, fb);
-    else if constexpr (which == Which::BFloat16) mma_bfloat16(sums, fa, fb);
+    if constexpr (which == Which::Float16) mma<tinyops::float16>(sums, fa, fb);
+    else if constexpr (which == Which::BFloat16) mma<tinyops::bfloat16>(sums, fa, fb);
     else mma_float16_half(sums, {fa[0], fa[1]}, {fb[0]}), mma_float16_half(sums, {fa[2], fa[3]}, {fb[1]});  // as on sm_75
   }
   for (int i = 0; i < 4; ++i) c[at(i)] = sums[i];
@@ -94,12 +94,12 @@ __global__ void multiply_16(Global<const uint16_t> a, Global<const uint16_t> b, 
 template <class T, class Bits, class K>
 void check_product(K* kernel, size_t k) {
   for (unsigned seed = 0; seed < 4; ++seed) {
-    const auto a = whole_numbers<T>(16 * k, seed), b = whole_numbers<T>(k * 8, seed + 100);
-    const auto c = whole_numbers<float>(16 * 8, seed + 200);
+    const auto a = whole_values<T>(16 * k, seed), b = whole_values<T>(k * 8, seed + 100);
+    const auto c = whole_values<float>(16 * 8, seed + 200);
     const BufferRef da = on_device(a), db = on_device(b), dc = on_device(c);
     launch("mma", kernel, {1, 32}, static_cast<const Bits*>(da->data()), static_cast<const Bits*>(db->data()),
            static_cast<float*>(dc->data()));
-    CHECK(gpu_emulator_again<float>(dc) == product(a, b, c));
+    CHECK(back_on_host<float>(dc) == product(a, b, c));
   }
 }
 
@@ -130,7 +130,7 @@ TEST_CASE("mma: tf32 has 10 bits of mantissa, cut off unless they were rounded")
   const BufferRef da = on_device(a), db = on_device(b), dc = on_device(c);
   launch("mma", multiply_tf32, {1, 32}, static_cast<const uint32_t*>(da->data()), static_cast<const uint32_t*>(db->data()),
          static_cast<float*>(dc->data()));
-  CHECK(gpu_emulator_again<float>(dc)[0] == 1);
+  CHECK(back_on_host<float>(dc)[0] == 1);
 }
 
 }  // namespace

@@ -56,11 +56,7 @@ struct Tensor {
 #pragma unroll
       for (int i = 0; i < down; ++i)
 #pragma unroll
-        for (int j = 0; j < across; ++j) {
-          if constexpr (std::is_same_v<T, float>) mma_tf32(sums[i][j], x[i], y[j]);
-          else if constexpr (std::is_same_v<T, float16>) mma_float16(sums[i][j], x[i], y[j]);
-          else mma_bfloat16(sums[i][j], x[i], y[j]);
-        }
+        for (int j = 0; j < across; ++j) mma<T>(sums[i][j], x[i], y[j]);
     }
   }
 
