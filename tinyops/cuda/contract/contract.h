@@ -12,7 +12,6 @@
 #include <optional>
 
 #include "tinyops/cuda/row/program.h"
-#include "tinyops/cuda/runtime/views.h"
 
 namespace tinyops::cuda {
 

@@ -2,7 +2,6 @@
 #include <algorithm>
 
 #include "tinyops/cuda/contract/contract.h"
-#include "tinyops/cuda/row/row_plan.h"
 
 namespace tinyops::cuda {
 namespace {

@@ -49,9 +49,8 @@ int64_t elements_in_word(const MergedAxes& merged, const GatherKernel& k, int64_
 
 template <class Word>
 void start(const GatherKernel& k, const GatherWalk& walk) {
-  launch(k.name, gather<Word>, Grid{unsigned(blocks_for(walk.elements, kThreads)), kThreads}, walk,
-         reinterpret_cast<const Word*>(memory_of(k.table)), reinterpret_cast<const uint8_t*>(memory_of(k.index)),
-         k.index.dtype, reinterpret_cast<Word*>(memory_of(k.out)), device_errors(),
+  launch(k.name, gather<Word>, grid_for(walk.elements, kThreads), walk, memory_of<const Word>(k.table),
+         memory_of<const uint8_t>(k.index), k.index.dtype, memory_of<Word>(k.out), device_errors(),
          number_of_name(k.name, k.out.view.shape));
 }
 

@@ -1,9 +1,11 @@
 #pragma once
-// Reading an operand of indices on the device, and reporting those that are outside.
+// What the kernels of this room share: operands of indices, rows along an axis, and what makes one element of two.
+#include "tinyops/base/scalar_ops.h"
 #include "tinyops/cuda/runtime/cuda.h"
-#include "tinyops/cuda/runtime/views.h"
 
 namespace tinyops::cuda {
+
+// ---- Indices --------------------------------------------------------------------------------------------------------
 
 /// The integers an index may be stored as; a pointer to bytes, since one kernel serves all of them.
 __device__ inline int64_t read_index(Global<const uint8_t> memory, DType dtype, int64_t address) {
@@ -26,5 +28,28 @@ inline Affine position_of(const View& index) {
 inline void check_index_dtype(DType dtype, const char* name) {
   if (is_float(dtype)) fail(name, ": an index of dtype ", dtype);
 }
+
+// ---- Along the last axis --------------------------------------------------------------------------------------------
+
+/// Where the rows of one operand begin, and how far apart the elements of a row are.
+struct RowAddresses {
+  Axes axes;
+  Strides row;
+  int64_t along;
+
+  /// Of the first element of a row.
+  TINYOPS_HD int64_t begin(int64_t row_number) const { return row.address(axes, row_number); }
+};
+
+inline RowAddresses row_addresses(const View& view) {
+  const Shape outer(view.shape.begin(), view.shape.end() - 1);
+  const Affine address{Dims(view.address.coef.begin(), view.address.coef.end() - 1), view.address.offset};
+  const MergedAxes merged = merge_axes(outer, {&address});
+  return {merged.axes(), merged.strides(0, address.offset), view.address.coef.back()};
+}
+
+/// x op y, for x that comes before y.
+template <ReduceOp op, class T>
+__device__ __forceinline__ T combine(T x, T y) { return apply(step(op), x, y); }
 
 }  // namespace tinyops::cuda

@@ -52,8 +52,7 @@ __global__ void random_numbers(uint64_t seed, uint64_t counter, int64_t n, Globa
 template <class T>
 void draw(const RandomKernel& k) {
   const int64_t n = k.out.view.numel(), groups = blocks_for(n, 16 / sizeof(T));
-  launch("random", random_numbers<T>, Grid{unsigned(blocks_for(groups, kThreads)), kThreads}, k.seed, k.counter, n,
-         reinterpret_cast<T*>(memory_of(k.out)));
+  launch("random", random_numbers<T>, grid_for(groups, kThreads), k.seed, k.counter, n, memory_of<T>(k.out));
 }
 
 }  // namespace

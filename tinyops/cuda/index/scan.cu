@@ -17,8 +17,7 @@
 //
 // Limited by memory, read once and written once; in parts, read twice. Which way is taken depends on the views alone, so
 // that every GPU makes the same bits.
-#include "tinyops/cuda/runtime/along.h"
-#include "tinyops/cuda/runtime/combine.h"
+#include "tinyops/cuda/index/index.h"
 
 namespace tinyops::cuda {
 namespace {
@@ -36,7 +35,7 @@ constexpr int64_t kColumnChunk = kWarps * kEach;   ///< the same, of each of 32 
 constexpr int64_t kPart = 4 * kChunk, kMostParts = 1024;
 
 struct ScanWalk {
-  Rows in, out;
+  RowAddresses in, out;
   int64_t rows, n;  ///< n numbers a row
   int64_t part;     ///< of which these many are scanned at a time
   Divider parts;    ///< parts of a row
@@ -171,15 +170,16 @@ void scan(const ScanKernel& k, const Operand& in) {
   int64_t part = n;
   if (blocks < kEnoughBlocks && n > 2 * kPart) part = std::max(kPart, blocks_for(blocks_for(n, kMostParts), kChunk) * kChunk);
   const int64_t parts = blocks_for(n, part);
-  const ScanWalk walk{rows_of(in.view), rows_of(k.out.view), rows, n, part, Divider(parts, (rows + kWarps) * parts), warps};
+  const ScanWalk walk{row_addresses(in.view), row_addresses(k.out.view), rows, n, part,
+                      Divider(parts, (rows + kWarps) * parts), warps};
   const Grid grid{unsigned(blocks * parts), kThreads};
   const auto kernel = columns ? scan_columns<T, op> : scan_rows<T, op>;
-  const T* const from = reinterpret_cast<const T*>(memory_of(in));
-  T* const to = reinterpret_cast<T*>(memory_of(k.out));
+  const T* const from = memory_of<const T>(in);
+  T* const to = memory_of<T>(k.out);
   if (parts == 1) return launch("scan", kernel, grid, walk, from, to, nullptr, nullptr);
   Scratch totals(size_t(rows * parts) * sizeof(C));
   launch("scan", kernel, grid, walk, from, nullptr, nullptr, totals.as<C>());
-  launch("scan", scan_totals<C, op>, Grid{unsigned(blocks_for(rows, kThreads)), kThreads}, rows, parts, totals.as<C>());
+  launch("scan", scan_totals<C, op>, grid_for(rows, kThreads), rows, parts, totals.as<C>());
   launch("scan", kernel, grid, walk, from, to, totals.as<C>(), nullptr);
 }
 

@@ -17,7 +17,6 @@
 //             Costs the sort, and then no more than to read the source and to write the output once.
 #include <algorithm>
 
-#include "tinyops/cuda/runtime/combine.h"
 #include "tinyops/cuda/index/index.h"
 
 namespace tinyops::cuda {
@@ -159,16 +158,19 @@ class Scatter {
 
   template <class T, ReduceOp op>
   void run() {
-    find_axes();
+    const bool nothing = k_.source.view.numel() == 0;
+    if (!nothing) find_axes();
     const double comparisons = double(to_.count) * double(from_.count);
     const bool sorts = distinct_ && to_.count > 0 && from_.count > kFewCollisions &&
                        (from_.count > kManyCollisions || comparisons > kManyComparisons);
     if (elements_ > to_.count)
-      launch(k_.name, fill<T>, grid(elements_), elements_, T(identity<Compute<T>>(op)), reinterpret_cast<T*>(memory_of(k_.out)));
+      launch(k_.name, fill<T>, grid_for(elements_, kThreads), elements_, T(identity<Compute<T>>(op)), memory_of<T>(k_.out));
+    if (nothing) return;
     if (sorts) return by_segments<T, op>();
     check(nullptr);
     if (to_.count > 0)
-      launch(k_.name, walk<T, op>, grid(to_.count), to_, from_, source<T>(), index(), k_.index.dtype, out<T>());
+      launch(k_.name, walk<T, op>, grid_for(to_.count, kThreads), to_, from_, memory_of<const T>(k_.source),
+             memory_of<const uint8_t>(k_.index), k_.index.dtype, memory_of<T>(k_.out));
   }
 
  private:
@@ -180,9 +182,10 @@ class Scatter {
     check(keys.as<int64_t>());
     const View view = View::contiguous({rows_, n});
     run_kernel(SortKernel{false, {keys.buffer(), DType::Int64, view}, {order.buffer(), DType::Int64, view}});
-    launch(k_.name, find_begins, grid(rows_ * (size_ + 1)), rows_ * (size_ + 1), size_, n, keys.as<int64_t>(),
+    launch(k_.name, find_begins, grid_for(rows_ * (size_ + 1), kThreads), rows_ * (size_ + 1), size_, n, keys.as<int64_t>(),
            order.as<int64_t>(), begins.as<int64_t>());
-    launch(k_.name, segments<T, op>, grid(to_.count), to_, from_, source<T>(), order.as<int64_t>(), begins.as<int64_t>(), out<T>());
+    launch(k_.name, segments<T, op>, grid_for(to_.count, kThreads), to_, from_, memory_of<const T>(k_.source),
+           order.as<int64_t>(), begins.as<int64_t>(), memory_of<T>(k_.out));
   }
 
   void find_axes() {
@@ -234,40 +237,28 @@ class Scatter {
       if (index.coef[a] || (keys && !is_parallel(a))) space.add_axis(shape()[a], {index.coef[a], position.coef[a], key[size_t(a)]});
     space.merge();
     const Indices indices{space.axes(), space.strides(0, index.offset), space.strides(1), space.strides(2), numel(space.shape), size_};
-    launch(k_.name, check_indices, grid(indices.count), indices, this->index(), k_.index.dtype, keys, device_errors(),
-           number_of_name(k_.name, shape()));
+    launch(k_.name, check_indices, grid_for(indices.count, kThreads), indices, memory_of<const uint8_t>(k_.index), k_.index.dtype,
+           keys, device_errors(), number_of_name(k_.name, shape()));
   }
 
   const Shape& shape() const { return k_.source.view.shape; }
   bool is_parallel(int a) const { return distinct_ && k_.out.view.address.coef[a] != 0; }
-  static Grid grid(int64_t threads) { return {unsigned(blocks_for(threads, kThreads)), kThreads}; }
-  template <class T>
-  const T* source() const { return reinterpret_cast<const T*>(memory_of(k_.source)); }
-  const uint8_t* index() const { return reinterpret_cast<const uint8_t*>(memory_of(k_.index)); }
-  template <class T>
-  T* out() const { return reinterpret_cast<T*>(memory_of(k_.out)); }
 
   const ScatterKernel& k_;
   int rank_;
   int64_t picked_, size_, elements_;
   bool distinct_;
   int64_t rows_ = 1;  ///< of keys: places on the parallel axes on which the index moves
-  Destinations to_;
-  Collisions from_;
+  Destinations to_ = {};
+  Collisions from_ = {};
 };
 
 }  // namespace
 
 void run_kernel(const ScatterKernel& k) {
   check_index_dtype(k.index.dtype, k.name);
-  const bool nothing = k.source.view.numel() == 0;
-  const int64_t elements = int64_t(k.out.buffer->bytes()) / itemsize(k.out.dtype);
+  const ScatterKernel plain{k.op, without_guards(k.source), without_guards(k.index), k.out, k.name};
   with_type(k.out.dtype, [&]<class T>(T) {
-    if (nothing && elements > 0)
-      launch(k.name, fill<T>, Grid{unsigned(blocks_for(elements, kThreads)), kThreads}, elements,
-             T(identity<Compute<T>>(k.op)), reinterpret_cast<T*>(memory_of(k.out)));
-    if (nothing) return;
-    const ScatterKernel plain{k.op, without_guards(k.source), without_guards(k.index), k.out, k.name};
     with_op(k.op, [&](auto op) { Scatter(plain).run<T, decltype(op)::value>(); });
   });
   if (!is_recording()) throw_device_error();

@@ -15,7 +15,7 @@
 // between equal keys no two elements are equal, and the result is the one of a stable sort. Rows that fit a tile are
 // limited by the comparisons, log(n)^2 / 2 of them an element; longer ones by the passes through memory.
 #include "tinyops/common/sort_key.h"
-#include "tinyops/cuda/runtime/along.h"
+#include "tinyops/cuda/index/index.h"
 
 namespace tinyops::cuda {
 namespace {
@@ -40,7 +40,7 @@ __device__ inline int64_t place_of(const Wide& e) { return int64_t(e.place); }
 
 /// elements: (rows, n), contiguous.
 template <class T, class Element>
-__global__ void make_elements(const __grid_constant__ Rows rows, int64_t count, const __grid_constant__ Divider n,
+__global__ void make_elements(const __grid_constant__ RowAddresses rows, int64_t count, const __grid_constant__ Divider n,
                               bool descending, Global<const T> in, Global<Element> elements) {
   int64_t place = int64_t(blockIdx.x) * kMakers + threadIdx.x;
   if (place >= count) return;
@@ -77,7 +77,7 @@ struct Spans {
 /// not null, else the elements back where they were.
 template <class Element>
 __global__ void __launch_bounds__(kThreads, 1) sort_spans(const __grid_constant__ Spans spans, bool ends_merge, Global<Element> elements,
-                           const __grid_constant__ Rows rows, Global<int64_t> out) {
+                           const __grid_constant__ RowAddresses rows, Global<int64_t> out) {
   __shared__ Element tile[kTile];
   const int span = int(spans.span);
 
@@ -135,13 +135,13 @@ __global__ void merge_step(int64_t rows, int64_t n, int log_pairs, int64_t dista
 template <class T, class Element>
 void sort(const SortKernel& k, const Operand& in) {
   const int64_t n = in.view.shape.back(), count = in.view.numel(), rows = count / n;
-  const Rows from = rows_of(in.view), to = rows_of(k.out.view);
+  const RowAddresses from = row_addresses(in.view), to = row_addresses(k.out.view);
   Scratch scratch(size_t(count) * sizeof(Element));
   Element* const elements = scratch.as<Element>();
-  int64_t* const out = reinterpret_cast<int64_t*>(memory_of(k.out));
+  int64_t* const out = memory_of<int64_t>(k.out);
 
-  launch("sort", make_elements<T, Element>, Grid{unsigned(blocks_for(count, kMakers)), kMakers}, from, count, Divider(n, count),
-         k.descending, reinterpret_cast<const T*>(memory_of(in)), elements);
+  launch("sort", make_elements<T, Element>, grid_for(count, kMakers), from, count, Divider(n, count), k.descending,
+         memory_of<const T>(in), elements);
 
   int log_pairs = 0;  // whole: the row's length as a power of two
   while (int64_t(2) << log_pairs < n) ++log_pairs;
@@ -156,8 +156,8 @@ void sort(const SortKernel& k, const Operand& in) {
   in_tiles(false, whole == span);
   for (int64_t run = span; run < whole; run *= 2) {
     for (int64_t distance = run; distance >= span; distance /= 2)
-      launch("sort", merge_step<Element>, Grid{unsigned(blocks_for(rows << log_pairs, kMakers)), kMakers}, rows, n, log_pairs,
-             distance, distance == run, elements);
+      launch("sort", merge_step<Element>, grid_for(rows << log_pairs, kMakers), rows, n, log_pairs, distance,
+             distance == run, elements);
     in_tiles(true, 2 * run == whole);
   }
 }

@@ -7,11 +7,9 @@
 //
 // Limit: memory. An addition for every twelve bytes is nothing beside them. A program of several operations is left to
 // the interpreter of rows.cu, which asks before each operation what it is.
-#include "tinyops/cuda/row/elementwise.h"
-
 #include <optional>
 
-#include "tinyops/cuda/row/program.h"
+#include "tinyops/cuda/row/row_plan.h"
 
 namespace tinyops::cuda {
 namespace {
@@ -45,7 +43,7 @@ __global__ void __launch_bounds__(kThreads)
 /// Where the elements of an operand are that is read or written from its first to its last; null where it is another way.
 float* straight(const Operand& operand) {
   const bool plain = operand.dtype == DType::Float32 && operand.view.is_contiguous();
-  return plain ? reinterpret_cast<float*>(memory_of(operand)) : nullptr;
+  return plain ? memory_of<float>(operand) : nullptr;
 }
 
 /// The program's only operation, and what it reads: the numbers of inputs, or a constant.

@@ -13,8 +13,10 @@
 // int, 0 or 1. Small kernels whose values all fit 32 bits use 32-bit words.
 //
 //   gelu, of x:     acc = load 0 -> slot 0     acc = acc * slot 0     acc = acc * c0     acc = acc + slot 0    ...
-#include "tinyops/cuda/runtime/cuda.h"
+#include <vector>
+
 #include "tinyops/base/scalar_ops.h"
+#include "tinyops/cuda/runtime/cuda.h"
 
 namespace tinyops::cuda {
 
@@ -43,6 +45,18 @@ struct BytecodeOp {
   Slot result = kAccumulator;
 };
 static_assert(sizeof(BytecodeOp) == 8);
+
+/// A row kernel's program as codes, with a slot for every value. A program with Reduces falls into sections, which take turns
+/// (row_plan.h). `columns`: whether a row has a value in each lane; `keeps`: whether what an earlier section computed may be
+/// kept.
+struct Sections {
+  Sections(const RowKernel& kernel, bool columns, bool keeps);
+
+  std::vector<std::vector<BytecodeOp>> codes;  ///< rows 0, elements 0, rows 1, ...
+  std::vector<uint64_t> constants;             ///< words
+  std::vector<Slot> numbers;                   ///< for each input that is a constant, its slot
+  int lane_slots = 0, kept = 0, scalars = 0;
+};
 
 // ---- Words ----------------------------------------------------------------------------------------------------------
 

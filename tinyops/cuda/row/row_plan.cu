@@ -27,6 +27,10 @@ bool reduces(const RowKernel& k) {
   return std::ranges::any_of(k.program, [](const Instruction& i) { return std::holds_alternative<Reduce>(i.op); });
 }
 
+bool needs_wide_words(const RowKernel& k) {
+  return std::ranges::any_of(k.program, [](const Instruction& i) { return itemsize(i.dtype) == 8; });
+}
+
 /// The forms of all operands, inputs before outputs, each operand's address before its guards.
 std::vector<const Affine*> forms_of(const RowKernel& k) {
   std::vector<const Affine*> forms;
@@ -201,17 +205,10 @@ void Planner::plan_work(const RowKernel& k, int64_t word) {
 template <class A>
 A cut(const LargeRows& from) {
   A to;
-  to.fixed = from.fixed, to.steps = from.steps, to.lanes = from.lanes, to.blocks = from.blocks;
-  to.first_step = from.first_step, to.first_lane = from.first_lane, to.axes = from.axes, to.group = from.group;
-  to.lane_slots = from.lane_slots, to.kept = from.kept, to.stretches = from.stretches, to.scalars = from.scalars;
-  to.sections = from.sections, to.columns = from.columns, to.in_groups = from.in_groups;
+  static_cast<RowCounts&>(to) = from;
   std::copy_n(from.begin, to.sections + 1, to.begin);
   std::copy_n(from.sizes, to.axes, to.sizes);
-  int forms = 0;
-  const auto add = [&](const DeviceOperand& r) { forms = std::max(forms, r.form + r.guards + 1); };
-  for (const DeviceOperand& r : from.inputs) add(r);
-  for (const DeviceOperand& r : from.outputs) add(r);
-  for (int f = 0; f < forms; ++f) {
+  for (int f = 0; f < A::kMostForms; ++f) {
     to.forms[f].offset = from.forms[f].offset, to.forms[f].size = from.forms[f].size;
     std::copy_n(from.forms[f].coef, to.axes, to.forms[f].coef);
   }

@@ -23,7 +23,6 @@
 #include <vector>
 
 #include "tinyops/cuda/row/program.h"
-#include "tinyops/cuda/runtime/views.h"
 
 namespace tinyops::cuda {
 
@@ -56,16 +55,8 @@ struct DeviceOperand {
 /// size fill a multiprocessor better.
 inline constexpr int kRowThreads = 128;
 
-/// All that a kernel needs, as its one argument.
-template <int kAxes_, int kForms, int kCodes, int kSections, class Word_>
-struct RowArguments {
-  using Word = Word_;
-  static constexpr int kAxes = kAxes_;
-  static constexpr bool kSmall = sizeof(Word) == 4;
-  using Index = std::conditional_t<kSmall, int, int64_t>;  ///< of an element: small kernels have few enough for 32 bits
-  static constexpr int kMostForms = kForms, kMostCodes = kCodes, kMostSections = kSections;
-  static constexpr int kMostConstants = kAccumulator - kConstants;
-
+/// How much there is of everything in a row kernel, and how it is walked.
+struct RowCounts {
   int64_t fixed = 1, steps = 1, lanes = 1;  ///< how many of each
   int64_t blocks = 1;                       ///< pieces of work: rows, or stretches of lanes
   int16_t first_step = 0, first_lane = 0, axes = 0;  ///< axes [0, first_step) are fixed, [first_step, first_lane) steps
@@ -73,6 +64,18 @@ struct RowArguments {
   int16_t lane_slots = 0, kept = 0, stretches = 1, scalars = 0, sections = 0;
   bool columns = false;                     ///< lanes are outer axes
   bool in_groups = false;                   ///< a thread's elements: twice four neighbours, or eight apart from each other
+};
+
+/// All that a kernel needs, as its one argument.
+template <int kAxes_, int kForms, int kCodes, int kSections, class Word_>
+struct RowArguments : RowCounts {
+  using Word = Word_;
+  static constexpr int kAxes = kAxes_;
+  static constexpr bool kSmall = sizeof(Word) == 4;
+  using Index = std::conditional_t<kSmall, int, int64_t>;  ///< of an element: small kernels have few enough for 32 bits
+  static constexpr int kMostForms = kForms, kMostCodes = kCodes, kMostSections = kSections;
+  static constexpr int kMostConstants = kAccumulator - kConstants;
+
   uint16_t begin[kSections + 1] = {};       ///< where a section's codes begin
   Divider sizes[kAxes];
   Form<kAxes> forms[kForms];
@@ -99,18 +102,11 @@ struct RowPlan {
   std::variant<SmallRows, LargeRows> arguments;
 };
 
-/// The sections of a program, with a place for every value. `keeps`: whether what an earlier section computed may be kept;
-/// `columns`: whether a row's value is a number a lane.
-struct Sections {
-  Sections(const RowKernel& kernel, bool columns, bool keeps);
-
-  std::vector<std::vector<BytecodeOp>> codes;  ///< rows 0, elements 0, rows 1, ...
-  std::vector<uint64_t> constants;       ///< words
-  std::vector<Slot> numbers;            ///< for each input that is a Number, its constant
-  int lane_slots = 0, kept = 0, scalars = 0;
-};
-
-/// Whether some value takes 64 bits.
-bool needs_wide_words(const RowKernel& kernel);
+/// Runs `kernel` if it is one operation of float32 arithmetic on whole arrays, or on an array and a constant; false, and
+/// nothing happened, where it is not.
+bool run_elementwise(const RowKernel& kernel);
+/// Runs `kernel` if it is nothing but a copy whose two sides are contiguous along different axes, as x.transpose(0, 1) copied
+/// into row-major order is; false, and nothing happened, where it is not.
+bool run_transpose(const RowKernel& kernel);
 
 }  // namespace tinyops::cuda

@@ -5,11 +5,10 @@
 #include <algorithm>
 #include <map>
 
-#include "tinyops/cuda/row/row_plan.h"
+#include "tinyops/cuda/row/program.h"
 
 namespace tinyops::cuda {
 namespace {
-
 
 /// Sections are numbered: rows 0 is 0, elements 0 is 1, rows 1 is 2. Where each value is first known.
 std::vector<int> times_of(const RowKernel& k) {
@@ -295,10 +294,6 @@ Sections::Sections(const RowKernel& kernel, bool columns, bool keeps) {
     const bool number = kernel.inputs[i].kind == Input::Kind::Constant;
     numbers.push_back(number ? writer.constant(BytecodeEmitter::word(kernel.inputs[i].constant, dtype)) : Slot(0));
   }
-}
-
-bool needs_wide_words(const RowKernel& kernel) {
-  return std::ranges::any_of(kernel.program, [](const Instruction& i) { return itemsize(i.dtype) == 8; });
 }
 
 }  // namespace tinyops::cuda

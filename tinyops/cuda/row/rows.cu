@@ -5,9 +5,7 @@
 // programs are limited by that, and by their arithmetic.
 #include <algorithm>
 
-#include "tinyops/cuda/row/elementwise.h"
 #include "tinyops/cuda/row/row_access.h"
-#include "tinyops/cuda/row/transpose.h"
 
 namespace tinyops::cuda {
 namespace {

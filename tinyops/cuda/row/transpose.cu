@@ -14,10 +14,7 @@
 // time: 32 apart, the 32 elements of a column would all be in one bank, one after the other. The column that is never used
 // moves each row on by one bank. (Elements of 1, 2 and 8 bytes: 32 rows of 33 meet no bank twice either, 8 bytes going as
 // two halves of a warp.)
-#include "tinyops/cuda/row/transpose.h"
-
-#include "tinyops/cuda/runtime/cuda.h"
-#include "tinyops/cuda/runtime/views.h"
+#include "tinyops/cuda/row/row_plan.h"
 
 namespace tinyops::cuda {
 namespace {
@@ -70,8 +67,8 @@ constexpr int64_t kShortest = 8;
 
 template <class T>
 void launch_turn(const RowKernel& k, const Turn& t, int64_t tiles) {
-  const auto* from = reinterpret_cast<const T*>(memory_of(k.inputs[0].operand));
-  auto* to = reinterpret_cast<T*>(memory_of(k.outputs[0].operand));
+  const auto* from = memory_of<const T>(k.inputs[0].operand);
+  auto* to = memory_of<T>(k.outputs[0].operand);
   launch("transpose", turn<T>, Grid{unsigned(tiles), dim3(kTile, kThreadRows)}, from, to, t);
 }
 
@@ -80,7 +77,7 @@ void launch_turn(const RowKernel& k, const Turn& t, int64_t tiles) {
 bool run_transpose(const RowKernel& k) {
   if (!is_copy(k) || numel(k.shape) == 0) return false;
   const View &from = k.inputs[0].operand.view, &to = k.outputs[0].operand.view;
-  const MergedAxes axes = merge_axes(k.shape, {&from.address, &to.address});
+  MergedAxes axes = merge_axes(k.shape, {&from.address, &to.address});
   const Dims &from_strides = axes.coefs[0], &to_strides = axes.coefs[1];
   int x = -1, y = -1;
   for (int a = 0; a < axes.shape.size(); ++a) {
@@ -92,16 +89,15 @@ bool run_transpose(const RowKernel& k) {
   Turn t;
   t.sizes_x = axes.shape[x], t.from_x = from_strides[x], t.to_x = to_strides[x];
   t.sizes_y = axes.shape[y], t.from_y = from_strides[y], t.to_y = to_strides[y];
-  Shape others;
-  Dims from_others, to_others;
-  for (int a = 0; a < axes.shape.size(); ++a)
-    if (a != x && a != y)
-      others.push_back(axes.shape[a]), from_others.push_back(from_strides[a]), to_others.push_back(to_strides[a]);
+  for (const int axis : {std::max(x, y), std::min(x, y)}) {
+    axes.shape.erase(axis);
+    for (Dims& coef : axes.coefs) coef.erase(axis);
+  }
   const int64_t tiles_x = blocks_for(t.sizes_x, kTile), tiles_y = blocks_for(t.sizes_y, kTile);
-  const int64_t tiles = tiles_x * tiles_y * numel(others);
+  const int64_t tiles = tiles_x * tiles_y * numel(axes.shape);
   if (tiles > INT32_MAX) return false;
   t.tiles_x = Divider(tiles_x, tiles), t.tiles_y = Divider(tiles_y, tiles);
-  t.others = Axes(others), t.from = {from_others, from.address.offset}, t.to = {to_others, to.address.offset};
+  t.others = axes.axes(), t.from = axes.strides(0, from.address.offset), t.to = axes.strides(1, to.address.offset);
   switch (itemsize(k.outputs[0].operand.dtype)) {
     case 1: launch_turn<uint8_t>(k, t, tiles); break;
     case 2: launch_turn<uint16_t>(k, t, tiles); break;

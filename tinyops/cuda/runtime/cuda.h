@@ -9,6 +9,7 @@
 #include <span>
 #include <tuple>
 
+#include "tinyops/cuda/runtime/views.h"
 #include "tinyops/device.h"
 
 namespace tinyops::cuda {
@@ -40,7 +41,8 @@ __device__ __forceinline__ auto& vector_at(Global<T> p, int64_t i) {
 }
 
 /// Where an operand's memory is now.
-inline char* memory_of(const Operand& operand) { return static_cast<char*>(operand.buffer->data()); }
+template <class T = char>
+T* memory_of(const Operand& operand) { return static_cast<T*>(operand.buffer->data()); }
 
 // ---- The device -----------------------------------------------------------------------------------------------------
 
@@ -65,6 +67,11 @@ struct Grid {
   dim3 blocks, threads;
   size_t shared = 0;  ///< bytes of dynamic shared memory
 };
+
+/// How many blocks of `each` cover `all`.
+constexpr int64_t blocks_for(int64_t all, int64_t each) { return (all + each - 1) / each; }
+/// A thread for each of `count`.
+inline Grid grid_for(int64_t count, unsigned threads) { return {unsigned(blocks_for(count, threads)), threads}; }
 
 /// A launch as data, so that it can be kept for a graph.
 struct Launch {
@@ -98,9 +105,6 @@ void launch(const char* name, void (*kernel)(P...), const Grid& grid, const A&..
 #endif
   launch(Launch{name, reinterpret_cast<const void*>(kernel), grid, pointers, sizes});
 }
-
-/// How many blocks of `each` cover `all`.
-constexpr int64_t blocks_for(int64_t all, int64_t each) { return (all + each - 1) / each; }
 
 /// Memory for the duration of a kernel: given back at the end of the scope, and reused by later kernels only, since all of
 /// them run in order. Launches that are noted for a graph have not begun by then, so it is the graph that keeps theirs.
