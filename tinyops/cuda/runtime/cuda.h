@@ -83,13 +83,13 @@ struct Launch {
 };
 void launch(const Launch& what);
 
-/// Whether launches are noted for a graph now; and the end of that: what was noted is started at once.
+/// Whether launches are recorded for a graph now; and the end of that: what was recorded is started at once.
 bool is_recording();
 void finish_recording();
 /// Memory that the graph in the making keeps; null when there is none in the making.
 BufferRef scratch_of_recording(size_t bytes);
 
-/// Starts kernel<<<grid>>>(arguments...), or notes it where a graph is being made. `name` is for errors.
+/// Starts kernel<<<grid>>>(arguments...), or records it where a graph is being made. `name` is for errors.
 template <class... P, class... A>
 void launch(const char* name, void (*kernel)(P...), const Grid& grid, const A&... arguments) {
   static_assert(sizeof...(P) == sizeof...(A));
@@ -107,7 +107,7 @@ void launch(const char* name, void (*kernel)(P...), const Grid& grid, const A&..
 }
 
 /// Memory for the duration of a kernel: given back at the end of the scope, and reused by later kernels only, since all of
-/// them run in order. Launches that are noted for a graph have not begun by then, so it is the graph that keeps theirs.
+/// them run in order. Launches that are recorded for a graph have not begun by then, so it is the graph that keeps theirs.
 /// Throws Error where there is none.
 class Scratch {
  public:
@@ -122,21 +122,21 @@ class Scratch {
   BufferRef buffer_;
 };
 
-// ---- What a kernel has to say ---------------------------------------------------------------------------------------
+// ---- Errors that kernels find ---------------------------------------------------------------------------------------
 
-/// The first index that was outside, noted by a kernel; `synchronize` and `read` throw it.
+/// The first index that was outside, reported by a kernel; `synchronize` and `read` throw it.
 struct DeviceError {
   int kernel = 0;       ///< 0: none; else the number of its name
   int64_t index, size;  ///< the index, and what it should have been below
   int64_t position;     ///< of the index among the kernel's, in row-major order
 };
-/// Where kernels report_error, and the number under which `name` is known there.
+/// Where kernels report them, and the number under which `name` is known there.
 DeviceError* device_errors();
 std::recursive_mutex& launching();  ///< held by the thread of a program that launches kernels, or looks for errors of theirs
 void throw_device_error();  ///< waits where one is possible, and throws it
 int number_of_name(const char* name, const Shape& positions);
 
-/// Notes that `index` is outside, unless there is an error already.
+/// Reports that `index` is outside, unless there is an error already.
 __device__ inline void report_error(Global<DeviceError> to, int kernel, int64_t index, int64_t size, int64_t position) {
   if (atomicCAS(&to[0].kernel, 0, kernel) != 0) return;
   to[0].index = index, to[0].size = size, to[0].position = position;
@@ -144,7 +144,7 @@ __device__ inline void report_error(Global<DeviceError> to, int kernel, int64_t 
 
 // ---- Views with padding ---------------------------------------------------------------------------------------------
 
-/// The same numbers without guards: the operand itself where none of its guards matters, else a copy with the padding
+/// The same values without guards: the operand itself where none of its guards matters, else a copy with the padding
 /// written out as zeros. Axes along which nothing changes are copied once.
 Operand without_guards(const Operand& operand);
 

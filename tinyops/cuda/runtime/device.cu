@@ -213,17 +213,17 @@ void* allocate(size_t bytes) { return cuda::device_allocate(bytes); }
 void deallocate(void* memory, size_t) { cuda::device_release(memory); }
 #else
 /// Never destroyed: buffers held by static objects come back after main has returned.
-static CachingAllocator& shelves() {
+static CachingAllocator& caching_allocator() {
   static auto* all = new CachingAllocator(cuda::device_allocate, cuda::device_release, 256, SIZE_MAX);
   return *all;
 }
 /// Requests are served in the order of the stream: memory that a kernel still reads may be handed out again, since
 /// whatever uses it next runs after that kernel.
-void* allocate(size_t bytes) { return bytes > PTRDIFF_MAX ? nullptr : shelves().take(bytes); }
-void deallocate(void* memory, size_t bytes) { if (memory) shelves().give_back(memory, bytes); }
+void* allocate(size_t bytes) { return bytes > PTRDIFF_MAX ? nullptr : caching_allocator().take(bytes); }
+void deallocate(void* memory, size_t bytes) { if (memory) caching_allocator().give_back(memory, bytes); }
 #endif
 
-// A copy runs after the kernels before it: those that are only noted are started first.
+// A copy runs after the kernels before it: those that are only recorded are started first.
 void write(void* to, const void* host, size_t bytes) {
   cuda::finish_recording();
   if (bytes) cuda::staging().write(to, host, bytes);

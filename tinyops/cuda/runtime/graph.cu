@@ -1,9 +1,9 @@
 // Starting kernels: one by one, or, for a list that comes again, all of them at once as a CUDA graph.
 //
-//   first time     run the host's side of every kernel; each launch is written down          ──► a graph, made of the notes
-//   then           the same again, and each launch is compared with its note: where an       ──► the graph, a little changed
+//   first time     run the host's side of every kernel; each launch is recorded              ──► a graph, made of the records
+//   then           the same again, and each launch is compared with its record: where an       ──► the graph, a little changed
 //                  argument differs (another input, a result's fresh buffer, the random
-//                  counter) that node of the graph is told
+//                  counter) that node of the graph is updated
 //
 // A launch costs the GPU about 4 us, a node of a graph about 1 us.
 #include <optional>
@@ -15,19 +15,22 @@ namespace tinyops {
 namespace cuda {
 namespace {
 
-/// A launch that was written down.
-struct Note {
+/// A launch that was recorded: with copies of its arguments.
+struct RecordedLaunch {
   const char* name;
   const void* kernel;
   Grid grid;
   std::vector<std::vector<std::byte>> arguments;
+  std::vector<void*> pointers;  ///< to them
 
-  explicit Note(const Launch& from) : name(from.name), kernel(from.kernel), grid(from.grid) {
+  explicit RecordedLaunch(const Launch& from) : name(from.name), kernel(from.kernel), grid(from.grid) {
     for (size_t i = 0; i < from.arguments.size(); ++i) {
       const auto* bytes = static_cast<const std::byte*>(from.arguments[i]);
-      arguments.emplace_back(bytes, bytes + from.sizes[i]);
+      pointers.push_back(arguments.emplace_back(bytes, bytes + from.sizes[i]).data());
     }
   }
+  RecordedLaunch(RecordedLaunch&&) = default;
+  RecordedLaunch& operator=(RecordedLaunch&&) = default;
   bool same_shape(const Launch& other) const {
     const auto same = [](const dim3& a, const dim3& b) { return a.x == b.x && a.y == b.y && a.z == b.z; };
     return kernel == other.kernel && same(grid.blocks, other.grid.blocks) && same(grid.threads, other.grid.threads) &&
@@ -38,10 +41,8 @@ struct Note {
       if (std::memcmp(arguments[i].data(), other.arguments[i], arguments[i].size())) return false;
     return true;
   }
-  std::vector<void*> pointers() {
-    std::vector<void*> result;
-    for (std::vector<std::byte>& argument : arguments) result.push_back(argument.data());
-    return result;
+  cudaKernelNodeParams parameters() {
+    return {const_cast<void*>(kernel), grid.blocks, grid.threads, unsigned(grid.shared), pointers.data(), nullptr};
   }
 };
 
@@ -54,41 +55,41 @@ class Graph {
   ~Graph() { forget(); }
 
   void begin() { at_ = 0; }
-  void note(const Launch& launch) {
-    if (at_ < notes_.size() && notes_[at_].same_shape(launch)) {
-      if (!notes_[at_].same_arguments(launch)) notes_[at_] = Note(launch), changed_.push_back(at_);
+  void record(const Launch& launch) {
+    if (at_ < launches_.size() && launches_[at_].same_shape(launch)) {
+      if (!launches_[at_].same_arguments(launch)) launches_[at_] = RecordedLaunch(launch), changed_.push_back(at_);
     } else {  // another kernel than last time: from here on everything is new, and so is the graph
-      notes_.erase(notes_.begin() + int64_t(at_), notes_.end());
-      notes_.emplace_back(launch);
+      launches_.erase(launches_.begin() + int64_t(at_), launches_.end());
+      launches_.emplace_back(launch);
       is_new_ = true;
     }
     ++at_;
   }
   void run() {
-    if (at_ < notes_.size()) notes_.erase(notes_.begin() + int64_t(at_), notes_.end()), is_new_ = true;
-    if (notes_.empty()) return;
+    if (at_ < launches_.size()) launches_.erase(launches_.begin() + int64_t(at_), launches_.end()), is_new_ = true;
+    if (launches_.empty()) return;
     if (is_new_) build();
     else
-      for (size_t i : changed_) tell(i);
+      for (size_t i : changed_) update(i);
     changed_.clear();
     check(cudaGraphLaunch(ready_, stream()), "launching a graph");
   }
-  /// Memory for a kernel's temporary numbers, the same at every replay. Another kernel takes it once nobody holds it: the
+  /// Memory for a kernel's temporary values, the same at every replay. Another kernel takes it once nobody holds it: the
   /// kernels of a graph run one after the other.
   BufferRef scratch(size_t bytes) {
     for (const BufferRef& buffer : scratch_)
       if (buffer.use_count() == 1 && buffer->bytes() == bytes) return buffer;
     return scratch_.emplace_back(std::make_shared<Buffer>(bytes));
   }
-  /// What was noted so far, launch by launch; the graph is made anew next time.
+  /// What was recorded so far, launch by launch; the graph is made anew next time.
   void run_plainly() {
-    notes_.erase(notes_.begin() + int64_t(at_), notes_.end());
-    for (Note& note : notes_) start(note.name, note.kernel, note.grid, note.pointers().data());
+    launches_.erase(launches_.begin() + int64_t(at_), launches_.end());
+    for (RecordedLaunch& launch : launches_) start(launch.name, launch.kernel, launch.grid, launch.pointers.data());
     forget();
   }
   void forget() {
     destroy();
-    notes_.clear(), changed_.clear(), scratch_.clear();
+    launches_.clear(), changed_.clear(), scratch_.clear();
     is_new_ = true;
   }
   static void start(const char* name, const void* kernel, const Grid& grid, void** arguments) {
@@ -106,18 +107,14 @@ class Graph {
       most = bytes;
     }
   }
-  static cudaKernelNodeParams parameters(const Note& note, void** arguments) {
-    return {const_cast<void*>(note.kernel), note.grid.blocks, note.grid.threads, unsigned(note.grid.shared), arguments, nullptr};
-  }
   void build() {
     destroy();
     check(cudaGraphCreate(&graph_, 0), "making a graph");
-    for (Note& note : notes_) {  // a chain: each kernel after the one before it
-      allow_shared(note.kernel, note.grid.shared);
-      std::vector<void*> arguments = note.pointers();
-      const cudaKernelNodeParams p = parameters(note, arguments.data());
+    for (RecordedLaunch& launch : launches_) {  // a chain: each kernel after the one before it
+      allow_shared(launch.kernel, launch.grid.shared);
+      const cudaKernelNodeParams p = launch.parameters();
       cudaGraphNode_t node;
-      check(cudaGraphAddKernelNode(&node, graph_, nodes_.empty() ? nullptr : &nodes_.back(), !nodes_.empty(), &p), note.name);
+      check(cudaGraphAddKernelNode(&node, graph_, nodes_.empty() ? nullptr : &nodes_.back(), !nodes_.empty(), &p), launch.name);
       nodes_.push_back(node);
     }
     check(cudaGraphInstantiate(&ready_, graph_), "making a graph");
@@ -129,13 +126,12 @@ class Graph {
     ready_ = nullptr, graph_ = nullptr;
     nodes_.clear();
   }
-  void tell(size_t i) {
-    std::vector<void*> arguments = notes_[i].pointers();
-    const cudaKernelNodeParams p = parameters(notes_[i], arguments.data());
-    check(cudaGraphExecKernelNodeSetParams(ready_, nodes_[i], &p), notes_[i].name);
+  void update(size_t i) {
+    const cudaKernelNodeParams p = launches_[i].parameters();
+    check(cudaGraphExecKernelNodeSetParams(ready_, nodes_[i], &p), launches_[i].name);
   }
 
-  std::vector<Note> notes_;
+  std::vector<RecordedLaunch> launches_;
   size_t at_ = 0;
   std::vector<size_t> changed_;
   bool is_new_ = true;
@@ -145,13 +141,13 @@ class Graph {
   std::vector<BufferRef> scratch_;
 };
 
-/// Where launches are noted, instead of started. Of this thread: a loader's may need memory meanwhile.
+/// Where launches are recorded, instead of started. Of this thread: a loader's may need memory meanwhile.
 thread_local Graph* recording = nullptr;
 
 }  // namespace
 
 void launch(const Launch& what) {
-  if (recording) recording->note(what);
+  if (recording) recording->record(what);
   else Graph::start(what.name, what.kernel, what.grid, what.arguments.data());
 }
 
