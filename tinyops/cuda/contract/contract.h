@@ -181,7 +181,11 @@ struct ProductPlan {
   int64_t parts() const { return tiling ? tiling->product.parts : direct.parts; }
 };
 
-/// The program of `after` for a tile's kernel, and which inputs and outputs (these by ~output) its operands are.
+/// Input `number` of an epilogue, or output ~number.
+inline const Operand& operand_of(const RowKernel& epilogue, int number) {
+  return number < 0 ? epilogue.outputs[size_t(~number)].operand : epilogue.inputs[size_t(number)].operand;
+}
+/// The program of an epilogue for a tile's kernel, and which inputs and outputs (see above) its operands are.
 struct EpilogueProgram {
   Epilogue epilogue;
   std::vector<int> operands;

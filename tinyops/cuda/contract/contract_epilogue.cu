@@ -54,11 +54,8 @@ std::optional<EpilogueProgram> epilogue_of(const RowKernel& epilogue, DType dtyp
   std::ranges::transform(sections.constants, e.constants, [](uint64_t word) { return uint32_t(word); });
   e.operands = int(result.operands.size());
   if (e.operands + 4 * sections.lane_slots > Epilogue::kRoom) return {};
-  for (size_t i = 0; i < result.operands.size(); ++i) {
-    const int o = result.operands[i];
-    const Operand& from = o < 0 ? epilogue.outputs[size_t(~o)].operand : epilogue.inputs[size_t(o)].operand;
-    e.operand[i].as_sums = from.dtype == dtype;
-  }
+  for (size_t i = 0; i < result.operands.size(); ++i)
+    e.operand[i].as_sums = operand_of(epilogue, result.operands[i]).dtype == dtype;
   return result;
 }
 
