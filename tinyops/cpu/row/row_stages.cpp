@@ -8,6 +8,7 @@
 //   4 ... * c                                 tiles  store e
 #include <algorithm>
 
+#include "tinyops/common/stages.h"
 #include "tinyops/cpu/row/row_plan.h"
 
 namespace tinyops::cpu {
@@ -77,6 +78,7 @@ void RowPlan::plan_stages() {
     step.operand = o;
     return step;
   };
+  const std::vector<int> stage_of = stages_of(kernel.program);
   std::vector<int> late;  // outputs written at the end of the last stage
 
   for (int v = 0; v < int(values.size()); ++v) {
@@ -90,19 +92,18 @@ void RowPlan::plan_stages() {
       step.single = single_arguments(v);
       step.op = tile_op(instruction, kernel.program[size_t(instruction.args[where])].dtype, step.single);
     }
-    for (int arg : instruction.args)
-      if (arg >= 0) value.stage = std::max(value.stage, values[size_t(arg)].stage);
+    value.stage = stage_of[size_t(v)];
 
     std::vector<Step>* home = nullptr;
     if (value.is_fixed) constants.push_back(step);
     else if (is_reduce(instruction)) {
-      need(instruction.args[0], value.stage);
+      need(instruction.args[0], value.stage - 1);
       step.operand = int(totals.size());
       totals.push_back(&tile_reduction(std::get<Reduce>(instruction.op).op, value.dtype));
       step.kind = Step::Kind::Accumulate;
-      stage(value.stage).tiles.push_back(step);
+      stage(value.stage - 1).tiles.push_back(step);
       step.kind = Step::Kind::Finish;
-      home = &stage(++value.stage).rows;
+      home = &stage(value.stage).rows;
     } else if (value.is_row || !is_load(instruction)) {
       home = value.is_row ? &stage(value.stage).rows : &stage(value.stage).tiles;
       for (size_t i = 0; i < 3; ++i) {
@@ -148,8 +149,8 @@ void RowPlan::plan_stages() {
 /// A slot is free again when its value was read for the last time. A result may take the slot of an argument whose
 /// elements are as wide: no operation looks back.
 void RowPlan::plan_slots(std::vector<Step>& steps, int first_free) {
-  std::vector<int> last_use(values.size(), -1), slot(values.size(), -1), free;
-  int used = first_free;
+  std::vector<int> last_use(values.size(), -1), slot(values.size(), -1);
+  SlotPool pool(first_free);
   for (int i = 0; i < int(steps.size()); ++i) {
     for (int arg : steps[size_t(i)].args)
       if (arg >= 0) last_use[size_t(arg)] = i;
@@ -162,7 +163,7 @@ void RowPlan::plan_slots(std::vector<Step>& steps, int first_free) {
         if (v < 0 || last_use[size_t(v)] != i || slot[size_t(v)] < 0) return;
         const DType d = values[size_t(v)].dtype, result = values[size_t(step.value)].dtype;
         if ((itemsize(d) == itemsize(result)) != same_width) return;
-        free.push_back(slot[size_t(v)]);
+        pool.give_back(slot[size_t(v)]);
         slot[size_t(v)] = -1;
       };
       for (int arg : step.args) one(arg);
@@ -170,14 +171,10 @@ void RowPlan::plan_slots(std::vector<Step>& steps, int first_free) {
     };
     release(true);
     const bool has_result = step.kind == Step::Kind::Load || step.kind == Step::Kind::Op;
-    if (has_result && values[size_t(step.value)].kept < 0) {
-      if (free.empty()) free.push_back(used++);
-      step.slot = slot[size_t(step.value)] = free.back();
-      free.pop_back();
-    }
+    if (has_result && values[size_t(step.value)].kept < 0) step.slot = slot[size_t(step.value)] = pool.take();
     release(false);
   }
-  slots = std::max(slots, used);
+  slots = std::max(slots, pool.end());
 }
 
 }  // namespace tinyops::cpu

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 
+#include "tinyops/common/stages.h"
 #include "tinyops/cuda/row/program.h"
 
 namespace tinyops::cuda {
@@ -12,17 +13,8 @@ namespace {
 
 /// Sections are numbered: rows 0 is 0, elements 0 is 1, rows 1 is 2. Where each value is first known.
 std::vector<int> times_of(const RowKernel& k) {
-  std::vector<int> times;
-  for (const Instruction& i : k.program) {
-    int time = i.per_row ? 0 : 1;
-    for (int arg : i.args) {
-      if (arg < 0) continue;
-      const int from = times[size_t(arg)];
-      if (std::holds_alternative<Reduce>(i.op)) time = std::max(time, (from | 1) + 1);
-      else time = std::max(time, i.per_row ? from : from | 1);
-    }
-    times.push_back(time);
-  }
+  std::vector<int> times = stages_of(k.program);
+  for (size_t v = 0; v < times.size(); ++v) times[v] = 2 * times[v] + !k.program[v].per_row;
   return times;
 }
 
@@ -174,19 +166,6 @@ class BytecodeEmitter {
           if (arg >= 0 && is_row(arg)) row_until_[size_t(arg)] = {s, c};
   }
 
-  /// A set of places of which the lowest free one is taken.
-  struct Pool {
-    std::vector<bool> taken;
-    int take() {
-      const auto free = std::ranges::find(taken, false);
-      const int place = int(free - taken.begin());
-      if (free == taken.end()) taken.push_back(true);
-      else *free = true;
-      return place;
-    }
-    void give_back(int place) { taken[size_t(place)] = false; }
-  };
-
   Slot take_row() { return columns_ ? Slot(slots_.take()) : Slot(kScalars + scalars_.take()); }
   void give_back(Slot place) {
     if (place < kKept) slots_.give_back(place);
@@ -248,9 +227,9 @@ class BytecodeEmitter {
     if (elements)  // rows' values that only this section reads
       for (size_t v = 0; v < row_until_.size(); ++v)
         if (row_until_[v].first == s && places_.contains(int(v))) give_back(places_.at(int(v))), places_.erase(int(v));
-    to_.lane_slots = int(slots_.taken.size());
-    to_.kept = int(kept_pool_.taken.size());
-    to_.scalars = int(scalars_.taken.size());
+    to_.lane_slots = slots_.end();
+    to_.kept = kept_pool_.end();
+    to_.scalars = scalars_.end();
   }
 
   bool is_finished(int value, int s, int c, const std::map<int, int>& until) const {
@@ -277,7 +256,7 @@ class BytecodeEmitter {
   std::map<int, int> kept_;           ///< values, and the last section that reads them
   std::map<int, Slot> places_, totals_;
   std::vector<std::pair<int, int>> row_until_;
-  Pool slots_, kept_pool_, scalars_;
+  SlotPool slots_, kept_pool_, scalars_;
 
   friend struct tinyops::cuda::Sections;
 };

@@ -1,0 +1,44 @@
+#pragma once
+// What the interpreters of the fast backends find out about a row kernel's program.
+//
+//   softmax     stage 0:  m = max(x)      stage 1:  e = exp(x - m); s = sum(e)      stage 2:  store e / s
+//
+// A stage walks over the elements of a row once; the values of the row that need its totals belong to the next one.
+#include <algorithm>
+#include <vector>
+
+#include "tinyops/kernel.h"
+
+namespace tinyops {
+
+/// The stage in which each value is first known; of a Reduce, the one after the walk that it takes.
+inline std::vector<int> stages_of(const std::vector<Instruction>& program) {
+  std::vector<int> stages;
+  for (const Instruction& i : program) {
+    int stage = 0;
+    for (int arg : i.args)
+      if (arg >= 0) stage = std::max(stage, stages[size_t(arg)]);
+    stages.push_back(stage + std::holds_alternative<Reduce>(i.op));
+  }
+  return stages;
+}
+
+/// Numbers for places of values. One that was given back is taken again before there is one more.
+class SlotPool {
+ public:
+  explicit SlotPool(int first = 0) : end_(first) {}
+  int take() {
+    if (free_.empty()) return end_++;
+    const int slot = free_.back();
+    free_.pop_back();
+    return slot;
+  }
+  void give_back(int slot) { free_.push_back(slot); }
+  int end() const { return end_; }  ///< all that were ever taken lie below
+
+ private:
+  int end_;
+  std::vector<int> free_;
+};
+
+}  // namespace tinyops
