@@ -66,6 +66,13 @@ struct TileGroups {
   Group batch, m, n, k;
 };
 
+/// How many elements; numel would throw where they are more than 63 bits count.
+double count_of(const Group& group) {
+  double count = 1;
+  for (const int64_t size : group.shape) count *= double(size);
+  return count;
+}
+
 /// Whether four neighbours along the last axis of `along` are one vector, for all elements of the other groups.
 bool has_runs(size_t form, const Group& along, std::initializer_list<const Group*> others, int64_t offset) {
   if (along.shape.empty() || along.coefs[form].back() != 1 || along.shape.back() % 4 || offset % 4) return false;
@@ -176,26 +183,21 @@ std::optional<Tiling> tiling_of(const Contraction& c, const Group& whole, bool m
   for (std::vector<int>* sums : {&axes.a, &axes.b})  // rows and columns: in the order in which they lie in the output
     std::ranges::stable_sort(*sums, std::greater(), [&](int i) { return std::abs(whole.coefs[out][i]); });
   TileGroups all{group_of(whole, axes.batch), group_of(whole, axes.a), group_of(whole, axes.b), group_of(whole, axes.reduced)};
-  double counts[4];
-  for (int i = 0; const Group* g : {&all.batch, &all.m, &all.n, &all.k}) {
-    if (g->shape.size() > kTileAxes) return {};
-    counts[i] = 1;
-    for (const int64_t size : g->shape) counts[i] *= double(size);
-    if (counts[i] >= double(kFits) / 2) return {};
-    ++i;
-  }
-  if (counts[3] == 0 || counts[0] * counts[1] * counts[2] >= 256 * double(kFits)) return {};
+  for (const Group* g : {&all.batch, &all.m, &all.n, &all.k})
+    if (g->shape.size() > kTileAxes || count_of(*g) >= double(kFits) / 2) return {};
+  const double rows = count_of(all.m), columns = count_of(all.n);
+  if (count_of(all.k) == 0 || count_of(all.batch) * rows * columns >= 256 * double(kFits)) return {};
   double in_tiles = HUGE_VAL;  // sums that are made, whoever needs them
-  for (const auto& [rows, columns] : kTileShapes) {
-    const auto [shorter, longer] = std::minmax(counts[1], counts[2]);
-    in_tiles = std::min(in_tiles, std::ceil(shorter / rows) * rows * std::ceil(longer / columns) * columns);
+  for (const TileShape& t : kTileShapes) {
+    const auto [shorter, longer] = std::minmax(rows, columns);
+    in_tiles = std::min(in_tiles, std::ceil(shorter / t.rows) * t.rows * std::ceil(longer / t.columns) * t.columns);
   }
-  if (kByItself * counts[1] * counts[2] <= in_tiles) return {};
+  if (kByItself * rows * columns <= in_tiles) return {};
 
   // The columns are the longer side, or of two long ones that along which the output has neighbours.
   const auto unit = [&](const Group& g) { return !g.shape.empty() && g.coefs[out].back() == 1; };
   const double narrow = 64;
-  const bool swapped = std::min(counts[1], counts[2]) <= narrow ? counts[1] > counts[2] : unit(all.m) && !unit(all.n);
+  const bool swapped = std::min(rows, columns) <= narrow ? rows > columns : unit(all.m) && !unit(all.n);
   if (swapped) std::swap(all.m, all.n);
   const size_t second = 1 + c.a.view.guards.size();
   const auto a = tile_operand(swapped ? c.b : c.a, swapped ? second : 0, all.m, all);

@@ -7,8 +7,6 @@
 //
 // Limit: memory. An addition for every twelve bytes is nothing beside them. A program of several operations is left to
 // the interpreter of rows.cu, which asks before each operation what it is.
-#include <optional>
-
 #include "tinyops/cuda/row/row_plan.h"
 
 namespace tinyops::cuda {
@@ -46,51 +44,43 @@ float* straight(const Operand& operand) {
   return plain ? memory_of<float>(operand) : nullptr;
 }
 
-/// The program's only operation, and what it reads: the numbers of inputs, or a constant.
-struct Single {
+/// The operation, where it is the program's only one, and its result is all that is stored.
+const Instruction* single_operation(const RowKernel& k) {
   const Instruction* operation = nullptr;
-  const Input* inputs[2] = {};
-  std::optional<float> constant;
-};
-
-std::optional<Single> single_operation(const RowKernel& k) {
-  Single result;
   for (const Instruction& i : k.program) {
-    if (i.dtype != DType::Float32) return {};
+    if (i.dtype != DType::Float32) return nullptr;
     if (std::holds_alternative<Load>(i.op) || std::holds_alternative<Constant>(i.op)) continue;
-    if (result.operation) return {};
-    result.operation = &i;
+    if (operation) return nullptr;
+    operation = &i;
   }
-  if (!result.operation || k.outputs.size() != 1 || &k.program[size_t(k.outputs[0].value)] != result.operation) return {};
-  for (size_t a = 0; a < 2 && result.operation->args[a] >= 0; ++a) {
-    const Instruction& from = k.program[size_t(result.operation->args[a])];
-    const auto* constant = std::get_if<Constant>(&from.op);
-    if (constant && a == 1) result.constant = constant->value.as<float>();
-    else if (const auto* load = std::get_if<Load>(&from.op)) result.inputs[a] = &k.inputs[size_t(load->input)];
-    else return {};
-    if (result.inputs[a] && result.inputs[a]->kind != Input::Kind::Memory) return {};
-  }
-  return result;
+  return k.outputs.size() == 1 && &k.program[size_t(k.outputs[0].value)] == operation ? operation : nullptr;
 }
 
 }  // namespace
 
 bool run_elementwise(const RowKernel& k) {
-  const std::optional<Single> single = single_operation(k);
-  if (!single || !single->inputs[0]) return false;
-  const float* const a = straight(single->inputs[0]->operand);
-  const float* const b = single->inputs[1] ? straight(single->inputs[1]->operand) : nullptr;
-  float* const y = straight(k.outputs[0].operand);
-  if (!a || !y || (single->inputs[1] && !b)) return false;
+  const Instruction* const operation = single_operation(k);
+  float* const y = operation ? straight(k.outputs[0].operand) : nullptr;
+  if (!y) return false;
+  const float* inputs[2] = {};
+  float constant = 0;
+  for (size_t a = 0; a < 2 && operation->args[a] >= 0; ++a) {
+    const Instruction& from = k.program[size_t(operation->args[a])];
+    if (const auto* load = std::get_if<Load>(&from.op)) {
+      const Input& input = k.inputs[size_t(load->input)];
+      inputs[a] = input.kind == Input::Kind::Memory ? straight(input.operand) : nullptr;
+      if (!inputs[a]) return false;
+    } else if (a == 1) constant = std::get<Constant>(from.op).value.as<float>();
+    else return false;
+  }
 
   const int64_t n = numel(k.shape), blocks = blocks_for(n, kThreads * kEach);
   if (blocks > INT32_MAX) return false;
   const auto start = [&](auto op) {
-    const Grid grid{dim3(unsigned(blocks)), dim3(kThreads)};
-    launch("elementwise", elementwise<decltype(op)::value>, grid, a, b, single->constant.value_or(0), y, n);
+    launch("elementwise", elementwise<decltype(op)::value>, Grid{unsigned(blocks), kThreads}, inputs[0], inputs[1], constant, y, n);
   };
-  if (const auto* op = std::get_if<BinaryOp>(&single->operation->op)) return InlinedBinary::visit(*op, start);
-  if (const auto* op = std::get_if<UnaryOp>(&single->operation->op)) return InlinedUnary::visit(*op, start);
+  if (const auto* op = std::get_if<BinaryOp>(&operation->op)) return InlinedBinary::visit(*op, start);
+  if (const auto* op = std::get_if<UnaryOp>(&operation->op)) return InlinedUnary::visit(*op, start);
   return false;
 }
 
