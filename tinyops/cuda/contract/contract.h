@@ -19,11 +19,7 @@ namespace tinyops::cuda {
 
 /// What a sum of Ts is kept in: unsigned where it may wrap around.
 template <class T>
-struct SumOf {
-  using Type = std::conditional_t<!std::is_integral_v<T>, Compute<T>, std::conditional_t<sizeof(T) == 8, uint64_t, uint32_t>>;
-};
-template <class T>
-using Sum = typename SumOf<T>::Type;
+using Sum = std::conditional_t<!std::is_integral_v<T>, Compute<T>, std::conditional_t<sizeof(T) == 8, uint64_t, uint32_t>>;
 
 template <class T>
 TINYOPS_HD void multiply_add(Sum<T>& sum, Sum<T> a, Sum<T> b) {
@@ -46,13 +42,10 @@ __device__ __forceinline__ void for_axes(const Divider* sizes, int first, int la
 /// The most guards of an operand that a kernel checks; one with more is copied first.
 inline constexpr int kMostGuards = 3;
 
-struct DirectGuard {
-  int64_t offset = 0, size = 0, coef[kMaxRank] = {};
-};
 struct DirectOperand {
   Strides address;
   int guards = 0;
-  DirectGuard guard[kMostGuards];
+  Form<kMaxRank> guard[kMostGuards];
 };
 /// Any contraction: `axes` are those of its sums and, after them, the summed ones.
 struct DirectProduct {
@@ -135,10 +128,11 @@ struct Epilogue {
 };
 static_assert(sizeof(TileProduct) + sizeof(Epilogue) < 4000 && sizeof(DirectProduct) < 4000, "a kernel has 4 KB of parameters");
 
-/// The tiles there are: rows (m) by columns (n).
+/// Rows (m) by columns (n): of a tile, or how many there are from a tile's first one on.
 struct TileShape {
   int rows, columns;
 };
+/// The tiles there are.
 inline constexpr TileShape kTileShapes[] = {{128, 128}, {32, 128}, {64, 64}};
 inline constexpr int kSmallTile = 2;   ///< the one that every dtype has; the others are for float32, and for tensor cores
 inline constexpr int kTileDepth = 16;  ///< parts of k are multiples of it

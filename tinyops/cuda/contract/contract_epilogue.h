@@ -14,31 +14,20 @@
 
 namespace tinyops::cuda {
 
-/// Neighbours in memory, read or written at once.
-template <class T, int n>
-struct alignas(n * sizeof(T) < 16 ? n * sizeof(T) : 16) Run {
-  T v[n];
-};
-
 /// Some neighbouring sums of a row: the j-th goes to out[columns[j]], for j < left.
 template <class To, class T, int n>
 __device__ void store_run(Global<To> out, const T (&sums)[n], const int64_t* columns, int left, bool are_neighbours) {
   if (sizeof(To) <= 4 && are_neighbours) {
-    Run<To, n> run;
+    Pack<To, n> run;
 #pragma unroll
     for (int j = 0; j < n; ++j) run.v[j] = To(sums[j]);
-    if (left > 0) vector_at<Run<To, n>>(out, columns[0]) = run;
+    if (left > 0) vector_at<Pack<To, n>>(out, columns[0]) = run;
   } else {
 #pragma unroll
     for (int j = 0; j < n; ++j)
       if (j < left) out[columns[j]] = To(sums[j]);
   }
 }
-
-/// How many rows and columns there are from a tile's first; the tile may be larger.
-struct TileEdge {
-  int rows, columns;
-};
 
 /// What a block keeps in shared memory when its sums are done.
 template <class Block>
@@ -61,7 +50,7 @@ struct Finisher {
 
   const Epilogue& e;
   AfterTile<Block>& memory;
-  const TileEdge& left;
+  const TileShape& left;
   int2 places[runs];
 
   __device__ __forceinline__ auto slot(Slot place) const {
@@ -112,7 +101,7 @@ struct Finisher {
     for_runs<const From>(operand, [&](Global<const From> from, const int64_t* columns, int r, int count) {
       if (e.operand[operand].view.runs_of_n) {
         if (count <= 0) return;
-        const auto found = vector_at<Run<From, Block::run>>(from, columns[0]);
+        const auto found = vector_at<Pack<From, Block::run>>(from, columns[0]);
 #pragma unroll
         for (int j = 0; j < Block::run; ++j) x[r * Block::run + j] = word_of<uint32_t>(float(found.v[j]));
       } else {
@@ -133,7 +122,9 @@ struct Finisher {
     });
   }
 
-  __device__ __forceinline__ void run_codes(const Block& block, int eight) const {
+  __device__ __forceinline__ void run(const Block& block, int eight) {
+#pragma unroll
+    for (int r = 0; r < runs; ++r) places[r] = Block::place(eight * runs + r);
     Eight accumulator = Eight::of(0);
 #pragma unroll 1
     for (int c = 0; c < e.codes; ++c) {
@@ -154,17 +145,5 @@ struct Finisher {
     }
   }
 };
-
-template <class T, class Block>
-__device__ __forceinline__ void finish(const Block& block, const Epilogue& epilogue, AfterTile<Block>& memory, const TileEdge& left) {
-  Finisher<T, Block> finisher{epilogue, memory, left, {}};
-  constexpr int runs = Finisher<T, Block>::runs;
-#pragma unroll 1
-  for (int eight = 0; eight < Block::runs / runs; ++eight) {
-#pragma unroll
-    for (int r = 0; r < runs; ++r) finisher.places[r] = Block::place(eight * runs + r);
-    finisher.run_codes(block, eight);
-  }
-}
 
 }  // namespace tinyops::cuda

@@ -18,7 +18,7 @@ struct Plain {
   static constexpr int threads = rows * columns / (thread_rows * thread_columns), blocks = 512 / threads;
   static constexpr bool k_neighbours = false;
   using Number = Sum<T>;
-  using Four = Run<Number, 4>;
+  using Four = Pack<Number, 4>;
 
   Number sums[thread_rows][thread_columns] = {};
 

@@ -109,8 +109,8 @@ struct Loader {
 #pragma unroll
       for (int i = 0; i < each / 4; ++i) {
         const int2 at = four<along_x>(i);
-        Run<T, 4> found{};
-        if (at.y < left) found = vector_at<Run<T, 4>>(from, tables.free[0][at.x] + tables.reduced[slot][0][at.y]);
+        Pack<T, 4> found{};
+        if (at.y < left) found = vector_at<Pack<T, 4>>(from, tables.free[0][at.x] + tables.reduced[slot][0][at.y]);
 #pragma unroll
         for (int j = 0; j < 4; ++j) elements[4 * i + j] = found.v[j];
       }
@@ -122,10 +122,10 @@ struct Loader {
 #pragma unroll
       for (int i = 0; i < each / 4; ++i) {
         const int2 first = four<along_x>(i);
-        Run<Number, 4> run;
+        Pack<Number, 4> run;
 #pragma unroll
         for (int j = 0; j < 4; ++j) run.v[j] = Block::number(elements[4 * i + j]);
-        if constexpr (along_x != Block::k_neighbours) reinterpret_cast<Run<Number, 4>&>(at(to, first.x, first.y)) = run;
+        if constexpr (along_x != Block::k_neighbours) reinterpret_cast<Pack<Number, 4>&>(at(to, first.x, first.y)) = run;
         else
 #pragma unroll
           for (int j = 0; j < 4; ++j) at(to, first.x + (along_x ? j : 0), first.y + (along_x ? 0 : j)) = run.v[j];
@@ -207,7 +207,7 @@ struct TilePlace {
 /// The addresses of a block's rows and columns in a view. A row beyond the last has none; nobody asks for it.
 template <class Tables>
 __device__ void note_addresses(Tables& tables, const TileView& view, int64_t more, const TileProduct& p, const TilePlace& place,
-                               const TileEdge& left) {
+                               const TileShape& left) {
   const int64_t base = view.offset + address(p.batch, view.batch, place.batch) + more;
   for (int i = int(threadIdx.x); i < Tables::row_count && i < left.rows; i += int(blockDim.x))
     tables.rows[i] = base + address(p.m, view.m, place.row + i);
@@ -270,12 +270,15 @@ __global__ __launch_bounds__(Block::threads, Block::blocks) void tiles(
   }
 
   AfterTile<Block>& after = memory.epilogue;
-  const TileEdge left{p.m.count - place.row, p.n.count - place.column};
+  const TileShape left{p.m.count - place.row, p.n.count - place.column};
   if constexpr (std::is_same_v<Sum<T>, float>)
     if (epilogue.codes > 0) {
       for (int o = 0; o < epilogue.operands; ++o) note_addresses(after.tables[o], epilogue.operand[o].view, 0, p, place, left);
       __syncthreads();
-      return finish<T>(block, epilogue, after, left);
+      Finisher<T, Block> finisher{epilogue, after, left, {}};
+#pragma unroll 1
+      for (int eight = 0; eight < Block::runs / finisher.runs; ++eight) finisher.run(block, eight);
+      return;
     }
   note_addresses(after.tables[0], p.out, place.part * p.part_stride, p, place, left);
   __syncthreads();

@@ -42,10 +42,10 @@ struct RowAddresses {
 };
 
 inline RowAddresses row_addresses(const View& view) {
-  const Shape outer(view.shape.begin(), view.shape.end() - 1);
-  const Affine address{Dims(view.address.coef.begin(), view.address.coef.end() - 1), view.address.offset};
-  const MergedAxes merged = merge_axes(outer, {&address});
-  return {merged.axes(), merged.strides(0, address.offset), view.address.coef.back()};
+  const Dims& coef = view.address.coef;
+  MergedAxes outer{Shape(view.shape.begin(), view.shape.end() - 1), {Dims(coef.begin(), coef.end() - 1)}, 0};
+  outer.merge();
+  return {outer.axes(), outer.strides(0, view.address.offset), coef.back()};
 }
 
 /// x op y, for x that comes before y.

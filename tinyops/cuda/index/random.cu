@@ -36,17 +36,15 @@ __global__ void random_numbers(uint64_t seed, uint64_t counter, int64_t n, Globa
   const int64_t group = int64_t(blockIdx.x) * kThreads + threadIdx.x, first = group * each;
   if (first >= n) return;
   const PhiloxBlock b = group_of_words(seed, counter, group);
-  struct alignas(16) Numbers {
-    T values[each];
-  } numbers;
+  Pack<T, each> drawn;
   for (int i = 0; i < each; ++i) {
-    if constexpr (sizeof(T) == 4) numbers.values[i] = uniform_float(b.words[i]);
-    else numbers.values[i] = uniform_double(b.words[2 * i], b.words[2 * i + 1]);
+    if constexpr (sizeof(T) == 4) drawn.v[i] = uniform_float(b.words[i]);
+    else drawn.v[i] = uniform_double(b.words[2 * i], b.words[2 * i + 1]);
   }
-  if (first + each <= n) vector_at<Numbers>(out, first) = numbers;
+  if (first + each <= n) vector_at<Pack<T, each>>(out, first) = drawn;
   else
     for (int i = 0; i < each; ++i)
-      if (first + i < n) out[first + i] = numbers.values[i];
+      if (first + i < n) out[first + i] = drawn.v[i];
 }
 
 template <class T>

@@ -197,32 +197,27 @@ constexpr bool can_inline(const BytecodeOp& code) {
 template <bool kInlined, class Word>
 __device__ __forceinline__ Lanes<Word> compute(const BytecodeOp& code, const Lanes<Word>& x, const Lanes<Word>& y) {
   if constexpr (sizeof(Word) == 4) {
-    const bool is_float = code.type >= DType::Float16;
     Lanes<Word> result;
-    const auto unary = [&]<UnaryOp op>(std::integral_constant<UnaryOp, op>) {
-      result = map_lanes<float>(x, y, [](float a, float) { return apply(op, a); });
+    const auto run = [&]<class Op, Op op>(std::integral_constant<Op, op>) {
+      if constexpr (std::is_same_v<Op, UnaryOp>) result = map_lanes<float>(x, y, [](float a, float) { return apply(op, a); });
+      else if constexpr (InlinedBits::contains(op))
+        result = map_lanes<uint32_t>(x, y, [](uint32_t a, uint32_t b) { return apply(op, a, b); });
+      else if constexpr (gives_bool(op)) result = map_lanes<float>(x, y, [](float a, float b) { return holds(op, a, b); });
+      else result = map_lanes<float>(x, y, [](float a, float b) { return apply(op, a, b); });
     };
-    const auto binary = [&]<BinaryOp op>(std::integral_constant<BinaryOp, op>) {
-      result = map_lanes<float>(x, y, [](float a, float b) { return apply(op, a, b); });
-    };
-    const auto compare = [&]<BinaryOp op>(std::integral_constant<BinaryOp, op>) {
-      result = map_lanes<float>(x, y, [](float a, float b) { return holds(op, a, b); });
-    };
-    const auto bits = [&]<BinaryOp op>(std::integral_constant<BinaryOp, op>) {
-      result = map_lanes<uint32_t>(x, y, [](uint32_t a, uint32_t b) { return apply(op, a, b); });
-    };
+    const bool is_float = code.type >= DType::Float16;
     if (is_float && code.what == Opcode::Binary) {
-      if (InlinedBinary::visit(BinaryOp(code.op), binary)) return result;
+      if (InlinedBinary::visit(BinaryOp(code.op), run)) return result;
     } else if (is_float && code.what == Opcode::Unary) {
-      if (InlinedUnary::visit(UnaryOp(code.op), unary)) return result;
+      if (InlinedUnary::visit(UnaryOp(code.op), run)) return result;
     } else if (is_float && code.what == Opcode::Compare) {
-      if (InlinedCompare::visit(BinaryOp(code.op), compare)) return result;
+      if (InlinedCompare::visit(BinaryOp(code.op), run)) return result;
     } else if (code.what == Opcode::Cast && code.type == DType::Bool && code.to == DType::Float32) {
       return map_lanes<uint32_t>(x, y, [](uint32_t a, uint32_t) { return a ? 1.0f : 0.0f; });
     }
     if (code.what == Opcode::Predicate && code.type == DType::Bool && UnaryOp(code.op) == UnaryOp::Not)
       return map_lanes<uint32_t>(x, y, [](uint32_t a, uint32_t) { return a ^ 1; });
-    if (code.what == Opcode::Binary && !is_float && InlinedBits::visit(BinaryOp(code.op), bits)) return result;
+    if (code.what == Opcode::Binary && !is_float && InlinedBits::visit(BinaryOp(code.op), run)) return result;
   }
   if constexpr (kInlined) return x;
   else return compute_each(code, x, y);

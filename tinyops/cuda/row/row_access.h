@@ -126,12 +126,6 @@ __device__ __forceinline__ void with_raw(DType d, F&& f) {
   }
 }
 
-/// Neighbours in memory.
-template <class Raw, int n>
-struct alignas(sizeof(Raw) * n) Pack {
-  Raw v[n];
-};
-
 /// A Load that reads no memory: a number, or the address itself.
 template <class Word, class A>
 TINYOPS_NOINLINE Lanes<Word> made_up(const A& a, const DeviceOperand& r, DType dtype, ThreadPosition<A> at) {

@@ -26,14 +26,6 @@
 
 namespace tinyops::cuda {
 
-/// An affine form over the axes (fixed, steps, lanes): an address, or a guard's position, which holds where
-/// 0 <= position < size.
-template <int kAxes>
-struct Form {
-  int64_t offset = 0, size = 0;
-  int64_t coef[kAxes] = {};
-};
-
 /// How a thread's elements are reached in one operand.
 enum class Access : uint8_t {
   Each,    ///< one by one
@@ -78,7 +70,7 @@ struct RowArguments : RowCounts {
 
   uint16_t begin[kSections + 1] = {};       ///< where a section's codes begin
   Divider sizes[kAxes];
-  Form<kAxes> forms[kForms];
+  Form<kAxes> forms[kForms];  ///< over the axes (fixed, steps, lanes)
   DeviceOperand inputs[kMaxInputs], outputs[kMaxOutputs];
   Word constants[kMostConstants] = {};
   BytecodeOp codes[kCodes] = {};

@@ -33,6 +33,12 @@ __device__ __forceinline__ void* dynamic_shared() {
 }
 #endif
 
+/// Neighbours in memory, read or written at once.
+template <class T, int n>
+struct alignas(n * sizeof(T) < 16 ? n * sizeof(T) : 16) Pack {
+  T v[n];
+};
+
 /// The elements [i, i + sizeof(Vector) / sizeof(T)) of p in one access: it must be aligned to its size.
 template <class Vector, class T>
 __device__ __forceinline__ auto& vector_at(Global<T> p, int64_t i) {

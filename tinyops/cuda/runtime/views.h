@@ -75,6 +75,13 @@ struct Axes {
   }
 };
 
+/// An affine form over some axes: an address, or a guard's position, which holds where 0 <= position < size.
+template <int kAxes>
+struct Form {
+  int64_t offset = 0, size = 0;
+  int64_t coef[kAxes] = {};
+};
+
 /// How one operand without guards moves along them: 136 bytes.
 struct Strides {
   int64_t offset = 0;
