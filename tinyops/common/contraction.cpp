@@ -3,14 +3,11 @@
 #include <algorithm>
 
 namespace tinyops {
-namespace {
 
 bool moves(const View& view, int axis) {
   auto moves_along = [&](const Affine& form) { return form.coef[axis] != 0; };
   return moves_along(view.address) || std::ranges::any_of(view.guards, moves_along, &Guard::position);
 }
-
-}  // namespace
 
 ContractAxes contract_axes(const Shape& shape, int reduced, const View& a, const View& b) {
   ContractAxes axes;

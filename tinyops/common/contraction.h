@@ -12,6 +12,9 @@
 
 namespace tinyops {
 
+/// Whether the address, or what a guard looks at, depends on the index along `axis`.
+bool moves(const View& view, int axis);
+
 /// The axes of a contraction by which operand moves along them. Axes of size 1 are in none of the lists.
 struct ContractAxes {
   std::vector<int> batch, a, b, reduced;

@@ -66,13 +66,6 @@ struct TileGroups {
   Group batch, m, n, k;
 };
 
-/// How many elements; numel would throw where they are more than 63 bits count.
-double count_of(const Group& group) {
-  double count = 1;
-  for (const int64_t size : group.shape) count *= double(size);
-  return count;
-}
-
 /// Whether four neighbours along the last axis of `along` are one vector, for all elements of the other groups.
 bool has_runs(size_t form, const Group& along, std::initializer_list<const Group*> others, int64_t offset) {
   if (along.shape.empty() || along.coefs[form].back() != 1 || along.shape.back() % 4 || offset % 4) return false;
@@ -101,11 +94,6 @@ Index index_of(const Group& group) {
   return index;
 }
 
-template <class T>
-void copy(const Dims& from, T* to) {
-  for (int a = 0; a < from.size(); ++a) to[a] = T(from[a]);
-}
-
 /// An operand whose first form is `form`; nothing where its numbers are too large for a tile's tables.
 std::optional<TileOperand> tile_operand(const Operand& from, size_t form, const Group& free, const TileGroups& all) {
   const View& view = from.view;
@@ -113,15 +101,15 @@ std::optional<TileOperand> tile_operand(const Operand& from, size_t form, const 
   TileOperand to;
   to.guards = int(view.guards.size());
   to.offset = view.address.offset;
-  copy(all.batch.coefs[form], to.batch);
+  std::ranges::copy(all.batch.coefs[form], to.batch);
   for (int line = 0; line <= to.guards; ++line) {
-    copy(free.coefs[form + size_t(line)], to.free[line]);
-    copy(all.k.coefs[form + size_t(line)], to.reduced[line]);
+    std::ranges::copy(free.coefs[form + size_t(line)], to.free[line]);
+    std::ranges::copy(all.k.coefs[form + size_t(line)], to.reduced[line]);
   }
   for (int line = 1; line <= to.guards; ++line) {
     const Guard& guard = view.guards[size_t(line) - 1];
     if (reach(view.shape, guard.position.coef) + std::abs(guard.position.offset) >= kFits || guard.size >= kFits) return {};
-    copy(all.batch.coefs[form + size_t(line)], to.guard_batch[line]);
+    std::ranges::copy(all.batch.coefs[form + size_t(line)], to.guard_batch[line]);
     to.guard_offset[line] = int(guard.position.offset), to.guard_size[line] = int(guard.size);
   }
   const bool can = to.guards == 0 && itemsize(from.dtype) <= 4;
@@ -134,7 +122,9 @@ std::optional<TileOperand> tile_operand(const Operand& from, size_t form, const 
 TileView tile_view(size_t form, int64_t offset, const TileGroups& all) {
   TileView view;
   view.offset = offset;
-  copy(all.batch.coefs[form], view.batch), copy(all.m.coefs[form], view.m), copy(all.n.coefs[form], view.n);
+  std::ranges::copy(all.batch.coefs[form], view.batch);
+  std::ranges::copy(all.m.coefs[form], view.m);
+  std::ranges::copy(all.n.coefs[form], view.n);
   view.runs_of_n = has_runs(form, all.n, {&all.m, &all.batch}, offset);
   return view;
 }
@@ -184,9 +174,9 @@ std::optional<Tiling> tiling_of(const Contraction& c, const Group& whole, bool m
     std::ranges::stable_sort(*sums, std::greater(), [&](int i) { return std::abs(whole.coefs[out][i]); });
   TileGroups all{group_of(whole, axes.batch), group_of(whole, axes.a), group_of(whole, axes.b), group_of(whole, axes.reduced)};
   for (const Group* g : {&all.batch, &all.m, &all.n, &all.k})
-    if (g->shape.size() > kTileAxes || count_of(*g) >= double(kFits) / 2) return {};
-  const double rows = count_of(all.m), columns = count_of(all.n);
-  if (count_of(all.k) == 0 || count_of(all.batch) * rows * columns >= 256 * double(kFits)) return {};
+    if (g->shape.size() > kTileAxes || numel(g->shape) >= kFits / 2) return {};
+  const double rows = double(numel(all.m.shape)), columns = double(numel(all.n.shape));
+  if (numel(all.k.shape) == 0 || double(numel(all.batch.shape)) * rows * columns >= 256 * double(kFits)) return {};
   double in_tiles = HUGE_VAL;  // sums that are made, whoever needs them
   for (const TileShape& t : kTileShapes) {
     const auto [shorter, longer] = std::minmax(rows, columns);
@@ -227,7 +217,7 @@ DirectOperand direct_operand(const Group& merged, size_t form, const View& view)
   for (int g = 0; g < to.guards; ++g) {
     const Guard& guard = view.guards[size_t(g)];
     to.guard[g].offset = guard.position.offset, to.guard[g].size = guard.size;
-    copy(merged.coefs[form + 1 + size_t(g)], to.guard[g].coef);
+    std::ranges::copy(merged.coefs[form + 1 + size_t(g)], to.guard[g].coef);
   }
   return to;
 }

@@ -4,6 +4,7 @@
 //             0 a b c 0
 //             0 d e f 0
 //             0 0 0 0 0
+#include "tinyops/common/contraction.h"
 #include "tinyops/cuda/runtime/cuda.h"
 
 namespace tinyops::cuda {
@@ -13,11 +14,8 @@ Operand without_guards(const Operand& operand) {
   if (view.guards.empty()) return {operand.buffer, operand.dtype, view};
   const Shape& shape = view.shape;
   Dims zeros = Dims::filled(shape.size(), 0), once = shape;  // `once`: a repeated axis has one place
-  for (int a = 0; a < shape.size(); ++a) {
-    bool moves = view.address.coef[a] != 0;
-    for (const Guard& guard : view.guards) moves |= guard.position.coef[a] != 0;
-    if (!moves && shape[a] > 0) once[a] = 1;
-  }
+  for (int a = 0; a < shape.size(); ++a)
+    if (!moves(view, a) && shape[a] > 0) once[a] = 1;
   const Scratch copy(size_t(numel(once) * itemsize(operand.dtype)));
   Operand result{copy.buffer(), operand.dtype, View::contiguous(once)};
   run_kernel(RowKernel{.shape = once,

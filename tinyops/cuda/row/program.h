@@ -80,17 +80,12 @@ TINYOPS_HD Word word_of(T value) {
 /// Calls `f` with a zero of the type a value of dtype `d` is computed in; those of 64 bits only where words have them.
 template <class Word, class F>
 __device__ __forceinline__ auto with_computed(DType d, F&& f) {
-  switch (d) {
-    case DType::Int32: return f(int32_t{});
-    case DType::UInt8: return f(uint8_t{});
-    case DType::Bool: return f(bool{});
-    case DType::Int64:
-      if constexpr (sizeof(Word) == 8) return f(int64_t{});
-      break;
-    case DType::Float64:
-      if constexpr (sizeof(Word) == 8) return f(double{});
-      break;
-    default: break;
+  if (d == DType::Int32) return f(int32_t{});
+  if (d == DType::UInt8) return f(uint8_t{});
+  if (d == DType::Bool) return f(bool{});
+  if constexpr (sizeof(Word) == 8) {
+    if (d == DType::Int64) return f(int64_t{});
+    if (d == DType::Float64) return f(double{});
   }
   return f(float{});
 }

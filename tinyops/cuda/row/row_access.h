@@ -109,21 +109,12 @@ TINYOPS_NOINLINE Lanes<Word> narrowed(DType to, Lanes<Word> x) {
 /// Calls `f` with a zero of the unsigned integer that has the size of an element: in an inlined kernel one of 1 or 4 bytes.
 template <bool kInlined, class Word, class F>
 __device__ __forceinline__ void with_raw(DType d, F&& f) {
-  if constexpr (kInlined) {
-    d <= DType::UInt8 ? f(uint8_t{}) : f(uint32_t{});
-  } else {
-    switch (d) {
-      case DType::Bool:
-      case DType::UInt8: return f(uint8_t{});
-      case DType::Float16:
-      case DType::BFloat16: return f(uint16_t{});
-      case DType::Int64:
-      case DType::Float64:
-        if constexpr (sizeof(Word) == 8) return f(uint64_t{});
-        [[fallthrough]];
-      default: return f(uint32_t{});
-    }
-  }
+  if (d <= DType::UInt8) return f(uint8_t{});
+  if constexpr (!kInlined)
+    if (is_half(d)) return f(uint16_t{});
+  if constexpr (sizeof(Word) == 8)
+    if (d == DType::Int64 || d == DType::Float64) return f(uint64_t{});
+  f(uint32_t{});
 }
 
 /// A Load that reads no memory: a number, or the address itself.

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <bit>
 #include <memory>
+#include <numeric>
 #include <optional>
 
 #include "tinyops/common/split_reduction.h"
@@ -75,18 +76,16 @@ void Planner::plan_axes(const RowKernel& k) {
   const int64_t width = count(border, rank);
   all.columns = border == rank || (width < 8 && width > 0 && border > 0) || for_columns > for_rows;
 
-  std::vector<int> order;  // of the merged axes: fixed, steps, lanes
+  std::vector<int> order(size_t(rank), 0);  // of the merged axes: fixed, steps, lanes
+  std::iota(order.begin(), order.end(), 0);
   if (all.columns) {
     constexpr int64_t kEnough = 1024;  // lanes; then further axes may be fixed, whose place is found once for eight elements
     int first = border;
     while (first > 0 && count(first, border) < kEnough) --first;
-    for (int a = 0; a < first; ++a) order.push_back(a);
-    for (int a = border; a < rank; ++a) order.push_back(a);
-    for (int a = first; a < border; ++a) order.push_back(a);
+    std::rotate(order.begin() + first, order.begin() + border, order.end());
     all.first_step = int16_t(first), all.first_lane = int16_t(first + rank - border);
     all.fixed = count(0, first), all.steps = width, all.lanes = count(first, border);
   } else {
-    for (int a = 0; a < rank; ++a) order.push_back(a);
     all.first_step = all.first_lane = int16_t(border);
     all.fixed = count(0, border), all.lanes = width;
   }
@@ -130,6 +129,7 @@ void Planner::plan_access(const RowKernel& k, int64_t group) {
       if (all.forms[r.form].coef[a] % group != 0) return false;
     return true;
   };
+  const auto in_lanes = [&](size_t o) { return all.columns || !is_row(k, k.outputs[o]); };
   int fit = 0, misfit = 0;
   const auto look = [&](const DeviceOperand& r) {
     if (fits_groups(r)) ++fit;
@@ -138,18 +138,15 @@ void Planner::plan_access(const RowKernel& k, int64_t group) {
   for (size_t i = 0; i < k.inputs.size(); ++i)
     if (k.inputs[i].kind == Input::Kind::Memory) look(all.inputs[i]);
   for (size_t o = 0; o < k.outputs.size(); ++o)
-    if (all.columns || !is_row(k, k.outputs[o])) look(all.outputs[o]);
+    if (in_lanes(o)) look(all.outputs[o]);
   all.in_groups = whole && fit > 0 && misfit == 0;
   const auto choose = [&](DeviceOperand& r, bool same) {
     r.access = same || !moves(r) ? Access::Same : all.in_groups && fits_groups(r) ? Access::Groups : Access::Each;
   };
   for (size_t i = 0; i < k.inputs.size(); ++i) choose(all.inputs[i], false);
   for (size_t o = 0; o < k.outputs.size(); ++o) {
-    const bool row = is_row(k, k.outputs[o]);
-    choose(all.outputs[o], row && !all.columns);
-    if (all.columns || !row) {  // a lane stores, also where it is the only one
-      if (all.outputs[o].access == Access::Same) all.outputs[o].access = Access::Each;
-    }
+    choose(all.outputs[o], !in_lanes(o));
+    if (in_lanes(o) && all.outputs[o].access == Access::Same) all.outputs[o].access = Access::Each;  // each lane stores
   }
 }
 

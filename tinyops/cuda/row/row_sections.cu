@@ -126,8 +126,7 @@ class BytecodeEmitter {
 
   void emit(int value) {
     const Instruction& i = at(value);
-    Draft d{{.what = Opcode::Load, .type = i.dtype, .to = i.dtype}, value, {-1, -1, -1}};
-    d.args = i.args;
+    Draft d{{.what = Opcode::Load, .type = i.dtype, .to = i.dtype}, value, i.args};
     if (i.args[0] >= 0) d.code.type = type_of(i.args[0]);
     if (const auto* load = std::get_if<Load>(&i.op)) d.code.operand = uint8_t(load->input);
     else if (const auto* op = std::get_if<UnaryOp>(&i.op)) {
