@@ -1,4 +1,4 @@
-// How the GPU finds its elements; plain C++, so that every build can look: see tinyops/cuda/views.h.
+// How the GPU finds its elements; plain C++, so that every build can look: see tinyops/cuda/runtime/views.h.
 #include <doctest/doctest.h>
 
 #include "teeny/graph/base.h"

@@ -3,7 +3,7 @@
 //   home: run_grid ──resume──► fiber 0 ──waits──► home ──resume──► fiber 1 ──waits──► home ──► ..
 //
 // A fiber is a stack of its own and the place where it stopped. It is entered once with setcontext; from then on _setjmp and
-// _longjmp change stacks, which costs some ten nanoseconds where swapcontext would ask the system. An exception never leaves
+// _longjmp change stacks, which costs some ten nanoseconds where swapcontext would call the system. An exception never leaves
 // its fiber: it is noted there, and thrown at home.
 #include <algorithm>
 #include <csetjmp>
@@ -17,7 +17,7 @@
 
 #include "tests/gpu_emulator/cuda_runtime.h"
 
-// AddressSanitizer wants to be told of every change of stacks. (Elsewhere these are nothing.)
+// AddressSanitizer must be told of every change of stacks. (Elsewhere these are nothing.)
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)
 #include <sanitizer/common_interface_defs.h>

@@ -111,7 +111,7 @@ class Global {
   Range range() const { return range_; }
 
  private:
-  /// Where element i would be: a sum of numbers, since it may be anywhere.
+  /// Where element i would be: computed as integers, since it may be anywhere.
   __forceinline__ T* place(int64_t i) const {
     return reinterpret_cast<T*>(reinterpret_cast<intptr_t>(p_) + i * int64_t(sizeof(T)));
   }

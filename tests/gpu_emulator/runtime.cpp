@@ -60,7 +60,7 @@ void know(const void* kernel, std::function<void(void**)> call, std::vector<size
 using namespace gpu_emulator;
 
 namespace {
-/// What the last failed launch had to say; on a GPU a launch fails later, and less clearly.
+/// Why the last launch failed; on a GPU a launch fails later, and less clearly.
 thread_local std::string last_error;
 }
 
@@ -146,7 +146,7 @@ cudaError_t cudaLaunchKernel(const void* kernel, dim3 grid, dim3 block, void** a
   }
 }
 
-/// A graph copies its nodes' arguments, as a GPU's does: what changes later must be told with `SetParams`.
+/// A graph copies its nodes' arguments, as a GPU's does: what changes later must be set with `SetParams`.
 struct GraphNode {
   const void* kernel;
   dim3 grid, block;

@@ -1,6 +1,6 @@
-// How a kernel asks for its memory. A warp's access is answered in sectors of 32 bytes: where 32 lanes read neighbours, each
-// byte that comes is one that somebody wanted. Sectors are counted as if there was no cache, and held against the bytes that
-// an operation cannot do without: every number read once and written once.
+// How a kernel accesses its memory. A warp's access is answered in sectors of 32 bytes: where 32 lanes read neighbours, each
+// byte that comes is used. Sectors are counted as if there was no cache, and held against the bytes that
+// an operation cannot do without: every element read once and written once.
 #include <doctest/doctest.h>
 
 #include <string>
@@ -62,10 +62,10 @@ TEST_CASE("coalescing: both sides of a transposition") {
 TEST_CASE("coalescing: rows of an embedding") {
   const Tensor table = floats({500, 256}), index = Tensor::randint(0, 500, {200}).realize();
   const gpu_emulator::Traffic rows = traffic_of([&] { return table.embedding(index); });
-  check_sectors("gather", rows, 2 * 200 * 256, 1.3);  // every lane asks for its index
+  check_sectors("gather", rows, 2 * 200 * 256, 1.3);  // every lane reads its index
 }
 
-/// A product reads its operands again for each tile: what counts is that what a warp asks for lies together.
+/// A product reads its operands again for each tile: what counts is that what a warp reads lies together.
 TEST_CASE("coalescing: tiles of a product") {
   const Tensor a = floats({128, 192}), b = floats({192, 160});
   for (const bool a_turned : {false, true})
@@ -76,7 +76,7 @@ TEST_CASE("coalescing: tiles of a product") {
     }
 }
 
-/// A window's rows are short, and begin anywhere: what a warp asks for is in pieces, each of which may touch a sector more.
+/// A window's rows are short, and begin anywhere: what a warp reads is in pieces, each of which may touch a sector more.
 TEST_CASE("coalescing: tiles of a convolution and its gradients") {
   Tensor x = floats({4, 16, 24, 24}).requires_grad_(), w = floats({32, 16, 5, 5}).requires_grad_();
   const Tensor grad = floats({4, 32, 20, 20});
@@ -89,7 +89,7 @@ TEST_CASE("coalescing: tiles of a convolution and its gradients") {
   check("its gradient of the weights", traffic_of([&] { return gradient(sum(), {w})[0]; }), 2);
 }
 
-/// Next to no rows: every number of the matrix is read once.
+/// Next to no rows: every element of the matrix is read once.
 TEST_CASE("coalescing: a matrix times a vector") {
   const Tensor matrix = floats({256, 512}), x = floats({512}), y = floats({256});
   check_sectors("matrix * vector", traffic_of([&] { return matrix.matmul(x); }), 2 * matrix.numel(), 1.1);

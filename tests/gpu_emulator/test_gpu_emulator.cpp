@@ -16,7 +16,7 @@
 namespace tinyops::cuda {
 namespace {
 
-/// Numbers in the device's memory.
+/// Values in the device's memory.
 template <class T>
 class Memory {
  public:
@@ -82,7 +82,7 @@ TEST_CASE("gpu_emulator: an access outside its buffer, or misaligned, is an erro
 __global__ void copy_twelve(Global<const std::array<float, 3>> from, Global<std::array<float, 3>> to) {
   to[threadIdx.x] = from[threadIdx.x];
 }
-TEST_CASE("gpu_emulator: a struct is aligned to its largest number, not to its size") {
+TEST_CASE("gpu_emulator: a struct is aligned to its largest member, not to its size") {
   const Memory<float> x(counting(6)), y(size_t(6));
   using Three = std::array<float, 3>;
   CHECK(complaint(copy_twelve, {1, 2}, as<const Three>(Global<float>(x)), as<Three>(Global<float>(y))) == "");
@@ -90,7 +90,7 @@ TEST_CASE("gpu_emulator: a struct is aligned to its largest number, not to its s
 }
 
 __global__ void nothing_written(Global<float>) {}
-TEST_CASE("gpu_emulator: memory that was never written is not a number") {
+TEST_CASE("gpu_emulator: memory that was never written is NaN") {
   const Memory<float> y(size_t(3));
   CHECK(complaint(nothing_written, {1, 1}, y) == "");
   for (const float v : y.values()) CHECK(v != v);
@@ -173,14 +173,14 @@ int blocks_that_shift(void (*kernel)(Global<const float>, Global<float>, int), i
   }
   return right;
 }
-TEST_CASE("gpu_emulator: a missing barrier gives wrong numbers in some of the orders") {
+TEST_CASE("gpu_emulator: a missing barrier gives wrong values in some of the orders") {
   for (const int by : {1, 2, 32, 63}) {
     CHECK(blocks_that_shift(shift<true>, by) == 24);
     CHECK(blocks_that_shift(shift<false>, by) < 24);
   }
 }
 
-/// The sum of 64 numbers, twice, through one pair of shared numbers: the second must wait until the first was read.
+/// The sum of 64 values, twice, through one pair of shared values: the second must wait until the first was read.
 template <bool is_right>
 __global__ void two_sums(Global<const float> from, Global<float> to) {
   __shared__ float partial[2];
@@ -363,7 +363,7 @@ TEST_CASE("gpu_emulator: grids and blocks of three axes") {
 }
 
 __global__ void add_one(Global<float> x, float what) { x[threadIdx.x] += what; }
-TEST_CASE("gpu_emulator: a graph keeps its arguments until it is told others") {
+TEST_CASE("gpu_emulator: a graph keeps its arguments until it is given others") {
   const Memory<float> x(std::vector<float>{0}), y(std::vector<float>{0});
   launch("add", add_one, {1, 1}, x, 0.f);  // makes the kernel known
   Global<float> to(x);

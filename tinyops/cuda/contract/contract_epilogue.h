@@ -8,7 +8,7 @@
 //                          ▼                         accumulator = sums, or an operand's eight, or op(accumulator, slot, ..)
 //                     accumulator ◄──► slots
 //
-// The sums stay where they are: a register cannot be chosen by a number, so all are looked at, and eight are taken. The
+// The sums stay where they are: a register cannot be indexed at run time, so all are looked at, and eight are taken. The
 // slots, and each operand's addresses of rows and columns, lie in shared memory, which the tiles no longer need.
 #include "tinyops/cuda/contract/contract.h"
 

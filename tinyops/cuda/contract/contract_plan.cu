@@ -19,7 +19,7 @@ constexpr int64_t kSmaller = 1;
 /// No part of a sum is shorter: starting a tile, and adding up the parts, takes its time.
 constexpr int64_t kShortestPart = 128 / kSmaller;
 
-/// A sum by itself takes so many times as long as one in a tile, where its numbers are in registers already.
+/// A sum by itself takes so many times as long as one in a tile, where its factors are in registers already.
 constexpr double kByItself = 10;
 
 // ---- The axes -------------------------------------------------------------------------------------------------------
@@ -94,7 +94,7 @@ Index index_of(const Group& group) {
   return index;
 }
 
-/// An operand whose first form is `form`; nothing where its numbers are too large for a tile's tables.
+/// An operand whose first form is `form`; nothing where its addresses are too large for a tile's tables.
 std::optional<TileOperand> tile_operand(const Operand& from, size_t form, const Group& free, const TileGroups& all) {
   const View& view = from.view;
   if (reach(free.shape, free.coefs[form]) + reach(all.k.shape, all.k.coefs[form]) >= kFits) return {};
@@ -177,7 +177,7 @@ std::optional<Tiling> tiling_of(const Contraction& c, const Group& whole, bool m
     if (g->shape.size() > kTileAxes || numel(g->shape) >= kFits / 2) return {};
   const double rows = double(numel(all.m.shape)), columns = double(numel(all.n.shape));
   if (numel(all.k.shape) == 0 || double(numel(all.batch.shape)) * rows * columns >= 256 * double(kFits)) return {};
-  double in_tiles = HUGE_VAL;  // sums that are made, whoever needs them
+  double in_tiles = HUGE_VAL;  // sums that are made, needed or not
   for (const TileShape& t : kTileShapes) {
     const auto [shorter, longer] = std::minmax(rows, columns);
     in_tiles = std::min(in_tiles, std::ceil(shorter / t.rows) * t.rows * std::ceil(longer / t.columns) * t.columns);

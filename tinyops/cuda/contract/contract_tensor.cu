@@ -1,4 +1,4 @@
-// Tiles whose sums are made by tensor cores: of 16-bit numbers, and, where TEENY_TF32=1 is in the environment, of float32
+// Tiles whose sums are made by tensor cores: of 16-bit values, and, where TEENY_TF32=1 is in the environment, of float32
 // rounded to tf32, which has 10 bits of mantissa.
 //
 //   a warp's part of a tile      ┌──────┬──────┬──────┬──────┐   one instruction of mma.h adds 16 x 8 sums up over 8 (tf32) or
@@ -19,11 +19,11 @@ struct Tensor {
   static constexpr int threads = 32 * warps_down * warps_across, blocks = 512 / threads;
   static constexpr bool k_neighbours = true;
   static constexpr int down = rows / warps_down / 16, across = columns / warps_across / 8;  // instructions of a warp
-  using Number = std::conditional_t<sizeof(T) == 4, uint32_t, uint16_t>;  // their bits
+  using Factor = std::conditional_t<sizeof(T) == 4, uint32_t, uint16_t>;  // their bits
 
   float sums[down][across][4] = {};
 
-  static __device__ Number number(T x) {
+  static __device__ Factor factor(T x) {
     if constexpr (sizeof(T) == 4) return to_tf32(x);
     else return x.bits;
   }

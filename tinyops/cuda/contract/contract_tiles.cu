@@ -17,12 +17,12 @@ struct Plain {
   static constexpr int rows = rows_, columns = columns_, depth = depth_, run = 4, pad = 4;
   static constexpr int threads = rows * columns / (thread_rows * thread_columns), blocks = 512 / threads;
   static constexpr bool k_neighbours = false;
-  using Number = Sum<T>;
-  using Four = Pack<Number, 4>;
+  using Factor = Sum<T>;
+  using Four = Pack<Factor, 4>;
 
-  Number sums[thread_rows][thread_columns] = {};
+  Factor sums[thread_rows][thread_columns] = {};
 
-  static __device__ Number number(T x) { return Number(x); }
+  static __device__ Factor factor(T x) { return Factor(x); }
 
   /// The first of this thread's i-th four rows, and columns.
   static __device__ int row(int i) {
@@ -55,7 +55,7 @@ struct Plain {
     constexpr int in_row = thread_columns / run;
     return {row(i / in_row / 4) + i / in_row % 4, column(i % in_row)};
   }
-  __device__ void get(int i, Number (&to)[run]) const {
+  __device__ void get(int i, Factor (&to)[run]) const {
 #pragma unroll
     for (int j = 0; j < run; ++j) to[j] = sums[i * run / thread_columns][i * run % thread_columns + j];
   }
@@ -71,7 +71,7 @@ void multiply_tiles(const Tiling& t, DType dtype, const Places& places) {
       if (t.shape == 1) return multiply<T, Plain<T, 32, 128, 16, 8, 4>>(t, places);
     }
     if constexpr (!std::is_same_v<T, float16>)  // which every GPU's tensor cores take
-      multiply<T, Plain<T, 64, 64, 16, sizeof(T) == 8 ? 4 : 8, 4>>(t, places);  // wide numbers need twice the registers
+      multiply<T, Plain<T, 64, 64, 16, sizeof(T) == 8 ? 4 : 8, 4>>(t, places);  // 64 bits need twice the registers
   });
 }
 

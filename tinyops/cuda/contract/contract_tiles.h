@@ -12,16 +12,16 @@
 // The address of an element is the sum of a part for its row (or column) and a part for its k, and so is its position in
 // every padded axis. The parts of the rows are looked up once, those of a tile of k while the tile before is loaded, by one
 // warp after the other; so a window over an image, a transpose and a plain matrix are all the same to this kernel. It only
-// asks whether four neighbours can be read at once, and along what neighbouring threads read.
+// depends on whether four neighbours can be read at once, and along what neighbouring threads read.
 //
-// How the sums are spread over threads, and multiplied, is a Block's affair: of contract_tiles.cu or contract_tensor.cu.
+// How the sums are spread over threads, and multiplied, is up to a Block: of contract_tiles.cu or contract_tensor.cu.
 //
 //   struct Block {
 //     static constexpr int rows, columns, depth, threads, blocks;  // blocks: that a processor should have room for
-//     using Number;                                                // what an element of an operand, a T, is in shared memory
-//     static Number number(T x);
+//     using Factor;                                                // what an element of an operand, a T, is in shared memory
+//     static Factor factor(T x);
 //     static constexpr bool k_neighbours;                          // whether neighbours there are those along k, or along x
-//     static constexpr int pad;                                    // unused numbers after each run of them, against conflicts
+//     static constexpr int pad;                                    // unused elements after each run of them, against conflicts
 //     void multiply(const Shared<rows>& a, const Shared<columns>& b);
 //     static constexpr int run, runs;                              // a thread has `runs` times `run` neighbours of a row
 //     static int2 place(int i);                                    // row and column where its i-th run begins
@@ -33,14 +33,14 @@ namespace tinyops::cuda {
 
 /// One operand's tile in shared memory.
 template <class Block, int width>
-using SharedTile = std::conditional_t<Block::k_neighbours, typename Block::Number[width][Block::depth + Block::pad],
-                                      typename Block::Number[Block::depth][width + Block::pad]>;
+using SharedTile = std::conditional_t<Block::k_neighbours, typename Block::Factor[width][Block::depth + Block::pad],
+                                      typename Block::Factor[Block::depth][width + Block::pad]>;
 
 /// Brings an operand's tiles: `width` of its free index, x, by `depth` of k.
 template <class T, class Block, int width>
 struct Loader {
   static constexpr int depth = Block::depth, threads = Block::threads;
-  using Number = typename Block::Number;
+  using Factor = typename Block::Factor;
   using Shared = SharedTile<Block, width>;
   static constexpr int each = width * depth / threads;  ///< elements a thread brings
   static_assert(threads % width == 0 || width % threads == 0);
@@ -54,7 +54,7 @@ struct Loader {
 
   T elements[each];  ///< on their way from memory to shared memory
 
-  static __device__ Number& at(Shared& tile, int x, int k) {
+  static __device__ Factor& at(Shared& tile, int x, int k) {
     if constexpr (Block::k_neighbours) return tile[x][k];
     else return tile[k][x];
   }
@@ -91,7 +91,7 @@ struct Loader {
   template <bool along_x>
   __device__ void put(Shared& to) const {
 #pragma unroll
-    for (int i = 0; i < each; ++i) at(to, x_of<along_x>(i), k_of<along_x>(i)) = Block::number(elements[i]);
+    for (int i = 0; i < each; ++i) at(to, x_of<along_x>(i), k_of<along_x>(i)) = Block::factor(elements[i]);
   }
 
   /// The first of the i-th four of this thread: four neighbours along x, or along k.
@@ -122,10 +122,10 @@ struct Loader {
 #pragma unroll
       for (int i = 0; i < each / 4; ++i) {
         const int2 first = four<along_x>(i);
-        Pack<Number, 4> run;
+        Pack<Factor, 4> run;
 #pragma unroll
-        for (int j = 0; j < 4; ++j) run.v[j] = Block::number(elements[4 * i + j]);
-        if constexpr (along_x != Block::k_neighbours) reinterpret_cast<Pack<Number, 4>&>(at(to, first.x, first.y)) = run;
+        for (int j = 0; j < 4; ++j) run.v[j] = Block::factor(elements[4 * i + j]);
+        if constexpr (along_x != Block::k_neighbours) reinterpret_cast<Pack<Factor, 4>&>(at(to, first.x, first.y)) = run;
         else
 #pragma unroll
           for (int j = 0; j < 4; ++j) at(to, first.x + (along_x ? j : 0), first.y + (along_x ? 0 : j)) = run.v[j];
@@ -159,7 +159,7 @@ __device__ inline void follow(const Index& index, const int (&coef)[kLines][kTil
   });
 }
 
-/// The entry of a free index: beyond the last it is the first's, whose sums nobody stores.
+/// The entry of a free index: beyond the last it is the first's, whose sums are not stored.
 template <class Tables>
 __device__ void note_free(Tables& tables, const TileOperand& operand, const Index& index, const Index& batches, int batch,
                           int first, int i) {
@@ -204,7 +204,7 @@ struct TilePlace {
   }
 };
 
-/// The addresses of a block's rows and columns in a view. A row beyond the last has none; nobody asks for it.
+/// The addresses of a block's rows and columns in a view. A row beyond the last has none, and needs none.
 template <class Tables>
 __device__ void note_addresses(Tables& tables, const TileView& view, int64_t more, const TileProduct& p, const TilePlace& place,
                                const TileShape& left) {
@@ -262,7 +262,7 @@ __global__ __launch_bounds__(Block::threads, Block::blocks) void tiles(
     if (more) {
       load_a.load(a, p.a, tables.a, slot, last - k), load_b.load(b, p.b, tables.b, slot, last - k);
       if (k > first && warp == (k / Block::depth) % (Block::threads / 32)) note_ks(slot ^ 1, k + Block::depth);
-      __syncwarp();  // tensor cores want all lanes of a warp together
+      __syncwarp();  // tensor cores need all lanes of a warp together
     }
     if (k > first) block.multiply(shared.a[slot ^ 1], shared.b[slot ^ 1]);
     if (more) load_a.store(p.a, shared.a[slot]), load_b.store(p.b, shared.b[slot]);

@@ -18,7 +18,7 @@ struct GatherWalk {
   Axes axes;
   Strides table, index, out, position;
   int64_t elements;  ///< of `out`
-  int64_t pick;      ///< from one number of the picked axis to the next, in the table
+  int64_t pick;      ///< from one element of the picked axis to the next, in the table
   int64_t size;      ///< of the picked axis
 };
 static_assert(sizeof(GatherWalk) < 1024);

@@ -17,7 +17,7 @@ __device__ inline int64_t read_index(Global<const uint8_t> memory, DType dtype, 
 __device__ inline bool is_inside(int64_t index, int64_t size) { return uint64_t(index) < uint64_t(size); }
 
 /// Where an index stands, for an error: its place in row-major order over `shape`, at 0 along the axes on which the
-/// index does not move, so that all elements that share a bad index name the same place.
+/// index does not move, so that all elements that share a bad index report the same place.
 inline Affine position_of(const View& index) {
   Affine position{row_major(index.shape), 0};
   for (int a = 0; a < index.rank(); ++a)

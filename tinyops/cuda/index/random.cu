@@ -1,4 +1,4 @@
-// Random numbers: a number is a pure function of the seed and its place in the stream, so threads share nothing.
+// Random values: each is a pure function of the seed and its position in the stream, so threads share nothing.
 //
 //   word     0  1  2  3 | 4  5  6  7 | ...      a block of Philox gives four words, 16 bytes of the output: a thread
 //   block         0     |      1     |          makes one and writes it at once
@@ -29,9 +29,9 @@ __device__ PhiloxBlock group_of_words(uint64_t seed, uint64_t counter, int64_t g
   return words;
 }
 
-/// out: n numbers, each from sizeof(T) / 4 words.
+/// out: n values, each from sizeof(T) / 4 words.
 template <class T>
-__global__ void random_numbers(uint64_t seed, uint64_t counter, int64_t n, Global<T> out) {
+__global__ void random_values(uint64_t seed, uint64_t counter, int64_t n, Global<T> out) {
   constexpr int each = 16 / sizeof(T);
   const int64_t group = int64_t(blockIdx.x) * kThreads + threadIdx.x, first = group * each;
   if (first >= n) return;
@@ -50,7 +50,7 @@ __global__ void random_numbers(uint64_t seed, uint64_t counter, int64_t n, Globa
 template <class T>
 void draw(const RandomKernel& k) {
   const int64_t n = k.out.view.numel(), groups = blocks_for(n, 16 / sizeof(T));
-  launch("random", random_numbers<T>, grid_for(groups, kThreads), k.seed, k.counter, n, memory_of<T>(k.out));
+  launch("random", random_values<T>, grid_for(groups, kThreads), k.seed, k.counter, n, memory_of<T>(k.out));
 }
 
 }  // namespace

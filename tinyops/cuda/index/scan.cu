@@ -12,7 +12,7 @@
 //                         0 ───► t0 ───► t0+t1       the parts
 //
 // An element is `start op (before op own)`: the totals of the parts, of the chunk's warps and of the warp's groups so far,
-// and each of them is exactly what the last element before it came to. So running sums of positive numbers never step down
+// and each of them is exactly what the last element before it came to. So running sums of positive values never step down
 // at a border, whatever is rounded. Sums grow as trees, which keeps their error small.
 //
 // Limited by memory, read once and written once; in parts, read twice. Which way is taken depends on the views alone, so
@@ -36,7 +36,7 @@ constexpr int64_t kPart = 4 * kChunk, kMostParts = 1024;
 
 struct ScanWalk {
   RowAddresses in, out;
-  int64_t rows, n;  ///< n numbers a row
+  int64_t rows, n;  ///< n elements a row
   int64_t part;     ///< of which these many are scanned at a time
   Divider parts;    ///< parts of a row
   int64_t warps;    ///< that share a row: all of a block, or one
@@ -44,7 +44,7 @@ struct ScanWalk {
 static_assert(sizeof(ScanWalk) < 1024);
 
 /// Every lane's total of the lanes up to its own. Doubling, the upper half of each run takes in the last of the lower half:
-/// so no lane's total of positive numbers is below that of the lane before it.
+/// so no lane's total of positive values is below that of the lane before it.
 template <ReduceOp op, class C>
 __device__ C scan_of_warp(C x) {
   const int lane = threadIdx.x % 32;

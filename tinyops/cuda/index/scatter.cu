@@ -213,7 +213,7 @@ class Scatter {
       if (a == rank_) destinations.add_axis(size, {picked_, 0, 0, 0, 0, 1});
       else destinations.add_axis(size, {to.coef[a], to.coef[a], source.coef[a], index.coef[a], row, 0});
     }
-    if (!distinct_) destinations.add_axis(elements_, {1, 0, 0, 0, 0, 0});  // every element asks everyone
+    if (!distinct_) destinations.add_axis(elements_, {1, 0, 0, 0, 0, 0});  // every element looks at all sources
     destinations.merge(), collisions.merge();
     to_ = {destinations.axes(), destinations.strides(0, distinct_ ? to.offset : 0), destinations.strides(1, to.offset),
            destinations.strides(2, source.offset), destinations.strides(3, index.offset), destinations.strides(4),

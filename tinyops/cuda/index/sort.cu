@@ -11,7 +11,7 @@
 //   6  ─┼┴───── ─┴┼─ ─┬─            rest of a merge through shared memory again
 //   7  ─┴────── ──┴─ ─┴─
 //
-// What is sorted are a number's key, an unsigned integer of the same order, and its place: with the place to decide
+// What is sorted are an element's key, an unsigned integer of the same order, and its place: with the place to decide
 // between equal keys no two elements are equal, and the result is the one of a stable sort. Rows that fit a tile are
 // limited by the comparisons, log(n)^2 / 2 of them an element; longer ones by the passes through memory.
 #include "tinyops/common/sort_key.h"
@@ -28,7 +28,7 @@ constexpr int kTile = 2048;
 constexpr int kThreads = kTile / 2;  ///< each compares two
 constexpr int kMakers = 256;         ///< threads of the blocks that are not about tiles
 
-/// A key of 32 bits above a place of 32, compared at once; and, for wider numbers and longer rows, 64 of each.
+/// A key of 32 bits above a place of 32, compared at once; and, for wider elements and longer rows, 64 of each.
 using Narrow = uint64_t;
 struct alignas(16) Wide {
   uint64_t key, place;

@@ -6,7 +6,7 @@
 //       └──── a block's first 1024 ────┘         second ones are on their way, too
 //
 // Limit: memory. An addition for every twelve bytes is nothing beside them. A program of several operations is left to
-// the interpreter of rows.cu, which asks before each operation what it is.
+// the interpreter of rows.cu, which finds out before each operation what it is.
 #include "tinyops/cuda/row/row_plan.h"
 
 namespace tinyops::cuda {

@@ -8,8 +8,8 @@
 //   scalars       shared memory   one word a thread: the values of a row, where the eight belong to one row
 //   constants     in the kernel's arguments
 //
-// Registers cannot be indexed by a number that is known only at run time, and local memory goes through the same cache as
-// shared memory does, with more ceremony; so shared memory it is. A word holds a value of any dtype: a float's bits, an
+// Registers cannot be indexed by a value that is known only at run time, and local memory goes through the same cache as
+// shared memory does, at more instructions: hence shared memory. A word holds a value of any dtype: a float's bits, an
 // int, 0 or 1. Small kernels whose values all fit 32 bits use 32-bit words.
 //
 //   gelu, of x:     acc = load 0 -> slot 0     acc = acc * slot 0     acc = acc * c0     acc = acc + slot 0    ...
@@ -54,7 +54,7 @@ struct Sections {
 
   std::vector<std::vector<BytecodeOp>> codes;  ///< rows 0, elements 0, rows 1, ...
   std::vector<uint64_t> constants;             ///< words
-  std::vector<Slot> numbers;                   ///< for each input that is a constant, its slot
+  std::vector<Slot> input_constants;           ///< for each input that is a constant, its slot
   int lane_slots = 0, kept = 0, scalars = 0;
 };
 

@@ -117,7 +117,7 @@ __device__ __forceinline__ void with_raw(DType d, F&& f) {
   f(uint32_t{});
 }
 
-/// A Load that reads no memory: a number, or the address itself.
+/// A Load that reads no memory: a constant, or the address itself.
 template <class Word, class A>
 TINYOPS_NOINLINE Lanes<Word> made_up(const A& a, const DeviceOperand& r, DType dtype, ThreadPosition<A> at) {
   const unsigned mask = existing<Word>(a, r, at);
@@ -126,7 +126,7 @@ TINYOPS_NOINLINE Lanes<Word> made_up(const A& a, const DeviceOperand& r, DType d
   Lanes<Word> x;
 #pragma unroll 1
   for (int k = 0; k < kLanes<Word>; ++k) {
-    x[k] = r.kind == Input::Kind::Constant ? a.constants[r.number - kConstants]
+    x[k] = r.kind == Input::Kind::Constant ? a.constants[r.constant - kConstants]
                                          : with_computed<Word>(dtype, [&]<class T>(T) -> Word {
       return word_of<Word>(T(start + lane_part(a, form, lane_of<Word>(a, at, k))));
     });

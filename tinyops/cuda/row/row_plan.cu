@@ -182,7 +182,7 @@ void Planner::plan_work(const RowKernel& k, int64_t word) {
     all.begin[s + 1] = uint16_t(count);
   }
   std::ranges::copy(sections->constants, all.constants);
-  for (size_t i = 0; i < k.inputs.size(); ++i) all.inputs[i].number = sections->numbers[i];
+  for (size_t i = 0; i < k.inputs.size(); ++i) all.inputs[i].constant = sections->input_constants[i];
 
   int64_t x = threads, y = 1;
   if (all.columns) {

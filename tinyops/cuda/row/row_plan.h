@@ -40,7 +40,7 @@ struct DeviceOperand {
   Input::Kind kind = Input::Kind::Memory;
   DType dtype = DType::Float32;
   Access access = Access::Each;
-  Slot number = 0;   ///< of a Number: which constant
+  Slot constant = 0;  ///< of a constant: its slot
 };
 
 /// Threads of a block, at most. Half of what is usual: the kernels have many registers, and twice as many blocks of half the

@@ -270,7 +270,7 @@ Sections::Sections(const RowKernel& kernel, bool columns, bool keeps) {
     for (const Instruction& step : kernel.program)
       if (const auto* load = std::get_if<Load>(&step.op); load && load->input == int(i)) dtype = step.dtype;
     const bool number = kernel.inputs[i].kind == Input::Kind::Constant;
-    numbers.push_back(number ? writer.constant(BytecodeEmitter::word(kernel.inputs[i].constant, dtype)) : Slot(0));
+    input_constants.push_back(number ? writer.constant(BytecodeEmitter::word(kernel.inputs[i].constant, dtype)) : Slot(0));
   }
 }
 

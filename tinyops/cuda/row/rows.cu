@@ -48,7 +48,7 @@ __device__ __forceinline__ Lanes<Word> over_steps(const BytecodeOp& code, const 
   return x;
 }
 
-/// Adds what the thread's elements come to to its total: a number for the row, or one a lane.
+/// Adds what the thread's elements come to to its total: one for the row, or one a lane.
 template <bool kInlined, class A, class Word>
 __device__ __forceinline__ void accumulate(const A& a, const BytecodeOp& code, const ThreadPosition<A>& at,
                                            const Slots<A>& slots, Lanes<Word> x) {

@@ -201,7 +201,7 @@ void throw_device_error() {
 
 }  // namespace cuda
 
-// ---- What device.h asks for -----------------------------------------------------------------------------------------
+// ---- The functions of device.h --------------------------------------------------------------------------------------
 
 std::string device_name() {
   const cuda::Chip& chip = cuda::chip();

@@ -74,7 +74,7 @@ class Graph {
     changed_.clear();
     check(cudaGraphLaunch(ready_, stream()), "launching a graph");
   }
-  /// Memory for a kernel's temporary values, the same at every replay. Another kernel takes it once nobody holds it: the
+  /// Memory for a kernel's temporary values, the same at every replay. Another kernel takes it once it is free: the
   /// kernels of a graph run one after the other.
   BufferRef scratch(size_t bytes) {
     for (const BufferRef& buffer : scratch_)

@@ -29,7 +29,7 @@ namespace tinyops::cuda {
 class Divider {
  public:
   Divider() = default;  ///< by 1
-  /// By `divisor` > 0, of numbers below `limit`.
+  /// By `divisor` > 0, of n below `limit`.
   explicit Divider(int64_t divisor, int64_t limit = INT64_MAX) : divisor_(divisor) {
     constexpr int64_t high = int64_t(1) << 31;
     narrow_ = divisor < high && limit <= high;
@@ -43,7 +43,7 @@ class Divider {
     if (narrow_) return quotient(int(n));  // the same branch in every thread
     return n / divisor_;
   }
-  /// The same where the limit was at most 2^31, and nobody looks: a division of 64 bits is a call, and a kernel that has one
+  /// The same where the limit was at most 2^31, unchecked: a division of 64 bits is a call, and a kernel that has one
   /// pays with registers.
   TINYOPS_HD int quotient(int n) const { return int((uint64_t(uint32_t(n) << 1) * factor_ >> 32) >> shift_); }
   /// n / d, and leaves n % d in n.
