@@ -7,6 +7,7 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <exception>
 
@@ -30,27 +31,17 @@ void parallel(int64_t count, int64_t steps, Setup&& setup) {
     return;
   }
   const int64_t chunk = std::max<int64_t>(1, count / 64);
+  std::atomic<int64_t> next = 0;
   std::exception_ptr thrown;
 #pragma omp parallel
   {
-    std::exception_ptr mine;
     try {
       auto&& work = setup();
-#pragma omp for schedule(dynamic, chunk) nowait
-      for (int64_t piece = 0; piece < count; ++piece) {
-        if (mine) continue;
-        try {
-          work(piece);
-        } catch (...) {
-          mine = std::current_exception();
-        }
-      }
+      for (int64_t first; (first = next.fetch_add(chunk)) < count;)
+        for (int64_t piece = first; piece < std::min(first + chunk, count); ++piece) work(piece);
     } catch (...) {
-      mine = std::current_exception();
-    }
-    if (mine) {
 #pragma omp critical(tinyops_thrown)
-      thrown = mine;
+      thrown = std::current_exception();
     }
   }
   if (thrown) std::rethrow_exception(thrown);

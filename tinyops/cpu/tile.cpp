@@ -2,9 +2,6 @@
 // definition, which the compiler turns into packets; exp and its kind are polynomials on packets (math.h).
 #include "tinyops/cpu/tile.h"
 
-#include <array>
-#include <utility>
-
 #include "tinyops/cpu/math.h"
 
 namespace tinyops::cpu {
@@ -28,11 +25,11 @@ template <class T>
 const InTile<T>* in(const void* values) {
   return static_cast<const InTile<T>*>(values);
 }
-/// One number, read like a tile of it.
+/// One scalar, read like a tile of it.
 template <class T>
 struct Single {
-  InTile<T> number;
-  InTile<T> operator[](int64_t) const { return number; }
+  InTile<T> scalar;
+  InTile<T> operator[](int64_t) const { return scalar; }
 };
 template <class T, bool single>
 auto in_or_single(const void* values) {
@@ -73,7 +70,7 @@ void bitcast(int64_t n, void* out, const void* a, const void*, const void*) {
   each<InTile<Compute<To>>>(n, out, [](auto x) { return same_bits<To, From>(x); }, in<Compute<From>>(a));
 }
 
-/// To a 16-bit float the number is rounded here, though it goes on as a float32. A bool is 0 or 1 already.
+/// To a 16-bit float the value is rounded here, though it goes on as a float32. A bool is 0 or 1 already.
 template <class To, class From>
 void cast(int64_t n, void* out, const void* a, const void*, const void*) {
   each<InTile<Compute<To>>>(n, out, [](InTile<From> x) { return Compute<To>(To(convert<Compute<To>>(x))); }, in<From>(a));
@@ -85,33 +82,6 @@ void where(int64_t n, void* out, const void* condition, const void* a, const voi
                   in_or_single<T, (single & 2) != 0>(a), in_or_single<T, (single & 4) != 0>(b));
 }
 
-/// A table of `make.template operator()<i>()` for i = 0 to count - 1: an enum becomes a template argument.
-template <int count, class Make>
-constexpr auto table(Make make) {
-  return [&]<int... i>(std::integer_sequence<int, i...>) {
-    return std::array<TileOp, count>{make.template operator()<i>()...};
-  }(std::make_integer_sequence<int, count>{});
-}
-
-template <class T>
-TileOp find_unary(UnaryOp op) {
-  static constexpr auto ops = table<kCount<UnaryOp>>([]<int i>() { return &unary<T, UnaryOp(i)>; });
-  return ops[size_t(op)];
-}
-template <class T, unsigned single>
-TileOp find_binary(BinaryOp op) {
-  static constexpr auto ops = table<kCount<BinaryOp>>([]<int i>() { return &binary<T, BinaryOp(i), single>; });
-  return ops[size_t(op)];
-}
-template <class T>
-TileOp find_binary(BinaryOp op, unsigned single) {
-  return single == 0 ? find_binary<T, 0>(op) : single == 1 ? find_binary<T, 1>(op) : find_binary<T, 2>(op);
-}
-template <class T>
-TileOp find_where(unsigned single) {
-  return single == 0 ? where<T, 0> : single == 2 ? where<T, 2> : single == 4 ? where<T, 4> : where<T, 6>;
-}
-
 }  // namespace
 
 TileOp tile_op(const Instruction& instruction, DType from, unsigned single) {
@@ -120,10 +90,14 @@ TileOp tile_op(const Instruction& instruction, DType from, unsigned single) {
       return with_type(instruction.dtype, []<class To>(To) -> TileOp { return bitcast<To, From>; });
     });
   return with_compute(from, [&]<class T>(T) -> TileOp {
-    if (std::holds_alternative<TernaryOp>(instruction.op)) return find_where<T>(single);
-    if (const auto* op = std::get_if<BinaryOp>(&instruction.op)) return find_binary<T>(*op, single);
-    const auto op = std::get<UnaryOp>(instruction.op);
-    if (op != UnaryOp::Cast) return find_unary<T>(op);
+    if (std::holds_alternative<TernaryOp>(instruction.op))
+      return single == 0 ? where<T, 0> : single == 2 ? where<T, 2> : single == 4 ? where<T, 4> : where<T, 6>;
+    if (const auto* binary_op = std::get_if<BinaryOp>(&instruction.op))
+      return with_op(*binary_op, [&](auto op) -> TileOp {
+        return single == 0 ? binary<T, op, 0> : single == 1 ? binary<T, op, 1> : binary<T, op, 2>;
+      });
+    const auto unary_op = std::get<UnaryOp>(instruction.op);
+    if (unary_op != UnaryOp::Cast) return with_op(unary_op, [](auto op) -> TileOp { return unary<T, op>; });
     return with_type(instruction.dtype, []<class To>(To) -> TileOp { return cast<To, T>; });
   });
 }
@@ -166,8 +140,8 @@ using Wide = std::conditional_t<std::is_floating_point_v<T> && op != ReduceOp::M
 /// One more element. For a bool, `+` is or and `*` is and, as in scalar_ops.h.
 template <class T, ReduceOp op>
 Wide<T, op> step_wide(Wide<T, op> total, Wide<T, op> x) {
-  using Number = std::conditional_t<std::is_same_v<T, bool>, bool, Wide<T, op>>;
-  return Wide<T, op>(apply<Number>(step(op), Number(total), Number(x)));
+  using Operand = std::conditional_t<std::is_same_v<T, bool>, bool, Wide<T, op>>;
+  return Wide<T, op>(apply<Operand>(step(op), Operand(total), Operand(x)));
 }
 
 template <ReduceOp op, class Packet>

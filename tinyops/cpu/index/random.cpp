@@ -13,25 +13,12 @@ namespace {
 constexpr int kBlocks = 16;
 constexpr int kWords = 4 * kBlocks;
 
-/// kWords words of the stream, from word `4 * first_block` on. The same steps as `philox`, lane by lane.
+/// kWords words of the stream, from word `4 * first_block` on.
 void philox_blocks(uint64_t seed, uint64_t first_block, uint32_t* words) {
-  uint32_t c0[kBlocks], c1[kBlocks], c2[kBlocks], c3[kBlocks];
+#pragma omp simd
   for (int i = 0; i < kBlocks; ++i) {
-    const uint64_t block = (first_block + uint64_t(i)) & UINT64_MAX >> 2;
-    c0[i] = uint32_t(block), c1[i] = uint32_t(block >> 32), c2[i] = 0, c3[i] = 0;
-  }
-  uint32_t k0 = uint32_t(seed), k1 = uint32_t(seed >> 32);
-  for (int round = 0; round < 10; ++round, k0 += 0x9E3779B9, k1 += 0xBB67AE85) {
-    for (int i = 0; i < kBlocks; ++i) {
-      const uint64_t p = uint64_t(0xD2511F53) * c0[i], q = uint64_t(0xCD9E8D57) * c2[i];
-      c0[i] = uint32_t(q >> 32) ^ c1[i] ^ k0;
-      c1[i] = uint32_t(q);
-      c2[i] = uint32_t(p >> 32) ^ c3[i] ^ k1;
-      c3[i] = uint32_t(p);
-    }
-  }
-  for (int i = 0; i < kBlocks; ++i) {
-    words[4 * i] = c0[i], words[4 * i + 1] = c1[i], words[4 * i + 2] = c2[i], words[4 * i + 3] = c3[i];
+    const PhiloxBlock block = philox_block(seed, (first_block + uint64_t(i)) & UINT64_MAX >> 2);
+    for (int j = 0; j < 4; ++j) words[4 * i + j] = block.words[j];
   }
 }
 

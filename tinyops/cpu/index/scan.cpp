@@ -68,9 +68,8 @@ class Scan {
   void run() {
     if (elements_ == 0) return;
     if (const int lanes = lane_axis(); lanes >= 0) return side_by_side(lanes);
-    const int64_t rows = elements_ / n_, pieces = (n_ + kPiece - 1) / kPiece;
-    if (rows >= kManyRows || pieces == 1) row_by_row(rows);
-    else in_pieces(rows, pieces);
+    const int64_t rows = elements_ / n_;
+    in_pieces(rows, rows >= kManyRows ? n_ : kPiece);
   }
 
  private:
@@ -105,39 +104,30 @@ class Scan {
     });
   }
 
-  void row_by_row(int64_t rows) {
+  void in_pieces(int64_t rows, int64_t length) {
+    const int64_t pieces = (n_ + length - 1) / length;
     const AxisCursor in(k_.in, {axis_}), out(k_.out, {axis_});
-    parallel(rows, 4 * elements_, [&] {
-      return [&, in = in, out = out](int64_t row) mutable {
-        scan(in, &out, row_index(shape_, row, axis_), 0, n_, nothing());
-      };
-    });
-  }
-
-  void in_pieces(int64_t rows, int64_t pieces) {
-    const AxisCursor in(k_.in, {axis_}), out(k_.out, {axis_});
-    std::vector<Total> totals(size_t(rows * pieces));
-    auto range = [&](int64_t p) { return std::pair(p % pieces * kPiece, std::min(n_, (p % pieces + 1) * kPiece)); };
-    parallel(rows * pieces, 2 * elements_, [&] {
-      return [&, in = in](int64_t p) mutable {
-        const auto [begin, end] = range(p);
-        totals[size_t(p)] = scan(in, nullptr, row_index(shape_, p / pieces, axis_), begin, end, nothing());
-      };
-    });
+    std::vector<Total> starts(size_t(rows * pieces), nothing());  // at first the totals of the pieces
+    const auto scan_all = [&](bool write) {
+      parallel(rows * pieces, (write ? 4 : 2) * elements_, [&] {
+        return [&, in = in, out = out](int64_t p) mutable {
+          const int64_t begin = p % pieces * length, end = std::min(n_, begin + length);
+          const Dims row = row_index(shape_, p / pieces, axis_);
+          const Total total = scan(in, write ? &out : nullptr, row, begin, end, starts[size_t(p)]);
+          if (!write) starts[size_t(p)] = total;
+        };
+      });
+    };
+    if (pieces > 1) scan_all(false);
     for (int64_t row = 0; row < rows; ++row) {
       Total start = nothing();
       for (int64_t p = row * pieces; p < (row + 1) * pieces; ++p) {
         Total next = start;
-        reduction_.combine(1, &next, &totals[size_t(p)]);
-        totals[size_t(p)] = std::exchange(start, next);
+        reduction_.combine(1, &next, &starts[size_t(p)]);
+        starts[size_t(p)] = std::exchange(start, next);
       }
     }
-    parallel(rows * pieces, 4 * elements_, [&] {
-      return [&, in = in, out = out](int64_t p) mutable {
-        const auto [begin, end] = range(p);
-        scan(in, &out, row_index(shape_, p / pieces, axis_), begin, end, totals[size_t(p)]);
-      };
-    });
+    scan_all(true);
   }
 
   /// The total of no elements.
