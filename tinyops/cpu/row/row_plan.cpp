@@ -140,6 +140,7 @@ void RowPlan::plan_axes(bool elementwise) {
   }
   outer = merge_axes(sizes, strides, outer);
   choose_lanes(sizes, outer, elementwise);
+  prefetch &= !elementwise && !lanes_are_inner;
 }
 
 /// Cuts the axes, outer ones first, into lanes and fixed ones.
