@@ -16,37 +16,30 @@
 #include "tinyops/device.h"
 #include "tinyops/base/caching_allocator.h"
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define TINYOPS_EXACT_MEMORY
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
-#define TINYOPS_EXACT_MEMORY
-#endif
-#endif
-
 namespace tinyops {
 namespace {
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kExact = true;
+#elif defined(__has_feature)
+constexpr bool kExact = __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer);
+#else
+constexpr bool kExact = false;
+#endif
 
 constexpr size_t kAlignment = 64;       // a cache line, and the widest vector register
 constexpr size_t kHugePage = 2 << 20;  // blocks of this size and more ask for huge pages: fewer misses of the TLB
 
-#ifdef TINYOPS_EXACT_MEMORY
-constexpr size_t kMost = size_t(1) << 39;  // a sanitizer ends the program where it cannot serve a request
-#else
-constexpr size_t kMost = PTRDIFF_MAX;
-#endif
+constexpr size_t kMost = kExact ? size_t(1) << 39 : PTRDIFF_MAX;  // a sanitizer ends the program that asks for more than it has
 
 void* system_allocate(size_t bytes) {
-  if (bytes > kMost) return nullptr;
   void* memory = nullptr;
   if (posix_memalign(&memory, bytes >= kHugePage ? kHugePage : kAlignment, bytes)) return nullptr;
-#if defined(__linux__) && !defined(TINYOPS_EXACT_MEMORY)
-  if (bytes >= kHugePage) madvise(memory, bytes, MADV_HUGEPAGE);
+#ifdef __linux__
+  if (!kExact && bytes >= kHugePage) madvise(memory, bytes, MADV_HUGEPAGE);
 #endif
   return memory;
 }
-
-#ifndef TINYOPS_EXACT_MEMORY
 
 /// Never destroyed: buffers held by static objects come back after main has returned.
 CachingAllocator& caching_allocator() {
@@ -54,17 +47,16 @@ CachingAllocator& caching_allocator() {
   return *all;
 }
 
-#endif
-
 }  // namespace
 
-#ifdef TINYOPS_EXACT_MEMORY
-void* allocate(size_t bytes) { return system_allocate(bytes); }
-void deallocate(void* memory, size_t) { std::free(memory); }
-#else
-void* allocate(size_t bytes) { return bytes > kMost ? nullptr : caching_allocator().take(bytes); }
-void deallocate(void* memory, size_t bytes) { if (memory) caching_allocator().give_back(memory, bytes); }
-#endif
+void* allocate(size_t bytes) {
+  if (bytes > kMost) return nullptr;
+  return kExact ? system_allocate(bytes) : caching_allocator().take(bytes);
+}
+void deallocate(void* memory, size_t bytes) {
+  if (kExact) std::free(memory);
+  else if (memory) caching_allocator().give_back(memory, bytes);
+}
 
 std::string device_name() {
   const int threads = omp_get_max_threads();

@@ -39,7 +39,8 @@ void check(const OperandAccess& access, int64_t first, int64_t stride, int64_t n
   if (n > 0) check_inside(first, first + stride * (n - 1), access.elements);
 }
 
-/// Without the cache where there is such an instruction: whole aligned packets; the ends as usual.
+/// Without the cache where there is such an instruction: whole cache lines, which the processor puts together from whatever
+/// pieces; the ends as usual.
 template <class T>
 void stream_run(T* to, const T* from, int64_t n) {
 #ifdef __SSE2__
@@ -50,18 +51,9 @@ void stream_run(T* to, const T* from, int64_t n) {
   const size_t head = std::min(left, (line - reinterpret_cast<uintptr_t>(out) % line) % line);
   if (head) std::memcpy(out, in, head);
   out += head, in += head, left -= head;
-  for (; left >= line; out += line, in += line, left -= line) {
-#if defined(__AVX512F__)
-    _mm512_stream_si512(reinterpret_cast<__m512i*>(out), _mm512_loadu_si512(in));
-#elif defined(__AVX__)
-    for (size_t i = 0; i < line; i += 32)
-      _mm256_stream_si256(reinterpret_cast<__m256i*>(out + i),
-                          _mm256_loadu_si256(reinterpret_cast<const __m256i*>(in + i)));
-#else
+  for (; left >= line; out += line, in += line, left -= line)
     for (size_t i = 0; i < line; i += 16)
       _mm_stream_si128(reinterpret_cast<__m128i*>(out + i), _mm_loadu_si128(reinterpret_cast<const __m128i*>(in + i)));
-#endif
-  }
   if (left) std::memcpy(out, in, left);
 #else
   std::memcpy(to, from, size_t(n) * sizeof(T));
