@@ -11,6 +11,9 @@
 
 namespace tinyops {
 
+inline bool is_load(const Instruction& i) { return std::holds_alternative<Load>(i.op); }
+inline bool is_reduce(const Instruction& i) { return std::holds_alternative<Reduce>(i.op); }
+
 /// The stage in which each value is first known; of a Reduce, the one after the walk that it takes.
 inline std::vector<int> stages_of(const std::vector<Instruction>& program) {
   std::vector<int> stages;
@@ -18,7 +21,7 @@ inline std::vector<int> stages_of(const std::vector<Instruction>& program) {
     int stage = 0;
     for (int arg : i.args)
       if (arg >= 0) stage = std::max(stage, stages[size_t(arg)]);
-    stages.push_back(stage + std::holds_alternative<Reduce>(i.op));
+    stages.push_back(stage + is_reduce(i));
   }
   return stages;
 }

@@ -10,6 +10,7 @@
 
 #include "tinyops/base/scalar_ops.h"
 #include "tinyops/common/contraction.h"
+#include "tinyops/common/split_reduction.h"
 #include "tinyops/base/merge_axes.h"
 #include "tinyops/cpu/contract/pad_copy.h"
 #include "tinyops/cpu/contract/gemm.h"
@@ -100,23 +101,12 @@ void run_in_parts(const Contraction& k, Cut by) {
   Contraction products{k.shape, k.reduced, k.a, k.b, {}};
   for (View* view : {&products.a.view, &products.b.view}) *view = view->reshape(in_parts)->permute(order);
   products.shape = products.a.view.shape;
-  const Shape sums(products.shape.begin(), products.shape.begin() + kept + 1);
+  const Shape sums(products.shape.begin(), products.shape.begin() + kept);
   const DType wide = compute_dtype(k.out.dtype);
-  // In memory the parts come first, so that each is stored as the output would be.
-  Shape stored = sums;
-  stored.erase(kept);
-  stored.insert(0, parts);
-  Dims parts_last = range(1, kept + 1);
-  parts_last.push_back(0);
-  const View view = View::contiguous(stored).permute(parts_last);
-  products.out = {std::make_shared<Buffer>(size_t(numel(sums) * itemsize(wide))), wide, view};
+  products.out = totals_of_parts(sums, parts, wide, std::make_shared<Buffer>(size_t(numel(sums) * parts * itemsize(wide))));
   run(products);
-
-  Operand out = k.out;
-  out.view.shape = sums;
-  out.view.address.coef.push_back(0);
-  run_kernel(RowKernel{sums, 1, {{Input::Kind::Memory, products.out}},
-                       {{Load{0}, wide}, {Reduce{ReduceOp::Sum}, wide, {0, -1, -1}, true}}, {{out, 1}}});
+  const RowKernel store{sums, 0, {Input{}}, {{Load{0}, wide}}, {{k.out, 0}}};
+  run_kernel(reduce_parts(store, parts, {{0, ReduceOp::Sum, wide, 0, products.out}}));
 }
 
 /// The corners of a view without guards are inside its buffer, and so is everything else.

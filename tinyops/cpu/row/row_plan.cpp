@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "tinyops/base/merge_axes.h"
+#include "tinyops/common/stages.h"
 
 namespace tinyops::cpu {
 namespace {
@@ -41,8 +42,6 @@ PlannedOperand plan_operand(const Operand& operand, int first_form, TileOp (*con
   if (operand.buffer) planned.access.elements = int64_t(operand.buffer->bytes()) / planned.itemsize;
   return planned;
 }
-
-bool is_reduce(const Instruction& step) { return std::holds_alternative<Reduce>(step.op); }
 
 }  // namespace
 

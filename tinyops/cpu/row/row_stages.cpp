@@ -12,12 +12,6 @@
 #include "tinyops/cpu/row/row_plan.h"
 
 namespace tinyops::cpu {
-namespace {
-
-bool is_load(const Instruction& step) { return std::holds_alternative<Load>(step.op); }
-bool is_reduce(const Instruction& step) { return std::holds_alternative<Reduce>(step.op); }
-
-}  // namespace
 
 /// Whether a buffer that output `o` shares with an input is still read after the output's value is computed: then it is
 /// written at the end.
