@@ -5,7 +5,7 @@ namespace tinyops::cpu {
 AxisCursor::AxisCursor(const Operand& operand, const Dims& axes, int picked)
     : view_(&operand.view), axes_(axes), itemsize_(itemsize(operand.dtype)),
       elements_(int64_t(operand.buffer->bytes()) / itemsize_), memory_(static_cast<char*>(operand.buffer->data())),
-      widen_(widen_op(operand.dtype)), round_(round_op(operand.dtype)), at_(1 + view_->guards.size()) {
+      widen_(conversion(operand.dtype, true)), round_(conversion(operand.dtype, false)), at_(1 + view_->guards.size()) {
   if (at_.size() > size_t(kMaxForms)) fail("cpu: a view with ", view_->guards.size(), " guards");
   auto along = [&](const Dims& values, int64_t without_axes) {
     Dims result;

@@ -15,6 +15,10 @@
 
 namespace tinyops::cpu {
 
+using Eigen::internal::pexp, Eigen::internal::plog, Eigen::internal::psin, Eigen::internal::pcos, Eigen::internal::ptanh;
+using Eigen::internal::perf, Eigen::internal::preinterpret;
+using Eigen::internal::plogical_shift_left, Eigen::internal::parithmetic_shift_right;
+
 /// Whether `polynomial` below has packets for `op` on a T. What is not in these lists is scalar_ops.h's.
 template <class T>
 constexpr bool has_packets(UnaryOp op) {
@@ -50,7 +54,6 @@ constexpr bool may_need_libm = op == UnaryOp::Log || (op == UnaryOp::Exp && std:
 /// the least largest error). The sign, also that of 0, is x's.
 template <class Packet>
 Packet arc_tangent(const Packet& x) {
-  using namespace Eigen::internal;
   const auto number = [](float value) { return pset1<Packet>(value); };
   const Packet size = pabs(x), large = pcmp_lt(number(2.41421356f), size), middle = pcmp_lt(number(0.41421356f), size);
   const Packet one = number(1);
@@ -71,8 +74,7 @@ Packet arc_tangent(const Packet& x) {
 /// is a product with 0, because rounding a number that small takes a processor a hundred cycles.
 template <class Packet>
 Packet exponential(const Packet& unbounded) {
-  using namespace Eigen::internal;
-  using Integers = typename unpacket_traits<Packet>::integer_packet;
+  using Integers = typename Eigen::internal::unpacket_traits<Packet>::integer_packet;
   const auto number = [](float value) { return pset1<Packet>(value); };
   const auto integer = [](int value) { return pset1<Integers>(value); };
   const Packet x = pmin(pmax(unbounded, number(-104)), number(89));  // of a NaN and a number, the NaN comes first
@@ -89,7 +91,6 @@ Packet exponential(const Packet& unbounded) {
 
 template <class T, UnaryOp op, class Packet>
 Packet polynomial(const Packet& x) {
-  using namespace Eigen::internal;
   if constexpr (op == UnaryOp::Sqrt) return psqrt(x);
   else if constexpr (op == UnaryOp::Exp && std::is_same_v<T, float>) return exponential(x);
   else if constexpr (op == UnaryOp::Exp)

@@ -16,6 +16,12 @@
 
 namespace tinyops::cpu {
 
+// The operations on packets.
+using Eigen::internal::pset1, Eigen::internal::padd, Eigen::internal::psub, Eigen::internal::pmul, Eigen::internal::pdiv;
+using Eigen::internal::pmadd, Eigen::internal::pmin, Eigen::internal::pmax, Eigen::internal::pabs, Eigen::internal::psqrt;
+using Eigen::internal::pand, Eigen::internal::por, Eigen::internal::pcmp_lt, Eigen::internal::pselect;
+using Eigen::internal::pfloor, Eigen::internal::pceil, Eigen::internal::predux, Eigen::internal::ptranspose;
+
 template <class T>
 struct Packets {
   using Type = typename Eigen::internal::packet_traits<T>::type;
@@ -32,7 +38,7 @@ void transpose_block(T* to, int64_t to_stride, const T* from, int64_t from_strid
   constexpr int lanes = Packets<T>::lanes;
   Eigen::internal::PacketBlock<typename Packets<T>::Type, lanes> block;
   for (int i = 0; i < lanes; ++i) block.packet[i] = Packets<T>::load(from + i * from_stride);
-  Eigen::internal::ptranspose(block);
+  ptranspose(block);
   for (int i = 0; i < lanes; ++i) Packets<T>::store(to + i * to_stride, block.packet[i]);
 }
 

@@ -7,18 +7,12 @@
 namespace tinyops::cpu {
 namespace {
 
-/// out[i] = f(x[i], ...), the loop that becomes packets. `simd` asserts that no element reads another's result, which
-/// holds also when `out` is one of the arguments.
+/// out[i] = f(x[i], ...): a loop that becomes packets, where f is not a call. `simd` asserts that no element reads
+/// another's result, which holds also when `out` is one of the arguments.
 template <class Out, class... In, class F>
 void each(int64_t n, void* out, F f, In... in) {
   Out* to = static_cast<Out*>(out);
 #pragma omp simd
-  for (int64_t i = 0; i < n; ++i) to[i] = Out(f(in[i]...));
-}
-/// The same, where f is a call or a division of integers: no packets to hope for.
-template <class Out, class... In, class F>
-void each_alone(int64_t n, void* out, F f, In... in) {
-  Out* to = static_cast<Out*>(out);
   for (int64_t i = 0; i < n; ++i) to[i] = Out(f(in[i]...));
 }
 template <class T>
@@ -37,32 +31,19 @@ auto in_or_single(const void* values) {
   else return in<T>(values);
 }
 
-/// Whether a loop over scalar_ops.h's definition becomes packets.
-template <class T>
-constexpr bool becomes_packets(UnaryOp op) {
-  return cost(op) == 1 || op == UnaryOp::Recip;
-}
-template <class T>
-constexpr bool becomes_packets(BinaryOp op) {
-  return cost(op) == 1 || (op == BinaryOp::Div && std::is_floating_point_v<T>);
-}
-
 template <class T, BinaryOp op, unsigned single>
 void binary(int64_t n, void* out, const void* a, const void* b, const void*) {
   const auto x = in_or_single<T, (single & 1) != 0>(a);
   const auto y = in_or_single<T, (single & 2) != 0>(b);
   if constexpr (gives_bool(op)) each<uint8_t>(n, out, [](auto x, auto y) { return holds<T>(op, T(x), T(y)); }, x, y);
-  else if constexpr (becomes_packets<T>(op))
-    each<InTile<T>>(n, out, [](auto x, auto y) { return apply<T>(op, T(x), T(y)); }, x, y);
-  else each_alone<InTile<T>>(n, out, [](auto x, auto y) { return apply<T>(op, T(x), T(y)); }, x, y);
+  else each<InTile<T>>(n, out, [](auto x, auto y) { return apply<T>(op, T(x), T(y)); }, x, y);
 }
 
 template <class T, UnaryOp op>
 void unary(int64_t n, void* out, const void* a, const void*, const void*) {
   if constexpr (gives_bool(op)) each<uint8_t>(n, out, [](auto x) { return holds<T>(op, T(x)); }, in<T>(a));
   else if constexpr (has_packets<T>(op)) packet_function<T, op>(n, static_cast<T*>(out), in<T>(a));
-  else if constexpr (becomes_packets<T>(op)) each<InTile<T>>(n, out, [](auto x) { return apply<T>(op, T(x)); }, in<T>(a));
-  else each_alone<InTile<T>>(n, out, [](auto x) { return apply<T>(op, T(x)); }, in<T>(a));
+  else each<InTile<T>>(n, out, [](auto x) { return apply<T>(op, T(x)); }, in<T>(a));
 }
 
 template <class To, class From>
@@ -74,6 +55,11 @@ void bitcast(int64_t n, void* out, const void* a, const void*, const void*) {
 template <class To, class From>
 void cast(int64_t n, void* out, const void* a, const void*, const void*) {
   each<InTile<Compute<To>>>(n, out, [](InTile<From> x) { return Compute<To>(To(convert<Compute<To>>(x))); }, in<From>(a));
+}
+
+template <class To, class From>
+void convert_tile(int64_t n, void* out, const void* a, const void*, const void*) {
+  each<To>(n, out, [](From x) { return To(x); }, static_cast<const From*>(a));
 }
 
 template <class T, unsigned single>
@@ -102,21 +88,10 @@ TileOp tile_op(const Instruction& instruction, DType from, unsigned single) {
   });
 }
 
-TileOp widen_op(DType stored) {
-  return with_type(stored, []<class T>(T) -> TileOp {
+TileOp conversion(DType stored, bool widen) {
+  return with_type(stored, [&]<class T>(T) -> TileOp {
     if constexpr (std::is_same_v<T, Compute<T>>) return nullptr;
-    else return [](int64_t n, void* out, const void* a, const void*, const void*) {
-      each<float>(n, out, [](T x) { return float(x); }, static_cast<const T*>(a));
-    };
-  });
-}
-
-TileOp round_op(DType stored) {
-  return with_type(stored, []<class T>(T) -> TileOp {
-    if constexpr (std::is_same_v<T, Compute<T>>) return nullptr;
-    else return [](int64_t n, void* out, const void* a, const void*, const void*) {
-      each<T>(n, out, [](float x) { return T(x); }, static_cast<const float*>(a));
-    };
+    else return widen ? convert_tile<float, T> : convert_tile<T, float>;
   });
 }
 
@@ -146,7 +121,6 @@ Wide<T, op> step_wide(Wide<T, op> total, Wide<T, op> x) {
 
 template <ReduceOp op, class Packet>
 Packet step_packet(const Packet& a, const Packet& b) {
-  using namespace Eigen::internal;
   if constexpr (op == ReduceOp::Sum) return padd(a, b);
   else if constexpr (op == ReduceOp::Max) return pmax<Eigen::PropagateNaN>(a, b);
   else if constexpr (op == ReduceOp::Min) return pmin<Eigen::PropagateNaN>(a, b);
@@ -216,7 +190,7 @@ struct Reduction {
       for (; n >= lanes && r + lanes <= count; r += lanes) {
         Eigen::internal::PacketBlock<typename Packets<T>::Type, lanes> block;
         for (int i = 0; i < lanes; ++i) block.packet[i] = packet_of(n, x + (r + i) * n);
-        Eigen::internal::ptranspose(block);
+        ptranspose(block);
         for (int width = lanes / 2; width > 0; width /= 2)
           for (int j = 0; j < width; ++j) block.packet[j] = step_packet<op>(block.packet[j], block.packet[j + width]);
         T parts[lanes];

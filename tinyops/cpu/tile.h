@@ -31,9 +31,8 @@ using TileOp = void (*)(int64_t n, void* out, const void* a, const void* b, cons
 /// one of the two may be, of `Where` the branches.
 TileOp tile_op(const Instruction& instruction, DType from, unsigned single = 0);
 
-/// Between memory and a tile: widening and rounding of the 16-bit floats, of any n; null where the bytes are the same.
-TileOp widen_op(DType stored);
-TileOp round_op(DType stored);
+/// Between memory and a tile: widening or rounding of the 16-bit floats, of any n; null where the bytes are the same.
+TileOp conversion(DType stored, bool widen);
 
 /// Each of `count` values `length` times: a a a b b b. Of one value, `to` may be `values`.
 void spread_tile(DType dtype, void* to, int64_t count, int64_t length, const void* values);

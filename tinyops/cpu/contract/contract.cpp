@@ -7,6 +7,8 @@
 #include <array>
 #include <cmath>
 #include <cstdlib>
+#include <functional>
+#include <numeric>
 
 #include "tinyops/base/scalar_ops.h"
 #include "tinyops/common/contraction.h"
@@ -40,11 +42,7 @@ struct Contraction {
   RowKernel epilogue = {};  ///< without the output that is the sum
 };
 
-int64_t count(const Shape& shape, const std::vector<int>& axes) {
-  int64_t n = 1;
-  for (int a : axes) n *= shape[a];
-  return n;
-}
+int64_t count(const Shape& shape, const std::vector<int>& axes) { return numel(pick(shape, axes)); }
 
 void run(const Contraction& k);
 
@@ -125,12 +123,6 @@ double cost_as_rows(const Operand& rows_of, const std::vector<int>& rows, const 
   const double packed = n * r * (contiguous(rows_of.view, rows) ? 2 : 8);
   const double stored = n * m * (contiguous(k.out.view, rows) ? 2 : 6);
   return std::ceil(n / 16) * 16 * std::ceil(m / 8) * 8 * r + packed + stored;
-}
-
-double multiply_adds(const Contraction& k) {
-  double n = 1;
-  for (const int64_t size : k.shape) n *= double(size);
-  return n;
 }
 
 /// Whether gemm.h can read it as it is.
@@ -261,7 +253,8 @@ void run_in_slabs(const Contraction& k, const Sides& sides) {
                          : axis == sides.columns.back() ? 1
                                                         : count(k.shape, sides.columns) / length;
   const int64_t most = std::max<int64_t>(1, length / std::max<int64_t>(1, kSlabColumns / beside));
-  const int64_t worth = int64_t(std::min(multiply_adds(k) / kSlabWork, double(most)));
+  const double multiply_adds = std::accumulate(k.shape.begin(), k.shape.end(), 1.0, std::multiplies<>());
+  const int64_t worth = int64_t(std::min(multiply_adds / kSlabWork, double(most)));
   const int64_t slabs = std::min(worth, std::max(kEnoughSlabs, bytes / kSlabBytes));
   if (slabs < kFewSlabs) return run_slab(k, sides, nullptr);  // too few to share: threads share the one instead
   Contraction shared = k;

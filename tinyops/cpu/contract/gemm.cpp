@@ -30,9 +30,6 @@
 namespace tinyops::cpu {
 namespace {
 
-using Eigen::internal::padd;
-using Eigen::internal::pmadd;
-
 constexpr int kRegisters = EIGEN_ARCH_DEFAULT_NUMBER_OF_REGISTERS;
 constexpr int kMaxPackets = 3;
 constexpr int kWhole = kRegisters >= 32 ? 4 : kMaxPackets;  // so many packets, and no more, are one panel
@@ -88,15 +85,6 @@ void micro_kernel(int64_t n, const T* panel, const T* const* column, const T* co
       T* out = to[j] + p * P::lanes;
       P::store(out, add ? padd(P::load(out), sum[j][p]) : sum[j][p]);
     }
-}
-
-template <class T>
-using MicroKernel = void (*)(int64_t, const T*, const T* const*, const T* const*, const int64_t*, T* const*, bool);
-
-/// [n - 1] is the one for n neighbouring columns.
-template <class T, int packets, size_t... n>
-constexpr std::array<MicroKernel<T>, sizeof...(n)> near_kernels(std::index_sequence<n...>) {
-  return {micro_kernel<T, packets, int(n) + 1, Columns::Near>...};
 }
 
 /// Values of r from `first` to before `last`.
@@ -270,7 +258,6 @@ class Multiplication {
 
   template <int packets>
   void run_task(int64_t batch, int64_t panel_number, int64_t block, Range range) {
-    static constexpr auto near_kernel = near_kernels<T, packets>(std::make_index_sequence<max_near(packets)>());
     const auto far_kernel = panel_number == 0 ? micro_kernel<T, packets, max_far(packets), Columns::Fresh>
                                               : micro_kernel<T, packets, max_far(packets), Columns::Far>;
     constexpr int64_t width = packets * lanes;
@@ -314,8 +301,11 @@ class Multiplication {
         if (!direct)
           for (int64_t i = 0; i < rows; ++i) __builtin_prefetch(out + out_row[i] + out_column[j], 1);
         const int64_t skip = met.first - range.first, n = std::max<int64_t>(0, met.size());
-        (run.near ? near_kernel[size_t(run.size - 1)] : far_kernel)(n, panel + skip * width, column, next, r_offset + skip,
-                                                                        to, add && direct);
+        const auto call = [&](auto kernel) {
+          kernel(n, panel + skip * width, column, next, r_offset + skip, to, add && direct);
+        };
+        if (!run.near) call(far_kernel);
+        else with_count<max_near(packets)>(run.size, [&]<int run_size>() { call(micro_kernel<T, packets, run_size, Columns::Near>); });
         j += run.size;
       }
       if (!direct) store_strip(sums, width, out, out_row, rows, out_column, count, add);

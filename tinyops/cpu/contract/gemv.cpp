@@ -21,10 +21,6 @@
 namespace tinyops::cpu {
 namespace {
 
-using Eigen::internal::padd;
-using Eigen::internal::pand;
-using Eigen::internal::pmadd;
-
 constexpr int kPackets = 4;           // of columns, or columns, at a time
 constexpr int64_t kLongRun = 2048;    // columns: runs of whole pages are read a few at a time, as streams
 constexpr int64_t kStreams = 16;
@@ -217,7 +213,7 @@ class Gemv {
       few += rows * lanes;
     }
     for (int i = 0; i < rows; ++i)
-      for (int j = 0; j < columns; ++j) sums[i][j] = Eigen::internal::predux(sum[i][j]);
+      for (int j = 0; j < columns; ++j) sums[i][j] = predux(sum[i][j]);
   }
 
   const Product& p_;

@@ -92,7 +92,7 @@ void pack_turned(const T* from, const int64_t* row_offset, int64_t count, const 
         Eigen::internal::PacketBlock<typename P::Type, lanes> block;
         for (int j = 0; j < lanes; ++j)
           block.packet[j] = j < present ? P::load(from + row_offset[i + j] + r_offset[start]) : P::fill(0);
-        Eigen::internal::ptranspose(block);
+        ptranspose(block);
         for (int j = 0; j < lanes; ++j) P::store(panel + (start + j) * width + i, block.packet[j]);
         continue;
       }

@@ -79,18 +79,14 @@ std::optional<std::vector<Coordinate>> coordinates(const View& view) {
   return result;
 }
 
-/// How much larger than the original a copy may be.
-bool is_small(const std::vector<Coordinate>& all, const Operand& operand) {
-  double places = 1;
-  for (const Coordinate& c : all) places *= double(c.size());
-  return places <= 4 * double(operand.buffer->bytes()) / double(itemsize(operand.dtype)) + 4096;
-}
-
 }  // namespace
 
 bool can_pad_copy(const Operand& operand) {
   const std::optional<std::vector<Coordinate>> all = coordinates(operand.view);
-  return all && is_small(*all, operand);
+  if (!all) return false;
+  double places = 1;
+  for (const Coordinate& c : *all) places *= double(c.size());
+  return places <= 4 * double(operand.buffer->bytes()) / double(itemsize(operand.dtype)) + 4096;
 }
 
 Operand pad_copy(const Operand& operand, DType to) {

@@ -32,11 +32,11 @@ size_t cache_bytes() {
   return size_t(32) << 20;
 }
 
-PlannedOperand plan_operand(const Operand& operand, int first_form, TileOp (*conversion)(DType)) {
+PlannedOperand plan_operand(const Operand& operand, int first_form, bool is_input) {
   PlannedOperand planned;
-  planned.first_form = first_form;
+  planned.operand = &operand, planned.first_form = first_form;
   planned.itemsize = itemsize(operand.dtype);
-  planned.convert = conversion(operand.dtype);
+  planned.convert = conversion(operand.dtype, is_input);
   planned.access.count = 1 + int(operand.view.guards.size());
   if (planned.access.count > kMaxForms) fail("cpu: a view with ", planned.access.count - 1, " guards is too much");
   if (operand.buffer) planned.access.elements = int64_t(operand.buffer->bytes()) / planned.itemsize;
@@ -54,11 +54,9 @@ RowPlan::RowPlan(const RowKernel& k) : kernel(k) {
 }
 
 void RowPlan::find_memory() {
-  const auto find = [](PlannedOperand& planned, const Operand& operand) {
-    if (operand.buffer) planned.access.memory = static_cast<char*>(operand.buffer->data());
-  };
-  for (size_t i = 0; i < inputs.size(); ++i) find(inputs[i], kernel.inputs[i].operand);
-  for (size_t i = 0; i < outputs.size(); ++i) find(outputs[i], kernel.outputs[i].operand);
+  for (std::vector<PlannedOperand>* all : {&inputs, &outputs})
+    for (PlannedOperand& planned : *all)
+      if (Buffer* buffer = planned.operand->buffer.get()) planned.access.memory = static_cast<char*>(buffer->data());
 }
 
 /// Without a Reduce, and with nothing written once a row, inner axes are no different from outer ones.
@@ -90,14 +88,12 @@ void RowPlan::plan_values(bool elementwise) {
 /// the first input read), and neighbours that every operand walks through without a gap become one.
 void RowPlan::plan_axes(bool elementwise) {
   const int rank = kernel.shape.size(), inner = elementwise ? 0 : kernel.inner;
-  std::vector<const Affine*> affine;
-  std::vector<int64_t> guard_size;
   auto add = [&](const View& view) {
-    affine.push_back(&view.address), guard_size.push_back(0);
-    for (const Guard& g : view.guards) affine.push_back(&g.position), guard_size.push_back(g.size);
+    forms.push_back({{}, view.address.coef, view.address.offset});
+    for (const Guard& g : view.guards) forms.push_back({{}, g.position.coef, g.position.offset, g.size});
   };
   for (const Input& input : kernel.inputs) {
-    inputs.push_back(plan_operand(input.operand, int(affine.size()), widen_op));
+    inputs.push_back(plan_operand(input.operand, int(forms.size()), true));
     inputs.back().kind = input.kind;
     if (input.kind != Input::Kind::Memory) inputs.back().convert = nullptr;
     add(input.operand.view);
@@ -105,7 +101,7 @@ void RowPlan::plan_axes(bool elementwise) {
   }
   size_t bytes = 0;
   for (const Output& output : kernel.outputs) {
-    outputs.push_back(plan_operand(output.operand, int(affine.size()), round_op));
+    outputs.push_back(plan_operand(output.operand, int(forms.size()), false));
     bytes += size_t(output.operand.view.numel() * outputs.back().itemsize);
     add(output.operand.view);
   }
@@ -113,30 +109,28 @@ void RowPlan::plan_axes(bool elementwise) {
 
   Dims axes = range(0, rank);
   int outer = rank - inner;
-  auto by_stride = [&](const Affine& form) {
-    return [&](int64_t a, int64_t b) { return std::abs(form.coef[int(a)]) > std::abs(form.coef[int(b)]); };
+  auto by_stride = [&](const Dims& stride) {
+    return [&](int64_t a, int64_t b) { return std::abs(stride[int(a)]) > std::abs(stride[int(b)]); };
   };
   if (!outputs.empty())
-    std::stable_sort(axes.begin(), axes.begin() + outer, by_stride(*affine[size_t(outputs[0].first_form)]));
+    std::stable_sort(axes.begin(), axes.begin() + outer, by_stride(forms[size_t(outputs[0].first_form)].fixed));
   for (const PlannedOperand& input : inputs) {
-    const Affine& form = *affine[size_t(input.first_form)];
+    const Dims& stride = forms[size_t(input.first_form)].fixed;
     if (input.kind != Input::Kind::Memory) continue;
-    auto stays = [&](int64_t a) { return kernel.shape[int(a)] == 1 || form.coef[int(a)] == 0; };
+    auto stays = [&](int64_t a) { return kernel.shape[int(a)] == 1 || stride[int(a)] == 0; };
     if (std::all_of(axes.begin() + outer, axes.end(), stays)) continue;
-    std::stable_sort(axes.begin() + outer, axes.end(), by_stride(form));
+    std::stable_sort(axes.begin() + outer, axes.end(), by_stride(stride));
     break;
   }
 
-  Shape sizes;
-  for (int64_t a : axes) sizes.push_back(kernel.shape[int(a)]);
-  forms.resize(affine.size());
+  auto ordered = [&](const Dims& dims) {
+    Dims result;
+    for (int64_t a : axes) result.push_back(dims[int(a)]);
+    return result;
+  };
+  Shape sizes = ordered(kernel.shape);
   std::vector<Dims*> strides;
-  for (size_t f = 0; f < forms.size(); ++f) {
-    for (int64_t a : axes) forms[f].fixed.push_back(affine[f]->coef[int(a)]);
-    forms[f].offset = affine[f]->offset;
-    forms[f].size = guard_size[f];
-    strides.push_back(&forms[f].fixed);
-  }
+  for (AffineForm& f : forms) f.fixed = ordered(f.fixed), strides.push_back(&f.fixed);
   outer = merge_axes(sizes, strides, outer);
   choose_lanes(sizes, outer, elementwise);
   prefetch &= !elementwise && !lanes_are_inner;

@@ -50,6 +50,7 @@ struct PlannedValue {
 };
 
 struct PlannedOperand {
+  const Operand* operand = nullptr;
   Input::Kind kind = Input::Kind::Memory;
   OperandAccess access;
   int first_form = 0;
@@ -63,6 +64,8 @@ struct Stage {
 
 struct RowPlan {
   explicit RowPlan(const RowKernel& kernel);
+  /// Of the totals of a block: eight bytes each, in a full tile's lanes.
+  int64_t totals_bytes() const { return int64_t(totals.size()) * tile * 8; }
   /// Looks up where the buffers' memory is now.
   void find_memory();
 

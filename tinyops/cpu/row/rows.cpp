@@ -23,14 +23,9 @@ class Worker {
       : plan_(plan), slot_bytes_(plan.tile * plan.value_bytes), at_(plan.forms.size()), data_(plan.values.size()),
         row_data_(plan.values.size()), expected_(plan.inputs.size()) {
     thread_local Scratch scratch;
-    const int64_t packed = plan.tile * 8;
-    total_bytes_ = plan.tile * 8;
-    const int64_t sizes[] = {plan.slots * slot_bytes_, packed, int64_t(plan.totals.size()) * total_bytes_,
-                             plan.kept * plan.tiles * slot_bytes_};
-    slots_ = scratch.take(size_t(sizes[0] + sizes[1] + sizes[2] + sizes[3]) + 64);
-    packed_ = slots_ + sizes[0];
-    totals_ = packed_ + sizes[1];
-    kept_ = totals_ + sizes[2];
+    const int64_t slots = plan.slots * slot_bytes_, packed = plan.tile * 8, kept = plan.kept * plan.tiles * slot_bytes_;
+    slots_ = scratch.take(size_t(slots + packed + plan.totals_bytes() + kept) + 64);
+    packed_ = slots_ + slots, totals_ = packed_ + packed, kept_ = totals_ + plan.totals_bytes();
     for (size_t f = 0; f < at_.size(); ++f) at_[f] = plan.forms[f].offset;
     region_ = {plan.lane_shape, Dims::filled(plan.lane_shape.size(), 0), 1};
     row_region_ = {{plan.packed ? plan.lane_shape[0] : 1}, {0}, 1};
@@ -52,23 +47,24 @@ class Worker {
   void run_chunk(int64_t block, int64_t chunk, char* totals) {
     run_rows(block, 0, false);
     run_tiles(block, 0, plan_.tiles * chunk / plan_.chunks, plan_.tiles * (chunk + 1) / plan_.chunks);
-    std::memcpy(totals, totals_, size_t(chunk_bytes()));
+    std::memcpy(totals, totals_, size_t(plan_.totals_bytes()));
   }
-  int64_t chunk_bytes() const { return int64_t(plan_.totals.size()) * total_bytes_; }
 
   /// The rest of a block, from the totals of its chunks.
   void finish_block(int64_t block, const char* totals) {
     const int64_t n = plan_.lanes_are_inner ? 1 : plan_.tile;
-    std::memcpy(totals_, totals, size_t(chunk_bytes()));
-    for (int64_t chunk = 1; chunk < plan_.chunks; ++chunk)
-      for (int64_t i = 0; i < int64_t(plan_.totals.size()); ++i)
-        plan_.totals[size_t(i)]->combine(n, totals_ + i * total_bytes_,
-                                         totals + chunk * chunk_bytes() + i * total_bytes_);
+    std::memcpy(totals_, totals, size_t(plan_.totals_bytes()));
+    for (int64_t chunk = 1; chunk < plan_.chunks; ++chunk) {
+      totals += plan_.totals_bytes();
+      for (int i = 0; i < int(plan_.totals.size()); ++i)
+        plan_.totals[size_t(i)]->combine(n, total(i), totals + (total(i) - totals_));
+    }
     for (size_t s = 0; s < plan_.stages.size(); ++s) run_rows(block, s, true);
   }
 
  private:
   char* slot(int index) { return slots_ + index * slot_bytes_; }
+  char* total(int index) { return totals_ + index * plan_.tile * 8; }
   char* kept(int index, int64_t tile) { return kept_ + (index * plan_.tiles + tile) * slot_bytes_; }
 
   /// How many totals and row values a block has.
@@ -104,10 +100,12 @@ class Worker {
     switch (step.kind) {
       case Step::Kind::Load: load(step, result); break;
       case Step::Kind::Constant:
-        set(value.dtype, result, std::get<Constant>(plan_.kernel.program[size_t(step.value)].op).value);
+        with_compute(value.dtype, [&, i = std::get<Constant>(plan_.kernel.program[size_t(step.value)].op)]<class T>(T) {
+          *reinterpret_cast<InTile<T>*>(result) = i.value.as<T>();
+        });
         break;
       case Step::Kind::Finish:
-        plan_.totals[size_t(step.operand)]->finish(n, result, totals_ + step.operand * total_bytes_);
+        plan_.totals[size_t(step.operand)]->finish(n, result, total(step.operand));
         break;
       default: compute(step, result, whole_steps(n), row_data_);
     }
@@ -123,7 +121,7 @@ class Worker {
     for (const Step& step : steps)
       if (step.kind == Step::Kind::Accumulate)
         plan_.totals[size_t(step.operand)]->reset(plan_.lanes_are_inner ? plan_.block_rows : plan_.tile,
-                                                  totals_ + step.operand * total_bytes_);
+                                                  total(step.operand));
     for (int64_t t = begin; t < end; ++t) {
       plan_.place(block, t, region_, at_.data());
       if (plan_.kept)
@@ -153,11 +151,10 @@ class Worker {
         compute(step, data, whole_steps(region_.n), data_);
         break;
       case Step::Kind::Accumulate: {
-        const TileReduction& total = *plan_.totals[size_t(step.operand)];
-        char* totals = totals_ + step.operand * total_bytes_;
+        const TileReduction& reduction = *plan_.totals[size_t(step.operand)];
         const char* values = data_[size_t(step.args[0])];
-        if (!plan_.lanes_are_inner) total.rows(region_.n, totals, values);
-        else total.packed(rows_of_block(), plan_.packed ? plan_.row_length : region_.n, totals, values);
+        if (!plan_.lanes_are_inner) reduction.rows(region_.n, total(step.operand), values);
+        else reduction.packed(rows_of_block(), plan_.packed ? plan_.row_length : region_.n, total(step.operand), values);
         break;
       }
       case Step::Kind::Store: store(step, data_[size_t(step.value)]); break;
@@ -215,10 +212,6 @@ class Worker {
     }
   }
 
-  static void set(DType dtype, void* to, const Scalar& value) {
-    with_compute(dtype, [&]<class T>(T) { *static_cast<InTile<T>*>(to) = value.as<T>(); });
-  }
-
   void load(const Step& step, char* to) {
     const PlannedOperand& input = plan_.inputs[size_t(step.operand)];
     if (input.kind == Input::Kind::Memory) {
@@ -254,7 +247,7 @@ class Worker {
   }
 
   const RowPlan& plan_;
-  int64_t slot_bytes_, total_bytes_;
+  int64_t slot_bytes_;
   char *slots_, *packed_, *totals_, *kept_;
   std::vector<int64_t> at_;   // every form's value at the tile's first element
   std::vector<char*> data_;   // where every value is now, for tiles ...
@@ -279,16 +272,15 @@ void run_kernel(const RowKernel& kernel) {
       return [worker = std::make_shared<Worker>(plan)](int64_t block) { worker->run_block(block); };
     });
 
-  const int64_t bytes = int64_t(plan.totals.size()) * plan.tile * 8;
-  std::vector<char> totals(size_t(plan.blocks * plan.chunks * bytes));
+  std::vector<char> totals(size_t(plan.blocks * plan.chunks * plan.totals_bytes()));
   parallel(plan.blocks * plan.chunks, plan.work, [&] {
     return [&, worker = std::make_shared<Worker>(plan)](int64_t piece) {
-      worker->run_chunk(piece / plan.chunks, piece % plan.chunks, totals.data() + piece * bytes);
+      worker->run_chunk(piece / plan.chunks, piece % plan.chunks, totals.data() + piece * plan.totals_bytes());
     };
   });
   Worker worker(plan);
   for (int64_t block = 0; block < plan.blocks; ++block)
-    worker.finish_block(block, totals.data() + block * plan.chunks * bytes);
+    worker.finish_block(block, totals.data() + block * plan.chunks * plan.totals_bytes());
 }
 
 }  // namespace tinyops::cpu
