@@ -37,7 +37,7 @@ struct Block {
   Tensor operator()(const Tensor& x) const {  // (batch, time, width)
     // Queries, keys and values, each (batch, heads, time, width / heads).
     const Tensor parts = qkv(norm1(x)).reshape({x.size(0), x.size(1), 3, heads, -1}).permute({2, 0, 3, 1, 4});
-    const Tensor seen = parts[0].scaled_dot_product_attention(parts[1], parts[2], true);
+    const Tensor seen = parts[0].scaled_dot_product_attention(parts[1], parts[2], {.causal = true});
     const Tensor y = x + out(seen.transpose(1, 2).reshape(x.shape()));
     return y + down(up(norm2(y)).gelu());
   }

@@ -48,7 +48,7 @@ TEST_CASE("errors: in order, and writing") {
       {"topk: 5 of the 4 along axis 1 of (3, 4)", FN(x.topk(5).values)},
       {"topk: -1 of the 4", FN(x.topk(-1).values)},
       {"topk: axis 3 is outside", FN(x.topk(1, 3).values)},
-      {"randperm: -1 numbers", FN(Tensor::randperm(-1))},
+      {"randperm: of -1 elements", FN(Tensor::randperm(-1))},
       {"multinomial: weights are floats, not int64", FN(z.multinomial(1))},
       {"multinomial: weights of (2, 3, 4, 5); (n) or (rows, n)", FN(w.multinomial(1))},
       {"multinomial: 5 samples of 4 without replacement", FN(x.multinomial(5))},
@@ -64,7 +64,7 @@ TEST_CASE("errors: in order, and writing") {
       {"scatter: 300 does not fit uint8", FN(z.cast(DType::UInt8).scatter(0, z, 300))},
       {"set: (3, 4) does not fit the part of (4,)", FN(Tensor(x).set({0}, x))},
       {"index: 3 is outside -3 <= index < 3 of axis 0 of (3, 4)", FN(Tensor(x).set({3}, 1))},
-      {"set: a mask of (3,) picks as many numbers of (3, 4) as are true", FN(Tensor(x).set({booleans()}, x))},
+      {"set: a mask of (3,) picks as many elements of (3, 4) as are true", FN(Tensor(x).set({booleans()}, x))},
       {"set: (3, 1) and (5, 6) do not broadcast", FN(Tensor(y).set({booleans()}, 1))},
       {"set: a leaf that requires a gradient would lose it", FN(x.detach().contiguous().requires_grad_().set({0}, 1))},
       {"bitcast: bool to uint8: a bool is not made of bits", FN(booleans().bitcast(DType::UInt8))},
@@ -114,9 +114,9 @@ TEST_CASE("errors: gradients") {
   check({
       {"requires_grad_: only floats have gradients, this is int64", FN(Tensor(z).requires_grad_())},
       {"set_grad: (5, 6) for a tensor of (3, 4)", FN((Tensor(x).set_grad(y), x))},
-      {"backward: starts from one number, not from (3, 4)", FN((x * Tensor(x).requires_grad_()).backward())},
+      {"backward: starts from one element, not from (3, 4)", FN((x * Tensor(x).requires_grad_()).backward())},
       {"backward: nothing here requires a gradient", FN(x.sum().backward())},
-      {"gradient: starts from one number, not from (3, 4)", FN(gradient(Tensor(x).requires_grad_() * 2, {x})[0])},
+      {"gradient: starts from one element, not from (3, 4)", FN(gradient(Tensor(x).requires_grad_() * 2, {x})[0])},
       {"gradient: nothing here requires a gradient", FN(gradient(x.sum(), {x})[0])},
   });
 }
@@ -336,7 +336,7 @@ TEST_CASE("errors: a tensor in x[{...}] that points outside is met when the resu
 
 TEST_CASE("errors: indexing by tensors") {
   check({
-      {"index: how many numbers a mask picks is not known before they are: use where() or masked_fill()",
+      {"index: how many elements a mask picks is not known before they are computed: use where() or masked_fill()",
        FN(x[{x > 0}])},
       {"index: a tensor of float32; only int32 and int64 say positions", FN(x[{x}])},
       {"index: a tensor of uint8; only int32 and int64 say positions", FN(x[{z.cast(DType::UInt8)}])},

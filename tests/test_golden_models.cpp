@@ -119,7 +119,7 @@ TEST_CASE("golden: layers are PyTorch's") {
   cases.check("lstm_cell_steps", nn::LSTMCell(3, 4), steps);
 
   cases.check("attention_self", nn::MultiHeadAttention(6, 2), RUN(m(in[0], in[0], in[0])));
-  cases.check("attention_causal", nn::MultiHeadAttention(6, 3), RUN(m(in[0], in[0], in[0], true)));
+  cases.check("attention_causal", nn::MultiHeadAttention(6, 3), RUN(m(in[0], in[0], in[0], {.causal = true})));
   cases.check("attention_cross", nn::MultiHeadAttention(6, 2, {.bias = false}), RUN(m(in[0], in[1], in[2])));
   const Tensor seen = Tensor::from(std::vector<bool>{1, 0, 1, 1, 1, 0, 0, 1, 1, 1, 1, 1}, {4, 3});
   cases.check("attention_mask", nn::MultiHeadAttention(6, 2), RUN(m(in[0], in[1], in[2], seen)));
@@ -138,7 +138,7 @@ struct Block {
   nn::Linear up{8, 16}, down{16, 8};
   Tensor operator()(Tensor x) const {
     const Tensor n = norm1(x);
-    x = x + attention(n, n, n, true);
+    x = x + attention(n, n, n, {.causal = true});
     return x + down(up(norm2(x)).gelu());
   }
   TEENY_STATE(norm1, norm2, attention, up, down)

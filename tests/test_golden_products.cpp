@@ -57,7 +57,7 @@ std::vector<GoldenLine> golden_products() {
       {"einsum_dots_only_result", FN(Tensor::einsum("ij->...ji", {x}))},
 
       {"attention", FN(x.scaled_dot_product_attention(y, z))},
-      {"attention_causal", FN(x.scaled_dot_product_attention(y, z, true))},
+      {"attention_causal", FN(x.scaled_dot_product_attention(y, z, {.causal = true}))},
       {"attention_mask", FN(x.scaled_dot_product_attention(y, z, w))},
   };
 }

@@ -292,7 +292,7 @@ TEST_CASE("gradcheck: products") {
       {"matmul_views", FN(x.t().matmul(y.flip(0)).exp()), {{3, 2}, {3, 2}}, -1, 1},
       {"linear", FN(x.linear(y, z)), {{2, 3}, {2, 3}, {2}}},
       {"attention", FN(x.scaled_dot_product_attention(y, z)), {{2, 3}, {3, 3}, {3, 2}}},
-      {"attention_causal", FN(x.scaled_dot_product_attention(y, z, true)), {{3, 2}, {3, 2}, {3, 2}}},
+      {"attention_causal", FN(x.scaled_dot_product_attention(y, z, {.causal = true})), {{3, 2}, {3, 2}, {3, 2}}},
       {"attention_mask", FN(x.scaled_dot_product_attention(y, z, Tensor::tri(2, 3))), {{2, 3}, {3, 3}, {3, 2}}},
       {"attention_mask_blind",
        FN(x.scaled_dot_product_attention(y, z, Tensor::tri(2, 3, -1))),

@@ -104,7 +104,7 @@ TEST_CASE("init: what is wrong is said at once") {
       {"normal_: makes floats, not int64", [&] { init::normal_(whole); }},
       {"trunc_normal_: a standard deviation of 0", [&] { init::trunc_normal_(vector, 0, 0); }},
       {"trunc_normal_: from 1 to 0", [&] { init::trunc_normal_(vector, 0, 1, 1, 0); }},
-      {"trunc_normal_: from 10 to 11 is no number of mean 0 and deviation 1",
+      {"trunc_normal_: from 10 to 11 holds no value of mean 0 and deviation 1",
        [&] { init::trunc_normal_(vector, 0, 1, 10, 11); }},
       {"trunc_normal_: from -1 to nan", [&] { init::trunc_normal_(vector, 0, 1, -1, NAN); }},
       {"trunc_normal_: makes floats, not int64", [&] { init::trunc_normal_(whole); }},

@@ -269,7 +269,7 @@ TEST_CASE("jit: an index outside is an error in a replay, too, and the next one 
 TEST_CASE("jit: what cannot be replayed is an error") {
   const Tensor x = Tensor::of({1, 2});
   Jit looks([](Tensor x) { return x.sum().item() > 0 ? x : -x; });
-  CHECK(contains(error_of([&] { looks(x); }), "Jit: the call looks at the numbers of a tensor of ()"));
+  CHECK(contains(error_of([&] { looks(x); }), "Jit: the call reads the values of a tensor of ()"));
   CHECK(x.sum().item() == 3);  // no recorder is set any more
 
   Jit inner([](Tensor x) { return x + 1; });
@@ -361,7 +361,7 @@ TEST_CASE("jit: it says which calls are not replayed, and why") {
   other.assign(Tensor::of({3}).realize());
   says(x, "");
   bound.assign(Tensor(5));
-  says_then_settles("a tensor of (), a constant in the recording, holds other numbers now");
+  says_then_settles("a tensor of (), a constant in the recording, holds other values now");
   layer.bias.assign(Tensor::zeros({2}));
   says(x, "");
 

@@ -175,7 +175,7 @@ TEST_CASE("gradients: an input that was assigned to between the ways there and b
     w.assign(Tensor::of({10}));
   }
   CHECK_THROWS_WITH_AS(loss.backward(),
-                       "backward: a tensor of (1,) was assigned to after Mul had used it, and its old numbers are needed; "
+                       "backward: a tensor of (1,) was assigned to after Mul had used it, and its old values are needed; "
                        "assign after backward()", Error);
 }
 

@@ -64,7 +64,7 @@ tinyops::BufferRef send(std::span<const std::byte> elements) {
 
 void check_channels(const char* what, const std::vector<float>& values, int64_t channels) {
   if (values.size() != 1 && int64_t(values.size()) != channels)
-    fail("DataLoader: ", values.size(), " numbers of ", what, "; one, or one for each of ", channels, " channels");
+    fail("DataLoader: ", values.size(), " values of ", what, "; one, or one for each of ", channels, " channels");
 }
 
 }  // namespace

@@ -26,10 +26,10 @@ Tensor attended(const Tensor& chances, const Tensor& value, const Tensor& query,
 }
 }  // namespace
 
-/// `causal` lets position i see positions up to i.
-Tensor Tensor::scaled_dot_product_attention(const Tensor& key, const Tensor& value, bool causal) const {
+Tensor Tensor::scaled_dot_product_attention(const Tensor& key, const Tensor& value,
+                                            const AttentionOptions& options) const {
   Tensor score = attention_scores(*this, key, value);
-  if (causal) score = where(tri(size(-2), key.size(-2)), score, -kInf);
+  if (options.causal) score = where(tri(size(-2), key.size(-2)), score, -kInf);
   return attended(score.softmax(), value, *this, key);
 }
 

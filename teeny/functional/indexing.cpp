@@ -119,7 +119,7 @@ Tensor sliced(const Tensor& x, int axis, const Slice& s) {
 
 void check_picks(const Tensor& index) {
   if (index.dtype() == DType::Bool)
-    fail("index: how many numbers a mask picks is not known before they are: use where() or masked_fill()");
+    fail("index: how many elements a mask picks is not known before they are computed: use where() or masked_fill()");
   if (index.dtype() != DType::Int32 && index.dtype() != DType::Int64)
     fail("index: a tensor of ", index.dtype(), "; only int32 and int64 say positions");
 }
@@ -178,7 +178,7 @@ Indexed index_views(const Tensor& x, std::initializer_list<Index> entries) {
 }
 
 /// A tensor without axes selects like an integer: its axis goes.
-Indexed without_numbers(Indexed x) {
+Indexed without_integers(Indexed x) {
   for (size_t i = x.picks.size(); i-- > 0;) {  // from the back: the axes in front stay where they are
     const auto [axis, index] = x.picks[i];
     if (index.rank() > 0) continue;
@@ -198,7 +198,7 @@ Indexed without_numbers(Indexed x) {
 ///
 /// If they are neighbours, the result's axes stand in their place, otherwise in front.
 Tensor Tensor::operator[](std::initializer_list<Index> entries) const {
-  const auto [part, picks] = without_numbers(index_views(*this, entries));
+  const auto [part, picks] = without_integers(index_views(*this, entries));
   if (picks.empty()) return part;
 
   const int count = int(picks.size()), first = picks.front().axis;

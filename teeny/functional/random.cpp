@@ -86,7 +86,7 @@ Tensor Tensor::kaiming_normal(const Shape& shape, double a) {
 
 /// Of values in [0, 1) in float64 hardly two are equal, so every order is as likely.
 Tensor Tensor::randperm(int64_t n) {
-  if (n < 0) fail("randperm: ", n, " numbers");
+  if (n < 0) fail("randperm: of ", n, " elements");
   return rand({n}, DType::Float64).argsort();
 }
 

@@ -53,7 +53,7 @@ Tensor written(const Tensor& x, std::initializer_list<Index> index, const Tensor
     while (aligned.size() < x.rank()) aligned.push_back(1);
     if (broadcast(aligned, x.shape(), "set") != x.shape()) fail("set: a mask of ", mask.shape(), " for ", x.shape());
     if (value.numel() != 1 && value.rank() > x.rank() - mask.rank())
-      fail("set: a mask of ", mask.shape(), " picks as many numbers of ", x.shape(),
+      fail("set: a mask of ", mask.shape(), " picks as many elements of ", x.shape(),
            " as are true, which is not known: the value "
            "is one number or one row, not ",
            value.shape(), "; where() has one for each");

@@ -202,12 +202,12 @@ class Recording : public Recorder {
         if (*holder.variable.requires_grad.lock() != holder.required_grad)
           return changed(holder.required_grad ? " requires no gradient any more" : " requires a gradient now");
         if (origin.slot < 0) {
-          if (data->node().get() != origin.node) return changed(", a constant in the recording, holds other numbers now");
+          if (data->node().get() != origin.node) return changed(", a constant in the recording, holds other values now");
         } else {
-          if (!has_memory(*data)) return changed(" has no numbers in memory now");
+          if (!has_memory(*data)) return changed(" has no values in memory now");
           if (!same_views(data->views(), holder.views)) return changed(" lies in memory in another way now");
         }
-        if (node && node != data->node().get()) return changed(" no longer shares its numbers with another one");
+        if (node && node != data->node().get()) return changed(" no longer shares its memory with another one");
         node = data->node().get();
       }
     }

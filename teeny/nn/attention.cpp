@@ -39,9 +39,10 @@ MultiHeadAttention::Projected MultiHeadAttention::project(const Tensor& query, c
 
 Tensor MultiHeadAttention::merge(const Tensor& heads) const { return out_proj(heads.transpose(1, 2).flatten(2)); }
 
-Tensor MultiHeadAttention::operator()(const Tensor& query, const Tensor& key, const Tensor& value, bool causal) const {
+Tensor MultiHeadAttention::operator()(const Tensor& query, const Tensor& key, const Tensor& value,
+                                      const AttentionOptions& options) const {
   const Projected p = project(query, key, value);
-  return merge(p.query.scaled_dot_product_attention(p.key, p.value, causal));
+  return merge(p.query.scaled_dot_product_attention(p.key, p.value, options));
 }
 Tensor MultiHeadAttention::operator()(const Tensor& query, const Tensor& key, const Tensor& value,
                                       const Tensor& mask) const {

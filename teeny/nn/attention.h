@@ -17,7 +17,8 @@ namespace teeny::nn {
 /// zeros, as in PyTorch.
 struct MultiHeadAttention {
   MultiHeadAttention(int64_t width, int64_t heads, LayerOptions layer = {});
-  Tensor operator()(const Tensor& query, const Tensor& key, const Tensor& value, bool causal = false) const;
+  Tensor operator()(const Tensor& query, const Tensor& key, const Tensor& value,
+                    const AttentionOptions& options = {}) const;
   Tensor operator()(const Tensor& query, const Tensor& key, const Tensor& value, const Tensor& mask) const;
 
   int64_t heads;

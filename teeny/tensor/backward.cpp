@@ -54,7 +54,7 @@ void check_unchanged(const Function& rule) {
   for (size_t i = 0; i < rule.inputs.size(); ++i)
     if (Access::version(rule.inputs[i]) != rule.versions[i])
       fail("backward: a tensor of ", rule.inputs[i].shape(), " was assigned to after ", rule.name(),
-           " had used it, and its old numbers are needed; assign after backward()");
+           " had used it, and its old values are needed; assign after backward()");
 }
 
 /// d(y)/d(x) for every x in `order`, which ends with y. Those of tensors with a rule are handed on and forgotten unless
@@ -88,7 +88,7 @@ GradOf walk_back(std::span<const Tensor> order, const GradOf& wanted) {
 }
 
 void check_start(const Tensor& y, const char* op) {
-  if (y.numel() != 1) fail(op, ": starts from one number, not from ", y.shape(), "; sum() or mean() it first");
+  if (y.numel() != 1) fail(op, ": starts from one element, not from ", y.shape(), "; sum() or mean() it first");
   if (!y.requires_grad())
     fail(op,
          ": nothing here requires a gradient, or an earlier backward() has dropped the graph (keep_graph keeps it)");

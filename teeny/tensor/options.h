@@ -57,6 +57,9 @@ struct PoolOptions {
   bool ceil_mode = false;            ///< a last window may hang over the end
   bool count_include_pad = true;     ///< avg_pool: padding counts as zeros, else not at all
 };
+struct AttentionOptions {
+  bool causal = false;  ///< position i sees positions up to i
+};
 enum class PadMode { Reflect, Replicate, Circular };
 enum class Interpolation { Nearest, Linear, Cubic };
 struct InterpolateOptions {

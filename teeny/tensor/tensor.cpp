@@ -108,7 +108,7 @@ const Tensor& Tensor::realize() const {
 
 std::vector<std::byte> Tensor::to_bytes() const {
   if (recorder())
-    fail("Jit: the call looks at the numbers of a tensor of ", shape(), "; return it, and look at it outside");
+    fail("Jit: the call reads the values of a tensor of ", shape(), "; return it, and read it outside");
   const bool stored = lazy().views().is_contiguous() && !std::holds_alternative<node::Constant>(lazy().node()->op) &&
                       !std::holds_alternative<node::Iota>(lazy().node()->op);
   const LazyBuffer source = stored ? lazy() : lazy().contiguous();

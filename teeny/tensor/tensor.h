@@ -346,7 +346,8 @@ class Tensor {
   // ---- interpolate.cpp, attention.cpp, normalization.cpp
   /// x (N, C, ...) to `size` along the axes after C, one to three of them.
   [[nodiscard]] Tensor interpolate(const Sizes& size, const InterpolateOptions& options = {}) const;
-  [[nodiscard]] Tensor scaled_dot_product_attention(const Tensor& key, const Tensor& value, bool causal = false) const;
+  [[nodiscard]] Tensor scaled_dot_product_attention(const Tensor& key, const Tensor& value,
+                                                    const AttentionOptions& options = {}) const;
   /// `mask`: bool, true where a query may look at a key; or floats that are added to the scores.
   [[nodiscard]] Tensor scaled_dot_product_attention(const Tensor& key, const Tensor& value, const Tensor& mask) const;
   [[nodiscard]] Tensor layernorm(int64_t axes = 1, double eps = 1e-5) const;  ///< over the last `axes` axes

@@ -189,7 +189,7 @@ struct Block {
   Tensor operator()(const Tensor& x) const {
     const int64_t batch = x.size(0), time = x.size(1);
     const Tensor parts = qkv(norm1(x)).reshape({batch, time, 3, kHeads, -1}).permute({2, 0, 3, 1, 4});
-    const Tensor mixed = parts[0].scaled_dot_product_attention(parts[1], parts[2], true);
+    const Tensor mixed = parts[0].scaled_dot_product_attention(parts[1], parts[2], {.causal = true});
     const Tensor y = x + out(mixed.transpose(1, 2).reshape(x.shape()));
     return y + down(up(norm2(y)).gelu());
   }

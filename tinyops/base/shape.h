@@ -68,7 +68,7 @@ class Dims {
  private:
   size_t at(int i) const {
     if (unsigned(i) < unsigned(size_)) return size_t(i);
-    if (i >= 0 || i < -size_) fail("a list of ", size_, " sizes has no number ", i);
+    if (i >= 0 || i < -size_) fail("a list of ", size_, " sizes has none at ", i);
     return size_t(i + size_);
   }
 

@@ -54,7 +54,7 @@ void run_kernel(const RandomKernel& k) {
       parallel((n + piece - 1) / piece, 8 * n, [&] {
         return [&](int64_t p) { fill(out, p * piece, std::min(n, (p + 1) * piece), k); };
       });
-    } else fail("random: numbers of dtype ", k.out.dtype, " are not made here");
+    } else fail("random: values of dtype ", k.out.dtype, " are not made here");
   });
 }
 
