@@ -3,6 +3,7 @@
 #include <array>
 #include <memory>
 #include <span>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -108,6 +109,7 @@ struct RowKernel {
   std::vector<Instruction> program;
   std::vector<Output> outputs;
   PlanCache plan_cache = {};
+  static constexpr std::string_view kind = "Rows";
 };
 
 // ---- The contraction ------------------------------------------------------------------------------------------------
@@ -129,66 +131,81 @@ struct ContractKernel {
   /// Its shape is the i axes, and none of them is inner. An Input::Kind::Sum has no buffer, and a contiguous view. An output
   /// may lie over an input that is read in step, but not over `a` or `b`; an output that is the sum lies over nothing.
   RowKernel epilogue;
+  static constexpr std::string_view kind = "Contract";
 };
 
 // ---- The other kinds ------------------------------------------------------------------------------------------------
+//
+// Each addresses memory itself and has one result, `out`. Its struct says what the scheduler, the recorder and the trace ask:
+// its name, the operands that it reads, as a node's sources are ordered, and, if any, the operations for each element of
+// the first of them, which has the shape that the kernel walks.
 
 /// out[i] = table[i, index[i]]: the table's view has one axis more than `out`, the last, along which the index picks.
 /// Throws Error when an index is outside 0 <= index < that axis, in the name of what the user called.
 struct GatherKernel {
-  Operand table, index, out;
+  Operand table = {}, index = {}, out = {};
   const char* name = "gather";
+  static constexpr std::string_view kind = "Gather";
+  static constexpr std::array reads{&GatherKernel::index, &GatherKernel::table};
 };
 
 /// out = what `op` makes of nothing, then out[i, index[i]] op= source[i], in the order of i. With Sum the adjoint of
 /// Gather. Throws as Gather does.
 struct ScatterKernel {
   ReduceOp op = ReduceOp::Sum;
-  Operand source, index, out;
+  Operand source = {}, index = {}, out = {};
   const char* name = "scatter";
+  static constexpr std::string_view kind = "Scatter";
+  static constexpr std::array reads{&ScatterKernel::index, &ScatterKernel::source};
+  static constexpr int flops = 1;
 };
 
 /// out[.., i] = in[.., 0] op in[.., 1] op .. in[.., i], along the last axis: running sums and the like.
 struct ScanKernel {
   ReduceOp op = ReduceOp::Sum;
-  Operand in, out;  ///< of one shape and dtype
+  Operand in = {}, out = {};  ///< of one shape and dtype
+  static constexpr std::string_view kind = "Scan";
+  static constexpr std::array reads{&ScanKernel::in};
+  static constexpr int flops = 1;
 };
 
 /// out[.., i] = the place, along the last axis, of the i-th element of `in` in ascending (descending) order. Equal elements
 /// keep their order; -0 equals 0, and NaN is larger than all others.
 struct SortKernel {
   bool descending = false;
-  Operand in, out;  ///< of one shape; `out` is int64
+  Operand in = {}, out = {};  ///< of one shape; `out` is int64
+  static constexpr std::string_view kind = "Sort";
+  static constexpr std::array reads{&SortKernel::in};
 };
 
 /// Uniform values in [0, 1): element i comes from word i of Philox-4x32-10's stream under `seed`, starting at word
 /// `counter`; 24 bits of a word for float32, 53 bits of two words for float64.
 struct RandomKernel {
   uint64_t seed = 0, counter = 0;
-  Operand out;  ///< contiguous, float32 or float64
+  Operand out = {};  ///< contiguous, float32 or float64
+  static constexpr std::string_view kind = "Random";
+  static constexpr std::array<Operand RandomKernel::*, 0> reads{};
+  static constexpr int flops = 40;
 };
 
-using Kernel =
-    std::variant<RowKernel, ContractKernel, GatherKernel, ScatterKernel, ScanKernel, SortKernel, RandomKernel>;
+using Kernel = std::variant<RowKernel, ContractKernel,
+                            GatherKernel, ScatterKernel, ScanKernel, SortKernel, RandomKernel>;
 
 /// Calls `visit(operand, written)` for every operand in memory, those that are read before those that are written.
-template <class Visit>
-void for_each_operand(Kernel& kernel, Visit&& visit) {
-  struct Kinds {
-    Visit& visit;
-    void operator()(RowKernel& k) {
-      for (Input& input : k.inputs)
-        if (input.kind == Input::Kind::Memory) visit(input.operand, false);
-      for (Output& output : k.outputs) visit(output.operand, true);
-    }
-    void operator()(ContractKernel& k) { visit(k.a, false), visit(k.b, false), (*this)(k.epilogue); }
-    void operator()(GatherKernel& k) { visit(k.table, false), visit(k.index, false), visit(k.out, true); }
-    void operator()(ScatterKernel& k) { visit(k.source, false), visit(k.index, false), visit(k.out, true); }
-    void operator()(ScanKernel& k) { visit(k.in, false), visit(k.out, true); }
-    void operator()(SortKernel& k) { visit(k.in, false), visit(k.out, true); }
-    void operator()(RandomKernel& k) { visit(k.out, true); }
-  };
-  std::visit(Kinds{visit}, kernel);
+template <class Kind, class Visit>
+void for_each_operand(Kind& k, Visit&& visit) {
+  if constexpr (requires { k.epilogue; }) {
+    visit(k.a, false), visit(k.b, false), for_each_operand(k.epilogue, visit);
+  } else if constexpr (requires { k.program; }) {
+    for (auto& input : k.inputs)
+      if (input.kind == Input::Kind::Memory) visit(input.operand, false);
+    for (auto& output : k.outputs) visit(output.operand, true);
+  } else if constexpr (requires { k.reads; }) {
+    for (const auto operand : k.reads) visit(k.*operand, false);
+    visit(k.out, true);
+  } else {
+    std::visit([&](auto& kind) { for_each_operand(kind, visit); }, k);
+  }
 }
 
 }  // namespace tinyops

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cctype>
 #include <chrono>
 #include <cstdio>
 #include <fstream>
@@ -46,29 +47,27 @@ int64_t bytes_of(const Operand& operand) {
   return std::min<int64_t>(count * itemsize(operand.dtype), int64_t(operand.buffer->bytes()));
 }
 
-Counters measure(const RowKernel& k) {
-  Counters c{1, 0, 0};
+/// The shape that a kernel of one of the other kinds walks: that of its first operand.
+template <class Kind>
+const Shape& walked_shape(const Kind& k) {
+  if constexpr (Kind::reads.empty()) return k.out.view.shape;
+  else return (k.*Kind::reads[0]).view.shape;
+}
+
+int64_t flops_of(const RowKernel& k) {
+  int64_t flops = 0;
   const int outer = k.shape.size() - k.inner;
   const int64_t rows = numel(Shape(k.shape.begin(), k.shape.begin() + outer)), all = numel(k.shape);
   for (const Instruction& i : k.program)
     if (!std::holds_alternative<Load>(i.op) && !std::holds_alternative<Constant>(i.op))
-      c.flops += i.per_row && !std::holds_alternative<Reduce>(i.op) ? rows : all;
-  for (const Input& input : k.inputs)
-    if (input.kind == Input::Kind::Memory) c.bytes += bytes_of(input.operand);
-  for (const Output& output : k.outputs) c.bytes += bytes_of(output.operand);
-  return c;
+      flops += i.per_row && !std::holds_alternative<Reduce>(i.op) ? rows : all;
+  return flops;
 }
-Counters measure(const ContractKernel& k) {
-  const Counters after = measure(k.epilogue);
-  return {1, 2 * numel(k.shape) + after.flops, bytes_of(k.a) + bytes_of(k.b) + after.bytes};
+int64_t flops_of(const ContractKernel& k) { return 2 * numel(k.shape) + flops_of(k.epilogue); }
+int64_t flops_of(const auto& k) {
+  if constexpr (requires { k.flops; }) return k.flops * numel(walked_shape(k));
+  else return 0;
 }
-Counters measure(const GatherKernel& k) { return {1, 0, 2 * bytes_of(k.out) + bytes_of(k.index)}; }
-Counters measure(const ScatterKernel& k) {
-  return {1, k.source.view.numel(), bytes_of(k.source) + bytes_of(k.index) + int64_t(k.out.buffer->bytes())};
-}
-Counters measure(const ScanKernel& k) { return {1, k.in.view.numel(), bytes_of(k.in) + bytes_of(k.out)}; }
-Counters measure(const SortKernel& k) { return {1, 0, bytes_of(k.in) + bytes_of(k.out)}; }
-Counters measure(const RandomKernel& k) { return {1, 40 * k.out.view.numel(), bytes_of(k.out)}; }
 
 /// (outer | inner)
 std::string shape_text(const Shape& shape, int inner) {
@@ -113,17 +112,24 @@ struct Label {
   std::string operator()(const ContractKernel& k) const {
     return "contract " + shape_text(k.shape, k.reduced) + program_text(k.epilogue);
   }
-  std::string operator()(const GatherKernel& k) const { return text("gather ", k.out.view.shape); }
-  std::string operator()(const ScatterKernel& k) const { return text("scatter ", k.op, ' ', k.source.view.shape); }
-  std::string operator()(const ScanKernel& k) const { return text("scan ", k.op, ' ', k.in.view.shape); }
-  std::string operator()(const SortKernel& k) const { return text("sort ", k.in.view.shape); }
-  std::string operator()(const RandomKernel& k) const { return text("random ", k.out.view.shape); }
+  std::string operator()(const auto& k) const {  // gather (3, 4), scan Sum (5, 6)
+    std::string label(k.kind);
+    label[0] = char(std::tolower(label[0]));
+    if constexpr (requires { k.op; }) label += text(' ', k.op);
+    return text(label, ' ', walked_shape(k));
+  }
 };
 
 }  // namespace
 
 Counters work(const Kernel& kernel) {
-  return std::visit([](const auto& k) { return measure(k); }, kernel);
+  Counters c{1, std::visit([](const auto& k) { return flops_of(k); }, kernel), 0};
+  for_each_operand(kernel, [&](const Operand& operand, bool) { c.bytes += bytes_of(operand); });
+  // Of a table only what is picked is read; and where nothing is scattered, something is written, too.
+  if (const auto* gather = std::get_if<GatherKernel>(&kernel)) c.bytes += bytes_of(gather->out) - bytes_of(gather->table);
+  if (const auto* scatter = std::get_if<ScatterKernel>(&kernel))
+    c.bytes += int64_t(scatter->out.buffer->bytes()) - bytes_of(scatter->out);
+  return c;
 }
 
 std::string label(const Kernel& kernel) { return std::visit(Label{}, kernel); }

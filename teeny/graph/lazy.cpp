@@ -18,6 +18,30 @@ bool is_constant(const LazyBuffer& x, double value) {
   return constant && x.views().is_single() && x.views().view().guards.empty() && constant->value.as<double>() == value;
 }
 
+/// The order of axes that puts `axis` last: there a kernel walks along it.
+Dims with_last(int rank, int axis) {
+  Dims order;
+  for (int a = 0; a < rank; ++a)
+    if (a != axis) order.push_back(a);
+  order.push_back(axis);
+  return order;
+}
+
+LazyBuffer along(int axis, tinyops::Kernel kernel, DType dtype, const LazyBuffer& x) {
+  const Dims order = with_last(x.shape().size(), axis);
+  return special(std::move(kernel), dtype, x.shape(), {x.permute(order)}, View::contiguous(x.shape()).permute(order));
+}
+
+/// How `x[.., axis, ..]` looks from an index of `picked` plus one position along `axis`: shape `picked` + (size of axis).
+ShapeTracker picked_from(const ShapeTracker& x, int axis, const Shape& picked) {
+  Shape shorter = picked, whole = picked;
+  whole.push_back(shorter[axis] = x.shape()[axis]);
+  Shape turned = whole;  // the picked axis is the last, and in its place stands one that does not move
+  turned[axis] = 1;
+  const ShapeTracker part = x.shrink(Dims::filled(picked.size(), 0), shorter);
+  return part.permute(with_last(picked.size(), axis)).reshape(turned).expand(whole);
+}
+
 }  // namespace
 
 Node::Node(NodeOp op, DType dtype, Shape shape, std::vector<LazyBuffer> sources)
@@ -58,7 +82,7 @@ LazyBuffer LazyBuffer::constant(Scalar value, DType dtype, const Shape& shape) {
 LazyBuffer LazyBuffer::iota(int64_t size) { return make(node::Iota{}, DType::Int64, {size}, {}); }
 
 LazyBuffer LazyBuffer::random(uint64_t seed, uint64_t counter, DType dtype, const Shape& shape) {
-  return make(node::Random{seed, counter}, dtype, shape, {});
+  return special(tinyops::RandomKernel{seed, counter}, dtype, shape, {});
 }
 
 LazyBuffer LazyBuffer::cast(DType to) const {
@@ -86,11 +110,11 @@ LazyBuffer LazyBuffer::reduce(ReduceOp op, const Dims& axes) const {
 }
 
 LazyBuffer LazyBuffer::scan(ReduceOp op, int axis) const {
-  return make(node::Scan{op, axis}, dtype(), shape(), {*this});
+  return along(axis, tinyops::ScanKernel{op}, dtype(), *this);
 }
 
 LazyBuffer LazyBuffer::argsort(int axis, bool descending) const {
-  return make(node::Sort{axis, descending}, DType::Int64, shape(), {*this});
+  return along(axis, tinyops::SortKernel{descending}, DType::Int64, *this);
 }
 
 LazyBuffer LazyBuffer::contiguous() const { return make(node::Copy{}, dtype(), shape(), {*this}); }
@@ -105,12 +129,14 @@ LazyBuffer contract(const LazyBuffer& a, const LazyBuffer& b, int reduced) {
 }
 
 LazyBuffer gather(const LazyBuffer& x, int axis, const LazyBuffer& index, const char* name) {
-  return make(node::Gather{axis, name}, x.dtype(), index.shape(), {x, index});
+  const LazyBuffer table(x.node(), picked_from(x.views(), axis, index.shape()));
+  return special(tinyops::GatherKernel{.name = name}, x.dtype(), index.shape(), {index, table});
 }
 
 LazyBuffer scatter(const Shape& shape, int axis, const LazyBuffer& index, const LazyBuffer& source, ReduceOp op,
                    const char* name) {
-  return make(node::Scatter{axis, op, name}, source.dtype(), shape, {index, source});
+  const View out = picked_from(ShapeTracker(shape), axis, index.shape()).view();
+  return special(tinyops::ScatterKernel{.op = op, .name = name}, source.dtype(), shape, {index, source}, out);
 }
 
 LazyBuffer concat(std::span<const LazyBuffer> parts, int axis) {
@@ -131,21 +157,12 @@ LazyBuffer overwrite(const LazyBuffer& x, const LazyBuffer& part, const View& pl
   return make(node::Assemble{{View::contiguous(x.shape()), place}}, x.dtype(), x.shape(), {x, part});
 }
 
-View gather_view(const View& x, int axis, const Shape& picked) {
-  // The picked axis goes last, and in its old place stands one that does not move; the others may be shorter.
-  Dims order, begin = Dims::filled(x.rank(), 0);
-  for (int a = 0; a < x.rank(); ++a)
-    if (a != axis) order.push_back(a);
-  order.push_back(axis);
-  Shape size = picked;
-  size[axis] = x.shape[axis];
-  View moved = x.shrink(begin, size).permute(order);
-  Shape whole = picked;
-  whole.push_back(x.shape[axis]);
-  moved.shape.insert(axis, 1);
-  moved.address.coef.insert(axis, 0);
-  for (Guard& guard : moved.guards) guard.position.coef.insert(axis, 0);
-  return moved.expand(whole);
+LazyBuffer special(tinyops::Kernel kernel, DType dtype, const Shape& shape, std::vector<LazyBuffer> sources,
+                   std::optional<View> out) {
+  tinyops::for_each_operand(kernel, [&](tinyops::Operand& operand, bool written) {
+    if (written) operand = {nullptr, dtype, out ? *out : View::contiguous(shape)};
+  });
+  return make(node::Special{std::make_shared<tinyops::Kernel>(std::move(kernel))}, dtype, shape, std::move(sources));
 }
 
 namespace {
@@ -155,12 +172,10 @@ struct NodeName {
   std::string_view operator()(node::Iota) const { return "Iota"; }
   std::string_view operator()(node::Copy) const { return "Copy"; }
   std::string_view operator()(node::Contract) const { return "Contract"; }
-  std::string_view operator()(node::Gather) const { return "Gather"; }
-  std::string_view operator()(node::Scatter) const { return "Scatter"; }
-  std::string_view operator()(node::Scan) const { return "Scan"; }
-  std::string_view operator()(node::Sort) const { return "Sort"; }
   std::string_view operator()(const node::Assemble&) const { return "Assemble"; }
-  std::string_view operator()(node::Random) const { return "Random"; }
+  std::string_view operator()(const node::Special& s) const {
+    return std::visit([](const auto& k) { return k.kind; }, *s.kernel);
+  }
   std::string_view operator()(const node::Reduce& r) const { return teeny::name(r.op); }
   std::string_view operator()(auto elementwise) const { return teeny::name(elementwise); }
 };

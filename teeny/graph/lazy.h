@@ -2,6 +2,7 @@
 // The graph of what to compute. Building it computes nothing: a LazyBuffer is unrealized until `realize` (schedule.h) has run the
 // kernels that compute it.
 #include <memory>
+#include <optional>
 #include <span>
 #include <variant>
 #include <vector>
@@ -82,6 +83,10 @@ LazyBuffer scatter(const Shape& shape, int axis, const LazyBuffer& index, const 
 LazyBuffer concat(std::span<const LazyBuffer> parts, int axis);
 /// `x`, but for the elements that `place` sees in it: these are `part`'s. No element is seen twice.
 LazyBuffer overwrite(const LazyBuffer& x, const LazyBuffer& part, const View& place);
+/// What a kernel of one of tinyops' other kinds makes of `sources`, which become the operands that it reads. It writes the
+/// result through `out`; where there is none, in row-major order.
+LazyBuffer special(tinyops::Kernel kernel, DType dtype, const Shape& shape, std::vector<LazyBuffer> sources,
+                   std::optional<View> out = {});
 
 /// What a node does. UnaryOp, BinaryOp and TernaryOp stand for themselves.
 namespace node {
@@ -98,34 +103,17 @@ struct Reduce {
 struct Contract {
   int reduced;
 };
-struct Gather {
-  int axis;
-  const char* name;
-};
-struct Scatter {
-  int axis;
-  ReduceOp op;
-  const char* name;
-};
-struct Scan {
-  ReduceOp op;
-  int axis;
-};
-struct Sort {
-  int axis;
-  bool descending;
-};
 /// Each source is written where its view of the result says, the later ones over the earlier: [ part 0 | part 1 ].
 struct Assemble {
   std::vector<View> places;
 };
-struct Random {
-  uint64_t seed, counter;
+/// A kernel that addresses memory itself. Scheduling gives it its buffers, and the views through which it reads.
+struct Special {
+  std::shared_ptr<const tinyops::Kernel> kernel;
 };
 }  // namespace node
 using NodeOp = std::variant<node::Source, node::Constant, node::Iota, node::Copy, UnaryOp, BinaryOp, TernaryOp,
-                            node::Reduce, node::Contract, node::Gather, node::Scatter, node::Scan, node::Sort, node::Assemble,
-                            node::Random>;
+                            node::Reduce, node::Contract, node::Assemble, node::Special>;
 
 /// Its elements are laid out row-major over `shape`, once it is realized: then `buffer` is set and `sources` is empty.
 struct Node {
@@ -147,9 +135,5 @@ struct Node {
 };
 
 std::string_view name(const NodeOp& op);
-
-/// How `x[.., axis, ..]` looks from an index of `picked` plus one position along `axis`: shape `picked` + (size of
-/// axis). Gather reads and Scatter writes through it.
-View gather_view(const View& x, int axis, const Shape& picked);
 
 }  // namespace teeny

@@ -231,34 +231,13 @@ tinyops::Kernel lower(const FusionGroup& group, std::span<const Destination> des
 }
 
 tinyops::Kernel lower_special(const Node& node, const tinyops::BufferRef& out, const ScheduledNodes& nodes) {
-  const std::span<const LazyBuffer> sources = nodes.sources_of(node);
-  auto operand = [&](size_t i) { return operand_of(sources[i], nodes); };
-  const Operand result{out, node.dtype, View::contiguous(node.shape)};
-  if (const auto* gather = std::get_if<node::Gather>(&node.op)) {
-    Operand table = operand(0);
-    table.view = gather_view(table.view, gather->axis, node.shape);
-    return tinyops::GatherKernel{table, operand(1), result, gather->name};
-  }
-  if (const auto* scatter = std::get_if<node::Scatter>(&node.op)) {
-    Operand into = result;
-    into.view = gather_view(into.view, scatter->axis, sources[0].shape());
-    return tinyops::ScatterKernel{scatter->op, operand(1), operand(0), into, scatter->name};
-  }
-  // Scan and Sort run along the last axis of their operands.
-  auto turned = [](Operand o, int axis) {
-    Dims order;
-    for (int a = 0; a < o.view.rank(); ++a)
-      if (a != axis) order.push_back(a);
-    order.push_back(axis);
-    o.view = o.view.permute(order);
-    return o;
-  };
-  if (const auto* scan = std::get_if<node::Scan>(&node.op))
-    return tinyops::ScanKernel{scan->op, turned(operand(0), scan->axis), turned(result, scan->axis)};
-  if (const auto* sort = std::get_if<node::Sort>(&node.op))
-    return tinyops::SortKernel{sort->descending, turned(operand(0), sort->axis), turned(result, sort->axis)};
-  const auto& random = std::get<node::Random>(node.op);
-  return tinyops::RandomKernel{random.seed, random.counter, result};
+  tinyops::Kernel kernel = *std::get<node::Special>(node.op).kernel;
+  auto source = nodes.sources_of(node).begin();
+  tinyops::for_each_operand(kernel, [&](Operand& operand, bool written) {
+    if (written) operand.buffer = out;
+    else operand = operand_of(*source++, nodes);
+  });
+  return kernel;
 }
 
 }  // namespace teeny

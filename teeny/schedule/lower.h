@@ -17,7 +17,6 @@ struct FusionGroup {
   Shape space;
   Dims inner;
   std::vector<const Node*> members;
-
 };
 
 /// `shape` without its axes of size 1.
@@ -49,15 +48,13 @@ class ScheduledNodes {
 /// The group's program, with every node that has no buffer of its own computed in place.
 tinyops::Kernel lower(const FusionGroup& group, std::span<const Destination> destinations, const ScheduledNodes& nodes);
 
-/// Gather, Scatter, Scan, Sort and Random, into `out`. Their sources have buffers.
+/// The kernel of a node::Special, into `out`. Its sources have buffers.
 tinyops::Kernel lower_special(const Node& node, const tinyops::BufferRef& out, const ScheduledNodes& nodes);
 
 inline bool is_contraction(const NodeOp& op) { return std::holds_alternative<node::Contract>(op); }
 /// Whether kernels of this kind address memory themselves: what they read cannot be computed in place.
 inline bool is_special(const NodeOp& op) {
-  return is_contraction(op) || std::holds_alternative<node::Gather>(op) || std::holds_alternative<node::Scatter>(op) ||
-         std::holds_alternative<node::Scan>(op) || std::holds_alternative<node::Sort>(op) ||
-         std::holds_alternative<node::Random>(op);
+  return is_contraction(op) || std::holds_alternative<node::Special>(op);
 }
 /// Whether the elements are known without a kernel, and never stored.
 inline bool has_no_memory(const NodeOp& op) {

@@ -267,9 +267,8 @@ void run(const Kernel& kernel) {
 }
 
 void check(const Kernel& kernel) {
-  Kernel same = kernel;
   std::map<const Buffer*, std::vector<std::byte>> all;
-  for_each_operand(same, [&](const Operand& operand, bool) {
+  for_each_operand(kernel, [&](const Operand& operand, bool) {
     std::vector<std::byte>& copy = all[operand.buffer.get()];
     if (!copy.empty() || operand.buffer->bytes() == 0) return;
     copy.resize(operand.buffer->bytes());
@@ -282,7 +281,7 @@ void check(const Kernel& kernel) {
     copies = &all;
     reference::run(kernel);
   }
-  for_each_operand(same, [&](const Operand& operand, bool written) {
+  for_each_operand(kernel, [&](const Operand& operand, bool written) {
     const std::vector<std::byte>& copy = all[operand.buffer.get()];
     if (written && !copy.empty()) tinyops::write(operand.buffer->data(), copy.data(), copy.size());
   });
