@@ -4,10 +4,8 @@
 
 namespace tinyops::cpu {
 
-void run_kernel(const GatherKernel& kernel);
-void run_kernel(const ScatterKernel& kernel);
-void run_kernel(const ScanKernel& kernel);
-void run_kernel(const SortKernel& kernel);
-void run_kernel(const RandomKernel& kernel);
+/// Specialized for each kind, in a file of its own. A kind that has none does not link.
+template <class Kind>
+void run_kernel(const Kind& kernel);
 
 }  // namespace tinyops::cpu

@@ -161,6 +161,7 @@ class Scan {
 
 }  // namespace
 
+template <>
 void run_kernel(const ScanKernel& k) { Scan(k).run(); }
 
 }  // namespace tinyops::cpu
