@@ -1,7 +1,7 @@
 #!/bin/bash
-# Follows the README's recipes, "Adding to it", in a copy of the sources: takes the code from the page, builds without the
-# Makefile and without optimization, compares values and gradients, and counts the places touched (a place is a run of
-# neighbouring lines in one file). The primitive goes through tests/test_ops.cpp on the cpu and the reference backend.
+# Follows the README's recipes, "Adding to it", in a copy of the sources: takes the code from the page, counts the places that
+# each recipe touches (a place is a run of neighbouring lines in one file, or a new file), builds without the Makefile and
+# almost without optimization, and compares values and gradients on the cpu, the reference and an emulated GPU.
 #
 #   tests/house/recipes.sh         CXX=clang++-16 tests/house/recipes.sh
 set -euo pipefail
@@ -12,32 +12,76 @@ git ls-files -z README.md teeny tinyops tests | xargs -0 cp --parents -t "$copy"
 cd "$copy"
 git init -q . && git add -A
 
-# block RECIPE: the README's code after the line `<!-- recipe: RECIPE -->`.
+# ---- The places
+
+# block RECIPE PLACE: the README's code after the line `<!-- recipe RECIPE: PLACE -->`.
 block() {
-  awk -v marker="<!-- recipe: $1 -->" '$0 == marker { marked = 1; next }
+  awk -v marker="<!-- recipe $1: $2 -->" '$0 == marker { marked = 1; next }
     marked && /^```cpp/ { inside = 1; next }
     inside && /^```/ { exit }
     inside { print; found = 1 }
-    END { exit !found }' README.md || { echo "the README has no recipe: $1" >&2; return 1; }
+    END { exit !found }' README.md || { echo "the README has no code for $1: $2" >&2; return 1; }
 }
-# insert FILE LINE: the code of that recipe, after the only line of the file that contains LINE.
-insert() {
+# the_line FILE TEXT: the number of the only line of the file that contains the text.
+the_line() {
   [ "$(grep -cF "$2" "$1")" = 1 ] || { echo "$1 has not one line with $2" >&2; return 1; }
-  block "$1 after $2" > block
-  sed -i "$(grep -nF "$2" "$1" | cut -d: -f1)r block" "$1"
+  grep -nF "$2" "$1" | cut -d: -f1
 }
-flags=(-std=c++20 -O1 -Wall -Wextra -Wno-restrict -Werror -fopenmp -pthread -I. $(pkg-config --cflags eigen3 | sed "s,-I,-isystem ,"))
-compile() {  # FILES: objects/PATH.o of each, two at a time
-  printf '%s\0' "$@" | xargs -0 -P2 -I{} sh -c 'mkdir -p "objects/$(dirname {})" && "$@" -c {} -o objects/{}.o' sh \
-    "${CXX:-g++}" "${flags[@]}"
+# follow RECIPE LIMIT: does what the README says. A PLACE is `FILE after TEXT`, `FILE before TEXT`, or a new file.
+follow() {
+  local place file line places
+  while read -r place; do
+    block "$1" "$place" > block
+    case $place in
+      *' after '*) file=${place%% after *} line=$(the_line "$file" "${place#* after }") ;;
+      *' before '*) file=${place%% before *} line=$(($(the_line "$file" "${place#* before }") - 1)) ;;
+      *) mv block "$place" && continue ;;
+    esac
+    sed -i "${line}r block" "$file"
+  done < <(sed -n "s/^<!-- recipe $1: \(.*\) -->\$/\1/p" README.md)
+  rm -f block
+  git add -A -N
+  places=$(git diff -U0 | grep -c '^@@')
+  table+=$(printf '%-12s %6d  %s' "$1" "$places" "$(git diff --name-only | xargs)")$'\n'
+  [ "$places" -le "$2" ] || { echo "the recipe $1 takes $places places, and may take $2" >&2; return 1; }
+  git add -A
 }
-objects() { printf 'objects/%s.o ' "$@"; }
 
-# ---- A primitive: first, because everything is compiled with it
+table=$'recipe       places\n'
+follow activation 1
+follow rule 1
+follow primitive 2
+follow kind 6
 
-insert tinyops/base/op.h 'X(Tanh'
-insert tinyops/base/scalar_ops.h 'case UnaryOp::Tanh'
-primitive=$(git diff -U0 -- teeny tinyops | grep -c '^@@')
+# ---- Programs that check what was made
+
+check_function() {  # RECIPE FUNCTION 'f(v)' 'the derivative of f at v'
+  cat > "$1.cpp" <<CPP
+#include <cmath>
+#include <iostream>
+#include "teeny/mlops/common.h"
+#include "teeny/teeny.h"
+using namespace teeny;
+namespace {
+#include "$2.h"
+}
+int main() {
+  Tensor x = (Tensor::arange(41) * 0.1 - 2).requires_grad_();
+  const Tensor y = $2(x);
+  y.sum().backward();
+  const std::vector<double> at = x.to_vector<double>(), values = y.to_vector<double>(), grads = x.grad().to_vector<double>();
+  for (size_t i = 0; i < at.size(); ++i) {
+    const double v = at[i], value = $3, derivative = $4;
+    if (std::abs(values[i] - value) <= 1e-5 && std::abs(grads[i] - derivative) <= 1e-5) continue;
+    std::cerr << "$2(" << v << ") is " << values[i] << " and should be " << value << "; its derivative is " << grads[i]
+              << " and should be " << derivative << "\n";
+    return 1;
+  }
+}
+CPP
+}
+check_function activation tanhshrink 'v - std::tanh(v)' 'std::tanh(v) * std::tanh(v)'
+check_function rule expm1_of 'std::expm1(v)' 'std::exp(v)'
 
 cat > primitive.cpp <<'CPP'
 #include <cmath>
@@ -65,47 +109,65 @@ int main() {
 }
 CPP
 
-# ---- An activation and a rule: a function each, in a program of its own
-
-check_values() {  # FILE FUNCTION 'f(v)' 'the derivative of f at v'
-  { echo '#include <cmath>'
-    echo '#include <iostream>'
-    echo '#include "teeny/mlops/common.h"'
-    echo '#include "teeny/teeny.h"'
-    echo 'using namespace teeny;'
-    echo 'namespace {'
-    block "$1"
-    cat <<CPP
+cat > kind.cpp <<'CPP'
+#include <algorithm>
+#include <iostream>
+#include "teeny/debug/trace.h"
+#include "teeny/schedule/schedule.h"
+#include "teeny/teeny.h"
+using namespace teeny;
+namespace {
+#include "search_sorted.h"
 }
+
+// In every dtype, of what other kernels make and into one more; fused and node by node, replayed, and as the trace shows it.
 int main() {
-  Tensor x = (Tensor::arange(41) * 0.1 - 2).requires_grad_();
-  const Tensor y = $2(x);
-  y.sum().backward();
-  const std::vector<double> at = x.to_vector<double>(), values = y.to_vector<double>(), grads = x.grad().to_vector<double>();
-  for (size_t i = 0; i < at.size(); ++i) {
-    const double v = at[i], value = $3, derivative = $4;
-    if (std::abs(values[i] - value) <= 1e-5 && std::abs(grads[i] - derivative) <= 1e-5) continue;
-    std::cerr << "$2(" << v << ") is " << values[i] << " and should be " << value << "; its derivative is " << grads[i]
-              << " and should be " << derivative << "\n";
-    return 1;
+  const auto check = [](const Tensor& sorted, const Tensor& x, const Tensor& got, const std::string& what) {
+    const std::vector<double> in = sorted.to_vector<double>(), values = x.to_vector<double>(), places = got.to_vector<double>();
+    for (size_t i = 0; i < values.size(); ++i) {
+      const double want = double(std::ranges::lower_bound(in, values[i]) - in.begin());
+      if (places[i] == want) continue;
+      std::cerr << "search, " << what << ": the place of " << values[i] << " is " << places[i] << " and should be " << want << "\n";
+      std::exit(1);
+    }
+  };
+  for (const DType dtype : kDTypes)
+    for (const bool fuse : {true, false}) {
+      const ExecutionScope scope({.fuse = fuse});
+      const Tensor sorted = (Tensor::arange(70) / 3).floor().cast(dtype), x = (Tensor::arange(3000).reshape({30, 100}) % 41).cast(dtype).transpose(0, 1);
+      check(sorted, x, search_sorted(sorted, x) * 1, text(dtype));
+      check(sorted, x[0], search_sorted(sorted, x)[0], text(dtype, ", the first row"));
+    }
+  Jit step([](const Tensor& x) { return search_sorted(Tensor::arange(10), x * 2) + 0; });
+  for (int call = 0; call < 4; ++call) {
+    const Tensor x = Tensor::arange(8) + call;
+    check(Tensor::arange(10), x * 2, step(x), text("call ", call));
   }
+  const Tensor x = Tensor::arange(6).realize();
+  const std::vector<Step> steps = schedule(std::vector{search_sorted(x, x).lazy()});
+  if (const std::string label = debug::label(steps.back().kernel); label != "search (6,)") return std::cerr << label << "\n", 1;
 }
 CPP
-  } > "$1.cpp"
-}
-check_values activation tanhshrink 'v - std::tanh(v)' 'std::tanh(v) * std::tanh(v)'
-check_values rule expm1_of 'std::expm1(v)' 'std::exp(v)'
 
 # ---- Build and run
 
-teeny=(teeny/*/*.cpp tinyops/base/*.cpp tinyops/*.cpp tinyops/reference/reference.cpp)
+flags=(-std=c++20 -O1 -Wall -Wextra -Wno-restrict -Werror -fopenmp -pthread -I. $(pkg-config --cflags eigen3 | sed "s,-I,-isystem ,"))
+emulated=(-x c++ -Itests/gpu_emulator -Wno-unknown-pragmas -Wno-missing-field-initializers)
+compile() {  # FILES: objects/PATH.o of each, two at a time
+  printf '%s\0' "$@" | xargs -0 -P2 -I{} sh -c 'mkdir -p "objects/$(dirname {})" && "$@" -c {} -o objects/{}.o' sh \
+    "${CXX:-g++}" "${flags[@]}" $(case $1 in *.cu) printf '%s ' "${emulated[@]}" ;; esac)
+}
+objects() { printf 'objects/%s.o ' "$@"; }
+
+teeny=(teeny/*/*.cpp tinyops/base/*.cpp tinyops/common/*.cpp tinyops/*.cpp tinyops/reference/reference.cpp)
 cpu=(tinyops/cpu/*.cpp tinyops/cpu/*/*.cpp)
 reference=(tinyops/reference/device.cpp)
-[ -z "$(ls tinyops/common/*.cpp 2> /dev/null)" ] || teeny+=(tinyops/common/*.cpp)
-programs=(tests/test_ops.cpp primitive.cpp activation.cpp rule.cpp)
+cuda=(tinyops/cuda/*/*.cu tests/gpu_emulator/{block,runtime}.cpp)
+programs=(tests/test_ops.cpp primitive.cpp activation.cpp rule.cpp kind.cpp)
+compile "${cuda[@]}"
 compile "${teeny[@]}" "${cpu[@]}" "${reference[@]}" "${programs[@]}" tests/main.cpp
 ar rcs teeny.a $(objects "${teeny[@]}")
-for backend in cpu reference; do
+for backend in cpu reference cuda; do
   declare -n device=$backend
   for program in "${programs[@]}"; do
     main=$([ "$program" = tests/test_ops.cpp ] && objects tests/main.cpp || true)
@@ -113,9 +175,4 @@ for backend in cpu reference; do
     OMP_WAIT_POLICY=passive ./program > log 2>&1 || { tail -n 40 log; echo "$program fails on $backend" >&2; exit 1; }
   done
 done
-
-echo 'recipe       places'
-echo 'activation   1  (a function)'
-echo 'rule         1  (a struct and its function)'
-echo "primitive    $primitive  (op.h, scalar_ops.h)"
-[ "$primitive" = 2 ]
+printf %s "$table"
