@@ -29,6 +29,14 @@ bool Maker::binary(Step& step) {
   return true;
 }
 
+/// Of one dtype, so that neither is rounded to that of the other.
+bool Maker::binary_of_leaves(Step& step) {
+  if (!unary_of_leaf(step)) return false;
+  const Step first = at(step.args[0]);
+  step.args.push_back(leaf(first.shape, first.dtype));
+  return true;
+}
+
 /// Smooth programs compare leaves only: rounding must not decide a branch.
 bool Maker::select(Step& step) {
   const int x = operand(), y = partner(x);

@@ -32,7 +32,29 @@ Tensor primitive(BinaryOp op, const Tensor& x, const Tensor& y) {
   const auto [a, b] = promote_and_broadcast(x, y, "primitive");
   return Tensor(a.lazy().binary(op, b.lazy()));
 }
-Tensor primitive(ReduceOp op, const Tensor& x, const Dims& axes) { return Tensor(x.lazy().reduce(op, axes)); }
+
+// One of a list of op.h: its number is in s.more.
+template <class Op>
+Op listed(const Step& s) { return Op(s.more[0]); }
+
+Tensor any_unary(const Step& s, const Tensor& x) {
+  if (listed<UnaryOp>(s) == UnaryOp::Bitcast) fail("random graph: the bits of a bool");
+  return Tensor(x.lazy().unary(listed<UnaryOp>(s)));
+}
+Tensor any_binary(const Step& s, const Tensor& x, const Tensor& y) { return primitive(listed<BinaryOp>(s), x, y); }
+Tensor any_scatter(const Step& s, const Tensor& x, const Tensor& index, const Tensor& source) {
+  return Tensor(scatter(x.shape(), int(s.params[0]), index.lazy(), source.lazy(), listed<ReduceOp>(s), "any_scatter"));
+}
+/// Of functions that may be anything: a number between -20 and 20.
+Tensor tamed(const Tensor& y) {
+  if (!is_float(y.dtype())) fail("random graph: a bool is not smooth");
+  return where(y == y, y.clamp(-20, 20), 0);
+}
+/// Of two fractions, what does not jump.
+Tensor tamed_binary(const Step& s, const Tensor& x, const Tensor& y) {
+  if (!(traits(listed<BinaryOp>(s)) & tinyops::Transcendental)) fail("random graph: ", listed<BinaryOp>(s), " may jump");
+  return tamed(any_binary(s, x, y));
+}
 
 /// Assigned to a handle of its own: x still holds the old values.
 Tensor assigned(const Tensor& x, const Tensor& y) { return x.detach().assign(y.expand(x.shape())); }
@@ -103,6 +125,19 @@ Tensor dice(const Step& s) {
 
 using M = Maker;
 const Op table[] = {
+    // ---- What op.h lists, alone: a new primitive is among them. Of fractions it sees leaves, which are the same in any precision.
+    {"any_unary", "w", "bi", &M::any<UnaryOp, &M::unary>, RUN(any_unary(s, x)), BOUND(INFINITY)},
+    {"any_unary_of_leaf", "s", "f", &M::any<UnaryOp, &M::unary_of_leaf>, RUN(tamed(any_unary(s, x))), BOUND(20),
+     ERROR(out.zeros_like())},
+    {"any_binary", "w", "bi", &M::any<BinaryOp, &M::binary>, RUN(any_binary(s, x, y)), BOUND(INFINITY)},
+    {"any_binary_of_leaves", "s", "f", &M::any<BinaryOp, &M::binary_of_leaves>, RUN(tamed_binary(s, x, y)), BOUND(20),
+     ERROR(out.abs() * (8 * u))},
+    {"any_reduce", "w", "bi", &M::any<ReduceOp, &M::reduce>,
+     RUN(Tensor(x.lazy().reduce(listed<ReduceOp>(s), s.params))), BOUND(INFINITY)},
+    {"any_scan", "w", "bi", &M::any<ReduceOp, &M::along>,
+     RUN(Tensor(x.lazy().scan(listed<ReduceOp>(s), int(s.params[0])))), BOUND(INFINITY)},
+    {"any_scatter", "w", "bi", &M::any<ReduceOp, &M::scatter>, RUN(any_scatter(s, x, y, z)), BOUND(INFINITY)},
+
     // ---- Sources
     {"arange", "w", "", &M::source, RUN(Tensor::arange(numel(s.params)).reshape(s.params).cast(s.dtype)), BOUND(n)},
     {"full", "wsg", "", &M::source, RUN(Tensor::full(s.params, s.more[0] % 4, s.dtype)), BOUND(3),
@@ -127,8 +162,6 @@ const Op table[] = {
     {"root", "w", "f", &M::unary, RUN((x * x).sqrt()), BOUND(a * a)},
     {"pow2", "w", "f", &M::unary, RUN(x.pow(2)), BOUND(a * a)},
     {"pow", "w", "i", &M::binary, RUN(x.pow(y)), BOUND(INFINITY)},
-    {"idiv", "w", "i", &M::binary, RUN(primitive(BinaryOp::IDiv, x, y)), BOUND(a)},
-    {"mod", "w", "i", &M::binary, RUN(primitive(BinaryOp::Mod, x, y)), BOUND(a)},
     {"idiv1", "w", "f", &M::binary, RUN(primitive(BinaryOp::IDiv, x, y * y + 1)), BOUND(std::max(a, b * b + 1))},
     {"mod1", "w", "f", &M::binary, RUN(x.fmod(y * y + 1)), BOUND(std::max(a, b * b + 1))},
     {"floor_divide", "w", "i", &M::binary, RUN(floor_divide(x, y)), BOUND(a + 1)},
@@ -169,8 +202,6 @@ const Op table[] = {
      ERROR((x.abs() * (1 + c) + ex).prod(s.params, true) - x.abs().prod(s.params, true))},
     {"largest", "ws", "bif", &M::reduce, RUN(x.max(s.params, true)), BOUND(a), ERROR(ex.max(s.params, true))},
     {"smallest", "ws", "bif", &M::reduce, RUN(x.min(s.params, true)), BOUND(a), ERROR(ex.max(s.params, true))},
-    {"narrow_sum", "w", "bi", &M::reduce, RUN(primitive(ReduceOp::Sum, x, s.params)), BOUND(a * n)},
-    {"narrow_prod", "w", "bi", &M::reduce, RUN(primitive(ReduceOp::Prod, x, s.params)), BOUND(INFINITY)},
     {"below_largest", "w", "if", &M::reduce, RUN(x - x.max(s.params, true)), BOUND(2 * a)},
     {"softmax", "sg", "f", &M::along, RUN(x.softmax(s.params[0])), BOUND(1),
      ERROR(out * (((ex + x.abs() * u).max(s.params[0], true) * 4 + 4 * u + c).exp() - 1))},

@@ -24,6 +24,13 @@ class Maker {
   bool unary(Step& step);
   bool unary_of_leaf(Step& step);
   bool binary(Step& step);    ///< two that broadcast
+  bool binary_of_leaves(Step& step);
+  /// What `draw` makes for one of the operations that op.h lists: more = {its number}.
+  template <class Op, bool (Maker::*draw)(Step&)>
+  bool any(Step& step) {
+    step.more = {pick(0, tinyops::kCount<Op> - 1)};
+    return (this->*draw)(step);
+  }
   bool select(Step& step);    ///< a condition and two that broadcast
   bool assign(Step& step);    ///< two, of which the second expands to the first
   bool cast(Step& step);
