@@ -163,16 +163,17 @@ teeny=(teeny/*/*.cpp tinyops/base/*.cpp tinyops/common/*.cpp tinyops/*.cpp tinyo
 cpu=(tinyops/cpu/*.cpp tinyops/cpu/*/*.cpp)
 reference=(tinyops/reference/device.cpp)
 cuda=(tinyops/cuda/*/*.cu tests/gpu_emulator/{block,runtime}.cpp)
-programs=(tests/test_ops.cpp primitive.cpp activation.cpp rule.cpp kind.cpp)
+programs=(tests/test_ops.cpp tests/test_fuzz.cpp primitive.cpp activation.cpp rule.cpp kind.cpp)
+doctest=(tests/main.cpp tests/random_graph*.cpp)
 compile "${cuda[@]}"
-compile "${teeny[@]}" "${cpu[@]}" "${reference[@]}" "${programs[@]}" tests/main.cpp
+compile "${teeny[@]}" "${cpu[@]}" "${reference[@]}" "${programs[@]}" "${doctest[@]}"
 ar rcs teeny.a $(objects "${teeny[@]}")
 for backend in cpu reference cuda; do
   declare -n device=$backend
   for program in "${programs[@]}"; do
-    main=$([ "$program" = tests/test_ops.cpp ] && objects tests/main.cpp || true)
-    "${CXX:-g++}" -pthread $(objects "$program") $main $(objects "${device[@]}") teeny.a -fopenmp -lz -o program
-    OMP_WAIT_POLICY=passive ./program > log 2>&1 || { tail -n 40 log; echo "$program fails on $backend" >&2; exit 1; }
+    case $program in tests/*) more=("${doctest[@]}") ;; *) more=() ;; esac
+    "${CXX:-g++}" -pthread $(objects "$program" "${more[@]}") $(objects "${device[@]}") teeny.a -fopenmp -lz -o program
+    FUZZ=100 OMP_WAIT_POLICY=passive ./program > log 2>&1 || { tail -n 40 log; echo "$program fails on $backend" >&2; exit 1; }
   done
 done
 printf %s "$table"
