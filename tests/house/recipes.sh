@@ -51,7 +51,7 @@ table=$'recipe       places\n'
 follow activation 1
 follow rule 1
 follow primitive 2
-follow kind 6
+follow kind 8
 
 # ---- Programs that check what was made
 

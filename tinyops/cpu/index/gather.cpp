@@ -153,7 +153,6 @@ void scatter(const ScatterKernel& k, const IndexedRows& rows) {
 
 }  // namespace
 
-template <>
 void run_kernel(const GatherKernel& k) {
   const IndexedRows rows(k.out.view.shape);
   if (rows.count == 0) return;
@@ -161,7 +160,6 @@ void run_kernel(const GatherKernel& k) {
   with_type(k.out.dtype, [&]<class T>(T) { gather<T>(k, rows); });
 }
 
-template <>
 void run_kernel(const ScatterKernel& k) {
   const IndexedRows rows(k.source.view.shape);
   if (rows.count > 0) check(k.index, rows, k.out.view.shape.back(), k.name);

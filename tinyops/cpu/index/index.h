@@ -4,8 +4,10 @@
 
 namespace tinyops::cpu {
 
-/// Specialized for each kind, in a file of its own. A kind that has none does not link.
-template <class Kind>
-void run_kernel(const Kind& kernel);
+void run_kernel(const GatherKernel& kernel);
+void run_kernel(const ScatterKernel& kernel);
+void run_kernel(const ScanKernel& kernel);
+void run_kernel(const SortKernel& kernel);
+void run_kernel(const RandomKernel& kernel);
 
 }  // namespace tinyops::cpu

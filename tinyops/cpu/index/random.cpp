@@ -45,7 +45,6 @@ void fill(T* out, int64_t begin, int64_t end, const RandomKernel& k) {
 
 }  // namespace
 
-template <>
 void run_kernel(const RandomKernel& k) {
   constexpr int64_t piece = 4096;
   const int64_t n = k.out.view.numel();

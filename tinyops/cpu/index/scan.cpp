@@ -161,7 +161,6 @@ class Scan {
 
 }  // namespace
 
-template <>
 void run_kernel(const ScanKernel& k) { Scan(k).run(); }
 
 }  // namespace tinyops::cpu

@@ -111,7 +111,6 @@ void sort(const SortKernel& k) {
 
 }  // namespace
 
-template <>
 void run_kernel(const SortKernel& k) {
   if (k.in.view.numel() == 0) return;
   with_compute(k.in.dtype, [&]<class T>(T) { sort<T>(k); });

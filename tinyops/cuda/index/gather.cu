@@ -79,7 +79,6 @@ void gather_rows(const GatherKernel& k) {
 
 }  // namespace
 
-template <>
 void run_kernel(const GatherKernel& k) {
   check_index_dtype(k.index.dtype, k.name);
   if (k.out.view.numel() == 0) return;

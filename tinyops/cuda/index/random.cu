@@ -55,7 +55,6 @@ void draw(const RandomKernel& k) {
 
 }  // namespace
 
-template <>
 void run_kernel(const RandomKernel& k) {
   if (k.out.view.numel() == 0) return;
   if (k.out.dtype == DType::Float64) draw<double>(k);

@@ -255,7 +255,6 @@ class Scatter {
 
 }  // namespace
 
-template <>
 void run_kernel(const ScatterKernel& k) {
   check_index_dtype(k.index.dtype, k.name);
   const ScatterKernel plain{k.op, without_guards(k.source), without_guards(k.index), k.out, k.name};

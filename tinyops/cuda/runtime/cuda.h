@@ -158,8 +158,10 @@ Operand without_guards(const Operand& operand);
 
 void run_kernel(const RowKernel& kernel);
 void run_kernel(const ContractKernel& kernel);
-/// The other kinds: specialized for each. A kind that has none does not link.
-template <class Kind>
-void run_kernel(const Kind& kernel);
+void run_kernel(const GatherKernel& kernel);
+void run_kernel(const ScatterKernel& kernel);
+void run_kernel(const ScanKernel& kernel);
+void run_kernel(const SortKernel& kernel);
+void run_kernel(const RandomKernel& kernel);
 
 }  // namespace tinyops::cuda
