@@ -21,9 +21,9 @@ Dims kernel_sizes(const char* layer, int axes, int64_t in, int64_t out, const Si
     fail(name, ": ", in, " and ", out, " channels do not divide into ", groups, " groups");
   return k;
 }
-/// (outer, inner, kernel...)
-Shape weight_shape(int64_t outer, int64_t inner, const Dims& kernel) {
-  Shape shape = {outer, inner};
+/// (channels out, channels in, kernel...); of a transposed convolution in comes before out.
+Shape weight_shape(int64_t first_channels, int64_t second_channels, const Dims& kernel) {
+  Shape shape = {first_channels, second_channels};
   for (int64_t size : kernel) shape.push_back(size);
   return shape;
 }

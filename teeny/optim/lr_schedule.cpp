@@ -58,12 +58,12 @@ double OneCycleLR::operator()(int64_t step) const {
   return cosine(max_lr, last, (now - top) / (end - top));
 }
 
-LRScheduler::LRScheduler(Optimizer& optimizer, LRSchedule schedule, int64_t taken)
-    : optimizer_(optimizer), schedule_(std::move(schedule)), taken_(taken) {
+LRScheduler::LRScheduler(Optimizer& optimizer, LRSchedule schedule, int64_t steps)
+    : optimizer_(optimizer), schedule_(std::move(schedule)), steps_(steps) {
   if (!schedule_) fail("LRScheduler: no schedule");
-  optimizer_.set_lr(schedule_(taken_));
+  optimizer_.set_lr(schedule_(steps_));
 }
 
-void LRScheduler::step() { optimizer_.set_lr(schedule_(++taken_)); }
+void LRScheduler::step() { optimizer_.set_lr(schedule_(++steps_)); }
 
 }  // namespace teeny::optim

@@ -65,14 +65,14 @@ struct OneCycleLR {
 /// Gives an optimiser, which must outlive it, the rate of each step.
 class LRScheduler {
  public:
-  /// Sets the rate of step `taken` at once; to go on with a training, pass the number of steps it had taken.
-  LRScheduler(Optimizer& optimizer, LRSchedule schedule, int64_t taken = 0);
+  /// Sets the rate of step `steps` at once; to go on with a training, pass the number of steps it had taken.
+  LRScheduler(Optimizer& optimizer, LRSchedule schedule, int64_t steps = 0);
   void step();  ///< after the optimiser's
 
  private:
   Optimizer& optimizer_;
   LRSchedule schedule_;
-  int64_t taken_;
+  int64_t steps_;
 };
 
 }  // namespace teeny::optim

@@ -27,9 +27,9 @@ namespace {
 /// Computing this again costs more than reading it from memory; and computing this for every element of a long row
 /// costs more than once for the row.
 constexpr int kExpensiveToRecompute = 8, kExpensiveToRepeat = 3;
-/// What one root may bring into a kernel; the rest of the limit is for roots that join it.
-constexpr int kMaxOwnOps = tinyops::kMaxInstructions / 2;
-constexpr int kMaxOwnInputs = tinyops::kMaxInputs / 2;
+/// What one root may bring into a kernel: half of the limit, the rest is for roots that join it.
+constexpr int kMaxOpsOfRoot = tinyops::kMaxInstructions / 2;
+constexpr int kMaxInputsOfRoot = tinyops::kMaxInputs / 2;
 
 int cost(const NodeOp& op) {
   return std::visit(
@@ -181,7 +181,7 @@ class Scheduler {
       i.inputs += is_constant(source) ? 0 : from.is_leaf() ? 1 : from.inputs;
       i.cost += from.is_leaf() ? 0 : from.cost;
     }
-    return i.ops <= kMaxOwnOps && i.inputs <= kMaxOwnInputs;
+    return i.ops <= kMaxOpsOfRoot && i.inputs <= kMaxInputsOfRoot;
   }
 
   NodeInfo& largest_source(const NodeInfo& i) {
@@ -326,7 +326,7 @@ class Scheduler {
 
 }  // namespace
 
-/// The depth is bounded by kMaxOwnOps.
+/// The depth is bounded by kMaxOpsOfRoot.
 void Plan::walk(const LazyBuffer& source, const View& view, std::vector<FusedInput>& reads) {
   const Node& node = *source.node();
   if (!info(node).is_leaf()) {

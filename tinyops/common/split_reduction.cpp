@@ -60,23 +60,23 @@ void cut(RowKernel& k, int axis, int64_t start, int64_t length, int64_t parts) {
   }
 }
 
-/// Marks the values from which those that are marked are computed; what `number` has already is not computed again.
-void add_arguments(const std::vector<Instruction>& program, const std::vector<int>& number, std::vector<bool>& needed) {
+/// Marks the values from which those that are marked are computed; what `new_index` has already is not computed again.
+void add_arguments(const std::vector<Instruction>& program, const std::vector<int>& new_index, std::vector<bool>& needed) {
   for (size_t v = program.size(); v-- > 0;)
-    if (needed[v] && number[v] < 0)
+    if (needed[v] && new_index[v] < 0)
       for (int arg : program[v].args)
         if (arg >= 0) needed[size_t(arg)] = true;
 }
 
-/// Appends the instructions of needed values to `to`; number[v] is where value v is then, or is already.
-void append(const std::vector<Instruction>& program, const std::vector<bool>& needed, std::vector<int>& number,
+/// Appends the instructions of needed values to `to`; new_index[v] is where value v is then, or is already.
+void append(const std::vector<Instruction>& program, const std::vector<bool>& needed, std::vector<int>& new_index,
             std::vector<Instruction>& to) {
   for (size_t v = 0; v < program.size(); ++v) {
-    if (!needed[v] || number[v] >= 0) continue;
-    number[v] = int(to.size());
+    if (!needed[v] || new_index[v] >= 0) continue;
+    new_index[v] = int(to.size());
     Instruction& i = to.emplace_back(program[v]);
     for (int& arg : i.args)
-      if (arg >= 0) arg = number[size_t(arg)];
+      if (arg >= 0) arg = new_index[size_t(arg)];
   }
 }
 
@@ -96,7 +96,7 @@ RowKernel reduce_parts(const RowKernel& rows, int64_t parts, const std::vector<P
     view->shape.push_back(parts);
   }
   std::vector<Instruction>& program = result.program;
-  std::vector<int> number(rows.program.size(), -1);
+  std::vector<int> new_index(rows.program.size(), -1);
   for (const PartialReduction& p : partial) {
     if (p.input == int(result.inputs.size())) result.inputs.emplace_back();
     result.inputs[size_t(p.input)] = {Input::Kind::Memory, p.totals};
@@ -105,15 +105,15 @@ RowKernel reduce_parts(const RowKernel& rows, int64_t parts, const std::vector<P
     program.push_back({Load{p.input}, p.dtype});
     program.push_back({Reduce{p.op}, p.dtype, {load, -1, -1}, true});
     if (dtype != p.dtype) program.push_back({UnaryOp::Cast, dtype, {load + 1, -1, -1}, true});
-    number[size_t(p.value)] = int(program.size()) - 1;
+    new_index[size_t(p.value)] = int(program.size()) - 1;
   }
   std::vector<bool> needed(rows.program.size(), false);
   for (const Output& out : rows.outputs) needed[size_t(out.value)] = true;
-  add_arguments(rows.program, number, needed);
+  add_arguments(rows.program, new_index, needed);
   const size_t first = program.size();
-  append(rows.program, needed, number, program);
+  append(rows.program, needed, new_index, program);
   for (size_t v = first; v < program.size(); ++v) program[v].per_row = true;
-  for (Output& out : result.outputs) out.value = number[size_t(out.value)];
+  for (Output& out : result.outputs) out.value = new_index[size_t(out.value)];
   return result;
 }
 
@@ -143,12 +143,12 @@ std::vector<RowKernel> split_reduction(const RowKernel& given, int64_t blocks, c
 
   // First: what the Reduces need, and they. Second: the Reduces of their totals, and what follows them.
   RowKernel first = k, second = k;
-  std::vector<int> number(k.program.size(), -1);
+  std::vector<int> new_index(k.program.size(), -1);
   std::vector<bool> needed;
   for (const Instruction& i : k.program) needed.push_back(reduction(i));
-  add_arguments(k.program, number, needed);
+  add_arguments(k.program, new_index, needed);
   first.program.clear(), first.outputs.clear();
-  append(k.program, needed, number, first.program);
+  append(k.program, needed, new_index, first.program);
   RowKernel remainder = first;
   cut(first, axis, 0, length, rest ? parts - 1 : parts);
   cut(remainder, axis, (parts - 1) * length, last, 1);
@@ -172,7 +172,7 @@ std::vector<RowKernel> split_reduction(const RowKernel& given, int64_t blocks, c
       to.view.address.coef.insert(0, rows);
       while (to.view.address.coef.size() < kernel.shape.size()) to.view.address.coef.push_back(0);
       to.view.shape = kernel.shape;
-      kernel.outputs.push_back({to, number[v]});
+      kernel.outputs.push_back({to, new_index[v]});
     };
     write(first, 0);
     write(remainder, parts - 1);
