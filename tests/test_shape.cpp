@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <random>
 
-#include "teeny/graph/shape_tracker.h"
+#include "teeny/graph/lazy.h"
 
 using namespace teeny;
 

@@ -14,7 +14,7 @@ using tinyops::dtype_of, tinyops::is_float, tinyops::is_int, tinyops::itemsize, 
 
 using tinyops::BinaryOp, tinyops::name, tinyops::ReduceOp, tinyops::TernaryOp, tinyops::UnaryOp;
 
-using tinyops::Affine, tinyops::Dims, tinyops::Guard, tinyops::Interval, tinyops::kMaxRank, tinyops::Shape, tinyops::View;
-using tinyops::broadcast, tinyops::index_box, tinyops::interval, tinyops::numel, tinyops::range, tinyops::row_major;
+using tinyops::Affine, tinyops::Dims, tinyops::Guard, tinyops::kMaxRank, tinyops::Shape, tinyops::View;
+using tinyops::broadcast, tinyops::compose, tinyops::numel, tinyops::range, tinyops::row_major;
 
 }  // namespace teeny

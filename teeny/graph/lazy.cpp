@@ -3,6 +3,30 @@
 #include "teeny/graph/context.h"
 
 namespace teeny {
+
+// ---- Views on views -------------------------------------------------------------------------------------------------
+
+ShapeTracker ShapeTracker::with(View last) const {
+  ShapeTracker result = *this;
+  result.views_.back() = std::move(last);
+  while (result.views_.size() > 1) {
+    std::optional<View> merged = compose(result.views_.back(), result.views_[result.views_.size() - 2]);
+    if (!merged) break;
+    result.views_.pop_back();
+    result.views_.back() = std::move(*merged);
+  }
+  return result;
+}
+
+ShapeTracker ShapeTracker::reshape(const Shape& to) const {
+  if (std::optional<View> view = views_.back().reshape(to)) return with(std::move(*view));
+  ShapeTracker result = *this;
+  result.views_.push_back(View::contiguous(to));
+  return result;
+}
+
+// ---- Nodes ----------------------------------------------------------------------------------------------------------
+
 namespace {
 
 LazyBuffer make(NodeOp op, DType dtype, const Shape& shape, std::vector<LazyBuffer> sources) {

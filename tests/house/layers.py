@@ -32,7 +32,7 @@ ROOMS = [
     ('tinyops/cuda/index', []),
     ('tinyops/cuda/contract', []),
     ('teeny/debug', ['trace.h']),
-    ('teeny/graph', ['base.h', 'context.h', 'lazy.h', 'shape_tracker.h']),
+    ('teeny/graph', ['base.h', 'context.h', 'lazy.h']),
     ('teeny/schedule', ['schedule.h']),
     ('teeny/tensor', ['tensor.h', 'function.h', 'recorder.h', 'index.h', 'modes.h', 'options.h']),
     ('teeny/mlops', ['common.h']),

@@ -20,7 +20,7 @@ part() {  # NAME LIMIT FILE...: of tensor.h the core counts, up to the banner of
 base=tinyops/base graph=teeny/graph
 part 'I, from a shape to a gradient' 2500 \
   $base/error.h $base/dtype.h $base/op.h $base/shape.h $base/shape.cpp \
-  $graph/base.h $graph/shape_tracker.h $graph/shape_tracker.cpp $graph/lazy.h $graph/lazy.cpp \
+  $graph/base.h $graph/lazy.h $graph/lazy.cpp \
   teeny/tensor/modes.h teeny/tensor/tensor.h teeny/tensor/function.h teeny/tensor/tensor.cpp \
   teeny/mlops/{common.h,elementwise.cpp,reduce.cpp,movement.cpp,contract.cpp} teeny/tensor/backward.cpp
 part 'II, from a graph to elements' 1400 \

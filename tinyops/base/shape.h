@@ -158,6 +158,9 @@ struct View {
   View simplified() const;
 };
 
+/// `outer` looks at the elements of `inner` in row-major order: the one View that does both, where there is one.
+std::optional<View> compose(const View& outer, const View& inner);
+
 std::ostream& operator<<(std::ostream& out, const View& view);
 
 }  // namespace tinyops
