@@ -4,23 +4,22 @@
 #include <numbers>
 
 #include "teeny/functional/functional.h"
-#include "teeny/tensor/recorder.h"
 
 namespace teeny {
 
 void Tensor::manual_seed(uint64_t seed) {
-  if (recorder()) fail("manual_seed: inside a Jit's call it would not be repeated; call it outside");
-  context().random_set = {seed, 0};
+  if (context.recorder) fail("manual_seed: inside a Jit's call it would not be repeated; call it outside");
+  context.random_set = {seed, 0};
 }
 
-std::pair<uint64_t, uint64_t> Tensor::random_state() { return {context().random().seed, context().random().counter}; }
-void Tensor::set_random_state(uint64_t seed, uint64_t counter) { context().random_set = {seed, counter}; }
+std::pair<uint64_t, uint64_t> Tensor::random_state() { return {context.random().seed, context.random().counter}; }
+void Tensor::set_random_state(uint64_t seed, uint64_t counter) { context.random_set = {seed, counter}; }
 
 Tensor Tensor::rand(const Shape& shape, DType dtype) {
   check_shape(shape, "rand");
   if (!is_float(dtype)) fail("rand: makes floats, not ", dtype);
   const DType drawn = dtype == DType::Float64 ? dtype : DType::Float32;
-  RandomStream& state = context().random();
+  RandomStream& state = context.random();
   const Tensor out(LazyBuffer::random(state.seed, state.counter, drawn, shape));
   const uint64_t words = uint64_t(teeny::numel(shape)) * (drawn == DType::Float64 ? 2 : 1);
   state.counter += (words + 3) / 4 * 4;  // whole blocks: every tensor starts at word 0 of one

@@ -6,14 +6,11 @@
 
 namespace teeny {
 
-Context& context() {
-  static std::atomic<int> threads{0};
-  thread_local Context of_this_thread(threads++);
-  return of_this_thread;
-}
+static std::atomic<int> threads{0};
+thread_local Context context(threads++);
 
 namespace {
-[[maybe_unused]] const int main_thread = context().thread;  // objects like this one are made by the thread that runs main
+[[maybe_unused]] const int main_thread = context.thread;  // objects like this one are made by the thread that runs main
 }
 
 RandomStream& Context::random() {

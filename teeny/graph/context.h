@@ -61,13 +61,13 @@ struct Context {
 };
 
 /// This thread's.
-Context& context();
+extern thread_local Context context;
 
 /// Another way to run, from here to the end of the block: `const ExecutionScope reference({.run = tinyops::reference::check});`
 class ExecutionScope {
  public:
-  explicit ExecutionScope(Execution mode) : before_(std::exchange(context().execution, std::move(mode))) {}
-  ~ExecutionScope() { context().execution = std::move(before_); }
+  explicit ExecutionScope(Execution mode) : before_(std::exchange(context.execution, std::move(mode))) {}
+  ~ExecutionScope() { context.execution = std::move(before_); }
   ExecutionScope(const ExecutionScope&) = delete;
   ExecutionScope& operator=(const ExecutionScope&) = delete;
 

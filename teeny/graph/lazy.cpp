@@ -69,10 +69,10 @@ ShapeTracker picked_from(const ShapeTracker& x, int axis, const Shape& picked) {
 }  // namespace
 
 Node::Node(NodeOp op, DType dtype, Shape shape, std::vector<LazyBuffer> sources)
-    : op(std::move(op)), dtype(dtype), shape(std::move(shape)), sources(std::move(sources)), thread(context().thread) {}
+    : op(std::move(op)), dtype(dtype), shape(std::move(shape)), sources(std::move(sources)), thread(context.thread) {}
 
 bool Node::of_another_thread() const {
-  return thread != context().thread && !realized() && !std::holds_alternative<node::Constant>(op) &&
+  return thread != context.thread && !realized() && !std::holds_alternative<node::Constant>(op) &&
          !std::holds_alternative<node::Iota>(op);
 }
 

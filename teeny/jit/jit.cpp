@@ -52,8 +52,8 @@ BufferRef copy_of(const std::shared_ptr<Node>& node) {
 class Recording : public Recorder {
  public:
   Recording() : random_(Tensor::random_state()) {
-    recorder() = this;
-    Execution watched = context().execution;
+    context.recorder = this;
+    Execution watched = context.execution;
     watched.on_step = [this](const Step& step) { ran(step); };
     listening_.emplace(std::move(watched));
   }
@@ -63,7 +63,7 @@ class Recording : public Recorder {
   }
   /// The call is over: tensors that are made from now on are not its own. Its last kernels are still to run.
   void forget_tensors() {
-    if (recorder() == this) recorder() = nullptr;
+    if (context.recorder == this) context.recorder = nullptr;
   }
   void forget_kernels() { listening_.reset(); }
 
@@ -368,7 +368,7 @@ class Recording : public Recorder {
 
   /// All at once, so that a device can make one thing of them; one by one where somebody looks at each.
   void run_kernels() {
-    const Execution& execution = context().execution;
+    const Execution& execution = context.execution;
     if (execution.run == tinyops::run && !debug::watches_each_kernel())
       return debug::traced(work_, [this] { tinyops::run_again(kernels_, memo_); });
     for (const Step& step : steps_) debug::traced(step.kernel, [&] { execution.run(step.kernel); });
@@ -408,7 +408,7 @@ Replayer::~Replayer() = default;
 Replayer::Replayer(Replayer&&) noexcept = default;
 
 std::vector<Tensor> Replayer::operator()(std::span<const Tensor> given, const Call& call) {
-  if (recorder()) fail("Jit: called inside the call of another Jit, which records it already");
+  if (context.recorder) fail("Jit: called inside the call of another Jit, which records it already");
   std::vector<int64_t> key = {Training::enabled(), GradMode::enabled()};
   std::vector<Tensor> inputs;
   for (const Tensor& x : given) {

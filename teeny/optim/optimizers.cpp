@@ -3,7 +3,6 @@
 #include <cmath>
 #include <map>
 
-#include "teeny/tensor/recorder.h"
 #include "teeny/tensor/function.h"
 
 namespace teeny::optim {
@@ -75,7 +74,7 @@ void Optimizer::zero_grad() {
 
 void Optimizer::set_lr(double lr) {
   check("set_lr", "lr", lr, INFINITY);
-  if (recorder()) fail("set_lr: inside a Jit's call this rate would be repeated; call it outside");
+  if (context.recorder) fail("set_lr: inside a Jit's call this rate would be repeated; call it outside");
   NoGrad guard;
   lr_.assign(number(lr));
 }

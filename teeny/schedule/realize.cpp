@@ -17,7 +17,7 @@ void undo_assignments(std::vector<PendingAssignment> failed) {
     const auto before = failed[i].before.lock();
     if (!failed[i].unrealized() || !variable || variable->node() != failed[i].now.lock()) continue;
     if (before) *variable = LazyBuffer(before, failed[i].views);
-    else context().pending.push_back(failed[i]);
+    else context.pending.push_back(failed[i]);
   }
 }
 
@@ -25,11 +25,11 @@ void undo_assignments(std::vector<PendingAssignment> failed) {
 
 std::vector<Step> schedule(std::span<const LazyBuffer> targets) {
   static const bool fuse = tinyops::environment::fuse();
-  return context().execution.fuse.value_or(fuse) ? schedule_fused(targets) : schedule_unfused(targets);
+  return context.execution.fuse.value_or(fuse) ? schedule_fused(targets) : schedule_unfused(targets);
 }
 
 void add_pending(const std::shared_ptr<LazyBuffer>& variable, const LazyBuffer& before) {
-  context().pending.push_back({variable, variable->node(), before.node(), before.views()});
+  context.pending.push_back({variable, variable->node(), before.node(), before.views()});
 }
 
 void realize(std::span<const LazyBuffer> targets) {
@@ -37,17 +37,17 @@ void realize(std::span<const LazyBuffer> targets) {
   for (const LazyBuffer& target : targets)
     if (target.node()->of_another_thread())
       fail("realize: a tensor of ", target.shape(), " was made by another thread: realize() it there");
-  for (const PendingAssignment& p : context().pending)
+  for (const PendingAssignment& p : context.pending)
     if (p.unrealized()) all.emplace_back(p.now.lock());
 
   std::vector<Step> steps = schedule(all);
-  const std::vector<PendingAssignment> assigned = std::exchange(context().pending, {});  // in `steps` now, or computed already
+  const std::vector<PendingAssignment> assigned = std::exchange(context.pending, {});  // in `steps` now, or computed already
   if (steps.empty()) return;
   static const bool drawn = !tinyops::environment::graph().empty();
   if (drawn) draw_at_exit(all, steps);
   // When a kernel throws, what was computed before it stays, and the rest is unrealized as before.
   try {
-    const Execution& execution = context().execution;
+    const Execution& execution = context.execution;
     for (Step& step : steps) {
       debug::traced(step.kernel, [&] { execution.run(step.kernel); });
       for (Step::Result& result : step.results) {

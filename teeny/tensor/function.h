@@ -64,7 +64,7 @@ struct TensorAccess {
 template <class Rule, class... Inputs>
 Tensor apply(Rule rule, const Inputs&... inputs) {
   Tensor out(rule.forward(inputs.lazy()...));
-  if (GradMode::enabled() && is_float(out.dtype()) && (inputs.requires_grad() || ...)) {
+  if (context.grad && is_float(out.dtype()) && (inputs.requires_grad() || ...)) {
     rule.inputs = {inputs...};
     detail::TensorAccess::set_rule(out, std::make_shared<Rule>(std::move(rule)));
   }

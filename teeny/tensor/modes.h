@@ -12,10 +12,10 @@ namespace teeny {
 ///   Training guard(true);    dropout drops, batch norm uses the batch's statistics
 class GradMode {
  public:
-  explicit GradMode(bool on) : before_(std::exchange(context().grad, on)) {}
-  ~GradMode() { context().grad = before_; }
+  explicit GradMode(bool on) : before_(std::exchange(context.grad, on)) {}
+  ~GradMode() { context.grad = before_; }
   GradMode(const GradMode&) = delete;
-  static bool enabled() { return context().grad; }
+  static bool enabled() { return context.grad; }
 
  private:
   bool before_;
@@ -25,10 +25,10 @@ struct NoGrad : GradMode {
 };
 class Training {
  public:
-  explicit Training(bool on = true) : before_(std::exchange(context().training, on)) {}
-  ~Training() { context().training = before_; }
+  explicit Training(bool on = true) : before_(std::exchange(context.training, on)) {}
+  ~Training() { context.training = before_; }
   Training(const Training&) = delete;
-  static bool enabled() { return context().training; }
+  static bool enabled() { return context.training; }
 
  private:
   bool before_;

@@ -1,6 +1,6 @@
 #pragma once
-// What a Jit is told while it records: the places where tensors are made, read and changed call the `recorder()` of their
-// thread, which is null the rest of the time.
+// What a Jit is told while it records: the places where tensors are made, read and changed call the
+// `context.recorder` of their thread, which is null the rest of the time.
 #include <memory>
 
 #include "teeny/tensor/tensor.h"
@@ -22,7 +22,5 @@ class Recorder {
   virtual void on_assign(const std::shared_ptr<LazyBuffer>& data) = 0;  ///< it is about to hold other values
   virtual void on_set_grad(const Tensor& x, const Tensor& grad) = 0;    ///< x.grad is about to be `grad`
 };
-
-inline Recorder*& recorder() { return context().recorder; }
 
 }  // namespace teeny

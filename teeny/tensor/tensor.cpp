@@ -32,7 +32,7 @@ struct Tensor::State {
 
 Tensor::Tensor(LazyBuffer data, bool requires_grad) : state_(std::make_shared<State>(std::move(data))) {
   state_->requires_grad = requires_grad;
-  if (recorder()) recorder()->on_create({state_, &state_->data});
+  if (context.recorder) context.recorder->on_create({state_, &state_->data});
 }
 
 Tensor::Tensor(Scalar value) : Tensor(full({}, value)) {}
@@ -40,7 +40,7 @@ Tensor::Tensor(Scalar value) : Tensor(full({}, value)) {}
 const LazyBuffer& Tensor::lazy() const {
   if (!state_)
     fail("this tensor is undefined: no value was given to it, or it is the grad() of one that no backward has reached");
-  if (recorder()) recorder()->on_read({state_, &state_->data}, {state_, &state_->requires_grad});
+  if (context.recorder) context.recorder->on_read({state_, &state_->data}, {state_, &state_->requires_grad});
   return state_->data;
 }
 
@@ -66,7 +66,7 @@ Tensor& Tensor::requires_grad_(bool on) {
 Tensor Tensor::grad() const { return lazy(), state_->grad; }
 void Tensor::set_grad(const Tensor& grad) {
   if (grad.defined() && grad.shape() != shape()) fail("set_grad: ", grad.shape(), " for a tensor of ", shape());
-  if (recorder()) recorder()->on_set_grad(*this, grad);
+  if (context.recorder) context.recorder->on_set_grad(*this, grad);
   state_->grad = grad;
 }
 Tensor Tensor::detach() const { return Tensor(lazy()); }
@@ -107,7 +107,7 @@ const Tensor& Tensor::realize() const {
 }
 
 std::vector<std::byte> Tensor::to_bytes() const {
-  if (recorder())
+  if (context.recorder)
     fail("Jit: the call reads the values of a tensor of ", shape(), "; return it, and read it outside");
   const bool stored = lazy().views().is_contiguous() && !std::holds_alternative<node::Constant>(lazy().node()->op) &&
                       !std::holds_alternative<node::Iota>(lazy().node()->op);
@@ -157,7 +157,7 @@ Tensor& Tensor::assign(const Tensor& x) {
   const bool owns_memory = data.views().is_contiguous() && data.node()->shape == data.shape() &&
                            !std::holds_alternative<node::Constant>(op) && !std::holds_alternative<node::Iota>(op);
   const std::shared_ptr<LazyBuffer> variable(state_, &state_->data);
-  if (recorder()) recorder()->on_assign(variable);
+  if (context.recorder) context.recorder->on_assign(variable);
   const LazyBuffer before = std::exchange(state_->data, owns_memory ? data : data.contiguous());
   state_->rule = nullptr;
   ++state_->version;
