@@ -72,8 +72,7 @@ Node::Node(NodeOp op, DType dtype, Shape shape, std::vector<LazyBuffer> sources)
     : op(std::move(op)), dtype(dtype), shape(std::move(shape)), sources(std::move(sources)), thread(context.thread) {}
 
 bool Node::of_another_thread() const {
-  return thread != context.thread && !realized() && !std::holds_alternative<node::Constant>(op) &&
-         !std::holds_alternative<node::Iota>(op);
+  return thread != context.thread && !realized() && !has_no_memory(op);
 }
 
 // Dropping the last user of a long chain must not recurse along it: nodes that only this one kept alive hand over

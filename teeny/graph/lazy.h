@@ -167,4 +167,14 @@ struct Node {
 
 std::string_view name(const NodeOp& op);
 
+inline bool is_contraction(const NodeOp& op) { return std::holds_alternative<node::Contract>(op); }
+/// Whether kernels of this kind address memory themselves: what they read cannot be computed in place.
+inline bool is_special(const NodeOp& op) {
+  return is_contraction(op) || std::holds_alternative<node::Special>(op);
+}
+/// Whether the elements are known without a kernel, and never stored.
+inline bool has_no_memory(const NodeOp& op) {
+  return std::holds_alternative<node::Constant>(op) || std::holds_alternative<node::Iota>(op);
+}
+
 }  // namespace teeny

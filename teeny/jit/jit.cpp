@@ -415,7 +415,7 @@ std::vector<Tensor> Replayer::operator()(std::span<const Tensor> given, const Ca
     key.insert(key.end(), {int64_t(x.dtype()), x.requires_grad(), x.shape().size()});
     key.insert(key.end(), x.shape().begin(), x.shape().end());
     const bool plain = x.lazy().views().is_contiguous() && x.lazy().node()->shape == x.shape() &&
-                       !is_constant(x.lazy()) && !std::holds_alternative<node::Iota>(x.lazy().node()->op);
+                       !has_no_memory(x.lazy().node()->op);
     inputs.push_back(plain ? x.detach() : x.detach().contiguous());
   }
   realize(inputs);  // and everything assigned before

@@ -39,7 +39,7 @@ class ScheduledNodes {
   /// The buffer that holds the node's elements, or null when they are computed where they are read.
   virtual tinyops::BufferRef buffer_of(const Node& node) const = 0;
   /// What the node reads, each through a single view: its sources, or copies of them.
-  virtual std::span<const LazyBuffer> sources_of(const Node& node) const { return node.sources; }
+  virtual std::span<const LazyBuffer> sources_of(const Node& node) const = 0;
 
  protected:
   ~ScheduledNodes() = default;
@@ -50,16 +50,6 @@ tinyops::Kernel lower(const FusionGroup& group, std::span<const Destination> des
 
 /// The kernel of a node::Special, into `out`. Its sources have buffers.
 tinyops::Kernel lower_special(const Node& node, const tinyops::BufferRef& out, const ScheduledNodes& nodes);
-
-inline bool is_contraction(const NodeOp& op) { return std::holds_alternative<node::Contract>(op); }
-/// Whether kernels of this kind address memory themselves: what they read cannot be computed in place.
-inline bool is_special(const NodeOp& op) {
-  return is_contraction(op) || std::holds_alternative<node::Special>(op);
-}
-/// Whether the elements are known without a kernel, and never stored.
-inline bool has_no_memory(const NodeOp& op) {
-  return std::holds_alternative<node::Constant>(op) || std::holds_alternative<node::Iota>(op);
-}
 
 /// A buffer for the node's elements. Nothing is reserved before a kernel runs.
 tinyops::BufferRef new_buffer(const Node& node);

@@ -39,6 +39,7 @@ class Unfused : public ScheduledNodes {
     const auto found = buffers_.find(&node);
     return found == buffers_.end() ? nullptr : found->second;
   }
+  std::span<const LazyBuffer> sources_of(const Node& node) const override { return node.sources; }
 
  private:
   bool is_ready(const Node& node) const { return has_no_memory(node.op) || buffer_of(node); }

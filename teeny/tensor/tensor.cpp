@@ -109,8 +109,7 @@ const Tensor& Tensor::realize() const {
 std::vector<std::byte> Tensor::to_bytes() const {
   if (context.recorder)
     fail("Jit: the call reads the values of a tensor of ", shape(), "; return it, and read it outside");
-  const bool stored = lazy().views().is_contiguous() && !std::holds_alternative<node::Constant>(lazy().node()->op) &&
-                      !std::holds_alternative<node::Iota>(lazy().node()->op);
+  const bool stored = lazy().views().is_contiguous() && !has_no_memory(lazy().node()->op);
   const LazyBuffer source = stored ? lazy() : lazy().contiguous();
   teeny::realize(std::span<const LazyBuffer>(&source, 1));
   std::vector<std::byte> bytes(size_t(numel() * itemsize(dtype())));
@@ -153,9 +152,8 @@ Tensor& Tensor::assign(const Tensor& x) {
   if (state_->data.node()->of_another_thread())
     fail("assign: another thread has assigned to this tensor of ", shape(), ", and has not computed it yet");
   LazyBuffer data = x.detach().cast(dtype()).lazy();
-  const NodeOp& op = data.node()->op;
-  const bool owns_memory = data.views().is_contiguous() && data.node()->shape == data.shape() &&
-                           !std::holds_alternative<node::Constant>(op) && !std::holds_alternative<node::Iota>(op);
+  const bool owns_memory =
+      data.views().is_contiguous() && data.node()->shape == data.shape() && !has_no_memory(data.node()->op);
   const std::shared_ptr<LazyBuffer> variable(state_, &state_->data);
   if (context.recorder) context.recorder->on_assign(variable);
   const LazyBuffer before = std::exchange(state_->data, owns_memory ? data : data.contiguous());
