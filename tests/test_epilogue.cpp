@@ -23,9 +23,9 @@ const tinyops::ContractKernel* only_contraction(const std::vector<Step>& steps) 
 }
 
 int64_t kernels(const Tensor& x) {
-  const int64_t before = debug::counters().kernels;
+  const int64_t before = context.kernels;
   x.realize();
-  return debug::counters().kernels - before;
+  return context.kernels - before;
 }
 
 /// `product` makes a contraction and `after` something of it, here in one kernel: is this what the reference computes in one
@@ -146,9 +146,9 @@ TEST_CASE("epilogue: what walks other elements, or adds up, starts a kernel") {
   CHECK(kernels((x.matmul(w) + 1).sum(1)) == 2);
   // Reading a factor alone is no reason to join.
   const Tensor z = x.matmul(w), other = x * 2;
-  const int64_t before = debug::counters().kernels;
+  const int64_t before = context.kernels;
   realize(std::vector<Tensor>{z, other});
-  CHECK(debug::counters().kernels - before == 2);
+  CHECK(context.kernels - before == 2);
 }
 
 TEST_CASE("epilogue: a residual that dies is written over, a factor never") {
@@ -228,9 +228,9 @@ TEST_CASE("epilogue: a Jit replays it") {
   for (int i = 0; i < 5; ++i) {
     const Tensor x = values({2, 3, 9, 9});
     scale.assign(Tensor(1.0 + i));
-    const int64_t before = debug::counters().kernels;
+    const int64_t before = context.kernels;
     const Tensor y = call(x);
-    if (i > 2) CHECK(debug::counters().kernels - before <= 2);  // the scale, and this
+    if (i > 2) CHECK(context.kernels - before <= 2);  // the scale, and this
     CHECK(y.to_bytes() == (x.conv2d(w, bias).relu() * scale).to_bytes());
   }
 }
@@ -249,9 +249,9 @@ TEST_CASE("epilogue: a gradient and the update with it are one kernel, in place"
   });
   for (int i = 0; i < 3; ++i) step(x, y);
   const void* weight = layer.weight.lazy().node()->buffer->data();
-  const int64_t before = debug::counters().kernels;
+  const int64_t before = context.kernels;
   step(x, y);
-  CHECK(debug::counters().kernels - before == 5);  // two scalars, forward with the loss' gradient, loss, update
+  CHECK(context.kernels - before == 5);  // two scalars, forward with the loss' gradient, loss, update
   CHECK(layer.weight.lazy().node()->buffer->data() == weight);
 }
 

@@ -5,7 +5,6 @@
 #include <limits>
 #include <sstream>
 
-#include "teeny/debug/trace.h"
 #include "teeny/tensor/function.h"
 #include "tests/check.h"
 
@@ -95,15 +94,15 @@ TEST_CASE("tensor: a large tensor is printed by its corners") {
 
 TEST_CASE("tensor: nothing runs before a value is read") {
   const Tensor x = Tensor::of({{1, 2}, {3, 4}});
-  const int64_t before = debug::counters().kernels;
+  const int64_t before = context.kernels;
   const Tensor y = (x * 2).exp().matmul(x.t()).sum(0), z = Tensor::rand({4}) + Tensor::arange(4);
-  CHECK(debug::counters().kernels == before);
+  CHECK(context.kernels == before);
   y.realize();
-  const int64_t after = debug::counters().kernels;
+  const int64_t after = context.kernels;
   CHECK(after > before);
   y.realize();
   y.to_vector();
-  CHECK(debug::counters().kernels == after);
+  CHECK(context.kernels == after);
 }
 
 TEST_CASE("tensor: movement copies nothing") {
@@ -116,10 +115,10 @@ TEST_CASE("tensor: movement copies nothing") {
 TEST_CASE("tensor: realize takes several at once") {
   const Tensor x = Tensor::of({1, 2}), both[] = {x + 1, x * x};
   realize(both);
-  const int64_t before = debug::counters().kernels;
+  const int64_t before = context.kernels;
   CHECK(list(both[0]) == Floats{2, 3});
   CHECK(list(both[1]) == Floats{1, 4});
-  CHECK(debug::counters().kernels == before);
+  CHECK(context.kernels == before);
 }
 
 TEST_CASE("tensor: more parts than one kernel takes") {
@@ -241,9 +240,9 @@ TEST_CASE("assign: realize of anything computes what was assigned") {
   Tensor x = Tensor::of({1, 2});
   x.assign(x + 1);
   (Tensor::of({5, 6}) * 2).realize();
-  const int64_t before = debug::counters().kernels;
+  const int64_t before = context.kernels;
   CHECK(list(x) == Floats{2, 3});
-  CHECK(debug::counters().kernels == before);
+  CHECK(context.kernels == before);
 }
 
 TEST_CASE("assign: a parameter stays a leaf") {

@@ -1,5 +1,5 @@
 #pragma once
-// What runs, watched: counters, the kernel log of DEBUG=, the timeline of PROFILE=.
+// What runs, watched: the totals and the kernel log of DEBUG=, the timeline of PROFILE=.
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -18,8 +18,6 @@ struct Counters {
   int64_t bytes = 0;  ///< read and written, each element of each operand once
   Counters& operator+=(const Counters& other);
 };
-/// Of what this thread has run since its start, or since `counters() = {}`. Without DEBUG and PROFILE only `kernels` is counted.
-Counters& counters();
 
 /// What one kernel will do.
 Counters work(const tinyops::Kernel& kernel);
@@ -30,10 +28,12 @@ std::string label(const tinyops::Kernel& kernel);
 /// The whole kernel, with its program, as text.
 std::string listing(const tinyops::Kernel& kernel);
 
-/// Calls `run`, which runs `kernel`, and counts it. With DEBUG or PROFILE it is timed and reported: a
-/// device may return from a kernel before it is done, so it is waited for, before and after.
+/// Whether DEBUG= or PROFILE= asks for anything. It stays as it is while the program runs.
+bool is_watched();
+/// Calls `run`, which runs `kernel`, then times and reports it: a device may return from a kernel before it is done, so it is
+/// waited for, before and after.
 void traced(const tinyops::Kernel& kernel, const std::function<void()>& run);
-/// The same for several kernels that run as one. Not with DEBUG=2 and PROFILE, which `watches_each_kernel`.
+/// The same for several kernels that run as one; where nothing is watched, it only calls `run`. Not with DEBUG=2 and PROFILE, which `watches_each_kernel`.
 void traced(const Counters& work, const std::function<void()>& run);
 bool watches_each_kernel();
 

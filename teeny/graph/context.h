@@ -51,6 +51,7 @@ struct Context {
   Recorder* recorder = nullptr;  ///< a Jit that records this thread's calls
   Execution execution = {};
   std::vector<PendingAssignment> pending = {};
+  int64_t kernels = 0;           ///< how many it has run
 
   /// This thread's stream. Where nobody has set one it begins with SEED= on the main thread, and on the others with a seed made
   /// of SEED= and of how many threads have begun a stream before: no two threads draw the same values.

@@ -368,10 +368,12 @@ class Recording : public Recorder {
 
   /// All at once, so that a device can make one thing of them; one by one where somebody looks at each.
   void run_kernels() {
-    const Execution& execution = context.execution;
-    if (execution.run == tinyops::run && !debug::watches_each_kernel())
-      return debug::traced(work_, [this] { tinyops::run_again(kernels_, memo_); });
-    for (const Step& step : steps_) debug::traced(step.kernel, [&] { execution.run(step.kernel); });
+    if (context.execution.run == tinyops::run && !debug::watches_each_kernel()) {
+      debug::traced(work_, [this] { tinyops::run_again(kernels_, memo_); });
+      context.kernels += work_.kernels;
+    } else {
+      for (const Step& step : steps_) run_kernel(step.kernel);
+    }
   }
 
   /// The result's values: of the node that is known to hold them, or of a new one.

@@ -32,6 +32,14 @@ void add_pending(const std::shared_ptr<LazyBuffer>& variable, const LazyBuffer& 
   context.pending.push_back({variable, variable->node(), before.node(), before.views()});
 }
 
+void run_kernel(const tinyops::Kernel& kernel) {
+  static const bool watched = debug::is_watched();
+  const auto run = context.execution.run;
+  if (watched) debug::traced(kernel, [&] { run(kernel); });
+  else run(kernel);
+  ++context.kernels;
+}
+
 void realize(std::span<const LazyBuffer> targets) {
   std::vector<LazyBuffer> all(targets.begin(), targets.end());
   for (const LazyBuffer& target : targets)
@@ -47,14 +55,13 @@ void realize(std::span<const LazyBuffer> targets) {
   if (drawn) draw_at_exit(all, steps);
   // When a kernel throws, what was computed before it stays, and the rest is unrealized as before.
   try {
-    const Execution& execution = context.execution;
     for (Step& step : steps) {
-      debug::traced(step.kernel, [&] { execution.run(step.kernel); });
+      run_kernel(step.kernel);
       for (Step::Result& result : step.results) {
         result.node->buffer = std::move(result.buffer);
         result.node->sources.clear();  // what only this node needed goes back to the allocator
       }
-      if (execution.on_step) execution.on_step(step);
+      if (context.execution.on_step) context.execution.on_step(step);
       step = {};
     }
   } catch (...) {

@@ -30,6 +30,9 @@ std::vector<Step> schedule_fused(std::span<const LazyBuffer> targets);    ///< a
 /// Schedules and runs: afterwards the targets' nodes, and those of this thread's pending assignments, are realized.
 void realize(std::span<const LazyBuffer> targets);
 
+/// Runs one kernel as this thread's Execution says, and counts it; where DEBUG= or PROFILE= asks for it, with a trace.
+void run_kernel(const tinyops::Kernel& kernel);
+
 /// `variable` was assigned to, and held `before` until then: the next `realize` of anything computes its new values too,
 /// so that running statistics and parameters do not pile up unevaluated graphs. If that throws, it has its old ones again.
 void add_pending(const std::shared_ptr<LazyBuffer>& variable, const LazyBuffer& before);
