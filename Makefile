@@ -165,7 +165,7 @@ endif
 
 # ---- What is built --------------------------------------------------------------------------------------------------
 
-library := $(wildcard tinyops/base/*.cpp tinyops/common/*.cpp teeny/*/*.cpp) tinyops/buffer.cpp tinyops/reference/reference.cpp
+library := $(wildcard tinyops/base/*.cpp tinyops/common/*.cpp teeny/*/*.cpp) tinyops/reference/reference.cpp
 ifeq (cpu,$(BACKEND))
   library := $(wildcard tinyops/cpu/*/*.cpp tinyops/cpu/*.cpp) $(library)  # what takes longest comes first
 else ifeq (cuda,$(BACKEND))

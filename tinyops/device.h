@@ -2,6 +2,7 @@
 // The whole interface between teeny and what runs it: buffers, kernels (kernel.h), and the eight functions a backend
 // implements. A backend is one folder beside this file; exactly one is the device of a binary, and the reference is
 // always there beside it, to be compared with.
+#include <atomic>
 #include <cstddef>
 #include <memory>
 #include <span>
@@ -10,32 +11,6 @@
 #include "tinyops/kernel.h"
 
 namespace tinyops {
-
-/// Memory of the device. It is reserved when a kernel first needs it and goes back when the last owner is gone.
-class Buffer {
- public:
-  explicit Buffer(size_t bytes) : bytes_(bytes) {}
-  ~Buffer();
-  Buffer(const Buffer&) = delete;
-  Buffer& operator=(const Buffer&) = delete;
-
-  size_t bytes() const { return bytes_; }
-  void* data();  ///< reserves on the first call; throws Error when there is no memory
-  /// From now on this buffer's memory is that of `other`, which is at least as large; null ends it.
-  void alias_to(std::shared_ptr<Buffer> other) { other_ = std::move(other); }
-
- private:
-  size_t bytes_;
-  void* data_ = nullptr;
-  std::shared_ptr<Buffer> other_;
-};
-
-/// Bytes reserved now, and the most there ever were since the last `reset_peak`.
-struct MemoryUse {
-  size_t live = 0, peak = 0;
-};
-MemoryUse memory_use();
-void reset_peak();
 
 // ---- The eight functions --------------------------------------------------------------------------------------------
 
@@ -55,5 +30,50 @@ namespace reference {
 void run(const Kernel& kernel);    ///< on memory of the host
 void check(const Kernel& kernel);  ///< on memory of the device: it works on copies
 }
+
+// ---- Buffers --------------------------------------------------------------------------------------------------------
+
+/// Bytes reserved now, and the most there ever were since the last `reset_peak`.
+struct MemoryUse {
+  size_t live = 0, peak = 0;
+};
+namespace detail {
+inline std::atomic<size_t> live{0}, peak{0};
+}
+inline MemoryUse memory_use() { return {detail::live, detail::peak}; }
+inline void reset_peak() { detail::peak = detail::live.load(); }
+
+/// Memory of the device. It is reserved when a kernel first needs it and goes back when the last owner is gone.
+class Buffer {
+ public:
+  explicit Buffer(size_t bytes) : bytes_(bytes) {}
+  ~Buffer() {
+    if (!data_) return;
+    detail::live -= bytes_;
+    deallocate(data_, bytes_);
+  }
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+
+  size_t bytes() const { return bytes_; }
+  /// Reserves on the first call; throws Error when there is no memory.
+  void* data() {
+    if (other_) return other_->data();
+    if (data_ || bytes_ == 0) return data_;
+    data_ = allocate(bytes_);
+    if (!data_) fail("out of memory: ", bytes_, " bytes more than the ", detail::live.load(), " in use");
+    const size_t now = detail::live += bytes_;
+    for (size_t seen = detail::peak; now > seen && !detail::peak.compare_exchange_weak(seen, now);) {
+    }
+    return data_;
+  }
+  /// From now on this buffer's memory is that of `other`, which is at least as large; null ends it.
+  void alias_to(std::shared_ptr<Buffer> other) { other_ = std::move(other); }
+
+ private:
+  size_t bytes_;
+  void* data_ = nullptr;
+  std::shared_ptr<Buffer> other_;
+};
 
 }  // namespace tinyops
