@@ -24,13 +24,9 @@ class Unfused : public ScheduledNodes {
     std::vector<Visit> stack{{target}};
     while (!stack.empty()) {
       Visit& top = stack.back();
-      if (!is_ready(*top.node) && top.next_source < top.node->sources.size()) {
-        const std::shared_ptr<Node> source = top.node->sources[top.next_source++].node();
-        if (!is_ready(*source)) stack.push_back({source});
-        continue;
-      }
-      if (!is_ready(*top.node)) add_kernel(top.node);
-      stack.pop_back();
+      if (is_ready(*top.node)) stack.pop_back();
+      else if (top.next_source < top.node->sources.size()) stack.push_back({top.node->sources[top.next_source++].node()});
+      else add_kernel(top.node);
     }
   }
 
