@@ -8,7 +8,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
-git ls-files -z README.md teeny tinyops tests | xargs -0 cp --parents -t "$copy"
+git ls-files -z README.md notes/kind_of_kernel.md teeny tinyops tests | xargs -0 cp --parents -t "$copy"
 cd "$copy"
 git init -q . && git add -A
 
@@ -20,7 +20,7 @@ block() {
     marked && /^```cpp/ { inside = 1; next }
     inside && /^```/ { exit }
     inside { print; found = 1 }
-    END { exit !found }' README.md || { echo "the README has no code for $1: $2" >&2; return 1; }
+    END { exit !found }' README.md notes/kind_of_kernel.md || { echo "the README has no code for $1: $2" >&2; return 1; }
 }
 # the_line FILE TEXT: the number of the only line of the file that contains the text.
 the_line() {
@@ -38,7 +38,7 @@ follow() {
       *) mv block "$place" && continue ;;
     esac
     sed -i "${line}r block" "$file"
-  done < <(sed -n "s/^<!-- recipe $1: \(.*\) -->\$/\1/p" README.md)
+  done < <(sed -n "s/^<!-- recipe $1: \(.*\) -->\$/\1/p" README.md notes/kind_of_kernel.md)
   rm -f block
   git add -A -N
   places=$(git diff -U0 | grep -c '^@@')
