@@ -39,8 +39,16 @@ void check(const OperandAccess& access, int64_t first, int64_t stride, int64_t n
   if (n > 0) check_inside(first, first + stride * (n - 1), access.elements);
 }
 
-/// Without the cache where there is such an instruction: whole cache lines, which the processor puts together from whatever
-/// pieces; the ends as usual.
+#ifdef __SSE2__
+template <class Packet>
+void stream_packet(float* to, const Packet& packet) {
+  if constexpr (sizeof(Packet) == 64) _mm512_stream_ps(to, packet);
+  else if constexpr (sizeof(Packet) == 32) _mm256_stream_ps(to, packet);
+  else _mm_stream_ps(to, packet);
+}
+#endif
+
+/// Without the cache where there is such an instruction: whole aligned cache lines; the ends as usual.
 template <class T>
 void stream_run(T* to, const T* from, int64_t n) {
 #ifdef __SSE2__
@@ -51,9 +59,10 @@ void stream_run(T* to, const T* from, int64_t n) {
   const size_t head = std::min(left, (line - reinterpret_cast<uintptr_t>(out) % line) % line);
   if (head) std::memcpy(out, in, head);
   out += head, in += head, left -= head;
+  using P = Packets<float>;
   for (; left >= line; out += line, in += line, left -= line)
-    for (size_t i = 0; i < line; i += 16)
-      _mm_stream_si128(reinterpret_cast<__m128i*>(out + i), _mm_loadu_si128(reinterpret_cast<const __m128i*>(in + i)));
+    for (size_t i = 0; i < line; i += sizeof(P::Type))
+      stream_packet(reinterpret_cast<float*>(out + i), P::load(reinterpret_cast<const float*>(in + i)));
   if (left) std::memcpy(out, in, left);
 #else
   std::memcpy(to, from, size_t(n) * sizeof(T));
