@@ -22,19 +22,10 @@ using Eigen::internal::plogical_shift_left, Eigen::internal::parithmetic_shift_r
 /// Whether `polynomial` below has packets for `op` on a T. What is not in these lists is scalar_ops.h's.
 template <class T>
 constexpr bool has_packets(UnaryOp op) {
-  switch (op) {
-    case UnaryOp::Sqrt:
-    case UnaryOp::Exp:
-    case UnaryOp::Log:
-    case UnaryOp::Floor:
-    case UnaryOp::Trunc: return std::is_floating_point_v<T>;
-    case UnaryOp::Sin:
-    case UnaryOp::Cos:
-    case UnaryOp::Tanh:
-    case UnaryOp::Erf:
-    case UnaryOp::Atan: return std::is_same_v<T, float>;
-    default: return false;
-  }
+  const auto is_one_of = [op](auto... ops) { return ((op == ops) || ...); };
+  using enum UnaryOp;
+  return (std::is_floating_point_v<T> && is_one_of(Sqrt, Exp, Log, Floor, Trunc)) ||
+         (std::is_same_v<T, float> && is_one_of(Sin, Cos, Tanh, Erf, Atan));
 }
 
 /// Below this, exp is 0 in double.

@@ -13,10 +13,14 @@
 #include <algorithm>
 #include <cstdlib>
 
-#include "tinyops/cpu/row/row.h"
+#include "tinyops/base/merge_axes.h"
+#include "tinyops/cpu/axis_cursor.h"
+#include "tinyops/cpu/parallel.h"
 
 namespace tinyops::cpu {
 namespace {
+
+constexpr int64_t kPiece = 1 << 14;  // elements that are copied by one task
 
 struct Coordinate {
   Affine position;     ///< over the view's axes
@@ -79,6 +83,23 @@ std::optional<std::vector<Coordinate>> coordinates(const View& view) {
   return result;
 }
 
+/// Copies what `from` sees, in row-major order.
+void copy_elements(Operand from, char* to) {
+  View& view = from.view;
+  std::vector<Dims*> strides{&view.address.coef};
+  for (Guard& guard : view.guards) strides.push_back(&guard.position.coef);
+  merge_axes(view.shape, strides);
+  const int64_t n = view.numel(), size = itemsize(compute_dtype(from.dtype));
+  const int64_t piece = compute_dtype(from.dtype) == from.dtype ? kPiece : kTile;
+  const AxisCursor all(from, range(0, view.rank()));
+  parallel((n + piece - 1) / piece, n, [&] {
+    return [&, all = all](int64_t p) mutable {
+      all.go_to(row_index(view.shape, p * piece));
+      all.read(std::min(piece, n - p * piece), to + p * piece * size);
+    };
+  });
+}
+
 }  // namespace
 
 bool can_pad_copy(const Operand& operand) {
@@ -117,8 +138,7 @@ Operand pad_copy(const Operand& operand, DType to) {
   }
   const Dims strides = row_major(source.view.shape);
   Operand result{std::make_shared<Buffer>(size_t(source.view.numel() * itemsize(to))), to, {}};
-  result.view = View::contiguous(source.view.shape);
-  run_kernel(RowKernel{source.view.shape, 0, {{Input::Kind::Memory, source}}, {{Load{0}, source.dtype}}, {{result, 0}}});
+  copy_elements(std::move(source), static_cast<char*>(result.buffer->data()));
 
   result.view = {view.shape, {Dims::filled(view.rank(), 0), 0}, {}};
   for (int i = 0; i < strides.size(); ++i) {

@@ -133,7 +133,6 @@ void RowPlan::plan_axes(bool elementwise) {
   for (AffineForm& f : forms) f.fixed = ordered(f.fixed), strides.push_back(&f.fixed);
   outer = merge_axes(sizes, strides, outer);
   choose_lanes(sizes, outer, elementwise);
-  prefetch &= !elementwise && !lanes_are_inner;
 }
 
 /// Cuts the axes, outer ones first, into lanes and fixed ones.

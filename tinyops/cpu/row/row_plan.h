@@ -80,7 +80,7 @@ struct RowPlan {
   int slots = 0, kept = 0;
   int64_t value_bytes = 1;      ///< of the widest value
   bool stream = false;          ///< results are too big to stay in the cache
-  bool prefetch = false;        ///< a tile's next one lies elsewhere, and is too far away to be in a core's own cache already
+  bool prefetch = false;        ///< the operands are too big to be in a core's own cache already
 
   Shape lane_shape, fixed_shape;
   bool lanes_are_inner = false;

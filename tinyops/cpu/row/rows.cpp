@@ -226,10 +226,6 @@ class Worker {
     const int64_t stride = w.forms[0].lane[region_.lanes.size() - 1];
     with_compute(plan_.values[size_t(step.value)].dtype, [&]<class T>(T) {
       InTile<T>* out = reinterpret_cast<InTile<T>*>(to);
-      if (const Block block(w, region_); block.saves_runs(region_) && input.kind == Input::Kind::Address)
-        return for_each_block(block, w, at(input), region_, [&](int64_t done, int64_t length, int64_t first, int64_t address) {
-          for (int64_t i = 0; i < length; ++i) out[done + i] = convert<T>(address + block.offset[first + i]);
-        });
       const T constant = plan_.kernel.inputs[size_t(step.operand)].constant.as<T>();
       for_each_run(w, at(input), region_, [&](int64_t done, int64_t length, int64_t low, int64_t high, int64_t address) {
         std::fill_n(out + done, length, InTile<T>(0));
