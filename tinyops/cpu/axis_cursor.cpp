@@ -29,19 +29,17 @@ void AxisCursor::go_to(const Dims& index) {
 }
 
 void AxisCursor::read(int64_t n, void* tile) {
-  region_.n = n;
-  if (!widen_) return gather(access(), at_.data(), region_, itemsize_, tile);
   uint16_t stored[kTile];
-  gather(access(), at_.data(), region_, itemsize_, stored);
-  widen_(n, tile, stored, nullptr, nullptr);
+  region_.n = n;
+  gather(access(), at_.data(), region_, itemsize_, widen_ ? stored : tile);
+  if (widen_) widen_(n, tile, stored, nullptr, nullptr);
 }
 
 void AxisCursor::write(int64_t n, const void* tile) {
-  region_.n = n;
-  if (!round_) return scatter(access(), at_.data(), region_, itemsize_, tile, false);
   uint16_t stored[kTile];
-  round_(n, stored, tile, nullptr, nullptr);
-  scatter(access(), at_.data(), region_, itemsize_, stored, false);
+  region_.n = n;
+  if (round_) round_(n, stored, tile, nullptr, nullptr);
+  scatter(access(), at_.data(), region_, itemsize_, round_ ? stored : tile, false);
 }
 
 bool AxisCursor::moves() const {

@@ -60,8 +60,7 @@ void deallocate(void* memory, size_t bytes) {
 
 std::string device_name() {
   const int threads = omp_get_max_threads();
-  return text("cpu (", threads, threads == 1 ? " thread, " : " threads, ", cpu::Packets<float>::lanes,
-                     " float lanes)");
+  return text("cpu (", threads, threads == 1 ? " thread, " : " threads, ", cpu::Packets<float>::lanes, " float lanes)");
 }
 void write(void* to, const void* host, size_t bytes) { if (bytes) std::memcpy(to, host, bytes); }
 void read(void* host, const void* from, size_t bytes) { if (bytes) std::memcpy(host, from, bytes); }

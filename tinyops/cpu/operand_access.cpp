@@ -145,7 +145,6 @@ void gather(const OperandAccess& access, const int64_t* at, const TileRegion& re
     const int64_t stride = step[region.lanes.size() - 1];
     if (const Block block(access, region); block.saves_runs(region))
       return for_each_block(block, access, at, region, [&](int64_t done, int64_t length, int64_t first, int64_t address) {
-        for (int64_t i = 0; i < length; ++i) check(access, address + block.offset[first + i], 0, 1);
         const int32_t* offset = block.offset + first;
         const T* from = memory + address;
         T* into = to + done;
@@ -176,7 +175,6 @@ void scatter(const OperandAccess& access, const int64_t* at, const TileRegion& r
     const int64_t stride = access.forms[0].lane[region.lanes.size() - 1];
     if (const Block block(access, region); block.saves_runs(region))
       return for_each_block(block, access, at, region, [&](int64_t done, int64_t length, int64_t first, int64_t address) {
-        for (int64_t i = 0; i < length; ++i) check(access, address + block.offset[first + i], 0, 1);
         const int32_t* offset = block.offset + first;
         const T* part = from + done;
         T* into = memory + address;

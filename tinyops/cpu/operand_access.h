@@ -124,6 +124,8 @@ void for_each_block(const Block& block, const OperandAccess& access, const int64
   for (int64_t done = 0;;) {
     const int64_t rows = last < 0 ? 1 : std::min(block.rows, region.lanes[last] - index[last]);
     const int64_t length = std::min(region.n - done, rows * block.row - first);
+    for (int64_t i = first; i < first + length; ++i)
+      check_inside(address + block.offset[i], address + block.offset[i], access.elements);
     run(done, length, first, address);
     done += length, first = 0;
     if (done == region.n) return;

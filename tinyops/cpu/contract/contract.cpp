@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <functional>
 #include <numeric>
+#include <utility>
 
 #include "tinyops/base/scalar_ops.h"
 #include "tinyops/common/contraction.h"
@@ -76,26 +77,23 @@ void run_as_rows(const Contraction& k) {
 /// products, and the parts' results are summed afterwards. Into how many depends on the shape alone.
 ///
 ///   sum over (N) ──► products (8) x sum over (N / 8) ──► sum over (8)
-struct Cut {
-  int axis = -1;
-  int64_t parts = 0;
-};
-Cut best_cut(const Contraction& k, const ContractAxes& axes) {
-  Cut cut;
-  if (k.shape.size() + 1 > kMaxRank) return cut;
+///
+/// Returns the axis, and into how many parts it is cut: 0 where none can be.
+std::pair<int, int64_t> best_cut(const Contraction& k, const ContractAxes& axes) {
+  std::pair<int, int64_t> best{-1, 0};
+  if (k.shape.size() == kMaxRank) return best;
   for (int a : axes.reduced)
-    for (int64_t p : {16, 12, 14, 10, 15, 8, 9, 7, 6, 5, 4})
-      if (k.shape[a] % p == 0 && p > cut.parts) cut = {a, p};
-  return cut;
+    for (int64_t parts : {16, 12, 14, 10, 15, 8, 9, 7, 6, 5, 4})
+      if (k.shape[a] % parts == 0 && parts > best.second) best = {a, parts};
+  return best;
 }
 
-void run_in_parts(const Contraction& k, Cut by) {
-  const int64_t parts = by.parts;
+void run_in_parts(const Contraction& k, int axis, int64_t parts) {
   const int kept = k.shape.size() - k.reduced;
   Shape in_parts = k.shape;
-  in_parts[by.axis] /= parts, in_parts.insert(by.axis, parts);
+  in_parts[axis] /= parts, in_parts.insert(axis, parts);
   Dims order = range(0, in_parts.size());
-  order.erase(by.axis), order.insert(kept, by.axis);
+  order.erase(axis), order.insert(kept, axis);
   Contraction products{k.shape, k.reduced, k.a, k.b, {}};
   for (View* view : {&products.a.view, &products.b.view}) *view = view->reshape(in_parts)->permute(order);
   products.shape = products.a.view.shape;
@@ -293,8 +291,8 @@ void run(const Contraction& k) {
     if (!reads_runs(turned, sides)) return run_whole(k, run_as_rows);
   } else {
     const bool few = in_a * in_b * batches <= kFewOutputs && r >= kLongSum && batches < 4;
-    if (const Cut cut = best_cut(k, axes); few && cut.parts > 0)
-      return run_whole(k, [&](const Contraction& whole) { run_in_parts(whole, cut); });
+    if (const auto cut = best_cut(k, axes); few && cut.second > 0)
+      return run_whole(k, [&](const Contraction& whole) { run_in_parts(whole, cut.first, cut.second); });
     find_window(turned, sides);
   }
   run_in_slabs(turned, sides);

@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 #include <cstdlib>
-#include <numeric>
+#include <utility>
 
 #include "tinyops/base/merge_axes.h"
 #include "tinyops/common/stages.h"
@@ -183,12 +183,11 @@ void RowPlan::choose_lanes(const Shape& sizes, int outer, bool elementwise) {
   // Short rows are packed: the last outer axis becomes a lane, too.
   packed = lanes_are_inner && outer > 0 && inner_size > 0 && inner_size <= kPackedLength;
   const int first_lane = packed ? outer - 1 : outer;
-  for (int a = 0; a < rank; ++a) ((a < first_lane) == lanes_are_inner ? fixed_shape : lane_shape).push_back(sizes[a]);
-  for (AffineForm& f : forms) {
-    const Dims coef = f.fixed;
-    f.fixed = {};
-    for (int a = 0; a < rank; ++a) ((a < first_lane) == lanes_are_inner ? f.fixed : f.lane).push_back(coef[a]);
-  }
+  auto split = [&](const Dims& dims, Dims& fixed, Dims& lanes) {
+    for (int a = 0; a < rank; ++a) ((a < first_lane) == lanes_are_inner ? fixed : lanes).push_back(dims[a]);
+  };
+  split(sizes, fixed_shape, lane_shape);
+  for (AffineForm& f : forms) split(std::exchange(f.fixed, {}), f.fixed, f.lane);
   if (packed) row_length = inner_size, block_rows = std::min(std::max(kPackedTile / inner_size, kPackedRows), sizes[outer - 1]);
   row_forms = forms;
   for (AffineForm& f : row_forms) f.lane = {packed ? f.lane[0] : 0};

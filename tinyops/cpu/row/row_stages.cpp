@@ -50,13 +50,11 @@ void RowPlan::plan_stages() {
   };
   std::vector<uint64_t> loaded(values.size(), 0);  // bit s: stage s has a Load of the value
   auto load_step = [&](int v) {
-    Step step{.kind = Step::Kind::Load, .value = v};
-    step.operand = std::get<Load>(kernel.program[size_t(v)].op).input;
-    const Buffer* buffer = kernel.inputs[size_t(step.operand)].operand.buffer.get();
+    const int input = std::get<Load>(kernel.program[size_t(v)].op).input;
+    const Buffer* buffer = kernel.inputs[size_t(input)].operand.buffer.get();
     bool is_stored = false, is_written = false;
     for (const Output& o : kernel.outputs) is_stored |= o.value == v, is_written |= o.operand.buffer.get() == buffer;
-    step.copied = is_stored && is_written;
-    return step;
+    return Step{.kind = Step::Kind::Load, .value = v, .operand = input, .copied = is_stored && is_written};
   };
   // Makes value `v` readable by the tiles of stage s.
   auto need = [&](int v, int s) {
@@ -68,9 +66,7 @@ void RowPlan::plan_stages() {
     } else if (value.stage != s && value.kept < 0) value.kept = kept++;
   };
   auto store_step = [&](int o) {
-    Step step{.kind = Step::Kind::Store, .value = kernel.outputs[size_t(o)].value};
-    step.operand = o;
-    return step;
+    return Step{.kind = Step::Kind::Store, .value = kernel.outputs[size_t(o)].value, .operand = o};
   };
   const std::vector<int> stage_of = stages_of(kernel.program);
   std::vector<int> late;  // outputs written at the end of the last stage
