@@ -69,7 +69,7 @@ endif
 
 emulated := $(if $(filter-out 0,$(EMULATE)),emulated)
 ifneq (,$(if $(filter cuda,$(BACKEND)),,$(emulated)))
-  $(error EMULATE=1 plays a GPU for BACKEND=cuda; with BACKEND=$(BACKEND) it means nothing)
+  $(error EMULATE=1 emulates a GPU for BACKEND=cuda; with BACKEND=$(BACKEND) it means nothing)
 endif
 on_gpu := $(if $(emulated),,$(filter cuda,$(BACKEND)))
 

@@ -75,8 +75,8 @@ bool Node::of_another_thread() const {
   return thread != context.thread && !realized() && !has_no_memory(op);
 }
 
-// Dropping the last user of a long chain must not recurse along it: nodes that only this one kept alive hand over
-// their sources first, and die childless.
+// Dropping the last user of a long chain must not recurse along it: the sources of
+// nodes that only this one kept alive are collected here, and destroyed one after the other.
 Node::~Node() {
   std::vector<LazyBuffer> dying = std::move(sources);
   while (!dying.empty()) {

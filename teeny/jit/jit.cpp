@@ -133,7 +133,7 @@ class Recording : public Recorder {
       if (slot.first < 0) slot.first = number;
       // Read before anything is written there, and not noted: values of a tensor that was unrealized before.
       if (!written && !slot.written && !is_noted(s))
-        cannot_replay("what a tensor from before the call promised was computed inside; realize() it before");
+        cannot_replay("a tensor that was unrealized before the call was computed inside; realize() it before");
       slot.last = number;
       slot.written |= written;
       operand.buffer = slot.buffer;
@@ -366,7 +366,7 @@ class Recording : public Recorder {
     put(origin.slot, alone ? node->buffer : copy_of(node), nullptr);
   }
 
-  /// All at once, so that a device can make one thing of them; one by one where somebody looks at each.
+  /// All at once, so that a device can make one graph of them; one by one where each is traced.
   void run_kernels() {
     if (context.execution.run == tinyops::run && !debug::watches_each_kernel()) {
       debug::traced(work_, [this] { tinyops::run_again(kernels_, memo_); });

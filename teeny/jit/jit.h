@@ -15,13 +15,14 @@
 //            tensors that the call assigns to hold the new values         p ──┼─► kernel ─► kernel ─► kernel ──► loss
 //            random values continue the stream                             m ──┘                          └────► p, m
 //
-// The call may do what tensors do, but not look at a number (`item`, `to_vector`, printing): what it decided by it could
-// not be decided again. Constants of the host (`Tensor::of(...)`, a loop's bound, a learning rate from `set_lr`) are part of
+// The call may do what tensors do, but not read a value (`item`, `to_vector`, printing): what it decided by it could not
+// be decided again. Constants of the host (`Tensor::of(...)`, a loop's bound, a learning rate from `set_lr`) are part of
 // the recording. What the call changes, it changes with `assign`, `set` or `+=`, or in `.grad`; results have no history,
 // and inputs are copies: a gradient by one is returned, not found in its `.grad`. When tensors that the call looks at are
 // replaced by others, shaped or frozen anew, the next calls are recorded again: `replays()` and `why()` tell, and DEBUG=1
 // prints a line for each call that is not replayed. A kernel that throws in a replay (an index outside) may leave some
-// variables a step further than others; a GPU, which nobody waits for, complains when the next number is read.
+// variables a step further than others; on a GPU, which works on while the program does, the Error is thrown where a value is
+// next read.
 #include <functional>
 #include <map>
 #include <tuple>

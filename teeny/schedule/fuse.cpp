@@ -138,8 +138,8 @@ class Scheduler {
     return result.node();
   }
 
-  /// Who has more owners than this schedule knows of is read again after it has run: by a tensor, or by a node that stays
-  /// unrealized.
+  /// A node with more owners than there are references in this schedule is read again after it has run: by a tensor, or by
+  /// a node that stays unrealized.
   void find_needed_later() {
     for (NodeInfo& i : nodes_) i.needed_later = i.target || i.node.use_count() - 1 > i.references;
   }

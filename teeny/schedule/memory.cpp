@@ -127,8 +127,8 @@ class BufferAssignment {
 
   // ---- 7. Parts
 
-  /// A kernel for each part, all into the one buffer:  [ part 0 | part 1 | part 2 ]. A first part that is the whole and
-  /// dies here is there already: a slice is assigned without a copy of the rest.
+  /// A kernel for each part, all into the one buffer:  [ part 0 | part 1 | part 2 ]. A first part that is the whole, and
+  /// that nothing reads later, is there already: a slice is assigned without a copy of the rest.
   void add_parts(NodeInfo& i, std::span<const View> places) {
     i.buffer = reuse_first_part(i, places);
     const size_t first = i.buffer ? 1 : 0;

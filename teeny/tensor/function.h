@@ -60,7 +60,7 @@ struct TensorAccess {
 };
 }  // namespace detail
 
-/// Runs `rule.forward` on the inputs and, where one of them requires a gradient, remembers the rule for the way back.
+/// Runs `rule.forward` on the inputs and, where one of them requires a gradient, keeps the rule for `backward`.
 template <class Rule, class... Inputs>
 Tensor apply(Rule rule, const Inputs&... inputs) {
   Tensor out(rule.forward(inputs.lazy()...));

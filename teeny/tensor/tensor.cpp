@@ -17,7 +17,7 @@ struct Tensor::State {
   Tensor grad;
 
   explicit State(LazyBuffer data) : data(std::move(data)) {}
-  // A long history dies from its end, rule by rule, and not by recursion along it.
+  // The rules of a long history are destroyed one after the other, and not by recursion along it.
   ~State() {
     std::vector<std::shared_ptr<Function>> dying{std::move(rule)};
     while (!dying.empty()) {

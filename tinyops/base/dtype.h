@@ -70,7 +70,7 @@ decltype(auto) with_type(DType d, F&& f) {
   fail("unknown dtype ", int(d));
 }
 
-/// One number of the program text. It takes the dtype of the tensor it meets, unless it is a fraction and the tensor
+/// A literal of the program. It takes the dtype of the tensor beside it, unless it is a fraction and the tensor
 /// holds integers: then the result is float32 (PyTorch's rule for Python scalars).
 class Scalar {
  public:

@@ -22,10 +22,10 @@ struct Tables {
 };
 
 /// The part of an affine form that axes [first, last) have, for element `i` of these.
-struct Walk {
+struct Offsets {
   int64_t a = 0, b = 0, out = 0, in_a[kMostGuards] = {}, in_b[kMostGuards] = {};
 
-  __device__ Walk(const DirectProduct& p, int first, int last, int64_t i) {
+  __device__ Offsets(const DirectProduct& p, int first, int last, int64_t i) {
     for_axes(p.axes.sizes, first, last, i, [&](int axis, int64_t along) {
       a += along * p.a.address.strides[axis], b += along * p.b.address.strides[axis], out += along * p.out.strides[axis];
 #pragma unroll
@@ -54,7 +54,7 @@ __global__ __launch_bounds__(kThreads, 3) void direct(Global<const T> a, Global<
   __shared__ Tables tables;
   const int t = int(threadIdx.x), lane = t % p.lanes, part = int(blockIdx.y);
   const int64_t number = (int64_t(blockIdx.x) * kThreads + t) / p.lanes;
-  const Walk at(p, 0, p.kept, number < p.sums ? number : 0);
+  const Offsets at(p, 0, p.kept, number < p.sums ? number : 0);
   const Global<const T> row = a + (p.a.address.offset + at.a), column = b + (p.b.address.offset + at.b);
   const int64_t first = part * p.k_per_part, last = first + p.k_per_part < p.k ? first + p.k_per_part : p.k;
   Sum<T> sum = 0;
@@ -62,7 +62,7 @@ __global__ __launch_bounds__(kThreads, 3) void direct(Global<const T> a, Global<
     const int count = last - k < kThreads ? int(last - k) : kThreads;
     __syncthreads();  // the tables before these have been read
     if (t < count) {
-      const Walk along(p, p.kept, p.axes.rank, k + t);
+      const Offsets along(p, p.kept, p.axes.rank, k + t);
       tables.address[0][t] = along.a, tables.address[1][t] = along.b;
 #pragma unroll
       for (int g = 0; g < kMostGuards; ++g) {

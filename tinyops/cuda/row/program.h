@@ -2,7 +2,7 @@
 // The interpreter: a thread runs the program of a row kernel on eight elements at a time (four where a value takes 64 bits),
 // instruction by instruction. What an instruction costs to fetch and to decide on is shared by the eight.
 //
-//   accumulator   8 registers     the result of the last instruction; most instructions read it, many results die in it
+//   accumulator   8 registers     the result of the last instruction; most instructions read it, many results are read from nowhere else
 //   lane slots    shared memory   results that are needed later: 8 words a thread, 16 bytes a thread side by side
 //   kept values   shared memory   the same, one for each stretch of a row: what a later walk over the row needs again
 //   scalars       shared memory   one word a thread: the values of a row, where the eight belong to one row

@@ -1,7 +1,7 @@
-// The host's half of the interpreter: a row kernel's program becomes sections of codes, and every value gets a place.
+// The host's half of the interpreter: a row kernel's program becomes sections of bytecode, and every value gets a slot.
 //
-// A section is written from its results backwards, an expression's arguments right before it, so that most values die in
-// the accumulator and few need a slot:      (x - m) * r + b   =>   load x;  sub m;  mul r;  add b
+// A section is written from its results backwards, an expression's arguments right before it, so that most values are
+// needed in the accumulator only, and few in a slot:      (x - m) * r + b   =>   load x;  sub m;  mul r;  add b
 #include <algorithm>
 #include <map>
 

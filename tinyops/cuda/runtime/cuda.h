@@ -1,6 +1,6 @@
 #pragma once
 // What every file of this folder stands on: pointers into the device's memory, and how a kernel is started. nvcc compiles
-// these files for a GPU; with `EMULATE=1` the host's compiler takes them, and gpu_emulator/ plays the GPU.
+// these files for a GPU; with `EMULATE=1` the host's compiler takes them, and tests/gpu_emulator runs them.
 #include <cuda_runtime.h>
 
 #include <array>
