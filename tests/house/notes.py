@@ -1,11 +1,24 @@
 #!/usr/bin/env python3
-"""The kernels that the notes show, from a run.
+"""Whether the notes are true. What they list is part of the source, part of a program that runs, or what a program prints; a
+marker in the line before says which:
 
-A block that follows `<!-- kernel: DECLARATIONS; EXPRESSION -->` is the last kernel that runs when EXPRESSION is realized, as DEBUG=3
-lists it. `x (4, 8)` declares a realized tensor.
+    <!-- test -->        a program, which .ci/run compiles outside and runs
+    <!-- from: PATH -->  an excerpt of that file, which may lack lines `#pragma unroll`, and has a line `// ...` for what is left out
+    <!-- part: NAME -->  a part of the page's program tests/house/notes/PAGE.cpp, which includes it as "NAME"
+    <!-- run: NAME -->   a block: what that program, or PAGE.sh, prints after a line `== NAME`;
+                         a paragraph or a table: each line that it prints there is a part of it
+    <!-- registers: KERNEL -->
+                         the paragraph has its registers and, if it speaks of it, its shared memory, as `make BACKEND=cuda
+                         cuda-report` says for sm_90; not checked where nvcc has not built the library
+    <!-- kernel: DECLARATIONS; EXPRESSION -->
+                         the last kernel that runs when EXPRESSION is realized, as DEBUG=3 lists it; `x (4, 8)` declares a
+                         realized tensor
 
-    notes.py            writes these blocks anew (make notes)
-    notes.py --check    fails where one of them is not what a run prints
+A ```cpp block without a marker is an error, and so is a part or a section that no page has. A program whose page begins with
+cuda_ runs on the emulated GPU. Other blocks are drawings.
+
+    notes.py            writes the listings anew (make notes)
+    notes.py --check    fails where something is not true
 """
 import os
 import pathlib
@@ -13,12 +26,58 @@ import re
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-BLOCK = re.compile(r'(<!-- kernel: (.*?) -->\n```\n)(.*?)(```\n)', re.S)
+PROGRAMS = ROOT / 'tests' / 'house' / 'notes'
+ITEM = re.compile(r'^ *<!-- (?P<kind>test|from|part|run|kernel|registers)(?:: (?P<name>.*?))? -->\n'
+                  r'(?: *```(?P<language>\w*)\n(?P<block>.*?)^ *```$|(?P<text>.+?)(?=\n\n|\Z))', re.S | re.M)
+EMULATED = ['-Itests/gpu_emulator', '-fsanitize=bounds', '-Wno-unknown-pragmas', 'build/cuda-emulated-native/libteeny.a']
+FOR_CPU = ['build/cpu-native/libteeny.a', '-fopenmp']
 
 
-def program(specs):
+def plain(text):
+    """Its lines, each with single spaces."""
+    return [' '.join(line.split()) for line in text.strip('\n').split('\n')]
+
+
+def in_order(pieces, text):
+    at = 0
+    for piece in pieces:
+        if (found := text.find(piece, at)) < 0:
+            return piece
+        at = found + len(piece)
+    return None
+
+
+def excerpt(path, block):
+    """What is wrong with an excerpt of a file, or nothing."""
+    words = lambda text: ' '.join(re.sub(r'^ *#pragma unroll\n', '', text, flags=re.M).split())
+    if not (ROOT / path).exists():
+        return 'there is no such file'
+    missing = in_order([words(piece) for piece in re.split(r'^ *// \.\.\.\n', block, flags=re.M)], words((ROOT / path).read_text()))
+    return missing and f'it does not have: {missing}'
+
+
+def registers(kernel, text):
+    """What is wrong with what a paragraph says of a kernel's registers and shared memory."""
+    reports = sorted((ROOT / 'build' / 'cuda-native' / 'tinyops').rglob('*.ptxas'))
+    if not reports:
+        return None
+    names = subprocess.run(['c++filt'], input=''.join(r.read_text() for r in reports), stdout=subprocess.PIPE, text=True).stdout
+    table = subprocess.run(['awk', '-f', 'tests/cuda_report.awk'], cwd=ROOT, input=names, stdout=subprocess.PIPE, text=True).stdout
+    head, *rows = table.splitlines()
+    for row in rows:
+        if row.startswith(kernel):
+            shared, *used = re.findall(r'(\d+)(?: [+!]\d+)?', row[len(kernel):])
+            says = [f'{dict(zip(head.split()[2:], used)).get("sm_90")} registers']
+            says += [f'{int(shared):,} bytes of shared memory'] if 'bytes of shared memory' in text else []
+            return '\n'.join(f'is not there: {what}' for what in says if what not in ' '.join(text.split()))
+    return 'cuda-report has no such kernel'
+
+
+def kernels_program(specs):
+    """Realizes each expression between two lines ===."""
     lines = ['#include <iostream>', '#include "teeny/teeny.h"', 'using namespace teeny;', 'int main() {']
     for spec in specs:
         *declared, expression = [part.strip() for part in spec.split(';')]
@@ -26,55 +85,104 @@ def program(specs):
         for item in declared:
             name, shape = re.match(r'(\w+) \((.*)\)', item).groups()
             lines.append(f'    const Tensor {name} = Tensor::ones({{{shape.rstrip(",")}}}).contiguous().realize();')
-        lines.append('    std::cerr << "=== " << std::endl;')
-        lines.append(f'    const Tensor result = {expression};')
-        lines.append('    result.realize();')
-        lines.append('    std::cerr << "=== " << std::endl;')
-        lines.append('  }')
+        lines += ['    std::cerr << "===\\n";', f'    const Tensor result = {expression};', '    result.realize();',
+                  '    std::cerr << "===\\n";', '  }']
     return '\n'.join(lines + ['}', ''])
 
 
-def listings(specs):
+def last_kernels(output):
     """The last kernel of each expression, without its time."""
-    subprocess.run(['make', '--no-print-directory', '-s', 'build/cpu-native/libteeny.a'], cwd=ROOT, check=True)
-    with tempfile.TemporaryDirectory() as scratch:
-        source = pathlib.Path(scratch) / 'listings.cpp'
-        source.write_text(program(specs))
-        subprocess.run(['g++', '-std=c++20', '-O1', '-I.', str(source), 'build/cpu-native/libteeny.a', '-fopenmp', '-lz', '-pthread',
-                        '-o', str(source.with_suffix(''))], cwd=ROOT, check=True)
-        output = subprocess.run([str(source.with_suffix(''))], env={**os.environ, 'DEBUG': '3'}, capture_output=True, text=True,
-                                check=True).stderr
-    parts = output.split('=== \n')[1::2]
     kernels = []
-    for part in parts:
-        starts = [m.start() for m in re.finditer(r'^\S', part, re.M)]
-        blocks = [part[a:b] for a, b in zip(starts, starts[1:] + [len(part)])]
-        listed = [b for b in blocks if b.count('\n') > 1][-1]
-        kernels.append(''.join(line for line in listed.splitlines(True) if not re.match(r' *\d+ +[\d.]+ us ', line)))
+    for part in output.split('===\n')[1::2]:
+        blocks = re.split(r'^(?=\S)', re.sub(r'^ *\d+ +[\d.]+ us .*\n', '', part, flags=re.M), flags=re.M)
+        kernels.append([block for block in blocks if block.count('\n') > 1][-1])
     return kernels
 
 
-def plain(block):
-    """Its lines, without what a hand has added behind two spaces or more."""
-    return [re.sub(r'(?<=\S)\s{2,}.*', '', line).rstrip() for line in block.rstrip('\n').split('\n')]
+def run(source, scratch, **environment):
+    """What a program prints, in C++ or for the shell."""
+    command = ['bash', source]
+    if source.suffix == '.cpp':
+        program = scratch / 'program'
+        library = EMULATED if source.stem.startswith('cuda_') else FOR_CPU
+        command = [program]
+        built = subprocess.run(['g++', '-std=c++20', '-O1', '-Wall', '-I.', f'-I{scratch}', source, *library, '-lz', '-pthread',
+                                '-o', program], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+        if built.returncode:
+            sys.exit(built.stderr)
+    result = subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                            text=True)
+    if result.returncode:
+        sys.exit(f'{source.name}: exit status {result.returncode}\n{result.stdout}')
+    return result.stdout
+
+
+def run_page(page, items):
+    """{NAME: what is printed after `== NAME`} of a page, or the kernels of a page in their order."""
+    sections, kernels = {}, []
+    with tempfile.TemporaryDirectory() as name:
+        scratch = pathlib.Path(name)
+        for item in items:
+            if item['kind'] == 'part':
+                (scratch / item['name']).write_text(item['block'])
+        for source in sorted(PROGRAMS.glob(f'{page.stem}.*')):
+            parts = re.split(r'^== (.*)\n', run(source, scratch), flags=re.M)
+            sections.update(zip(parts[1::2], parts[2::2]))
+        if specs := [item['name'] for item in items if item['kind'] == 'kernel']:
+            (scratch / 'kernels.cpp').write_text(kernels_program(specs))
+            kernels = last_kernels(run(scratch / 'kernels.cpp', scratch, DEBUG='3'))
+    return sections, kernels
+
+
+def check(page, text):
+    """The errors of a page, and its text as it should be."""
+    items = list(ITEM.finditer(text))
+    errors = [f'a cpp block without a marker: {m[1]}' for m in re.finditer(r'^ *```cpp\n(.*)$', text, re.M)
+              if not any(item.start() < m.start() < item.end() for item in items)]
+    sections, kernels = run_page(page, items)
+    program = '\n'.join(source.read_text() for source in PROGRAMS.glob(f'{page.stem}.*'))
+    parts = {item['name'] for item in items if item['kind'] in ('part', 'run')}
+    errors += [f'{name}: no page has it' for name in sections if name and name not in parts]
+    changes = []
+    for item in items:
+        kind, name, block = item['kind'], item['name'], item['block']
+        if kind == 'from':
+            error = excerpt(name, block)
+        elif kind == 'registers':
+            error = registers(name, item['text'])
+        elif kind in ('run', 'kernel'):
+            printed = kernels.pop(0) if kind == 'kernel' else sections.get(name)
+            if printed is None:
+                error = 'no program prints it'
+            elif block is None:
+                lines, found = plain(printed), ' '.join(item['text'].split())
+                error = '\n'.join(f'is not there: {line}' for line in lines if line not in found)
+            else:
+                error = plain(printed) != plain(block) and f'a run prints\n{printed}'
+                changes.append((item.span('block'), printed))
+        else:
+            error = kind == 'part' and f'#include "{name}"' not in program and 'the program of the page does not include it'
+        if error:
+            errors.append(f'{kind}: {name}: {error}')
+    for (begin, end), printed in reversed(changes):
+        text = text[:begin] + printed.rstrip('\n') + '\n' + text[end:]
+    return len(items), errors, text
 
 
 def main():
-    check = sys.argv[1:] == ['--check']
-    pages = {path: path.read_text() for path in sorted((ROOT / 'notes').glob('*.md'))}
-    found = [(path, match) for path, text in pages.items() for match in BLOCK.finditer(text)]
-    wrong = 0
-    for (path, match), kernel in zip(found, listings([match.group(2) for _, match in found])):
-        if plain(match.group(3)) == plain(kernel):
-            continue
-        wrong += 1
-        print(f'{path.name}: {match.group(2)} gives\n' + '\n'.join(plain(kernel)))
-        pages[path] = pages[path].replace(match.group(0), match.group(1) + '\n'.join(plain(kernel)) + '\n' + match.group(4))
-    if not check:
-        for path, text in pages.items():
-            path.write_text(text)
-    print(f'{len(found)} listings, {wrong} {"wrong" if check else "written anew"}')
-    sys.exit(bool(check and wrong) or not found)
+    subprocess.run(['make', '--no-print-directory', '-s', FOR_CPU[0]], cwd=ROOT, check=True)
+    subprocess.run(['make', '--no-print-directory', '-s', 'BACKEND=cuda', 'EMULATE=1', EMULATED[-1]], cwd=ROOT, check=True)
+    pages = [page for page in sorted((ROOT / 'notes').glob('*.md')) if page.name != 'code_tour.md']
+    with ThreadPoolExecutor(2) as pool:
+        results = list(pool.map(lambda page: check(page, page.read_text()), pages))
+    for page, (_, errors, text) in zip(pages, results):
+        for error in errors:
+            print(f'{page.name}: {error}')
+        if sys.argv[1:] != ['--check'] and text != page.read_text():
+            page.write_text(text)
+    wrong = sum(len(errors) for _, errors, _ in results)
+    print(f'{sum(count for count, _, _ in results)} listings and figures, {wrong} wrong')
+    sys.exit(wrong > 0)
 
 
 main()
