@@ -3,6 +3,7 @@
 marker in the line before says which:
 
     <!-- test -->        a program, which .ci/run compiles outside and runs
+    <!-- recipe: .. -->  code that tests/house/recipes.sh follows
     <!-- from: PATH -->  an excerpt of that file, which may lack lines `#pragma unroll`, and has a line `// ...` for what is left out
     <!-- part: NAME -->  a part of the page's program tests/house/notes/PAGE.cpp, which includes it as "NAME"
     <!-- run: NAME -->   a block: what that program, or PAGE.sh, prints after a line `== NAME`;
@@ -30,7 +31,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAMS = ROOT / 'tests' / 'house' / 'notes'
-ITEM = re.compile(r'^ *<!-- (?P<kind>test|from|part|run|kernel|registers)(?:: (?P<name>.*?))? -->\n'
+ITEM = re.compile(r'^ *<!-- (?P<kind>test|recipe(?: \w+)?|from|part|run|kernel|registers)(?:: (?P<name>.*?))? -->\n'
                   r'(?: *```(?P<language>\w*)\n(?P<block>.*?)^ *```$|(?P<text>.+?)(?=\n\n|\Z))', re.S | re.M)
 EMULATED = ['-Itests/gpu_emulator', '-fsanitize=bounds', '-Wno-unknown-pragmas', 'build/cuda-emulated-native/libteeny.a']
 FOR_CPU = ['build/cpu-native/libteeny.a', '-fopenmp']
