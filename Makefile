@@ -332,7 +332,7 @@ loc: ## count lines of code, by file and by folder with all below it; comments a
 	        printf "%6d  in all\n", all }' \
 	  $(sources_by_hand)
 
-notes: $(LIBTEENY) ## write the kernels that the notes show from a run
+notes: $(LIBTEENY) ## write what the notes show of runs anew, and check the rest
 	python3 tests/house/notes.py
 
 tour: ## write notes/code_tour.md from an execution (ARGS=--check: it must be there already)

@@ -42,22 +42,27 @@ def plain(text):
     return [' '.join(line.split()) for line in text.strip('\n').split('\n')]
 
 
-def in_order(pieces, text):
-    at = 0
-    for piece in pieces:
-        if (found := text.find(piece, at)) < 0:
-            return piece
+def excerpt(path, block):
+    """What is wrong with an excerpt of a file, or nothing."""
+    if not (ROOT / path).exists():
+        return 'there is no such file'
+    words = lambda text: ' '.join(re.sub(r'^ *#pragma unroll\n', '', text, flags=re.M).split())
+    source, at = words((ROOT / path).read_text()), 0
+    for piece in map(words, re.split(r'^ *// \.\.\.\n', block, flags=re.M)):
+        if (found := source.find(piece, at)) < 0:
+            return f'it does not have: {piece}'
         at = found + len(piece)
     return None
 
 
-def excerpt(path, block):
-    """What is wrong with an excerpt of a file, or nothing."""
-    words = lambda text: ' '.join(re.sub(r'^ *#pragma unroll\n', '', text, flags=re.M).split())
-    if not (ROOT / path).exists():
-        return 'there is no such file'
-    missing = in_order([words(piece) for piece in re.split(r'^ *// \.\.\.\n', block, flags=re.M)], words((ROOT / path).read_text()))
-    return missing and f'it does not have: {missing}'
+def missing(printed, text):
+    """The lines of a run that a paragraph or a table does not have, and how many rows of a table no run prints."""
+    lines, found = plain(printed), ' '.join(text.split())
+    result = [f'is not there: {line}' for line in lines if not re.search(rf'(?<![\w.]){re.escape(line)}(?!\w)', found)]
+    rows = len(re.findall(r'^ *\|', text, re.M)) - 2
+    if rows > 0 and rows != len(lines):
+        result.append(f'the table has {rows} rows, and a run prints {len(lines)}')
+    return '\n'.join(result)
 
 
 def registers(kernel, text):
@@ -135,11 +140,12 @@ def run_page(page, items):
     return sections, kernels
 
 
-def check(page, text):
-    """The errors of a page, and its text as it should be."""
+def check(page, text, writes):
+    """The errors of a page, and its text as it should be; what is to be written anew is no error."""
     items = list(ITEM.finditer(text))
-    errors = [f'a cpp block without a marker: {m[1]}' for m in re.finditer(r'^ *```cpp\n(.*)$', text, re.M)
-              if not any(item.start() < m.start() < item.end() for item in items)]
+    covered = lambda place: any(item.start() <= place < item.end() for item in items)
+    errors = [f'a cpp block without a marker: {m[1]}' for m in re.finditer(r'^ *```cpp\n(.*)$', text, re.M) if not covered(m.start())]
+    errors += [f'no marker: {m[0]}' for m in re.finditer(r'^ *<!--.*$', text, re.M) if not covered(m.start())]
     sections, kernels = run_page(page, items)
     program = '\n'.join(source.read_text() for source in PROGRAMS.glob(f'{page.stem}.*'))
     parts = {item['name'] for item in items if item['kind'] in ('part', 'run')}
@@ -156,11 +162,12 @@ def check(page, text):
             if printed is None:
                 error = 'no program prints it'
             elif block is None:
-                lines, found = plain(printed), ' '.join(item['text'].split())
-                error = '\n'.join(f'is not there: {line}' for line in lines if line not in found)
+                error = missing(printed, item['text'])
             else:
                 error = plain(printed) != plain(block) and f'a run prints\n{printed}'
-                changes.append((item.span('block'), printed))
+                if error and writes:
+                    changes.append((item.span('block'), printed))
+                    continue
         else:
             error = kind == 'part' and f'#include "{name}"' not in program and 'the program of the page does not include it'
         if error:
@@ -171,16 +178,18 @@ def check(page, text):
 
 
 def main():
+    writes = sys.argv[1:] != ['--check']
     subprocess.run(['make', '--no-print-directory', '-s', FOR_CPU[0]], cwd=ROOT, check=True)
     subprocess.run(['make', '--no-print-directory', '-s', 'BACKEND=cuda', 'EMULATE=1', EMULATED[-1]], cwd=ROOT, check=True)
     pages = [page for page in sorted((ROOT / 'notes').glob('*.md')) if page.name != 'code_tour.md']
     with ThreadPoolExecutor(2) as pool:
-        results = list(pool.map(lambda page: check(page, page.read_text()), pages))
+        results = list(pool.map(lambda page: check(page, page.read_text(), writes), pages))
     for page, (_, errors, text) in zip(pages, results):
         for error in errors:
             print(f'{page.name}: {error}')
-        if sys.argv[1:] != ['--check'] and text != page.read_text():
+        if text != page.read_text():
             page.write_text(text)
+            print(f'{page.name}: written anew')
     wrong = sum(len(errors) for _, errors, _ in results)
     print(f'{sum(count for count, _, _ in results)} listings and figures, {wrong} wrong')
     sys.exit(wrong > 0)
