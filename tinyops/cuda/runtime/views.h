@@ -9,6 +9,7 @@
 //
 // The host's half knows Views and is plain C++; the device's half is Divider, Axes and Strides, which travel as arguments.
 // They have no padding: a replay compares the arguments' bytes with those of the time before.
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <vector>
@@ -135,9 +136,11 @@ struct MergedAxes {
   Strides strides(size_t form, int64_t offset = 0) const { return {coefs[form], offset}; }
 };
 
+/// A form may have axes more, as a table's last, along which an index picks: these are left out.
 inline MergedAxes merge_axes(const Shape& shape, const std::vector<const Affine*>& forms, int border = 0) {
   MergedAxes result{shape, {}, 0};
-  for (const Affine* form : forms) result.coefs.push_back(form->coef);
+  for (const Affine* form : forms)
+    result.coefs.emplace_back(form->coef.begin(), form->coef.begin() + std::min(shape.size(), form->coef.size()));
   result.merge(border);
   return result;
 }
