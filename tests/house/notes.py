@@ -181,7 +181,7 @@ def main():
     writes = sys.argv[1:] != ['--check']
     subprocess.run(['make', '--no-print-directory', '-s', FOR_CPU[0]], cwd=ROOT, check=True)
     subprocess.run(['make', '--no-print-directory', '-s', 'BACKEND=cuda', 'EMULATE=1', EMULATED[-1]], cwd=ROOT, check=True)
-    pages = [page for page in sorted((ROOT / 'notes').glob('*.md')) if page.name != 'code_tour.md']
+    pages = [page for page in sorted((ROOT / 'notes').glob('*.md')) if page.name != 'code_tour.md'] + [ROOT / 'README.md']
     with ThreadPoolExecutor(2) as pool:
         results = list(pool.map(lambda page: check(page, page.read_text(), writes), pages))
     for page, (_, errors, text) in zip(pages, results):

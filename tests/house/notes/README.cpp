@@ -1,0 +1,15 @@
+// The program of README.md's Jit: its losses are as many as there are batches, and all but the first two come from a replay.
+#include <iostream>
+
+#include "teeny/teeny.h"
+
+using namespace teeny;
+
+int main() {
+  const Training mode;
+  nn::Linear model(4, 3);
+  optim::Adam adam(nn::parameters(model));
+  data::DataLoader loader(Tensor::randn({80, 4}), Tensor::randint(0, 3, {80}), {.batch_size = 8});
+#include "step"
+  return step.replays() == 8 ? 0 : 1;
+}
