@@ -6,41 +6,77 @@
 
 namespace teeny {
 
-Tensor Tensor::relu6() const { return clamp(0, 6); }
-Tensor Tensor::logsigmoid() const { return -(-as_float(*this)).softplus(); }
-Tensor Tensor::silu() const { return *this * sigmoid(); }
-Tensor Tensor::mish() const { return *this * softplus().tanh(); }
+namespace {
 
-/// x / 2 * (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))), Hendrycks and Gimpel 2016, arXiv:1606.08415
-Tensor Tensor::gelu() const {
-  const double k = std::sqrt(2 / std::numbers::pi);
-  return *this * (0.5 + 0.5 * (*this * (k + k * 0.044715 * square())).tanh());
+/// f(x), where 16-bit floats are computed in float32 and rounded once, and integers are float32 from the start.
+template <class F>
+Tensor in_float32(const Tensor& x, F f) {
+  return f(to_accumulate_dtype(x)).cast(as_float(x).dtype());
 }
 
-Tensor Tensor::gelu_erf() const { return *this * 0.5 * (1 + (*this * std::sqrt(0.5)).erf()); }
-Tensor Tensor::quick_gelu() const { return *this * (*this * 1.702).sigmoid(); }
-Tensor Tensor::hardswish() const { return *this * (*this + 3).relu6() / 6; }
-Tensor Tensor::hardsigmoid() const { return (*this + 3).relu6() / 6; }
-Tensor Tensor::softsign() const { return *this / (1 + abs()); }
-Tensor Tensor::leaky_relu(double slope) const { return where(*this > 0, *this, *this * slope); }
+}  // namespace
 
-/// exp sees no positive number: what overflowed there would come back as NaN in the gradient.
+Tensor Tensor::relu6() const { return clamp(0, 6); }
+Tensor Tensor::logsigmoid() const { return -(-as_float(*this)).softplus(); }
+
+Tensor Tensor::silu() const {
+  return in_float32(*this, [](const Tensor& x) { return x * x.sigmoid(); });
+}
+
+Tensor Tensor::mish() const {
+  return in_float32(*this, [](const Tensor& x) { return x * x.softplus().tanh(); });
+}
+
+/// x / 2 * (1 + tanh(u)) = x sigmoid(2 u) with u = sqrt(2 / pi) (x + 0.044715 x^3): where tanh is nearly -1, adding 1 would
+/// cancel. Hendrycks and Gimpel 2016, arXiv:1606.08415
+Tensor Tensor::gelu() const {
+  const double k = 2 * std::sqrt(2 / std::numbers::pi);
+  return in_float32(*this, [k](const Tensor& x) { return x * (x * (k + k * 0.044715 * x.square())).sigmoid(); });
+}
+
+/// x / 2 * (1 + erf(x / sqrt(2))), where 1 + erf(t) is erfc(-t).
+Tensor Tensor::gelu_erf() const {
+  return in_float32(*this, [](const Tensor& x) { return x * 0.5 * (x * -std::sqrt(0.5)).erfc(); });
+}
+
+Tensor Tensor::quick_gelu() const {
+  return in_float32(*this, [](const Tensor& x) { return x * (x * 1.702).sigmoid(); });
+}
+
+Tensor Tensor::hardswish() const {
+  return in_float32(*this, [](const Tensor& x) { return x * (x + 3).relu6() / 6; });
+}
+
+Tensor Tensor::hardsigmoid() const {
+  return in_float32(*this, [](const Tensor& x) { return (x + 3).relu6() / 6; });
+}
+
+Tensor Tensor::softsign() const {
+  return in_float32(*this, [](const Tensor& x) { return x / (1 + x.abs()); });
+}
+
+Tensor Tensor::leaky_relu(double slope) const {
+  return in_float32(*this, [=](const Tensor& x) { return where(x > 0, x, x * slope); });
+}
+
+/// expm1 sees no positive number: what overflowed there would come back as NaN in the gradient.
 Tensor Tensor::elu(double alpha) const {
-  return where(*this > 0, *this, (where(*this > 0, 0, *this).exp() - 1) * alpha);
+  return in_float32(*this, [=](const Tensor& x) { return where(x > 0, x, where(x > 0, 0, x).expm1() * alpha); });
 }
 
 Tensor Tensor::celu(double alpha) const {
-  return where(*this > 0, *this, ((where(*this > 0, 0, *this) / alpha).exp() - 1) * alpha);
+  return in_float32(*this, [=](const Tensor& x) { return where(x > 0, x, (where(x > 0, 0, x) / alpha).expm1() * alpha); });
 }
 
 /// Klambauer et al., "Self-normalizing neural networks", 2017.
-Tensor Tensor::selu() const { return elu(1.6732632423543772) * 1.0507009873554805; }
+Tensor Tensor::selu() const {
+  return in_float32(*this, [](const Tensor& x) { return x.elu(1.6732632423543772) * 1.0507009873554805; });
+}
 
 /// log(1 + e^(beta x)) / beta, with the large part taken out so that nothing overflows. Not relu, whose slope at 0 is
 /// 0.
 Tensor Tensor::softplus(double beta) const {
-  const Tensor x = as_float(*this) * beta;
-  return (x.maximum(0) + (-x.abs()).exp().log1p()) / beta;
+  return in_float32(*this, [=](const Tensor& x) { return x.maximum(0) + (-(x * beta).abs()).exp().log1p() / beta; });
 }
 
 Tensor Tensor::hardtanh(double low, double high) const { return clamp(low, high).cast(dtype()); }

@@ -10,19 +10,7 @@ namespace teeny {
 
 namespace {
 
-constexpr double kLn2 = std::numbers::ln2, kPi = std::numbers::pi, kInf = std::numeric_limits<double>::infinity();
-
-struct Erf : Function {
-  LazyBuffer forward(const LazyBuffer& x) { return x.unary(UnaryOp::Erf); }
-  Grads backward(const Tensor& grad, const Tensor&) override {
-    return {grad * (-inputs[0].square()).exp() * (2 / std::sqrt(std::numbers::pi))};
-  }
-};
-
-struct Atan : Function {
-  LazyBuffer forward(const LazyBuffer& x) { return x.unary(UnaryOp::Atan); }
-  Grads backward(const Tensor& grad, const Tensor&) override { return {grad / (1 + inputs[0].square())}; }
-};
+constexpr double kPi = std::numbers::pi, kInf = std::numeric_limits<double>::infinity();
 
 /// Flat between its jumps: floor, trunc, round.
 struct Stepwise : Function {
@@ -43,7 +31,7 @@ struct Sign : Function {
   Grads backward(const Tensor& grad, const Tensor&) override { return {grad.zeros_like()}; }
 };
 
-struct Pow : Function {
+struct Pow : Elementwise {
   LazyBuffer forward(const LazyBuffer& x, const LazyBuffer& y) { return x.binary(BinaryOp::Pow, y); }
   Grads backward(const Tensor& grad, const Tensor& out) override {
     const auto [x, y] = saved<2>();
@@ -52,7 +40,7 @@ struct Pow : Function {
   }
 };
 
-struct Fmod : Function {
+struct Fmod : Elementwise {
   LazyBuffer forward(const LazyBuffer& x, const LazyBuffer& y) { return x.binary(BinaryOp::Mod, y); }
   Grads backward(const Tensor& grad, const Tensor&) override {
     const auto [x, y] = saved<2>();
@@ -67,8 +55,6 @@ Tensor stepwise(UnaryOp op, const Tensor& x, const char* name) {
 
 }  // namespace
 
-Tensor Tensor::erf() const { return apply(Erf{}, as_float(*this)); }
-Tensor Tensor::atan() const { return apply(Atan{}, as_float(*this)); }
 Tensor Tensor::floor() const { return stepwise(UnaryOp::Floor, *this, "floor"); }
 Tensor Tensor::trunc() const { return stepwise(UnaryOp::Trunc, *this, "trunc"); }
 Tensor Tensor::round() const { return stepwise(UnaryOp::Round, *this, "round"); }
@@ -99,48 +85,6 @@ Tensor Tensor::abs() const {
   refuse_bools(*this, "abs");
   return dtype() == DType::UInt8 ? *this : *this * sign() + 0;  // + 0 makes 0 of -0
 }
-
-Tensor Tensor::exp2() const { return (*this * kLn2).exp(); }
-Tensor Tensor::log2() const { return log() / kLn2; }
-
-/// Accurate near 0, where 1 + x has lost x's last bits: log(u) * x / (u - 1) with u = 1 + x. Kahan; HP-15C handbook,
-/// 1982.
-Tensor Tensor::log1p() const {
-  const Tensor x = as_float(*this), u = x + 1, lost = u - 1;
-  const Tensor exact = where(lost == 0, x, u.log() * (x / where(lost == 0, 1, lost)));
-  return where(u == kInf, u, exact);
-}
-
-Tensor Tensor::tan() const { return sin() / cos(); }
-
-Tensor Tensor::asin() const {
-  const Tensor x = as_float(*this);
-  return (x / ((1 - x) * (1 + x)).sqrt()).atan();
-}
-
-Tensor Tensor::acos() const {
-  const Tensor x = as_float(*this);
-  return ((1 - x) / (1 + x)).sqrt().atan() * 2;
-}
-
-Tensor Tensor::sinh() const { return tanh() * cosh(); }  // (exp(x) - exp(-x)) / 2 would cancel near 0
-Tensor Tensor::cosh() const { return (exp() + (-as_float(*this)).exp()) / 2; }
-
-/// Odd, and exact where x is small and where its square would overflow: log1p(a + a / (1/a + sqrt(1/a^2 + 1))) is
-/// log(a + sqrt(a^2 + 1)), Abramowitz & Stegun 4.6.20.
-Tensor Tensor::asinh() const {
-  const Tensor x = as_float(*this), a = where(x < 0, -x, x), tiny = a <= 1e-10, t = where(tiny, 1, a).reciprocal();
-  const Tensor result = where(tiny, a, (a + a / (t + (t.square() + 1).sqrt())).log1p());
-  return where(x < 0, -result, result);
-}
-
-/// log(x + sqrt(x^2 - 1)) with x = 1 + t. Abramowitz & Stegun 4.6.21.
-Tensor Tensor::acosh() const {
-  const Tensor t = as_float(*this) - 1;
-  return (t + t.sqrt() * (t + 2).sqrt()).log1p();
-}
-
-Tensor Tensor::atanh() const { return (as_float(*this).log1p() - (-as_float(*this)).log1p()) / 2; }
 
 Tensor Tensor::ceil() const {
   refuse_bools(*this, "ceil");

@@ -65,47 +65,43 @@ struct Neg : Function {
   Grads backward(const Tensor& grad, const Tensor&) override { return {-grad}; }
 };
 
-struct Reciprocal : Function {
+struct Reciprocal : Elementwise {
   LazyBuffer forward(const LazyBuffer& x) { return x.unary(UnaryOp::Recip); }
   Grads backward(const Tensor& grad, const Tensor& out) override { return {-grad * out * out}; }
 };
 
-struct Sqrt : Function {
+struct Sqrt : Elementwise {
   LazyBuffer forward(const LazyBuffer& x) { return x.unary(UnaryOp::Sqrt); }
   Grads backward(const Tensor& grad, const Tensor& out) override { return {grad / (out * 2)}; }
 };
 
-struct Exp : Function {
+struct Exp : Elementwise {
   LazyBuffer forward(const LazyBuffer& x) { return x.unary(UnaryOp::Exp); }
   Grads backward(const Tensor& grad, const Tensor& out) override { return {grad * out}; }
 };
 
-struct Log : Function {
+struct Log : Elementwise {
   LazyBuffer forward(const LazyBuffer& x) { return x.unary(UnaryOp::Log); }
   Grads backward(const Tensor& grad, const Tensor&) override { return {grad / inputs[0]}; }
 };
 
-struct Sin : Function {
+struct Sin : Elementwise {
   LazyBuffer forward(const LazyBuffer& x) { return x.unary(UnaryOp::Sin); }
   Grads backward(const Tensor& grad, const Tensor&) override { return {grad * inputs[0].cos()}; }
 };
 
-struct Cos : Function {
+struct Cos : Elementwise {
   LazyBuffer forward(const LazyBuffer& x) { return x.unary(UnaryOp::Cos); }
   Grads backward(const Tensor& grad, const Tensor&) override { return {-grad * inputs[0].sin()}; }
 };
 
-struct Tanh : Function {
+struct Tanh : Elementwise {
   LazyBuffer forward(const LazyBuffer& x) { return x.unary(UnaryOp::Tanh); }
   Grads backward(const Tensor& grad, const Tensor& out) override { return {grad * (1 - out * out)}; }
 };
 
-/// A rule, because the gradient of its parts is 0 * inf where exp overflows: at -100, in float32.
-struct Sigmoid : Function {
-  LazyBuffer forward(const LazyBuffer& x) {
-    const LazyBuffer one = LazyBuffer::constant(1, x.dtype(), x.shape());
-    return x.unary(UnaryOp::Neg).unary(UnaryOp::Exp).binary(BinaryOp::Add, one).unary(UnaryOp::Recip);
-  }
+struct Sigmoid : Elementwise {
+  LazyBuffer forward(const LazyBuffer& x) { return x.unary(UnaryOp::Sigmoid); }
   Grads backward(const Tensor& grad, const Tensor& out) override { return {grad * out * (1 - out)}; }
 };
 
@@ -152,17 +148,17 @@ Tensor Tensor::logical_not() const { return Tensor(lazy().unary(UnaryOp::Not)); 
 
 namespace {
 
-struct Add : Function {
+struct Add : Elementwise {
   LazyBuffer forward(const LazyBuffer& x, const LazyBuffer& y) { return x.binary(BinaryOp::Add, y); }
   Grads backward(const Tensor& grad, const Tensor&) override { return {grad, grad}; }
 };
 
-struct Sub : Function {
+struct Sub : Elementwise {
   LazyBuffer forward(const LazyBuffer& x, const LazyBuffer& y) { return x.binary(BinaryOp::Sub, y); }
   Grads backward(const Tensor& grad, const Tensor&) override { return {grad, -grad}; }
 };
 
-struct Mul : Function {
+struct Mul : Elementwise {
   LazyBuffer forward(const LazyBuffer& x, const LazyBuffer& y) { return x.binary(BinaryOp::Mul, y); }
   Grads backward(const Tensor& grad, const Tensor&) override {
     const auto [x, y] = saved<2>();
@@ -170,7 +166,7 @@ struct Mul : Function {
   }
 };
 
-struct Div : Function {
+struct Div : Elementwise {
   LazyBuffer forward(const LazyBuffer& x, const LazyBuffer& y) { return x.binary(BinaryOp::Div, y); }
   Grads backward(const Tensor& grad, const Tensor& out) override {
     const auto [x, y] = saved<2>();
@@ -190,7 +186,8 @@ struct ElementwiseMax : Function {
   }
 };
 
-struct Where : Function {
+struct Where : Elementwise {
+  Where() { chooses = true; }
   LazyBuffer forward(const LazyBuffer& c, const LazyBuffer& x, const LazyBuffer& y) { return teeny::where(c, x, y); }
   Grads backward(const Tensor& grad, const Tensor&) override {
     return {{}, teeny::where(inputs[0], grad, 0), teeny::where(inputs[0], 0, grad)};

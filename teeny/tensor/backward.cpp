@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <typeinfo>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "teeny/tensor/function.h"
 
@@ -61,6 +62,7 @@ void check_unchanged(const Function& rule) {
 /// they are `wanted`.
 GradOf walk_back(std::span<const Tensor> order, const GradOf& wanted) {
   GradOf grads;
+  std::unordered_set<const void*> chosen_from;  // by a `where`, and what that was computed from, up to a product
   const Tensor& y = order.back();
   grads[Access::id(y)] = y.ones_like();
   for (size_t i = order.size(); i-- > 0;) {
@@ -71,7 +73,9 @@ GradOf walk_back(std::span<const Tensor> order, const GradOf& wanted) {
     const Tensor grad = found->second;
     if (!wanted.contains(Access::id(x))) grads.erase(found);
 
-    const Grads parts = Access::rule(x)->backward(grad, x);
+    Grads parts = Access::rule(x)->backward(grad, x);
+    const auto* elementwise = dynamic_cast<const Elementwise*>(Access::rule(x).get());
+    const bool behind = chosen_from.contains(Access::id(x));
     const std::vector<Tensor>& inputs = Access::rule(x)->inputs;
     if (parts.size() != inputs.size())
       fail(Access::rule(x)->name(), ": backward gave ", parts.size(), " gradients for ", inputs.size(), " inputs");
@@ -80,6 +84,9 @@ GradOf walk_back(std::span<const Tensor> order, const GradOf& wanted) {
       if (parts[k].shape() != inputs[k].shape())
         fail(Access::rule(x)->name(), ": backward gave a gradient of ", parts[k].shape(), " for an input of ",
              inputs[k].shape());
+      if (behind && elementwise && !parts[k].same(grad)) parts[k] = where(grad == 0, 0, parts[k]);
+      if (behind ? elementwise || inputs.size() == 1 : elementwise && elementwise->chooses)
+        chosen_from.insert(Access::id(inputs[k]));
       Tensor& sum = grads[Access::id(inputs[k])];
       sum = sum.defined() ? sum + parts[k] : parts[k];
     }

@@ -33,7 +33,7 @@ class Function {
   virtual Grads backward(const Tensor& grad, const Tensor& out);
 
   /// The rule's name, for errors and pictures: "Mul".
-  std::string name() const;
+  virtual std::string name() const;
 
   /// What `forward` was called with. The rule's own result is not among them: `backward` is handed it, and so no rule
   /// keeps itself alive.
@@ -47,6 +47,12 @@ class Function {
     for (size_t i = 0; i < N; ++i) result[i] = inputs[i];
     return result;
   }
+};
+
+/// A rule of which each element of the result depends on the elements in its place alone, by a slope that may be infinite.
+/// Behind a `where` (`chooses`) the walk back lets nothing flow through what was not chosen: 0 times infinity is NaN.
+struct Elementwise : Function {
+  bool chooses = false;
 };
 
 namespace detail {

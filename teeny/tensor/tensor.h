@@ -240,16 +240,18 @@ class Tensor {
   [[nodiscard]] Tensor scatter(int64_t axis, const Tensor& index, const Tensor& source) const;
   [[nodiscard]] Tensor scatter(int64_t axis, const Tensor& index, Scalar value) const;
 
+  // ---- transcendental.cpp
+  [[nodiscard]] Tensor exp2() const, expm1() const, log2() const, log10() const, log1p() const, erf() const, erfc() const;
+  [[nodiscard]] Tensor tan() const, asin() const, acos() const, atan() const, sinh() const, cosh() const,
+      asinh() const, acosh() const, atanh() const;
+
   // ---- math.cpp: elementwise formulas
-  [[nodiscard]] Tensor erf() const, atan() const, sign() const, floor() const, round() const, trunc() const;
+  [[nodiscard]] Tensor square() const, rsqrt() const, abs() const, sign() const, floor() const, ceil() const,
+      round() const, trunc() const;
   [[nodiscard]] Tensor pow(const Tensor& exponent) const;
   [[nodiscard]] Tensor pow(Scalar exponent) const;
   [[nodiscard]] Tensor fmod(const Tensor& y) const;  ///< sign of the dividend, as in C
   [[nodiscard]] Tensor fmod(Scalar y) const { return fmod(scalar_like(y)); }
-  [[nodiscard]] Tensor square() const, rsqrt() const, abs() const, exp2() const, log2() const, log1p() const,
-      tan() const, ceil() const;
-  [[nodiscard]] Tensor sinh() const, cosh() const, asin() const, acos() const, asinh() const, acosh() const,
-      atanh() const;
   [[nodiscard]] Tensor isnan() const, isinf() const, isfinite() const;
   [[nodiscard]] Tensor clamp(std::optional<Scalar> low, std::optional<Scalar> high = {}) const;
   /// Infinities become the largest and smallest finite values unless others are given.

@@ -27,12 +27,27 @@ enum OpTrait : unsigned {
   X(Recip, Division | NonzeroAtZero)                  \
   X(Sqrt, Division)                                   \
   X(Exp, Transcendental | NonzeroAtZero)              \
+  X(Exp2, Transcendental | NonzeroAtZero)             \
+  X(Expm1, Transcendental)                            \
   X(Log, Transcendental | NonzeroAtZero)              \
+  X(Log2, Transcendental | NonzeroAtZero)             \
+  X(Log10, Transcendental | NonzeroAtZero)            \
+  X(Log1p, Transcendental)                            \
   X(Sin, Transcendental)                              \
   X(Cos, Transcendental | NonzeroAtZero)              \
-  X(Tanh, Transcendental)                             \
-  X(Erf, Transcendental)                              \
+  X(Tan, Transcendental)                              \
+  X(Asin, Transcendental)                             \
+  X(Acos, Transcendental | NonzeroAtZero)             \
   X(Atan, Transcendental)                             \
+  X(Sinh, Transcendental)                             \
+  X(Cosh, Transcendental | NonzeroAtZero)             \
+  X(Tanh, Transcendental)                             \
+  X(Asinh, Transcendental)                            \
+  X(Acosh, Transcendental | NonzeroAtZero)            \
+  X(Atanh, Transcendental)                            \
+  X(Sigmoid, Transcendental | NonzeroAtZero)          \
+  X(Erf, Transcendental)                              \
+  X(Erfc, Transcendental | NonzeroAtZero)             \
   X(Floor, Cheap) X(Trunc, Cheap) X(Round, Cheap)     \
   X(Not, GivesBool | NonzeroAtZero)
 

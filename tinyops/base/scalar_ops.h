@@ -69,21 +69,41 @@ TINYOPS_HD bool is_negative(T x) {
   else return false;
 }
 
-/// Functions of a float; an integer stays what it is, but for Neg.
+/// Functions of a float; an integer stays what it is, but for Neg. What is transcendental is computed in double and
+/// rounded once, so that it is right to half an ulp; a GPU, whose doubles are slow, has float functions right to 2 ulp.
 template <class T>
 TINYOPS_HD T apply(UnaryOp op, T x) {
+#ifndef __CUDA_ARCH__
+  if constexpr (std::is_same_v<T, float>)
+    if (traits(op) & Transcendental) return float(apply(op, double(x)));
+#endif
   if constexpr (std::is_floating_point_v<T>) {
     switch (op) {
       case UnaryOp::Neg: return -x;
       case UnaryOp::Recip: return T(1) / x;
       case UnaryOp::Sqrt: return std::sqrt(x);
       case UnaryOp::Exp: return std::exp(x);
+      case UnaryOp::Exp2: return std::exp2(x);
+      case UnaryOp::Expm1: return std::expm1(x);
       case UnaryOp::Log: return std::log(x);
+      case UnaryOp::Log2: return std::log2(x);
+      case UnaryOp::Log10: return std::log10(x);
+      case UnaryOp::Log1p: return std::log1p(x);
       case UnaryOp::Sin: return std::sin(x);
       case UnaryOp::Cos: return std::cos(x);
-      case UnaryOp::Tanh: return std::tanh(x);
-      case UnaryOp::Erf: return std::erf(x);
+      case UnaryOp::Tan: return std::tan(x);
+      case UnaryOp::Asin: return std::asin(x);
+      case UnaryOp::Acos: return std::acos(x);
       case UnaryOp::Atan: return std::atan(x);
+      case UnaryOp::Sinh: return std::sinh(x);
+      case UnaryOp::Cosh: return std::cosh(x);
+      case UnaryOp::Tanh: return std::tanh(x);
+      case UnaryOp::Asinh: return std::asinh(x);
+      case UnaryOp::Acosh: return std::acosh(x);
+      case UnaryOp::Atanh: return std::atanh(x);
+      case UnaryOp::Sigmoid: return x < 0 ? std::exp(x) / (1 + std::exp(x)) : 1 / (1 + std::exp(-x));
+      case UnaryOp::Erf: return std::erf(x);
+      case UnaryOp::Erfc: return std::erfc(x);
       case UnaryOp::Floor: return std::floor(x);
       case UnaryOp::Trunc: return std::trunc(x);
       case UnaryOp::Round: return std::nearbyint(x);

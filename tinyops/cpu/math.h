@@ -1,61 +1,44 @@
 #pragma once
-// exp, log, sin, cos, tanh, erf and atan of a tile: polynomials on packets, Eigen's but for exp and atan of floats, mended
-// where they are wrong. And sqrt, floor and trunc, which compilers hesitate to make packets of.
-//
-// Measured against libm in double, over all exponents: exp is right to 1 ulp, log, sin and cos to 2.2, atan to 3, tanh and
-// erf to 6.3. Eigen 3.4's log takes every subnormal for the smallest normal number, its erf loses bits below 1e-30, and
-// its exp of doubles flushes or clamps results outside the normal range: what is out of their reach is asked of libm,
-// or, near erf's 0, a straight line.
+// The functions of a tile that are not one operation of the machine, and sqrt, floor and trunc, which compilers hesitate to
+// make packets of. Of floats: functions.h, but for exp, the commonest one, which packets of floats compute twice as fast,
+// right to 0.9 ulp. Of doubles: Eigen's exp and log; its log takes every subnormal for the smallest normal number, and its
+// exp flushes or clamps results outside the normal range, so what is out of their reach is asked of libm, as are the rest.
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
+#include "tinyops/cpu/functions.h"
 #include "tinyops/cpu/packets.h"
 #include "tinyops/base/scalar_ops.h"
-#include <unsupported/Eigen/SpecialFunctions>
 
 namespace tinyops::cpu {
 
-using Eigen::internal::pexp, Eigen::internal::plog, Eigen::internal::psin, Eigen::internal::pcos, Eigen::internal::ptanh;
-using Eigen::internal::perf, Eigen::internal::preinterpret;
+using Eigen::internal::pexp, Eigen::internal::plog, Eigen::internal::preinterpret;
 using Eigen::internal::plogical_shift_left, Eigen::internal::parithmetic_shift_right;
 
-/// Whether `polynomial` below has packets for `op` on a T. What is not in these lists is scalar_ops.h's.
+/// Whether `packet_function` below has packets for `op` on a T. What is not here is scalar_ops.h's.
 template <class T>
 constexpr bool has_packets(UnaryOp op) {
-  const auto is_one_of = [op](auto... ops) { return ((op == ops) || ...); };
   using enum UnaryOp;
-  return (std::is_floating_point_v<T> && is_one_of(Sqrt, Exp, Log, Floor, Trunc)) ||
-         (std::is_same_v<T, float> && is_one_of(Sin, Cos, Tanh, Erf, Atan));
+  const bool always = op == Sqrt || op == Floor || op == Trunc;
+  if constexpr (std::is_same_v<T, double>) return always || op == Exp || op == Log;
+  else return std::is_same_v<T, float> && (always || op == Exp || functions::function_of(op));
 }
 
 /// Below this, exp is 0 in double.
 constexpr double kExpIsZero = -746;
 
-/// Whether the polynomial's answer for x cannot be used.
+/// Whether the answer of the packets for x cannot be used.
 template <UnaryOp op, class T>
 bool needs_libm(T x) {
-  if constexpr (op == UnaryOp::Log) return (x > 0) & (x < std::numeric_limits<T>::min());
+  if constexpr (op == UnaryOp::Sin || op == UnaryOp::Cos || op == UnaryOp::Tan)
+    return !(std::abs(x) < T(functions::kFarFromZero));
+  else if constexpr (op == UnaryOp::Log) return (x > 0) & (x < std::numeric_limits<T>::min());
   else return !(x < kExpIsZero) & !((x > -708) & (x < 708));  // exp; a NaN needs it, too
 }
 template <UnaryOp op, class T>
-constexpr bool may_need_libm = op == UnaryOp::Log || (op == UnaryOp::Exp && std::is_same_v<T, double>);
-
-/// atan of |x| is pi/2 - atan(1/|x|) above tan(3 pi/8), and pi/4 + atan((|x| - 1) / (|x| + 1)) between that and
-/// tan(pi/8); what is left is a number up to tan(pi/8), for which a polynomial in its square is right to 2e-8 (fitted to
-/// the least largest error). The sign, also that of 0, is x's.
-template <class Packet>
-Packet arc_tangent(const Packet& x) {
-  const auto number = [](float value) { return pset1<Packet>(value); };
-  const Packet size = pabs(x), large = pcmp_lt(number(2.41421356f), size), middle = pcmp_lt(number(0.41421356f), size);
-  const Packet one = number(1);
-  const Packet top = pselect(large, number(-1), pselect(middle, psub(size, one), size));
-  const Packet bottom = pselect(large, size, pselect(middle, padd(size, one), one));
-  const Packet base = pselect(large, number(1.57079633f), pselect(middle, number(0.785398163f), number(0)));
-  const Packet t = pdiv(top, bottom), u = pmul(t, t);
-  Packet p = number(0.0805372149f);
-  for (const float c : {-0.138776779f, 0.199777097f, -0.333329499f}) p = pmadd(p, u, number(c));
-  return por(padd(base, pmadd(pmul(p, u), t, t)), pand(x, number(-0.0f)));
-}
+constexpr bool may_need_libm = op == UnaryOp::Sin || op == UnaryOp::Cos || op == UnaryOp::Tan ||
+                               (std::is_same_v<T, double> && (op == UnaryOp::Exp || op == UnaryOp::Log));
 
 /// e^x = 2^n e^r with n = round(x / ln 2), so |r| <= ln 2 / 2. Adding and taking away 1.5 * 2^23 rounds, and leaves n in the
 /// lowest bits of the sum. ln 2 has two parts, so that n times it loses nothing; the polynomial, 1 + r + r^2 q(r), is right
@@ -81,45 +64,41 @@ Packet exponential(const Packet& unbounded) {
 }
 
 template <class T, UnaryOp op, class Packet>
-Packet polynomial(const Packet& x) {
+Packet packet_function(const Packet& x) {
   if constexpr (op == UnaryOp::Sqrt) return psqrt(x);
   else if constexpr (op == UnaryOp::Exp && std::is_same_v<T, float>) return exponential(x);
   else if constexpr (op == UnaryOp::Exp)
     return pselect(pcmp_lt(x, Packets<T>::fill(kExpIsZero)), Packets<T>::fill(0), pexp(x));
   else if constexpr (op == UnaryOp::Log) return plog(x);
-  else if constexpr (op == UnaryOp::Sin) return psin(x);
-  else if constexpr (op == UnaryOp::Cos) return pcos(x);
-  else if constexpr (op == UnaryOp::Tanh) return ptanh(x);
-  else if constexpr (op == UnaryOp::Erf) {  // near 0 it is a straight line
-    const Packet line = pmul(x, Packets<T>::fill(T(1.1283791670955126)));
-    return pselect(pcmp_lt(pabs(x), Packets<T>::fill(T(1e-30))), line, perf(x));
-  }
-  else if constexpr (op == UnaryOp::Atan) return arc_tangent(x);
-  else if constexpr (op == UnaryOp::Floor || op == UnaryOp::Trunc) {
+  else {
     const Packet sign = pand(x, Packets<T>::fill(T(-0.0)));  // the result's, too; SSE2 makes +0 of -0
     if constexpr (op == UnaryOp::Floor) return por(pfloor(x), sign);
-    else return por(pselect(pcmp_lt(x, Packets<T>::fill(T(0))), pceil(x), pfloor(x)), sign);
+    else return por(pselect(pcmp_lt(x, Packets<T>::fill(T(0))), pceil(x), pfloor(x)), sign);  // Trunc
   }
 }
 
 /// out[i] = op(x[i]) for n elements, n a whole number of packets; `out` may be `x`.
 template <class T, UnaryOp op>
-void packet_function(int64_t n, T* out, const T* x) {
-  using P = Packets<T>;
-  int mend = 0;
-  if constexpr (may_need_libm<op, T>) {
-#pragma omp simd reduction(| : mend)
-    for (int64_t i = 0; i < n; ++i) mend |= needs_libm<op>(x[i]);
-  }
-  for (int64_t i = 0; i < n; i += P::lanes) {
-    const auto packet = P::load(x + i);
-    P::store(out + i, polynomial<T, op>(packet));
+void tile_function(int64_t n, T* out, const T* x) {
+  constexpr auto function = functions::function_of(op);
+  constexpr bool in_double = std::is_same_v<T, float> && function;
+  constexpr int piece = in_double ? 64 : Packets<T>::lanes;
+  for (int64_t begin = 0; begin < n; begin += piece) {
+    const int64_t end = std::min(n, begin + piece);
+    T before[piece];
+    bool mend = false;
     if constexpr (may_need_libm<op, T>) {
-      T before[P::lanes];
-      if (mend) P::store(before, packet);
-      for (int j = 0; mend && j < P::lanes; ++j)
-        if (needs_libm<op>(before[j])) out[i + j] = apply<T>(op, before[j]);
+#pragma omp simd reduction(| : mend)
+      for (int64_t i = begin; i < end; ++i) mend |= needs_libm<op>(x[i]);
+      if (mend) std::copy(x + begin, x + end, before);
     }
+    if constexpr (in_double) {
+#pragma omp simd
+      for (int64_t i = begin; i < end; ++i)
+        out[i] = keeps_zero(op) && x[i] == 0 ? x[i] : T(function(double(x[i])));  // a zero keeps its sign
+    } else Packets<T>::store(out + begin, packet_function<T, op>(Packets<T>::load(x + begin)));
+    for (int64_t i = begin; mend && i < end; ++i)
+      if (needs_libm<op>(before[i - begin])) out[i] = apply<T>(op, before[i - begin]);
   }
 }
 

@@ -1,5 +1,5 @@
 // The element operations of one tile. Whatever is one instruction of the machine is a plain loop over scalar_ops.h's own
-// definition, which the compiler turns into packets; exp and its kind are polynomials on packets (math.h).
+// definition, which the compiler turns into packets; exp and its kind are in math.h.
 #include "tinyops/cpu/tile.h"
 
 #include "tinyops/cpu/math.h"
@@ -42,7 +42,7 @@ void binary(int64_t n, void* out, const void* a, const void* b, const void*) {
 template <class T, UnaryOp op>
 void unary(int64_t n, void* out, const void* a, const void*, const void*) {
   if constexpr (gives_bool(op)) each<uint8_t>(n, out, [](auto x) { return holds<T>(op, T(x)); }, in<T>(a));
-  else if constexpr (has_packets<T>(op)) packet_function<T, op>(n, static_cast<T*>(out), in<T>(a));
+  else if constexpr (has_packets<T>(op)) tile_function<T, op>(n, static_cast<T*>(out), in<T>(a));
   else each<InTile<T>>(n, out, [](auto x) { return apply<T>(op, T(x)); }, in<T>(a));
 }
 

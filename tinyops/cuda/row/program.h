@@ -162,7 +162,7 @@ struct OpList {
   TINYOPS_HD static bool visit(Op op, F&& f) { return ((op == ops && (f(std::integral_constant<Op, ops>{}), true)) || ...); }
 };
 // Those that have a few instructions of their own, of floats and of bits.
-using InlinedUnary = OpList<UnaryOp::Neg, UnaryOp::Recip, UnaryOp::Sqrt, UnaryOp::Exp, UnaryOp::Tanh, UnaryOp::Log>;
+using InlinedUnary = OpList<UnaryOp::Neg, UnaryOp::Recip, UnaryOp::Sqrt, UnaryOp::Exp, UnaryOp::Tanh, UnaryOp::Sigmoid, UnaryOp::Log>;
 using InlinedBinary = OpList<BinaryOp::Add, BinaryOp::Sub, BinaryOp::Mul, BinaryOp::Div, BinaryOp::Max, BinaryOp::Min>;
 using InlinedCompare = OpList<BinaryOp::Lt, BinaryOp::Le, BinaryOp::Eq>;
 using InlinedBits = OpList<BinaryOp::And, BinaryOp::Or, BinaryOp::Xor>;
