@@ -83,7 +83,7 @@ Packet hyperbolic_tangent(const Packet& x) {
   for (const float c : {-0.00827245673f, 0.0217461871f, -0.0539563494f, 0.133332907f, -0.333333331f}) p = pmadd(p, square, number(c));
   const Packet near = pmadd(pmul(p, square), x, x);
   const Packet far = psub(number(1), pdiv(number(2), padd(exponential(padd(size, size)), number(1))));
-  return pselect(pcmp_lt(size, number(0.6f)), near, por(far, sign));
+  return por(pselect(pcmp_lt(size, number(0.6f)), near, far), sign);
 }
 
 template <class T, UnaryOp op, class Packet>
