@@ -13,6 +13,10 @@ struct Fans {
 };
 Fans fans(const Shape& shape, const char* op);
 
+/// The mean of the squares over `axes`, which stay with size 1, in float64: the squares of a float32 leave its range from
+/// 1e19 on, and below 1e-19.
+Tensor mean_square(const Tensor& x, const Dims& axes);
+
 // ---- Indexing ------------------------------------------------------------------------------------------------------
 
 /// Throws, naming `op`, unless `index` holds integers and is nowhere longer than x but along `axis`.

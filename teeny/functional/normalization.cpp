@@ -1,5 +1,5 @@
 // Normalization by the statistics of a layer or of a batch.
-#include "teeny/mlops/common.h"
+#include "teeny/functional/functional.h"
 
 namespace teeny {
 
@@ -7,7 +7,7 @@ Tensor Tensor::layernorm(int64_t axes, double eps) const {
   if (axes < 1 || axes > rank()) fail("layernorm: ", axes, " axes of ", shape());
   const Dims last = range(rank() - axes, rank());
   const Tensor x = to_accumulate_dtype(*this), centered = x - x.mean(last, true);
-  return (centered * (centered.square().mean(last, true) + eps).rsqrt()).cast(as_float(*this).dtype());
+  return (centered * (mean_square(centered, last) + eps).rsqrt().cast(x.dtype())).cast(as_float(*this).dtype());
 }
 
 Tensor Tensor::batchnorm(const Tensor& weight, const Tensor& bias, const Tensor& mean, const Tensor& var,

@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "teeny/mlops/common.h"
+#include "teeny/functional/functional.h"
 
 namespace teeny {
 
@@ -25,13 +25,13 @@ Tensor Tensor::mean(const Axes& axes, bool keepdim) const {
 
 Tensor Tensor::var(const Axes& axes, double correction, bool keepdim) const {
   const Dims list = axis_list(axes, "var");
-  const Tensor x = to_accumulate_dtype(*this), squares = (x - x.mean(list, true)).square();
+  const Tensor x = to_accumulate_dtype(*this), centered = x - x.mean(list, true);
   const double degrees = std::max(0.0, double(count(x, list)) - correction);
-  return (squares.sum(list, keepdim) / degrees).cast(as_float(*this).dtype());
+  return (centered.cast(DType::Float64).square().sum(list, keepdim) / degrees).cast(as_float(*this).dtype());
 }
 
 Tensor Tensor::std(const Axes& axes, double correction, bool keepdim) const {
-  const Tensor v = to_accumulate_dtype(*this).var(axis_list(axes, "std"), correction, keepdim);
+  const Tensor v = cast(DType::Float64).var(axis_list(axes, "std"), correction, keepdim);
   return where(v == 0, 0, v).sqrt().cast(as_float(*this).dtype());  // equal values get the gradient 0, not inf * 0
 }
 
@@ -67,6 +67,8 @@ Tensor Tensor::argmin(std::optional<int64_t> axis, bool keepdim) const {
   return first_of(detach(), axis, keepdim, false, "argmin");
 }
 
+Tensor mean_square(const Tensor& x, const Dims& axes) { return x.cast(DType::Float64).square().mean(axes, true); }
+
 Tensor Tensor::logsumexp(const Axes& axes, bool keepdim) const {
   const Dims list = axis_list(axes, "logsumexp");
   const Tensor x = to_accumulate_dtype(*this), top = x.detach().max(list, true);
@@ -77,12 +79,13 @@ Tensor Tensor::logsumexp(const Axes& axes, bool keepdim) const {
 
 // ---- Norms ---------------------------------------------------------------------------------------------------------
 
-/// A length of 0 gets the gradient 0. Of 16-bit floats it is computed in float32, as a mean is.
+/// A length of 0 gets the gradient 0. Powers of floats leave their range where the length does not: they are doubles.
 Tensor Tensor::norm(double p, const Axes& axes, bool keepdim) const {
   refuse_non_floats(*this, "norm");
   if (std::isnan(p)) fail("norm: of order NaN");
   const Dims list = axis_list(axes, "norm");
-  const Tensor x = cast(promote(dtype(), DType::Float32)), a = x.abs();
+  const bool powers = p != 0 && p != 1 && std::isfinite(p);
+  const Tensor x = powers ? cast(DType::Float64) : to_accumulate_dtype(*this), a = x.abs();
   const auto masked = [](const Tensor& t) { return where(t == 0, 0, t); };
   const auto length = [&] {
     if (p == INFINITY) return a.max(list, keepdim);

@@ -2,7 +2,7 @@
 
 #include <limits>
 
-#include "teeny/mlops/common.h"
+#include "teeny/functional/functional.h"
 #include "teeny/nn/init.h"
 
 namespace teeny::nn {
@@ -64,8 +64,8 @@ Tensor BatchNorm::operator()(const Tensor& x) {
   // The sums over x that the backward pass needs are then those of g and g * (x - a), which one pass over x gives.
   const Tensor values = to_accumulate_dtype(x), mean = values.mean(axes, true), a = mean.detach();
   const Tensor centred = values - a, drift = mean - a;
-  const Tensor var = centred.square().mean(axes, true) - drift.square();
-  const Tensor scale = reshape_to_axis(weight, 1, x.rank()) * (var + eps).rsqrt();
+  const Tensor var = mean_square(centred, axes) - drift.square();
+  const Tensor scale = reshape_to_axis(weight, 1, x.rank()) * (var + eps).rsqrt().cast(values.dtype());
   const Tensor shift = reshape_to_axis(bias, 1, x.rank()) - drift * scale;
   const Tensor y = (centred * scale + shift).cast(promote(x.dtype(), weight.dtype()));
 
@@ -101,7 +101,7 @@ Tensor RMSNorm::operator()(const Tensor& x) const {
   const Tensor w = to_accumulate_dtype(x);
   const double machine =
       w.dtype() == DType::Float64 ? std::numeric_limits<double>::epsilon() : std::numeric_limits<float>::epsilon();
-  const Tensor y = (w * (w.square().mean(axes, true) + eps.value_or(machine)).rsqrt()).cast(x.dtype());
+  const Tensor y = (w * (mean_square(w, axes) + eps.value_or(machine)).rsqrt().cast(w.dtype())).cast(x.dtype());
   return weight.defined() ? y * weight : y;
 }
 
