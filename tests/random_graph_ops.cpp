@@ -204,7 +204,7 @@ const Op table[] = {
     {"smallest", "ws", "bif", &M::reduce, RUN(x.min(s.params, true)), BOUND(a), ERROR(ex.max(s.params, true))},
     {"below_largest", "w", "if", &M::reduce, RUN(x - x.max(s.params, true)), BOUND(2 * a)},
     {"softmax", "sg", "f", &M::along, RUN(x.softmax(s.params[0])), BOUND(1),
-     ERROR(out * (((ex + x.abs() * u).max(s.params[0], true) * 4 + 4 * u + c).exp() - 1))},
+     ERROR(x.numel() ? out * (((ex + x.abs() * u).max(s.params[0], true) * 4 + 4 * u + c).exp() - 1) : ex)},
 
     // ---- Along an axis
     {"cumsum", "wsg", "bif", &M::along, RUN(x.cumsum(s.params[0])), BOUND(a * n),

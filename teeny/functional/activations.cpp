@@ -14,17 +14,36 @@ Tensor in_float32(const Tensor& x, F f) {
   return f(to_accumulate_dtype(x)).cast(as_float(x).dtype());
 }
 
+// Rules, because by parts the gradient passes through grad * x, which may be infinite where the slope is 0.
+struct Silu : Elementwise {
+  LazyBuffer forward(const LazyBuffer& x) { return x.unary(UnaryOp::Sigmoid).binary(BinaryOp::Mul, x); }
+  Grads backward(const Tensor& grad, const Tensor&) override {
+    const Tensor x = inputs[0], s = x.sigmoid();
+    return {grad * (s * (1 + x * (1 - s)))};
+  }
+};
+struct Mish : Elementwise {
+  LazyBuffer forward(const LazyBuffer& x) {
+    const NoGrad guard;
+    return x.binary(BinaryOp::Mul, Tensor(x).softplus().tanh().lazy());
+  }
+  Grads backward(const Tensor& grad, const Tensor&) override {
+    const Tensor x = inputs[0], t = x.softplus().tanh();
+    return {grad * (t + x * x.sigmoid() * (1 - t.square()))};
+  }
+};
+
 }  // namespace
 
 Tensor Tensor::relu6() const { return clamp(0, 6); }
 Tensor Tensor::logsigmoid() const { return -(-as_float(*this)).softplus(); }
 
 Tensor Tensor::silu() const {
-  return in_float32(*this, [](const Tensor& x) { return x * x.sigmoid(); });
+  return in_float32(*this, [](const Tensor& x) { return apply(Silu{}, x); });
 }
 
 Tensor Tensor::mish() const {
-  return in_float32(*this, [](const Tensor& x) { return x * x.softplus().tanh(); });
+  return in_float32(*this, [](const Tensor& x) { return apply(Mish{}, x); });
 }
 
 /// x / 2 * (1 + tanh(u)) = x sigmoid(2 u) with u = sqrt(2 / pi) (x + 0.044715 x^3): where tanh is nearly -1, adding 1 would
@@ -61,11 +80,11 @@ Tensor Tensor::leaky_relu(double slope) const {
 
 /// expm1 sees no positive number: what overflowed there would come back as NaN in the gradient.
 Tensor Tensor::elu(double alpha) const {
-  return in_float32(*this, [=](const Tensor& x) { return where(x > 0, x, where(x > 0, 0, x).expm1() * alpha); });
+  return in_float32(*this, [=](const Tensor& x) { return where(x <= 0, where(x <= 0, x, 0).expm1() * alpha, x); });
 }
 
 Tensor Tensor::celu(double alpha) const {
-  return in_float32(*this, [=](const Tensor& x) { return where(x > 0, x, (where(x > 0, 0, x) / alpha).expm1() * alpha); });
+  return in_float32(*this, [=](const Tensor& x) { return where(x <= 0, (where(x <= 0, x, 0) / alpha).expm1() * alpha, x); });
 }
 
 /// Klambauer et al., "Self-normalizing neural networks", 2017.
@@ -93,7 +112,7 @@ Tensor Tensor::glu(int64_t axis) const {
 
 namespace {
 
-Tensor without_max(const Tensor& x, const Axes& axes) { return x - x.detach().max(axes, true); }
+Tensor without_max(const Tensor& x, int axis) { return x.numel() ? x - x.detach().max(axis, true) : x; }
 
 }  // namespace
 

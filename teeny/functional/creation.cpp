@@ -66,8 +66,10 @@ Tensor Tensor::linspace(double start, double stop, int64_t steps, DType dtype) {
   if (steps < 0) fail("linspace: ", steps, " steps");
   check_shape({steps}, "linspace");
   if (dtype == DType::Bool) fail("linspace: counts, and bools do not");
-  const double step = steps > 1 ? (stop - start) / double(steps - 1) : 0;
-  return (Tensor(LazyBuffer::iota(steps)).cast(DType::Float64) * step + start).cast(dtype);
+  // Counted from the nearer end, so that the last is `stop`; the distance of the two may be beyond all doubles.
+  const double n = std::max(1.0, double(steps - 1)), step = stop / n - start / n;
+  const Tensor i = Tensor(LazyBuffer::iota(steps)).cast(DType::Float64);
+  return where(i * 2 < double(steps), i * step + start, stop - (double(steps - 1) - i) * step).cast(dtype);
 }
 
 Tensor Tensor::eye(int64_t n, std::optional<int64_t> m, DType dtype) {

@@ -142,14 +142,19 @@ Tensor Tensor::binary_cross_entropy(const Tensor& target, Reduction reduction) c
   return binary_cross_entropy(target, Tensor(), reduction);
 }
 
-/// With p = sigmoid(x): -log p = softplus(-x) and -log(1 - p) = softplus(-x) + x.
+/// With p = sigmoid(x): -log p = softplus(-x) and -log(1 - p) = softplus(x). Neither loses the tail of the other, and what does
+/// not count costs nothing, also where it is infinite.
 Tensor Tensor::binary_cross_entropy_with_logits(const Tensor& target, const Tensor& weight, const Tensor& pos_weight,
                                                 Reduction reduction) const {
   const char* op = "binary_cross_entropy_with_logits";
   check_same(*this, target, op);
-  const Tensor positive = weighted(target, pos_weight, op), negative = 1 - target;
-  const Tensor terms = (positive + negative) * (-*this).softplus() + negative * *this;
-  return reduced(weighted(terms, weight, op), reduction);
+  const DType common = as_float(promote_and_broadcast(*this, target, op).first).dtype();
+  const Tensor x = to_accumulate_dtype(*this), wanted = to_accumulate_dtype(target);
+  const auto cost = [](const Tensor& share, const Tensor& loss) {
+    return where((share == 0) & loss.isinf(), 0, share * loss);
+  };
+  const Tensor terms = cost(weighted(wanted, pos_weight, op), (-x).softplus()) + cost(1 - wanted, x.softplus());
+  return reduced(weighted(terms.cast(common), weight, op), reduction);
 }
 Tensor Tensor::binary_cross_entropy_with_logits(const Tensor& target, Reduction reduction) const {
   return binary_cross_entropy_with_logits(target, Tensor(), Tensor(), reduction);

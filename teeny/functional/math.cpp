@@ -106,21 +106,22 @@ Tensor Tensor::clamp(std::optional<Scalar> low, std::optional<Scalar> high) cons
   };
   if (beyond(low) && low->as<int64_t>() > 0) fail("clamp: ", *low, " does not fit ", dtype());
   if (beyond(high) && high->as<int64_t>() < 0) fail("clamp: ", *high, " does not fit ", dtype());
-  Tensor x = *this;
+  Tensor x = is_float(dtype()) ? where(isnan(), detach(), *this) : *this;  // a NaN stays, and gets no gradient
   if (low && !beyond(low)) x = where(x <= *low, *low, x);
   if (high && !beyond(high)) x = where(x >= *high, *high, x);
   return x;
 }
 
+// From the nearer end, so that a weight of 1 gives the end itself.
 Tensor Tensor::lerp(const Tensor& end, double weight) const {
   const auto [a, b] = promote_and_broadcast(*this, end, "lerp");
-  return a + (b - a) * weight;
+  return weight < 0.5 ? a + (b - a) * weight : b - (b - a) * (1 - weight);
 }
 
 Tensor Tensor::lerp(const Tensor& end, const Tensor& weight) const {
   const auto [a, b] = promote_and_broadcast(*this, end, "lerp");
   broadcast(a.shape(), weight.shape(), "lerp");
-  return a + (b - a) * weight;
+  return where(weight < 0.5, a + (b - a) * weight, b - (b - a) * (1 - weight));
 }
 
 Tensor Tensor::masked_fill(const Tensor& mask, Scalar value) const {

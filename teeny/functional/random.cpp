@@ -37,8 +37,16 @@ Tensor Tensor::randn(const Shape& shape, DType dtype) {
   return (((1 - u).log() * -2).sqrt() * (v * (2 * std::numbers::pi)).cos()).cast(dtype);
 }
 
-Tensor Tensor::uniform(const Shape& shape, double low, double high) { return rand(shape) * (high - low) + low; }
-Tensor Tensor::normal(const Shape& shape, double mean, double std) { return randn(shape) * std + mean; }
+Tensor Tensor::uniform(const Shape& shape, double low, double high) {
+  if (!(low <= high) || !std::isfinite(high - low)) fail("uniform: [", low, ", ", high, ") is no interval");
+  const Tensor x = rand(shape) * (high - low) + low;
+  return where(x >= high, low, x);  // the sum may have been rounded up to the end, which does not belong to it
+}
+
+Tensor Tensor::normal(const Shape& shape, double mean, double std) {
+  if (!(std >= 0)) fail("normal: a standard deviation of ", std);
+  return randn(shape) * std + mean;
+}
 
 Tensor Tensor::randint(int64_t low, int64_t high, const Shape& shape) {
   if (high <= low) fail("randint: no integer is in [", low, ", ", high, ")");

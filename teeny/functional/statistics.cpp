@@ -69,11 +69,27 @@ Tensor Tensor::argmin(std::optional<int64_t> axis, bool keepdim) const {
 
 Tensor mean_square(const Tensor& x, const Dims& axes) { return x.cast(DType::Float64).square().mean(axes, true); }
 
+namespace {
+/// A rule, because of nothing but -inf the gradient by parts is 0 * inf; it is 0.
+struct LogSumExp : Function {
+  Dims axes;
+  explicit LogSumExp(Dims axes) : axes(std::move(axes)) {}
+  LazyBuffer forward(const LazyBuffer& values) {
+    const NoGrad guard;
+    const Tensor x(values);
+    if (x.numel() == 0) return (x.sum(axes, true) + -INFINITY).lazy();
+    const Tensor top = x.max(axes, true), finite = where(top.isfinite(), top, 0);  // -inf - -inf would be NaN
+    return ((x - finite).exp().sum(axes, true).log() + finite).lazy();
+  }
+  Grads backward(const Tensor& grad, const Tensor& out) override {
+    return {where(inputs[0] == -INFINITY, 0, grad * (inputs[0] - out).exp())};
+  }
+};
+}  // namespace
+
 Tensor Tensor::logsumexp(const Axes& axes, bool keepdim) const {
   const Dims list = axis_list(axes, "logsumexp");
-  const Tensor x = to_accumulate_dtype(*this), top = x.detach().max(list, true);
-  const Tensor finite = where(top.isfinite(), top, 0);  // -inf - -inf would be NaN
-  const Tensor result = ((x - finite).exp().sum(list, true).log() + finite).cast(as_float(*this).dtype());
+  const Tensor result = apply(LogSumExp(list), to_accumulate_dtype(*this)).cast(as_float(*this).dtype());
   return keepdim ? result : result.sum(list);
 }
 

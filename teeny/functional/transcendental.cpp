@@ -38,7 +38,7 @@ Tensor slope_of_atan(const Tensor& x) {
 }
 Tensor slope_of_asinh(const Tensor& x) { return without_overflow(x, (1 + x.square()).rsqrt(), x.abs().reciprocal()); }
 Tensor slope_of_acosh(const Tensor& x) {
-  return without_overflow(x, ((x - 1) * (x + 1)).rsqrt(), x.abs().reciprocal());
+  return without_overflow(x, ((x - 1) * (x + 1) + 0).rsqrt(), x.abs().reciprocal());
 }
 
 /// 2 / sqrt(pi) e^(-x^2)

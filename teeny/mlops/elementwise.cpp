@@ -110,7 +110,7 @@ struct Relu : Function {
   LazyBuffer forward(const LazyBuffer& x) {
     return x.binary(BinaryOp::Max, LazyBuffer::constant(0, x.dtype(), x.shape()));
   }
-  Grads backward(const Tensor& grad, const Tensor& out) override { return {where(out > 0, grad, 0)}; }
+  Grads backward(const Tensor& grad, const Tensor& out) override { return {where(out <= 0, 0, grad)}; }
 };
 
 struct Cast : Function {
@@ -181,8 +181,9 @@ struct ElementwiseMax : Function {
   LazyBuffer forward(const LazyBuffer& x, const LazyBuffer& y) { return x.binary(op, y); }
   Grads backward(const Tensor& grad, const Tensor&) override {
     const auto [x, y] = saved<2>();
-    const Tensor half = grad / 2, first = op == BinaryOp::Max ? x > y : x < y, tie = x == y;
-    return {where(tie, half, where(first, grad, 0)), where(tie, half, where(first, 0, grad))};
+    const bool max = op == BinaryOp::Max;  // of NaNs none loses
+    const Tensor shared = where(x == y, grad / 2, grad), x_loses = max ? x < y : x > y, y_loses = max ? x > y : x < y;
+    return {where(x_loses, 0, shared), where(y_loses, 0, shared)};
   }
 };
 

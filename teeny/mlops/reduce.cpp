@@ -37,14 +37,14 @@ struct Prod : Function {
   }
 };
 
-/// The largest or smallest; ties share the gradient.
+/// The largest or smallest; ties share the gradient, and so do NaNs, of which each is both.
 struct ReduceMax : Function {
   ReduceOp op;
   Dims axes;
   ReduceMax(ReduceOp op, Dims axes) : op(op), axes(std::move(axes)) {}
   LazyBuffer forward(const LazyBuffer& x) { return x.reduce(op, axes); }
   Grads backward(const Tensor& grad, const Tensor& out) override {
-    const Tensor chosen = inputs[0] == out;
+    const Tensor chosen = (inputs[0] == out) | inputs[0].isnan();
     return {where(chosen, grad / chosen.sum(axes, true), 0)};
   }
 };
