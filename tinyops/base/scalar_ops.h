@@ -184,6 +184,11 @@ TINYOPS_HD bool holds(BinaryOp op, T x, T y) {
   }
 }
 
+/// What many elements of type T are combined in: sums and products of floats are wide, and rounded once at the end.
+template <class T, ReduceOp op>
+using Total = std::conditional_t<std::is_floating_point_v<Compute<T>> && (op == ReduceOp::Sum || op == ReduceOp::Prod),
+                                 double, Compute<T>>;
+
 /// What a reduction starts from.
 template <class T>
 TINYOPS_HD T identity(ReduceOp op) {

@@ -208,11 +208,15 @@ void run_kernel(const ScatterKernel& k) {
   const int64_t size = int64_t(k.out.buffer->bytes()) / itemsize(k.out.dtype);
   const Operand all{k.out.buffer, k.out.dtype, View::contiguous({size})};
   with_compute(k.out.dtype, [&]<class T>(T) {
-    for (int64_t i = 0; i < size; ++i) store(all, {i}, to_element(identity<T>(k.op)));
+    using Wide = std::conditional_t<std::is_floating_point_v<T>, double, T>;
+    std::vector<Wide> totals(size_t(size), identity<Wide>(k.op));
     for_each_index(k.source.view.shape, [&](const Dims& at) {
       const Dims to = concat(at, {checked_index(k.index, at, k.out.view.shape.back(), k.name)});
-      store(k.out, to, to_element(apply(tinyops::step(k.op), as<T>(load(k.out, to)), as<T>(load(k.source, at)))));
+      if (!k.out.view.valid(to)) return;
+      auto&& total = totals[size_t(k.out.view.address.at(to))];
+      total = apply<Wide>(tinyops::step(k.op), total, as<Wide>(load(k.source, at)));
     });
+    for (int64_t i = 0; i < size; ++i) store(all, {i}, to_element(T(totals[size_t(i)])));
   });
 }
 

@@ -116,19 +116,20 @@ void gather(const GatherKernel& k, const IndexedRows& rows) {
   });
 }
 
-template <class T>
+template <class T, ReduceOp op>
 void scatter(const ScatterKernel& k, const IndexedRows& rows) {
-  using C = Compute<T>;
-  const BinaryOp op = step(k.op);
+  using W = Total<T, op>;
   const T* memory = static_cast<const T*>(k.source.buffer->data());
   T* result = static_cast<T*>(k.out.buffer->data());
   const int64_t size = int64_t(k.out.buffer->bytes() / sizeof(T)), steps = size + rows.count * (rows.length + kStep);
+  Buffer wide(std::is_same_v<T, W> ? 0 : size_t(size) * sizeof(W));  // totals that the result itself is too narrow for
+  W* totals = reinterpret_cast<W*>(std::is_same_v<T, W> ? static_cast<void*>(result) : wide.data());
   const int64_t parts = steps < kWorthThreads ? 1 : std::max(1, omp_get_max_threads());
   parallel(parts, steps, [&] {
     return [&, source = rows.cursor(k.source), out = rows.cursor(k.out), indices = Indices(k.index, rows)](
                int64_t part) mutable {
       const int64_t first = size * part / parts, last = size * (part + 1) / parts;
-      std::fill(result + first, result + last, T(identity<C>(k.op)));
+      std::fill(totals + first, totals + last, identity<W>(op));
       for (int64_t row = 0; row < rows.count; ++row) {
         const Dims position = rows.at(row, 0);
         source.go_to(position), out.go_to(position), indices.go_to(position);
@@ -139,14 +140,15 @@ void scatter(const ScatterKernel& k, const IndexedRows& rows) {
           const int64_t address = out.run(index, begin, end);
           clip(address - first, out.stride(), last - first, begin, end);
           for (int64_t i = begin; i < end; ++i) {
-            T& sum = result[address + i * out.stride()];
-            sum = T(apply<C>(op, C(sum), C(memory[from + i * source.stride()])));
+            W& total = totals[address + i * out.stride()];
+            total = apply<W>(step(op), total, W(memory[from + i * source.stride()]));
           }
         };
         if (indices.one_a_row()) add(indices[0], 0, rows.length);
         else
           for (int64_t i = 0; i < rows.length; ++i) add(indices[i], i, i + 1);
       }
+      if constexpr (!std::is_same_v<T, W>) std::transform(totals + first, totals + last, result + first, [](W x) { return T(x); });
     };
   });
 }
@@ -163,7 +165,8 @@ void run_kernel(const GatherKernel& k) {
 void run_kernel(const ScatterKernel& k) {
   const IndexedRows rows(k.source.view.shape);
   if (rows.count > 0) check(k.index, rows, k.out.view.shape.back(), k.name);
-  if (k.out.buffer->bytes() > 0) with_type(k.out.dtype, [&]<class T>(T) { scatter<T>(k, rows); });
+  if (k.out.buffer->bytes() == 0) return;
+  with_type(k.out.dtype, [&]<class T>(T) { with_op(k.op, [&](auto op) { scatter<T, op>(k, rows); }); });
 }
 
 }  // namespace tinyops::cpu

@@ -81,18 +81,18 @@ static_assert(sizeof(Destinations) + sizeof(Collisions) < 2048);
 template <class T, ReduceOp op>
 __global__ void walk(const __grid_constant__ Destinations to, const __grid_constant__ Collisions from, Global<const T> source,
                      Global<const uint8_t> index, DType index_dtype, Global<T> out) {
-  using C = Compute<T>;
+  using W = Total<T, op>;
   const int64_t i = int64_t(blockIdx.x) * kThreads + threadIdx.x;
   if (i >= to.count) return;
   const auto at = addresses(to.axes, i, to.out, to.start, to.source, to.index);
-  T sum = T(identity<C>(op));
+  W total = identity<W>(op);
   for (int64_t c = 0; c < from.count; ++c) {
     const auto move = addresses(from.axes, c, from.out, from.source, from.index);
     const int64_t picked = read_index(index, index_dtype, at[3] + move[2]);
     if (is_inside(picked, from.size) && at[1] + move[0] + picked * from.pick == at[0])
-      sum = T(combine<op>(C(sum), C(source[at[2] + move[1]])));
+      total = combine<op>(total, W(source[at[2] + move[1]]));
   }
-  out[at[0]] = sum;
+  out[at[0]] = T(total);
 }
 
 /// begins: (rows, size + 1), how many of the row's keys are below each number. keys, order: (rows, n).
@@ -113,14 +113,14 @@ __global__ void find_begins(int64_t count, int64_t size, int64_t n, Global<const
 template <class T, ReduceOp op>
 __global__ void segments(const __grid_constant__ Destinations to, const __grid_constant__ Collisions from,
                          Global<const T> source, Global<const int64_t> order, Global<const int64_t> begins, Global<T> out) {
-  using C = Compute<T>;
+  using W = Total<T, op>;
   const int64_t i = int64_t(blockIdx.x) * kThreads + threadIdx.x;
   if (i >= to.count) return;
   const auto at = addresses(to.axes, i, to.out, to.source, to.row, to.number);
   const int64_t begin = at[2] * (from.size + 1) + at[3], first = at[2] * from.count;
   const int64_t end = begins[begin + 1];
-  T sum = T(identity<C>(op));
-  const auto add = [&](T x) { sum = T(combine<op>(C(sum), C(x))); };
+  W total = identity<W>(op);
+  const auto add = [&](T x) { total = combine<op>(total, W(x)); };
   const auto one = [&](int64_t j) -> T { return source[at[1] + from.source.address(from.axes, order[first + j])]; };
   int64_t j = begins[begin];
   for (; j + 4 <= end; j += 4) {  // in order, but four at a time on their way
@@ -128,7 +128,7 @@ __global__ void segments(const __grid_constant__ Destinations to, const __grid_c
     add(x[0]), add(x[1]), add(x[2]), add(x[3]);
   }
   for (; j < end; ++j) add(one(j));
-  out[at[0]] = sum;
+  out[at[0]] = T(total);
 }
 
 // ---- The host's side ------------------------------------------------------------------------------------------------
