@@ -172,7 +172,7 @@ class Scheduler {
 
   /// Adds up what the node brings into a kernel; false when it is too much.
   bool fits(NodeInfo& i) {
-    i.ops = 1;
+    i.ops = rounds(*i.node) ? 2 : 1;
     i.inputs = 0;
     i.cost = cost(i.node->op);
     for (const LazyBuffer& source : i.sources()) {

@@ -65,6 +65,17 @@ bool keeps_zero(const NodeOp& op) {
       op);
 }
 
+bool rounds(const Node& node) {
+  if (node.dtype != DType::Float16 && node.dtype != DType::BFloat16) return false;
+  return std::visit(
+      []<class Op>(const Op& o) {
+        if constexpr (std::is_enum_v<Op>) return tinyops::rounds(o);
+        else if constexpr (std::is_same_v<Op, node::Reduce>) return o.op == ReduceOp::Sum || o.op == ReduceOp::Prod;
+        else return std::is_same_v<Op, node::Contract>;
+      },
+      node.op);
+}
+
 namespace {
 
 /// Writes the program of one group. `value(node, view)` is the node's elements, seen through a view whose shape is that of the
@@ -156,7 +167,7 @@ class KernelBuilder {
   int read(const LazyBuffer& source) { return value(*source.node(), source.views().view()); }
 
   int value(const Node& node, const View& view) {
-    if (const auto member = members_.find(&node); member != members_.end()) return member->second;
+    if (const auto member = members_.find(&node); member != members_.end()) return rounded(member->second, node);
     if (const tinyops::BufferRef buffer = nodes_.buffer_of(node))
       return add_load({Input::Kind::Memory, {buffer, node.dtype, kernel_view(view)}, 0}, node.dtype);
     if (const auto* constant = std::get_if<node::Constant>(&node.op)) {
@@ -165,7 +176,12 @@ class KernelBuilder {
     }
     if (std::holds_alternative<node::Iota>(node.op))
       return add_load({Input::Kind::Address, {nullptr, node.dtype, kernel_view(view)}, 0}, node.dtype);
-    return compute(node, view);
+    return rounded(compute(node, view), node);
+  }
+
+  int rounded(int value, const Node& node) {
+    if (!rounds(node)) return value;
+    return add({UnaryOp::Cast, node.dtype, {value, -1, -1}, kernel_.program[size_t(value)].per_row});
   }
 
   /// An element-wise node, computed here. Its sources are read through its own view of them and then `view`.
@@ -183,7 +199,7 @@ class KernelBuilder {
     else if (const auto* op = std::get_if<BinaryOp>(&node.op)) instruction.op = *op;
     else instruction.op = std::get<TernaryOp>(node.op);
     const int result = add(std::move(instruction));
-    return view.guards.empty() || keeps_zero(node.op) ? result : masked(result, view);
+    return view.guards.empty() || keeps_zero(node.op) ? result : masked(rounded(result, node), view);
   }
 
   /// What was padded must read as 0, but f(0) is not: where(inside, f, 0).

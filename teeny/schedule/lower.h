@@ -58,6 +58,10 @@ Shape iteration_shape(const Node& node);
 /// The axes of that shape over which a reduction reduces.
 Dims inner_axes(const Node& node);
 
+/// Whether the node's elements are 16-bit floats that its operation computes in float32. A kernel that reads them where it
+/// computes them rounds them first, as memory would: what comes out does not depend on what was stored on the way.
+bool rounds(const Node& node);
+
 /// Whether f(0, ..) = 0 for the element-wise `op`: only then does a padded input give a padded result.
 bool keeps_zero(const NodeOp& op);
 

@@ -8,16 +8,29 @@
 
 namespace tinyops {
 
+/// x as a float whose last bit says whether something was cut off. What is rounded from that to fewer bits is what x itself
+/// would be rounded to; rounded to nearest twice, it could end on the wrong side of a tie.
+constexpr float round_to_odd(double x) {
+  const float near = float(x);
+  if (double(near) == x || x != x) return near;
+  const bool beyond = x < 0 ? double(near) < x : double(near) > x;
+  return std::bit_cast<float>((std::bit_cast<uint32_t>(near) - beyond) | 1);
+}
+
 struct float16 {
   uint16_t bits = 0;
   constexpr float16() = default;
   constexpr explicit float16(float value);
+  constexpr explicit float16(double value) : float16(round_to_odd(value)) {}
+  constexpr explicit float16(int value) : float16(double(value)) {}
   constexpr operator float() const;
 };
 
 struct bfloat16 {
   uint16_t bits = 0;
   constexpr bfloat16() = default;
+  constexpr explicit bfloat16(double value) : bfloat16(round_to_odd(value)) {}
+  constexpr explicit bfloat16(int value) : bfloat16(double(value)) {}
   constexpr explicit bfloat16(float value) {
     const uint32_t u = std::bit_cast<uint32_t>(value);
     const bool nan = (u & 0x7fffffff) > 0x7f800000;  // keeps its upper bits, and stays a NaN if it had but lower ones

@@ -19,11 +19,12 @@ enum OpTrait : unsigned {
   Transcendental = 2,  ///< as much as eight: computing it again costs more than reading it from memory
   NonzeroAtZero = 4,   ///< f(0), or f(0, 0), is neither 0 nor -0: where the operands are padded with 0, the result is not
   GivesBool = 8,       ///< the result is a bool; of the others it has the operands' dtype
+  Exact = 16,          ///< of 16-bit floats the result is one: nothing is rounded
 };
 
 // clang-format off
 #define TINYOPS_UNARY(X)                              \
-  X(Cast, Cheap) X(Bitcast, Cheap) X(Neg, Cheap)      \
+  X(Cast, Exact) X(Bitcast, Exact) X(Neg, Exact)      \
   X(Recip, Division | NonzeroAtZero)                  \
   X(Sqrt, Division)                                   \
   X(Exp, Transcendental | NonzeroAtZero)              \
@@ -48,7 +49,7 @@ enum OpTrait : unsigned {
   X(Sigmoid, Transcendental | NonzeroAtZero)          \
   X(Erf, Transcendental)                              \
   X(Erfc, Transcendental | NonzeroAtZero)             \
-  X(Floor, Cheap) X(Trunc, Cheap) X(Round, Cheap)     \
+  X(Floor, Exact) X(Trunc, Exact) X(Round, Exact)     \
   X(Not, GivesBool | NonzeroAtZero)
 
 #define TINYOPS_BINARY(X)                             \
@@ -57,7 +58,7 @@ enum OpTrait : unsigned {
   X(IDiv, Division | NonzeroAtZero)                   \
   X(Mod, Division | NonzeroAtZero)                    \
   X(Pow, Transcendental | NonzeroAtZero)              \
-  X(Max, Cheap) X(Min, Cheap)                         \
+  X(Max, Exact) X(Min, Exact)                         \
   X(Lt, GivesBool)                                    \
   X(Le, GivesBool | NonzeroAtZero)                    \
   X(Eq, GivesBool | NonzeroAtZero)                    \
@@ -66,7 +67,7 @@ enum OpTrait : unsigned {
 // clang-format on
 
 /// The only operation with three operands: where(condition, a, b).
-#define TINYOPS_TERNARY(X) X(Where, Cheap)
+#define TINYOPS_TERNARY(X) X(Where, Exact)
 
 /// A reduction repeats a binary operation.
 #define TINYOPS_REDUCE(X) X(Sum, Add) X(Prod, Mul) X(Max, Max) X(Min, Min)
@@ -137,6 +138,11 @@ constexpr bool gives_bool(Op op) {
 template <class Op>
 constexpr bool keeps_zero(Op op) {
   return !(traits(op) & NonzeroAtZero);
+}
+/// Whether of 16-bit floats a value comes out that has to be rounded to be one.
+template <class Op>
+constexpr bool rounds(Op op) {
+  return !(traits(op) & (Exact | GivesBool));
 }
 /// In cheap operations.
 template <class Op>

@@ -46,6 +46,17 @@ TINYOPS_HD To convert(From x) {
   } else return To(x);
 }
 
+/// x cast to the dtype To, as it is computed in. To 16 bits it is rounded here, once, though it goes on as a float.
+template <class To, class From>
+TINYOPS_HD Compute<To> cast_to(From x) {
+  if constexpr (std::is_same_v<To, Compute<To>>) return convert<To>(x);
+  else if constexpr (std::is_same_v<From, int64_t>) {  // a double has 53 bits: what is below the upper 48 becomes one
+    const bool wide = x > int64_t(1) << 53 || x < -(int64_t(1) << 53);
+    return float(To(wide ? double(x & ~int64_t(0xffff)) + (x & 0xffff ? 0x8000 : 0) : double(x)));
+  } else if constexpr (std::is_same_v<From, float>) return float(To(x));
+  else return float(To(double(x)));
+}
+
 /// The bits of x, which is stored as a From, read as a To. The two have one size; bools take no part.
 template <class To, class From>
 TINYOPS_HD Compute<To> same_bits(Compute<From> x) {

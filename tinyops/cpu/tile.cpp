@@ -51,10 +51,10 @@ void bitcast(int64_t n, void* out, const void* a, const void*, const void*) {
   each<InTile<Compute<To>>>(n, out, [](auto x) { return same_bits<To, From>(x); }, in<Compute<From>>(a));
 }
 
-/// To a 16-bit float the value is rounded here, though it goes on as a float32. A bool is 0 or 1 already.
+/// A bool is 0 or 1 already.
 template <class To, class From>
 void cast(int64_t n, void* out, const void* a, const void*, const void*) {
-  each<InTile<Compute<To>>>(n, out, [](InTile<From> x) { return Compute<To>(To(convert<Compute<To>>(x))); }, in<From>(a));
+  each<InTile<Compute<To>>>(n, out, [](InTile<From> x) { return cast_to<To>(x); }, in<From>(a));
 }
 
 template <class To, class From>

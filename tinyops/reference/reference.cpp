@@ -99,9 +99,7 @@ Element compute(const Instruction& step, DType from, const Element& x, const Ele
     if (const auto* unary = std::get_if<UnaryOp>(&step.op)) {
       if (gives_bool(*unary)) return to_element(holds(*unary, as<T>(x)));
       if (*unary == UnaryOp::Cast)
-        return with_type(step.dtype, [&]<class To>(To) {  // to 16 bits rounds here, not only when stored
-          return to_element(Compute<To>(To(convert<Compute<To>>(as<T>(x)))));
-        });
+        return with_type(step.dtype, [&]<class To>(To) { return to_element(cast_to<To>(as<T>(x))); });
       return to_element(apply(*unary, as<T>(x)));
     }
     const auto binary = std::get<BinaryOp>(step.op);

@@ -120,14 +120,9 @@ TINYOPS_NOINLINE Word compute_one(BytecodeOp code, Word x, Word y) {
       case Opcode::Compare: return holds(BinaryOp(code.op), a, b);
       case Opcode::Predicate: return holds(UnaryOp(code.op), a);
       case Opcode::Cast:
-        return with_computed<Word>(code.to, [&]<class To>(To) -> Word {
-          const To result = convert<To>(a);
-          if constexpr (std::is_same_v<To, float>) {  // to 16 bits it rounds here, not only when stored
-            if (code.to == DType::Float16) return word_of<Word>(float(float16(result)));
-            if (code.to == DType::BFloat16) return word_of<Word>(float(bfloat16(result)));
-          }
-          return word_of<Word>(result);
-        });
+        if (code.to == DType::Float16) return word_of<Word>(cast_to<float16>(a));
+        if (code.to == DType::BFloat16) return word_of<Word>(cast_to<bfloat16>(a));
+        return with_computed<Word>(code.to, [&]<class To>(To) -> Word { return word_of<Word>(convert<To>(a)); });
       case Opcode::Bits:  // words hold the bits already, but for the 16-bit floats, which are kept widened
         if constexpr (std::is_same_v<T, float>) {
           if (code.type == DType::Float16) return word_of<Word>(same_bits<bfloat16, float16>(a));
