@@ -33,9 +33,38 @@ void check(const std::vector<Refusal>& refusals) {
 }
 
 Tensor five(const Tensor& like) { return Tensor::full(like.shape(), 5, DType::Int64); }
+Tensor bytes() { return Tensor::of<uint8_t>({1, 2, 200}); }
+Tensor large() { return Tensor::of<int64_t>({1, int64_t(1) << 32}); }
 Tensor booleans() { return Tensor::full({3}, true); }
 
 }  // namespace
+
+TEST_CASE("errors: numbers beside integers, and integers handed out") {
+  check({
+      {"+: 300 does not fit uint8; cast the tensor to int64 first", FN(bytes() + 300)},
+      {"-: -1 does not fit uint8", FN(-1 - bytes())},
+      {"%: -3 does not fit uint8", FN(-3 % bytes())},
+      {"maximum: -1 does not fit uint8", FN(bytes().maximum(-1))},
+      {"minimum: 300 does not fit uint8", FN(bytes().minimum(300))},
+      {"where: 256 does not fit uint8", FN(where(bytes() > 1, bytes(), 256))},
+      {"*: 4294967296 does not fit int32", FN(bytes().cast(DType::Int32) * (int64_t(1) << 32))},
+      {"18446744073709551615 does not fit int64", FN(bytes() + UINT64_MAX)},
+      {"%: an integer divided by 0", FN(bytes() % 0)},
+      {"floor_divide: an integer divided by 0", FN(floor_divide(bytes(), bytes() - 1))},
+      {"fmod: an integer divided by 0", FN(bytes().fmod(bytes() - 1))},
+      {"to_vector: int64 (2,) has an element that does not fit int32", FN((large().to_vector<int32_t>(), x))},
+      {"item: int64 () has an element that does not fit int32", FN((large()[1].item<int32_t>(), x))},
+      {"from: a byte of a bool is neither 0 nor 1",
+       FN(Tensor::from_bytes(std::as_bytes(std::span("\2", 1)), DType::Bool, {1}))},
+      {"uniform: [5, 3) is no interval", FN(Tensor::uniform({2}, 5, 3))},
+      {"normal: a standard deviation of -1", FN(Tensor::normal({2}, 0, -1))},
+  });
+  CHECK((bytes() > -19).to_vector<int32_t>() == std::vector<int32_t>{1, 1, 1});
+  CHECK((256 >= bytes()).to_vector<int32_t>() == std::vector<int32_t>{1, 1, 1});
+  CHECK((bytes() != 257).to_vector<int32_t>() == std::vector<int32_t>{1, 1, 1});
+  CHECK((bytes() / 256).to_vector<double>() == std::vector<double>{1 / 256.0, 2 / 256.0, 200 / 256.0});
+  CHECK((large() / (int64_t(1) << 40)).to_vector<double>() == std::vector<double>{0x1p-40, 0x1p-8});
+}
 
 TEST_CASE("errors: in order, and writing") {
   check({
@@ -113,7 +142,8 @@ TEST_CASE("errors: creation and numbers") {
 TEST_CASE("errors: gradients") {
   check({
       {"requires_grad_: only floats have gradients, this is int64", FN(Tensor(z).requires_grad_())},
-      {"set_grad: (5, 6) for a tensor of (3, 4)", FN((Tensor(x).set_grad(y), x))},
+      {"set_grad: float32 (5, 6) for a tensor of float32 (3, 4)", FN((Tensor(x).set_grad(y), x))},
+      {"set_grad: int64 (3, 4) for a tensor of float32 (3, 4)", FN((Tensor(x).set_grad(five(x)), x))},
       {"backward: starts from one element, not from (3, 4)", FN((x * Tensor(x).requires_grad_()).backward())},
       {"backward: nothing here requires a gradient", FN(x.sum().backward())},
       {"gradient: starts from one element, not from (3, 4)", FN(gradient(Tensor(x).requires_grad_() * 2, {x})[0])},

@@ -18,6 +18,8 @@ Tensor Tensor::from_bytes(std::span<const std::byte> bytes, DType dtype, const S
   check_shape(shape, "from");
   if (int64_t(bytes.size()) != teeny::numel(shape) * itemsize(dtype))
     fail("from: ", bytes.size(), " bytes of ", dtype, " do not fill ", shape);
+  if (dtype == DType::Bool && std::ranges::any_of(bytes, [](std::byte b) { return b > std::byte(1); }))
+    fail("from: a byte of a bool is neither 0 nor 1");
   auto buffer = std::make_shared<tinyops::Buffer>(bytes.size());
   if (!bytes.empty()) tinyops::write(buffer->data(), bytes.data(), bytes.size());
   return Tensor(LazyBuffer::source(std::move(buffer), dtype, shape));

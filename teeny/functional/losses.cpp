@@ -162,21 +162,29 @@ Tensor Tensor::binary_cross_entropy_with_logits(const Tensor& target, Reduction 
 
 // ---- Distances -----------------------------------------------------------------------------------------------------
 
+namespace {
+/// `terms` of the difference, which is a float's, reduced: unsigned integers would wrap, and of 16 bits a square leaves the range.
+template <class F>
+Tensor distance(const Tensor& x, const Tensor& target, Reduction reduction, const char* op, F terms) {
+  check_same(x, target, op);
+  const DType common = as_float(promote_and_broadcast(x, target, op).first).dtype();
+  return reduced(terms(to_accumulate_dtype(x) - to_accumulate_dtype(target)).cast(common), reduction);
+}
+}  // namespace
+
 Tensor Tensor::mse_loss(const Tensor& target, Reduction reduction) const {
-  check_same(*this, target, "mse_loss");
-  return reduced((*this - target).square(), reduction);
+  return distance(*this, target, reduction, "mse_loss", [](const Tensor& d) { return d.square(); });
 }
 Tensor Tensor::l1_loss(const Tensor& target, Reduction reduction) const {
-  check_same(*this, target, "l1_loss");
-  return reduced((*this - target).abs(), reduction);
+  return distance(*this, target, reduction, "l1_loss", [](const Tensor& d) { return d.abs(); });
 }
 /// A parabola up to |x - target| = beta, where it meets its tangent of slope 1. Girshick, "Fast R-CNN", 2015.
 Tensor Tensor::smooth_l1_loss(const Tensor& target, double beta, Reduction reduction) const {
-  check_same(*this, target, "smooth_l1_loss");
   if (!(beta >= 0)) fail("smooth_l1_loss: beta ", beta, " is negative");
-  if (beta == 0) return l1_loss(target, reduction);
-  const Tensor d = (*this - target).abs();
-  return reduced(where(d < beta, d.square() * (0.5 / beta), d - 0.5 * beta), reduction);
+  return distance(*this, target, reduction, "smooth_l1_loss", [beta](const Tensor& difference) {
+    const Tensor d = difference.abs();
+    return beta == 0 ? d : where(d < beta, d * d / beta * 0.5, d - 0.5 * beta);
+  });
 }
 /// Kullback & Leibler, "On information and sufficiency", 1951. t log t is 0 where the target is 0, so that
 /// it costs nothing; but 0 * -inf, where this calls impossible what never happens, is NaN, as in PyTorch.

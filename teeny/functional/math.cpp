@@ -48,6 +48,14 @@ struct Fmod : Elementwise {
   }
 };
 
+/// Integers have no quotient by 0. As in PyTorch the divisor is looked at now, unless it is a constant or a Jit is recording.
+void refuse_zeros(const Tensor& divisor, const char* op) {
+  if (is_float(divisor.dtype())) return;
+  const auto* constant = std::get_if<node::Constant>(&divisor.lazy().node()->op);
+  if (constant ? constant->value.as<int64_t>() == 0 : !context.recorder && (divisor == 0).sum().item<int64_t>() > 0)
+    fail(op, ": an integer divided by 0");
+}
+
 Tensor stepwise(UnaryOp op, const Tensor& x, const char* name) {
   refuse_bools(x, name);
   return apply(Stepwise(op), x);
@@ -69,12 +77,13 @@ Tensor Tensor::pow(const Tensor& exponent) const {
 Tensor Tensor::pow(Scalar exponent) const {
   if (!is_float(dtype()) && !exponent.is_fraction() && exponent.as<int64_t>() < 0)
     fail("pow: ", dtype(), " to the power ", exponent, " would be fractions; cast to a float first");
-  return pow(scalar_like(exponent));
+  return pow(scalar_like(exponent, "pow"));
 }
 
 Tensor Tensor::fmod(const Tensor& y) const {
   const auto [a, b] = promote_and_broadcast(*this, y, "fmod");
   refuse_bools(a, "fmod");
+  refuse_zeros(b, "fmod");
   return apply(Fmod{}, a, b);
 }
 
@@ -193,6 +202,7 @@ Tensor other_side(const Tensor& remainder, const Tensor& divisor) {
 Tensor operator%(const Tensor& x, const Tensor& y) {
   const auto [a, b] = promote_and_broadcast(x, y, "%");
   refuse_bools(a, "%");
+  refuse_zeros(b, "%");
   const Tensor r = a.fmod(b);
   return where(other_side(r, b), r + b, r);
 }
@@ -200,6 +210,7 @@ Tensor operator%(const Tensor& x, const Tensor& y) {
 Tensor floor_divide(const Tensor& x, const Tensor& y) {
   const auto [a, b] = promote_and_broadcast(x, y, "floor_divide");
   refuse_bools(a, "floor_divide");
+  refuse_zeros(b, "floor_divide");
   const Tensor r = a.fmod(b);
   // Not floor(a / b), where the rounding of a / b can reach the next integer: floor_divide(1, 0.1) is 9.
   const Tensor q = is_float(a.dtype()) ? ((a - r) / b).round() : Tensor(a.lazy().binary(BinaryOp::IDiv, b.lazy()));
@@ -207,11 +218,11 @@ Tensor floor_divide(const Tensor& x, const Tensor& y) {
   return is_float(a.dtype()) ? where(b == 0, a / b, down) : down;
 }
 
-Tensor floor_divide(const Tensor& x, Scalar y) { return floor_divide(x, x.scalar_like(y)); }
+Tensor floor_divide(const Tensor& x, Scalar y) { return floor_divide(x, x.scalar_like(y, "floor_divide")); }
 
 Tensor Tensor::operator~() const {
   if (is_float(dtype())) fail("~: needs integers or bools, not ", dtype());
-  return dtype() == DType::Bool ? logical_not() : *this ^ -1;
+  return dtype() == DType::Bool ? logical_not() : *this ^ (dtype() == DType::UInt8 ? 255 : -1);
 }
 
 namespace {

@@ -248,36 +248,4 @@ Tensor operator>=(const Tensor& x, const Tensor& y) { return compare(BinaryOp::L
 Tensor operator==(const Tensor& x, const Tensor& y) { return compare(BinaryOp::Eq, x, y, "=="); }
 Tensor operator!=(const Tensor& x, const Tensor& y) { return compare(BinaryOp::Eq, x, y, "!=").logical_not(); }
 
-// One side may be a constant of the program text.
-Tensor Tensor::scalar_like(Scalar value) const {
-  DType to = dtype();  // where it may not fit: an integer wraps, a fraction becomes infinite
-  if (value.is_fraction() && !is_float(to)) to = DType::Float32;
-  if (!value.is_bool() && to == DType::Bool) to = DType::Int64;
-  return Tensor(LazyBuffer::constant(value, to, {}));
-}
-#define TEENY_OPERATOR(op)                                                        \
-  Tensor operator op(const Tensor& x, Scalar y) { return x op x.scalar_like(y); } \
-  Tensor operator op(Scalar x, const Tensor& y) { return y.scalar_like(x) op y; }
-
-TEENY_OPERATOR(+)
-TEENY_OPERATOR(-)
-TEENY_OPERATOR(*)
-TEENY_OPERATOR(/)
-TEENY_OPERATOR(%)
-TEENY_OPERATOR(&)
-TEENY_OPERATOR(|)
-TEENY_OPERATOR(^)
-TEENY_OPERATOR(<<)
-TEENY_OPERATOR(>>)
-TEENY_OPERATOR(<)
-TEENY_OPERATOR(<=)
-TEENY_OPERATOR(>)
-TEENY_OPERATOR(>=)
-TEENY_OPERATOR(==)
-TEENY_OPERATOR(!=)
-#undef TEENY_OPERATOR
-Tensor where(const Tensor& condition, const Tensor& x, Scalar y) { return where(condition, x, x.scalar_like(y)); }
-Tensor where(const Tensor& condition, Scalar x, const Tensor& y) { return where(condition, y.scalar_like(x), y); }
-Tensor where(const Tensor& condition, Scalar x, Scalar y) { return where(condition, Tensor(x), Tensor(y)); }
-
 }  // namespace teeny

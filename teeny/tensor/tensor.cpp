@@ -65,7 +65,8 @@ Tensor& Tensor::requires_grad_(bool on) {
 }
 Tensor Tensor::grad() const { return lazy(), state_->grad; }
 void Tensor::set_grad(const Tensor& grad) {
-  if (grad.defined() && grad.shape() != shape()) fail("set_grad: ", grad.shape(), " for a tensor of ", shape());
+  if (grad.defined() && (grad.shape() != shape() || !is_float(grad.dtype())))
+    fail("set_grad: ", grad.dtype(), " ", grad.shape(), " for a tensor of ", dtype(), " ", shape());
   if (context.recorder) context.recorder->on_set_grad(*this, grad);
   state_->grad = grad;
 }
@@ -117,8 +118,17 @@ std::vector<std::byte> Tensor::to_bytes() const {
   return bytes;
 }
 
+/// An integer that is handed out as a narrower one must be the same number.
+template <class T>
+void check_fits(const Tensor& x, const char* op) {
+  if constexpr (std::integral<T> && !std::same_as<T, bool>)
+    if (is_int(x.dtype()) && itemsize(x.dtype()) > int64_t(sizeof(T)) && (x.cast(dtype_of<T>()) != x).sum().item() > 0)
+      fail(op, ": ", x.dtype(), " ", x.shape(), " has an element that does not fit ", dtype_of<T>());
+}
+
 template <class T>
 std::vector<T> Tensor::to_vector() const {
+  check_fits<T>(*this, "to_vector");
   if (itemsize(dtype()) == 2) realize();  // what is read is what is stored: rounded, before it is cast
   const std::vector<std::byte> bytes = cast(dtype_of<T>()).to_bytes();
   std::vector<T> values(static_cast<size_t>(numel()));
@@ -132,6 +142,7 @@ std::vector<T> Tensor::to_vector() const {
 template <class T>
 T Tensor::item() const {
   if (numel() != 1) fail("item: ", shape(), " has ", numel(), " elements, not one");
+  check_fits<T>(*this, "item");
   return to_vector<T>()[0];
 }
 #define TEENY_INSTANTIATE(T)                            \

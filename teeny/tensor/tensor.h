@@ -99,10 +99,10 @@ class Tensor {
   [[nodiscard]] Tensor operator!() const { return logical_not(); }
   [[nodiscard]] Tensor maximum(const Tensor& y) const;  ///< a tie shares its gradient
   [[nodiscard]] Tensor minimum(const Tensor& y) const;
-  [[nodiscard]] Tensor maximum(Scalar y) const { return maximum(scalar_like(y)); }
-  [[nodiscard]] Tensor minimum(Scalar y) const { return minimum(scalar_like(y)); }
-  [[nodiscard]] Tensor scalar_like(
-      Scalar value) const;  ///< `value` in the dtype it takes beside this tensor, without axes
+  [[nodiscard]] Tensor maximum(Scalar y) const { return maximum(scalar_like(y, "maximum")); }
+  [[nodiscard]] Tensor minimum(Scalar y) const { return minimum(scalar_like(y, "minimum")); }
+  /// `value` in the dtype it takes beside this tensor, without axes. Throws, naming `op`, an integer that does not fit.
+  [[nodiscard]] Tensor scalar_like(Scalar value, const char* op = "scalar_like") const;
 
   // ---- mlops/reduce.cpp, contract.cpp
   [[nodiscard]] Tensor sum(const Axes& axes = {},
@@ -251,7 +251,7 @@ class Tensor {
   [[nodiscard]] Tensor pow(const Tensor& exponent) const;
   [[nodiscard]] Tensor pow(Scalar exponent) const;
   [[nodiscard]] Tensor fmod(const Tensor& y) const;  ///< sign of the dividend, as in C
-  [[nodiscard]] Tensor fmod(Scalar y) const { return fmod(scalar_like(y)); }
+  [[nodiscard]] Tensor fmod(Scalar y) const { return fmod(scalar_like(y, "fmod")); }
   [[nodiscard]] Tensor isnan() const, isinf() const, isfinite() const;
   [[nodiscard]] Tensor clamp(std::optional<Scalar> low, std::optional<Scalar> high = {}) const;
   /// Infinities become the largest and smallest finite values unless others are given.

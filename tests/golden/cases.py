@@ -316,8 +316,9 @@ for dtype, values in WRAPS.items():
     beyond = given([1, bits - 1, bits, bits + 1, 200], dtype)
     case(f"shift_left/{dtype}_beyond", "x << y", column(values, dtype), beyond)
     case(f"shift_right/{dtype}_beyond", "x >> y", column(values, dtype), beyond)
-    case(f"plus_300/{dtype}", "x + 300", given(values, dtype))
-    case(f"below_300/{dtype}", "x < 300", given(values, dtype))
+    if dtype != "uint8":  # where PyTorch's 300 becomes 44
+        case(f"plus_300/{dtype}", "x + 300", given(values, dtype))
+        case(f"below_300/{dtype}", "x < 300", given(values, dtype))
 case("shift_left/negative", "x << y", given([5, -5], "int32"), given([-1, -1], "int32"))
 case("shift_right/negative", "x >> y", given([5, -5], "int32"), given([-1, -1], "int32"))
 case("div/int64_zero", "x / y", given([-1, 0, 1], "int64"), given([0, 0, 0], "int64"))
@@ -360,7 +361,8 @@ for dtype, make in DTYPES.items():
     if dtype != "bool":
         case("2_minus/" + dtype, "2 - x", make(3))
         case("remainder_3/" + dtype, "x % 3", make(4))
-        case("minus_3_remainder/" + dtype, "-3 % x", make(4, low=1), grad=False)
+        if dtype != "uint8":
+            case("minus_3_remainder/" + dtype, "-3 % x", make(4, low=1), grad=False)
         case("maximum_1/" + dtype, "x.maximum(torch.ones((), dtype=x.dtype))", make(4))
         case("minimum_1/" + dtype, "x.minimum(torch.ones((), dtype=x.dtype))", make(4))
 case("1_over/f32", "1 / x", given([0.0, -0.0, 2.0, -4.0, inf]))

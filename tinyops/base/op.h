@@ -25,30 +25,17 @@ enum OpTrait : unsigned {
 // clang-format off
 #define TINYOPS_UNARY(X)                              \
   X(Cast, Exact) X(Bitcast, Exact) X(Neg, Exact)      \
-  X(Recip, Division | NonzeroAtZero)                  \
-  X(Sqrt, Division)                                   \
-  X(Exp, Transcendental | NonzeroAtZero)              \
-  X(Exp2, Transcendental | NonzeroAtZero)             \
-  X(Expm1, Transcendental)                            \
-  X(Log, Transcendental | NonzeroAtZero)              \
-  X(Log2, Transcendental | NonzeroAtZero)             \
-  X(Log10, Transcendental | NonzeroAtZero)            \
-  X(Log1p, Transcendental)                            \
-  X(Sin, Transcendental)                              \
-  X(Cos, Transcendental | NonzeroAtZero)              \
-  X(Tan, Transcendental)                              \
-  X(Asin, Transcendental)                             \
-  X(Acos, Transcendental | NonzeroAtZero)             \
-  X(Atan, Transcendental)                             \
-  X(Sinh, Transcendental)                             \
-  X(Cosh, Transcendental | NonzeroAtZero)             \
-  X(Tanh, Transcendental)                             \
-  X(Asinh, Transcendental)                            \
-  X(Acosh, Transcendental | NonzeroAtZero)            \
-  X(Atanh, Transcendental)                            \
-  X(Sigmoid, Transcendental | NonzeroAtZero)          \
-  X(Erf, Transcendental)                              \
-  X(Erfc, Transcendental | NonzeroAtZero)             \
+  X(Recip, Division | NonzeroAtZero) X(Sqrt, Division)                                              \
+  X(Exp, Transcendental | NonzeroAtZero) X(Exp2, Transcendental | NonzeroAtZero) X(Expm1, Transcendental) \
+  X(Log, Transcendental | NonzeroAtZero) X(Log2, Transcendental | NonzeroAtZero)                    \
+  X(Log10, Transcendental | NonzeroAtZero) X(Log1p, Transcendental)                                 \
+  X(Sin, Transcendental) X(Cos, Transcendental | NonzeroAtZero) X(Tan, Transcendental)              \
+  X(Asin, Transcendental) X(Acos, Transcendental | NonzeroAtZero) X(Atan, Transcendental)           \
+  X(Sinh, Transcendental) X(Cosh, Transcendental | NonzeroAtZero)                                   \
+  X(Tanh, Transcendental)                                                                           \
+  X(Asinh, Transcendental) X(Acosh, Transcendental | NonzeroAtZero) X(Atanh, Transcendental)        \
+  X(Sigmoid, Transcendental | NonzeroAtZero)                                                        \
+  X(Erf, Transcendental) X(Erfc, Transcendental | NonzeroAtZero)                                    \
   X(Floor, Exact) X(Trunc, Exact) X(Round, Exact)     \
   X(Not, GivesBool | NonzeroAtZero)
 
