@@ -71,6 +71,13 @@ TEST_CASE("idx: truncated, overlong, corrupt and absurd files are refused by nam
       bytes[at] = char(bytes[at] ^ flip);
       read(bytes);  // an Error, or a flip that means nothing; never anything else
     }
+  // Of several streams behind each other the contents are one; anything else behind a stream is not a part of the file.
+  CHECK(read(gzipped(kTwoByThree.substr(0, 9)) + gzipped(kTwoByThree.substr(9)) + gzipped("")) == "");
+  for (const std::string& rest : {"\0"s, "x"s, "\x1f"s, "\x1f\x8b"s, zipped.substr(0, 12), std::string(100000, 'x')})
+    CHECK(read(zipped + rest) != "");
+  CHECK(read(zipped + "garbage") == path + ": what follows the gzip stream is not another one");
+  const std::string damaged = read(zipped.substr(0, zipped.size() - 8) + "12345678");
+  CHECK(damaged.find(path) == damaged.rfind(path));  // a file is named once
   CHECK(has(read("\0\1\x08\0\0"s), "no IDX"));
   CHECK(has(read("\0\0\x07\0\0"s), "element type 7"));
   CHECK(has(read("\0\0\x09\0\0"s), "int8"));
@@ -79,6 +86,13 @@ TEST_CASE("idx: truncated, overlong, corrupt and absurd files are refused by nam
   CHECK(has(read("\0\0\x08\x03"s + std::string(12, '\xff')), "no product"));
   CHECK(has(read("\0\0\x08\x02"s + std::string(8, '\x7f') + "x"), "truncated"));
   CHECK(has(read(gzipped("\0\0\x08\x02"s + std::string(8, '\x7f') + "x")), "truncated"));
+  // What claims to hold very much: a megabyte packed into a kilobyte, and a file that is a hole.
+  directory.write("bomb", gzipped("\0\0\x08\x01\0\x10\0\0"s + std::string(1 << 20, '\0')));
+  CHECK(data::read_idx(directory / "bomb", 1 << 20).numel() == 1 << 20);
+  CHECK(has(error_of([&] { data::read_idx(directory / "bomb", 1 << 18); }), "at most 262144 are read"));
+  directory.write("holes", "\0\0\x08\x03\0\0\4\0\0\0\4\0\0\1\0\0"s);
+  std::filesystem::resize_file(directory / "holes", 16 + (uint64_t(1) << 36));
+  CHECK(has(error_of([&] { data::read_idx(directory / "holes"); }), "holes: shape (1024, 1024, 65536) needs"));
   CHECK(has(error_of([&] { data::read_idx(directory / "none"); }), "No such file"));
   CHECK(has(error_of([&] { data::read_idx(directory / "."); }), "not a regular file"));
 }

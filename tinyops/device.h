@@ -1,6 +1,6 @@
 #pragma once
-// The whole interface between teeny and what runs it: buffers, kernels (kernel.h), and the eight functions a backend
-// implements. A backend is one folder beside this file; exactly one is the device of a binary, and the reference is
+// The whole interface between teeny and what runs it: buffers, kernels (kernel.h), and what a backend defines: eight
+// functions and a constant. A backend is one folder beside this file; exactly one is the device of a binary, and the reference is
 // always there beside it, to be compared with.
 #include <atomic>
 #include <cstddef>
@@ -23,6 +23,7 @@ void run(const Kernel& kernel);                             ///< may return befo
 /// Runs them in order. They will come again in this order, perhaps with other buffers and counters: what a backend made of
 /// them as a whole may wait in `plan_cache`.
 void run_again(std::span<const Kernel* const> kernels, const PlanCache& plan_cache);
+extern const bool kHostMemory;                              ///< the device works in the host's memory: a Buffer may be any of it
 void synchronize();                                         ///< waits, and throws the Error of a kernel, if there was one
 
 /// The same kernels in plain loops, summed in double: what each backend is compared with.
@@ -47,8 +48,10 @@ inline void reset_peak() { detail::peak = detail::live.load(); }
 class Buffer {
  public:
   explicit Buffer(size_t bytes) : bytes_(bytes) {}
+  /// Memory that is there already, such as a part of a mapped file, and can be written to. Only where `kHostMemory`.
+  Buffer(size_t bytes, std::shared_ptr<void> memory) : bytes_(bytes), data_(memory.get()), owner_(std::move(memory)) {}
   ~Buffer() {
-    if (!data_) return;
+    if (!data_ || owner_) return;
     detail::live -= bytes_;
     deallocate(data_, bytes_);
   }
@@ -73,6 +76,7 @@ class Buffer {
  private:
   size_t bytes_;
   void* data_ = nullptr;
+  std::shared_ptr<void> owner_;  ///< of memory that did not come from `allocate`
   std::shared_ptr<Buffer> other_;
 };
 

@@ -1,67 +1,93 @@
 #include "teeny/data/idx.h"
 
-#include <sys/stat.h>
 #include <zlib.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
+#include <new>
+#include <utility>
+
+#include "teeny/data/file.h"
 
 namespace teeny::data {
 
 namespace {
 
-/// A file read through zlib, which unpacks a gzipped one and passes any other through.
+/// The bytes of a file, unpacked where it is gzipped: one gzip stream or several, and nothing else behind them.
 class Reader {
  public:
-  explicit Reader(const std::string& path) : path_(path) {
-    struct stat info = {};
-    if (stat(path.c_str(), &info) != 0) fail(path, ": ", std::strerror(errno));
-    if (!S_ISREG(info.st_mode)) fail(path, ": not a regular file");
-    size_ = info.st_size;
-    file_ = gzopen(path.c_str(), "rb");
-    if (!file_) fail(path, ": ", errno ? std::strerror(errno) : "out of memory");
+  explicit Reader(const std::string& path) : file_(open_to_read(path)), size_(int64_t(file_.size())) {
+    refill();
+    gzipped_ = stream_.avail_in >= 2 && input_[0] == 0x1f && input_[1] == 0x8b;
+    constexpr int gzip_window = 15 + 16;  // the largest window; 16 asks for gzip's header and checksum
+    if (gzipped_ && inflateInit2(&stream_, gzip_window) != Z_OK) fail(path, ": no memory to unpack it");
   }
-  ~Reader() { gzclose_r(file_); }
+  ~Reader() {
+    if (gzipped_) inflateEnd(&stream_);
+  }
   Reader(const Reader&) = delete;
 
   /// The most that can come out: deflate packs at best 1032 to 1.
-  int64_t most() const { return gzdirect(file_) ? size_ : size_ * 1032; }
+  int64_t most() const { return gzipped_ ? std::min(size_, INT64_MAX / 1032) * 1032 : size_; }
 
-  /// Appends up to `count` bytes to `to`, a piece at a time: a header with sizes beyond the file's length costs no memory.
+  /// Appends `count` bytes to `to`, a piece at a time: a header with sizes beyond the file's length costs no memory.
   void append(int64_t count, std::vector<std::byte>& to) {
     constexpr int64_t piece = 1 << 20;
     while (count > 0) {
-      const size_t before = to.size();
-      const int64_t wanted = std::min(count, piece);
-      to.resize(before + size_t(wanted));
-      const int got = gzread(file_, to.data() + before, unsigned(wanted));
-      to.resize(before + size_t(std::max(got, 0)));
-      check(got);
-      if (got < wanted) fail(path_, ": truncated: ", count - got, " more bytes expected");
-      count -= got;
+      const size_t before = to.size(), wanted = size_t(std::min(count, piece));
+      to.resize(before + wanted);
+      const size_t got = read(to.data() + before, wanted);
+      if (got < wanted) fail(file_.path(), ": truncated: ", count - int64_t(got), " more bytes expected");
+      count -= int64_t(got);
     }
   }
 
-  /// Reading past the end also makes zlib compare the checksum, which follows the last byte.
+  /// Reading past the end also compares the checksum of a gzip stream, which follows its last byte.
   void expect_end() {
     std::byte next;
-    const int got = gzread(file_, &next, 1);
-    check(got);
-    if (got > 0) fail(path_, ": longer than its header says");
+    if (read(&next, 1) > 0) fail(file_.path(), ": longer than its header says");
   }
 
  private:
-  void check(int got) {
-    int error = Z_OK;
-    const char* message = gzerror(file_, &error);
-    if (got < 0 || (error != Z_OK && error != Z_STREAM_END))
-      fail(path_, ": ", error == Z_ERRNO ? std::strerror(errno) : message);
+  void refill() {
+    stream_.next_in = input_.data();
+    stream_.avail_in = unsigned(file_.read(input_.data(), input_.size()));
   }
 
-  std::string path_;
-  int64_t size_ = 0;
-  gzFile file_ = nullptr;
+  /// Up to `count` bytes, fewer only at the end.
+  size_t read(std::byte* to, size_t count) {
+    stream_.next_out = reinterpret_cast<Bytef*>(to);
+    stream_.avail_out = unsigned(count);
+    while (stream_.avail_out > 0) {
+      if (stream_.avail_in == 0) refill();
+      if (stream_.avail_in == 0 && !inside_) break;
+      if (gzipped_) unpack();
+      else copy();
+    }
+    return count - stream_.avail_out;
+  }
+
+  void copy() {
+    const unsigned count = std::min(stream_.avail_in, stream_.avail_out);
+    stream_.next_out = std::copy_n(stream_.next_in, count, stream_.next_out);
+    stream_.next_in += count, stream_.avail_in -= count, stream_.avail_out -= count;
+  }
+
+  void unpack() {
+    if (!std::exchange(inside_, true)) inflateReset(&stream_);
+    const int code = inflate(&stream_, Z_NO_FLUSH);
+    if (code == Z_STREAM_END) ++streams_, inside_ = false;
+    else if (code == Z_BUF_ERROR) fail(file_.path(), ": truncated: the gzip stream does not end");
+    else if (code != Z_OK && streams_ > 0) fail(file_.path(), ": what follows the gzip stream is not another one");
+    else if (code != Z_OK) fail(file_.path(), ": the gzip stream is damaged: ", stream_.msg ? stream_.msg : zError(code));
+  }
+
+  File file_;
+  int64_t size_;
+  bool gzipped_ = false;
+  bool inside_ = false;  ///< a gzip stream has begun and not ended
+  int streams_ = 0;      ///< that have ended
+  z_stream stream_ = {};
+  std::vector<Bytef> input_ = std::vector<Bytef>(1 << 16);
 };
 
 DType element_type(const std::string& path, int code) {
@@ -76,9 +102,7 @@ DType element_type(const std::string& path, int code) {
   fail(path, ": no IDX file: element type ", code);
 }
 
-}  // namespace
-
-Tensor read_idx(const std::string& path) {
+Tensor read(const std::string& path, int64_t max_bytes) {
   Reader file(path);
   std::vector<std::byte> header;
   file.append(4, header);
@@ -98,6 +122,7 @@ Tensor read_idx(const std::string& path) {
     if (__builtin_mul_overflow(bytes, size, &bytes)) fail(path, ": sizes ", shape, " have no product");
   }
   if (bytes > file.most()) fail(path, ": truncated: shape ", shape, " needs ", bytes, " bytes");
+  if (bytes > max_bytes) fail(path, ": shape ", shape, " needs ", bytes, " bytes; at most ", max_bytes, " are read");
 
   std::vector<std::byte> elements;
   file.append(bytes, elements);
@@ -106,6 +131,14 @@ Tensor read_idx(const std::string& path) {
   for (auto element = elements.begin(); width > 1 && element != elements.end(); element += width)
     std::reverse(element, element + width);  // to little-endian
   return Tensor::from_bytes(elements, dtype, shape);
+}
+
+}  // namespace
+
+Tensor read_idx(const std::string& path, int64_t max_bytes) {
+  try {
+    return read(path, max_bytes);
+  } catch (const std::bad_alloc&) { fail(path, ": there is not enough memory for its elements"); }
 }
 
 }  // namespace teeny::data

@@ -10,14 +10,35 @@ namespace {
 
 using nlohmann::json;
 
-struct Format {
-  DType dtype;
-  std::string_view name;
+constexpr Format kFormats[] = {
+    {"BOOL", 8, DType::Bool},
+    {"U8", 8, DType::UInt8},
+    {"I32", 32, DType::Int32},
+    {"I64", 64, DType::Int64},
+    {"F16", 16, DType::Float16},
+    {"BF16", 16, DType::BFloat16},
+    {"F32", 32, DType::Float32},
+    {"F64", 64, DType::Float64},
+    // Those that teeny does not have.
+    {"I8", 8},
+    {"I16", 16},
+    {"U16", 16},
+    {"U32", 32},
+    {"U64", 64},
+    {"C64", 64},
+    {"F8_E4M3", 8},
+    {"F8_E5M2", 8},
+    {"F8_E8M0", 8},
+    {"F8_E4M3FNUZ", 8},
+    {"F8_E5M2FNUZ", 8},
+    {"F6_E2M3", 6},
+    {"F6_E3M2", 6},
+    {"F4", 4},
 };
-constexpr Format kFormats[] = {{DType::Bool, "BOOL"},   {DType::UInt8, "U8"},    {DType::Int32, "I32"},
-                               {DType::Int64, "I64"},   {DType::Float16, "F16"}, {DType::BFloat16, "BF16"},
-                               {DType::Float32, "F32"}, {DType::Float64, "F64"}};
 constexpr std::string_view kMetadata = "__metadata__";
+
+/// Text of a file as a message shows it: not too much of it.
+std::string shown(const std::string& text) { return text.size() <= 80 ? text : text.substr(0, 80) + ".."; }
 
 /// Handles the JSON parser's events one by one, so that text which is no header is refused at its first wrong token, before
 /// memory is reserved for it. Objects lie at most two deep, and arrays only in the inner one:
@@ -31,37 +52,44 @@ class HeaderReader : public nlohmann::json_sax<json> {
   bool start_object(size_t) override {
     if (depth_ == 2 || in_array_) refuse("an object where none belongs");
     ++depth_;
-    if (depth_ == 2 && !in_metadata()) header.entries.push_back({.name = name_});
+    if (depth_ == 2 && !in_metadata()) {
+      if (header.entries.size() == kMaxTensors) refuse(text("more than ", kMaxTensors, " tensors"));
+      header.entries.push_back({.name = name_});
+    }
     return true;
   }
 
-  bool key(std::string& text) override {
+  bool key(std::string& key) override {
+    const auto twice = [&] { refuse("\"" + shown(key) + "\" is there twice"); };
     if (depth_ == 1) {
-      if (!names_.insert(text).second) refuse("\"" + text + "\" is there twice");
-      name_ = text;
+      if (key.size() > kMaxName) refuse(text("a name of ", key.size(), " bytes; at most ", kMaxName));
+      if (!names_.insert(key).second) twice();
+      name_ = key;
       fields_.clear();
       integers_.clear();
+    } else if (in_metadata()) {
+      if (header.metadata.size() == kMaxMetadata) refuse(text("more than ", kMaxMetadata, " entries"));
+      if (header.metadata.contains(key)) twice();
     } else {
-      if (!fields_.insert(text).second) refuse("\"" + text + "\" is there twice");
-      if (!in_metadata() && text != "dtype" && text != "shape" && text != "data_offsets")
-        refuse("unknown field \"" + text + "\"");
+      if (!fields_.insert(key).second) twice();
+      if (key != "dtype" && key != "shape" && key != "data_offsets") refuse("unknown field \"" + shown(key) + "\"");
     }
-    field_ = text;
+    field_ = key;
     return true;
   }
 
   bool string(std::string& text) override {
     if (depth_ == 2 && in_metadata()) {
-      header.metadata[field_] = text;
+      header.metadata[field_] = std::move(text);
       return true;
     }
     if (depth_ != 2 || in_array_ || field_ != "dtype") refuse("a string where none belongs");
     for (const Format& format : kFormats) {
       if (format.name != text) continue;
-      header.entries.back().dtype = format.dtype;
+      header.entries.back().format = &format;
       return true;
     }
-    refuse("dtype \"" + text + "\"; teeny has BOOL U8 I32 I64 F16 BF16 F32 F64");
+    refuse("dtype \"" + shown(text) + "\", which the format does not have");
   }
 
   bool start_array(size_t) override {
@@ -107,14 +135,15 @@ class HeaderReader : public nlohmann::json_sax<json> {
   }
   bool binary(json::binary_t&) override { refuse("binary where none belongs"); }
   bool parse_error(size_t position, const std::string&, const json::exception& error) override {
-    fail(file_, ": the header is no JSON at byte ", position, ": ", error.what());
+    // The parser's message ends with the text that it could not read, however long that is.
+    fail(file_, ": the header is no JSON at byte ", position, ": ", std::string(error.what()).substr(0, 200));
   }
 
  private:
   bool in_metadata() const { return name_ == kMetadata; }
   [[noreturn]] void refuse(const std::string& why) const {
     if (name_.empty()) fail(file_, ": header: ", why);
-    fail(file_, ": tensor \"", name_, "\": ", why);
+    fail(file_, in_metadata() ? ": \"" : ": tensor \"", shown(name_), "\": ", why);
   }
 
   const std::string& file_;
@@ -125,19 +154,28 @@ class HeaderReader : public nlohmann::json_sax<json> {
   std::vector<uint64_t> integers_;
 };
 
-/// The bytes that an entry's shape and dtype come to; throws when they do not fit 63 bits.
+/// The bytes that an entry's shape and dtype come to; throws when their bits do not fit 63 bits, or do not fill the last byte.
 uint64_t bytes_of(const std::string& file, const Entry& entry) {
-  int64_t bytes = itemsize(entry.dtype);
+  int64_t bits = entry.format->bits;
   bool overflow = false;
-  for (int64_t size : entry.shape) overflow |= __builtin_mul_overflow(bytes, size, &bytes);
-  if (overflow) fail(file, ": tensor \"", entry.name, "\": shape ", entry.shape, " has too many elements");
-  return uint64_t(bytes);
+  for (int64_t size : entry.shape) overflow |= __builtin_mul_overflow(bits, size, &bits);
+  if (overflow) fail(file, ": tensor \"", shown(entry.name), "\": shape ", entry.shape, " has too many elements");
+  if (bits % 8 != 0)
+    fail(file, ": tensor \"", shown(entry.name), "\": ", entry.shape, " of ", entry.format->name, " are ", bits,
+         " bits, which are not whole bytes");
+  return uint64_t(bits) / 8;
 }
 
 }  // namespace
 
+const Format& format_of(DType dtype) {
+  return *std::find_if(std::begin(kFormats), std::end(kFormats), [&](const Format& f) { return f.dtype == dtype; });
+}
+
 Header parse_header(const std::string& file, std::string_view text, uint64_t data_size) {
   if (text.empty() || text[0] != '{') fail(file, ": the header does not start with {");
+  if (const size_t at = text.find('\0'); at != text.npos)
+    fail(file, ": a zero byte in the header, at ", at, ": some programs would not read what stands behind it");
   HeaderReader reader(file);
   json::sax_parse(text.begin(), text.end(), &reader);
   Header header = std::move(reader.header);
@@ -149,7 +187,7 @@ Header parse_header(const std::string& file, std::string_view text, uint64_t dat
   uint64_t covered = 0;
   for (const Entry* entry : by_place) {
     const auto refuse = [&](const auto&... why) {
-      fail(file, ": tensor \"", entry->name, "\": bytes ", entry->begin, " to ", entry->end, why...);
+      fail(file, ": tensor \"", shown(entry->name), "\": bytes ", entry->begin, " to ", entry->end, why...);
     };
     if (entry->begin > entry->end) refuse(" end before they begin");
     if (entry->end > data_size) refuse(" of ", data_size, " in the file");
@@ -157,7 +195,7 @@ Header parse_header(const std::string& file, std::string_view text, uint64_t dat
     if (entry->begin > covered) refuse(" leave a hole behind ", covered);
     const uint64_t needed = bytes_of(file, *entry);
     if (entry->end - entry->begin != needed)
-      refuse(" for ", entry->shape, " of ", entry->dtype, ", which needs ", needed);
+      refuse(" for ", entry->shape, " of ", entry->format->name, ", which needs ", needed);
     covered = entry->end;
   }
   if (covered != data_size) fail(file, ": ", data_size - covered, " bytes at the end belong to no tensor");
@@ -187,10 +225,7 @@ std::string write_header(const Header& header) {
   for (const Entry& entry : header.entries) {
     if (!names.insert(entry.name).second) fail("save_safetensors: the name \"", entry.name, "\" is taken");
     item();
-    out += quoted(entry.name) + ":{\"dtype\":\"";
-    for (const Format& format : kFormats)
-      if (format.dtype == entry.dtype) out += format.name;
-    out += "\",\"shape\":[";
+    out += quoted(entry.name) + ":{\"dtype\":\"" + std::string(entry.format->name) + "\",\"shape\":[";
     for (int axis = 0; axis < entry.shape.size(); ++axis) out += (axis ? "," : "") + std::to_string(entry.shape[axis]);
     out += "],\"data_offsets\":[" + std::to_string(entry.begin) + "," + std::to_string(entry.end) + "]}";
   }

@@ -1,6 +1,7 @@
 #pragma once
 // The header of a safetensors file: parses and checks the text, gives a list of tensors. Nothing here touches a file.
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -9,9 +10,17 @@
 
 namespace teeny::io {
 
+/// A dtype of the format: its name, its size, and which of teeny's it is, if any.
+struct Format {
+  std::string_view name;
+  int bits;
+  std::optional<DType> dtype = {};
+};
+const Format& format_of(DType dtype);
+
 struct Entry {
   std::string name;
-  DType dtype = DType::Float32;
+  const Format* format = nullptr;
   Shape shape = {};
   uint64_t begin = 0, end = 0;  ///< bytes, from the end of the header
 };
@@ -20,6 +29,9 @@ struct Header {
   std::vector<Entry> entries;  ///< in the order of the text
   Metadata metadata;
 };
+
+/// What a header costs in memory is bounded: so many tensors and so many entries of metadata, with names of so many bytes.
+constexpr size_t kMaxTensors = 1 << 17, kMaxMetadata = 2 * kMaxTensors, kMaxName = 1 << 16;
 
 /// Throws, naming `file`, unless `json` is a header whose tensors cover exactly `data_size` bytes, without overlaps.
 Header parse_header(const std::string& file, std::string_view json, uint64_t data_size);

@@ -1,113 +1,155 @@
 #include "teeny/io/safetensors.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <bit>
-#include <cerrno>
 #include <cstdio>
-#include <cstring>
+#include <new>
 #include <numeric>
 
 #include "teeny/io/header.h"
+#include "teeny/io/replacement.h"
+#include "tinyops/base/hash.h"
 
 namespace teeny::io {
 
 namespace {
 
+using data::File;
+
 static_assert(std::endian::native == std::endian::little, "elements are written as they lie in memory");
 
 constexpr uint64_t kMaxHeader = 100'000'000;  // the format's own limit
 
-[[noreturn]] void fail_errno(const std::string& path, const char* doing) {
-  fail(path, ": ", doing, ": ", std::strerror(errno));
+constexpr size_t kLeastMapped = 64 << 10;     // a smaller tensor is copied: it is not worth pages of its own
+
+// ---- Checksums -----------------------------------------------------------------------------------------------------
+
+constexpr std::string_view kChecksum = "teeny.checksum:";
+constexpr std::string_view kMetadata = "__metadata__";  // a name that no tensor has
+
+std::string key_of(std::string_view name) { return std::string(kChecksum).append(name); }
+
+uint64_t hash_of(std::string_view text) { return tinyops::xxh64(std::as_bytes(std::span(text))); }
+
+std::string hex(uint64_t value) {
+  char digits[17];
+  std::snprintf(digits, sizeof digits, "%016llx", static_cast<unsigned long long>(value));
+  return digits;
 }
 
-/// A file descriptor that closes itself.
-class File {
- public:
-  File(const std::string& path, int flags) : path_(path), fd_(open(path.c_str(), flags | O_CLOEXEC, 0666)) {}
-  ~File() {
-    if (fd_ >= 0) close(fd_);
-  }
-  File(const File&) = delete;
-  bool is_open() const { return fd_ >= 0; }
+std::string checksum(const Entry& entry, std::span<const std::byte> elements) {
+  std::string kind = std::string(entry.format->name) + " [";
+  for (int64_t size : entry.shape) kind += std::to_string(size) + ",";
+  if (!entry.shape.empty()) kind.pop_back();
+  return hex(tinyops::xxh64(elements, hash_of(kind + "]")));
+}
 
-  uint64_t size() const {
-    struct stat info = {};
-    if (fstat(fd_, &info) != 0) fail_errno(path_, "cannot read");
-    if (!S_ISREG(info.st_mode)) fail(path_, ": not a regular file");
-    return uint64_t(info.st_size);
-  }
-  void read(void* to, uint64_t count) {
-    for (auto next = static_cast<std::byte*>(to); count > 0;) {
-      const ssize_t got = ::read(fd_, next, count);
-      if (got < 0 && errno == EINTR) continue;
-      if (got < 0) fail_errno(path_, "cannot read");
-      if (got == 0) fail(path_, ": it got shorter while it was read");
-      next += got;
-      count -= uint64_t(got);
-    }
-  }
-  void skip_to(uint64_t place) {
-    if (lseek(fd_, off_t(place), SEEK_SET) < 0) fail_errno(path_, "cannot read");
-  }
-  void write(const void* from, uint64_t count) {
-    for (auto next = static_cast<const std::byte*>(from); count > 0;) {
-      const ssize_t put = ::write(fd_, next, count);
-      if (put < 0 && errno == EINTR) continue;
-      if (put < 0) fail_errno(path_, "cannot write");
-      next += put;
-      count -= uint64_t(put);
-    }
-  }
-  bool sync() { return fsync(fd_) == 0; }
+/// Of everything in it but checksums.
+std::string checksum(const Metadata& metadata) {
+  std::string all;
+  for (const auto& [key, value] : metadata)
+    if (!key.starts_with(kChecksum)) all += key + '\0' + value + '\0';
+  return hex(hash_of(all));
+}
 
- private:
-  std::string path_;
-  int fd_;
+/// Takes the checksums out of `metadata`, where a file has any, and compares that of the metadata. Throws where there is none
+/// for a tensor, or one for a tensor that is not there.
+Metadata take_checksums(const std::string& path, const std::vector<Entry>& entries, Metadata& metadata) {
+  Metadata checksums;
+  for (auto item = metadata.lower_bound(std::string(kChecksum));
+       item != metadata.end() && item->first.starts_with(kChecksum);)
+    checksums.insert(metadata.extract(item++));
+  if (checksums.empty()) return checksums;
+  const auto changed = [&](const auto&... what) {
+    fail(path, ": ", what..., ": the file is damaged, or another program has changed it and kept the checksums of the old one");
+  };
+  size_t expected = 1;
+  for (const Entry& entry : entries)
+    if (checksums.contains(key_of(entry.name))) ++expected;
+    else changed("tensor \"", entry.name, "\" has no checksum, and others have");
+  if (!checksums.contains(key_of(kMetadata))) changed("the metadata has no checksum, and tensors have");
+  if (checksums.size() != expected) changed("there are checksums of ", checksums.size() - expected, " tensors that are not there");
+  if (checksum(metadata) != checksums[key_of(kMetadata)]) changed("the metadata does not fit its checksum");
+  return checksums;
+}
+
+// ---- Elements ------------------------------------------------------------------------------------------------------
+
+/// A part of a file as memory: it is read when it is looked at, and what is written to it stays in this program. Null where
+/// the file system cannot do that.
+tinyops::BufferRef map_elements(const File& file, uint64_t begin, uint64_t size) {
+  const uint64_t page = uint64_t(sysconf(_SC_PAGESIZE)), before = begin % page, length = before + size;
+  void* start = mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, file.descriptor(),
+                     off_t(begin - before));
+  if (start == MAP_FAILED) return nullptr;
+  const std::shared_ptr<void> pages(start, [length](void* first) { munmap(first, length); });
+  return std::make_shared<tinyops::Buffer>(size, std::shared_ptr<void>(pages, static_cast<std::byte*>(start) + before));
+}
+
+/// The elements of one tensor, and the bytes that they were made of.
+struct Elements {
+  tinyops::BufferRef buffer;
+  std::vector<std::byte> copied;  ///< empty where they are mapped
+  std::span<const std::byte> bytes;
 };
 
-/// A file beside `path`, which takes its place when all has gone well and is removed when anything has not.
-class Replacement {
- public:
-  /// A directory, or a device such as /dev/null, is not to be replaced by a file.
-  static const std::string& check(const std::string& path) {
-    struct stat info = {};
-    if (stat(path.c_str(), &info) == 0 && !S_ISREG(info.st_mode)) fail(path, ": not a regular file");
-    return path;
-  }
-  explicit Replacement(const std::string& path)
-      : path_(check(path)),
-        temporary_(text(path, ".tmp-", getpid(), "-", ++count_)),
-        file_(temporary_, O_WRONLY | O_CREAT | O_EXCL) {
-    if (!file_.is_open()) fail_errno(temporary_, "cannot write");
-  }
-  ~Replacement() {
-    if (!done_) unlink(temporary_.c_str());
-  }
-  Replacement(const Replacement&) = delete;
-  File& file() { return file_; }
+Elements load_elements(File& file, uint64_t begin, uint64_t size, DType dtype, bool may_map) {
+  Elements result;
+  if (may_map && size >= kLeastMapped && begin % uint64_t(itemsize(dtype)) == 0)
+    if ((result.buffer = map_elements(file, begin, size))) {
+      result.bytes = {static_cast<const std::byte*>(result.buffer->data()), size};
+      return result;
+    }
+  result.copied.resize(size);
+  file.seek(begin);
+  file.read_all(result.copied.data(), size);
+  result.buffer = std::make_shared<tinyops::Buffer>(size);
+  if (size > 0) tinyops::write(result.buffer->data(), result.copied.data(), size);
+  result.bytes = result.copied;
+  return result;
+}
 
-  void commit() {
-    if (!file_.sync()) fail_errno(path_, "cannot write");
-    if (std::rename(temporary_.c_str(), path_.c_str()) != 0) fail_errno(path_, "cannot write");
-    done_ = true;
-    // The new name lies in the directory, which is synced for itself; some file systems cannot, and need not.
-    const size_t slash = path_.rfind('/');
-    File directory(slash == std::string::npos ? "." : path_.substr(0, slash + 1), O_RDONLY | O_DIRECTORY);
-    if (directory.is_open()) directory.sync();
-  }
+/// Reads up to the first byte of the elements.
+Header load_header(File& file) {
+  const std::string& path = file.path();
+  const uint64_t size = file.size();
+  uint64_t length = 0;
+  if (size < sizeof length) fail(path, ": no safetensors file: ", size, " bytes");
+  file.read_all(&length, sizeof length);
+  if (length > kMaxHeader || length > size - sizeof length)
+    fail(path, ": a header of ", length, " bytes in a file of ", size, "; at most ", kMaxHeader);
+  std::string json(length, ' ');
+  file.read_all(json.data(), length);
+  return parse_header(path, json, size - sizeof length - length);
+}
 
- private:
-  static inline std::atomic<int> count_ = 0;
-  std::string path_, temporary_;
-  File file_;
-  bool done_ = false;
-};
+Safetensors load(const std::string& path, const LoadOptions& options) {
+  File file = data::open_to_read(path);
+  Header header = load_header(file);
+  const uint64_t start = file.place();
+  Safetensors result{.tensors = {}, .metadata = std::move(header.metadata)};
+  Metadata checksums = take_checksums(path, header.entries, result.metadata);
+  for (const Entry& entry : header.entries) {
+    if (!entry.format->dtype) {
+      result.left_out.emplace(entry.name, entry.format->name);
+      continue;
+    }
+    const DType dtype = *entry.format->dtype;
+    Elements elements = load_elements(file, start + entry.begin, entry.end - entry.begin, dtype,
+                                      options.map && tinyops::kHostMemory);
+    if (dtype == DType::Bool)
+      for (std::byte b : elements.bytes)
+        if (int(b) > 1) fail(path, ": tensor \"", entry.name, "\": a bool of ", int(b));
+    if (options.checksums && !checksums.empty())
+      if (checksum(entry, elements.bytes) != checksums[key_of(entry.name)])
+        fail(path, ": tensor \"", entry.name, "\" does not fit its checksum: the file is damaged");
+    result.tensors.emplace_back(entry.name, LazyBuffer::source(std::move(elements.buffer), dtype, entry.shape));
+  }
+  return result;
+}
 
 }  // namespace
 
@@ -115,63 +157,76 @@ void save_safetensors(const std::string& path, const nn::StateDict& tensors, con
   std::vector<Tensor> all;
   for (const auto& [name, tensor] : tensors) {
     if (!tensor.defined()) fail(path, ": tensor \"", name, "\" is undefined");
+    if (name.size() > kMaxName) fail(path, ": a tensor's name of ", name.size(), " bytes; at most ", kMaxName);
     all.push_back(tensor);
   }
+  if (all.size() > kMaxTensors) fail(path, ": ", all.size(), " tensors; a file has at most ", kMaxTensors);
+  if (all.size() + metadata.size() > kMaxMetadata) fail(path, ": ", metadata.size(), " entries of metadata");
+  for (const auto& [key, value] : metadata)
+    if (key.starts_with(kChecksum)) fail(path, ": metadata \"", key, "\": teeny itself writes those");
   realize(all);
 
-  // The widest dtypes come first: then each tensor starts at a multiple of its own element size.
   Header header{.entries = {}, .metadata = metadata};
+  const std::string unknown = hex(0);
+  header.metadata[key_of(kMetadata)] = checksum(metadata);
+  for (const auto& [name, tensor] : tensors) {
+    header.entries.push_back({.name = name, .format = &format_of(tensor.dtype()), .shape = tensor.shape()});
+    header.metadata[key_of(name)] = unknown;
+  }
+  // The widest dtypes come first: then each tensor starts at a multiple of its own element size.
   std::vector<size_t> order(all.size());
   std::iota(order.begin(), order.end(), 0);
   std::stable_sort(order.begin(), order.end(),
                    [&](size_t a, size_t b) { return itemsize(all[a].dtype()) > itemsize(all[b].dtype()); });
-  for (const auto& [name, tensor] : tensors)
-    header.entries.push_back({.name = name, .dtype = tensor.dtype(), .shape = tensor.shape()});
   uint64_t end = 0;
   for (size_t i : order) {
     header.entries[i].begin = end;
     header.entries[i].end = end += uint64_t(all[i].numel() * itemsize(all[i].dtype()));
   }
 
-  std::string json = write_header(header);
-  json.resize((json.size() + 7) / 8 * 8, ' ');
-  const uint64_t length = json.size();
-  if (length > kMaxHeader) fail(path, ": a header of ", length, " bytes; at most ", kMaxHeader);
+  // The header is written twice: the second time with the checksums, which are known when all elements have passed.
   Replacement replacement(path);
-  replacement.file().write(&length, sizeof length);
-  replacement.file().write(json.data(), length);
+  const auto write = [&] {
+    std::string json = write_header(header);
+    json.resize((sizeof(uint64_t) + json.size() + 63) / 64 * 64 - sizeof(uint64_t), ' ');  // the elements begin in a cache line
+    const uint64_t length = json.size();
+    if (length > kMaxHeader) fail(path, ": a header of ", length, " bytes; at most ", kMaxHeader);
+    replacement.file().seek(0);
+    replacement.file().write(&length, sizeof length);
+    replacement.file().write(json.data(), length);
+  };
+  write();
   for (size_t i : order) {
     const std::vector<std::byte> bytes = all[i].to_bytes();
     replacement.file().write(bytes.data(), bytes.size());
+    header.metadata[key_of(tensors[i].first)] = checksum(header.entries[i], bytes);
   }
+  write();
   replacement.commit();
 }
 
-Safetensors load_safetensors(const std::string& path) {
-  File file(path, O_RDONLY);
-  if (!file.is_open()) fail_errno(path, "cannot read");
-  const uint64_t size = file.size();
-  uint64_t length = 0;
-  if (size < sizeof length) fail(path, ": no safetensors file: ", size, " bytes");
-  file.read(&length, sizeof length);
-  if (length > kMaxHeader || length > size - sizeof length)
-    fail(path, ": a header of ", length, " bytes in a file of ", size, "; at most ", kMaxHeader);
-  std::string json(length, ' ');
-  file.read(json.data(), length);
-  const uint64_t start = sizeof length + length;
-  Header header = parse_header(path, json, size - start);
+void check_can_save(const std::string& path) { const Replacement unused(path); }
 
-  Safetensors result{.tensors = {}, .metadata = std::move(header.metadata)};
-  for (const Entry& entry : header.entries) {
-    std::vector<std::byte> bytes(entry.end - entry.begin);
-    file.skip_to(start + entry.begin);
-    file.read(bytes.data(), bytes.size());
-    if (entry.dtype == DType::Bool)
-      for (std::byte b : bytes)
-        if (int(b) > 1) fail(path, ": tensor \"", entry.name, "\": a bool of ", int(b));
-    result.tensors.emplace_back(entry.name, Tensor::from_bytes(bytes, entry.dtype, entry.shape));
-  }
-  return result;
+Safetensors load_safetensors(const std::string& path, const LoadOptions& options) {
+  try {
+    return load(path, options);
+  } catch (const std::bad_alloc&) { fail(path, ": there is not enough memory to load it"); }
+}
+
+namespace {
+[[noreturn]] void fail_left_out(const std::string& name, const std::string& dtype) {
+  fail("tensor \"", name, "\" was left out when the file was loaded: it is ", dtype, ", a dtype that teeny does not have");
+}
+}  // namespace
+
+Tensor Safetensors::operator[](const std::string& name) const {
+  if (const auto found = left_out.find(name); found != left_out.end()) fail_left_out(name, found->second);
+  return nn::find(tensors, name);
+}
+
+void check_left_out(const nn::StateDict& into, const Safetensors& from) {
+  for (const auto& [name, tensor] : into)
+    if (const auto found = from.left_out.find(name); found != from.left_out.end()) fail_left_out(name, found->second);
 }
 
 }  // namespace teeny::io

@@ -39,7 +39,7 @@ ROOMS = [
     ('teeny/functional', ['functional.h']),
     ('teeny/nn', ['nn.h']),
     ('teeny/optim', ['optim.h']),
-    ('teeny/data', ['data.h']),
+    ('teeny/data', ['data.h', 'file.h']),
     ('teeny/io', ['io.h']),
     ('teeny/jit', ['jit.h']),
     ('teeny', ['teeny.h', 'version.h']),

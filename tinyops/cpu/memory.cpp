@@ -65,5 +65,6 @@ std::string device_name() {
 void write(void* to, const void* host, size_t bytes) { if (bytes) std::memcpy(to, host, bytes); }
 void read(void* host, const void* from, size_t bytes) { if (bytes) std::memcpy(host, from, bytes); }
 void synchronize() {}
+const bool kHostMemory = true;
 
 }  // namespace tinyops

@@ -238,5 +238,6 @@ void synchronize() {
   cuda::check(cudaStreamSynchronize(cuda::stream()), "waiting for the kernels");
   cuda::throw_device_error();
 }
+const bool kHostMemory = false;
 
 }  // namespace tinyops
