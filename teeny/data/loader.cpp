@@ -1,11 +1,15 @@
 #include "teeny/data/loader.h"
 
 #include <algorithm>
+#include <charconv>
+#include <cmath>
 #include <exception>
 #include <numeric>
+#include <optional>
 #include <system_error>
 #include <thread>
 
+#include "tinyops/base/hash.h"
 #include "tinyops/device.h"
 
 namespace teeny::data {
@@ -63,6 +67,8 @@ tinyops::BufferRef send(std::span<const std::byte> elements) {
 }
 
 void check_channels(const char* what, const std::vector<float>& values, int64_t channels) {
+  for (float value : values)
+    if (!std::isfinite(value)) fail("DataLoader: a ", what, " of ", value, "; finite values wanted");
   if (values.size() != 1 && int64_t(values.size()) != channels)
     fail("DataLoader: ", values.size(), " values of ", what, "; one, or one for each of ", channels, " channels");
 }
@@ -76,6 +82,8 @@ struct DataLoader::State {
   Samples x, y;
   int64_t samples = 0;
   Position position;
+  int64_t placed = 0;   ///< how often `set_position` was called: loops that began before no longer move `position`
+  std::optional<uint64_t> checksum = {};  ///< of all elements, when it has been asked for
   bool resumed = true;  ///< whether the next loop goes on at `position`, or starts an epoch of its own
 
   /// How many samples the batch at `index` has; 0 at the end of the epoch.
@@ -122,14 +130,18 @@ void DataLoader::State::hold(const Tensor& all_x, const Tensor& all_y, const Loa
 ///   thread          | prepare 1 | send 1 |             | prepare 2 | send 2 |
 struct DataLoader::Iterator::Epoch {
   std::shared_ptr<State> state;
-  Position at;  ///< of the batch in preparation
+  Position at;     ///< of the batch in preparation
+  int64_t placed;  ///< State::placed when this walk began
   std::vector<int64_t> order;
   std::thread thread;
   Prepared batch;
   std::exception_ptr error;
 
   explicit Epoch(std::shared_ptr<State> shared)
-      : state(std::move(shared)), at(state->position), order(order_of(at, state->samples, state->options.shuffle)) {}
+      : state(std::move(shared)),
+        at(state->position),
+        placed(state->placed),
+        order(order_of(at, state->samples, state->options.shuffle)) {}
   ~Epoch() {
     if (thread.joinable()) thread.join();
   }
@@ -174,21 +186,23 @@ struct DataLoader::Iterator::Epoch {
     } catch (const std::system_error& e) { fail("DataLoader: no thread to prepare batches: ", e.what()); }
   }
 
-  /// The batch in preparation; nothing at the end of the epoch.
-  Batch take() {
-    if (!thread.joinable()) return {};
-    thread.join();
+  /// Puts the batch in preparation in the place of `taken`, or nothing at the end of the epoch. What preparing it has thrown is
+  /// thrown here: then `taken` stays, and the next call tries the same batch again.
+  void take(Batch& taken) {
+    if (!thread.joinable() && state->batch_at(at.index) > 0) start();
+    if (thread.joinable()) thread.join();
     if (error) std::rethrow_exception(std::exchange(error, nullptr));
+    taken = {};  // its memory is free for the batch that is prepared next
+    if (state->batch_at(at.index) == 0) return;
     const auto tensor = [&](tinyops::BufferRef& sent, DType dtype, Shape shape) {
       shape.insert(0, batch.count);
       return Tensor(LazyBuffer::source(std::move(sent), dtype, shape));
     };
-    Batch result{tensor(batch.x_sent, state->images ? DType::Float32 : state->x.dtype, state->x.shape),
-                 tensor(batch.y_sent, state->y.dtype, state->y.shape)};
+    taken = {tensor(batch.x_sent, state->images ? DType::Float32 : state->x.dtype, state->x.shape),
+             tensor(batch.y_sent, state->y.dtype, state->y.shape)};
     at.index += batch.count;
-    state->move_to(at);
+    if (placed == state->placed) state->move_to(at);
     if (state->batch_at(at.index) > 0) start();
-    return result;
   }
 };
 
@@ -203,6 +217,8 @@ DataLoader::DataLoader(const Dataset& dataset, const LoaderOptions& options) : s
   const int64_t channels = images.rank() == 1 ? 1 : images.size(1);
   check_channels("mean", options.mean, channels);
   check_channels("std", options.std, channels);
+  for (float std : options.std)
+    if (std == 0) fail("DataLoader: a std of 0 would divide by 0");
   state_->images = true;
   state_->hold(images, labels.cast(DType::Int64), options);
 }
@@ -222,23 +238,59 @@ DataLoader::DataLoader(DataLoader&&) noexcept = default;
 DataLoader& DataLoader::operator=(DataLoader&&) noexcept = default;
 DataLoader::~DataLoader() = default;
 
-int64_t DataLoader::size() const {
-  const int64_t batch = state_->options.batch_size, samples = state_->samples;
-  return state_->options.drop_last || samples % batch == 0 ? samples / batch : samples / batch + 1;
+void Position::check(const char* caller) const {
+  if (epoch < 0 || epoch >= int64_t(1) << 62) fail(caller, ": epoch ", epoch, "; 0 <= epoch < 2^62");
+  if (index < 0) fail(caller, ": sample ", index, " of epoch ", epoch, "; 0 <= sample");
 }
 
-Position DataLoader::position() const { return state_->position; }
+DataLoader::State& DataLoader::state() const {
+  if (!state_) fail("DataLoader: it was moved from, and has no samples");
+  return *state_;
+}
+
+int64_t DataLoader::size() const {
+  const int64_t batch = state().options.batch_size, samples = state().samples;
+  return state().options.drop_last || samples % batch == 0 ? samples / batch : samples / batch + 1;
+}
+
+Position DataLoader::position() const { return state().position; }
+
+void DataLoader::check_position(const Position& position) const {
+  position.check("set_position");
+  if (position.index > state().samples)
+    fail("set_position: sample ", position.index, " of epoch ", position.epoch, " in a dataset of ", state().samples);
+}
 
 void DataLoader::set_position(const Position& position) {
-  if (position.epoch < 0 || position.index < 0 || position.index > state_->samples)
-    fail("DataLoader: no position ", position.index, " of epoch ", position.epoch, " in ", state_->samples,
-         " samples");
-  state_->move_to(position);
-  state_->resumed = true;
+  check_position(position);
+  state().move_to(position);
+  state().resumed = true;
+  ++state().placed;
+}
+
+std::map<std::string, std::string> DataLoader::settings() const {
+  State& s = state();
+  if (!s.checksum) s.checksum = tinyops::xxh64(s.x.bytes, tinyops::xxh64(s.y.bytes));
+  const auto list = [](const std::vector<float>& values) {
+    std::string out;
+    for (float value : values) {
+      char digits[32];  // as many as the value needs, in every locale
+      out.append(out.empty() ? "" : " ").append(digits, std::to_chars(digits, digits + sizeof digits, value).ptr);
+    }
+    return out;
+  };
+  const auto word = [](bool on) { return on ? "true" : "false"; };
+  return {{"samples", std::to_string(s.samples)},
+          {"elements", text(s.x.shape, ' ', s.x.dtype, ' ', *s.checksum)},
+          {"batch_size", std::to_string(s.options.batch_size)},
+          {"shuffle", word(s.options.shuffle)},
+          {"drop_last", word(s.options.drop_last)},
+          {"mean", list(s.options.mean)},
+          {"std", list(s.options.std)}};
 }
 
 DataLoader::Iterator DataLoader::begin() {
-  State& state = *state_;
+  State& state = this->state();
   if (!std::exchange(state.resumed, false) && state.position.index > 0)
     state.position = {state.position.seed, state.position.epoch + 1, 0};
   auto epoch = std::make_unique<Iterator::Epoch>(state_);
@@ -247,12 +299,13 @@ DataLoader::Iterator DataLoader::begin() {
 }
 
 DataLoader::Iterator::Iterator(std::unique_ptr<Epoch> epoch) : epoch_(std::move(epoch)) { ++*this; }
-DataLoader::Iterator::Iterator(Iterator&&) noexcept = default;
+DataLoader::Iterator::Iterator(Iterator&& other) noexcept
+    : epoch_(std::move(other.epoch_)), batch_(std::exchange(other.batch_, {})) {}
 DataLoader::Iterator::~Iterator() = default;
 
 DataLoader::Iterator& DataLoader::Iterator::operator++() {
-  batch_ = {};  // its memory is free for the batch that is prepared now
-  batch_ = epoch_->take();
+  if (!epoch_) fail("DataLoader: ++ of an iterator that was moved from");
+  epoch_->take(batch_);
   return *this;
 }
 

@@ -10,9 +10,11 @@
 // resumes.
 #include <functional>
 #include <iterator>
+#include <map>
 #include <memory>
 #include <random>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "teeny/data/datasets.h"
@@ -43,6 +45,8 @@ struct Position {
   uint64_t seed = 0;
   int64_t epoch = 0, index = 0;
   bool operator==(const Position&) const = default;
+  /// Throws, in the name of `caller`, unless 0 <= epoch < 2^62 and 0 <= index.
+  void check(const char* caller) const;
 };
 
 class DataLoader {
@@ -60,18 +64,25 @@ class DataLoader {
 
   /// Inside a loop: behind the batch in hand. At the end of an epoch: the start of the next.
   Position position() const;
-  /// The next loop starts there, with the same batches as if it had come there itself.
+  /// The next loop starts there, with the same batches as if it had come there itself. A loop that is running goes on with its own
+  /// batches, and `position()` stays where it was set. Throws where the dataset has no such sample.
   void set_position(const Position& position);
+  void check_position(const Position& position) const;  ///< throws what `set_position` would, and changes nothing
+
+  /// What else its batches follow from, as text: "samples", "batch_size", "shuffle", .., and "elements", a checksum of the dataset.
+  /// Of the transform nothing is known.
+  std::map<std::string, std::string> settings() const;
 
   class Iterator;
   /// Starts an epoch: each loop is one, also after a loop that was left early. What a transform throws is thrown here
-  /// or by `++`.
+  /// or by `++`; then another `++` prepares the same batch again.
   Iterator begin();
   std::default_sentinel_t end() const { return {}; }
 
  private:
   struct State;
-  std::shared_ptr<State> state_;
+  State& state() const;
+  std::shared_ptr<State> state_;  ///< null after a move
 };
 
 /// Owns the thread: leaving a loop, however, waits for the batch in preparation and drops it.
