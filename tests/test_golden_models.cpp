@@ -55,7 +55,8 @@ class Cases {
   }
   template <class Model>
   void check(const std::string& name, Model model, bool train = false) {
-    check(name, std::move(model), [](Model& m, const std::vector<Tensor>& in) { return m(in[0]); }, train);
+    check(
+        name, std::move(model), [](Model& m, const std::vector<Tensor>& in) { return m(in[0]); }, train);
   }
 
  private:
@@ -197,14 +198,14 @@ void check_near(const std::string& what, const Tensor& got, const Tensor& want, 
                   what << ": element " << i << " is " << g[i] << " and should be " << w[i]);
 }
 
-/// Ten steps with the gradients of the file, compared after each.
-template <class Optimizer, class Options>
-void check_optimizer(Cases& cases, const std::string& name, const Options& options, DType dtype, double tolerance) {
+/// Ten steps with the gradients of the file, compared after each. `make(parameters)` is the optimiser.
+template <class Make>
+void check_optimizer(Cases& cases, const std::string& name, const Make& make, DType dtype, double tolerance) {
   std::vector<Tensor> params;
   for (const std::string k : {"0", "1"}) params.push_back(cases.at("start." + k).cast(dtype).detach().requires_grad_());
-  Optimizer optimizer(params, options);
+  auto optimizer = make(params);
   for (int t = 0; t < 10; ++t) {
-    if (t == 5) optimizer.set_lr(options.lr * 0.3);
+    if (t == 5) optimizer.set_lr(optimizer.lr() * 0.3);
     for (size_t k = 0; k < 2; ++k) params[k].set_grad(cases.at(text("grads.", k))[t].cast(dtype));
     optimizer.step();
     for (size_t k = 0; k < 2; ++k)
@@ -214,8 +215,23 @@ void check_optimizer(Cases& cases, const std::string& name, const Options& optio
 }
 template <class Optimizer, class Options>
 void check_optimizer(Cases& cases, const std::string& name, const Options& options) {
-  check_optimizer<Optimizer>(cases, name, options, DType::Float64, 1e-12);
-  check_optimizer<Optimizer>(cases, name, options, DType::Float32, 1e-5);
+  const auto make = [&](const std::vector<Tensor>& params) { return Optimizer(params, options); };
+  check_optimizer(cases, name, make, DType::Float64, 1e-12);
+  check_optimizer(cases, name, make, DType::Float32, 1e-5);
+  // Of 16 bits, where nothing adds up but a rounding a step, and where float32 copies leave only the last of them.
+  check_optimizer(cases, name, make, DType::Float16, 1e-2);
+  Options copied = options;
+  copied.master_weights = true;
+  const auto make_copied = [&](const std::vector<Tensor>& params) { return Optimizer(params, copied); };
+  check_optimizer(cases, name, make_copied, DType::Float16, 0x1.1p-11);
+  check_optimizer(cases, name, make_copied, DType::BFloat16, 0x1.1p-8);
+}
+/// The same with a group for each parameter.
+template <class Optimizer, class Options>
+void check_groups(Cases& cases, const std::string& name, const Options& first, const Options& second) {
+  const auto make = [&](const std::vector<Tensor>& p) { return Optimizer({{{p[0]}, first}, {{p[1]}, second}}); };
+  check_optimizer(cases, name, make, DType::Float64, 1e-12);
+  check_optimizer(cases, name, make, DType::Float32, 1e-5);
 }
 
 }  // namespace
@@ -242,7 +258,31 @@ TEST_CASE("golden: optimisers are PyTorch's, step by step") {
       MuonOptions{.lr = 0.05, .momentum = 0.8, .nesterov = false, .weight_decay = 0, .iterations = 3});
   check_optimizer<Muon>(cases, "muon_like_adamw", MuonOptions{.lr = 0.1, .rate = MuonRate::MatchAdamW});
   // As PyTorch runs it, in bfloat16: the steps add up to half, and their directions differ by hundredths.
-  check_optimizer<Muon>(cases, "muon_bfloat16", MuonOptions{.lr = 0.1}, DType::Float64, 6e-3);
+  check_optimizer(
+      cases, "muon_bfloat16", [](const auto& params) { return Muon(params, {.lr = 0.1}); }, DType::Float64, 6e-3);
+  check_optimizer<Muon>(cases, "muon_coefficients", MuonOptions{.lr = 0.1, .coefficients = {2, -1.5, 0.5}});
+  check_optimizer<RMSprop>(cases, "rmsprop", RMSpropOptions{.lr = 0.1});
+  check_optimizer<RMSprop>(cases, "rmsprop_momentum",
+                           RMSpropOptions{.lr = 0.05, .alpha = 0.9, .weight_decay = 0.1, .momentum = 0.5});
+  check_optimizer<RMSprop>(cases, "rmsprop_centered",
+                           RMSpropOptions{.lr = 0.05, .eps = 1e-3, .momentum = 0.9, .centered = true});
+  check_optimizer<Adagrad>(cases, "adagrad", AdagradOptions{.lr = 0.1});
+  check_optimizer<Adagrad>(
+      cases, "adagrad_options",
+      AdagradOptions{.lr = 0.2, .lr_decay = 0.1, .weight_decay = 0.1, .initial_accumulator_value = 0.5, .eps = 1e-3});
+  check_optimizer<NAdam>(cases, "nadam", NAdamOptions{.lr = 0.1});
+  check_optimizer<NAdam>(
+      cases, "nadam_options",
+      NAdamOptions{.lr = 0.05, .beta1 = 0.5, .beta2 = 0.9, .eps = 1e-3, .weight_decay = 0.2, .momentum_decay = 0.1});
+  check_optimizer<NAdam>(cases, "nadam_decoupled",
+                         NAdamOptions{.lr = 0.05, .weight_decay = 0.2, .decoupled_weight_decay = true});
+
+  check_groups<SGD>(cases, "sgd_groups", SGDOptions{.lr = 0.1, .momentum = 0.9, .weight_decay = 0.1},
+                    SGDOptions{.lr = 0.01, .weight_decay = 0.1});
+  check_groups<AdamW>(cases, "adamw_groups", AdamWOptions{.lr = 0.1, .weight_decay = 0},
+                      AdamWOptions{.lr = 0.2, .beta1 = 0.5, .beta2 = 0.8});
+  check_groups<NAdam>(cases, "nadam_groups", NAdamOptions{.lr = 0.1},
+                      NAdamOptions{.lr = 0.2, .beta1 = 0.5, .beta2 = 0.8});
 
   const auto check_clip = [&cases](const std::string& name, double limit, double norm_type) {
     std::vector<Tensor> params;
@@ -272,10 +312,25 @@ TEST_CASE("golden: learning rates are PyTorch's") {
     LRScheduler rate(sgd, schedule);
     for (size_t step = 0; step < want.size(); ++step) {
       if (step) rate.step();
-      CHECK_MESSAGE(close(sgd.lr(), want[step], 1e-12), name << " at step " << step << " is " << sgd.lr()
-                                                             << " and should be " << want[step]);
+      CHECK_MESSAGE(close(sgd.lr(), want[step], 1e-12),
+                    name << " at step " << step << " is " << sgd.lr() << " and should be " << want[step]);
     }
   };
+  const auto check_plateau = [&cases](const std::string& name, const ReduceLROnPlateauOptions& options) {
+    SGD sgd({Tensor::zeros({1}).requires_grad_()}, {.lr = 0.1});
+    ReduceLROnPlateau plateau(sgd, options);
+    const auto metric = cases.at("plateau.metric").to_vector<double>(), want = cases.at(name).to_vector<double>();
+    for (size_t epoch = 0; epoch < want.size(); ++epoch) {
+      plateau.step(metric[epoch]);
+      CHECK_MESSAGE(close(sgd.lr(), want[epoch], 1e-12),
+                    name << " after epoch " << epoch << " is " << sgd.lr() << " and should be " << want[epoch]);
+    }
+  };
+  check_plateau("plateau", {});
+  check_plateau("plateau_short", {.patience = 2});
+  check_plateau("plateau_max", {.factor = 0.5, .patience = 1, .maximize = true});
+  check_plateau("plateau_options",
+                {.patience = 1, .threshold = 0.05, .relative = false, .cooldown = 2, .min_lr = 3e-3});
   check("step", StepLR{.lr = 0.1, .step_size = 7, .gamma = 0.3});
   check("multi_step", MultiStepLR{.lr = 0.1, .milestones = {5, 6, 20, 40}});
   check("exponential", ExponentialLR{.lr = 0.1, .gamma = 0.93});

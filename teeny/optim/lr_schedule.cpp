@@ -64,6 +64,42 @@ LRScheduler::LRScheduler(Optimizer& optimizer, LRSchedule schedule, int64_t step
   optimizer_.set_lr(schedule_(steps_));
 }
 
-void LRScheduler::step() { optimizer_.set_lr(schedule_(++steps_)); }
+void LRScheduler::step() {
+  optimizer_.set_lr(schedule_(steps_ + 1));
+  ++steps_;
+}
+
+ReduceLROnPlateau::ReduceLROnPlateau(Optimizer& optimizer, const ReduceLROnPlateauOptions& options)
+    : optimizer_(optimizer), options_(options) {
+  const char* name = "ReduceLROnPlateau";
+  if (!(options.factor > 0 && options.factor < 1)) fail(name, ": a factor of ", options.factor, "; 0 < factor < 1");
+  if (options.patience < 0 || options.cooldown < 0)
+    fail(name, ": a patience of ", options.patience, " and a cooldown of ", options.cooldown,
+         " epochs; 0 is the least");
+  for (double x : {options.threshold, options.min_lr, options.eps})
+    if (!(x >= 0)) fail(name, ": ", x, " as threshold, min_lr or eps; 0 is the least");
+  best_ = Tensor::full({}, options.maximize ? -INFINITY : INFINITY, DType::Float64);
+  bad_epochs_ = Tensor::zeros({}, DType::Int64);
+  cooldown_ = Tensor::zeros({}, DType::Int64);
+}
+
+void ReduceLROnPlateau::step(double value) {
+  const auto [factor, patience, threshold, relative, maximize, cooldown, min_lr, eps] = options_;
+  double best = best_.item();
+  int64_t bad_epochs = bad_epochs_.item<int64_t>() + 1, rest = cooldown_.item<int64_t>();
+  const double step = maximize ? threshold : -threshold, bound = relative ? best * (1 + step) : best + step;
+  if (maximize ? value > bound : value < bound) best = value, bad_epochs = 0;
+  if (rest > 0) --rest, bad_epochs = 0;
+  if (bad_epochs > patience) {
+    for (size_t group = 0; group < optimizer_.groups(); ++group) {
+      const double before = optimizer_.lr(group), after = std::max(before * factor, min_lr);
+      if (before - after > eps) optimizer_.set_lr(after, group);
+    }
+    rest = cooldown, bad_epochs = 0;
+  }
+  best_.assign(best_.full_like(best));
+  bad_epochs_.assign(bad_epochs_.full_like(bad_epochs));
+  cooldown_.assign(cooldown_.full_like(rest));
+}
 
 }  // namespace teeny::optim

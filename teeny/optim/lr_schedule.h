@@ -65,7 +65,8 @@ struct OneCycleLR {
 /// Gives an optimiser, which must outlive it, the rate of each step.
 class LRScheduler {
  public:
-  /// Sets the rate of step `steps` at once; to go on with a training, pass the number of steps it had taken.
+  /// Sets the rate of step `steps` at once; to go on with a training, pass the number of steps it had taken. The
+  /// schedule's is the rate of the first group; the rates of other groups keep their ratio to it.
   LRScheduler(Optimizer& optimizer, LRSchedule schedule, int64_t steps = 0);
   void step();  ///< after the optimiser's
 
@@ -73,6 +74,31 @@ class LRScheduler {
   Optimizer& optimizer_;
   LRSchedule schedule_;
   int64_t steps_;
+};
+
+struct ReduceLROnPlateauOptions {
+  double factor = 0.1;      ///< in (0, 1)
+  int64_t patience = 10;    ///< epochs without progress that are borne
+  double threshold = 1e-4;  ///< what counts as progress: as a part of the best value, or if not `relative` by itself
+  bool relative = true, maximize = false;
+  int64_t cooldown = 0;           ///< epochs after a reduction in which nothing is counted
+  double min_lr = 0, eps = 1e-8;  ///< no rate falls below the one, or by less than the other
+};
+
+/// Reduces the rate of every group of an optimiser, which must outlive it, when a value (the loss of a validation,
+/// after each epoch) has stopped to fall, or to rise. What it remembers is listed by TEENY_STATE, to be saved beside a
+/// model.
+class ReduceLROnPlateau {
+ public:
+  explicit ReduceLROnPlateau(Optimizer& optimizer, const ReduceLROnPlateauOptions& options = {});
+  void step(double value);  ///< of one epoch; a NaN is no progress
+  TEENY_STATE(best_, bad_epochs_, cooldown_)
+
+ private:
+  Optimizer& optimizer_;
+  ReduceLROnPlateauOptions options_;
+  Tensor best_;                   ///< float64
+  Tensor bad_epochs_, cooldown_;  ///< int64: epochs without progress, and epochs left without a count
 };
 
 }  // namespace teeny::optim

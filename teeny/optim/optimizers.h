@@ -1,7 +1,8 @@
 #pragma once
 // Optimisers: what a gradient does to a parameter. The update of a parameter is tensor arithmetic, assigned to the
-// parameter and its moments; where it is elementwise (SGD, Adam) it runs as one kernel. Rates and step counts are
-// tensors without axes: nothing that changes from step to step is baked into a kernel.
+// parameter and its moments; where it is elementwise (all but LAMB and Muon) it runs as one kernel. Rates and step
+// counts are tensors: nothing that changes from step to step is baked into a kernel. Parameters of 16 bits are updated
+// in float32, with float32 moments, and rounded once: the square of a gradient of 1e-4 is 0 in float16.
 //
 //   optim::Adam adam(nn::parameters(model), {.lr = 1e-3});
 //   for (auto [x, y] : loader) {
@@ -9,6 +10,11 @@
 //     model(x).cross_entropy(y).backward();
 //     adam.step();
 //   }
+//
+// Groups of parameters have options of their own:
+//
+//   optim::SGD sgd({{weights, {.lr = 0.1, .weight_decay = 1e-4}}, {biases, {.lr = 0.2}}});
+#include <array>
 #include <string_view>
 #include <vector>
 
@@ -16,36 +22,103 @@
 
 namespace teeny::optim {
 
-/// What all optimisers have. Copies of an SGD, an Adam, .. share parameters and state, as tensors do; an Optimizer itself is
-/// passed on as a reference.
+/// Some of an optimiser's parameters, and its options for them.
+template <class Options>
+struct ParamGroup {
+  std::vector<Tensor> params;
+  Options options = {};
+};
+
+/// What all optimisers have. Copies of an SGD, an Adam, .. share parameters and state, as tensors do; an Optimizer
+/// itself is passed on as a reference. An optimiser of one's own derives from it; the name is for errors and
+/// checkpoints, and what TEENY_STATE lists is saved:
+///
+///   class SignSGD : public optim::Optimizer {
+///    public:
+///     static constexpr std::string_view kName = "sign_sgd";
+///     SignSGD(std::vector<Tensor> params, double lr) : Optimizer(kName, std::move(params), lr) {}
+///     void step() override {
+///       NoGrad guard;
+///       finish_last_step(nn::state_dict(*this));
+///       for (const auto& [i, w, g] : trained()) update(i, w - lr_.cast(w.dtype()) * g.sign());
+///     }
+///     TEENY_STATE(lr_)
+///   };
 class Optimizer {
  public:
   virtual ~Optimizer() = default;
   /// Changes the parameters that have a gradient.
   virtual void step() = 0;
   void zero_grad();  ///< forgets the gradients; before `backward`, which adds to them
-  double lr() const { return lr_.item(); }
-  void set_lr(double lr);  ///< from the next step on
+  size_t groups() const { return groups_.size(); }
+  double lr(size_t group = 0) const;
+  /// The rate of the first group, from the next step on; the rates of the others change with it, in the ratio that
+  /// their options have to its.
+  void set_lr(double lr);
+  void set_lr(double lr, size_t group);  ///< of this group alone
   const std::vector<Tensor>& parameters() const { return params_; }
 
  protected:
+  /// What is kept of a group. The parameters are params_[begin] up to params_[end].
+  struct Group {
+    std::vector<Tensor> params;
+    double lr, weight_decay = 0;
+    bool master_weights = false;
+    size_t begin = 0, end = 0;
+  };
+  Optimizer(std::string_view name, std::vector<Group> groups);
   Optimizer(std::string_view name, std::vector<Tensor> params, double lr);
   Optimizer(const Optimizer&) = default;  // not for everyone: a copy of this part alone could not step
   Optimizer& operator=(const Optimizer&) = default;
-  /// A zero for each parameter, of its shape and dtype: a moment before the first step.
-  std::vector<Tensor> zeros() const;
+  template <class Options>
+  static std::vector<Group> groups_of(const std::vector<ParamGroup<Options>>& groups) {
+    std::vector<Group> result;
+    for (const auto& [params, o] : groups) result.push_back({params, o.lr, o.weight_decay, o.master_weights});
+    return result;
+  }
+  template <class Options>
+  static std::vector<Options> options_of(const std::vector<ParamGroup<Options>>& groups) {
+    std::vector<Options> result;
+    for (const auto& group : groups) result.push_back(group.options);
+    return result;
+  }
+
+  /// A moment of a group's parameters before the first step: `value` in the shape of each, in float32 if it has 16
+  /// bits. Those of other groups stay as they are.
+  void start(std::vector<Tensor>& moments, size_t group, double value = 0) const;
   /// Computes what the step before left to do. Without this, the graph of a loop that never reads a value would grow
   /// without end.
   void finish_last_step(const nn::StateDict& state) const;
+  /// The element of a group in a tensor like lr_, without axes.
+  Tensor of_group(const Tensor& x, size_t group) const { return x.rank() == 0 ? x : x[int64_t(group)]; }
+
+  /// A parameter that has a gradient: both in the dtype of its moments.
+  struct Trained {
+    size_t index;
+    Tensor value, grad;
+  };
+  std::vector<Trained> trained(size_t group = 0) const;
+  /// Gives params_[index] a new value, rounded to its dtype.
+  void update(size_t index, const Tensor& value);
 
   std::vector<Tensor> params_;
-  Tensor lr_;  ///< float64, no axes
+  Tensor lr_;                   ///< float64; without axes, or one element a group if there are several
+  std::vector<Tensor> master_;  ///< see `master_weights`; undefined where there is none
+
+ private:
+  void set_rates(const std::vector<double>& rates);
+  std::vector<Group> groups_;
 };
+
+// All optimisers have the option `master_weights`: a float32 copy of each parameter of 16 bits, in which the updates
+// add up. Without it a bfloat16 stands still where an update is below 1/512 of it. Where a parameter was given another
+// value in the meantime (a model was loaded), that value counts. Micikevicius et al., "Mixed precision training", 2018.
 
 struct SGDOptions {
   double lr = 1e-3, momentum = 0;
   bool nesterov = false;
   double weight_decay = 0;
+  bool master_weights = false;
 };
 
 /// Stochastic gradient descent, as torch.optim.SGD:
@@ -56,22 +129,24 @@ struct SGDOptions {
 class SGD : public Optimizer {
  public:
   static constexpr std::string_view kName = "sgd";
-  explicit SGD(std::vector<Tensor> params, const SGDOptions& options = {});
+  explicit SGD(std::vector<Tensor> params, const SGDOptions& options = {}) : SGD({{std::move(params), options}}) {}
+  explicit SGD(const std::vector<ParamGroup<SGDOptions>>& groups);
   void step() override;
-  TEENY_STATE(lr_, momentum_)
+  TEENY_STATE(lr_, master_, momentum_)
 
  private:
-  SGDOptions options_;
-  std::vector<Tensor> momentum_;  ///< one a parameter; empty without momentum
+  std::vector<SGDOptions> options_;  ///< one a group, as in the others
+  std::vector<Tensor> momentum_;     ///< one a parameter; undefined without momentum
 };
 
 struct AdamOptions {
   double lr = 1e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0;
+  bool decoupled_weight_decay = false, master_weights = false;
 };
 
 /// Kingma, Ba: "Adam: a method for stochastic optimization", 2015, as torch.optim.Adam:
 ///
-///   g = grad + weight_decay * p
+///   g = grad + weight_decay * p                     or, decoupled, p = p * (1 - lr * weight_decay)
 ///   m = m + (g - m) * (1 - beta1)                   running mean of the gradient
 ///   v = beta2 * v + (1 - beta2) * g^2               running mean of its square
 ///   p = p - lr / (1 - beta1^t) * m / (sqrt(v) / sqrt(1 - beta2^t) + eps)       t = 1, 2, ...
@@ -80,36 +155,117 @@ struct AdamOptions {
 class Adam : public Optimizer {
  public:
   static constexpr std::string_view kName = "adam";
-  explicit Adam(std::vector<Tensor> params, const AdamOptions& options = {})
-      : Adam(kName, std::move(params), options, false) {}
+  explicit Adam(std::vector<Tensor> params, const AdamOptions& options = {}) : Adam({{std::move(params), options}}) {}
+  explicit Adam(const std::vector<ParamGroup<AdamOptions>>& groups) : Adam(kName, groups) {}
   void step() override;
-  TEENY_STATE(lr_, step_, m_, v_)
+  TEENY_STATE(lr_, step_, master_, m_, v_)
 
  protected:
-  Adam(std::string_view name, std::vector<Tensor> params, const AdamOptions& options, bool decoupled);
+  Adam(std::string_view name, const std::vector<ParamGroup<AdamOptions>>& groups);
 
  private:
-  AdamOptions options_;
-  bool decoupled_;
+  std::vector<AdamOptions> options_;
   Tensor step_;  ///< t, int64, no axes
   std::vector<Tensor> m_, v_;
 };
 
 struct AdamWOptions {
   double lr = 1e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0.01;
+  bool master_weights = false;
 };
 
-/// Adam whose weight decay does not pass through the moments: p = p * (1 - lr * weight_decay) before each update.
-/// Loshchilov, Hutter: "Decoupled weight decay regularization", 2019, as torch.optim.AdamW.
+/// Adam whose weight decay is decoupled: it does not pass through the moments. Loshchilov, Hutter: "Decoupled weight
+/// decay regularization", 2019, as torch.optim.AdamW.
 class AdamW : public Adam {
  public:
   static constexpr std::string_view kName = "adamw";
-  explicit AdamW(std::vector<Tensor> params, const AdamWOptions& o = {})
-      : Adam(kName, std::move(params), {o.lr, o.beta1, o.beta2, o.eps, o.weight_decay}, true) {}
+  explicit AdamW(std::vector<Tensor> params, const AdamWOptions& options = {})
+      : AdamW({{std::move(params), options}}) {}
+  explicit AdamW(const std::vector<ParamGroup<AdamWOptions>>& groups);
+};
+
+struct NAdamOptions {
+  double lr = 2e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0, momentum_decay = 4e-3;
+  bool decoupled_weight_decay = false, master_weights = false;
+};
+
+/// Adam with Nesterov's momentum. Dozat, "Incorporating Nesterov momentum into Adam", 2016, as torch.optim.NAdam:
+///
+///   m, v as in Adam
+///   mu(t) = beta1 * (1 - 0.96^(t * momentum_decay) / 2),  M(t) = mu(1) * ... * mu(t)
+///   u = (1 - mu(t)) / (1 - M(t)) * g + mu(t + 1) / (1 - M(t + 1)) * m
+///   p = p - lr * u / (sqrt(v / (1 - beta2^t)) + eps)
+class NAdam : public Optimizer {
+ public:
+  static constexpr std::string_view kName = "nadam";
+  explicit NAdam(std::vector<Tensor> params, const NAdamOptions& options = {})
+      : NAdam({{std::move(params), options}}) {}
+  explicit NAdam(const std::vector<ParamGroup<NAdamOptions>>& groups);
+  void step() override;
+  TEENY_STATE(lr_, step_, mu_product_, master_, m_, v_)
+
+ private:
+  std::vector<NAdamOptions> options_;
+  Tensor step_, mu_product_;  ///< M(t) of each group, like lr_
+  std::vector<Tensor> m_, v_;
+};
+
+struct RMSpropOptions {
+  double lr = 1e-2, alpha = 0.99, eps = 1e-8, weight_decay = 0, momentum = 0;
+  bool centered = false, master_weights = false;
+};
+
+/// The gradient divided by its root mean square. Tieleman, Hinton: "Lecture 6.5: rmsprop", 2012; centered: Graves,
+/// "Generating sequences with recurrent neural networks", 2013. As torch.optim.RMSprop:
+///
+///   g = grad + weight_decay * p
+///   v = alpha * v + (1 - alpha) * g^2
+///   a = a + (g - a) * (1 - alpha)                   where it is centered, else 0
+///   b = momentum * b + g / (sqrt(v - a^2) + eps)
+///   p = p - lr * b
+class RMSprop : public Optimizer {
+ public:
+  static constexpr std::string_view kName = "rmsprop";
+  explicit RMSprop(std::vector<Tensor> params, const RMSpropOptions& options = {})
+      : RMSprop({{std::move(params), options}}) {}
+  explicit RMSprop(const std::vector<ParamGroup<RMSpropOptions>>& groups);
+  void step() override;
+  TEENY_STATE(lr_, master_, square_, mean_, momentum_)
+
+ private:
+  std::vector<RMSpropOptions> options_;
+  std::vector<Tensor> square_, mean_, momentum_;  ///< the last two undefined where they are not used
+};
+
+struct AdagradOptions {
+  double lr = 1e-2, lr_decay = 0, weight_decay = 0, initial_accumulator_value = 0, eps = 1e-10;
+  bool master_weights = false;
+};
+
+/// Duchi, Hazan, Singer: "Adaptive subgradient methods for online learning and stochastic optimization", 2011, as
+/// torch.optim.Adagrad:
+///
+///   g = grad + weight_decay * p
+///   s = s + g^2
+///   p = p - lr / (1 + (t - 1) * lr_decay) * g / (sqrt(s) + eps)                 t = 1, 2, ...
+class Adagrad : public Optimizer {
+ public:
+  static constexpr std::string_view kName = "adagrad";
+  explicit Adagrad(std::vector<Tensor> params, const AdagradOptions& options = {})
+      : Adagrad({{std::move(params), options}}) {}
+  explicit Adagrad(const std::vector<ParamGroup<AdagradOptions>>& groups);
+  void step() override;
+  TEENY_STATE(lr_, step_, master_, sum_)
+
+ private:
+  std::vector<AdagradOptions> options_;
+  Tensor step_;  ///< t, int64, no axes
+  std::vector<Tensor> sum_;
 };
 
 struct LAMBOptions {
   double lr = 1e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-6, weight_decay = 0;
+  bool master_weights = false;
 };
 
 /// Adam whose step is as long as the parameter allows, for large batches. You et al., "Large batch optimization for
@@ -121,12 +277,13 @@ struct LAMBOptions {
 class LAMB : public Optimizer {
  public:
   static constexpr std::string_view kName = "lamb";
-  explicit LAMB(std::vector<Tensor> params, const LAMBOptions& options = {});
+  explicit LAMB(std::vector<Tensor> params, const LAMBOptions& options = {}) : LAMB({{std::move(params), options}}) {}
+  explicit LAMB(const std::vector<ParamGroup<LAMBOptions>>& groups);
   void step() override;
-  TEENY_STATE(lr_, step_, m_, v_)
+  TEENY_STATE(lr_, step_, master_, m_, v_)
 
  private:
-  LAMBOptions options_;
+  std::vector<LAMBOptions> options_;
   Tensor step_;  ///< t, int64, no axes
   std::vector<Tensor> m_, v_;
 };
@@ -139,29 +296,33 @@ struct MuonOptions {
   bool nesterov = true;
   double weight_decay = 0.1, eps = 1e-7;
   int iterations = 5;
+  std::array<double, 3> coefficients = {3.4445, -4.775, 2.0315};  ///< of the polynomial
   MuonRate rate = MuonRate::Original;
+  bool master_weights = false;
 };
 
 /// Momentum, orthogonalised: every direction of a matrix is learned at the same rate. For parameters (out, in) only;
-/// the others need another optimiser. Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024, as
-/// torch.optim.Muon:
+/// the others need another optimiser. Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024,
+/// as torch.optim.Muon:
 ///
 ///   b = b + (grad - b) * (1 - momentum)
 ///   u = orthogonal(nesterov ? grad + (b - grad) * momentum : b)
 ///   p = p * (1 - lr * weight_decay) - lr * (see MuonRate) * u
 ///
 /// orthogonal(x) sets all singular values of x to about 1: x / |x|, and then a few times (Newton & Schulz)
-/// x = (3.4445 - 4.775 x x^T + 2.0315 (x x^T)^2) x. It is computed in the parameter's dtype, or in float32 for the
-/// 16-bit floats; PyTorch does it in bfloat16, and its u differs from this one by what that costs: some hundredths.
+/// x = (a + b x x^T + c (x x^T)^2) x with the coefficients a, b, c. It is computed in the parameter's dtype, or in
+/// float32 for the 16-bit floats; PyTorch does it in bfloat16, and its u differs from this one by what that costs: some
+/// hundredths.
 class Muon : public Optimizer {
  public:
   static constexpr std::string_view kName = "muon";
-  explicit Muon(std::vector<Tensor> params, const MuonOptions& options = {});
+  explicit Muon(std::vector<Tensor> params, const MuonOptions& options = {}) : Muon({{std::move(params), options}}) {}
+  explicit Muon(const std::vector<ParamGroup<MuonOptions>>& groups);
   void step() override;
-  TEENY_STATE(lr_, momentum_)
+  TEENY_STATE(lr_, master_, momentum_)
 
  private:
-  MuonOptions options_;
+  std::vector<MuonOptions> options_;
   std::vector<Tensor> momentum_;
 };
 

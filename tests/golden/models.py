@@ -214,6 +214,24 @@ OPTIMIZERS = {
     "muon_options": lambda p: torch.optim.Muon(p, lr=0.05, momentum=0.8, nesterov=False, weight_decay=0, ns_steps=3),
     "muon_like_adamw": lambda p: torch.optim.Muon(p, lr=0.1, adjust_lr_fn="match_rms_adamw"),
     "muon_bfloat16": lambda p: torch.optim.Muon(p, lr=0.1),
+    "muon_coefficients": lambda p: torch.optim.Muon(p, lr=0.1, ns_coefficients=(2, -1.5, 0.5)),
+    "rmsprop": lambda p: torch.optim.RMSprop(p, lr=0.1),
+    "rmsprop_momentum": lambda p: torch.optim.RMSprop(p, lr=0.05, alpha=0.9, momentum=0.5, weight_decay=0.1),
+    "rmsprop_centered": lambda p: torch.optim.RMSprop(p, lr=0.05, eps=1e-3, centered=True, momentum=0.9),
+    "adagrad": lambda p: torch.optim.Adagrad(p, lr=0.1),
+    "adagrad_options": lambda p: torch.optim.Adagrad(p, lr=0.2, lr_decay=0.1, weight_decay=0.1,
+                                                     initial_accumulator_value=0.5, eps=1e-3),
+    "nadam": lambda p: torch.optim.NAdam(p, lr=0.1),
+    "nadam_options": lambda p: torch.optim.NAdam(p, lr=0.05, betas=(0.5, 0.9), eps=1e-3, weight_decay=0.2,
+                                                 momentum_decay=0.1),
+    "nadam_decoupled": lambda p: torch.optim.NAdam(p, lr=0.05, weight_decay=0.2, decoupled_weight_decay=True),
+    # Each parameter in a group of its own.
+    "sgd_groups": lambda p: torch.optim.SGD([{"params": p[:1], "momentum": 0.9}, {"params": p[1:], "lr": 0.01}], lr=0.1,
+                                            weight_decay=0.1),
+    "adamw_groups": lambda p: torch.optim.AdamW([{"params": p[:1], "weight_decay": 0},
+                                                 {"params": p[1:], "lr": 0.2, "betas": (0.5, 0.8)}], lr=0.1),
+    "nadam_groups": lambda p: torch.optim.NAdam([{"params": p[:1]}, {"params": p[1:], "lr": 0.2, "betas": (0.5, 0.8)}],
+                                                lr=0.1),
 }
 
 
@@ -222,13 +240,15 @@ def optimizers():
     grads = [values(f"grads.{k}", STEPS, *shape) for k, shape in enumerate(SHAPES)]
     result |= {f"grads.{k}": g for k, g in enumerate(grads)}
     rounded = _muon._zeropower_via_newtonschulz
+    torch.set_default_dtype(torch.float64)  # of NAdam's product of momenta
     for name, make in OPTIMIZERS.items():
         _muon._zeropower_via_newtonschulz = rounded if name == "muon_bfloat16" else exact_newton_schulz
         params = [result[f"start.{k}"].double().requires_grad_() for k in range(len(SHAPES))]
         optimizer, seen = make(params), [[] for _ in params]
         for t in range(STEPS):
             if t == 5:  # the rate changes on the way
-                optimizer.param_groups[0]["lr"] *= 0.3
+                for group in optimizer.param_groups:
+                    group["lr"] *= 0.3
             for p, g in zip(params, grads):
                 p.grad = g[t].double()
             optimizer.step()
@@ -236,6 +256,7 @@ def optimizers():
                 seen[k].append(p.detach().clone())
         result |= {f"{name}.{k}": torch.stack(s) for k, s in enumerate(seen)}
     _muon._zeropower_via_newtonschulz = rounded
+    torch.set_default_dtype(torch.float32)
 
     for name, norm_type, limit in (("norm2", 2, 1.5), ("norm1", 1, 3), ("norm3", 3, 2), ("largest", torch.inf, 0.5),
                                    ("short", 2, 1e3)):
@@ -268,7 +289,17 @@ def schedules():
                                                          final_div_factor=100, cycle_momentum=False)),
         "one_cycle_short": (3, lambda o: L.OneCycleLR(o, 0.1, total_steps=3, cycle_momentum=False)),
     }
-    result = {}
+    result = {"plateau.metric": torch.tensor([5, 4, 4.5, 4.2, 4.1, 3.9995, 3.9, 4, 4, 4, 4, 4, 4, torch.nan, 4, 4, 3, 3.5, 4, 4],
+                                             dtype=torch.float64)}
+    plateaus = {"plateau": {}, "plateau_short": {"patience": 2}, "plateau_max": {"mode": "max", "patience": 1, "factor": 0.5},
+                "plateau_options": {"patience": 1, "threshold": 0.05, "threshold_mode": "abs", "cooldown": 2, "min_lr": 3e-3}}
+    for name, options in plateaus.items():
+        optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+        scheduler, rates = L.ReduceLROnPlateau(optimizer, **options), []
+        for metric in result["plateau.metric"]:
+            scheduler.step(metric)
+            rates.append(float(optimizer.param_groups[0]["lr"]))
+        result[name] = torch.tensor(rates, dtype=torch.float64)
     for name, (count, make) in runs.items():
         optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
         scheduler, rates = make(optimizer), []
