@@ -2,10 +2,12 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 
 #include "teeny/data/loader.h"
 #include "teeny/jit/jit.h"
+#include "temporary_directory.h"
 
 using namespace teeny;
 
@@ -251,4 +253,69 @@ TEST_CASE("loader: what is wrong is said at once") {
   CHECK_THROWS_AS(loader.set_position({.index = 11}), Error);
   CHECK_THROWS_AS(loader.set_position({.epoch = -1}), Error);
   CHECK(loader.position() == data::Position{});
+}
+
+TEST_CASE("loader: a batch that a transform refused is tried again, and the rest of the epoch is not lost") {
+  int calls = 0, failing = 5;  // only ever touched by one thread at a time
+  data::DataLoader loader(counting(10), {.batch_size = 2, .transform = [&](std::span<float>, const Shape&, auto&) {
+                                           if (++calls == failing) fail("not this one");
+                                         }});
+  std::vector<std::vector<int64_t>> seen;
+  auto it = loader.begin();
+  while (it != loader.end()) {
+    seen.push_back(it->y.to_vector<int64_t>());
+    try {
+      ++it;
+    } catch (const Error&) {
+      CHECK(it->y.to_vector<int64_t>() == seen.back());  // the batch in hand is still there
+      CHECK(loader.position().index == 4);
+      ++it;
+    }
+  }
+  CHECK(seen == std::vector<std::vector<int64_t>>{{0, 10}, {20, 30}, {40, 50}, {60, 70}, {80, 90}});
+  CHECK(loader.position() == data::Position{0, 1, 0});
+}
+
+TEST_CASE("loader: a position that is set inside a loop is where the next loop starts") {
+  data::DataLoader loader(counting(10), {.batch_size = 2, .shuffle = true, .seed = 3});
+  const auto first = batches(loader), second = batches(loader);
+  int64_t steps = 0;
+  for (auto [x, y] : loader)
+    if (++steps == 2) loader.set_position({.seed = 3, .epoch = 1, .index = 4});
+  CHECK(steps == 5);  // the loop goes on with its own batches
+  CHECK(loader.position() == data::Position{3, 1, 4});
+  CHECK(batches(loader) == std::vector(second.begin() + 2, second.end()));
+  for (const auto& batch : loader) {
+    CHECK(batch.x.defined());
+    loader.set_position({.seed = 3});
+    break;
+  }
+  CHECK(batches(loader) == first);
+}
+
+TEST_CASE("loader: one that was moved from says so, and a position that cannot be is refused") {
+  data::DataLoader loader(counting(4), {.batch_size = 2});
+  auto it = loader.begin();
+  auto taken = std::move(it);
+  CHECK(it == std::default_sentinel);
+  CHECK_THROWS_WITH_AS(++it, "DataLoader: ++ of an iterator that was moved from", Error);
+  CHECK(taken->y.numel() == 2);
+  const data::DataLoader moved = std::move(loader);
+  const std::string message = "DataLoader: it was moved from, and has no samples";
+  CHECK(error_of([&] { loader.begin(); }) == message);
+  CHECK(error_of([&] { loader.size(); }) == message);
+  CHECK(error_of([&] { loader.position(); }) == message);
+  CHECK(error_of([&] { loader.set_position({}); }) == message);
+  CHECK(error_of([&] { loader.settings(); }) == message);
+  CHECK(moved.size() == 2);
+
+  data::DataLoader other(counting(4), {.batch_size = 2});
+  for (const data::Position& at : {data::Position{0, -5, 0}, data::Position{0, INT64_MAX, 0}, data::Position{0, 0, -1},
+                                   data::Position{0, 0, 5}, data::Position{0, INT64_MAX, 4}})
+    CHECK_THROWS_AS(other.set_position(at), Error);
+  other.set_position({0, (int64_t(1) << 62) - 1, 4});
+  CHECK(other.position().index == 0);
+  CHECK_THROWS_WITH_AS(data::DataLoader(counting(4), {.std = {0}}), "DataLoader: a std of 0 would divide by 0", Error);
+  CHECK_THROWS_AS(data::DataLoader(counting(4), {.std = {NAN}}), Error);
+  CHECK_THROWS_AS(data::DataLoader(counting(4), {.mean = {INFINITY}}), Error);
 }

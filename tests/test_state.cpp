@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <array>
+#include <cmath>
 #include <memory>
 
 #include "state_helpers.h"
@@ -208,4 +209,85 @@ TEST_CASE("checkpoint: what is in it, and what it refuses") {
   CHECK(model.in.weight.to_bytes() == before);
   CHECK(Tensor::random_state().first == 5);
   Tensor::manual_seed(0);
+}
+
+TEST_CASE("checkpoint: a run with other options, another dataset or other batches is refused, and nothing has changed") {
+  const TemporaryDirectory directory;
+  const std::string path = directory / "run.safetensors";
+  const data::Dataset dataset = noise();
+  const data::LoaderOptions options{.batch_size = 6, .shuffle = true};
+  Mlp saved;
+  optim::Adam adam(nn::parameters(saved), {.beta1 = 0.8, .weight_decay = 0.1});
+  data::DataLoader loader(dataset, options);
+  train(saved, adam, loader, 1);
+  adam.set_lr(0.25);
+  io::save_checkpoint(path, saved, adam, loader);
+
+  Mlp model;
+  const auto before = nn::state_dict(model)[0].second.to_bytes();
+  const auto load = [&](const optim::AdamOptions& chosen, const data::Dataset& from, const data::LoaderOptions& how) {
+    optim::Adam other(nn::parameters(model), chosen);
+    data::DataLoader resumed(from, how);
+    const auto random = Tensor::random_state();
+    const std::string error = error_of([&] { io::load_checkpoint(path, model, other, resumed); });
+    if (error.empty()) return error;
+    CHECK(has(error, path));
+    CHECK(model.in.weight.to_bytes() == before);
+    CHECK(other.lr() == chosen.lr);
+    CHECK(resumed.position() == data::Position{});
+    CHECK(Tensor::random_state() == random);
+    return error;
+  };
+  const optim::AdamOptions same{.beta1 = 0.8, .weight_decay = 0.1};
+  CHECK(load({.beta1 = 0.9, .weight_decay = 0.1}, dataset, options) ==
+        "load_checkpoint: " + path + " is of a training with other settings:\n  adam.beta1: 0.8 in the file, 0.9 here");
+  CHECK(has(load({.beta1 = 0.8, .weight_decay = 0.2}, dataset, options), "adam.weight_decay: 0.1 in the file, 0.2 here"));
+  CHECK(has(load({.beta1 = 0.8, .eps = 1e-7, .weight_decay = 0.1}, dataset, options), "adam.eps: 1e-08"));
+  CHECK(has(load(same, dataset, {.batch_size = 5, .shuffle = true}), "loader.batch_size: 6 in the file, 5 here"));
+  CHECK(has(load(same, dataset, {.batch_size = 6}), "loader.shuffle: true in the file, false here"));
+  CHECK(has(load(same, dataset, {.batch_size = 6, .shuffle = true, .drop_last = true}), "loader.drop_last"));
+  CHECK(has(load(same, dataset, {.batch_size = 6, .shuffle = true, .mean = {0.5}}), "loader.mean: 0 in the file, 0.5 here"));
+  const auto part = slice(0, 19);
+  const std::string fewer = load(same, {dataset.images[{part}], dataset.labels[{part}]}, options);
+  CHECK(has(fewer, "loader.samples: 20 in the file, 19 here"));
+  CHECK(has(load(same, {dataset.images, dataset.labels.flip({0})}, options), "loader.elements"));
+  CHECK(load({.lr = 0.5, .beta1 = 0.8, .weight_decay = 0.1}, dataset, options) == "");  // the rate is a part of the state
+
+  // Without a loader nothing is known of it; an optimiser of another kind is refused by the names of its state.
+  optim::Adam again(nn::parameters(model), same);
+  CHECK(io::load_checkpoint(path, model, again) == data::Position{0, 1, 0});
+  CHECK(again.lr() == 0.25);
+}
+
+TEST_CASE("checkpoint: values that no training has are refused before anything changes") {
+  const TemporaryDirectory directory;
+  const std::string path = directory / "run.safetensors";
+  Mlp model;
+  optim::Adam adam(nn::parameters(model));
+  data::DataLoader loader(noise(), {.batch_size = 6});
+  io::save_checkpoint(path, model, adam, loader);
+  const io::Safetensors good = io::load_safetensors(path, {.map = false});
+  const auto load = [&](const std::string& name, const Tensor& value) {
+    nn::StateDict changed = good.tensors;
+    for (auto& [key, tensor] : changed)
+      if (key == "model.in.bias") tensor = tensor + 1;
+      else if (key == name) tensor = value;
+    io::save_safetensors(path, changed, good.metadata);
+    const auto before = model.in.bias.to_bytes();
+    const std::string error = error_of([&] { io::load_checkpoint(path, model, adam, loader); });
+    CHECK(model.in.bias.to_bytes() == before);
+    CHECK(loader.position() == data::Position{});
+    return error;
+  };
+  const auto at = [](int64_t epoch, int64_t index) { return Tensor::of<int64_t>({0, epoch, index}); };
+  CHECK(has(load("adam.lr", Tensor::full({}, NAN, DType::Float64)), "adam.lr is nan"));
+  CHECK(has(load("adam.lr", Tensor::full({}, -1, DType::Float64)), "adam.lr is -1"));
+  CHECK(has(load("adam.lr", Tensor::full({}, INFINITY, DType::Float64)), "adam.lr is inf"));
+  CHECK(has(load("adam.step", Tensor::full({}, -3, DType::Int64)), "adam.step is -3"));
+  CHECK(has(load("position", at(-5, 0)), "epoch -5"));
+  CHECK(has(load("position", at(INT64_MAX, 0)), "epoch 9223372036854775807"));
+  CHECK(has(load("position", at(0, -1)), "sample -1"));
+  CHECK(has(load("position", at(0, 21)), "sample 21 of epoch 0 in a dataset of 20"));
+  CHECK(has(load("position", Tensor::of<int64_t>({1})), "position: shape (3,) wanted, (1,) given"));
+  CHECK(has(error_of([&] { io::save_checkpoint(path, model, adam, {.epoch = -5}); }), "save_checkpoint: epoch -5"));
 }

@@ -255,6 +255,11 @@ int64_t DataLoader::size() const {
 
 Position DataLoader::position() const { return state().position; }
 
+int64_t DataLoader::batches_done() const {
+  const int64_t batch = state().options.batch_size, index = state().position.index;
+  return index / batch + (index % batch != 0);
+}
+
 void DataLoader::check_position(const Position& position) const {
   position.check("set_position");
   if (position.index > state().samples)

@@ -62,6 +62,7 @@ class DataLoader {
 
   int64_t size() const;  ///< batches an epoch
 
+  int64_t batches_done() const;  ///< of the epoch in which `position` lies
   /// Inside a loop: behind the batch in hand. At the end of an epoch: the start of the next.
   Position position() const;
   /// The next loop starts there, with the same batches as if it had come there itself. A loop that is running goes on with its own

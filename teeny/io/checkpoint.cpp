@@ -1,5 +1,8 @@
 #include "teeny/io/checkpoint.h"
 
+#include <charconv>
+#include <cmath>
+
 namespace teeny::io {
 
 namespace {
@@ -11,23 +14,75 @@ Tensor random_entry() {
 }
 Tensor position_entry(const data::Position& at) { return Tensor::of<int64_t>({int64_t(at.seed), at.epoch, at.index}); }
 
-}  // namespace
-
-void save_checkpoint(const std::string& path, nn::StateDict state, const data::Position& position) {
-  state.emplace_back("random", random_entry());
-  state.emplace_back("position", position_entry(position));
-  save_safetensors(path, state);
+/// Throws where `saved` knows a setting of ours and has another value for it, or has one that ours lack: of the same optimiser
+/// or loader, which is what stands before the first point.
+void check_settings(const std::string& path, const Metadata& ours, const Metadata& saved) {
+  std::string differences;
+  const auto owner = [](const std::string& key) { return key.substr(0, key.find('.') + 1); };
+  for (const auto& [key, value] : saved) {
+    const auto mine = ours.find(key), near = ours.lower_bound(owner(key));
+    if (mine != ours.end() && mine->second == value) continue;
+    if (mine == ours.end() && (near == ours.end() || !near->first.starts_with(owner(key)))) continue;
+    differences += text("\n  ", key, ": ", value, " in the file, ", mine == ours.end() ? "nothing" : mine->second, " here");
+  }
+  if (!differences.empty()) fail("load_checkpoint: ", path, " is of a training with other settings:", differences);
 }
 
-data::Position load_checkpoint(const std::string& path, nn::StateDict state) {
-  const Tensor random = random_entry(), position = position_entry({});
-  state.emplace_back("random", random);
-  state.emplace_back("position", position);
-  nn::load_state_dict(state, load_safetensors(path).tensors);
+/// Throws where the optimiser could not go on: its rates and its step count are not negative, and are numbers.
+void check_values(const std::string& path, const nn::StateDict& file) {
+  for (const auto& [name, tensor] : file) {
+    if (name.starts_with("model.") || tensor.dtype() == DType::Bool) continue;
+    if (!name.ends_with(".lr") && !name.ends_with(".step")) continue;
+    for (double value : tensor.to_vector<double>())
+      if (!std::isfinite(value) || value < 0) fail("load_checkpoint: ", path, ": ", name, " is ", value, "; it is 0 or more");
+  }
+}
 
-  const auto words = random.to_vector<int64_t>(), at = position.to_vector<int64_t>();
-  Tensor::set_random_state(uint64_t(words[0]), uint64_t(words[1]));
-  return {uint64_t(at[0]), at[1], at[2]};
+}  // namespace
+
+Metadata training_settings(std::string_view name, const optim::Optimizer& optimizer, const data::DataLoader* loader,
+                           const Metadata& run) {
+  Metadata settings;
+  for (const auto& [option, value] : optimizer.hyperparameters()) {
+    char digits[32];  // as many as the value needs, in every locale
+    settings[text(name, '.', option)].assign(digits, std::to_chars(digits, digits + sizeof digits, value).ptr);
+  }
+  if (loader)
+    for (const auto& [option, value] : loader->settings()) settings["loader." + option] = value;
+  for (const auto& [option, value] : run) settings["run." + option] = value;
+  return settings;
+}
+
+void save_checkpoint(const std::string& path, nn::StateDict state, const data::Position& position,
+                     const Metadata& settings) {
+  position.check("save_checkpoint");
+  state.emplace_back("random", random_entry());
+  state.emplace_back("position", position_entry(position));
+  save_safetensors(path, state, settings);
+}
+
+data::Position load_checkpoint(const std::string& path, nn::StateDict state, const Metadata& settings,
+                               data::DataLoader* loader) {
+  const Safetensors file = load_safetensors(path);
+  const size_t count = state.size();
+  state.emplace_back("random", random_entry());
+  state.emplace_back("position", position_entry({}));
+  check_left_out(state, file);
+  nn::check_state_dict(state, file.tensors);
+  check_settings(path, settings, file.metadata);
+  check_values(path, file.tensors);
+  const auto random = file["random"].to_vector<int64_t>(), at = file["position"].to_vector<int64_t>();
+  const data::Position position{uint64_t(at[0]), at[1], at[2]};
+  if (loader) loader->check_position(position);
+  else position.check("load_checkpoint");
+
+  nn::StateDict tensors = file.tensors;
+  std::erase_if(tensors, [](const auto& entry) { return entry.first == "random" || entry.first == "position"; });
+  state.resize(count);
+  nn::load_state_dict(state, tensors);
+  Tensor::set_random_state(uint64_t(random[0]), uint64_t(random[1]));
+  if (loader) loader->set_position(position);
+  return position;
 }
 
 }  // namespace teeny::io

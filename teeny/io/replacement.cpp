@@ -1,5 +1,6 @@
 #include "teeny/io/replacement.h"
 
+#include <dirent.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -7,6 +8,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <filesystem>
+#include <memory>
 #include <random>
 #include <system_error>
 
@@ -73,17 +75,19 @@ Replacement::~Replacement() {
 /// Those of programs that have ended. Nothing here is an error: what cannot be removed stays.
 void Replacement::remove_leftovers() const {
   const std::string begin = beginning(target_);
-  std::error_code error;
-  for (fs::directory_iterator entry(directory_, error), end; !error && entry != end; entry.increment(error)) {
-    const std::string name = entry->path().filename().string();
+  // Not std::filesystem's iterator, which ends the program when there is no memory.
+  const std::unique_ptr<DIR, void (*)(DIR*)> entries(opendir(directory_.c_str()), [](DIR* open) { closedir(open); });
+  while (const dirent* entry = entries ? readdir(entries.get()) : nullptr) {
+    const std::string_view name = entry->d_name;
     if (!name.starts_with(begin) || name.size() != begin.size() + kDigits ||
         name.find_first_not_of("0123456789abcdef", begin.size()) != name.npos)
       continue;
-    const File leftover(entry->path().string(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    const std::string path = directory_ + "/" + entry->d_name;
+    const File leftover(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
     struct stat info = {};
     if (leftover.is_open() && fstat(leftover.descriptor(), &info) == 0 && S_ISREG(info.st_mode) &&
         flock(leftover.descriptor(), LOCK_EX | LOCK_NB) == 0)
-      unlink(entry->path().c_str());
+      unlink(path.c_str());
   }
 }
 

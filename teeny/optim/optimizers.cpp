@@ -58,6 +58,15 @@ std::pair<Tensor, Tensor> follow(const Tensor& mean, const Tensor& square, const
   return {mean + (g - mean) * (1 - options.beta1), square * options.beta2 + g * g * (1 - options.beta2)};
 }
 
+/// `common`, and what `describe` says of the options of each group.
+template <class Options, class Describe>
+Hyperparameters with_options(Hyperparameters common, const std::vector<Options>& groups, Describe&& describe) {
+  for (size_t i = 0; i < groups.size(); ++i)
+    for (const auto& [name, value] : Hyperparameters(describe(groups[i])))
+      common[groups.size() == 1 ? name : std::to_string(i) + "." + name] = value;
+  return common;
+}
+
 }  // namespace
 
 Optimizer::Optimizer(std::string_view name, std::vector<Tensor> params, double lr)
@@ -89,6 +98,17 @@ Optimizer::Optimizer(std::string_view name, std::vector<Group> groups) : groups_
   for (const Group& group : groups_)
     for (size_t i = group.begin; group.master_weights && i < group.end; ++i)
       if (itemsize(params_[i].dtype()) == 2) master_[i] = params_[i].detach().cast(DType::Float32);
+}
+
+Hyperparameters Optimizer::hyperparameters() const {
+  Hyperparameters all;
+  for (size_t i = 0; i < groups_.size(); ++i) {
+    const std::string group = groups_.size() == 1 ? "" : std::to_string(i) + ".";
+    all[group + "parameters"] = double(groups_[i].end - groups_[i].begin);
+    all[group + "weight_decay"] = groups_[i].weight_decay;
+    all[group + "master_weights"] = groups_[i].master_weights;
+  }
+  return all;
 }
 
 void Optimizer::zero_grad() {
@@ -179,6 +199,12 @@ SGD::SGD(const std::vector<ParamGroup<SGDOptions>>& groups)
   }
 }
 
+Hyperparameters SGD::hyperparameters() const {
+  return with_options(Optimizer::hyperparameters(), options_, [](const SGDOptions& o) -> Hyperparameters {
+    return {{"momentum", o.momentum}, {"nesterov", o.nesterov}};
+  });
+}
+
 void SGD::step() {
   NoGrad guard;
   finish_last_step(nn::state_dict(*this));
@@ -203,6 +229,12 @@ Adam::Adam(std::string_view name, const std::vector<ParamGroup<AdamOptions>>& gr
     check_moments(name, options_[group]);
     start(m_, group), start(v_, group);
   }
+}
+
+Hyperparameters Adam::hyperparameters() const {
+  return with_options(Optimizer::hyperparameters(), options_, [](const AdamOptions& o) -> Hyperparameters {
+    return {{"beta1", o.beta1}, {"beta2", o.beta2}, {"eps", o.eps}, {"decoupled_weight_decay", o.decoupled_weight_decay}};
+  });
 }
 
 void Adam::step() {
@@ -251,6 +283,13 @@ NAdam::NAdam(const std::vector<ParamGroup<NAdamOptions>>& groups)
   }
 }
 
+Hyperparameters NAdam::hyperparameters() const {
+  return with_options(Optimizer::hyperparameters(), options_, [](const NAdamOptions& o) -> Hyperparameters {
+    return {{"beta1", o.beta1}, {"beta2", o.beta2}, {"eps", o.eps},
+            {"momentum_decay", o.momentum_decay}, {"decoupled_weight_decay", o.decoupled_weight_decay}};
+  });
+}
+
 void NAdam::step() {
   NoGrad guard;
   finish_last_step(nn::state_dict(*this));
@@ -294,6 +333,12 @@ RMSprop::RMSprop(const std::vector<ParamGroup<RMSpropOptions>>& groups)
   }
 }
 
+Hyperparameters RMSprop::hyperparameters() const {
+  return with_options(Optimizer::hyperparameters(), options_, [](const RMSpropOptions& o) -> Hyperparameters {
+    return {{"alpha", o.alpha}, {"eps", o.eps}, {"momentum", o.momentum}, {"centered", o.centered}};
+  });
+}
+
 void RMSprop::step() {
   NoGrad guard;
   finish_last_step(nn::state_dict(*this));
@@ -325,6 +370,12 @@ Adagrad::Adagrad(const std::vector<ParamGroup<AdagradOptions>>& groups)
   }
 }
 
+Hyperparameters Adagrad::hyperparameters() const {
+  return with_options(Optimizer::hyperparameters(), options_, [](const AdagradOptions& o) -> Hyperparameters {
+    return {{"lr_decay", o.lr_decay}, {"eps", o.eps}};
+  });
+}
+
 void Adagrad::step() {
   NoGrad guard;
   finish_last_step(nn::state_dict(*this));
@@ -351,6 +402,12 @@ LAMB::LAMB(const std::vector<ParamGroup<LAMBOptions>>& groups)
     check_moments(kName, options_[group]);
     start(m_, group), start(v_, group);
   }
+}
+
+Hyperparameters LAMB::hyperparameters() const {
+  return with_options(Optimizer::hyperparameters(), options_, [](const LAMBOptions& o) -> Hyperparameters {
+    return {{"beta1", o.beta1}, {"beta2", o.beta2}, {"eps", o.eps}};
+  });
 }
 
 void LAMB::step() {
@@ -407,6 +464,14 @@ Tensor orthogonal(const Tensor& matrix, const MuonOptions& options) {
   return tall ? x.t() : x;
 }
 }  // namespace
+
+Hyperparameters Muon::hyperparameters() const {
+  return with_options(Optimizer::hyperparameters(), options_, [](const MuonOptions& o) -> Hyperparameters {
+    return {{"momentum", o.momentum}, {"nesterov", o.nesterov}, {"eps", o.eps},
+            {"iterations", double(o.iterations)}, {"rate", double(o.rate)}, {"a", o.coefficients[0]},
+            {"b", o.coefficients[1]}, {"c", o.coefficients[2]}};
+  });
+}
 
 void Muon::step() {
   NoGrad guard;

@@ -15,6 +15,8 @@
 //
 //   optim::SGD sgd({{weights, {.lr = 0.1, .weight_decay = 1e-4}}, {biases, {.lr = 0.2}}});
 #include <array>
+#include <map>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -28,6 +30,9 @@ struct ParamGroup {
   std::vector<Tensor> params;
   Options options = {};
 };
+
+/// Options by name, as numbers; a switch is 0 or 1. Those of the second of several groups are "1.beta1" and so on.
+using Hyperparameters = std::map<std::string, double>;
 
 /// What all optimisers have. Copies of an SGD, an Adam, .. share parameters and state, as tensors do; an Optimizer
 /// itself is passed on as a reference. An optimiser of one's own derives from it; the name is for errors and
@@ -57,6 +62,9 @@ class Optimizer {
   void set_lr(double lr);
   void set_lr(double lr, size_t group);  ///< of this group alone
   const std::vector<Tensor>& parameters() const { return params_; }
+  /// What a step follows from beside the gradients and what TEENY_STATE lists. A checkpoint remembers it, and is not loaded
+  /// where it differs. An optimiser with options of its own adds them to these.
+  virtual Hyperparameters hyperparameters() const;
 
  protected:
   /// What is kept of a group. The parameters are params_[begin] up to params_[end].
@@ -132,6 +140,7 @@ class SGD : public Optimizer {
   explicit SGD(std::vector<Tensor> params, const SGDOptions& options = {}) : SGD({{std::move(params), options}}) {}
   explicit SGD(const std::vector<ParamGroup<SGDOptions>>& groups);
   void step() override;
+  Hyperparameters hyperparameters() const override;
   TEENY_STATE(lr_, master_, momentum_)
 
  private:
@@ -158,6 +167,7 @@ class Adam : public Optimizer {
   explicit Adam(std::vector<Tensor> params, const AdamOptions& options = {}) : Adam({{std::move(params), options}}) {}
   explicit Adam(const std::vector<ParamGroup<AdamOptions>>& groups) : Adam(kName, groups) {}
   void step() override;
+  Hyperparameters hyperparameters() const override;
   TEENY_STATE(lr_, step_, master_, m_, v_)
 
  protected:
@@ -202,6 +212,7 @@ class NAdam : public Optimizer {
       : NAdam({{std::move(params), options}}) {}
   explicit NAdam(const std::vector<ParamGroup<NAdamOptions>>& groups);
   void step() override;
+  Hyperparameters hyperparameters() const override;
   TEENY_STATE(lr_, step_, mu_product_, master_, m_, v_)
 
  private:
@@ -230,6 +241,7 @@ class RMSprop : public Optimizer {
       : RMSprop({{std::move(params), options}}) {}
   explicit RMSprop(const std::vector<ParamGroup<RMSpropOptions>>& groups);
   void step() override;
+  Hyperparameters hyperparameters() const override;
   TEENY_STATE(lr_, master_, square_, mean_, momentum_)
 
  private:
@@ -255,6 +267,7 @@ class Adagrad : public Optimizer {
       : Adagrad({{std::move(params), options}}) {}
   explicit Adagrad(const std::vector<ParamGroup<AdagradOptions>>& groups);
   void step() override;
+  Hyperparameters hyperparameters() const override;
   TEENY_STATE(lr_, step_, master_, sum_)
 
  private:
@@ -280,6 +293,7 @@ class LAMB : public Optimizer {
   explicit LAMB(std::vector<Tensor> params, const LAMBOptions& options = {}) : LAMB({{std::move(params), options}}) {}
   explicit LAMB(const std::vector<ParamGroup<LAMBOptions>>& groups);
   void step() override;
+  Hyperparameters hyperparameters() const override;
   TEENY_STATE(lr_, step_, master_, m_, v_)
 
  private:
@@ -319,6 +333,7 @@ class Muon : public Optimizer {
   explicit Muon(std::vector<Tensor> params, const MuonOptions& options = {}) : Muon({{std::move(params), options}}) {}
   explicit Muon(const std::vector<ParamGroup<MuonOptions>>& groups);
   void step() override;
+  Hyperparameters hyperparameters() const override;
   TEENY_STATE(lr_, master_, momentum_)
 
  private:

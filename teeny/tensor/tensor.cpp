@@ -19,6 +19,7 @@ struct Tensor::State {
   explicit State(LazyBuffer data) : data(std::move(data)) {}
   // The rules of a long history are destroyed one after the other, and not by recursion along it.
   ~State() {
+    if (!rule) return;
     std::vector<std::shared_ptr<Function>> dying{std::move(rule)};
     while (!dying.empty()) {
       const std::shared_ptr<Function> last = std::move(dying.back());
@@ -52,6 +53,7 @@ void TensorAccess::set_rule(Tensor& x, std::shared_ptr<Function> rule) {
   x.state_->rule = std::move(rule);
 }
 int64_t TensorAccess::version(const Tensor& x) { return x.state_->version; }
+void TensorAccess::restore(const Tensor& x, LazyBuffer values) noexcept { x.state_->data = std::move(values); }
 void TensorAccess::drop_graph(const Tensor& x) { x.state_->rule = nullptr; }
 }  // namespace detail
 

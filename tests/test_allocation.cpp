@@ -1,0 +1,126 @@
+// When memory ends: the n-th allocation of a save and of a load fails, for every n. Each of them has then done all that it
+// promises, or nothing.
+#include <doctest/doctest.h>
+
+#include <cstdlib>
+#include <functional>
+#include <new>
+
+#include "state_helpers.h"
+#include "teeny/teeny.h"
+#include "temporary_directory.h"
+
+using namespace teeny;
+
+/// Of this thread: how many allocations succeed before one fails; below zero none does.
+static thread_local int64_t left = -1;
+
+void* operator new(size_t size) {
+  if (left >= 0 && left-- == 0) throw std::bad_alloc();
+  if (void* memory = std::malloc(size)) return memory;
+  throw std::bad_alloc();
+}
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, size_t) noexcept { std::free(memory); }
+
+namespace {
+
+/// Calls `f` with its first allocation failing, its second, .. until none fails. `failed` looks at what a call that threw has
+/// left, and `undo` makes what it was where a call could do without the memory. Returns how many calls there were.
+int64_t fail_each(const std::function<void()>& f, const std::function<void()>& failed, const std::function<void()>& undo) {
+  for (int64_t n = 0;; ++n) {
+    left = n;
+    bool done = false;
+    try {
+      f();
+      done = true;
+    } catch (const std::bad_alloc&) {
+    } catch (const Error&) {
+    }
+    const bool none_failed = std::exchange(left, -1) >= 0;
+    INFO("allocation ", n);
+    if (done && none_failed) return n;
+    if (done) undo();
+    else failed();
+  }
+}
+
+struct Mlp {
+  nn::Linear in{6, 4}, out{4, 3};
+  Tensor operator()(const Tensor& x) const { return out(in(x).relu()); }
+  TEENY_STATE(in, out)
+};
+
+/// A training of a few steps.
+struct Run {
+  Mlp model;
+  optim::Adam adam{nn::parameters(model)};
+  data::DataLoader loader;
+
+  explicit Run(uint64_t seed)
+      : loader(Tensor::ones({12, 6}), Tensor::arange(12) % 3, {.batch_size = 4, .shuffle = true, .seed = seed}) {}
+  void train(int64_t steps) {
+    while (steps > 0)
+      for (auto [x, y] : loader) {
+        adam.zero_grad();
+        model(x + Tensor::rand(x.shape())).cross_entropy(y).backward();
+        adam.step();
+        if (--steps == 0) break;
+      }
+    for (const auto& [name, tensor] : state()) tensor.realize();
+  }
+  nn::StateDict state() const { return io::training_state(model, adam); }
+  /// A copy that later assignments do not change.
+  nn::StateDict snapshot() const {
+    nn::StateDict copy = state();
+    for (auto& [name, tensor] : copy) tensor = Tensor::from_bytes(tensor.to_bytes(), tensor.dtype(), tensor.shape());
+    return copy;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("allocation: a save writes the whole file or leaves the old one, whichever allocation fails") {
+  const TemporaryDirectory directory;
+  const std::string path = directory / "run.safetensors";
+  Run run(3);
+  run.train(2);
+  io::save_checkpoint(path, run.model, run.adam, run.loader);
+  const std::string before = contents(path);
+  run.train(2);
+  const nn::StateDict state = run.snapshot();
+  const int64_t failures = fail_each([&] { io::save_checkpoint(path, run.model, run.adam, run.loader); },
+                                     [&] {
+                                       CHECK(contents(path) == before);
+                                       CHECK(directory.files() == 1);
+                                       CHECK(same_bits(run.state(), state));
+                                     },
+                                     [&] { directory.write("run.safetensors", before); });
+  CHECK(failures > 100);
+  MESSAGE(failures, " allocations of a save");
+  io::load_checkpoint(path, run.model, run.adam, run.loader);
+  CHECK(same_bits(run.state(), state));
+}
+
+TEST_CASE("allocation: a load changes everything or nothing, whichever allocation fails") {
+  const TemporaryDirectory directory;
+  const std::string path = directory / "run.safetensors";
+  Run saved(3), run(4);
+  saved.train(3);
+  io::save_checkpoint(path, saved.model, saved.adam, saved.loader);
+  run.train(4);
+  const nn::StateDict before = run.snapshot();
+  const auto random = Tensor::random_state();
+  const data::Position position = run.loader.position();
+  const int64_t failures = fail_each([&] { io::load_checkpoint(path, run.model, run.adam, run.loader); },
+                                     [&] {
+                                       CHECK(same_bits(run.state(), before));
+                                       CHECK(Tensor::random_state() == random);
+                                       CHECK(run.loader.position() == position);
+                                     },
+                                     [&] { FAIL("a load that does without memory"); });
+  CHECK(failures > 100);
+  MESSAGE(failures, " allocations of a load");
+  CHECK(same_bits(run.state(), saved.state()));
+  CHECK(run.loader.position() == saved.loader.position());
+}
