@@ -35,12 +35,16 @@ int main(int argc, char** argv) {
   int64_t steps = 70, batch = 512, test_images = 10000;
   double lr = 1e-3;
   std::optional<int64_t> seed;
+  examples::Checkpoint checkpoint;
 
   const auto body = [&] {
     if (seed) Tensor::manual_seed(*seed);
     const auto [train, test] = data::mnist();
     Model model;
     optim::Adam adam(nn::parameters(model), {.lr = lr});
+    const io::Metadata run = {{"batch", text(batch)}, {"images", text(train.size())}};
+    int64_t done = checkpoint.begin() ? io::load_checkpoint(checkpoint.file, model, adam, run).index : 0;
+    const auto save = [&] { io::save_checkpoint(checkpoint.file, model, adam, {.index = done}, run); };
     Jit step([&] {
       const Training mode;  // batch norm goes by the batch
       const Tensor samples = Tensor::randint(0, train.size(), {batch});
@@ -51,12 +55,15 @@ int main(int argc, char** argv) {
       return std::pair(loss, (logits.argmax(1) == y).mean());
     });
     {
-      examples::Progress progress("training", steps);
-      for (int64_t i = 0; i < steps; ++i) {
+      examples::Progress progress("training", steps, done);
+      while (done < steps) {
         const auto [loss, right] = step();
         progress.step(loss.item(), right.item());
+        ++done;
+        checkpoint.step(save);
       }
     }
+    checkpoint.end(save);
     std::printf("test accuracy %.2f %%\n", 100 * accuracy(model, test, std::min(test_images, test.size())));
   };
   return examples::run(argc, argv, "Trains tinygrad's beautiful network on MNIST.",
@@ -64,6 +71,9 @@ int main(int argc, char** argv) {
                         {"--batch", &batch, "random images a step"},
                         {"--lr", &lr, "learning rate of Adam"},
                         {"--test", &test_images, "how many test images to judge by"},
+                        {"--checkpoint", &checkpoint.file, "save the training in this file, also after Ctrl-C"},
+                        {"--every", &checkpoint.every, "steps from one checkpoint to the next"},
+                        {"--resume", &checkpoint.resume, "go on from the checkpoint, if it is there"},
                         {"--seed", &seed, "of the random stream"}},
                        body);
 }

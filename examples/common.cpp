@@ -11,7 +11,7 @@
 #include <exception>
 #include <filesystem>
 
-#include "tinyops/base/error.h"
+#include "teeny/io/io.h"
 
 namespace examples {
 
@@ -29,6 +29,39 @@ static void interrupted(int signal) {
   [[maybe_unused]] const auto written = write(STDOUT_FILENO, tidy, sizeof tidy - 1);
   std::signal(signal, SIG_DFL);
   std::raise(signal);
+}
+
+/// Leaves `run` after Ctrl-C; what it says is the last line.
+struct Interrupted {
+  std::string message;
+};
+
+static volatile std::sig_atomic_t ctrl_c = 0;
+
+bool Checkpoint::begin() {
+  if (file.empty() && resume) teeny::fail("--resume needs a file: --checkpoint FILE");
+  if (file.empty()) return false;
+  if (every < 1) teeny::fail("--every ", every, ": at least 1 step");
+  teeny::io::check_can_save(file);
+  const bool there = std::filesystem::exists(file);
+  if (there && !resume) teeny::fail(file, ": it is there already; go on from it with --resume, or remove it");
+  if (!there && resume) std::printf("%s is not there yet: starting from the beginning\n", file.c_str());
+  std::signal(SIGINT, [](int signal) {
+    ctrl_c = 1;
+    std::signal(signal, SIG_DFL);  // whoever does not want to wait for the step to end presses it again
+  });
+  return there;
+}
+
+void Checkpoint::step(const std::function<void()>& save) {
+  ++steps_;
+  if (file.empty() || (!ctrl_c && steps_ % every != 0)) return;
+  save();
+  if (ctrl_c) throw Interrupted{"stopped by Ctrl-C, saved in " + file + "; --resume goes on from there"};
+}
+
+void Checkpoint::end(const std::function<void()>& save) {
+  if (!file.empty()) save();
 }
 
 int run(int argc, char** argv, const char* description, std::initializer_list<Option> options,
@@ -59,6 +92,9 @@ int run(int argc, char** argv, const char* description, std::initializer_list<Op
   try {
     body();
     return 0;
+  } catch (const Interrupted& interrupted) {
+    std::printf("%s\n", interrupted.message.c_str());
+    return 128 + SIGINT;  // as a shell says it of a program that Ctrl-C has ended
   } catch (const std::exception& error) {
     std::fflush(stdout);
     std::fprintf(stderr, "%s: %s\n", name.c_str(), error.what());
@@ -94,10 +130,11 @@ std::string picture(std::span<const float> pixels, int width) {
 
 static double seconds(std::chrono::steady_clock::duration time) { return std::chrono::duration<double>(time).count(); }
 
-Progress::Progress(std::string title, int64_t steps) : title_(std::move(title)), steps_(steps) {}
+Progress::Progress(std::string title, int64_t steps, int64_t done)
+    : title_(std::move(title)), steps_(steps), before_(done), done_(done) {}
 
 void Progress::step(double loss, std::optional<double> accuracy) {
-  const double weight = 1.0 / double(std::min<int64_t>(++done_, 50));
+  const double weight = 1.0 / double(std::min<int64_t>(++done_ - before_, 50));
   loss_ += (loss - loss_) * weight;
   if (accuracy) accuracy_ = accuracy_.value_or(0) + (*accuracy - accuracy_.value_or(0)) * weight;
   if (!on_terminal() || Clock::now() - drawn_ < std::chrono::milliseconds(100)) return;
@@ -110,7 +147,7 @@ std::string Progress::state() const {
 }
 
 void Progress::draw() const {
-  const double left = seconds(Clock::now() - start_) / double(done_) * double(steps_ - done_);
+  const double left = seconds(Clock::now() - start_) / double(done_ - before_) * double(steps_ - done_);
   const std::string text =
       format(" %lld/%lld", (long long)done_, (long long)steps_) + state() + format("  %.0f s left", left);
   winsize window{};
@@ -124,7 +161,7 @@ void Progress::draw() const {
 Progress::~Progress() {
   if (on_terminal()) std::printf("\r\033[K");
   if (std::uncaught_exceptions()) return;  // the error says enough
-  std::printf("%s: %lld steps in %.1f s%s\n", title_.c_str(), (long long)done_, seconds(Clock::now() - start_),
+  std::printf("%s: %lld steps in %.1f s%s\n", title_.c_str(), (long long)(done_ - before_), seconds(Clock::now() - start_),
               state().c_str());
   std::fflush(stdout);
 }

@@ -3,6 +3,7 @@
 //
 //   gpt --save teeny.safetensors                              train, write a little, and keep what was learned
 //   gpt --load teeny.safetensors --steps 0 --letters 2000     only write
+//   gpt --steps 9000 --checkpoint run.safetensors             save the training every 100 steps; the same and --resume goes on
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
@@ -114,8 +115,10 @@ int main(int argc, char** argv) {
   double lr = 1e-3, temperature = 0.8;
   std::string file, prompt = "\n", save, load;
   std::optional<int64_t> seed;
+  examples::Checkpoint checkpoint;
 
   const auto body = [&] {
+    if (!save.empty()) io::check_can_save(save);
     if (seed) Tensor::manual_seed(*seed);
     const std::string text = read_text(file);
     const Tensor bytes = Tensor::from(std::vector<uint8_t>(text.begin(), text.end())).cast(DType::Int64).realize();
@@ -123,18 +126,26 @@ int main(int argc, char** argv) {
     const Tensor train = bytes[{slice(0, known)}], test = bytes[{slice(known)}];
 
     Gpt model(config);
-    if (!load.empty()) nn::load_state_dict(model, io::load_safetensors(load).tensors);
+    if (!load.empty()) nn::load_state_dict(model, io::load_safetensors(load));
     optim::AdamW adam(nn::parameters(model), {.lr = lr});
+    const io::Metadata run = {{"batch", teeny::text(batch)}, {"heads", teeny::text(config.heads)}, {"letters", teeny::text(known)}};
+    int64_t done = checkpoint.begin() ? io::load_checkpoint(checkpoint.file, model, adam, run).index : 0;
+    const auto save_run = [&] { io::save_checkpoint(checkpoint.file, model, adam, {.index = done}, run); };
     Jit step([&] {
       adam.zero_grad();
       const Tensor loss = loss_of(model, train, batch, config.context).backward();
       adam.step();
       return loss;
     });
-    if (steps > 0) {
-      examples::Progress progress("training", steps);
-      for (int64_t i = 0; i < steps; ++i) progress.step(step().item());
+    if (done < steps) {
+      examples::Progress progress("training", steps, done);
+      while (done < steps) {
+        progress.step(step().item());
+        ++done;
+        checkpoint.step(save_run);
+      }
     }
+    checkpoint.end(save_run);
     if (!save.empty()) io::save_safetensors(save, nn::state_dict(model));
     if (letters > 0) write(model, prompt, letters, config.context, temperature);
     const NoGrad guard;
@@ -153,6 +164,9 @@ int main(int argc, char** argv) {
                         {"--prompt", &prompt, "what the writing starts with"},
                         {"--temperature", &temperature, "of the sampling: 0 takes the likeliest letter, 1 samples the softmax"},
                         {"--seed", &seed, "of the random stream"},
+                        {"--checkpoint", &checkpoint.file, "save the training in this file, also after Ctrl-C"},
+                        {"--every", &checkpoint.every, "steps from one checkpoint to the next"},
+                        {"--resume", &checkpoint.resume, "go on from the checkpoint, if it is there"},
                         {"--save", &save, "write the trained model to this file"},
                         {"--load", &load, "start with the model of this file"}},
                        body);

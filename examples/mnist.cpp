@@ -2,6 +2,7 @@
 //
 //   mnist --save digits.safetensors                 train, and keep what was learned
 //   mnist --load digits.safetensors --predict 7     draw a test image and say what it is
+//   mnist --epochs 9 --checkpoint run.safetensors   save the training every 100 steps; go on with the same and --resume
 #include <cstdio>
 
 #include "examples/common.h"
@@ -24,24 +25,30 @@ struct Convnet {
 
 /// `epochs` passes over the training images. In each the rate falls in a straight line: large steps to get there, small
 /// ones to settle.
-static void train(const Convnet& model, data::DataLoader& loader, double lr, int64_t epochs) {
+static void train(const Convnet& model, data::DataLoader& loader, double lr, int64_t epochs,
+                  examples::Checkpoint& checkpoint) {
   const Training mode;
   optim::Adam adam(nn::parameters(model));
+  const io::Metadata run = {{"lr", text(lr)}};  // where the schedule starts
+  const auto save = [&] { io::save_checkpoint(checkpoint.file, model, adam, loader, run); };
+  if (checkpoint.begin()) io::load_checkpoint(checkpoint.file, model, adam, loader, run);
   Jit step([&](const Tensor& x, const Tensor& y) {  // recorded once, then only run
     adam.zero_grad();
     const Tensor logits = model(x), loss = logits.cross_entropy(y).backward();
     adam.step();
     return std::pair(loss, (logits.argmax(1) == y).mean());
   });
-  for (int64_t epoch = 0; epoch < epochs; ++epoch) {
-    examples::Progress progress("epoch " + std::to_string(epoch + 1), loader.size());
-    int64_t done = 0;
+  while (loader.position().epoch < epochs) {
+    int64_t done = loader.batches_done();
+    examples::Progress progress("epoch " + std::to_string(loader.position().epoch + 1), loader.size(), done);
     for (const auto& [x, y] : loader) {
       adam.set_lr(lr * (1 - double(done++) / double(loader.size())));
       const auto [loss, right] = step(x, y);
       progress.step(loss.item(), right.item());
+      checkpoint.step(save);
     }
   }
+  checkpoint.end(save);
 }
 
 /// The share of the images that the model gets right.
@@ -77,14 +84,16 @@ int main(int argc, char** argv) {
   bool fashion = false;
   std::string save, load;
   std::optional<int64_t> epochs, seed, index;
+  examples::Checkpoint checkpoint;
 
   const auto body = [&] {
+    if (!save.empty()) io::check_can_save(save);
     if (seed) Tensor::manual_seed(*seed);
     const auto [images, test] = fashion ? data::fashion_mnist() : data::mnist();
     Convnet model;
-    if (!load.empty()) nn::load_state_dict(model, io::load_safetensors(load).tensors);
+    if (!load.empty()) nn::load_state_dict(model, io::load_safetensors(load));
     data::DataLoader loader(images, {.batch_size = batch, .shuffle = true, .seed = uint64_t(seed.value_or(0))});
-    train(model, loader, lr, epochs.value_or(load.empty() ? 1 : 0));
+    train(model, loader, lr, epochs.value_or(load.empty() ? 1 : 0), checkpoint);
     if (!save.empty()) io::save_safetensors(save, nn::state_dict(model));
     if (index) predict(model, test, *index, fashion ? clothes : digits);
     std::printf("test accuracy %.2f %%\n", 100 * accuracy(model, test));
@@ -96,6 +105,9 @@ int main(int argc, char** argv) {
                         {"--seed", &seed, "of the random stream"},
                         {"--save", &save, "write the trained model to this file"},
                         {"--load", &load, "start with the model of this file"},
+                        {"--checkpoint", &checkpoint.file, "save the training in this file, also after Ctrl-C"},
+                        {"--every", &checkpoint.every, "steps from one checkpoint to the next"},
+                        {"--resume", &checkpoint.resume, "go on from the checkpoint, if it is there"},
                         {"--predict", &index, "draw this test image and say what it is"},
                         {"--fashion", &fashion, "clothes instead of digits"}},
                        body);
