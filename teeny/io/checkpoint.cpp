@@ -63,7 +63,7 @@ void save_checkpoint(const std::string& path, nn::StateDict state, const data::P
 
 data::Position load_checkpoint(const std::string& path, nn::StateDict state, const Metadata& settings,
                                data::DataLoader* loader) {
-  const Safetensors file = load_safetensors(path);
+  const Safetensors file = load_safetensors(path, {.map = false});  // the first step writes to all of it
   const size_t count = state.size();
   state.emplace_back("random", random_entry());
   state.emplace_back("position", position_entry({}));

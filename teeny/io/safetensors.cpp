@@ -89,26 +89,30 @@ tinyops::BufferRef map_elements(const File& file, uint64_t begin, uint64_t size)
   return std::make_shared<tinyops::Buffer>(size, std::shared_ptr<void>(pages, static_cast<std::byte*>(start) + before));
 }
 
-/// The elements of one tensor, and the bytes that they were made of.
+/// The elements of one tensor, and where the host sees them.
 struct Elements {
   tinyops::BufferRef buffer;
-  std::vector<std::byte> copied;  ///< empty where they are mapped
+  std::vector<std::byte> copied;  ///< empty where the device works in the host's memory
   std::span<const std::byte> bytes;
 };
 
 Elements load_elements(File& file, uint64_t begin, uint64_t size, DType dtype, bool may_map) {
   Elements result;
-  if (may_map && size >= kLeastMapped && begin % uint64_t(itemsize(dtype)) == 0)
+  if (may_map && tinyops::kHostMemory && size >= kLeastMapped && begin % uint64_t(itemsize(dtype)) == 0)
     if ((result.buffer = map_elements(file, begin, size))) {
       result.bytes = {static_cast<const std::byte*>(result.buffer->data()), size};
       return result;
     }
-  result.copied.resize(size);
-  file.seek(begin);
-  file.read_all(result.copied.data(), size);
   result.buffer = std::make_shared<tinyops::Buffer>(size);
-  if (size > 0) tinyops::write(result.buffer->data(), result.copied.data(), size);
-  result.bytes = result.copied;
+  try {
+    result.buffer->data();
+  } catch (const Error& error) { fail(file.path(), ": ", error.what()); }
+  if (!tinyops::kHostMemory) result.copied.resize(size);
+  void* host = tinyops::kHostMemory ? result.buffer->data() : result.copied.data();
+  file.seek(begin);
+  file.read_all(host, size);
+  if (!tinyops::kHostMemory && size > 0) tinyops::write(result.buffer->data(), host, size);
+  result.bytes = {static_cast<const std::byte*>(host), size};
   return result;
 }
 
@@ -138,8 +142,7 @@ Safetensors load(const std::string& path, const LoadOptions& options) {
       continue;
     }
     const DType dtype = *entry.format->dtype;
-    Elements elements = load_elements(file, start + entry.begin, entry.end - entry.begin, dtype,
-                                      options.map && tinyops::kHostMemory);
+    Elements elements = load_elements(file, start + entry.begin, entry.end - entry.begin, dtype, options.map);
     if (dtype == DType::Bool)
       for (std::byte b : elements.bytes)
         if (int(b) > 1) fail(path, ": tensor \"", entry.name, "\": a bool of ", int(b));
