@@ -1,8 +1,10 @@
 // State dictionaries, and resuming from a checkpoint.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
+#include <functional>
 #include <memory>
 
 #include "state_helpers.h"
@@ -290,4 +292,95 @@ TEST_CASE("checkpoint: values that no training has are refused before anything c
   CHECK(has(load("position", at(0, 21)), "sample 21 of epoch 0 in a dataset of 20"));
   CHECK(has(load("position", Tensor::of<int64_t>({1})), "position: shape (3,) wanted, (1,) given"));
   CHECK(has(error_of([&] { io::save_checkpoint(path, model, adam, {.epoch = -5}); }), "save_checkpoint: epoch -5"));
+}
+
+namespace {
+
+struct Forgetful {
+  nn::Linear in{3, 2};
+  Tensor mask = Tensor::ones({2});  // needs no gradient, and need not be listed
+  std::vector<Block> blocks;
+  std::optional<nn::Linear> head;
+  Tensor scale;
+  std::function<Tensor(Tensor)> activation;
+  const Forgetful* other = nullptr;  // its members are not this struct's
+  TEENY_STATE(in)
+};
+struct Around {
+  Forgetful inner;
+  struct {
+    Tensor weight;
+  } plain;
+  TEENY_STATE(inner)
+};
+class Inside {  // not a plain struct, but with one
+ public:
+  std::vector<Forgetful> parts{1};
+  TEENY_STATE(parts)
+  explicit Inside(const Tensor& scale) { parts[0].scale = scale; }
+};
+struct Arrays {  // a struct with an array is not looked into
+  Tensor weight, more[2];
+  TEENY_STATE(weight)
+};
+struct Tied {
+  nn::Linear in{3, 2};
+  Tensor again = in.weight;
+  TEENY_STATE(in)
+};
+struct Private : nn::Linear {
+  Private() : nn::Linear(3, 2) {}
+  Tensor weight_of_its_own = Tensor::ones({2}).requires_grad_();
+};
+
+}  // namespace
+
+TEST_CASE("state: a parameter that TEENY_STATE forgets is noticed in a plain struct") {
+  Forgetful model;
+  CHECK(nn::parameters(model).size() == 2);
+  const auto error = [](const auto& model) { return error_of([&] { nn::parameters(model); }); };
+  const Tensor weight = Tensor::ones({4, 3}).requires_grad_();
+  model.scale = weight;
+  CHECK(error(model) ==
+        "TEENY_STATE(in) forgets a member with a parameter of (4, 3) float32: it would be neither trained nor saved; list it, "
+        "or give it no gradient");
+  CHECK(has(error_of([&] { nn::state_dict(model); }), "TEENY_STATE(in) forgets"));
+  CHECK(has(error_of([&] { nn::load_state_dict(model, {}); }), "TEENY_STATE(in) forgets"));
+  CHECK(has(error(std::vector<Around>(1, Around{.inner = model, .plain = {}})), "TEENY_STATE(in) forgets"));
+  CHECK(has(error(Inside(weight)), "TEENY_STATE(in) forgets"));
+  CHECK(error(Inside({})) == "");
+  Forgetful pointing;
+  pointing.other = &model;
+  CHECK(error(pointing) == "");
+  model.scale = weight * 2;  // a result is no parameter
+  CHECK(error(model) == "");
+  model.head.emplace(2, 2);
+  CHECK(has(error(model), "a parameter of (2, 2)"));
+  model.head.reset();
+  model.blocks.resize(1);
+  CHECK(has(error(model), "a parameter of (12, 4)"));
+  CHECK(has(error(Around{.inner = {}, .plain = {weight}}), "TEENY_STATE(inner) forgets a member with a parameter of (4, 3)"));
+  CHECK(error(Tied()) == "");
+  CHECK(error(Arrays()) == "");
+  CHECK(error(Private()) == "");
+}
+
+TEST_CASE("state: a struct inside a function") {
+  struct Local {
+    nn::Linear in{3, 2};
+    std::vector<nn::Linear> more;
+    TEENY_STATE(in, more)
+  } local;
+  local.more.emplace_back(2, 2);
+  CHECK(names(nn::state_dict(local)) == std::vector<std::string>{"in.weight", "in.bias", "more.0.weight", "more.0.bias"});
+}
+
+TEST_CASE("state: of many problems the first few are named") {
+  const nn::StateDict one = {{"a", Tensor::ones({1})}};
+  nn::StateDict many;
+  for (int i = 0; i < 60; ++i) many.emplace_back(text("w", i), Tensor::ones({1}));
+  const std::string error = error_of([&] { nn::load_state_dict(one, many); });
+  CHECK(has(error, "load_state_dict: 61 problems\n  missing: a (1,) float32\n  unexpected: w0\n"));
+  CHECK(has(error, "\n  and 53 more"));
+  CHECK(std::count(error.begin(), error.end(), '\n') == 9);
 }

@@ -12,8 +12,8 @@
 
 namespace teeny::nn {
 
-/// Of each layer's type only two things are kept (type erasure): how to run it, and how to list its tensors. Their names
-/// begin with the index of the layer, "0.weight", as in PyTorch; functions count, too. Copies share the layers.
+/// Of each layer's type only two things are kept (type erasure): how to run it, and how to list its tensors. Their
+/// names begin with the index of the layer, "0.weight", as in PyTorch; functions count, too. Copies share the layers.
 class Sequential {
  public:
   template <class... Layers>
@@ -37,9 +37,10 @@ class Sequential {
   }
   size_t size() const { return steps_.size(); }
 
-  template <class Visit>
-  void visit_state(Visit&& visit) const {
-    for (size_t i = 0; i < steps_.size(); ++i) visit(std::to_string(i), steps_[i].state());
+  StateDict teeny_state() const {
+    StateDict dict;
+    for (size_t i = 0; i < steps_.size(); ++i) collect(std::to_string(i), steps_[i].state(), dict);
+    return dict;
   }
 
  private:

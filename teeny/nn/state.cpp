@@ -1,5 +1,6 @@
 #include "teeny/nn/state.h"
 
+#include <algorithm>
 #include <map>
 #include <numeric>
 #include <set>
@@ -12,9 +13,30 @@ std::vector<Tensor> parameters(const StateDict& dict) {
   std::vector<Tensor> found;
   std::set<const void*> seen;
   for (const auto& [name, tensor] : dict)
-    if (tensor.requires_grad() && seen.insert(detail::TensorAccess::id(tensor)).second) found.push_back(tensor);
+    if (tensor.requires_grad() && seen.insert(teeny::detail::TensorAccess::id(tensor)).second) found.push_back(tensor);
   return found;
 }
+
+namespace detail {
+
+std::string next_name(const std::string& owner, std::string_view& names) {
+  std::string_view name = names.substr(0, names.find(','));
+  names.remove_prefix(std::min(names.size(), name.size() + 1));
+  name.remove_prefix(name.find_first_not_of(' '));
+  name = name.substr(0, name.find_last_not_of(" _") + 1);
+  return owner.empty() ? std::string(name) : owner + "." + std::string(name);
+}
+
+void check_listed(const StateDict& own, const StateDict& dict, std::string_view names) {
+  for (const auto& [name, x] : own) {
+    if (!x.is_leaf() || !x.requires_grad()) continue;
+    if (std::none_of(dict.begin(), dict.end(), [&x](const auto& entry) { return entry.second.same(x); }))
+      fail("TEENY_STATE(", names, ") forgets a member with a parameter of ", x.shape(), ' ', x.dtype(),
+           ": it would be neither trained nor saved; list it, or give it no gradient");
+  }
+}
+
+}  // namespace detail
 
 namespace {
 /// How many letters must be put in, taken out or changed. Levenshtein, 1966; a row of the table at a time.
@@ -79,7 +101,9 @@ void check_state_dict(const StateDict& into, const StateDict& from) {
 
   if (problems.empty()) return;
   std::string message = text("load_state_dict: ", problems.size(), problems.size() == 1 ? " problem" : " problems");
-  for (const std::string& problem : problems) message += "\n  " + problem;
+  constexpr size_t kMost = 8;
+  for (size_t i = 0; i < std::min(problems.size(), kMost); ++i) message += "\n  " + problems[i];
+  if (problems.size() > kMost) message += text("\n  and ", problems.size() - kMost, " more");
   fail(message);
 }
 
