@@ -140,6 +140,41 @@ TEST_CASE("schedule: cat writes each part in its place") {
   }
 }
 
+TEST_CASE("schedule: a part that others read, too, is written to its place by the kernel that computes it") {
+  const AlwaysFused fused;
+  const Tensor x = data({4, 6}), y = data({4, 6});
+  const auto check = [](const Tensor& all, const std::vector<Tensor>& others, std::vector<float> wanted, int64_t count) {
+    std::vector<Tensor> targets = others;
+    targets.push_back(all);
+    CHECK(kernels([&] { realize(targets); }) == count);
+    CHECK(all.to_vector() == wanted);
+  };
+  const auto ordered = [](std::initializer_list<Tensor> parts) {
+    std::vector<float> values;
+    for (const Tensor& part : parts)
+      for (float value : part.clone().to_vector()) values.push_back(value);
+    return values;
+  };
+  const Tensor a = x.exp() + 1, b = y.exp() + 2, c = x.exp() + 1, d = y.exp() + 2;
+  check(Tensor::cat({a, b}), {a, b}, ordered({c, d}), 2);
+  CHECK(a.to_vector() == c.to_vector());
+  const Tensor e = x.sin(), f = y.sin();  // one is read elsewhere, the other only here; and again in another order
+  check(Tensor::stack({f, e, f}), {e}, ordered({y.sin(), x.sin(), y.sin()}), 2);
+  const Tensor g = x.cos();
+  const Tensor twice = Tensor::stack({g, g});
+  check(Tensor::cat({twice, g.unsqueeze(0)}), {g, twice}, ordered({x.cos(), x.cos(), x.cos()}), 2);
+  const Tensor turned = x.tanh();  // another order of its elements: copied
+  check(Tensor::cat({turned.t(), y.t()}), {turned}, ordered({x.tanh().t(), y.t()}), 3);
+  std::vector<Tensor> many;  // more than a kernel has outputs
+  const Tensor h = x.exp();
+  for (int i = 0; i < 12; ++i) many.push_back(h);
+  CHECK(Tensor::stack(many).sum(0).allclose(h * 12));
+  Tensor written = x.exp();
+  const Tensor shown = Tensor::cat({written, y});
+  written.set({0}, 5);  // after it was read
+  check(shown, {written}, ordered({x.exp(), y}), 2);
+}
+
 TEST_CASE("schedule: a slice is written in place unless the rest is read elsewhere") {
   const AlwaysFused fused;
   Tensor x = data({64, 32});

@@ -5,8 +5,10 @@
 //     contraction.                                                                          reuse_input_buffer()
 //  7. The parts of an Assemble are written into one buffer, each where it belongs. A first part that is the whole and is not
 //     needed after that is this buffer: assigning a slice copies nothing.                   add_parts(), reuse_first_part()
+//     A part that is stored anyway is written to its place by the same kernel.              find_stored_parts()
 #include <algorithm>
 #include <deque>
+#include <map>
 
 #include "teeny/schedule/plan.h"
 #include "tinyops/base/merge_axes.h"
@@ -54,6 +56,7 @@ class BufferAssignment {
 
   std::vector<Step> run() {
     mark_sources_of_unrealized();
+    find_stored_parts();
     for (size_t g = 0; g < plan_.kernels.size(); ++g) {
       NodeInfo& first = info(*plan_.kernels[g].group.members[0]);
       if (plan_.kernels[g].open) add_program(int(g));
@@ -89,6 +92,8 @@ class BufferAssignment {
       if (!i.buffer) i.buffer = new_buffer(*member);
       destinations.push_back({member, i.buffer, View::contiguous(squeezed(member->shape))});
       step.results.push_back({i.node, i.buffer});
+      if (const auto places = stored_parts_.find(member); places != stored_parts_.end())
+        destinations.insert(destinations.end(), places->second.begin(), places->second.end());
     }
     if (destinations.empty()) return;
     step.kernel = with_merged_axes(lower(group, destinations, plan_));
@@ -127,22 +132,51 @@ class BufferAssignment {
 
   // ---- 7. Parts
 
+  /// Parts that a row kernel stores for other readers, too: the output of a recurrent layer's step, say, which the next step
+  /// reads. They get a second destination. The first of overlapping parts is all of the result; those are left alone.
+  void find_stored_parts() {
+    std::map<int, size_t> outputs;  // of a kernel
+    for (const PlannedKernel& kernel : plan_.kernels) {
+      NodeInfo& whole = info(*kernel.group.members[0]);
+      const auto* assemble = std::get_if<node::Assemble>(&whole.node->op);
+      if (!assemble || whole.sources()[0].shape() == whole.node->shape) continue;
+      for (size_t p = 0; p < assemble->places.size(); ++p) {
+        const LazyBuffer& part = whole.sources()[p];
+        const Node* node = part.node().get();
+        const int number = info(*node).group;
+        const bool in_order = part.views().is_contiguous() && squeezed(part.shape()) == squeezed(node->shape);
+        if (number < 0 || node->realized() || !in_order) continue;
+        const PlannedKernel& writer = plan_.kernels[size_t(number)];
+        if (!writer.open || !writer.group.inner.empty() || is_contraction(writer.group.members[0]->op)) continue;
+        size_t& count = outputs.emplace(number, writer.group.members.size()).first->second;
+        if (count == tinyops::kMaxOutputs) continue;
+        ++count;
+        if (!whole.buffer) whole.buffer = new_buffer(*whole.node);
+        stored_parts_[node].push_back({node, whole.buffer, assemble->places[p]});
+        whole.stored_parts.push_back(p);
+      }
+    }
+  }
+
   /// A kernel for each part, all into the one buffer:  [ part 0 | part 1 | part 2 ]. A first part that is the whole, and
   /// that nothing reads later, is there already: a slice is assigned without a copy of the rest.
   void add_parts(NodeInfo& i, std::span<const View> places) {
-    i.buffer = reuse_first_part(i, places);
-    const size_t first = i.buffer ? 1 : 0;
+    std::vector<LazyBuffer> sources;
+    std::vector<View> free_places;
+    if (!i.buffer) i.buffer = reuse_first_part(i, places);
+    const size_t first = i.buffer && i.stored_parts.empty() ? 1 : 0;
     if (!i.buffer) i.buffer = new_buffer(*i.node);
-    const std::span<const LazyBuffer> sources = i.sources().subspan(first);
+    for (size_t p = first; p < places.size(); ++p)
+      if (!std::ranges::count(i.stored_parts, p)) sources.push_back(i.sources()[p]), free_places.push_back(places[p]);
     std::deque<Node> parts;  // they stay where they are
     for (const LazyBuffer& source : sources) parts.emplace_back(node::Copy{}, i.node->dtype, source.shape(), std::vector{source});
-    const size_t together = fit_together(sources) ? parts.size() : 1;  // in one kernel
+    const size_t together = !parts.empty() && fit_together(sources) ? parts.size() : 1;  // in one kernel
     for (size_t p = 0; p < parts.size(); p += together) {
       FusionGroup group{squeezed(parts[p].shape), {}, {}};
       std::vector<Destination> destinations;
       for (size_t k = p; k < p + together; ++k) {
         group.members.push_back(&parts[k]);
-        destinations.push_back({&parts[k], i.buffer, places[first + k]});
+        destinations.push_back({&parts[k], i.buffer, free_places[k]});
       }
       steps_.push_back({with_merged_axes(lower(group, destinations, plan_)), {}});
     }
@@ -179,6 +213,7 @@ class BufferAssignment {
   }
 
   Plan& plan_;
+  std::map<const Node*, std::vector<Destination>> stored_parts_;  ///< by the part
   std::vector<Step> steps_;
 };
 

@@ -26,6 +26,7 @@ struct NodeInfo {
   int group = -1;            ///< of a root
   int last_reader = -1;      ///< the last group that reads its buffer
   tinyops::BufferRef buffer;
+  std::vector<size_t> stored_parts;  ///< of an Assemble: those that the kernels which compute them write
 
   bool is_leaf() const { return root || node->realized() || has_no_memory(node->op); }
   std::span<const LazyBuffer> sources() const { return replaced.empty() ? node->sources : replaced; }
