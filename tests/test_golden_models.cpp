@@ -67,6 +67,31 @@ class Cases {
 /// What to do with a model `m` and inputs `in`, the second argument of Cases::check.
 #define RUN(...) [&](auto& m, const std::vector<Tensor>& in) -> Tensor { return __VA_ARGS__; }
 
+/// The outputs of an LSTM, a GRU or an RNN in a row.
+Tensor flat(const nn::LSTM::Output& out) {
+  return Tensor::cat({out.y.flatten(), out.state.h.flatten(), out.state.c.flatten()});
+}
+Tensor flat(const nn::GRU::Output& out) { return Tensor::cat({out.y.flatten(), out.state.flatten()}); }
+Tensor flat(const nn::RNN::Output& out) { return Tensor::cat({out.y.flatten(), out.state.flatten()}); }
+
+nn::LSTM::State initial_state(const nn::LSTM&, const std::vector<Tensor>& in) { return {in[1], in[2]}; }
+template <class Layer>
+Tensor initial_state(const Layer&, const std::vector<Tensor>& in) {
+  return in[1];
+}
+
+template <class Layer>
+void check_recurrent(Cases& cases, const std::string& kind) {
+  const Tensor lengths = Tensor::of<int64_t>({3, 5, 1});
+  const nn::RecurrentOptions deep{.layers = 2, .bidirectional = true};
+  cases.check(kind, Layer(3, 4), RUN(flat(m(in[0]))));
+  cases.check(kind + "_alone", Layer(3, 4, {.bias = false}), RUN(flat(m(in[0], initial_state(m, in)))));
+  cases.check(kind + "_deep", Layer(3, 4, {.layers = 2, .batch_first = true, .bidirectional = true}),
+              RUN(flat(m(in[0], initial_state(m, in)))));
+  cases.check(kind + "_packed", Layer(3, 4, deep), RUN(flat(m(in[0], initial_state(m, in), lengths))));
+  cases.check(kind + "_packed_first", Layer(3, 4, {.batch_first = true}), RUN(flat(m(in[0], {}, lengths))));
+}
+
 }  // namespace
 
 TEST_CASE("golden: layers are PyTorch's") {
@@ -118,6 +143,17 @@ TEST_CASE("golden: layers are PyTorch's") {
     return both(state);
   };
   cases.check("lstm_cell_steps", nn::LSTMCell(3, 4), steps);
+
+  cases.check("gru_cell", nn::GRUCell(3, 4), RUN(m(in[0], in[1])));
+  cases.check("gru_cell_alone", nn::GRUCell(3, 4, {.bias = false}));
+  cases.check("rnn_cell", nn::RNNCell(3, 4), RUN(m(in[0], in[1])));
+  cases.check("rnn_cell_relu", nn::RNNCell(3, 4, {.bias = false}, true));
+  check_recurrent<nn::LSTM>(cases, "lstm");
+  check_recurrent<nn::GRU>(cases, "gru");
+  check_recurrent<nn::RNN>(cases, "rnn");
+  const auto whole = [](auto& m, const std::vector<Tensor>& in) { return flat(m(in[0])); };
+  cases.check("rnn_relu", nn::RNN(3, 4, {.relu = true}), whole);
+  cases.check("gru_dropped", nn::GRU(3, 4, {.layers = 3, .dropout = 1}), whole, true);
 
   cases.check("attention_self", nn::MultiHeadAttention(6, 2), RUN(m(in[0], in[0], in[0])));
   cases.check("attention_causal", nn::MultiHeadAttention(6, 3), RUN(m(in[0], in[0], in[0], {.causal = true})));

@@ -9,6 +9,7 @@
 #include "check_close.h"
 #include "check_refused.h"
 #include "state_helpers.h"
+#include "teeny/schedule/schedule.h"
 #include "teeny/teeny.h"
 
 using namespace teeny;
@@ -216,6 +217,66 @@ TEST_CASE("nn: where parameters start") {
   CHECK(nn::parameters(nn::RMSNorm(3)).size() == 1);
 }
 
+namespace {
+
+int products = 0, others = 0;
+void count_and_run(const tinyops::Kernel& kernel) {
+  ++(std::holds_alternative<tinyops::ContractKernel>(kernel) ? products : others);
+  tinyops::run(kernel);
+}
+
+/// Products and other kernels that each step more takes, forwards or with the gradient.
+template <class Layer>
+std::pair<double, double> kernels_of_a_step(bool ragged, bool backward) {
+  const Layer layer(8, 16);
+  const auto count = [&](int64_t steps) {
+    const Tensor x = Tensor::randn({steps, 4, 8}).realize(), lengths = Tensor::of<int64_t>({3, 4, 4, 1}).realize();
+    realize(nn::parameters(layer));
+    const ExecutionScope counted({.fuse = true, .run = count_and_run});
+    products = others = 0;
+    const Tensor y = layer(x, {}, ragged ? lengths : Tensor()).y;
+    if (!backward) y.realize();
+    else realize(gradient(y.square().sum(), nn::parameters(layer)));
+    return std::pair(products, others);
+  };
+  const auto few = count(4), many = count(14);
+  return {(many.first - few.first) / 10.0, (many.second - few.second) / 10.0};
+}
+
+}  // namespace
+
+TEST_CASE("nn: a step of a recurrent layer is a product and one kernel") {
+  const auto check = [](const char* layer, std::pair<double, double> kernels, double products, double others) {
+    INFO(layer);
+    CHECK(kernels.first == products);
+    CHECK(kernels.second <= others);
+  };
+  for (const bool ragged : {false, true}) {
+    check("LSTM", kernels_of_a_step<nn::LSTM>(ragged, false), 1, 1);
+    check("GRU", kernels_of_a_step<nn::GRU>(ragged, false), 1, 1);
+    check("RNN", kernels_of_a_step<nn::RNN>(ragged, false), 1, 1);
+    // Backwards the gradients of h and of weight_hh are products, too.
+    check("LSTM, backwards", kernels_of_a_step<nn::LSTM>(ragged, true), 3, 4.5);
+    check("GRU, backwards", kernels_of_a_step<nn::GRU>(ragged, true), 3, 4.5);
+    check("RNN, backwards", kernels_of_a_step<nn::RNN>(ragged, true), 3, 1.5);
+  }
+}
+
+TEST_CASE("nn: recurrent layers in a Jit, and the names of their parameters") {
+  const nn::LSTM layer(3, 4, {.layers = 2, .bidirectional = true});
+  CHECK(names(nn::state_dict(layer))[6] == "bias_ih_l0_reverse");
+  CHECK(names(nn::state_dict(layer))[12] == "weight_ih_l1_reverse");
+  CHECK(layer.cells[2].weight_ih.shape() == Shape{16, 8});
+  CHECK(nn::parameters(layer).size() == 16);
+  for (const Tensor& x : nn::parameters(layer)) CHECK(x.abs().max().item() <= 0.5);
+  // Inside a Jit lengths are not read, and are inputs like others.
+  Jit step([&](const Tensor& x, const Tensor& lengths) { return layer(x, {}, lengths).y; });
+  for (const int64_t length : {3, 2, 1, 3}) {
+    const Tensor x = Tensor::randn({3, 2, 3}).realize(), lengths = Tensor::of<int64_t>({length, 2}).realize();
+    CHECK(step(x, lengths).allclose(layer(x, {}, lengths).y));
+  }
+}
+
 TEST_CASE("nn: Sequential") {
   nn::Sequential inner(nn::Linear(3, 4), [](const Tensor& x) { return x.tanh(); });
   nn::Sequential model(nn::Linear(2, 3), &Tensor::relu, inner);
@@ -260,11 +321,18 @@ TEST_CASE("nn: what is wrong is said at once") {
       {"Embedding: the padding 5 is none of 5 rows", [] { nn::Embedding(5, 2, 5); }},
       {"Embedding: the padding -1 is none of 5 rows", [] { nn::Embedding(5, 2, -1); }},
       {"Dropout: a probability of 1.5", [] { nn::Dropout(1.5); }},
-      {"BatchNorm: a size of -1", [] { nn::BatchNorm2d(-1); }},
-      {"BatchNorm: eps -1 is negative", [] { nn::BatchNorm2d(3, {.eps = -1}); }},
-      {"BatchNorm: momentum 2 is outside [0, 1]", [] { nn::BatchNorm2d(3, {.momentum = 2}); }},
-      {"BatchNorm: x of shape (2, 3); (N, 4, ...) wanted", [&] { nn::BatchNorm1d(4)(x); }},
-      {"BatchNorm: x of shape (3,); (N, 3, ...) wanted", [&] { nn::BatchNorm1d(3)(x[0]); }},
+      {"BatchNorm2d: a size of -1", [] { nn::BatchNorm2d(-1); }},
+      {"BatchNorm2d: eps -1 is negative", [] { nn::BatchNorm2d(3, {.eps = -1}); }},
+      {"BatchNorm2d: momentum 2 is outside [0, 1]", [] { nn::BatchNorm2d(3, {.momentum = 2}); }},
+      {"BatchNorm: x of shape (2, 3); (N, 4, ...) wanted", [&] { nn::BatchNorm(4)(x); }},
+      {"BatchNorm1d: x of shape (2, 3); (N, 4, L) or (N, 4) wanted", [&] { nn::BatchNorm1d(4)(x); }},
+      {"BatchNorm1d: x of shape (3,); (N, 3, L) or (N, 3) wanted", [&] { nn::BatchNorm1d(3)(x[0]); }},
+      {"BatchNorm1d: x of shape (2, 3, 4, 4); (N, 3, L) or (N, 3) wanted", [&] { nn::BatchNorm1d(3)(image); }},
+      {"BatchNorm2d: x of shape (2, 3); (N, 3, H, W) wanted", [&] { nn::BatchNorm2d(3)(x); }},
+      {"BatchNorm2d: x of shape (2, 5, 6); (N, 5, H, W) wanted", [&] { nn::BatchNorm2d(5)(words); }},
+      {"BatchNorm3d: x of shape (2, 3, 4, 4); (N, 3, D, H, W) wanted", [&] { nn::BatchNorm3d(3)(image); }},
+      {"BatchNorm1d: x of shape (1, 3) has one value a channel",
+       [&] { nn::BatchNorm1d(3, {.track_running_stats = false})(x[slice(0, 1)]); }},
       {"LayerNorm: over no axes", [] { nn::LayerNorm(Shape{}); }},
       {"LayerNorm: a size in (-3,) is negative", [] { nn::LayerNorm(-3); }},
       {"LayerNorm: eps -1 is negative", [] { nn::LayerNorm(3, {.eps = -1}); }},
@@ -274,14 +342,51 @@ TEST_CASE("nn: what is wrong is said at once") {
       {"RMSNorm: eps -1 is negative", [] { nn::RMSNorm(3, {.eps = -1}); }},
       {"RMSNorm: x of (2, 3) does not end in (1,)", [&] { nn::RMSNorm(1)(x); }},
       {"GroupNorm: 3 channels do not divide into 2 groups", [] { nn::GroupNorm(2, 3); }},
-      {"InstanceNorm: 0 channels do not divide into 0 groups", [] { nn::InstanceNorm1d(0); }},
+      {"InstanceNorm1d: 0 channels do not divide into 0 groups", [] { nn::InstanceNorm1d(0); }},
       {"GroupNorm: eps -1 is negative", [] { nn::GroupNorm(1, 3, {.eps = -1}); }},
       {"GroupNorm: x of shape (2, 3, 4, 4); (N, 4, ...) wanted", [&] { nn::GroupNorm(2, 4)(image); }},
-      {"InstanceNorm: x of shape (2, 3, 4, 4); (N, 4, ...) wanted", [&] { nn::InstanceNorm2d(4)(image); }},
-      {"InstanceNorm: x of shape (2, 3) has one value a channel", [&] { nn::InstanceNorm1d(3)(x); }},
+      {"InstanceNorm2d: x of shape (2, 3, 4, 4); (N, 4, ...) wanted", [&] { nn::InstanceNorm2d(4)(image); }},
+      {"InstanceNorm: x of shape (2, 3) has one value a channel", [&] { nn::InstanceNorm(3)(x); }},
+      {"InstanceNorm1d: x of shape (2, 3, 4, 4); 3 axes (N, 3, ...) wanted, or without N 2",
+       [&] { nn::InstanceNorm1d(3)(image); }},
+      {"InstanceNorm2d: x of shape (2, 3); 4 axes (N, 3, ...) wanted, or without N 3", [&] { nn::InstanceNorm2d(3)(x); }},
+      {"EmbeddingBag: a size of -1", [] { nn::EmbeddingBag(-1, 2); }},
+      {"EmbeddingBag: the padding 5 is none of 5 rows", [] { nn::EmbeddingBag(5, 2, {.padding = 5}); }},
+      {"EmbeddingBag: index (2, 3) of float32; integers", [&] { nn::EmbeddingBag(5, 2)(x); }},
+      {"EmbeddingBag: index (2,) needs offsets (B)", [] { nn::EmbeddingBag(5, 2)(Tensor::of<int64_t>({1, 2})); }},
+      {"EmbeddingBag: index (1, 2) is B bags by itself, without offsets",
+       [] { nn::EmbeddingBag(5, 2)(Tensor::of<int64_t>({{1, 2}}), Tensor::of<int64_t>({0})); }},
+      {"EmbeddingBag: weights (1, 2) for index (1, 2); they have its shape, and need BagMode::Sum",
+       [] { nn::EmbeddingBag(5, 2)(Tensor::of<int64_t>({{1, 2}}), {}, Tensor::ones({1, 2})); }},
+      {"PReLU: a size of -1", [] { nn::PReLU(-1); }},
+      {"PReLU: x of shape (2, 3); (N, 4, ...) wanted", [&] { nn::PReLU(4)(x); }},
+      {"Dropout2d: a probability of -1", [] { nn::Dropout2d(-1); }},
+      {"Dropout2d: x of shape (3,); (N, C, ...) wanted", [&] { nn::Dropout2d()(x[0]); }},
+      {"Upsample: x of shape (2, 3); (N, C, ...) wanted", [&] { nn::Upsample()(x); }},
       {"LSTMCell: a size of -1", [] { nn::LSTMCell(3, -1); }},
       {"LSTMCell: x of (2, 3); (N, 4) or (4,) wanted", [&] { nn::LSTMCell(4, 5)(x); }},
-      {"LSTMCell: a state of (2, 3) and (2, 5) for x of (2, 3); (2, 5) wanted",
+      {"GRUCell: x of (2, 3); (N, 4) or (4,) wanted", [&] { nn::GRUCell(4, 5)(x); }},
+      {"RNNCell: a state of (2, 3) for x of (2, 3); (2, 5) wanted", [&] { nn::RNNCell(3, 5)(x, x); }},
+      {"LSTM: a size of -1", [] { nn::LSTM(-1, 3); }},
+      {"GRU: 0 layers; 1 is the least", [] { nn::GRU(3, 3, {.layers = 0}); }},
+      {"RNN: a dropout probability of 2", [] { nn::RNN(3, 3, {.dropout = 2}); }},
+      {"LSTM: relu is an option of RNN alone", [] { nn::LSTM(3, 3, {.relu = true}); }},
+      {"LSTM: x of (2, 5, 6); (T, N, 3) or (T, 3) wanted", [&] { nn::LSTM(3, 4)(words); }},
+      {"GRU: x of (2, 5, 6); (N, T, 3) or (T, 3) wanted", [&] { nn::GRU(3, 4, {.batch_first = true})(words); }},
+      {"RNN: x of (2, 3, 4, 4); (T, N, 4) or (T, 4) wanted", [&] { nn::RNN(4, 4)(image); }},
+      {"GRU: x of (0, 5, 6) has no steps", [&] { nn::GRU(6, 4)(words[slice(0, 0)]); }},
+      {"LSTM: a state of (1, 5, 6) for x of (2, 5, 6); (2, 5, 4) wanted",
+       [&] { nn::LSTM(6, 4, {.layers = 2})(words, {words[slice(0, 1)], {}}); }},
+      {"GRU: a state of (2, 4) for x of (2, 3); (1, 4) wanted", [&] { nn::GRU(3, 4)(x, Tensor::zeros({2, 4})); }},
+      {"GRU: lengths for x of (2, 3), which has no batch", [&] { nn::GRU(3, 4)(x, {}, Tensor::of<int64_t>({1})); }},
+      {"GRU: lengths (2,) of int64; one integer for each of 5 sequences wanted",
+       [&] { nn::GRU(6, 4)(words, {}, Tensor::of<int64_t>({1, 1})); }},
+      {"GRU: lengths (5,) of float32", [&] { nn::GRU(6, 4)(words, {}, Tensor::ones({5})); }},
+      {"GRU: a length of 3; 1 <= length <= 2 steps of x",
+       [&] { nn::GRU(6, 4)(words, {}, Tensor::of<int64_t>({1, 2, 3, 1, 1})); }},
+      {"GRU: a length of 0; 1 <= length <= 5 steps of x",
+       [&] { nn::GRU(6, 4, {.batch_first = true})(words, {}, Tensor::of<int64_t>({1, 0})); }},
+      {"LSTMCell: a state of (2, 3) for x of (2, 3); (2, 5) wanted",
        [&] { nn::LSTMCell(3, 5)(x, {x, {}}); }},
       {"MultiHeadAttention: a width of 6 does not divide into 4 heads", [] { nn::MultiHeadAttention(6, 4); }},
       {"MultiHeadAttention: a width of 6 does not divide into 0 heads", [] { nn::MultiHeadAttention(6, 0); }},

@@ -2,7 +2,7 @@
 // Layers: structs that hold their parameters and can be called. Names, shapes and initial values are PyTorch's, so a
 // state dictionary of the one loads into the other. Here those that are a product or a table of rows; norms.h,
 // recurrent.h, attention.h and sequential.h have the others.
-#include "teeny/nn/state.h"
+#include "teeny/nn/called.h"
 
 namespace teeny::nn {
 
@@ -15,7 +15,9 @@ struct LayerOptions {
 /// Both start uniform in ±1/sqrt(in), which is what PyTorch's kaiming_uniform(a = sqrt(5)) comes to.
 struct Linear {
   Linear(int64_t in, int64_t out, LayerOptions layer = {});
-  Tensor operator()(const Tensor& x) const { return x.linear(weight, bias); }
+  Tensor operator()(const Tensor& x) const {
+    return detail::called("Linear", *this, x, [&] { return x.linear(weight, bias); });
+  }
 
   Tensor weight, bias;
   TEENY_STATE(weight, bias)
@@ -64,13 +66,56 @@ struct Embedding {
   TEENY_STATE(weight)
 };
 
+/// What EmbeddingBag makes of the rows of a bag.
+enum class BagMode { Sum, Mean, Max };
+struct EmbeddingBagOptions {
+  BagMode mode = BagMode::Mean;
+  std::optional<int64_t> padding = {};  ///< a row that counts for nothing, and starts as zeros
+};
+/// Rows of a table, summed up bag by bag: index (B, L) is B bags; index (L) with offsets (B), int64, where bag b begins at
+/// offsets[b], the first at 0 and each behind the one before it. Of both (B, size); a bag without rows is zeros. `weights` of
+/// the index's shape multiply the rows; as in PyTorch for sums alone.
+struct EmbeddingBag {
+  EmbeddingBag(int64_t count, int64_t size, EmbeddingBagOptions options = {});
+  Tensor operator()(const Tensor& index, const Tensor& offsets = {}, const Tensor& weights = {}) const;
+
+  EmbeddingBagOptions options;
+  Tensor weight;
+  TEENY_STATE(weight)
+};
+
+/// x where it is above 0, elsewhere x * weight: one for all, or one for each channel of x (N, channels, ...). He et al.,
+/// "Delving deep into rectifiers", 2015.
+struct PReLU {
+  explicit PReLU(int64_t channels = 1, double initial = 0.25);
+  Tensor operator()(const Tensor& x) const;
+
+  Tensor weight;  ///< (channels)
+  TEENY_STATE(weight)
+};
+
 /// Zero with probability p, the rest divided by 1 - p; only while training. Srivastava et al., "Dropout", 2014.
 struct Dropout {
   explicit Dropout(double p = 0.5);
-  Tensor operator()(const Tensor& x) const { return x.dropout(p); }
+  Tensor operator()(const Tensor& x) const {
+    return detail::called("Dropout", *this, x, [&] { return x.dropout(p); });
+  }
 
   double p;
   TEENY_STATE()
 };
+
+/// The same for whole channels of x (N, C, ...): neighbours in an image say much the same. Tompson et al., "Efficient object
+/// localization using convolutional networks", 2015.
+struct DropoutChannels {
+  explicit DropoutChannels(double p = 0.5);
+  Tensor operator()(const Tensor& x) const;
+
+  double p;
+  TEENY_STATE()
+};
+using Dropout1d = DropoutChannels;
+using Dropout2d = DropoutChannels;
+using Dropout3d = DropoutChannels;
 
 }  // namespace teeny::nn

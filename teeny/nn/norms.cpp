@@ -39,42 +39,58 @@ void check_eps(const char* layer, double eps) {
 
 }  // namespace
 
-BatchNorm::BatchNorm(int64_t channels, BatchNormOptions options) : eps(options.eps), momentum(options.momentum) {
-  init::check_sizes("BatchNorm", {channels});
-  check_eps("BatchNorm", eps);
-  if (!(momentum >= 0 && momentum <= 1)) fail("BatchNorm: momentum ", momentum, " is outside [0, 1]");
-  weight = ones({channels});
-  bias = zeros({channels});
+BatchNorm::BatchNorm(const char* name, const char* axes, int least, int most, int64_t channels, BatchNormOptions options)
+    : channels(channels), options(options), name_(name), axes_(axes), least_(least), most_(most) {
+  init::check_sizes(name, {channels});
+  check_eps(name, options.eps);
+  if (const double m = options.momentum.value_or(0); !(m >= 0 && m <= 1))
+    fail(name, ": momentum ", m, " is outside [0, 1]");
+  if (options.affine) weight = ones({channels}), bias = zeros({channels});
+  if (!options.track_running_stats) return;
   running_mean = Tensor::zeros({channels});
   running_var = Tensor::ones({channels});
   num_batches_tracked = Tensor::zeros({}, DType::Int64);
 }
 
 Tensor BatchNorm::operator()(const Tensor& x) {
-  const int64_t channels = weight.size(0);
-  check_channels("BatchNorm", x, channels);
-  if (!Training::enabled()) return x.batchnorm(weight, bias, running_mean, running_var, eps);
+  if (x.rank() < least_ || x.rank() > most_ || x.size(1) != channels)
+    fail(name_, ": x of shape ", x.shape(), "; (N, ", channels, ", ", axes_, ")",
+         least_ == 2 && most_ == 3 ? text(" or (N, ", channels, ")") : "", " wanted");
+  return detail::called(name_, *this, x, [&] {
+    if (!Training::enabled() && running_mean.defined())
+      return x.batchnorm(weight, bias, running_mean, running_var, options.eps);
 
-  const int64_t n = x.numel() / std::max<int64_t>(channels, 1);
-  if (n < 2) fail("BatchNorm: x of shape ", x.shape(), " has one value a channel; training needs two");
-  Dims axes = {0};
-  for (int a = 2; a < x.rank(); ++a) axes.push_back(a);
-  // With any constant a,  x - mean = (x - a) - (mean - a)  and  var = E[(x-a)^2] - (mean - a)^2. Here a is the mean
-  // itself without its history: so `drift` is 0 and costs no precision, but the gradient passes through it, by channel.
-  // The sums over x that the backward pass needs are then those of g and g * (x - a), which one pass over x gives.
-  const Tensor values = to_accumulate_dtype(x), mean = values.mean(axes, true), a = mean.detach();
-  const Tensor centred = values - a, drift = mean - a;
-  const Tensor var = mean_square(centred, axes) - drift.square();
-  const Tensor scale = reshape_to_axis(weight, 1, x.rank()) * (var + eps).rsqrt().cast(values.dtype());
-  const Tensor shift = reshape_to_axis(bias, 1, x.rank()) - drift * scale;
-  const Tensor y = (centred * scale + shift).cast(promote(x.dtype(), weight.dtype()));
+    const int64_t n = x.numel() / std::max<int64_t>(channels, 1);
+    if (n < 2) fail(name_, ": x of shape ", x.shape(), " has one value a channel; its variance needs two");
+    Dims axes = {0};
+    for (int a = 2; a < x.rank(); ++a) axes.push_back(a);
+    // With any constant a,  x - mean = (x - a) - (mean - a)  and  var = E[(x-a)^2] - (mean - a)^2. Here a is the mean
+    // itself without its history: so `drift` is 0 and costs no precision, but the gradient passes through it, by channel.
+    // The sums over x that the backward pass needs are then those of g and g * (x - a), which one pass over x gives.
+    const Tensor values = to_accumulate_dtype(x), mean = values.mean(axes, true), a = mean.detach();
+    const Tensor centred = values - a, drift = mean - a;
+    const Tensor var = mean_square(centred, axes) - drift.square();
+    Tensor scale = (var + options.eps).rsqrt().cast(values.dtype());
+    if (weight.defined()) scale = reshape_to_axis(weight, 1, x.rank()) * scale;
+    const Tensor moved = drift * scale;
+    const Tensor shift = bias.defined() ? reshape_to_axis(bias, 1, x.rank()) - moved : -moved;
+    const Tensor y = centred * scale + shift;
+    if (running_mean.defined()) track(a.reshape({channels}), var.detach().reshape({channels}), n);
+    return y.cast(weight.defined() ? promote(x.dtype(), weight.dtype()) : x.dtype());
+  });
+}
 
+/// Moves the running statistics towards those of a batch of n values a channel.
+void BatchNorm::track(const Tensor& mean, const Tensor& var, int64_t n) {
   NoGrad guard;
   const double unbiased = double(n) / double(n - 1);
-  running_mean.assign(running_mean * (1 - momentum) + a.reshape({channels}) * momentum);
-  running_var.assign(running_var * (1 - momentum) + var.detach().reshape({channels}) * (momentum * unbiased));
+  const auto move = [&](const auto& m) {
+    running_mean.assign(running_mean * (1 - m) + mean * m);
+    running_var.assign(running_var * (1 - m) + var * (m * unbiased));
+  };
+  if (options.momentum) move(*options.momentum);
+  else move((num_batches_tracked + 1).cast(running_mean.dtype()).reciprocal());
   num_batches_tracked.assign(num_batches_tracked + 1);
-  return y;
 }
 
 LayerNorm::LayerNorm(const Shape& shape, LayerNormOptions options) : shape(shape), eps(options.eps) {
@@ -85,9 +101,12 @@ LayerNorm::LayerNorm(const Shape& shape, LayerNormOptions options) : shape(shape
 }
 
 Tensor LayerNorm::operator()(const Tensor& x) const {
-  Tensor y = x.layernorm(last_axes("LayerNorm", x, shape).size(), eps);
-  if (weight.defined()) y = y * weight;
-  return bias.defined() ? y + bias : y;
+  const Dims axes = last_axes("LayerNorm", x, shape);
+  return detail::called("LayerNorm", *this, x, [&] {
+    Tensor y = x.layernorm(axes.size(), eps);
+    if (weight.defined()) y = y * weight;
+    return bias.defined() ? y + bias : y;
+  });
 }
 
 RMSNorm::RMSNorm(const Shape& shape, RMSNormOptions options) : shape(shape), eps(options.eps) {
@@ -98,15 +117,17 @@ RMSNorm::RMSNorm(const Shape& shape, RMSNormOptions options) : shape(shape), eps
 
 Tensor RMSNorm::operator()(const Tensor& x) const {
   const Dims axes = last_axes("RMSNorm", x, shape);
-  const Tensor w = to_accumulate_dtype(x);
-  const double machine =
-      w.dtype() == DType::Float64 ? std::numeric_limits<double>::epsilon() : std::numeric_limits<float>::epsilon();
-  const Tensor y = (w * (mean_square(w, axes) + eps.value_or(machine)).rsqrt().cast(w.dtype())).cast(x.dtype());
-  return weight.defined() ? y * weight : y;
+  return detail::called("RMSNorm", *this, x, [&] {
+    const Tensor w = to_accumulate_dtype(x);
+    const double machine =
+        w.dtype() == DType::Float64 ? std::numeric_limits<double>::epsilon() : std::numeric_limits<float>::epsilon();
+    const Tensor y = (w * (mean_square(w, axes) + eps.value_or(machine)).rsqrt().cast(w.dtype())).cast(x.dtype());
+    return weight.defined() ? y * weight : y;
+  });
 }
 
 GroupNorm::GroupNorm(const char* name, int64_t groups, int64_t channels, GroupNormOptions options)
-    : groups(groups), channels(channels), eps(options.eps) {
+    : groups(groups), channels(channels), eps(options.eps), name_(name) {
   init::check_sizes(name, {channels});
   check_eps(name, eps);
   if (groups < 1 || channels % groups) fail(name, ": ", channels, " channels do not divide into ", groups, " groups");
@@ -114,17 +135,22 @@ GroupNorm::GroupNorm(const char* name, int64_t groups, int64_t channels, GroupNo
 }
 
 Tensor GroupNorm::operator()(const Tensor& x) const {
-  check_channels("GroupNorm", x, channels);
-  Shape grouped = {x.size(0), groups, channels / groups};
-  for (int a = 2; a < x.rank(); ++a) grouped.push_back(x.size(a));
-  const Tensor y = x.reshape(grouped).layernorm(x.rank() - 1, eps).reshape(x.shape());
-  return weight.defined() ? y * reshape_to_axis(weight, 1, x.rank()) + reshape_to_axis(bias, 1, x.rank()) : y;
+  check_channels(name_, x, channels);
+  return detail::called(name_, *this, x, [&] {
+    Shape grouped = {x.size(0), groups, channels / groups};
+    for (int a = 2; a < x.rank(); ++a) grouped.push_back(x.size(a));
+    const Tensor y = x.reshape(grouped).layernorm(x.rank() - 1, eps).reshape(x.shape());
+    return weight.defined() ? y * reshape_to_axis(weight, 1, x.rank()) + reshape_to_axis(bias, 1, x.rank()) : y;
+  });
 }
 
 Tensor InstanceNorm::operator()(const Tensor& x) const {
-  check_channels("InstanceNorm", x, channels);
+  if (axes_ > 0 && x.rank() == axes_ + 1) return (*this)(x.unsqueeze(0)).squeeze(0);
+  if (axes_ > 0 && x.rank() != axes_ + 2)
+    fail(name_, ": x of shape ", x.shape(), "; ", axes_ + 2, " axes (N, ", channels, ", ...) wanted, or without N ", axes_ + 1);
+  check_channels(name_, x, channels);
   if (numel(Shape(x.shape().begin() + 2, x.shape().end())) == 1)
-    fail("InstanceNorm: x of shape ", x.shape(), " has one value a channel; it needs two");
+    fail(name_, ": x of shape ", x.shape(), " has one value a channel; it needs two");
   return GroupNorm::operator()(x);
 }
 

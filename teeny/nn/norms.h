@@ -6,30 +6,52 @@
 //   InstanceNorm    one channel of one sample         . . H W
 //   GroupNorm       a few channels of one sample      . C/G H W
 //   RMSNorm         as LayerNorm, but only the scale: the mean stays
-#include "teeny/nn/state.h"
+#include "teeny/nn/called.h"
 
 namespace teeny::nn {
 
 struct BatchNormOptions {
   double eps = 1e-5;
-  double momentum = 0.1;  ///< how far a batch moves the running statistics
+  std::optional<double> momentum = 0.1;  ///< how far a batch moves the running statistics; unset: to the mean of all
+  bool affine = true;                    ///< without it there is neither weight nor bias
+  bool track_running_stats = true;       ///< without them the batch's statistics are used, always
 };
 /// y = (x - mean) / sqrt(var + eps) * weight + bias for every channel of x (N, C, ...). While training, mean and
 /// (biased) variance are the batch's, and the running ones move towards them (the variance without the bias); else the
 /// running ones are used. Ioffe, Szegedy: "Batch normalization", 2015.
 struct BatchNorm {
-  explicit BatchNorm(int64_t channels, BatchNormOptions options = {});
+  explicit BatchNorm(int64_t channels, BatchNormOptions options = {})
+      : BatchNorm("BatchNorm", "...", 2, kMaxRank, channels, options) {}
   Tensor operator()(const Tensor& x);
 
-  double eps, momentum;
-  Tensor weight, bias;               ///< (C), trained
+  int64_t channels;
+  BatchNormOptions options;
+  Tensor weight, bias;               ///< (C), trained; undefined where there are none, like the others
   Tensor running_mean, running_var;  ///< (C), not trained
   Tensor num_batches_tracked;        ///< int64, no axes
   TEENY_STATE(weight, bias, running_mean, running_var, num_batches_tracked)
+
+ protected:
+  /// For x of `least` to `most` axes, those behind the channels are called `axes`. `name` stands in errors.
+  BatchNorm(const char* name, const char* axes, int least, int most, int64_t channels, BatchNormOptions options);
+
+ private:
+  void track(const Tensor& mean, const Tensor& var, int64_t n);
+  const char *name_, *axes_;
+  int least_, most_;
 };
-using BatchNorm1d = BatchNorm;  ///< x (N, C) or (N, C, L)
-using BatchNorm2d = BatchNorm;  ///< x (N, C, H, W)
-using BatchNorm3d = BatchNorm;  ///< x (N, C, D, H, W)
+struct BatchNorm1d : BatchNorm {  ///< x (N, C) or (N, C, L)
+  explicit BatchNorm1d(int64_t channels, BatchNormOptions options = {})
+      : BatchNorm("BatchNorm1d", "L", 2, 3, channels, options) {}
+};
+struct BatchNorm2d : BatchNorm {  ///< x (N, C, H, W)
+  explicit BatchNorm2d(int64_t channels, BatchNormOptions options = {})
+      : BatchNorm("BatchNorm2d", "H, W", 4, 4, channels, options) {}
+};
+struct BatchNorm3d : BatchNorm {  ///< x (N, C, D, H, W)
+  explicit BatchNorm3d(int64_t channels, BatchNormOptions options = {})
+      : BatchNorm("BatchNorm3d", "D, H, W", 5, 5, channels, options) {}
+};
 
 struct LayerNormOptions {
   double eps = 1e-5;
@@ -85,6 +107,7 @@ struct GroupNorm {
  protected:
   /// `name` stands in errors.
   GroupNorm(const char* name, int64_t groups, int64_t channels, GroupNormOptions options);
+  const char* name_;
 };
 
 struct InstanceNormOptions {
@@ -95,11 +118,28 @@ struct InstanceNormOptions {
 /// normalization", 2016.
 struct InstanceNorm : GroupNorm {
   explicit InstanceNorm(int64_t channels, InstanceNormOptions options = {})
-      : GroupNorm("InstanceNorm", channels, channels, {.eps = options.eps, .affine = options.affine}) {}
+      : InstanceNorm("InstanceNorm", 0, channels, options) {}
   Tensor operator()(const Tensor& x) const;
+
+ protected:
+  /// For x (N, C, ...) with `axes` axes behind the channels, or without a batch; any number of them for 0.
+  InstanceNorm(const char* name, int axes, int64_t channels, InstanceNormOptions options)
+      : GroupNorm(name, channels, channels, {.eps = options.eps, .affine = options.affine}), axes_(axes) {}
+
+ private:
+  int axes_;
 };
-using InstanceNorm1d = InstanceNorm;
-using InstanceNorm2d = InstanceNorm;
-using InstanceNorm3d = InstanceNorm;
+struct InstanceNorm1d : InstanceNorm {  ///< x (N, C, L) or (C, L)
+  explicit InstanceNorm1d(int64_t channels, InstanceNormOptions options = {})
+      : InstanceNorm("InstanceNorm1d", 1, channels, options) {}
+};
+struct InstanceNorm2d : InstanceNorm {  ///< x (N, C, H, W) or (C, H, W)
+  explicit InstanceNorm2d(int64_t channels, InstanceNormOptions options = {})
+      : InstanceNorm("InstanceNorm2d", 2, channels, options) {}
+};
+struct InstanceNorm3d : InstanceNorm {  ///< x (N, C, D, H, W) or (C, D, H, W)
+  explicit InstanceNorm3d(int64_t channels, InstanceNormOptions options = {})
+      : InstanceNorm("InstanceNorm3d", 3, channels, options) {}
+};
 
 }  // namespace teeny::nn

@@ -1,33 +1,180 @@
 #include "teeny/nn/recurrent.h"
 
 #include "teeny/nn/init.h"
+#include "teeny/tensor/recorder.h"
 
 namespace teeny::nn {
 
-LSTMCell::LSTMCell(int64_t in, int64_t hidden, LayerOptions layer) {
-  init::check_sizes("LSTMCell", {in, hidden});
-  weight_ih = init::fan_in_uniform({4 * hidden, in}, hidden);
-  weight_hh = init::fan_in_uniform({4 * hidden, hidden}, hidden);
+// ---- Cells ---------------------------------------------------------------------------------------------------------
+
+RecurrentCell::RecurrentCell(const char* name, int64_t gates, int64_t in, int64_t hidden, LayerOptions layer) {
+  init::check_sizes(name, {in, hidden});
+  weight_ih = init::fan_in_uniform({gates * hidden, in}, hidden);
+  weight_hh = init::fan_in_uniform({gates * hidden, hidden}, hidden);
   if (!layer.bias) return;
-  bias_ih = init::fan_in_uniform({4 * hidden}, hidden);
-  bias_hh = init::fan_in_uniform({4 * hidden}, hidden);
+  bias_ih = init::fan_in_uniform({gates * hidden}, hidden);
+  bias_hh = init::fan_in_uniform({gates * hidden}, hidden);
 }
+
+namespace {
+
+/// The tensors of `state`, zeros where they are undefined. Throws, naming `op`, where they do not have `shape`.
+RecurrentState with_zeros(const char* op, const Tensor& x, const Shape& shape, RecurrentState state) {
+  for (Tensor& part : state) {
+    if (!part.defined()) part = Tensor::zeros(shape, x.dtype());
+    if (part.shape() != shape) fail(op, ": a state of ", part.shape(), " for x of ", x.shape(), "; ", shape, " wanted");
+  }
+  return state;
+}
+
+template <class Cell>
+typename Cell::State one_step(const char* op, const Cell& cell, const Tensor& x, const typename Cell::State& before) {
+  const int64_t in = cell.weight_ih.size(1);
+  if (x.rank() < 1 || x.rank() > 2 || x.size(-1) != in)
+    fail(op, ": x of ", x.shape(), "; (N, ", in, ") or (", in, ",) wanted");
+  Shape shape = x.shape();
+  shape[x.rank() - 1] = cell.weight_hh.size(1);
+  const RecurrentState state = with_zeros(op, x, shape, Cell::list(before));
+  return Cell::state(cell.step(cell.project(x), state));
+}
+
+}  // namespace
 
 LSTMCell::State LSTMCell::operator()(const Tensor& x, const State& before) const {
-  const int64_t in = weight_ih.size(1), hidden = weight_hh.size(1);
-  if (x.rank() < 1 || x.rank() > 2 || x.size(-1) != in)
-    fail("LSTMCell: x of ", x.shape(), "; (N, ", in, ") or (", in, ",) wanted");
-  Shape shape = x.shape();
-  shape[x.rank() - 1] = hidden;
-  const Tensor zeros = Tensor::zeros(shape, x.dtype());
-  const Tensor h = before.h.defined() ? before.h : zeros, c = before.c.defined() ? before.c : zeros;
-  if (h.shape() != shape || c.shape() != shape)
-    fail("LSTMCell: a state of ", h.shape(), " and ", c.shape(), " for x of ", x.shape(), "; ", shape, " wanted");
-
-  const auto gates = (x.linear(weight_ih, bias_ih) + h.linear(weight_hh, bias_hh)).chunk(4, -1);
-  const Tensor i = gates[0].sigmoid(), f = gates[1].sigmoid(), g = gates[2].tanh(), o = gates[3].sigmoid();
-  const Tensor cell = f * c + i * g;
-  return {o * cell.tanh(), cell};
+  return one_step("LSTMCell", *this, x, before);
 }
+RecurrentState LSTMCell::step(const Tensor& projected, const RecurrentState& before) const {
+  // The sum in a buffer of its own leaves one kernel for the rest.
+  const auto gates = (projected + before[0].linear(weight_hh)).contiguous().chunk(4, -1);
+  const Tensor i = gates[0].sigmoid(), f = gates[1].sigmoid(), g = gates[2].tanh(), o = gates[3].sigmoid();
+  const Tensor c = f * before[1] + i * g;
+  return {o * c.tanh(), c};
+}
+
+Tensor GRUCell::operator()(const Tensor& x, const Tensor& h) const { return one_step("GRUCell", *this, x, h); }
+RecurrentState GRUCell::step(const Tensor& projected, const RecurrentState& before) const {
+  const auto of_x = projected.chunk(3, -1), of_h = before[0].linear(weight_hh, bias_hh).chunk(3, -1);
+  const Tensor r = (of_x[0] + of_h[0]).sigmoid(), z = (of_x[1] + of_h[1]).sigmoid();
+  const Tensor n = (of_x[2] + r * of_h[2]).tanh();
+  return {(1 - z) * n + z * before[0]};
+}
+
+Tensor RNNCell::operator()(const Tensor& x, const Tensor& h) const { return one_step("RNNCell", *this, x, h); }
+RecurrentState RNNCell::step(const Tensor& projected, const RecurrentState& before) const {
+  const Tensor sum = projected + before[0].linear(weight_hh);
+  return {relu ? sum.relu() : sum.tanh()};
+}
+
+// ---- Layers --------------------------------------------------------------------------------------------------------
+
+template <class Cell>
+Recurrent<Cell>::Recurrent(int64_t in, int64_t hidden, const RecurrentOptions& options)
+    : options(options), in(in), hidden(hidden) {
+  constexpr bool is_rnn = std::same_as<Cell, RNNCell>;
+  const char* name = Cell::kName;
+  init::check_sizes(name, {in, hidden});
+  if (hidden == 0) fail(name, ": a hidden size of 0");
+  if (options.layers < 1) fail(name, ": ", options.layers, " layers; 1 is the least");
+  if (!(options.dropout >= 0 && options.dropout <= 1)) fail(name, ": a dropout probability of ", options.dropout);
+  if (options.relu && !is_rnn) fail(name, ": relu is an option of RNN alone");
+  const int64_t directions = options.bidirectional ? 2 : 1;
+  for (int64_t cell = 0; cell < options.layers * directions; ++cell) {
+    const int64_t size = cell < directions ? in : hidden * directions;
+    if constexpr (is_rnn) cells.emplace_back(size, hidden, LayerOptions{options.bias}, options.relu);
+    else cells.emplace_back(size, hidden, LayerOptions{options.bias});
+  }
+}
+
+template <class Cell>
+StateDict Recurrent<Cell>::teeny_state() const {
+  StateDict state;
+  const size_t directions = options.bidirectional ? 2 : 1;
+  for (size_t i = 0; i < cells.size(); ++i)
+    for (const auto& [name, tensor] : state_dict(cells[i]))
+      state.emplace_back(text(name, "_l", i / directions, i % directions ? "_reverse" : ""), tensor);
+  return state;
+}
+
+namespace {
+
+void check_lengths(const char* name, const Tensor& x, const Tensor& lengths) {
+  const int64_t steps = x.size(0), batch = x.size(1);
+  if (lengths.shape() != Shape{batch} || !is_int(lengths.dtype()))
+    fail(name, ": lengths ", lengths.shape(), " of ", lengths.dtype(), "; one integer for each of ", batch,
+         " sequences wanted");
+  if (context.recorder) return;  // nothing may be read there
+  for (int64_t length : lengths.to_vector<int64_t>())
+    if (length < 1 || length > steps) fail(name, ": a length of ", length, "; 1 <= length <= ", steps, " steps of x");
+}
+
+/// A cell over x (T, N, in), forwards or from the end. Returns all outputs (T, N, hidden) and the last state.
+template <class Cell>
+std::pair<Tensor, RecurrentState> all_steps(const Cell& cell, const Tensor& x, RecurrentState state,
+                                            const Tensor& lengths, bool reverse) {
+  const int64_t steps = x.size(0);
+  const Tensor projected = cell.project(x).contiguous();
+  std::vector<Tensor> y(static_cast<size_t>(steps));
+  for (int64_t i = 0; i < steps; ++i) {
+    const int64_t t = reverse ? steps - 1 - i : i;
+    RecurrentState next = cell.step(projected[t], state);
+    for (size_t s = 0; s < state.size(); ++s) {
+      if (lengths.defined()) next[s] = where((lengths > t).unsqueeze(-1), next[s], state[s]);
+      next[s] = next[s].contiguous();  // else each step would compute the parts of the steps before it again
+    }
+    y[size_t(t)] = next[0];
+    state = std::move(next);
+  }
+  const Tensor all = Tensor::stack(y);
+  if (!lengths.defined()) return {all, state};
+  return {where((lengths > Tensor::arange(steps).unsqueeze(-1)).unsqueeze(-1), all, 0), state};
+}
+
+}  // namespace
+
+template <class Cell>
+typename Recurrent<Cell>::Output Recurrent<Cell>::operator()(const Tensor& x, const State& before,
+                                                             const Tensor& lengths) const {
+  const char* name = Cell::kName;
+  const bool batched = x.rank() == 3, batch_first = options.batch_first && batched;
+  if (x.rank() < 2 || x.rank() > 3 || x.size(-1) != in)
+    fail(name, ": x of ", x.shape(), "; (", batch_first ? "N, T, " : "T, N, ", in, ") or (T, ", in, ") wanted");
+  if (x.size(batch_first ? 1 : 0) == 0) fail(name, ": x of ", x.shape(), " has no steps");
+  if (lengths.defined() && !batched) fail(name, ": lengths for x of ", x.shape(), ", which has no batch");
+
+  const Tensor sequence = batch_first ? x.transpose(0, 1) : batched ? x : x.unsqueeze(1);
+  if (lengths.defined()) check_lengths(name, sequence, lengths);
+  Shape shape = {int64_t(cells.size()), sequence.size(1), hidden};
+  if (!batched) shape = {int64_t(cells.size()), hidden};
+  RecurrentState first = with_zeros(name, x, shape, Cell::list(before));
+  if (!batched)
+    for (Tensor& part : first) part = part.unsqueeze(1);
+
+  const size_t directions = options.bidirectional ? 2 : 1;
+  Tensor y = sequence;
+  std::vector<std::vector<Tensor>> last(first.size());  // of each part of the state, cell after cell
+  for (size_t layer = 0; layer < cells.size(); layer += directions) {
+    if (layer > 0) y = y.dropout(options.dropout);
+    std::vector<Tensor> outputs;
+    for (size_t cell = layer; cell < layer + directions; ++cell) {
+      RecurrentState state;
+      for (const Tensor& part : first) state.push_back(part[int64_t(cell)]);
+      const auto [output, end] = all_steps(cells[cell], y, state, lengths, cell > layer);
+      outputs.push_back(output);
+      for (size_t s = 0; s < end.size(); ++s) last[s].push_back(end[s]);
+    }
+    y = directions == 1 ? outputs[0] : Tensor::cat(outputs, -1);
+  }
+  RecurrentState state;
+  for (const std::vector<Tensor>& part : last) {
+    const Tensor all = Tensor::stack(part);
+    state.push_back(batched ? all : all.squeeze(1));
+  }
+  if (batch_first) y = y.transpose(0, 1);
+  return {batched ? y : y.squeeze(1), Cell::state(state)};
+}
+
+template struct Recurrent<LSTMCell>;
+template struct Recurrent<GRUCell>;
+template struct Recurrent<RNNCell>;
 
 }  // namespace teeny::nn

@@ -99,6 +99,33 @@ def layers():
     layer("lstm_cell_alone", nn.LSTMCell(3, 4, bias=False), (3,), call=lambda m, x: torch.cat(m(x), -1))
     layer("lstm_cell_steps", nn.LSTMCell(3, 4), (3, 2, 3), (2, 4), (2, 4), call=steps)
 
+    layer("gru_cell", nn.GRUCell(3, 4), (2, 3), (2, 4))
+    layer("gru_cell_alone", nn.GRUCell(3, 4, bias=False), (3,))
+    layer("rnn_cell", nn.RNNCell(3, 4), (2, 3), (2, 4))
+    layer("rnn_cell_relu", nn.RNNCell(3, 4, bias=False, nonlinearity="relu"), (3,))
+
+    def flat(y, state):
+        return torch.cat([part.flatten() for part in (y, *(state if isinstance(state, tuple) else [state]))])
+
+    def whole(m, x, *state):
+        return flat(*m(x, state[0] if len(state) == 1 else state or None))
+
+    def packed(m, x, *state):
+        first = m.batch_first
+        pack = nn.utils.rnn.pack_padded_sequence(x, torch.tensor([3, 5, 1]), first, enforce_sorted=False)
+        y, state = m(pack, state[0] if len(state) == 1 else state or None)
+        return flat(nn.utils.rnn.pad_packed_sequence(y, first, total_length=x.size(1 if first else 0))[0], state)
+
+    deep = {"num_layers": 2, "bidirectional": True}
+    for kind, made, parts in (("lstm", nn.LSTM, 2), ("gru", nn.GRU, 1), ("rnn", nn.RNN, 1)):
+        layer(kind, made(3, 4), (5, 2, 3), call=whole)
+        layer(kind + "_alone", made(3, 4, bias=False), (5, 3), *[(1, 4)] * parts, call=whole)
+        layer(kind + "_deep", made(3, 4, batch_first=True, **deep), (2, 5, 3), *[(4, 2, 4)] * parts, call=whole)
+        layer(kind + "_packed", made(3, 4, **deep), (6, 3, 3), *[(4, 3, 4)] * parts, call=packed)
+        layer(kind + "_packed_first", made(3, 4, batch_first=True), (3, 6, 3), call=packed)
+    layer("rnn_relu", nn.RNN(3, 4, nonlinearity="relu"), (5, 2, 3), call=whole)
+    layer("gru_dropped", nn.GRU(3, 4, num_layers=3, dropout=1.0), (5, 2, 3), call=whole, train=True)
+
     hidden = torch.ones(4, 4, dtype=torch.bool).triu(1)
     seen = torch.tensor([[True, False, True], [True, True, False], [False, True, True], [True, True, True]])
     layer("attention_self", nn.MultiheadAttention(6, 2, batch_first=True), (2, 4, 6), call=lambda m, x: m(x, x, x)[0])
