@@ -94,6 +94,47 @@ void check_recurrent(Cases& cases, const std::string& kind) {
 
 }  // namespace
 
+namespace {
+
+void check_functions(Cases& cases) {
+  cases.check("identity", nn::Identity());
+  cases.check("relu", nn::ReLU());
+  cases.check("relu6", nn::ReLU6());
+  cases.check("selu", nn::SELU());
+  cases.check("silu", nn::SiLU());
+  cases.check("mish", nn::Mish());
+  cases.check("sigmoid", nn::Sigmoid());
+  cases.check("logsigmoid", nn::LogSigmoid());
+  cases.check("tanh", nn::Tanh());
+  cases.check("softsign", nn::Softsign());
+  cases.check("hardswish", nn::Hardswish());
+  cases.check("hardsigmoid", nn::Hardsigmoid());
+  cases.check("leaky_relu", nn::LeakyReLU());
+  cases.check("elu", nn::ELU(0.5));
+  cases.check("celu", nn::CELU());
+  cases.check("softplus", nn::Softplus(2));
+  cases.check("gelu", nn::GELU());
+  cases.check("gelu_tanh", nn::GELU{.tanh = true});
+  cases.check("glu", nn::GLU(1));
+  cases.check("softmax", nn::Softmax(1));
+  cases.check("log_softmax", nn::LogSoftmax(1));
+  cases.check("flatten", nn::Flatten());
+  cases.check("flatten_axes", nn::Flatten{.start = 2});
+  cases.check("unflatten", nn::Unflatten{1, {2, 1}});
+  cases.check("max_pool2d", nn::MaxPool2d());
+  cases.check("max_pool2d_options", nn::MaxPool2d{3, {.stride = 2, .padding = 1}});
+  cases.check("avg_pool2d", nn::AvgPool2d{{2, 3}});
+  cases.check("adaptive_avg_pool2d", nn::AdaptiveAvgPool2d());
+  cases.check("upsample", nn::Upsample());
+  cases.check("upsample_bilinear", nn::Upsample{{2, 3}, {.mode = Interpolation::Linear}});
+  cases.check("max_pool1d", nn::MaxPool1d());
+  cases.check("avg_pool1d", nn::AvgPool1d{3, {.stride = 1}});
+  cases.check("max_pool3d", nn::MaxPool3d());
+  cases.check("avg_pool3d", nn::AvgPool3d());
+}
+
+}  // namespace
+
 TEST_CASE("golden: layers are PyTorch's") {
   Cases cases("layers");
   cases.check("linear", nn::Linear(4, 3));
@@ -160,7 +201,34 @@ TEST_CASE("golden: layers are PyTorch's") {
   cases.check("attention_cross", nn::MultiHeadAttention(6, 2, {.bias = false}), RUN(m(in[0], in[1], in[2])));
   const Tensor seen = Tensor::from(std::vector<bool>{1, 0, 1, 1, 1, 0, 0, 1, 1, 1, 1, 1}, {4, 3});
   cases.check("attention_mask", nn::MultiHeadAttention(6, 2), RUN(m(in[0], in[1], in[2], seen)));
-  cases.check("sequential", nn::Sequential(nn::Linear(4, 6), &Tensor::relu,
+  cases.check("batchnorm2d_plain_train", nn::BatchNorm2d(3, {.affine = false}), true);
+  cases.check("batchnorm2d_plain_eval", nn::BatchNorm2d(3, {.affine = false}));
+  cases.check("batchnorm1d_untracked_train", nn::BatchNorm1d(3, {.track_running_stats = false}), true);
+  cases.check("batchnorm1d_untracked_eval", nn::BatchNorm1d(3, {.track_running_stats = false}));
+  cases.check("batchnorm3d_bare", nn::BatchNorm3d(2, {.affine = false, .track_running_stats = false}));
+  cases.check("batchnorm2d_mean_of_all", nn::BatchNorm2d(3, {.momentum = std::nullopt}), RUN(m(m(in[0]) * in[0])), true);
+  cases.check("instancenorm2d_alone", nn::InstanceNorm2d(3));
+  cases.check("prelu", nn::PReLU());
+  cases.check("prelu_channels", nn::PReLU(3));
+  const Tensor starts = Tensor::of<int64_t>({0, 2, 2, 5});
+  for (const auto& [mode, name] : {std::pair(nn::BagMode::Sum, "sum"), std::pair(nn::BagMode::Mean, "mean"),
+                                   std::pair(nn::BagMode::Max, "max")}) {
+    cases.check(text("bag_", name), nn::EmbeddingBag(5, 3, {.mode = mode}));
+    cases.check(text("bag_", name, "_offsets"), nn::EmbeddingBag(5, 3, {.mode = mode}), RUN(m(in[0], starts)));
+    cases.check(text("bag_", name, "_padding"), nn::EmbeddingBag(5, 3, {.mode = mode, .padding = 1}), RUN(m(in[0], starts)));
+  }
+  const nn::EmbeddingBagOptions sum{.mode = nn::BagMode::Sum};
+  cases.check("bag_weights", nn::EmbeddingBag(5, 3, sum), RUN(m(in[0], {}, in[1])));
+  cases.check("bag_weights_offsets", nn::EmbeddingBag(5, 3, sum), RUN(m(in[0], starts, in[1])));
+  const AttentionOptions causal{.causal = true};
+  cases.check("encoder", nn::TransformerEncoderLayer(6, 2, {.feedforward = 8}));
+  cases.check("encoder_norm_first",
+              nn::TransformerEncoderLayer(6, 2, {.feedforward = 8, .norm_first = true, .bias = false}), RUN(m(in[0], causal)));
+  cases.check("encoder_gelu",
+              nn::TransformerEncoderLayer(6, 2, {.feedforward = 8, .activation = &Tensor::gelu_erf, .eps = 0.1}),
+              RUN(m(in[0], Tensor::tri(4, 4))));
+  check_functions(cases);
+  cases.check("sequential", nn::Sequential(nn::Linear(4, 6), nn::ReLU(),
                                            nn::Sequential(nn::LayerNorm(6), [](const Tensor& x) { return x.tanh(); }),
                                            nn::Linear(6, 2)));
 }

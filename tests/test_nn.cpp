@@ -185,6 +185,36 @@ TEST_CASE("nn: LayerNorm, Embedding, Dropout") {
   CHECK_THROWS_AS(nn::Dropout(1.5), Error);
 }
 
+TEST_CASE("nn: Dropout2d drops whole channels, and PReLU starts as a leaky relu") {
+  const Tensor x = Tensor::ones({50, 40, 3, 2});
+  CHECK(nn::Dropout2d(0.25)(x).sum().item() == 12000);
+  const Training mode;
+  const Tensor y = nn::Dropout2d(0.25)(x), channels = y.mean({2, 3});
+  CHECK(y.flatten(2).var(2).max().item() == 0);
+  CHECK(channels.max().item() == 1 / 0.75f);
+  const double zeros = (channels == 0).sum().item();
+  CHECK(zeros > 420);
+  CHECK(zeros < 580);
+  const Tensor at = Tensor::of({-4, 0, INFINITY}).requires_grad_();
+  const nn::PReLU leaky;
+  const Tensor out = leaky(at);
+  CHECK(out.to_vector() == std::vector<float>{-1, 0, INFINITY});
+  CHECK(gradient(out.sum(), {leaky.weight})[0].item() == -4);
+}
+
+TEST_CASE("nn: a transformer layer drops while it trains, and only then") {
+  Tensor::manual_seed(6);
+  const nn::TransformerEncoderLayer layer(8, 2, {.feedforward = 16, .dropout = 0.5});
+  const Tensor x = Tensor::randn({2, 3, 8}).realize();
+  CHECK(layer(x).allclose(layer(x)));
+  CHECK(names(nn::state_dict(layer)) ==
+        std::vector<std::string>{"self_attn.in_proj_weight", "self_attn.in_proj_bias", "self_attn.out_proj.weight",
+                                 "self_attn.out_proj.bias", "linear1.weight", "linear1.bias", "linear2.weight",
+                                 "linear2.bias", "norm1.weight", "norm1.bias", "norm2.weight", "norm2.bias"});
+  const Training mode;
+  CHECK_FALSE(layer(x).allclose(layer(x)));
+}
+
 TEST_CASE("nn: where parameters start") {
   Tensor::manual_seed(5);
   const nn::Conv1d line(8, 40, 5, {.groups = 2});
@@ -255,9 +285,9 @@ TEST_CASE("nn: a step of a recurrent layer is a product and one kernel") {
     check("LSTM", kernels_of_a_step<nn::LSTM>(ragged, false), 1, 1);
     check("GRU", kernels_of_a_step<nn::GRU>(ragged, false), 1, 1);
     check("RNN", kernels_of_a_step<nn::RNN>(ragged, false), 1, 1);
-    // Backwards the gradients of h and of weight_hh are products, too.
-    check("LSTM, backwards", kernels_of_a_step<nn::LSTM>(ragged, true), 3, 4.5);
-    check("GRU, backwards", kernels_of_a_step<nn::GRU>(ragged, true), 3, 4.5);
+    // Backwards the gradients of h and of weight_hh are products, too; those of a masked step are longer formulas.
+    check("LSTM, backwards", kernels_of_a_step<nn::LSTM>(ragged, true), 3, ragged ? 8.5 : 3.5);
+    check("GRU, backwards", kernels_of_a_step<nn::GRU>(ragged, true), 3, ragged ? 7 : 3.5);
     check("RNN, backwards", kernels_of_a_step<nn::RNN>(ragged, true), 3, 1.5);
   }
 }
@@ -394,6 +424,8 @@ TEST_CASE("nn: what is wrong is said at once") {
        [&] { nn::MultiHeadAttention(6, 2)(x, x, x); }},
       {"MultiHeadAttention: keys (2, 5, 6) and values (2, 4, 6) differ",
        [&] { nn::MultiHeadAttention(6, 2)(words, words, words[{slice(), slice(0, 4)}]); }},
+      {"TransformerEncoderLayer: a dropout probability of 2", [] { nn::TransformerEncoderLayer(4, 2, {.dropout = 2}); }},
+      {"TransformerEncoderLayer: no activation", [] { nn::TransformerEncoderLayer(4, 2, {.activation = nullptr}); }},
       {"scaled_dot_product_attention: a mask of (2, 1, 2, 5, 5)",
        [&] { nn::MultiHeadAttention(6, 2)(words, words, words, Tensor::ones({2, 1, 2, 5, 5})); }},
   });

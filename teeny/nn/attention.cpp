@@ -41,13 +41,47 @@ Tensor MultiHeadAttention::merge(const Tensor& heads) const { return out_proj(he
 
 Tensor MultiHeadAttention::operator()(const Tensor& query, const Tensor& key, const Tensor& value,
                                       const AttentionOptions& options) const {
-  const Projected p = project(query, key, value);
-  return merge(p.query.scaled_dot_product_attention(p.key, p.value, options));
+  return detail::called("MultiHeadAttention", *this, query, [&] {
+    const Projected p = project(query, key, value);
+    return merge(p.query.scaled_dot_product_attention(p.key, p.value, options));
+  });
 }
 Tensor MultiHeadAttention::operator()(const Tensor& query, const Tensor& key, const Tensor& value,
                                       const Tensor& mask) const {
-  const Projected p = project(query, key, value);
-  return merge(p.query.scaled_dot_product_attention(p.key, p.value, mask));
+  return detail::called("MultiHeadAttention", *this, query, [&] {
+    const Projected p = project(query, key, value);
+    return merge(p.query.scaled_dot_product_attention(p.key, p.value, mask));
+  });
 }
+
+TransformerEncoderLayer::TransformerEncoderLayer(int64_t width, int64_t heads, TransformerEncoderOptions options)
+    : options(options),
+      self_attn(width, heads, {.bias = options.bias}),
+      linear1(width, options.feedforward, {.bias = options.bias}),
+      linear2(options.feedforward, width, {.bias = options.bias}),
+      norm1(width, {.eps = options.eps, .bias = options.bias}),
+      norm2(width, {.eps = options.eps, .bias = options.bias}) {
+  if (!(options.dropout >= 0 && options.dropout <= 1))
+    fail("TransformerEncoderLayer: a dropout probability of ", options.dropout);
+  if (!options.activation) fail("TransformerEncoderLayer: no activation");
+}
+
+template <class Attention>
+Tensor TransformerEncoderLayer::run(const Tensor& x, const Attention& attention) const {
+  const auto attend = [&](const Tensor& x) { return self_attn(x, x, x, attention).dropout(options.dropout); };
+  const auto feed = [&](const Tensor& x) {
+    return linear2(options.activation(linear1(x)).dropout(options.dropout)).dropout(options.dropout);
+  };
+  if (options.norm_first) {
+    const Tensor y = x + attend(norm1(x));
+    return y + feed(norm2(y));
+  }
+  const Tensor y = norm1(x + attend(x));
+  return norm2(y + feed(y));
+}
+Tensor TransformerEncoderLayer::operator()(const Tensor& x, const AttentionOptions& attention) const {
+  return run(x, attention);
+}
+Tensor TransformerEncoderLayer::operator()(const Tensor& x, const Tensor& mask) const { return run(x, mask); }
 
 }  // namespace teeny::nn

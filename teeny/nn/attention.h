@@ -1,6 +1,9 @@
 #pragma once
 // Attention: every position of a sequence looks at all others.
+#include <functional>
+
 #include "teeny/nn/layers.h"
+#include "teeny/nn/norms.h"
 
 namespace teeny::nn {
 
@@ -32,6 +35,38 @@ struct MultiHeadAttention {
   };
   Projected project(const Tensor& query, const Tensor& key, const Tensor& value) const;
   Tensor merge(const Tensor& heads) const;
+};
+
+struct TransformerEncoderOptions {
+  int64_t feedforward = 2048;  ///< the width between the two layers
+  double dropout = 0.1;
+  std::function<Tensor(const Tensor&)> activation = &Tensor::relu;  ///< PyTorch's "gelu" is &Tensor::gelu_erf
+  double eps = 1e-5;                                                ///< of the two norms
+  bool norm_first = false;
+  bool bias = true;
+};
+/// Attention of x (N, L, width) to itself and two linear layers, each with a norm and a way around. Vaswani et al.,
+/// 2017; the norm first: Xiong et al., "On layer normalization in the transformer architecture", 2020.
+///
+///   x = norm1(x + attention(x)),   x = norm2(x + linear2(activation(linear1(x))))
+///   x = x + attention(norm1(x)),   x = x + linear2(activation(linear1(norm2(x))))     with norm_first
+///
+/// Dropout follows the attention, the activation and linear2. Masks are those of MultiHeadAttention. Names and initial
+/// values are PyTorch's, whose batch comes first only with batch_first.
+struct TransformerEncoderLayer {
+  TransformerEncoderLayer(int64_t width, int64_t heads, TransformerEncoderOptions options = {});
+  Tensor operator()(const Tensor& x, const AttentionOptions& attention = {}) const;
+  Tensor operator()(const Tensor& x, const Tensor& mask) const;
+
+  TransformerEncoderOptions options;
+  MultiHeadAttention self_attn;
+  Linear linear1, linear2;
+  LayerNorm norm1, norm2;
+  TEENY_STATE(self_attn, linear1, linear2, norm1, norm2)
+
+ private:
+  template <class Attention>
+  Tensor run(const Tensor& x, const Attention& attention) const;
 };
 
 }  // namespace teeny::nn

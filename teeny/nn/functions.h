@@ -3,17 +3,18 @@
 //
 //   nn::Sequential model(nn::Conv2d(1, 8, 5), nn::ReLU(), nn::MaxPool2d(), nn::Flatten(), nn::Linear(1152, 10));
 //
-// Names and defaults are PyTorch's, also where those of the method are not: nn::GELU is exact unless `tanh` is asked for.
+// Names and defaults are PyTorch's, also where those of the method are not: nn::GELU is exact unless `tanh` is asked
+// for.
 #include "teeny/nn/called.h"
 
 namespace teeny::nn {
 
-#define TEENY_FUNCTION(Name, ...)                                                   \
-  struct Name {                                                                     \
-    Tensor operator()(const Tensor& x) const {                                      \
+#define TEENY_FUNCTION(Name, ...)                                                      \
+  struct Name {                                                                        \
+    Tensor operator()(const Tensor& x) const {                                         \
       return detail::called(#Name, *this, x, [&]() -> Tensor { return __VA_ARGS__; }); \
-    }                                                                               \
-    TEENY_STATE()                                                                   \
+    }                                                                                  \
+    TEENY_STATE()                                                                      \
   };
 TEENY_FUNCTION(Identity, x)
 TEENY_FUNCTION(ReLU, x.relu())
@@ -30,13 +31,13 @@ TEENY_FUNCTION(Hardsigmoid, x.hardsigmoid())
 #undef TEENY_FUNCTION
 
 /// The same with options: their declarations come first, and are public members.
-#define TEENY_FUNCTION(Name, options, ...)                                          \
-  struct Name {                                                                     \
-    options;                                                                        \
-    Tensor operator()(const Tensor& x) const {                                      \
+#define TEENY_FUNCTION(Name, options, ...)                                             \
+  struct Name {                                                                        \
+    options;                                                                           \
+    Tensor operator()(const Tensor& x) const {                                         \
       return detail::called(#Name, *this, x, [&]() -> Tensor { return __VA_ARGS__; }); \
-    }                                                                               \
-    TEENY_STATE()                                                                   \
+    }                                                                                  \
+    TEENY_STATE()                                                                      \
   };
 TEENY_FUNCTION(LeakyReLU, double slope = 0.01, x.leaky_relu(slope))
 TEENY_FUNCTION(ELU, double alpha = 1, x.elu(alpha))

@@ -110,15 +110,18 @@ Tensor EmbeddingBag::operator()(const Tensor& index, const Tensor& offsets, cons
   if (!is_int(index.dtype()) || index.rank() < 1 || index.rank() > 2)
     fail(name, ": index ", index.shape(), " of ", index.dtype(), "; integers (B, L), or (L) with offsets, wanted");
   if ((index.rank() == 1) != offsets.defined())
-    fail(name, ": index ", index.shape(), index.rank() == 1 ? " needs offsets (B)" : " is B bags by itself, without offsets");
+    fail(name, ": index ", index.shape(),
+         index.rank() == 1 ? " needs offsets (B)" : " is B bags by itself, without offsets");
   if (offsets.defined() && (offsets.rank() != 1 || !is_int(offsets.dtype())))
     fail(name, ": offsets ", offsets.shape(), " of ", offsets.dtype(), "; integers (B) wanted");
   if (weights.defined() && (weights.shape() != index.shape() || options.mode != BagMode::Sum))
-    fail(name, ": weights ", weights.shape(), " for index ", index.shape(), "; they have its shape, and need BagMode::Sum");
+    fail(name, ": weights ", weights.shape(), " for index ", index.shape(),
+         "; they have its shape, and need BagMode::Sum");
 
   return detail::called(name, *this, index, [&] {
     Tensor rows = weight.embedding(index);  // (B, L, size) or (L, size)
-    const Tensor counted = (options.padding ? index != *options.padding : Tensor::ones(index.shape(), DType::Bool)).unsqueeze(-1);
+    const Tensor counted =
+        (options.padding ? index != *options.padding : Tensor::ones(index.shape(), DType::Bool)).unsqueeze(-1);
     if (weights.defined()) rows = rows * weights.unsqueeze(-1);
     const int64_t bags = offsets.defined() ? offsets.size(0) : index.size(0), length = index.size(-1);
     // The bag of each place: the last that begins there or before.

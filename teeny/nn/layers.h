@@ -72,9 +72,9 @@ struct EmbeddingBagOptions {
   BagMode mode = BagMode::Mean;
   std::optional<int64_t> padding = {};  ///< a row that counts for nothing, and starts as zeros
 };
-/// Rows of a table, summed up bag by bag: index (B, L) is B bags; index (L) with offsets (B), int64, where bag b begins at
-/// offsets[b], the first at 0 and each behind the one before it. Of both (B, size); a bag without rows is zeros. `weights` of
-/// the index's shape multiply the rows; as in PyTorch for sums alone.
+/// Rows of a table, summed up bag by bag: index (B, L) is B bags; index (L) with offsets (B), int64, where bag b begins
+/// at offsets[b], the first at 0 and each behind the one before it. Of both (B, size); a bag without rows is zeros.
+/// `weights` of the index's shape multiply the rows; as in PyTorch for sums alone.
 struct EmbeddingBag {
   EmbeddingBag(int64_t count, int64_t size, EmbeddingBagOptions options = {});
   Tensor operator()(const Tensor& index, const Tensor& offsets = {}, const Tensor& weights = {}) const;
@@ -84,8 +84,8 @@ struct EmbeddingBag {
   TEENY_STATE(weight)
 };
 
-/// x where it is above 0, elsewhere x * weight: one for all, or one for each channel of x (N, channels, ...). He et al.,
-/// "Delving deep into rectifiers", 2015.
+/// x where it is above 0, elsewhere x * weight: one for all, or one for each channel of x (N, channels, ...). He et
+/// al., "Delving deep into rectifiers", 2015.
 struct PReLU {
   explicit PReLU(int64_t channels = 1, double initial = 0.25);
   Tensor operator()(const Tensor& x) const;
@@ -105,8 +105,8 @@ struct Dropout {
   TEENY_STATE()
 };
 
-/// The same for whole channels of x (N, C, ...): neighbours in an image say much the same. Tompson et al., "Efficient object
-/// localization using convolutional networks", 2015.
+/// The same for whole channels of x (N, C, ...): neighbours in an image say much the same. Tompson et al., "Efficient
+/// object localization using convolutional networks", 2015.
 struct DropoutChannels {
   explicit DropoutChannels(double p = 0.5);
   Tensor operator()(const Tensor& x) const;

@@ -39,7 +39,8 @@ void check_eps(const char* layer, double eps) {
 
 }  // namespace
 
-BatchNorm::BatchNorm(const char* name, const char* axes, int least, int most, int64_t channels, BatchNormOptions options)
+BatchNorm::BatchNorm(const char* name, const char* axes, int least, int most, int64_t channels,
+                     BatchNormOptions options)
     : channels(channels), options(options), name_(name), axes_(axes), least_(least), most_(most) {
   init::check_sizes(name, {channels});
   check_eps(name, options.eps);
@@ -65,8 +66,9 @@ Tensor BatchNorm::operator()(const Tensor& x) {
     Dims axes = {0};
     for (int a = 2; a < x.rank(); ++a) axes.push_back(a);
     // With any constant a,  x - mean = (x - a) - (mean - a)  and  var = E[(x-a)^2] - (mean - a)^2. Here a is the mean
-    // itself without its history: so `drift` is 0 and costs no precision, but the gradient passes through it, by channel.
-    // The sums over x that the backward pass needs are then those of g and g * (x - a), which one pass over x gives.
+    // itself without its history: so `drift` is 0 and costs no precision, but the gradient passes through it, by
+    // channel. The sums over x that the backward pass needs are then those of g and g * (x - a), which one pass over x
+    // gives.
     const Tensor values = to_accumulate_dtype(x), mean = values.mean(axes, true), a = mean.detach();
     const Tensor centred = values - a, drift = mean - a;
     const Tensor var = mean_square(centred, axes) - drift.square();
@@ -147,7 +149,8 @@ Tensor GroupNorm::operator()(const Tensor& x) const {
 Tensor InstanceNorm::operator()(const Tensor& x) const {
   if (axes_ > 0 && x.rank() == axes_ + 1) return (*this)(x.unsqueeze(0)).squeeze(0);
   if (axes_ > 0 && x.rank() != axes_ + 2)
-    fail(name_, ": x of shape ", x.shape(), "; ", axes_ + 2, " axes (N, ", channels, ", ...) wanted, or without N ", axes_ + 1);
+    fail(name_, ": x of shape ", x.shape(), "; ", axes_ + 2, " axes (N, ", channels, ", ...) wanted, or without N ",
+         axes_ + 1);
   check_channels(name_, x, channels);
   if (numel(Shape(x.shape().begin() + 2, x.shape().end())) == 1)
     fail(name_, ": x of shape ", x.shape(), " has one value a channel; it needs two");

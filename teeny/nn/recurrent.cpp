@@ -35,7 +35,7 @@ typename Cell::State one_step(const char* op, const Cell& cell, const Tensor& x,
   Shape shape = x.shape();
   shape[x.rank() - 1] = cell.weight_hh.size(1);
   const RecurrentState state = with_zeros(op, x, shape, Cell::list(before));
-  return Cell::state(cell.step(cell.project(x), state));
+  return detail::called(op, cell, x, [&] { return Cell::state(cell.step(cell.project(x), state)); });
 }
 
 }  // namespace
@@ -149,28 +149,30 @@ typename Recurrent<Cell>::Output Recurrent<Cell>::operator()(const Tensor& x, co
   if (!batched)
     for (Tensor& part : first) part = part.unsqueeze(1);
 
-  const size_t directions = options.bidirectional ? 2 : 1;
-  Tensor y = sequence;
-  std::vector<std::vector<Tensor>> last(first.size());  // of each part of the state, cell after cell
-  for (size_t layer = 0; layer < cells.size(); layer += directions) {
-    if (layer > 0) y = y.dropout(options.dropout);
-    std::vector<Tensor> outputs;
-    for (size_t cell = layer; cell < layer + directions; ++cell) {
-      RecurrentState state;
-      for (const Tensor& part : first) state.push_back(part[int64_t(cell)]);
-      const auto [output, end] = all_steps(cells[cell], y, state, lengths, cell > layer);
-      outputs.push_back(output);
-      for (size_t s = 0; s < end.size(); ++s) last[s].push_back(end[s]);
+  return detail::called(name, *this, x, [&] {
+    const size_t directions = options.bidirectional ? 2 : 1;
+    Tensor y = sequence;
+    std::vector<std::vector<Tensor>> last(first.size());  // of each part of the state, cell after cell
+    for (size_t layer = 0; layer < cells.size(); layer += directions) {
+      if (layer > 0) y = y.dropout(options.dropout);
+      std::vector<Tensor> outputs;
+      for (size_t cell = layer; cell < layer + directions; ++cell) {
+        RecurrentState state;
+        for (const Tensor& part : first) state.push_back(part[int64_t(cell)]);
+        const auto [output, end] = all_steps(cells[cell], y, state, lengths, cell > layer);
+        outputs.push_back(output);
+        for (size_t s = 0; s < end.size(); ++s) last[s].push_back(end[s]);
+      }
+      y = directions == 1 ? outputs[0] : Tensor::cat(outputs, -1);
     }
-    y = directions == 1 ? outputs[0] : Tensor::cat(outputs, -1);
-  }
-  RecurrentState state;
-  for (const std::vector<Tensor>& part : last) {
-    const Tensor all = Tensor::stack(part);
-    state.push_back(batched ? all : all.squeeze(1));
-  }
-  if (batch_first) y = y.transpose(0, 1);
-  return {batched ? y : y.squeeze(1), Cell::state(state)};
+    RecurrentState state;
+    for (const std::vector<Tensor>& part : last) {
+      const Tensor all = Tensor::stack(part);
+      state.push_back(batched ? all : all.squeeze(1));
+    }
+    if (batch_first) y = y.transpose(0, 1);
+    return Output{batched ? y : y.squeeze(1), Cell::state(state)};
+  });
 }
 
 template struct Recurrent<LSTMCell>;

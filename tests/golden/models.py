@@ -135,6 +135,47 @@ def layers():
           call=lambda m, q, k, v: m(q, k, v)[0])
     layer("attention_mask", nn.MultiheadAttention(6, 2, batch_first=True), (2, 4, 6), (2, 3, 6), (2, 3, 6),
           call=lambda m, q, k, v: m(q, k, v, attn_mask=~seen)[0])
+    layer("batchnorm2d_plain_train", nn.BatchNorm2d(3, affine=False), (2, 3, 4, 5), train=True)
+    layer("batchnorm2d_plain_eval", nn.BatchNorm2d(3, affine=False), (2, 3, 4, 5))
+    layer("batchnorm1d_untracked_train", nn.BatchNorm1d(3, track_running_stats=False), (5, 3), train=True)
+    layer("batchnorm1d_untracked_eval", nn.BatchNorm1d(3, track_running_stats=False), (5, 3))
+    layer("batchnorm3d_bare", nn.BatchNorm3d(2, affine=False, track_running_stats=False), (2, 2, 2, 3, 2))
+    layer("batchnorm2d_mean_of_all", nn.BatchNorm2d(3, momentum=None), (2, 3, 2, 2), train=True, call=lambda m, x: m(m(x) * x))
+    layer("instancenorm2d_alone", nn.InstanceNorm2d(3), (3, 3, 4))
+    layer("prelu", nn.PReLU(), (2, 3))
+    layer("prelu_channels", nn.PReLU(3), (2, 3, 2, 4))
+    starts = torch.tensor([0, 2, 2, 5])
+    for mode in ("sum", "mean", "max"):
+        layer("bag_" + mode, nn.EmbeddingBag(5, 3, mode=mode), torch.tensor([[4, 0, 1], [1, 2, 3]]))
+        layer(f"bag_{mode}_offsets", nn.EmbeddingBag(5, 3, mode=mode), torch.tensor([4, 0, 1, 1, 2, 3]),
+              call=lambda m, x: m(x, starts))
+        layer(f"bag_{mode}_padding", nn.EmbeddingBag(5, 3, mode=mode, padding_idx=1), torch.tensor([4, 0, 3, 1, 2, 1]),
+              call=lambda m, x: m(x, starts))
+    layer("bag_weights", nn.EmbeddingBag(5, 3, mode="sum"), torch.tensor([[4, 0, 4], [1, 2, 0]]), (2, 3),
+          call=lambda m, x, w: m(x, per_sample_weights=w))
+    layer("bag_weights_offsets", nn.EmbeddingBag(5, 3, mode="sum"), torch.tensor([4, 0, 4, 1, 2, 0]), (6,),
+          call=lambda m, x, w: m(x, starts, w))
+    for name, options, mask in (("encoder", {}, None), ("encoder_norm_first", {"norm_first": True, "bias": False}, hidden),
+                                ("encoder_gelu", {"activation": "gelu", "layer_norm_eps": 0.1}, hidden)):
+        layer(name, nn.TransformerEncoderLayer(6, 2, 8, batch_first=True, **options), (2, 4, 6),
+              call=lambda m, x, mask=mask: m(x, mask))
+    stateless = {
+        "identity": nn.Identity(), "relu": nn.ReLU(), "relu6": nn.ReLU6(), "selu": nn.SELU(), "silu": nn.SiLU(),
+        "mish": nn.Mish(), "sigmoid": nn.Sigmoid(), "logsigmoid": nn.LogSigmoid(), "tanh": nn.Tanh(),
+        "softsign": nn.Softsign(), "hardswish": nn.Hardswish(), "hardsigmoid": nn.Hardsigmoid(),
+        "leaky_relu": nn.LeakyReLU(), "elu": nn.ELU(0.5), "celu": nn.CELU(), "softplus": nn.Softplus(2), "gelu": nn.GELU(),
+        "gelu_tanh": nn.GELU("tanh"), "glu": nn.GLU(1), "softmax": nn.Softmax(1), "log_softmax": nn.LogSoftmax(1),
+        "flatten": nn.Flatten(), "flatten_axes": nn.Flatten(2, -1), "unflatten": nn.Unflatten(1, (2, 1)),
+        "max_pool2d": nn.MaxPool2d(2), "max_pool2d_options": nn.MaxPool2d(3, 2, 1), "avg_pool2d": nn.AvgPool2d((2, 3)),
+        "adaptive_avg_pool2d": nn.AdaptiveAvgPool2d(1), "upsample": nn.Upsample(scale_factor=2),
+        "upsample_bilinear": nn.Upsample(scale_factor=(2, 3), mode="bilinear"),
+    }
+    for name, module in stateless.items():
+        layer(name, module, (2, 2, 4, 6))
+    layer("max_pool1d", nn.MaxPool1d(2), (2, 3, 6))
+    layer("avg_pool1d", nn.AvgPool1d(3, 1), (2, 3, 6))
+    layer("max_pool3d", nn.MaxPool3d(2), (1, 2, 4, 2, 4))
+    layer("avg_pool3d", nn.AvgPool3d(2), (1, 2, 4, 2, 4))
     layer("sequential", nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Sequential(nn.LayerNorm(6), nn.Tanh()),
                                       nn.Linear(6, 2)), (3, 4))
     return result
