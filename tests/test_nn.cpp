@@ -430,3 +430,58 @@ TEST_CASE("nn: what is wrong is said at once") {
        [&] { nn::MultiHeadAttention(6, 2)(words, words, words, Tensor::ones({2, 1, 2, 5, 5})); }},
   });
 }
+
+namespace {
+struct Tagger {
+  nn::Embedding words{7, 4};
+  nn::LSTM lstm{4, 3, {.batch_first = true, .bidirectional = true}};
+  std::vector<nn::Linear> heads{nn::Linear(6, 2)};
+  nn::Linear unused{2, 2};
+  Tensor gain = Tensor::ones({6}).requires_grad_();
+  Tensor operator()(const Tensor& x) const { return heads[0](lstm(words(x)).y * gain).matmul(Tensor::ones({2, 2})); }
+  TEENY_STATE(words, lstm, heads, unused, gain)
+};
+}  // namespace
+
+TEST_CASE("nn: a summary lists layers, shapes, parameters and multiply-adds, and computes nothing") {
+  nn::Sequential model(nn::Conv2d(1, 8, 5, {.stride = 2}), nn::BatchNorm2d(8), nn::ReLU(), nn::MaxPool2d(), nn::Flatten(),
+                       nn::Linear(288, 10));
+  const Tensor x = Tensor::zeros({2, 1, 28, 28});
+  const int64_t before = context.kernels;
+  CHECK(nn::summary_text(0, model, x) == R"(layer               output          parameters  multiply-adds
+0      Conv2d       (2, 8, 12, 12)         208         57,600
+1      BatchNorm2d  (2, 8, 12, 12)          16              0
+       ReLU         (2, 8, 12, 12)           0              0
+       MaxPool2d    (2, 8, 6, 6)             0              0
+       Flatten      (2, 288)                 0              0
+5      Linear       (2, 10)              2,890          5,760
+total                                    3,114         63,360
+)");
+  CHECK(nn::summary_text(61, model, x) == nn::summary_text(0, model, x));
+  const std::string narrow = nn::summary_text(24, model, x);
+  CHECK(narrow.starts_with("0 Conv2d\n  (2, 8, 12, 12)\n  208 parameters\n  57,600 multiply-adds\n1 BatchNorm2d\n"));
+  CHECK(narrow.ends_with("total\n  3,114 parameters\n  63,360 multiply-adds\n"));
+  for (size_t begin = 0, end; (end = narrow.find('\n', begin)) != narrow.npos; begin = end + 1) CHECK(end - begin <= 24);
+  CHECK(context.kernels == before);
+  CHECK(nn::state_dict(model)[6].second.item<int64_t>() == 0);  // evaluated, not trained
+
+  // Inside other structs, and what is used outside of layers, or not at all: 6 + 6 parameters, 2 * 5 * 2 * 2 multiply-adds.
+  CHECK(nn::summary_text(0, Tagger(), Tensor::zeros({2, 5}, DType::Int64)) ==
+        R"(layer                       output     parameters  multiply-adds
+words    Embedding          (2, 5, 4)          28              0
+lstm     LSTM               (2, 5, 6)         216          1,680
+heads.0  Linear             (2, 5, 2)          14            120
+         outside of layers                     12             40
+total                                         270          1,840
+)");
+  // Of layers in a layer the innermost counts; one called twice has its parameters once.
+  const nn::MultiHeadAttention attention(6, 2);
+  const Tensor words = Tensor::zeros({1, 4, 6});
+  const std::string twice =
+      nn::summary_text(0, [&](const Tensor& x) { return attention(attention(x, x, x), x, x); }, words);
+  CHECK(twice.find("out_proj") == twice.npos);  // a function has no state, and its layers no names
+  CHECK(twice.find("MultiHeadAttention  (1, 4, 6)         126            624") != twice.npos);
+  CHECK(twice.find("MultiHeadAttention  (1, 4, 6)           0            624") != twice.npos);
+  CHECK_THROWS_AS(nn::summary_text(0, model, Tensor::zeros({1, 3, 28, 28})), Error);
+  CHECK(nn::summary_text(0, model, x) == nn::summary_text(61, model, x));
+}

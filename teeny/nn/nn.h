@@ -8,3 +8,4 @@
 #include "teeny/nn/recurrent.h"
 #include "teeny/nn/sequential.h"
 #include "teeny/nn/state.h"
+#include "teeny/nn/summary.h"
