@@ -1,7 +1,9 @@
 // IDX files and the datasets.
 #include <doctest/doctest.h>
+#include <sys/stat.h>
 #include <zlib.h>
 
+#include <algorithm>
 
 #include "environment.h"
 #include "state_helpers.h"
@@ -138,4 +140,87 @@ TEST_CASE("datasets: files that do not fit, or are not there, are named") {
   }
   if (std::filesystem::exists("/usr/share/datasets/fashion-mnist")) CHECK(data::fashion_mnist().train.size() == 60000);
   else CHECK(has(error_of([] { data::fashion_mnist(); }), "dataset-fashion-mnist"));
+}
+
+TEST_CASE("datasets: CIFAR-10's binary files") {
+  const TemporaryDirectory directory;
+  const auto records = [](std::initializer_list<int> labels) {
+    std::string bytes;
+    for (int label : labels) bytes += char(label) + std::string(1024, char(label)) + std::string(2048, char(200 + label));
+    return bytes;
+  };
+  const auto read = [&] { return error_of([&] { data::cifar10_from(directory / ""); }); };
+  CHECK(has(read(), "data_batch_1.bin: no such file"));
+  for (int batch = 1; batch <= 5; ++batch) directory.write(text("data_batch_", batch, ".bin"), records({batch, 9}));
+  CHECK(has(read(), "test_batch.bin: no such file"));
+  directory.write("test_batch.bin", records({0, 1, 2}));
+  const auto [train, test] = data::cifar10_from(directory / "");
+  CHECK(train.images.shape() == Shape{10, 3, 32, 32});
+  CHECK(train.images.dtype() == DType::UInt8);
+  CHECK(train.labels.to_vector<int64_t>() == std::vector<int64_t>{1, 9, 2, 9, 3, 9, 4, 9, 5, 9});
+  CHECK(test.labels.to_vector<int64_t>() == std::vector<int64_t>{0, 1, 2});
+  CHECK(test.images[2][0].max().item() == 2);
+  CHECK(test.images[2][1].min().item() == 202);
+
+  // Cut, lengthened, of another class, too large without taking its place in memory, no file.
+  const std::string whole = records({3}), bytes = "one to 10000 records of 3073 bytes wanted";
+  for (const size_t length : {size_t(0), size_t(1), size_t(3072), size_t(3074), size_t(2 * 3073 - 1)}) {
+    directory.write("data_batch_3.bin", (whole + whole).substr(0, length));
+    CHECK(has(read(), text("data_batch_3.bin: ", length, " bytes; ", bytes)));
+  }
+  directory.write("data_batch_3.bin", records({3, 10}));
+  CHECK(has(read(), "data_batch_3.bin: a label of 10; there are ten classes"));
+  directory.write("data_batch_3.bin", records({3, -1}));
+  CHECK(has(read(), "a label of 255"));
+  std::filesystem::resize_file(directory / "data_batch_3.bin", uintmax_t(3073) << 30);
+  CHECK(has(read(), bytes));
+  std::filesystem::remove(directory / "data_batch_3.bin");
+  std::filesystem::create_directory(directory / "data_batch_3.bin");
+  CHECK(has(read(), "data_batch_3.bin: not a regular file"));
+  std::filesystem::remove(directory / "data_batch_3.bin");
+  CHECK(mkfifo((directory / "data_batch_3.bin").c_str(), 0600) == 0);
+  CHECK(has(read(), "data_batch_3.bin: not a regular file"));
+
+  const TemporaryDirectory above;  // in the folder that the archive holds
+  std::filesystem::create_directory(above / "cifar-10-batches-bin");
+  for (int batch = 1; batch <= 5; ++batch) above.write(text("cifar-10-batches-bin/data_batch_", batch, ".bin"), whole);
+  above.write("cifar-10-batches-bin/test_batch.bin", whole);
+  CHECK(data::cifar10_from(above / "").train.size() == 5);
+}
+
+TEST_CASE("datasets: random_split") {
+  const data::Dataset whole{Tensor::arange(11).cast(DType::UInt8).reshape({11, 1, 1, 1}), Tensor::arange(11)};
+  const auto labels = [&](const std::vector<Scalar>& parts, uint64_t seed) {
+    std::vector<std::vector<int64_t>> result;
+    for (const data::Dataset& part : data::random_split(whole, parts, seed)) {
+      result.push_back(part.labels.to_vector<int64_t>());
+      CHECK(part.images.flatten().to_vector<int64_t>() == result.back());  // each image with its label
+      CHECK(part.images.dtype() == DType::UInt8);
+    }
+    return result;
+  };
+  const auto sizes = [](const std::vector<std::vector<int64_t>>& parts) {
+    std::vector<size_t> result;
+    for (const auto& part : parts) result.push_back(part.size());
+    return result;
+  };
+  const int64_t rest = 3;
+  auto parts = labels({11 - rest, rest}, 7);
+  CHECK(sizes(parts) == std::vector<size_t>{8, 3});
+  CHECK(parts == labels({8, 3}, 7));
+  CHECK(parts != labels({8, 3}, 8));
+  std::vector<int64_t> all = parts[0];
+  all.insert(all.end(), parts[1].begin(), parts[1].end());
+  CHECK_FALSE(std::is_sorted(all.begin(), all.end()));
+  std::sort(all.begin(), all.end());
+  CHECK(all == Tensor::arange(11).to_vector<int64_t>());
+  // PyTorch's rule: rounded down to 5, 3, 2, and the one that is left goes to the first.
+  CHECK(sizes(labels({0.5, 0.3, 0.2}, 1)) == std::vector<size_t>{6, 3, 2});
+  CHECK(sizes(labels({1.0, 0}, 1)) == std::vector<size_t>{11, 0});
+  const auto refused = [&](const std::vector<Scalar>& parts) { return error_of([&] { data::random_split(whole, parts); }); };
+  CHECK(refused({5, 5}) == "random_split: the parts add up to 10; sizes to 11 wanted");
+  CHECK(refused({0.5, 0.4}) == "random_split: the parts add up to 0.9; fractions to 1 wanted");
+  CHECK(refused({12, -1}) == "random_split: a part of 12; 0 <= part <= 11");
+  CHECK(refused({1.5, -0.5}) == "random_split: a part of 1.5; 0 <= part <= 1");
+  CHECK(has(refused({}), "the parts add up to 0"));
 }

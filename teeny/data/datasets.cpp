@@ -1,7 +1,12 @@
 #include "teeny/data/datasets.h"
 
+#include <algorithm>
+#include <cmath>
 #include <filesystem>
+#include <fstream>
+#include <numeric>
 #include <optional>
+#include <random>
 
 #include "teeny/data/idx.h"
 #include "tinyops/base/environment.h"
@@ -73,6 +78,76 @@ Datasets fashion_mnist() {
   if (is_there(installed)) return mnist_from(installed);
   fail("fashion_mnist: no directory ", installed,
        "; install Debian's package dataset-fashion-mnist, or set TEENY_FASHION_MNIST_DIR");
+}
+
+namespace {
+
+constexpr int64_t kCifarImage = 3 * 32 * 32, kCifarRecords = 10000;
+
+/// Appends the records of a file: a class, and an image as (3, 32, 32).
+void read_cifar(const fs::path& path, std::vector<std::byte>& images, std::vector<int64_t>& labels) {
+  std::error_code error;
+  if (!fs::is_regular_file(path, error)) fail(path.string(), is_there(path) ? ": not a regular file" : ": no such file");
+  const uintmax_t size = fs::file_size(path, error), record = 1 + kCifarImage;
+  if (error) fail(path.string(), ": ", error.message());
+  if (size == 0 || size % record != 0 || size / record > kCifarRecords)
+    fail(path.string(), ": ", size, " bytes; one to ", kCifarRecords, " records of ", record, " bytes wanted");
+  std::ifstream file(path, std::ios::binary);
+  std::vector<char> bytes(size);
+  if (!file.read(bytes.data(), std::streamsize(size))) fail(path.string(), ": cannot be read");
+  for (size_t begin = 0; begin < size; begin += record) {
+    const int label = static_cast<unsigned char>(bytes[begin]);
+    if (label > 9) fail(path.string(), ": a label of ", label, "; there are ten classes");
+    labels.push_back(label);
+    for (size_t i = begin + 1; i < begin + record; ++i) images.push_back(std::byte(bytes[i]));
+  }
+}
+
+Dataset read_cifar(const std::vector<fs::path>& files) {
+  std::vector<std::byte> images;
+  std::vector<int64_t> labels;
+  for (const fs::path& file : files) read_cifar(file, images, labels);
+  return {Tensor::from_bytes(images, DType::UInt8, {int64_t(labels.size()), 3, 32, 32}), Tensor::from(labels)};
+}
+
+}  // namespace
+
+Datasets cifar10_from(const std::string& directory) {
+  fs::path folder = directory;
+  if (is_there(folder / "cifar-10-batches-bin")) folder /= "cifar-10-batches-bin";
+  std::vector<fs::path> train;
+  for (int batch = 1; batch <= 5; ++batch) train.push_back(folder / text("data_batch_", batch, ".bin"));
+  return {read_cifar(train), read_cifar({folder / "test_batch.bin"})};
+}
+
+std::vector<Dataset> random_split(const Dataset& dataset, const std::vector<Scalar>& parts, uint64_t seed) {
+  const int64_t samples = dataset.size();
+  const bool fractions = std::ranges::any_of(parts, &Scalar::is_fraction);
+  std::vector<int64_t> sizes;
+  double all = 0;
+  for (const Scalar& part : parts) {
+    const double size = part.as<double>(), most = fractions ? 1 : double(samples);
+    if (!(size >= 0 && size <= most)) fail("random_split: a part of ", size, "; 0 <= part <= ", most);
+    all += size;
+    sizes.push_back(fractions ? int64_t(std::floor(size * double(samples))) : part.as<int64_t>());
+  }
+  if (fractions ? std::abs(all - 1) > 1e-9 : all != double(samples))
+    fail("random_split: the parts add up to ", all, "; ", fractions ? "fractions to 1" : text("sizes to ", samples), " wanted");
+  int64_t left = samples - std::accumulate(sizes.begin(), sizes.end(), int64_t(0));
+  for (size_t i = 0; left > 0; i = (i + 1) % sizes.size(), --left) ++sizes[i];
+
+  std::vector<int64_t> order(static_cast<size_t>(samples));
+  std::iota(order.begin(), order.end(), 0);
+  std::mt19937_64 random(seed);  // by Fisher and Yates; std::shuffle may differ from library to library
+  for (size_t open = order.size(); open > 1; --open) std::swap(order[open - 1], order[random() % open]);
+  std::vector<Dataset> result;
+  auto begin = order.begin();
+  for (const int64_t size : sizes) {
+    const Tensor which = Tensor::from(std::vector<int64_t>(begin, begin + size));
+    result.push_back({dataset.images.index_select(0, which), dataset.labels.index_select(0, which)});
+    begin += size;
+  }
+  return result;
 }
 
 }  // namespace teeny::data
