@@ -345,7 +345,7 @@ TEST_CASE("state: a parameter that TEENY_STATE forgets is noticed in a plain str
         "TEENY_STATE(in) forgets a member with a parameter of (4, 3) float32: it would be neither trained nor saved; list it, "
         "or give it no gradient");
   CHECK(has(error_of([&] { nn::state_dict(model); }), "TEENY_STATE(in) forgets"));
-  CHECK(has(error_of([&] { nn::load_state_dict(model, {}); }), "TEENY_STATE(in) forgets"));
+  CHECK(has(error_of([&] { nn::load_state_dict(model, nn::StateDict{}); }), "TEENY_STATE(in) forgets"));
   CHECK(has(error(std::vector<Around>(1, Around{.inner = model, .plain = {}})), "TEENY_STATE(in) forgets"));
   CHECK(has(error(Inside(weight)), "TEENY_STATE(in) forgets"));
   CHECK(error(Inside({})) == "");
