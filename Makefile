@@ -27,8 +27,8 @@ endif
 .DEFAULT_GOAL := help
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: help deps examples test test-all sanitize-cuda cuda-report bench bench-compare layers house tour notes format loc clean install again FORCE \
-  $(EXAMPLES)
+.PHONY: help deps examples test test-all sanitize-cuda cuda-report bench bench-compare bench-sweep layers house tour notes format loc clean \
+  install again FORCE $(EXAMPLES)
 comma := ,
 empty :=
 space := $(empty) $(empty)
@@ -188,8 +188,9 @@ $(LIBTEENY): $(call object,$(library)) | compile_commands.json
 
 $B/test: $(call object,$(tests)) $(LIBTEENY)
 $B/bench: $B/tests/bench/bench.o $B/tests/bench/$(if $(filter cuda,$(BACKEND)),gpu_)peak.o $B/examples/common.o $(LIBTEENY)
+$B/sweep: $B/tests/bench/sweep.o $B/tests/bench/$(if $(filter cuda,$(BACKEND)),gpu_)peak.o $B/examples/common.o $(LIBTEENY)
 $(EXAMPLES:%=$B/%): $B/%: $B/examples/%.o $B/examples/common.o $(LIBTEENY)
-$B/test $B/bench $(EXAMPLES:%=$B/%):
+$B/test $B/bench $B/sweep $(EXAMPLES:%=$B/%):
 	$(call say,link,$@)
 	$Q$(CXX) $(FLAGS) $(CXXFLAGS) $^ $(LIBS) -o $@
 
@@ -311,6 +312,9 @@ bench: $B/bench ## measure (ONLY=conv,train JSON=file ARGS='--seconds 0.5')
 
 bench-compare: $B/bench ## teeny beside its peers on the same device, in one table (PEERS=python that has torch, jax, tinygrad)
 	python3 tests/bench/compare.py $< $(PEERS) $(if $(ONLY),--only $(ONLY)) $(ARGS)
+
+bench-sweep: $B/sweep ## look for geometries at which teeny is slow (PEERS=python that has torch, ARGS='--count 2000 --seed 0 --only conv')
+	python3 tests/bench/sweep.py $< $(PEERS) $(ARGS)
 
 layers: ## check that every include of the house runs down
 	@python3 tests/house/layers.py
