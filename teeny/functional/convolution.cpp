@@ -1,6 +1,7 @@
 // Convolution and its adjoint, the transposed convolution. Each is the other's gradient by its image; both are one
 // contraction over windows, which are views: no window is ever copied.
 #include <algorithm>
+#include <numeric>
 
 #include "teeny/functional/functional.h"
 #include "teeny/mlops/common.h"
@@ -14,6 +15,8 @@ struct Geometry {
   int64_t groups;
   int axes() const { return stride.size(); }
 };
+
+int64_t div_floor(int64_t x, int64_t by) { return (x >= 0 ? x : x - by + 1) / by; }
 
 /// x (N, C, H, W) -> (N, G, 1, OH, OW, C/G, KH, KW): what the outputs of one group look at.
 Tensor conv_windows(const Tensor& x, const Dims& kernel, const Geometry& g) {
@@ -29,8 +32,46 @@ Tensor conv_windows(const Tensor& x, const Dims& kernel, const Geometry& g) {
 
 Dims spatial(const Shape& shape) { return {shape.begin() + 2, shape.end()}; }
 
+// A small image under a large kernel: where every output sees every pixel, a convolution is a product of matrices, and so
+// is its adjoint. Output o sees pixel i through tap i + (O-1-o)*stride, so the matrix is a view of the weights, too, and no
+// multiply-add meets padding.
+//
+//   image a b, padding 1, kernel 0 1 2      out0 = a*w1 + b*w2      matrix  w1 w2
+//                                           out1 = a*w0 + b*w1              w0 w1
+bool sees_all(const Shape& image, const Shape& weight, const Shape& out, const Geometry& g) {
+  for (int a = 0; a < g.axes(); ++a) {
+    const int64_t reach = (out[2 + a] - 1) * g.stride[a];  // where padding begins for the first, and the last one ends
+    if (g.padding[a] != reach || weight[2 + a] != image[2 + a] + reach || (weight[2 + a] > 1 && g.dilation[a] > 1))
+      return false;
+  }
+  return true;
+}
+
+/// Sums over the channels and pixels of x (N, G*I, S..), for each channel and place of the other side: (N, G*O, T..). The
+/// weights are (G*O, I, K..) or, where x is the side that a convolution writes, (G*I, O, K..).
+Tensor multiply_all(const Tensor& x, const Tensor& weight, const Shape& result, const Geometry& g, bool adjoint) {
+  const int n = g.axes();
+  const Dims pixels = spatial(adjoint ? result : x.shape());
+  Dims outputs;
+  for (int a = 0; a < n; ++a) outputs.push_back(3 + a);
+  Tensor w = windows(weight.unflatten(0, {g.groups, -1}), pixels, g.stride, Dims::filled(n, 1)).flip(outputs);
+  Dims order{0};  // of w (G, O/G, C/G, OH, OW, H, W)
+  for (const bool summed : {adjoint, !adjoint}) {
+    order.push_back(summed ? 2 : 1);
+    for (int a = 0; a < n; ++a) order.push_back(summed ? 3 + n + a : 3 + a);
+  }
+  w = w.permute(order).unsqueeze(0);
+  Tensor y = x.unflatten(1, {g.groups, -1});  // (N, G, 1, 1.., I, S..)
+  for (int a = 0; a <= n; ++a) y = y.unsqueeze(2);
+  return contract(y, w, 1 + n).flatten(1, 2);
+}
+
 Tensor convolve(const Tensor& x, const Tensor& weight, const Geometry& g) {
   const int n = g.axes();
+  Shape out{x.size(0), weight.size(0)};
+  for (int a = 0; a < n; ++a)
+    out.push_back((x.size(2 + a) + g.padding[a] + g.padding_end[a] - (weight.size(2 + a) - 1) * g.dilation[a] - 1) / g.stride[a] + 1);
+  if (sees_all(x.shape(), weight.shape(), out, g)) return multiply_all(x, weight, out, g, false);
   Tensor w = weight.unflatten(0, {g.groups, -1}).unsqueeze(0);  // (1, G, O/G, C/G, K..)
   for (int i = 0; i < n; ++i) w = w.unsqueeze(3);               // (1, G, O/G, 1.., C/G, K..)
   return contract(conv_windows(x, spatial(weight.shape()), g), w, 1 + n).flatten(1, 2);
@@ -50,6 +91,37 @@ Tensor conv_weight_grad(const Tensor& grad, const Tensor& x, const Shape& weight
   return contract(out.permute(order), looked_at.permute(order), 1 + n).reshape(weight);
 }
 
+Tensor conv_adjoint(const Tensor& grad, const Tensor& weight, const Shape& x, Geometry g);
+
+/// Part of x along one axis, from `begin` on.
+Tensor tail(const Tensor& x, int axis, int64_t begin) {
+  Dims from = Dims::filled(x.rank(), 0);
+  from[axis] = begin;
+  return x.shrink(from, x.shape());
+}
+
+/// The adjoint where both a stride and a dilation are above 1 along axis a. Pixels i, i + stride, .. are met by the same
+/// taps alone, every so manieth, so each such phase of the image is the adjoint of a convolution of stride 1 by these.
+Tensor conv_adjoint_in_phases(const Tensor& grad, const Tensor& weight, const Shape& x, const Geometry& g, int a) {
+  const int64_t stride = g.stride[a], dilation = g.dilation[a], common = std::gcd(stride, dilation);
+  Shape part = x;
+  part[2 + a] = (x[2 + a] + stride - 1) / stride;
+  std::vector<Tensor> phases;
+  for (int64_t i = 0; i < stride; ++i) {
+    int64_t tap = 0;  // the first that meets pixel i, and so pixel i + stride, from the next output
+    while (tap < stride / common && (i + g.padding[a] - tap * dilation) % stride != 0) ++tap;
+    if (tap == stride / common || tap >= weight.size(2 + a)) {
+      phases.push_back(Tensor::zeros(part, grad.dtype()));
+      continue;
+    }
+    Geometry phase = g;
+    phase.stride[a] = 1, phase.dilation[a] = dilation / common, phase.padding[a] = (i + g.padding[a] - tap * dilation) / stride;
+    const Tensor taps = tail(weight, 2 + a, tap).unfold(2 + a, 1, stride / common).squeeze(-1);
+    phases.push_back(conv_adjoint(grad, taps, part, phase));
+  }
+  return Tensor::stack(phases, 3 + a).flatten(2 + a, 3 + a).shrink(Dims::filled(x.size(), 0), x);
+}
+
 // d/dx is the convolution of the output's gradient with the weights mirrored. Along one axis, x[h] met output o through
 // tap k where h + padding = o*stride + k*dilation. With h + padding = stride*q + r (q: position, r: phase) only the
 // taps k = stride*j + r of its phase reach x[h], from output q - j:
@@ -61,19 +133,32 @@ Tensor conv_weight_grad(const Tensor& grad, const Tensor& x, const Shape& weight
 Tensor conv_adjoint(const Tensor& grad, const Tensor& weight, const Shape& x, Geometry g) {
   if (numel(x) == 0) return Tensor::zeros(x, grad.dtype());  // windows over padding alone: nothing to reach
   const int n = g.axes();
+  if (sees_all(x, weight.shape(), grad.shape(), g)) return multiply_all(grad, weight, x, g, true);
+  for (int a = 0; a < n; ++a) {
+    const int64_t taps = weight.size(2 + a), dilation = std::exchange(g.dilation[a], taps == 1 ? 1 : g.dilation[a]);
+    if (grad.size(2 + a) > 1) {
+      if (g.stride[a] > 1 && dilation > 1) return conv_adjoint_in_phases(grad, weight, x, g, a);
+      continue;
+    }
+    if (g.dilation[a] == 1) {  // one window takes no step: any stride that none of its taps reaches over will do
+      g.stride[a] = std::max(taps, g.padding[a] + x[2 + a]);
+      continue;
+    }
+    // The taps' gaps are pixels that nothing reaches.
+    Shape dense = x;
+    Dims before = Dims::filled(n, 0), after = before;
+    dense[2 + a] = taps, before[a] = -g.padding[a], after[a] = x[2 + a] + g.padding[a] - ((taps - 1) * dilation + 1);
+    g.padding[a] = 0, g.dilation[a] = 1;
+    const Tensor dx = conv_adjoint(grad, weight, dense, g).transpose(2 + a, -1);
+    return pad_spatial(spread_last(dx, dilation).transpose(2 + a, -1), before, after);
+  }
   Tensor w = weight.unflatten(0, {g.groups, -1});  // (G, O/G, C/G, K..)
   Dims taps, first, before, after;
   for (int a = 0; a < n; ++a) {
-    const int64_t outputs = grad.size(2 + a);
-    if (outputs == 1) g.stride[a] = std::min(g.stride[a], g.padding[a] + x[2 + a]);  // one window takes no step
-    if (g.stride[a] > 1 && g.dilation[a] > 1) {                                      // the taps' gaps become taps of 0
-      w = spread_last(w.transpose(3 + a, -1), g.dilation[a]).transpose(3 + a, -1);
-      g.dilation[a] = 1;
-    }
-    const int64_t s = g.stride[a], size = w.size(3 + a);
+    const int64_t outputs = grad.size(2 + a), s = g.stride[a], size = w.size(3 + a);
     taps.push_back((size + s - 1) / s);
-    first.push_back(g.padding[a] / s);
-    const int64_t last = (g.padding[a] + x[2 + a] - 1) / s;
+    first.push_back(div_floor(g.padding[a], s));
+    const int64_t last = div_floor(g.padding[a] + x[2 + a] - 1, s);
     before.push_back((taps[a] - 1) * g.dilation[a] - first[a]);
     after.push_back(last - (outputs - 1));
   }
@@ -166,6 +251,24 @@ Tensor with_bias(const Tensor& out, const Tensor& bias) {
   return out + reshape_to_axis(bias, 1, out.rank());
 }
 
+/// The weights without those taps at either end that meet nothing but padding, which is changed to match.
+Tensor without_idle_taps(const Tensor& weight, const Shape& image, const Dims& outputs, Geometry& g) {
+  Dims begin = Dims::filled(weight.rank(), 0), end = weight.shape();
+  for (int a = 0; a < g.axes(); ++a) {
+    const int64_t size = image[2 + a], step = g.stride[a], dilation = g.dilation[a], padding = g.padding[a];
+    const auto meets = [&](int64_t tap) {  // whether the first output that this tap brings to 0 or beyond is inside
+      const int64_t at = tap * dilation - padding, o = std::max<int64_t>(0, -div_floor(at, step));
+      return o < outputs[a] && at + o * step < size;
+    };
+    int64_t &first = begin[2 + a], &last = end[2 + a];
+    while (last > 1 && !meets(last - 1)) --last;
+    while (first < last - 1 && !meets(first)) ++first;
+    g.padding[a] -= first * dilation;
+    g.padding_end[a] = (outputs[a] - 1) * step + (last - first - 1) * dilation + 1 - size - g.padding[a];
+  }
+  return weight.shrink(begin, end);
+}
+
 Tensor conv(const Tensor& x, const Tensor& weight, const Tensor& bias, const ConvOptions& options, int n,
             const char* op) {
   const Shape &image = x.shape(), &kernel = weight.shape();
@@ -177,17 +280,20 @@ Tensor conv(const Tensor& x, const Tensor& weight, const Tensor& bias, const Con
     fail(op, ": ", image[1], " channels of ", image, " in ", groups, " groups do not fit a weight of ", kernel);
   if (bias.defined() && bias.shape() != Shape{kernel[0]})
     fail(op, ": a bias of ", bias.shape(), " does not fit a weight of ", kernel);
-  const Geometry g{per_axis(options.stride, n, op, "stride", 1), per_axis(options.padding, n, op, "padding", 0),
+  Geometry g{per_axis(options.stride, n, op, "stride", 1), per_axis(options.padding, n, op, "padding", 0),
                    per_axis(options.padding_end.value_or(options.padding), n, op, "padding_end", 0),
                    per_axis(options.dilation, n, op, "dilation", 1), groups};
+  Dims outputs;
   for (int a = 0; a < n; ++a) {
     const int64_t padded = image[2 + a] + g.padding[a] + g.padding_end[a], taps = kernel[2 + a];
     if (taps < 1 || taps > padded || taps - 1 > (padded - 1) / g.dilation[a])
       fail(op, ": a kernel of ", kernel, ", dilation ", g.dilation, ", is larger than the padded image ", image,
            ", padding ", g.padding, " and ", g.padding_end);
+    outputs.push_back((padded - (taps - 1) * g.dilation[a] - 1) / g.stride[a] + 1);
   }
   const DType common = common_dtype(x, weight, op);
-  return with_bias(apply(Conv(g), x.cast(common), weight.cast(common)), bias);
+  const Tensor taps = without_idle_taps(weight.cast(common), image, outputs, g);
+  return with_bias(apply(Conv(g), x.cast(common), taps), bias);
 }
 
 Tensor conv_transpose(const Tensor& x, const Tensor& weight, const Tensor& bias, const ConvTransposeOptions& options,
@@ -224,7 +330,8 @@ Tensor conv_transpose(const Tensor& x, const Tensor& weight, const Tensor& bias,
            ": nothing is left along axis ", 2 + a);
   }
   const DType common = common_dtype(x, weight, op);
-  return with_bias(apply(ConvTranspose(image, g), x.cast(common), weight.cast(common)), bias);
+  const Tensor taps = without_idle_taps(weight.cast(common), image, spatial(input), g);
+  return with_bias(apply(ConvTranspose(image, g), x.cast(common), taps), bias);
 }
 
 }  // namespace

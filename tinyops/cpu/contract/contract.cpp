@@ -45,6 +45,10 @@ struct Contraction {
 
 int64_t count(const Shape& shape, const std::vector<int>& axes) { return numel(pick(shape, axes)); }
 
+double multiply_adds(const Contraction& k) {
+  return std::accumulate(k.shape.begin(), k.shape.end(), 1.0, std::multiplies<>());
+}
+
 void run(const Contraction& k);
 
 Operand fresh(const Shape& shape, DType dtype) {
@@ -251,8 +255,7 @@ void run_in_slabs(const Contraction& k, const Sides& sides) {
                          : axis == sides.columns.back() ? 1
                                                         : count(k.shape, sides.columns) / length;
   const int64_t most = std::max<int64_t>(1, length / std::max<int64_t>(1, kSlabColumns / beside));
-  const double multiply_adds = std::accumulate(k.shape.begin(), k.shape.end(), 1.0, std::multiplies<>());
-  const int64_t worth = int64_t(std::min(multiply_adds / kSlabWork, double(most)));
+  const int64_t worth = int64_t(std::min(multiply_adds(k) / kSlabWork, double(most)));
   const int64_t slabs = std::min(worth, std::max(kEnoughSlabs, bytes / kSlabBytes));
   if (slabs < kFewSlabs) return run_slab(k, sides, nullptr);  // too few to share: threads share the one instead
   Contraction shared = k;
@@ -280,7 +283,7 @@ void run(const Contraction& k) {
   if (in_a * in_b * batches == 0) return;
   if (!is_float(k.out.dtype) || std::max(in_a, in_b) < kFewRows || r < 2) return run_whole(k, run_as_rows);
   for (const Operand* operand : {&k.a, &k.b})
-    if (!is_plain(*operand, k) && !can_pad_copy(*operand)) return run_whole(k, run_as_rows);
+    if (!is_plain(*operand, k) && !can_pad_copy(*operand, multiply_adds(k))) return run_whole(k, run_as_rows);
 
   Contraction turned = k;
   Sides sides{axes.batch, axes.a, axes.b, axes.reduced, {}, std::min(in_a, in_b) < kFewRows};

@@ -102,12 +102,12 @@ void copy_elements(Operand from, char* to) {
 
 }  // namespace
 
-bool can_pad_copy(const Operand& operand) {
+bool can_pad_copy(const Operand& operand, double multiply_adds) {
   const std::optional<std::vector<Coordinate>> all = coordinates(operand.view);
   if (!all) return false;
   double places = 1;
   for (const Coordinate& c : *all) places *= double(c.size());
-  return places <= 4 * double(operand.buffer->bytes()) / double(itemsize(operand.dtype)) + 4096;
+  return places <= 4 * double(operand.buffer->bytes()) / double(itemsize(operand.dtype)) + 4096 || places <= multiply_adds / 16;
 }
 
 Operand pad_copy(const Operand& operand, DType to) {
