@@ -61,7 +61,10 @@ void Checkpoint::step(const std::function<void()>& save) {
 }
 
 void Checkpoint::end(const std::function<void()>& save) {
-  if (!file.empty()) save();
+  if (file.empty()) return;
+  save();
+  std::signal(SIGINT, on_terminal() ? interrupted : SIG_DFL);  // what follows can be stopped as ever
+  if (ctrl_c) throw Interrupted{"stopped by Ctrl-C after the training, which is saved in " + file};
 }
 
 int run(int argc, char** argv, const char* description, std::initializer_list<Option> options,
