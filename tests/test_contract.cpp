@@ -112,6 +112,30 @@ TEST_CASE("contract: kernels as wide as their image, and as a packet") {
           }
 }
 
+TEST_CASE("contract: many products too small to fill a packet") {
+  for (uint64_t seed = 0; seed < 120; ++seed) {
+    Draw draw(seed);
+    const int64_t batch = draw({8, 15, 16, 17, 40, 70}), m = draw({1, 2, 3, 5, 9}), n = draw({1, 2, 4, 7, 12});
+    const int64_t r = draw({2, 3, 8, 21, 150, 600});
+    const DType dtype = draw.dtype();
+    const Tensor x = draw.values({batch, m, r}, dtype, draw({0, 1})), y = draw.values({batch, r, n}, dtype, draw({0, 1}));
+    same_as_reference([&] { return x.matmul(y); }, text("seed ", seed, ": ", batch, " times ", m, " x ", n, " sums of ", r, ", ", dtype));
+    same_as_reference([&] { return x.permute({1, 2, 0}).contiguous().permute({2, 0, 1}).matmul(y); }, text("seed ", seed, ", turned"));
+
+    const int64_t images = draw({1, 2, 5}), channels = draw({9, 16, 35}), each = draw({1, 1, 2}), size = draw({1, 2, 4, 7, 11});
+    const ConvOptions options{.stride = draw({1, 1, 2}), .padding = draw({0, 1, 2}), .dilation = draw({1, 1, 2}), .groups = channels};
+    const int64_t kernel = size > 4 ? 3 : draw({1, 2});
+    if (size + 2 * options.padding.list[0] <= options.dilation.list[0] * (kernel - 1)) continue;
+    Tensor image = draw.values({images, channels, size, size}, dtype), weight = draw.values({channels * each, 1, kernel, kernel}, dtype);
+    image.requires_grad_(), weight.requires_grad_();
+    const std::string what = text("seed ", seed, ": ", image.shape(), " with ", weight.shape(), ", ", dtype);
+    same_as_reference([&] { return image.conv2d(weight, {}, options).relu(); }, what);
+    const Tensor grad = draw.values(image.conv2d(weight, {}, options).shape(), dtype);
+    for (const Tensor& wanted : {image, weight})
+      same_as_reference([&] { return gradient((image.conv2d(weight, {}, options) * grad).sum(), {wanted})[0]; }, what + ", gradient");
+  }
+}
+
 TEST_CASE("contract: what is worth being copied slab by slab") {
   Draw draw(2);
   for (const DType dtype : {DType::Float32, DType::Float16})

@@ -1,8 +1,8 @@
 // The contraction: a matrix product, or a batch of them, by the axes of common/contraction.h.
 //
-// With next to no rows or columns (a matrix times a vector, a depthwise convolution) gemv.h multiplies, else gemm.h.
-// Three kinds of contraction are neither and run as a row kernel, multiply and sum: of integers, of next to no rows and
-// columns (dot products), and with guards that cannot be stored.
+// Many tiny products (a depthwise convolution of small images) are many.h's; with next to no rows or columns (a matrix times
+// a vector) gemv.h multiplies, else gemm.h. Three kinds of contraction are neither and run as a row kernel, multiply and sum:
+// of integers, of next to no rows and columns (dot products), and with guards that cannot be stored.
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -20,6 +20,7 @@
 #include "tinyops/cpu/contract/contract.h"
 #include "tinyops/cpu/row/row.h"
 #include "tinyops/cpu/contract/gemv.h"
+#include "tinyops/cpu/contract/many.h"
 #include "tinyops/cpu/operand_access.h"
 #include "tinyops/cpu/parallel.h"
 
@@ -136,7 +137,7 @@ bool is_plain(const Operand& operand, const Contraction& k) {
 struct Sides {
   std::vector<int> batch, rows, columns, reduced;  ///< axes of the kernel
   Window window;
-  bool few_rows = false;  ///< fewer than kFewRows
+  enum class Way { Gemm, Gemv, Many } way = Way::Gemm;
 };
 
 /// Whether gemv.h can read b in packets, along its columns or along r.
@@ -145,6 +146,18 @@ bool reads_runs(const Contraction& k, const Sides& sides) {
   const Dims& coef = k.b.view.address.coef;
   return has_runs(pick(k.shape, sides.columns), pick(coef, sides.columns), wide) ||
          has_runs(pick(k.shape, sides.reduced), pick(coef, sides.reduced), wide);
+}
+
+/// Whether `operand` has to be copied to be multiplied. Many small products see to padding themselves, if it is the same for
+/// all of them and for each step along what is summed.
+bool needs_copy(const Operand& operand, const Contraction& k, const Sides& sides) {
+  const bool cut = is_cut(count(k.shape, sides.reduced) * std::max(count(k.shape, sides.rows), count(k.shape, sides.columns)));
+  const auto differs = [&](const Guard& guard) {
+    const auto along = [&](int a) { return guard.position.coef[a] != 0; };
+    return std::ranges::any_of(sides.batch, along) || (cut && along(sides.reduced.front()));
+  };
+  if (operand.dtype != compute_dtype(k.out.dtype)) return true;
+  return sides.way == Sides::Way::Many ? std::ranges::any_of(operand.view.guards, differs) : !operand.view.guards.empty();
 }
 
 /// Where columns run into padding: the window of one of b's guards, so that its axis can be the outermost that is summed.
@@ -168,8 +181,12 @@ Product product_of(const Contraction& k, const Sides& sides) {
   p.reduced = pick(k.shape, sides.reduced);
   auto factor = [&](const Operand& operand, const std::vector<int>& free) {
     const Dims& coef = operand.view.address.coef;
-    return Factor{operand.buffer->data(), operand.view.address.offset, pick(coef, sides.batch), pick(coef, free),
-                  pick(coef, sides.reduced)};
+    Factor factor{operand.buffer->data(), operand.view.address.offset, pick(coef, sides.batch), pick(coef, free),
+                  pick(coef, sides.reduced), {}};
+    for (const Guard& guard : operand.view.guards)
+      factor.padding.push_back({guard.position.offset, guard.size, pick(guard.position.coef, free),
+                                pick(guard.position.coef, sides.reduced)});
+    return factor;
   };
   p.a = factor(k.a, sides.rows), p.b = factor(k.b, sides.columns);
   p.window = sides.window;
@@ -177,11 +194,12 @@ Product product_of(const Contraction& k, const Sides& sides) {
   p.out_dtype = k.out.dtype, p.out_offset = k.out.view.address.offset;
   const Dims& coef = k.out.view.address.coef;
   p.out_batch = pick(coef, sides.batch), p.out_rows = pick(coef, sides.rows), p.out_columns = pick(coef, sides.columns);
-  merge_axes(p.rows, std::array{&p.a.free, &p.out_rows});
-  std::vector<Dims*> along_columns{&p.b.free, &p.out_columns};
+  std::vector<Dims*> along_rows{&p.a.free, &p.out_rows}, along_columns{&p.b.free, &p.out_columns};
+  std::vector<Dims*> along_reduced{&p.a.reduced, &p.b.reduced};
+  for (Padding& padding : p.a.padding) along_rows.push_back(&padding.free), along_reduced.push_back(&padding.reduced);
+  for (Padding& padding : p.b.padding) along_columns.push_back(&padding.free), along_reduced.push_back(&padding.reduced);
   if (p.window.taps > 1) along_columns.push_back(&p.window.coef);
-  merge_axes(p.columns, along_columns);
-  merge_axes(p.reduced, std::array{&p.a.reduced, &p.b.reduced});
+  merge_axes(p.rows, along_rows), merge_axes(p.columns, along_columns), merge_axes(p.reduced, along_reduced);
   return p;
 }
 
@@ -205,21 +223,19 @@ Contraction slab_of(const Contraction& k, int axis, int64_t first, int64_t size)
 /// Multiplies all of `k`, on this thread if others are at work on other slabs.
 void multiply_slab(Contraction k, const Sides& sides, const BufferRef& packed_rows) {
   const DType dtype = compute_dtype(k.out.dtype);
-  const Operand a = k.a, b = k.b;
-  if (!is_plain(k.a, k)) k.a = pad_copy(k.a, dtype);
-  if (!is_plain(k.b, k)) k.b = pad_copy(k.b, dtype);
-  if (sides.few_rows && !reads_runs(k, sides)) {  // the copy lies in another order
-    k.a = a, k.b = b;
-    return run_as_rows(k);
-  }
+  if (needs_copy(k.a, k, sides)) k.a = pad_copy(k.a, dtype);
+  if (needs_copy(k.b, k, sides)) k.b = pad_copy(k.b, dtype);
+  using Way = Sides::Way;  // a copy may lie in another order, without runs
+  const Way way = sides.way == Way::Gemv && !reads_runs(k, sides) ? Way::Gemm : sides.way;
   // Longer sums rest in the output from time to time, which 16 bits are too few for.
   const Operand out = k.out;
-  if (out.dtype != dtype && !sides.few_rows && !is_one_block(count(k.shape, sides.reduced)))
+  if (out.dtype != dtype && way == Way::Gemm && !is_one_block(count(k.shape, sides.reduced)))
     k.out = fresh(out.view.shape, dtype);
-  check_bounds(k.a), check_bounds(k.b), check_bounds(k.out);
+  for (const Operand* operand : {&k.a, &k.b, &k.out})
+    if (operand->view.guards.empty()) check_bounds(*operand);
   Product product = product_of(k, sides);
   product.packed_rows = packed_rows;
-  (sides.few_rows ? gemv : multiply)(product, dtype == DType::Float64);
+  (way == Way::Gemm ? multiply : way == Way::Gemv ? gemv : multiply_many)(product, dtype == DType::Float64);
   if (k.out.dtype != out.dtype)
     run_kernel(RowKernel{out.view.shape, 0, {{Input::Kind::Memory, k.out}},
                          {{Load{0}, dtype}, {UnaryOp::Cast, out.dtype, {0, -1, -1}}}, {{out, 1}}});
@@ -246,7 +262,7 @@ void run_in_slabs(const Contraction& k, const Sides& sides) {
     for (int a : axes)
       if (better(a)) axis = a;
   const int64_t sum_bytes = k.epilogue.outputs.empty() ? 0 : k.out.view.numel() * itemsize(k.out.dtype);
-  if ((is_plain(k.b, k) && sum_bytes < kManySums) || axis < 0) return run_slab(k, sides, nullptr);
+  if ((!needs_copy(k.b, k, sides) && sum_bytes < kManySums) || axis < 0) return run_slab(k, sides, nullptr);
 
   const bool of_batch = std::ranges::count(sides.batch, axis) > 0;
   const int64_t length = k.shape[axis], bytes = std::max(int64_t(k.b.buffer->bytes()), sum_bytes);
@@ -261,9 +277,9 @@ void run_in_slabs(const Contraction& k, const Sides& sides) {
   Contraction shared = k;
   BufferRef packed_rows;
   if (!of_batch) {
-    if (!is_plain(shared.a, k)) shared.a = pad_copy(shared.a, compute_dtype(k.out.dtype));
+    if (needs_copy(shared.a, k, sides)) shared.a = pad_copy(shared.a, compute_dtype(k.out.dtype));
     check_bounds(shared.a);
-    if (!sides.few_rows) packed_rows = pack_rows(product_of(shared, sides), compute_dtype(k.out.dtype) == DType::Float64);
+    if (sides.way == Sides::Way::Gemm) packed_rows = pack_rows(product_of(shared, sides), compute_dtype(k.out.dtype) == DType::Float64);
   }
   if (shared.out.buffer) shared.out.buffer->data();  // reserved here: a buffer is not made for several threads
   for (Output& output : shared.epilogue.outputs) output.operand.buffer->data();
@@ -281,18 +297,28 @@ void run(const Contraction& k) {
   const int64_t in_a = count(k.shape, axes.a), in_b = count(k.shape, axes.b), r = count(k.shape, axes.reduced);
   const int64_t batches = count(k.shape, axes.batch);
   if (in_a * in_b * batches == 0) return;
-  if (!is_float(k.out.dtype) || std::max(in_a, in_b) < kFewRows || r < 2) return run_whole(k, run_as_rows);
+  if (!is_float(k.out.dtype) || r < 2) return run_whole(k, run_as_rows);
   for (const Operand* operand : {&k.a, &k.b})
     if (!is_plain(*operand, k) && !can_pad_copy(*operand, multiply_adds(k))) return run_whole(k, run_as_rows);
 
   Contraction turned = k;
-  Sides sides{axes.batch, axes.a, axes.b, axes.reduced, {}, std::min(in_a, in_b) < kFewRows};
-  if (sides.few_rows ? in_a > in_b
-                   : cost_as_rows(k.a, axes.a, axes.b, k, double(r)) > cost_as_rows(k.b, axes.b, axes.a, k, double(r)))
-    std::swap(turned.a, turned.b), std::swap(sides.rows, sides.columns);
-  if (sides.few_rows) {
-    if (!reads_runs(turned, sides)) return run_whole(k, run_as_rows);
-  } else {
+  Sides sides{axes.batch, axes.a, axes.b, axes.reduced, {}};
+  const auto cost = [&](bool swap) {
+    return swap ? cost_as_rows(k.b, axes.b, axes.a, k, double(r)) : cost_as_rows(k.a, axes.a, axes.b, k, double(r));
+  };
+  const auto turn = [&] { std::swap(turned.a, turned.b), std::swap(sides.rows, sides.columns); };
+  const bool in_packets = fills_packets(batches, compute_dtype(k.out.dtype) == DType::Float64);
+  const bool many = in_packets && is_small(multiply_adds(k) / double(batches));
+  if (std::max(in_a, in_b) < kFewRows && !in_packets) return run_whole(k, run_as_rows);
+  if (std::min(in_a, in_b) < kFewRows && !many) {
+    if (in_a > in_b) turn();
+    if (reads_runs(turned, sides)) sides.way = Sides::Way::Gemv;
+    else if (in_packets) sides.way = Sides::Way::Many;
+    else if (in_a > in_b) turn();
+  }
+  if (many) sides.way = Sides::Way::Many;
+  if (sides.way == Sides::Way::Gemm) {
+    if (cost(true) < cost(false)) turn();
     const bool few = in_a * in_b * batches <= kFewOutputs && r >= kLongSum && batches < 4;
     if (const auto cut = best_cut(k, axes); few && cut.second > 0)
       return run_whole(k, [&](const Contraction& whole) { run_in_parts(whole, cut.first, cut.second); });

@@ -93,17 +93,6 @@ struct Range {
   int64_t size() const { return last - first; }
 };
 
-/// Past the last element of a factor.
-template <class T>
-const T* end(const Product& p, const Factor& f, const Shape& free) {
-  int64_t last = f.offset;
-  auto add = [&](const Shape& sizes, const Dims& strides) {
-    for (int a = 0; a < sizes.size(); ++a) last += std::max<int64_t>(0, strides[a] * (sizes[a] - 1));
-  };
-  add(p.batch, f.batch), add(free, f.free), add(p.reduced, f.reduced);
-  return static_cast<const T*>(f.memory) + last + 1;
-}
-
 /// The row side: cut into panels of up to three packets of rows, which are as equal as can be, and as many for each of
 /// `workers`.
 template <class T>

@@ -5,6 +5,8 @@
 //   out[batch, row, column] = sum over r of a[batch, row, r] * b[batch, column, r]
 //
 //   address in a = offset + sum batch coef * i + sum free coef * i + sum reduced coef * i       (b and out alike)
+#include <vector>
+
 #include "tinyops/device.h"
 
 namespace tinyops::cpu {
@@ -16,11 +18,18 @@ inline constexpr int64_t kSmaller = 32;
 inline constexpr int64_t kSmaller = 1;
 #endif
 
+/// Padding that is not in memory: an element counts where 0 <= offset + sum coef * i < size.
+struct Padding {
+  int64_t offset = 0, size = 0;
+  Dims free, reduced;  ///< coefficients along the product's axes
+};
+
 /// One operand. `free` moves along the rows for `a`, along the columns for `b`.
 struct Factor {
   const void* memory = nullptr;
   int64_t offset = 0;
-  Dims batch, free, reduced;  ///< strides along the product's axes
+  Dims batch, free, reduced;     ///< strides along the product's axes
+  std::vector<Padding> padding;  ///< only multiply_many takes some
 };
 
 /// Where b is known to be 0, because it was padded there: the outermost summed axis counts `taps` of a window, and tap t

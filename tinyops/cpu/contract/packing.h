@@ -43,6 +43,17 @@ const T* at_batch(const Product& product, const Factor& factor, int64_t batch) {
   return at_batch(product, static_cast<const T*>(factor.memory) + factor.offset, factor.batch, batch);
 }
 
+/// Past the last element of a factor.
+template <class T>
+const T* end(const Product& p, const Factor& f, const Shape& free) {
+  int64_t last = f.offset;
+  auto add = [&](const Shape& sizes, const Dims& strides) {
+    for (int a = 0; a < sizes.size(); ++a) last += std::max<int64_t>(0, strides[a] * (sizes[a] - 1));
+  };
+  add(p.batch, f.batch), add(free, f.free), add(p.reduced, f.reduced);
+  return static_cast<const T*>(f.memory) + last + 1;
+}
+
 /// Whether n offsets are `step` apart.
 inline bool evenly(const int64_t* offset, int64_t n, int64_t step) {
   for (int64_t i = 1; i < n; ++i)
