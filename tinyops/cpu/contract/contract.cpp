@@ -299,7 +299,7 @@ void run(const Contraction& k) {
   if (in_a * in_b * batches == 0) return;
   if (!is_float(k.out.dtype) || r < 2) return run_whole(k, run_as_rows);
   for (const Operand* operand : {&k.a, &k.b})
-    if (!is_plain(*operand, k) && !can_pad_copy(*operand, multiply_adds(k))) return run_whole(k, run_as_rows);
+    if (!is_plain(*operand, k) && !can_pad_copy(*operand)) return run_whole(k, run_as_rows);
 
   Contraction turned = k;
   Sides sides{axes.batch, axes.a, axes.b, axes.reduced, {}};

@@ -1,4 +1,4 @@
-// Products with one to three rows: a matrix times a vector, one filter a channel. b is used once and not packed; its
+// Products with one to seven rows: a matrix times a vector, one filter a channel. b is used once and not packed; its
 // lanes run along whatever is contiguous in it.
 //
 //   along columns   b  x x x x x x x x    r           sums of 16 columns stay in a register; each r adds
@@ -33,22 +33,22 @@ void along_columns(int64_t n, const T* b, const int64_t* r_offset, const int64_t
                    bool add) {
   using P = Packets<T>;
   typename P::Type sum[rows][packets];
-#pragma GCC unroll 4
+#pragma GCC unroll 8
   for (int i = 0; i < rows; ++i)
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int p = 0; p < packets; ++p) sum[i][p] = add ? P::load(to[i] + start[p]) : P::fill(0);
   for (int64_t r = 0; r < n; ++r, few += rows) {
     const T* const from = b + r_offset[r];
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int p = 0; p < packets; ++p) {
       const auto x = P::load(from + start[p]);
-#pragma GCC unroll 4
+#pragma GCC unroll 8
       for (int i = 0; i < rows; ++i) sum[i][p] = pmadd(P::fill(few[i]), x, sum[i][p]);
     }
   }
-#pragma GCC unroll 4
+#pragma GCC unroll 8
   for (int i = 0; i < rows; ++i)
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int p = 0; p < packets; ++p) P::store(to[i] + start[p], sum[i][p]);
 }
 
@@ -190,24 +190,24 @@ class Gemv {
     const int64_t length = p_.reduced.back();
     const auto mask = P::load(is_new);
     typename P::Type sum[rows][columns];
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int i = 0; i < rows; ++i)
-#pragma GCC unroll 4
+#pragma GCC unroll 8
       for (int j = 0; j < columns; ++j) sum[i][j] = P::fill(0);
     for (const int64_t run : runs) {
       int64_t x = 0;
       for (; x + lanes < length; x += lanes, few += rows * lanes)
-#pragma GCC unroll 4
+#pragma GCC unroll 8
         for (int j = 0; j < columns; ++j) {
           __builtin_prefetch(column[j] + run + x + kAhead);
           const auto b = P::load(column[j] + run + x);
-#pragma GCC unroll 4
+#pragma GCC unroll 8
           for (int i = 0; i < rows; ++i) sum[i][j] = pmadd(P::load(few + i * lanes), b, sum[i][j]);
         }
-#pragma GCC unroll 4
+#pragma GCC unroll 8
       for (int j = 0; j < columns; ++j) {
         const auto b = pand(mask, P::load(column[j] + run + length - lanes));
-#pragma GCC unroll 4
+#pragma GCC unroll 8
         for (int i = 0; i < rows; ++i) sum[i][j] = pmadd(P::load(few + i * lanes), b, sum[i][j]);
       }
       few += rows * lanes;

@@ -4,7 +4,7 @@
 namespace tinyops::cpu {
 
 /// Fewer rows than this would leave most lanes of a packet of rows empty.
-inline constexpr int64_t kFewRows = 4;
+inline constexpr int64_t kFewRows = 8;
 
 /// Whether the last of these axes is a run of at least a packet.
 bool has_runs(const Shape& sizes, const Dims& strides, bool wide);

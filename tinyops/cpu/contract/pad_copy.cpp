@@ -12,15 +12,13 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <cstring>
 
-#include "tinyops/base/merge_axes.h"
-#include "tinyops/cpu/axis_cursor.h"
-#include "tinyops/cpu/parallel.h"
+#include "tinyops/common/contraction.h"
+#include "tinyops/cpu/row/row.h"
 
 namespace tinyops::cpu {
 namespace {
-
-constexpr int64_t kPiece = 1 << 14;  // elements that are copied by one task
 
 struct Coordinate {
   Affine position;     ///< over the view's axes
@@ -83,31 +81,16 @@ std::optional<std::vector<Coordinate>> coordinates(const View& view) {
   return result;
 }
 
-/// Copies what `from` sees, in row-major order.
-void copy_elements(Operand from, char* to) {
-  View& view = from.view;
-  std::vector<Dims*> strides{&view.address.coef};
-  for (Guard& guard : view.guards) strides.push_back(&guard.position.coef);
-  merge_axes(view.shape, strides);
-  const int64_t n = view.numel(), size = itemsize(compute_dtype(from.dtype));
-  const int64_t piece = compute_dtype(from.dtype) == from.dtype ? kPiece : kTile;
-  const AxisCursor all(from, range(0, view.rank()));
-  parallel((n + piece - 1) / piece, n, [&] {
-    return [&, all = all](int64_t p) mutable {
-      all.go_to(row_index(view.shape, p * piece));
-      all.read(std::min(piece, n - p * piece), to + p * piece * size);
-    };
-  });
-}
-
 }  // namespace
 
-bool can_pad_copy(const Operand& operand, double multiply_adds) {
+bool can_pad_copy(const Operand& operand) {
   const std::optional<std::vector<Coordinate>> all = coordinates(operand.view);
   if (!all) return false;
-  double places = 1;
+  double places = 1, seen = 1;
   for (const Coordinate& c : *all) places *= double(c.size());
-  return places <= 4 * double(operand.buffer->bytes()) / double(itemsize(operand.dtype)) + 4096 || places <= multiply_adds / 16;
+  for (int a = 0; a < operand.view.rank(); ++a)
+    if (moves(operand.view, a)) seen *= double(operand.view.shape[a]);
+  return places <= 4 * seen + 4096;
 }
 
 Operand pad_copy(const Operand& operand, DType to) {
@@ -119,8 +102,12 @@ Operand pad_copy(const Operand& operand, DType to) {
     return x.last_axis() < y.last_axis();
   });
 
-  // The copy is what a view over the coordinates sees: 0 0 x x x 0, from element `first` to before `last` of each.
-  Operand source{operand.buffer, operand.dtype, {{}, {{}, view.address.offset}, {}}};
+  // From element `first` to before `last` of each coordinate there is an image, all around it zeros: 0 0 x x x 0.
+  Shape sizes;
+  for (const Coordinate& c : all) sizes.push_back(c.size());
+  const Dims strides = row_major(sizes);
+  Operand result{std::make_shared<Buffer>(size_t(numel(sizes) * itemsize(to))), to, {}};
+  Operand source{operand.buffer, operand.dtype, {{}, {{}, view.address.offset}, {}}}, inside = result;
   for (int i = 0; const Coordinate& c : all) {
     int64_t first = 0, last = c.size();
     for (const Guard& guard : view.guards) {
@@ -130,15 +117,15 @@ Operand pad_copy(const Operand& operand, DType to) {
       const int64_t position = c.low - c.position.offset + guard.position.offset;  // of element 0
       first = std::max(first, -position), last = std::min(last, guard.size - position);
     }
-    source.view.shape.push_back(c.size()), source.view.address.coef.push_back(c.stride);
-    source.view.address.offset += c.stride * (c.low - c.position.offset);
-    Guard inside{{Dims::filled(int(all.size()), 0), -first}, last - first};
-    inside.position.coef[i++] = 1;
-    if (first > 0 || last < c.size()) source.view.guards.push_back(inside);
+    source.view.shape.push_back(std::max<int64_t>(last - first, 0)), source.view.address.coef.push_back(c.stride);
+    source.view.address.offset += c.stride * (c.low - c.position.offset + first);
+    inside.view.address.coef.push_back(strides[i]), inside.view.address.offset += strides[i++] * first;
   }
-  const Dims strides = row_major(source.view.shape);
-  Operand result{std::make_shared<Buffer>(size_t(source.view.numel() * itemsize(to))), to, {}};
-  copy_elements(std::move(source), static_cast<char*>(result.buffer->data()));
+  inside.view.shape = source.view.shape;
+  if (inside.view.shape != sizes) std::memset(result.buffer->data(), 0, result.buffer->bytes());
+  if (inside.view.numel() > 0)
+    run_kernel(RowKernel{inside.view.shape, 0, {{Input::Kind::Memory, source}},
+                         {{Load{0}, operand.dtype}, {UnaryOp::Cast, to, {0, -1, -1}}}, {{inside, to == operand.dtype ? 0 : 1}}});
 
   result.view = {view.shape, {Dims::filled(view.rank(), 0), 0}, {}};
   for (int i = 0; i < strides.size(); ++i) {
