@@ -160,6 +160,18 @@ bool needs_copy(const Operand& operand, const Contraction& k, const Sides& sides
   return sides.way == Sides::Way::Many ? std::ranges::any_of(operand.view.guards, differs) : !operand.view.guards.empty();
 }
 
+/// The same with a packet of products at a time: images join the batch, unless a product is small as it is.
+Sides in_packets(const Contraction& k, Sides sides) {
+  sides.way = Sides::Way::Many;
+  const int images = sides.columns.size() > 1 ? sides.columns.front() : -1;
+  const auto guarded = [&](const Guard& guard) { return guard.position.coef[images] != 0; };
+  if (images < 0 || is_small(multiply_adds(k) / double(count(k.shape, sides.batch)))) return sides;
+  if (std::ranges::any_of(k.b.view.guards, guarded)) return sides;
+  sides.columns.erase(sides.columns.begin());
+  sides.batch.insert(sides.batch.begin(), images);
+  return sides;
+}
+
 /// Where columns run into padding: the window of one of b's guards, so that its axis can be the outermost that is summed.
 void find_window(const Contraction& k, Sides& sides) {
   for (const Guard& guard : k.b.view.guards) {
@@ -307,16 +319,15 @@ void run(const Contraction& k) {
     return swap ? cost_as_rows(k.b, axes.b, axes.a, k, double(r)) : cost_as_rows(k.a, axes.a, axes.b, k, double(r));
   };
   const auto turn = [&] { std::swap(turned.a, turned.b), std::swap(sides.rows, sides.columns); };
-  const bool in_packets = fills_packets(batches, compute_dtype(k.out.dtype) == DType::Float64);
-  const bool many = in_packets && is_small(multiply_adds(k) / double(batches));
-  if (std::max(in_a, in_b) < kFewRows && !in_packets) return run_whole(k, run_as_rows);
-  if (std::min(in_a, in_b) < kFewRows && !many) {
-    if (in_a > in_b) turn();
-    if (reads_runs(turned, sides)) sides.way = Sides::Way::Gemv;
-    else if (in_packets) sides.way = Sides::Way::Many;
-    else if (in_a > in_b) turn();
-  }
-  if (many) sides.way = Sides::Way::Many;
+  if (in_a > in_b) turn();
+  const bool few_rows = std::min(in_a, in_b) < kFewRows, runs = reads_runs(turned, sides);
+  Sides many = in_packets(turned, sides);
+  const int64_t products = count(k.shape, many.batch);
+  const bool small = is_small(multiply_adds(k) / double(products)) && !axes.batch.empty();
+  if (fills_packets(products, compute_dtype(k.out.dtype) == DType::Float64) && (small || (few_rows && !runs))) sides = many;
+  else if (std::max(in_a, in_b) < kFewRows) return run_whole(k, run_as_rows);
+  else if (few_rows && runs) sides.way = Sides::Way::Gemv;
+  else if (in_a > in_b) turn();
   if (sides.way == Sides::Way::Gemm) {
     if (cost(true) < cost(false)) turn();
     const bool few = in_a * in_b * batches <= kFewOutputs && r >= kLongSum && batches < 4;

@@ -20,7 +20,7 @@ namespace tinyops::cpu {
 namespace {
 
 constexpr int kBlock = 4;                            // rows, and columns, whose sums are in registers
-constexpr int64_t kMostPlaces = 4096 / kSmaller;     // of a factor at a time, if its outermost summed axis can be cut so
+constexpr int64_t kMostPlaces = 16384 / kSmaller;    // of a factor at a time, if its outermost summed axis can be cut so
 constexpr int64_t kSmallProduct = 4096 / kSmaller;   // multiply-adds: less than it costs to prepare one
 
 /// Which elements of a factor one product reads, each of them once, and where the one at (free, r) is packed: padding behind
