@@ -2,13 +2,17 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cctype>
+#include <cerrno>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
+#include <cstring>
 #include <fstream>
+#include <iomanip>
 #include <mutex>
 #include <sstream>
 
+#include "tinyops/base/decimal.h"
 #include "tinyops/base/environment.h"
 #include "tinyops/device.h"
 
@@ -75,18 +79,6 @@ std::string shape_text(const Shape& shape, int inner) {
   return result + ")";
 }
 
-std::string op_name(const Instruction& i) {
-  struct Name {
-    std::string operator()(const Load& l) const { return "load " + std::to_string(l.input); }
-    std::string operator()(const Constant& c) const { return text(c.value); }
-    std::string operator()(const tinyops::Reduce& r) const { return text("reduce ", r.op); }
-    std::string operator()(UnaryOp op) const { return text(op); }
-    std::string operator()(BinaryOp op) const { return text(op); }
-    std::string operator()(TernaryOp op) const { return text(op); }
-  };
-  return std::visit(Name{}, i.op);
-}
-
 /// The first operations of a program, each with a space before it.
 std::string program_text(const RowKernel& k) {
   std::string result;
@@ -109,7 +101,7 @@ struct Label {
   }
   std::string operator()(const auto& k) const {  // gather (3, 4), scan Sum (5, 6)
     std::string label(k.kind);
-    label[0] = char(std::tolower(label[0]));
+    label[0] += 'a' - 'A';
     if constexpr (requires { k.op; }) label += text(' ', k.op);
     return text(label, ' ', walked_shape(k));
   }
@@ -121,16 +113,30 @@ Counters work(const Kernel& kernel) {
   Counters c{1, std::visit([](const auto& k) { return flops_of(k); }, kernel), 0};
   for_each_operand(kernel, [&](const Operand& operand, bool) { c.bytes += bytes_of(operand); });
   // Of a table only what is picked is read; and where nothing is scattered, something is written, too.
-  if (const auto* gather = std::get_if<GatherKernel>(&kernel)) c.bytes += bytes_of(gather->out) - bytes_of(gather->table);
+  if (const auto* gather = std::get_if<GatherKernel>(&kernel))
+    c.bytes += bytes_of(gather->out) - bytes_of(gather->table);
   if (const auto* scatter = std::get_if<ScatterKernel>(&kernel))
     c.bytes += int64_t(scatter->out.buffer->bytes()) - bytes_of(scatter->out);
   return c;
+}
+
+std::string op_name(const Instruction& instruction) {
+  struct Name {
+    std::string operator()(const Load& l) const { return "load " + std::to_string(l.input); }
+    std::string operator()(const Constant& c) const { return text(c.value); }
+    std::string operator()(const tinyops::Reduce& r) const { return text("reduce ", r.op); }
+    std::string operator()(UnaryOp op) const { return text(op); }
+    std::string operator()(BinaryOp op) const { return text(op); }
+    std::string operator()(TernaryOp op) const { return text(op); }
+  };
+  return std::visit(Name{}, instruction.op);
 }
 
 std::string label(const Kernel& kernel) { return std::visit(Label{}, kernel); }
 
 std::string listing(const Kernel& kernel) {
   std::ostringstream out;
+  out.imbue(std::locale::classic());
   out << label(kernel) << '\n';
   const auto* k = std::get_if<RowKernel>(&kernel);
   if (const auto* contract = std::get_if<ContractKernel>(&kernel)) {
@@ -160,18 +166,30 @@ std::string listing(const Kernel& kernel) {
 
 namespace {
 
+void print(const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str()); }
+
+/// 1234567 B as `1.23 MB`: three digits, so that the totals of a small program are no zeros.
+std::string with_unit(double value, const char* unit) {
+  constexpr const char* prefixes[] = {"n", "u", "m", "", "k", "M", "G", "T", "P"};
+  int prefix = 3;
+  for (; value >= 999.5 && prefix < 8; ++prefix) value /= 1000;
+  for (; value > 0 && value < 0.9995 && prefix > 0; --prefix) value *= 1000;
+  const int digits = value == std::floor(value) || value >= 99.95 ? 0 : value >= 9.995 ? 1 : 2;
+  return text(decimal(value, digits), ' ', prefixes[prefix], unit);
+}
+
 /// The timeline that Perfetto and chrome://tracing read: one complete event a kernel, microseconds.
 class Timeline {
  public:
   Timeline() {
-    const std::string path = environment::profile();
-    if (path.empty()) return;
-    file_.open(path);
-    if (!file_) fail("PROFILE: cannot write ", path);
+    if (path_.empty()) return;
+    file_.imbue(std::locale::classic());  // JSON has points, whatever the program's locale
+    file_.open(path_);
+    if (!file_) fail("PROFILE: cannot write ", path_, ": ", std::strerror(errno));
     file_ << "[" << std::fixed;
   }
   ~Timeline() {
-    if (on()) file_ << "\n]\n";
+    if (on() && !(file_ << "\n]\n").flush()) print(text("PROFILE: ", path_, " is not whole: the disk may be full"));
   }
   bool on() const { return file_.is_open(); }
   void add(const std::string& name, double start, double seconds, const Counters& c) {
@@ -185,6 +203,7 @@ class Timeline {
   }
 
  private:
+  const std::string path_ = environment::profile();
   std::mutex mutex_;
   std::ofstream file_;
   bool first_ = true;
@@ -205,8 +224,9 @@ class Totals {
   }
   ~Totals() {
     if (level() < 1) return;  // PROFILE alone
-    std::fprintf(stderr, "%lld kernels  %.3f s  %.1f GFLOP  %.2f GB moved  peak memory %.1f MiB\n", (long long)work_.kernels,
-                 seconds_, double(work_.flops) / 1e9, double(work_.bytes) / 1e9, double(memory_use().peak) / 1048576);
+    print(text(work_.kernels, work_.kernels == 1 ? " kernel  " : " kernels  ", with_unit(seconds_, "s"), "  ",
+               with_unit(double(work_.flops), "FLOP"), "  ", with_unit(double(work_.bytes), "B"),
+               " moved  peak memory ", with_unit(double(memory_use().peak), "B")));
   }
 
  private:
@@ -244,8 +264,9 @@ void traced(const Kernel& kernel, const std::function<void()>& run) {
   thread_local long long number = 0;
   ++number;
   if (level() >= 2)
-    std::fprintf(stderr, "%6lld %9.1f us %8.1f GFLOP/s %7.1f GB/s  %s\n", number, seconds * 1e6,
-                 double(c.flops) / seconds / 1e9, double(c.bytes) / seconds / 1e9, label(kernel).c_str());
+    print(text(std::setw(6), number, std::fixed, std::setprecision(1), std::setw(10), seconds * 1e6, " us",
+               std::setprecision(2), std::setw(9), double(c.flops) / seconds / 1e9, " GFLOP/s", std::setw(8),
+               double(c.bytes) / seconds / 1e9, " GB/s  ", label(kernel)));
 }
 
 void traced(const Counters& work, const std::function<void()>& run) {

@@ -25,15 +25,19 @@ Counters work(const tinyops::Kernel& kernel);
 /// One line: `rows (128, 10 | 784)  Mul Sum`.
 std::string label(const tinyops::Kernel& kernel);
 
+/// What an instruction does, in a word or two: `Mul`, `reduce Sum`, `load 0`, and of a constant its value.
+std::string op_name(const tinyops::Instruction& instruction);
+
 /// The whole kernel, with its program, as text.
 std::string listing(const tinyops::Kernel& kernel);
 
 /// Whether DEBUG= or PROFILE= asks for anything. It stays as it is while the program runs.
 bool is_watched();
-/// Calls `run`, which runs `kernel`, then times and reports it: a device may return from a kernel before it is done, so it is
-/// waited for, before and after.
+/// Calls `run`, which runs `kernel`, then times and reports it: a device may return from a kernel before it is done, so
+/// it is waited for, before and after.
 void traced(const tinyops::Kernel& kernel, const std::function<void()>& run);
-/// The same for several kernels that run as one; where nothing is watched, it only calls `run`. Not with DEBUG=2 and PROFILE, which `watches_each_kernel`.
+/// The same for several kernels that run as one; where nothing is watched, it only calls `run`. Not with DEBUG=2 and
+/// PROFILE, which `watches_each_kernel`.
 void traced(const Counters& work, const std::function<void()>& run);
 bool watches_each_kernel();
 

@@ -4,7 +4,6 @@
 //
 // A letter is summed in the first step after which nobody needs it. Axes are only named anew: nothing is copied.
 #include <algorithm>
-#include <cctype>
 #include <map>
 #include <string>
 
@@ -34,7 +33,7 @@ Term parse(const std::string& text) {
   term.before = text.substr(0, at);
   if (term.dots) term.after = text.substr(at + 3);
   for (char c : term.before + term.after)
-    if (!std::isalpha(static_cast<unsigned char>(c)))
+    if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')))  // isalpha has the letters of the locale
       fail("einsum: '", c, "' in \"", text, "\" is no letter, nor part of one \"...\"");
   return term;
 }

@@ -1,13 +1,14 @@
 #pragma once
-// GRAPH=file.svg: the largest graph of the run, drawn when the program ends. Needs Graphviz's `dot`; a file that ends in .dot
-// gets the source instead.
+// GRAPH=file.svg: the kernels of the largest graph of the run, what they compute and what each reads from which, drawn
+// when the program ends. Needs Graphviz's `dot`; a file that ends in .dot gets the source instead. With FUSE=0 each
+// node is a kernel.
 #include <span>
 
 #include "teeny/schedule/schedule.h"
 
 namespace teeny {
 
-/// Notes the graph that is about to run, and which of its nodes become one kernel, if it is the largest so far.
+/// Notes the kernels that are about to run for `targets`, if their graph is the largest so far.
 void draw_at_exit(std::span<const LazyBuffer> targets, std::span<const Step> steps);
 
 }  // namespace teeny

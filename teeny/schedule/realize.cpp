@@ -41,6 +41,7 @@ void run_kernel(const tinyops::Kernel& kernel) {
 }
 
 void realize(std::span<const LazyBuffer> targets) {
+  static const bool drawn = !tinyops::environment::graph().empty();  // throws if it cannot be
   std::vector<LazyBuffer> all(targets.begin(), targets.end());
   for (const LazyBuffer& target : targets)
     if (target.node()->of_another_thread())
@@ -51,7 +52,6 @@ void realize(std::span<const LazyBuffer> targets) {
   std::vector<Step> steps = schedule(all);
   const std::vector<PendingAssignment> assigned = std::exchange(context.pending, {});  // in `steps` now, or computed already
   if (steps.empty()) return;
-  static const bool drawn = !tinyops::environment::graph().empty();
   if (drawn) draw_at_exit(all, steps);
   // When a kernel throws, what was computed before it stays, and the rest is unrealized as before.
   try {

@@ -1,10 +1,11 @@
 // How a tensor looks to a person.
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
+#include <map>
 #include <string>
 
 #include "teeny/tensor/tensor.h"
+#include "tinyops/base/decimal.h"
 
 namespace teeny {
 namespace {
@@ -15,28 +16,29 @@ constexpr int64_t kEdge = 3;           ///< what is shown of an axis at either e
 /// One number, in the shortest of fixed and scientific notation that four digits allow.
 std::string number(double value, DType dtype) {
   if (dtype == DType::Bool) return value != 0 ? "true" : "false";
-  char buffer[32];
-  if (!is_float(dtype) || std::isnan(value) || std::isinf(value)) std::snprintf(buffer, sizeof buffer, "%.0f", value);
-  else if (value != 0 && (std::abs(value) < 1e-3 || std::abs(value) >= 1e5))
-    std::snprintf(buffer, sizeof buffer, "%.4e", value);
-  else std::snprintf(buffer, sizeof buffer, "%.4f", value);
-  return buffer;
+  if (!is_float(dtype)) return tinyops::decimal(value, 0);
+  const bool scientific = value != 0 && (std::abs(value) < 1e-3 || std::abs(value) >= 1e5);
+  return tinyops::decimal(value, 4, scientific ? std::chars_format::scientific : std::chars_format::fixed);
 }
 
 class Printer {
  public:
   explicit Printer(const Tensor& x)
       : shape_(x.shape()), strides_(row_major(x.shape())), edges_(x.numel() > kSummarised) {
-    if (x.dtype() == DType::Int64) integers_ = x.to_vector<int64_t>();  // a double would lose the last digits
-    else
-      for (double value : x.to_vector<double>()) texts_.push_back(number(value, x.dtype()));
-    for (int64_t value : integers_) texts_.push_back(std::to_string(value));
-    visit(0, 0, [&](int64_t at) { width_ = std::max(width_, texts_[size_t(at)].size()); });
+    const auto show = [&](const auto& values, const auto& text_of) {
+      visit(0, 0, [&](int64_t at) {
+        const std::string& text = texts_[at] = text_of(values[size_t(at)]);
+        width_ = std::max(width_, text.size());
+      });
+    };
+    if (x.dtype() == DType::Int64)  // a double would lose the last digits
+      show(x.to_vector<int64_t>(), [](int64_t value) { return std::to_string(value); });
+    else show(x.to_vector<double>(), [&](double value) { return number(value, x.dtype()); });
   }
 
   void print(std::ostream& out, int axis, int64_t at) const {
     if (axis == shape_.size()) {
-      const std::string& text = texts_[size_t(at)];
+      const std::string& text = texts_.at(at);
       out << std::string(shape_.empty() ? 0 : width_ - text.size(), ' ') << text;
       return;
     }
@@ -67,8 +69,7 @@ class Printer {
   Shape shape_;
   Dims strides_;
   bool edges_;
-  std::vector<int64_t> integers_;
-  std::vector<std::string> texts_;
+  std::map<int64_t, std::string> texts_;  ///< of the elements that are shown
   size_t width_ = 0;
 };
 

@@ -1,7 +1,12 @@
 #include "tinyops/base/environment.h"
 
+#include <unistd.h>
+
+#include <cerrno>
 #include <charconv>
 #include <cstdlib>
+#include <cstring>
+#include <filesystem>
 #include <string_view>
 
 #include "tinyops/base/error.h"
@@ -12,6 +17,20 @@ namespace {
 std::string value_of(const char* name) {
   const char* value = std::getenv(name);
   return value ? value : "";
+}
+
+/// The name of a file that will be written, perhaps when the program ends: a mistake is found before anything runs.
+std::string writable_file(const char* name) {
+  namespace fs = std::filesystem;
+  const std::string file = value_of(name);
+  if (file.empty()) return file;
+  std::error_code ignored;
+  const fs::path parent = fs::path(file).parent_path(), folder = parent.empty() ? "." : parent;
+  if (fs::is_directory(file, ignored)) fail(name, "=", file, ": is a folder");
+  if (!fs::is_directory(folder, ignored)) fail(name, "=", file, ": there is no folder ", folder.string());
+  if (access(fs::exists(file, ignored) ? file.c_str() : folder.c_str(), W_OK) != 0)
+    fail(name, "=", file, ": cannot be written: ", std::strerror(errno));
+  return file;
 }
 
 }  // namespace
@@ -36,14 +55,14 @@ bool is_on(const char* name, bool otherwise) {
 int debug() { return int(whole_number("DEBUG", 0, 9)); }
 
 std::string graph() {
-  const std::string file = value_of("GRAPH");
+  const std::string file = writable_file("GRAPH");
   if (file.empty()) return file;
   for (const std::string_view kind : {".svg", ".png", ".pdf", ".dot"})
     if (file.ends_with(kind)) return file;
   fail("GRAPH=", file, ": must end in .svg, .png, .pdf or .dot");
 }
 
-std::string profile() { return value_of("PROFILE"); }
+std::string profile() { return writable_file("PROFILE"); }
 uint64_t seed() { return whole_number("SEED", 0); }
 bool fuse() { return is_on("FUSE", true); }
 bool tf32() { return is_on("TEENY_TF32", false); }

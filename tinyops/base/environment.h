@@ -1,6 +1,7 @@
 #pragma once
-// Every environment variable that is read, and what it may hold. Anything else in one is an Error that names the variable,
-// its value and what is allowed, thrown where it is first needed. A variable that is empty counts as one that is not set.
+// Every environment variable that is read, and what it may hold. Anything else in one is an Error that names the
+// variable, its value and what is allowed, thrown where it is first needed. A variable that is empty counts as one that
+// is not set.
 //
 // Each function reads the environment anew; who needs a value often keeps it in a static of a function.
 #include <cstdint>
@@ -8,13 +9,13 @@
 
 namespace tinyops::environment {
 
-int debug();                          ///< DEBUG=1 totals, 2 each kernel, 3 its program; 0 to 9
-std::string graph();                  ///< GRAPH=file.svg, .png, .pdf or .dot
-std::string profile();                ///< PROFILE=file.json
-uint64_t seed();                      ///< SEED= of the random stream; 0
-bool fuse();                          ///< FUSE=0: a kernel for each node of the graph; 1
-bool tf32();                          ///< TEENY_TF32=1: float32 products on tensor cores; 0
-std::string mnist_directory();        ///< TEENY_MNIST_DIR=
+int debug();                            ///< DEBUG=1 totals, 2 each kernel, 3 its program; 0 to 9
+std::string graph();                    ///< GRAPH=file.svg, .png, .pdf or .dot, where it can be written
+std::string profile();                  ///< PROFILE=file.json, where it can be written
+uint64_t seed();                        ///< SEED= of the random stream; 0
+bool fuse();                            ///< FUSE=0: a kernel for each node of the graph; 1
+bool tf32();                            ///< TEENY_TF32=1: float32 products on tensor cores; 0
+std::string mnist_directory();          ///< TEENY_MNIST_DIR=
 std::string fashion_mnist_directory();  ///< TEENY_FASHION_MNIST_DIR=
 
 // For the variables of tests.

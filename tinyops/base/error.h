@@ -1,5 +1,6 @@
 #pragma once
 // The one exception type, and the one way to throw it.
+#include <locale>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -13,10 +14,11 @@ class Error : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// Everything that can be written to a stream, written one after the other.
+/// Everything that can be written to a stream, written one after the other, and the same whatever the program's locale.
 template <class... Parts>
 std::string text(const Parts&... parts) {
   std::ostringstream out;
+  out.imbue(std::locale::classic());
   (out << ... << parts);
   return out.str();
 }

@@ -2,13 +2,14 @@
 
 #include <algorithm>
 #include <cassert>
+#include <string>
 #include <utility>
 
 namespace tinyops {
 
 std::ostream& operator<<(std::ostream& out, const Dims& dims) {
   out << '(';
-  for (int i = 0; i < dims.size(); ++i) out << (i ? ", " : "") << dims[i];
+  for (int i = 0; i < dims.size(); ++i) out << (i ? ", " : "") << std::to_string(dims[i]);  // in no locale
   return out << (dims.size() == 1 ? ",)" : ")");
 }
 

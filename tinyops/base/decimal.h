@@ -1,0 +1,16 @@
+#pragma once
+// A number as text that no locale changes: printf follows setlocale, and a stream the locale it was made in.
+#include <charconv>
+#include <cmath>
+#include <string>
+
+namespace tinyops {
+
+/// `value` with `digits` digits after the point, 0.1250, or with an exponent, 1.2500e-06. A NaN has no sign.
+inline std::string decimal(double value, int digits, std::chars_format format = std::chars_format::fixed) {
+  if (std::isnan(value)) return "nan";
+  char buffer[400];  // the largest double has 309 digits before its point
+  return {buffer, std::to_chars(buffer, buffer + sizeof buffer, value, format, digits).ptr};
+}
+
+}  // namespace tinyops
