@@ -117,7 +117,7 @@ void load_state_dict(const StateDict& into, const StateDict& from) {
   try {
     for (const auto& [name, tensor] : into) Tensor(tensor).assign(given[name].detach());
   } catch (...) {  // there is not enough memory: all have their old values again
-    for (size_t i = 0; i < before.size(); ++i) detail::TensorAccess::restore(into[i].second, std::move(before[i]));
+    for (size_t i = 0; i < before.size(); ++i) teeny::detail::TensorAccess::restore(into[i].second, std::move(before[i]));
     context.pending.erase(context.pending.begin() + pending, context.pending.end());
     throw;
   }
