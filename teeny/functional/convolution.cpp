@@ -16,6 +16,11 @@ struct Geometry {
   int axes() const { return stride.size(); }
 };
 
+/// How many windows an axis has.
+int64_t output_size(int64_t image, int64_t taps, const Geometry& g, int a) {
+  return (image + g.padding[a] + g.padding_end[a] - (taps - 1) * g.dilation[a] - 1) / g.stride[a] + 1;
+}
+
 int64_t div_floor(int64_t x, int64_t by) { return (x >= 0 ? x : x - by + 1) / by; }
 
 /// x (N, C, H, W) -> (N, G, 1, OH, OW, C/G, KH, KW): what the outputs of one group look at.
@@ -69,8 +74,7 @@ Tensor multiply_all(const Tensor& x, const Tensor& weight, const Shape& result, 
 Tensor convolve(const Tensor& x, const Tensor& weight, const Geometry& g) {
   const int n = g.axes();
   Shape out{x.size(0), weight.size(0)};
-  for (int a = 0; a < n; ++a)
-    out.push_back((x.size(2 + a) + g.padding[a] + g.padding_end[a] - (weight.size(2 + a) - 1) * g.dilation[a] - 1) / g.stride[a] + 1);
+  for (int a = 0; a < n; ++a) out.push_back(output_size(x.size(2 + a), weight.size(2 + a), g, a));
   if (sees_all(x.shape(), weight.shape(), out, g)) return multiply_all(x, weight, out, g, false);
   Tensor w = weight.unflatten(0, {g.groups, -1}).unsqueeze(0);  // (1, G, O/G, C/G, K..)
   for (int i = 0; i < n; ++i) w = w.unsqueeze(3);               // (1, G, O/G, 1.., C/G, K..)
@@ -100,8 +104,9 @@ Tensor tail(const Tensor& x, int axis, int64_t begin) {
   return x.shrink(from, x.shape());
 }
 
-/// The adjoint where both a stride and a dilation are above 1 along axis a. Pixels i, i + stride, .. are met by the same
-/// taps alone, every so manieth, so each such phase of the image is the adjoint of a convolution of stride 1 by these.
+/// The adjoint where both a stride and a dilation are above 1 along axis a. Pixels i, i + stride, .. are met by the same taps,
+/// which lie stride / gcd(stride, dilation) apart. So each such phase of the image is the adjoint of a convolution of stride
+/// 1 by these taps alone.
 Tensor conv_adjoint_in_phases(const Tensor& grad, const Tensor& weight, const Shape& x, const Geometry& g, int a) {
   const int64_t stride = g.stride[a], dilation = g.dilation[a], common = std::gcd(stride, dilation);
   Shape part = x;
@@ -281,15 +286,15 @@ Tensor conv(const Tensor& x, const Tensor& weight, const Tensor& bias, const Con
   if (bias.defined() && bias.shape() != Shape{kernel[0]})
     fail(op, ": a bias of ", bias.shape(), " does not fit a weight of ", kernel);
   Geometry g{per_axis(options.stride, n, op, "stride", 1), per_axis(options.padding, n, op, "padding", 0),
-                   per_axis(options.padding_end.value_or(options.padding), n, op, "padding_end", 0),
-                   per_axis(options.dilation, n, op, "dilation", 1), groups};
+             per_axis(options.padding_end.value_or(options.padding), n, op, "padding_end", 0),
+             per_axis(options.dilation, n, op, "dilation", 1), groups};
   Dims outputs;
   for (int a = 0; a < n; ++a) {
     const int64_t padded = image[2 + a] + g.padding[a] + g.padding_end[a], taps = kernel[2 + a];
     if (taps < 1 || taps > padded || taps - 1 > (padded - 1) / g.dilation[a])
       fail(op, ": a kernel of ", kernel, ", dilation ", g.dilation, ", is larger than the padded image ", image,
            ", padding ", g.padding, " and ", g.padding_end);
-    outputs.push_back((padded - (taps - 1) * g.dilation[a] - 1) / g.stride[a] + 1);
+    outputs.push_back(output_size(image[2 + a], taps, g, a));
   }
   const DType common = common_dtype(x, weight, op);
   const Tensor taps = without_idle_taps(weight.cast(common), image, outputs, g);

@@ -7,6 +7,10 @@ namespace teeny {
 /// Throws in the name of `op` where a size is negative or the elements are too many to count their bytes.
 void check_shape(const Shape& shape, const char* op);
 
+/// `unit`, values in [0, 1), spread over [low, high). Of a sum that is rounded up to the end, which does not belong to it, the
+/// other end is taken.
+Tensor spread_over(const Tensor& unit, double low, double high);
+
 /// Inputs of one output, and outputs of one input, of a weight (out, in, ...). Throws, naming `op`, if `shape` is none.
 struct Fans {
   double in, out;

@@ -48,12 +48,15 @@ struct Fmod : Elementwise {
   }
 };
 
-/// Integers have no quotient by 0. As in PyTorch the divisor is looked at now, unless it is a constant or a Jit is recording.
-void refuse_zeros(const Tensor& divisor, const char* op) {
-  if (is_float(divisor.dtype())) return;
-  const auto* constant = std::get_if<node::Constant>(&divisor.lazy().node()->op);
-  if (constant ? constant->value.as<int64_t>() == 0 : !context.recorder && (divisor == 0).sum().item<int64_t>() > 0)
+/// What C's division leaves of a; both have one shape and dtype. Integers have no quotient by 0: as in PyTorch the divisor is
+/// looked at now, unless it is a constant or a Jit is recording.
+Tensor remainder(const Tensor& a, const Tensor& b, const char* op) {
+  refuse_bools(a, op);
+  const auto* constant = std::get_if<node::Constant>(&b.lazy().node()->op);
+  if (!is_float(b.dtype()) &&
+      (constant ? constant->value.as<int64_t>() == 0 : !context.recorder && (b == 0).sum().item<int64_t>() > 0))
     fail(op, ": an integer divided by 0");
+  return apply(Fmod{}, a, b);
 }
 
 Tensor stepwise(UnaryOp op, const Tensor& x, const char* name) {
@@ -82,9 +85,7 @@ Tensor Tensor::pow(Scalar exponent) const {
 
 Tensor Tensor::fmod(const Tensor& y) const {
   const auto [a, b] = promote_and_broadcast(*this, y, "fmod");
-  refuse_bools(a, "fmod");
-  refuse_zeros(b, "fmod");
-  return apply(Fmod{}, a, b);
+  return remainder(a, b, "fmod");
 }
 
 Tensor Tensor::square() const { return *this * *this; }
@@ -201,17 +202,13 @@ Tensor other_side(const Tensor& remainder, const Tensor& divisor) {
 
 Tensor operator%(const Tensor& x, const Tensor& y) {
   const auto [a, b] = promote_and_broadcast(x, y, "%");
-  refuse_bools(a, "%");
-  refuse_zeros(b, "%");
-  const Tensor r = a.fmod(b);
+  const Tensor r = remainder(a, b, "%");
   return where(other_side(r, b), r + b, r);
 }
 
 Tensor floor_divide(const Tensor& x, const Tensor& y) {
   const auto [a, b] = promote_and_broadcast(x, y, "floor_divide");
-  refuse_bools(a, "floor_divide");
-  refuse_zeros(b, "floor_divide");
-  const Tensor r = a.fmod(b);
+  const Tensor r = remainder(a, b, "floor_divide");
   // Not floor(a / b), where the rounding of a / b can reach the next integer: floor_divide(1, 0.1) is 9.
   const Tensor q = is_float(a.dtype()) ? ((a - r) / b).round() : Tensor(a.lazy().binary(BinaryOp::IDiv, b.lazy()));
   const Tensor down = where(other_side(r, b), q - 1, q);

@@ -37,10 +37,14 @@ Tensor Tensor::randn(const Shape& shape, DType dtype) {
   return (((1 - u).log() * -2).sqrt() * (v * (2 * std::numbers::pi)).cos()).cast(dtype);
 }
 
+Tensor spread_over(const Tensor& unit, double low, double high) {
+  const Tensor x = unit * (high - low) + low;
+  return where(x >= high, low, x);
+}
+
 Tensor Tensor::uniform(const Shape& shape, double low, double high) {
   if (!(low <= high) || !std::isfinite(high - low)) fail("uniform: [", low, ", ", high, ") is no interval");
-  const Tensor x = rand(shape) * (high - low) + low;
-  return where(x >= high, low, x);  // the sum may have been rounded up to the end, which does not belong to it
+  return spread_over(rand(shape), low, high);
 }
 
 Tensor Tensor::normal(const Shape& shape, double mean, double std) {

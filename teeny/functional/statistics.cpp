@@ -16,7 +16,7 @@ int64_t count(const Tensor& x, const Dims& axes) {
 
 }  // namespace
 
-// All of these are computed in to_accumulate_dtype, and rounded to a 16-bit type at the end.
+// All of these are computed in to_accumulate_dtype, the squares in float64, and rounded to a narrower type at the end.
 Tensor Tensor::mean(const Axes& axes, bool keepdim) const {
   const Dims list = axis_list(axes, "mean");
   const Tensor x = to_accumulate_dtype(*this);

@@ -54,8 +54,7 @@ Tensor& constant_(Tensor& x, double value) { return assign_values(x, Tensor::ful
 Tensor& uniform_(Tensor& x, double low, double high) {
   check_float("uniform_", x);
   check_range("uniform_", low, high);
-  const Tensor values = Tensor::rand(x.shape(), random_dtype(x)) * (high - low) + low;
-  return assign_values(x, where(values >= high, low, values));  // a sum that was rounded up to the end
+  return assign_values(x, spread_over(Tensor::rand(x.shape(), random_dtype(x)), low, high));
 }
 
 Tensor& normal_(Tensor& x, double mean, double std) {

@@ -7,9 +7,9 @@
 
 namespace teeny::optim {
 
-namespace {
+using detail::accumulate_dtype, detail::number;
 
-Tensor number(double value) { return Tensor::full({}, value, DType::Float64); }
+namespace {
 
 /// A number without axes that the kernels of all parameters read. It is computed in float64 (1 - 0.999^t loses four of
 /// float32's seven digits at t = 1) and brought once, in a buffer of its own, to each dtype the parameters have.
@@ -31,13 +31,6 @@ class Shared {
   std::map<DType, Tensor> casts_;
 };
 
-void check(std::string_view optimizer, std::string_view option, double value, double below) {
-  if (!(value >= 0 && value < below)) fail(optimizer, ": ", option, " of ", value, "; 0 <= ", option, " < ", below);
-}
-
-/// The dtype of moments and updates, of lengths and matrix products: nothing of that is for 16 bits.
-DType accumulate_dtype(const Tensor& x) { return promote(x.dtype(), DType::Float32); }
-
 /// Weight decay as a gradient, that of weight_decay / 2 * |w|^2.
 Tensor with_decay(const Tensor& g, const Tensor& w, double weight_decay) {
   return weight_decay != 0 ? g + w * weight_decay : g;
@@ -47,9 +40,9 @@ Tensor with_decay(const Tensor& g, const Tensor& w, double weight_decay) {
 
 template <class Options>
 void check_moments(std::string_view optimizer, const Options& options) {
-  check(optimizer, "beta1", options.beta1, 1);
-  check(optimizer, "beta2", options.beta2, 1);
-  check(optimizer, "eps", options.eps, INFINITY);
+  detail::check_option(optimizer, "beta1", options.beta1, 1);
+  detail::check_option(optimizer, "beta2", options.beta2, 1);
+  detail::check_option(optimizer, "eps", options.eps, INFINITY);
 }
 
 /// The means, moved towards g.
@@ -69,131 +62,11 @@ Hyperparameters with_options(Hyperparameters common, const std::vector<Options>&
 
 }  // namespace
 
-Optimizer::Optimizer(std::string_view name, std::vector<Tensor> params, double lr)
-    : Optimizer(name, {{std::move(params), lr}}) {}
-
-Optimizer::Optimizer(std::string_view name, std::vector<Group> groups) : groups_(std::move(groups)) {
-  std::vector<double> rates;
-  for (Group& group : groups_) {
-    check(name, "lr", group.lr, INFINITY);
-    check(name, "weight_decay", group.weight_decay, INFINITY);
-    rates.push_back(group.lr);
-    group.begin = params_.size();
-    params_.insert(params_.end(), group.params.begin(), group.params.end());
-    group.end = params_.size();
-    group.params.clear();
-  }
-  if (params_.empty()) fail(name, ": no parameters to train");
-  lr_ = groups_.size() == 1 ? number(rates[0]) : Tensor::from(rates);
-  std::map<const void*, size_t> seen;
-  for (size_t i = 0; i < params_.size(); ++i) {
-    const Tensor& p = params_[i];
-    if (!p.defined()) fail(name, ": parameter ", i, " is undefined");
-    if (!p.is_leaf()) fail(name, ": parameter ", i, " of ", p.shape(), " is the result of an operation, not a leaf");
-    if (!p.requires_grad()) fail(name, ": parameter ", i, " of ", p.shape(), ' ', p.dtype(), " requires no gradient");
-    const auto [first, is_new] = seen.emplace(detail::TensorAccess::id(p), i);
-    if (!is_new) fail(name, ": parameters ", first->second, " and ", i, " of ", p.shape(), " are the same tensor");
-  }
-  master_.resize(params_.size());
-  for (const Group& group : groups_)
-    for (size_t i = group.begin; group.master_weights && i < group.end; ++i)
-      if (itemsize(params_[i].dtype()) == 2) master_[i] = params_[i].detach().cast(DType::Float32);
-}
-
-Hyperparameters Optimizer::hyperparameters() const {
-  Hyperparameters all;
-  for (size_t i = 0; i < groups_.size(); ++i) {
-    const std::string group = groups_.size() == 1 ? "" : std::to_string(i) + ".";
-    all[group + "parameters"] = double(groups_[i].end - groups_[i].begin);
-    all[group + "weight_decay"] = groups_[i].weight_decay;
-    all[group + "master_weights"] = groups_[i].master_weights;
-  }
-  return all;
-}
-
-void Optimizer::zero_grad() {
-  for (Tensor& p : params_) p.zero_grad();
-}
-
-double Optimizer::lr(size_t group) const {
-  if (group >= groups_.size()) fail("lr: no group ", group, "; this optimiser has ", groups_.size());
-  return of_group(lr_, group).item();
-}
-
-void Optimizer::set_lr(double lr) {
-  std::vector<double> rates;
-  const double first = groups_[0].lr;
-  for (const Group& group : groups_) {
-    if (first == 0 && group.lr != 0)
-      fail(
-          "set_lr: the first group has a rate of 0 in its options, to which the others have no ratio; name the group, "
-          "as in ",
-          "set_lr(", lr, ", 0)");
-    rates.push_back(group.lr == first ? lr : lr * (group.lr / first));
-  }
-  set_rates(rates);
-}
-
-void Optimizer::set_lr(double lr, size_t group) {
-  if (group >= groups_.size()) fail("set_lr: no group ", group, "; this optimiser has ", groups_.size());
-  std::vector<double> rates(groups_.size(), lr);
-  for (size_t other = 0; !context.recorder && other < rates.size(); ++other)
-    if (other != group) rates[other] = this->lr(other);
-  set_rates(rates);
-}
-
-void Optimizer::set_rates(const std::vector<double>& rates) {
-  for (double lr : rates) check("set_lr", "lr", lr, INFINITY);
-  if (context.recorder) fail("set_lr: inside a Jit's call this rate would be repeated; call it outside");
-  NoGrad guard;
-  lr_.assign(lr_.rank() == 0 ? number(rates[0]) : Tensor::from(rates));
-}
-
-void Optimizer::start(std::vector<Tensor>& moments, size_t group, double value) const {
-  moments.resize(params_.size());
-  for (size_t i = groups_[group].begin; i < groups_[group].end; ++i)
-    moments[i] = Tensor::full(params_[i].shape(), value, accumulate_dtype(params_[i]));
-}
-
-void Optimizer::finish_last_step(const nn::StateDict& state) const {
-  std::vector<Tensor> pending;
-  const auto look = [&pending](const Tensor& x) {
-    const Node& node = *x.lazy().node();
-    if (!node.realized() && !std::holds_alternative<node::Constant>(node.op)) pending.push_back(x);
-  };
-  for (const Tensor& p : params_) look(p);
-  for (const auto& [name, tensor] : state) look(tensor);
-  if (!pending.empty()) realize(pending);
-}
-
-std::vector<Optimizer::Trained> Optimizer::trained(size_t group) const {
-  std::vector<Trained> result;
-  for (size_t i = groups_[group].begin; i < groups_[group].end; ++i) {
-    const Tensor g = params_[i].grad();
-    if (!g.defined()) continue;
-    const DType dtype = accumulate_dtype(params_[i]);
-    Tensor w = params_[i].detach().cast(dtype);
-    if (const Tensor& master = master_[i]; master.defined()) {
-      // Half a unit in the last place is the most that rounding takes from the copy.
-      const bool half = params_[i].dtype() == DType::Float16;
-      const Tensor most = w.maximum(-w) * (half ? 0x1p-11 : 0x1p-8) + (half ? 0x1p-25 : 0x1p-134), off = master - w;
-      w = where(off.maximum(-off) <= most, master, w);
-    }
-    result.push_back({i, w, g.detach().cast(dtype)});
-  }
-  return result;
-}
-
-void Optimizer::update(size_t index, const Tensor& value) {
-  params_[index].assign(value);
-  if (master_[index].defined()) master_[index].assign(value);
-}
-
 SGD::SGD(const std::vector<ParamGroup<SGDOptions>>& groups)
     : Optimizer(kName, groups_of(groups)), options_(options_of(groups)) {
   for (size_t group = 0; group < groups.size(); ++group) {
     const SGDOptions& o = options_[group];
-    check(kName, "momentum", o.momentum, INFINITY);
+    detail::check_option(kName, "momentum", o.momentum, INFINITY);
     if (o.nesterov && o.momentum == 0) fail("sgd: nesterov without momentum");
     if (o.momentum != 0) start(momentum_, group);
   }
@@ -278,7 +151,7 @@ NAdam::NAdam(const std::vector<ParamGroup<NAdamOptions>>& groups)
       mu_product_(lr_.ones_like()) {
   for (size_t group = 0; group < groups.size(); ++group) {
     check_moments(kName, options_[group]);
-    check(kName, "momentum_decay", options_[group].momentum_decay, INFINITY);
+    detail::check_option(kName, "momentum_decay", options_[group].momentum_decay, INFINITY);
     start(m_, group), start(v_, group);
   }
 }
@@ -324,9 +197,9 @@ RMSprop::RMSprop(const std::vector<ParamGroup<RMSpropOptions>>& groups)
     : Optimizer(kName, groups_of(groups)), options_(options_of(groups)) {
   for (size_t group = 0; group < groups.size(); ++group) {
     const RMSpropOptions& o = options_[group];
-    check(kName, "alpha", o.alpha, INFINITY);
-    check(kName, "eps", o.eps, INFINITY);
-    check(kName, "momentum", o.momentum, INFINITY);
+    detail::check_option(kName, "alpha", o.alpha, INFINITY);
+    detail::check_option(kName, "eps", o.eps, INFINITY);
+    detail::check_option(kName, "momentum", o.momentum, INFINITY);
     start(square_, group);
     if (o.centered) start(mean_, group);
     if (o.momentum != 0) start(momentum_, group);
@@ -363,9 +236,9 @@ Adagrad::Adagrad(const std::vector<ParamGroup<AdagradOptions>>& groups)
     : Optimizer(kName, groups_of(groups)), options_(options_of(groups)), step_(Tensor::zeros({}, DType::Int64)) {
   for (size_t group = 0; group < groups.size(); ++group) {
     const AdagradOptions& o = options_[group];
-    check(kName, "lr_decay", o.lr_decay, INFINITY);
-    check(kName, "initial_accumulator_value", o.initial_accumulator_value, INFINITY);
-    check(kName, "eps", o.eps, INFINITY);
+    detail::check_option(kName, "lr_decay", o.lr_decay, INFINITY);
+    detail::check_option(kName, "initial_accumulator_value", o.initial_accumulator_value, INFINITY);
+    detail::check_option(kName, "eps", o.eps, INFINITY);
     start(sum_, group, o.initial_accumulator_value);
   }
 }
@@ -437,8 +310,8 @@ Muon::Muon(const std::vector<ParamGroup<MuonOptions>>& groups)
     : Optimizer(kName, groups_of(groups)), options_(options_of(groups)) {
   for (size_t group = 0; group < groups.size(); ++group) {
     const MuonOptions& o = options_[group];
-    check(kName, "momentum", o.momentum, INFINITY);
-    check(kName, "eps", o.eps, INFINITY);
+    detail::check_option(kName, "momentum", o.momentum, INFINITY);
+    detail::check_option(kName, "eps", o.eps, INFINITY);
     if (o.iterations < 0 || o.iterations >= 100) fail(kName, ": ", o.iterations, " iterations; 0 <= iterations < 100");
     for (double coefficient : o.coefficients)
       if (!std::isfinite(coefficient)) fail(kName, ": a coefficient of ", coefficient);

@@ -120,20 +120,15 @@ std::vector<std::byte> Tensor::to_bytes() const {
   return bytes;
 }
 
-/// An integer that is handed out as a narrower one must be the same number.
+namespace {
 template <class T>
-void check_fits(const Tensor& x, const char* op) {
-  if constexpr (std::integral<T> && !std::same_as<T, bool>)
+std::vector<T> values_of(const Tensor& x, const char* op) {
+  if constexpr (std::integral<T> && !std::same_as<T, bool>)  // handed out as a narrower integer it must be the same number
     if (is_int(x.dtype()) && itemsize(x.dtype()) > int64_t(sizeof(T)) && (x.cast(dtype_of<T>()) != x).sum().item() > 0)
       fail(op, ": ", x.dtype(), " ", x.shape(), " has an element that does not fit ", dtype_of<T>());
-}
-
-template <class T>
-std::vector<T> Tensor::to_vector() const {
-  check_fits<T>(*this, "to_vector");
-  if (itemsize(dtype()) == 2) realize();  // what is read is what is stored: rounded, before it is cast
-  const std::vector<std::byte> bytes = cast(dtype_of<T>()).to_bytes();
-  std::vector<T> values(static_cast<size_t>(numel()));
+  if (itemsize(x.dtype()) == 2) x.realize();  // what is read is what is stored: rounded, before it is cast
+  const std::vector<std::byte> bytes = x.cast(dtype_of<T>()).to_bytes();
+  std::vector<T> values(static_cast<size_t>(x.numel()));
   if constexpr (std::same_as<T, bool>) {
     for (size_t i = 0; i < values.size(); ++i) values[i] = bytes[i] != std::byte(0);
   } else if (!bytes.empty()) {
@@ -141,11 +136,16 @@ std::vector<T> Tensor::to_vector() const {
   }
   return values;
 }
+}  // namespace
+
+template <class T>
+std::vector<T> Tensor::to_vector() const {
+  return values_of<T>(*this, "to_vector");
+}
 template <class T>
 T Tensor::item() const {
   if (numel() != 1) fail("item: ", shape(), " has ", numel(), " elements, not one");
-  check_fits<T>(*this, "item");
-  return to_vector<T>()[0];
+  return values_of<T>(*this, "item")[0];
 }
 #define TEENY_INSTANTIATE(T)                            \
   template std::vector<T> Tensor::to_vector<T>() const; \
