@@ -40,6 +40,8 @@ int main(int argc, char** argv) {
   const auto body = [&] {
     if (seed) Tensor::manual_seed(*seed);
     const auto [train, test] = data::mnist();
+    if (test_images > test.size())
+      throw examples::WrongOption(text("--test ", test_images, ": there are ", test.size(), " test images"));
     Model model;
     optim::Adam adam(nn::parameters(model), {.lr = lr});
     const io::Metadata run = {{"batch", text(batch)}, {"images", text(train.size())}};
@@ -64,15 +66,15 @@ int main(int argc, char** argv) {
       }
     }
     checkpoint.end(save);
-    std::printf("test accuracy %.2f %%\n", 100 * accuracy(model, test, std::min(test_images, test.size())));
+    std::printf("test accuracy %.2f %%\n", 100 * accuracy(model, test, test_images));
   };
   return examples::run(argc, argv, "Trains tinygrad's beautiful network on MNIST.",
                        {{"--steps", &steps, "training steps"},
-                        {"--batch", &batch, "random images a step"},
+                        {"--batch", &batch, "random images a step", 1},
                         {"--lr", &lr, "learning rate of Adam"},
-                        {"--test", &test_images, "how many test images to judge by"},
+                        {"--test", &test_images, "how many test images to judge by", 1},
                         {"--checkpoint", &checkpoint.file, "save the training in this file, also after Ctrl-C"},
-                        {"--every", &checkpoint.every, "steps from one checkpoint to the next"},
+                        {"--every", &checkpoint.every, "steps from one checkpoint to the next", 1},
                         {"--resume", &checkpoint.resume, "go on from the checkpoint, if it is there"},
                         {"--seed", &seed, "of the random stream"}},
                        body);

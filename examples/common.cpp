@@ -1,13 +1,18 @@
 #include "examples/common.h"
 
+#include <fcntl.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cerrno>
+#include <charconv>
 #include <cmath>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
+#include <cstring>
 #include <exception>
 #include <filesystem>
 
@@ -39,9 +44,8 @@ struct Interrupted {
 static volatile std::sig_atomic_t ctrl_c = 0;
 
 bool Checkpoint::begin() {
-  if (file.empty() && resume) teeny::fail("--resume needs a file: --checkpoint FILE");
+  if (file.empty() && resume) throw WrongOption("--resume needs a file: --checkpoint FILE");
   if (file.empty()) return false;
-  if (every < 1) teeny::fail("--every ", every, ": at least 1 step");
   teeny::io::check_can_save(file);
   const bool there = std::filesystem::exists(file);
   if (there && !resume) teeny::fail(file, ": it is there already; go on from it with --resume, or remove it");
@@ -67,47 +71,97 @@ void Checkpoint::end(const std::function<void()>& save) {
   if (ctrl_c) throw Interrupted{"stopped by Ctrl-C after the training, which is saved in " + file};
 }
 
-int run(int argc, char** argv, const char* description, std::initializer_list<Option> options,
-        const std::function<void()>& body) {
-  const std::string name = std::filesystem::path(argv[0]).filename();
-  CLI::App app{description, name};
-  const auto not_negative = [](const std::string& value) {
-    return value.starts_with('-') ? value + " is less than 0" : "";
-  };
-  const auto add = [&](const Option& option, auto& value) {
-    using Value = std::remove_reference_t<decltype(value)>;
-    if constexpr (std::is_same_v<Value, bool>) {
-      app.add_flag(option.name, value, option.help);
-    } else {
-      auto* added = app.add_option(option.name, value, option.help);
-      if constexpr (std::is_arithmetic_v<Value>) added->capture_default_str();
-      if constexpr (!std::is_same_v<Value, std::string>) added->check(not_negative);
-    }
-  };
-  for (const Option& option : options) std::visit([&](auto* value) { add(option, *value); }, option.value);
-
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;  // 0 is --help
+/// What stands behind an option on the command line.
+template <class T>
+static T parse(const Option& option, const std::string& given) {
+  if constexpr (std::is_same_v<T, std::string>) {
+    if (given.empty()) throw CLI::ValidationError(option.name, "must not be empty");
+    return given;
+  } else {
+    T value = 0;
+    const auto [end, error] = std::from_chars(given.data(), given.data() + given.size(), value);
+    const bool whole = std::is_integral_v<T>;
+    if (error != std::errc() || end != given.data() + given.size() || !std::isfinite(double(value)) ||
+        value < T(option.least))
+      throw CLI::ValidationError(
+          option.name, teeny::text("\"", given, "\" is not a ", whole ? "whole " : "", "number from ", option.least,
+                                   whole ? " to 9223372036854775807" : " on"));
+    return value;
   }
-  if (on_terminal()) std::signal(SIGINT, interrupted);
+}
+
+static void add(CLI::App& app, const Option& option) {
+  const auto add_as = [&]<class T>(auto& value, const T&) {
+    return app.add_option_function<std::string>(
+        option.name, [&](const std::string& given) { value = parse<T>(option, given); }, option.help);
+  };
+  std::visit(
+      [&](auto* value) {
+        using Value = std::remove_pointer_t<decltype(value)>;
+        if constexpr (std::is_same_v<Value, bool>) app.add_flag(option.name, *value, option.help);
+        else if constexpr (std::is_same_v<Value, std::string>) add_as(*value, std::string())->type_name("TEXT");
+        else if constexpr (std::is_same_v<Value, std::optional<int64_t>>) add_as(*value, int64_t())->type_name("INT");
+        else
+          add_as(*value, Value())
+              ->type_name(std::is_integral_v<Value> ? "INT" : "NUMBER")
+              ->default_str(teeny::text(*value));
+      },
+      option.value);
+}
+
+/// The exit code of a body.
+static int run_body(const std::string& name, const std::function<void()>& body) {
+  const auto complain = [&](const std::exception& error, int code) {
+    std::fflush(stdout);
+    std::fprintf(stderr, "%s: %s\n", name.c_str(), error.what());
+    return code;
+  };
   try {
     body();
     return 0;
   } catch (const Interrupted& interrupted) {
     std::printf("%s\n", interrupted.message.c_str());
     return 128 + SIGINT;  // as a shell says it of a program that Ctrl-C has ended
-  } catch (const std::exception& error) {
-    std::fflush(stdout);
-    std::fprintf(stderr, "%s: %s\n", name.c_str(), error.what());
-    return 1;
+  } catch (const WrongOption& error) { return complain(error, 2); } catch (const std::exception& error) {
+    return complain(error, 1);
   }
 }
 
+int run(int argc, char** argv, const char* description, std::initializer_list<Option> options,
+        const std::function<void()>& body) {
+  const std::string name = std::filesystem::path(argv[0]).filename();
+  // Where stdout is closed, the next file that is opened would be taken for it.
+  if (fcntl(STDOUT_FILENO, F_GETFD) == -1) [[maybe_unused]]
+    const int reserved = open("/dev/null", O_RDONLY);
+  CLI::App app{description, name};
+  for (const Option& option : options) add(app, option);
+  int code = 0;
+  try {
+    app.parse(argc, argv);
+    if (on_terminal()) std::signal(SIGINT, interrupted);
+    code = run_body(name, body);
+  } catch (const CLI::ParseError& error) { code = app.exit(error) == 0 ? 0 : 2; }  // 0 is --help
+  if (std::fflush(stdout) == 0 && !std::ferror(stdout)) return code;
+  std::fprintf(stderr, "%s: the output cannot be written: %s\n", name.c_str(), std::strerror(errno));
+  return code == 0 ? 1 : code;
+}
+
 bool on_terminal() {
-  static const bool answer = isatty(STDOUT_FILENO);
+  static const bool answer = [] {
+    const char* terminal = std::getenv("TERM");
+    return isatty(STDOUT_FILENO) && !(terminal && std::string_view(terminal) == "dumb");
+  }();
   return answer;
+}
+
+int columns() {
+  winsize window{};
+  return on_terminal() && ioctl(STDOUT_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col ? window.ws_col : 80;
+}
+
+void check_loss(double loss, int64_t step) {
+  if (!(loss < 1e10))
+    teeny::fail("the loss of step ", step, " is ", std::abs(loss), ": the training has diverged; try a smaller --lr");
 }
 
 std::string bar(double fraction, int width) {
@@ -124,48 +178,64 @@ std::string picture(std::span<const float> pixels, int width) {
   const int height = int(pixels.size()) / width;
   const auto inked = [&](int y, int x) { return y < height && pixels[y * width + x] > 0.35f; };
   std::string out;
+  const int outside = std::max(0, width - columns() + 1) / 2;
   for (int y = 0; y < height; y += 2) {
-    for (int x = 0; x < width; ++x) out += halves[inked(y, x) + 2 * inked(y + 1, x)];
+    for (int x = outside; x < width - outside; ++x) out += halves[inked(y, x) + 2 * inked(y + 1, x)];
     out += '\n';
   }
   return out;
 }
 
-static double seconds(std::chrono::steady_clock::duration time) { return std::chrono::duration<double>(time).count(); }
-
 Progress::Progress(std::string title, int64_t steps, int64_t done)
     : title_(std::move(title)), steps_(steps), before_(done), done_(done) {}
 
 void Progress::step(double loss, std::optional<double> accuracy) {
+  check_loss(loss, done_ + 1);
   const double weight = 1.0 / double(std::min<int64_t>(++done_ - before_, 50));
   loss_ += (loss - loss_) * weight;
   if (accuracy) accuracy_ = accuracy_.value_or(0) + (*accuracy - accuracy_.value_or(0)) * weight;
-  if (!on_terminal() || Clock::now() - drawn_ < std::chrono::milliseconds(100)) return;
+  const double since = std::chrono::duration<double>(Clock::now() - drawn_).count();
+  const int64_t tenth = 10 * done_ / steps_;
+  if (on_terminal() ? since < 0.1 : since < 1 || (tenth == drawn_tenth_ && since < 30)) return;
   drawn_ = Clock::now();
+  drawn_tenth_ = tenth;
   draw();
 }
 
-std::string Progress::state() const {
-  return format("  loss %.4f", loss_) + (accuracy_ ? format("  accuracy %.2f %%", 100 * *accuracy_) : "");
+double Progress::seconds() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
+
+/// The parts of it that fit, the first ones first, and a bar in what is left.
+std::string Progress::line(int width) const {
+  std::string parts;
+  const auto add = [&](const std::string& part) {
+    if (int(title_.size() + parts.size() + part.size()) <= width) parts += part;
+  };
+  const int64_t done = done_ - before_;
+  add(format(" %lld/%lld", (long long)done_, (long long)steps_));
+  add(format("  loss %.4f", loss_));
+  if (accuracy_) add(format("  accuracy %.2f %%", 100 * *accuracy_));
+  add(format("  %.0f s left", seconds() / double(done) * double(steps_ - done_)));
+  const int left = width - int(title_.size() + parts.size()) - 2;
+  if (!on_terminal() || left < 4) return (title_ + parts).substr(0, size_t(std::max(width, 0)));
+  return title_ + ' ' + bar(double(done_) / double(steps_), std::min(left, 40)) + ' ' + parts;
 }
 
-void Progress::draw() const {
-  const double left = seconds(Clock::now() - start_) / double(done_ - before_) * double(steps_ - done_);
-  const std::string text =
-      format(" %lld/%lld", (long long)done_, (long long)steps_) + state() + format("  %.0f s left", left);
-  winsize window{};
-  const int columns = ioctl(STDOUT_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col ? window.ws_col : 80;
-  const int width = std::clamp(columns - int(title_.size() + text.size()) - 2, 0, 40);
-  // Back to the start of the line, write, and clear what is left of the older, longer line.
-  std::printf("\r%s %s%s\033[K", title_.c_str(), bar(double(done_) / double(steps_), width).c_str(), text.c_str());
+void Progress::draw() {
+  // On a terminal: back to the start of the line, write, and clear what is left of the older, longer line. The last
+  // three columns stay free: Ctrl-C shows as ^C behind the line.
+  if (on_terminal()) std::printf("\r%s\033[K", line(columns() - 3).c_str());
+  else std::printf("%s\n", line(columns()).c_str());
   std::fflush(stdout);
 }
 
 Progress::~Progress() {
   if (on_terminal()) std::printf("\r\033[K");
   if (std::uncaught_exceptions()) return;  // the error says enough
-  std::printf("%s: %lld steps in %.1f s%s\n", title_.c_str(), (long long)(done_ - before_), seconds(Clock::now() - start_),
-              state().c_str());
+  std::printf("%s: %lld step%s in %.1f s", title_.c_str(), (long long)(done_ - before_),
+              done_ == before_ + 1 ? "" : "s", seconds());
+  if (done_ > before_) std::printf("  loss %.4f", loss_);
+  if (accuracy_) std::printf("  accuracy %.2f %%", 100 * *accuracy_);
+  std::printf("\n");
   std::fflush(stdout);
 }
 

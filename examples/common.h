@@ -6,32 +6,39 @@
 #include <initializer_list>
 #include <optional>
 #include <span>
+#include <stdexcept>
 #include <string>
 #include <variant>
 
 namespace examples {
 
-/// One option of the command line and the variable it fills. A bool is a switch; an int or a double is not negative; an optional
-/// stays empty when the option is not given.
+/// One option of the command line and the variable it fills. A bool is a switch; an optional stays empty when the
+/// option is not given. An int or a double is finite and at least `least`; text is not empty.
 struct Option {
   const char* name;
   std::variant<int64_t*, double*, std::string*, bool*, std::optional<int64_t>*> value;
   const char* help;
+  int64_t least = 0;
 };
 
-/// A whole `main`: reads the options (`--help` lists them), runs the body, and returns the exit code. A teeny::Error
-/// becomes one line on stderr and the code 1; a wrong option, the code 2.
+/// Thrown by a body where the options do not fit each other or the data, before the work starts.
+struct WrongOption : std::runtime_error {
+  using runtime_error::runtime_error;
+};
+
+/// A whole `main`: reads the options (`--help` lists them), runs the body, and returns the exit code. A teeny::Error,
+/// and output that cannot be written, becomes one line on stderr and the code 1; a wrong option, the code 2.
 int run(int argc, char** argv, const char* description, std::initializer_list<Option> options,
         const std::function<void()>& body);
 
 /// --checkpoint, --every and --resume: a training that goes on, bit for bit, after it was stopped in any way.
 struct Checkpoint {
-  std::string file;      ///< where to; empty: nothing is saved
-  int64_t every = 100;   ///< steps from one save to the next
+  std::string file;     ///< where to; empty: nothing is saved
+  int64_t every = 100;  ///< steps from one save to the next
   bool resume = false;
 
-  /// Before the training. Throws where the file cannot be written, or is there and not to be gone on from; from here on Ctrl-C
-  /// ends a step instead of the program. Returns whether there is a checkpoint to load.
+  /// Before the training. Throws where the file cannot be written, or is there and not to be gone on from; from here on
+  /// Ctrl-C ends a step instead of the program. Returns whether there is a checkpoint to load.
   bool begin();
   /// After each step: saves, when it is time to. After Ctrl-C it saves and leaves `run`, with exit status 130.
   void step(const std::function<void()>& save);
@@ -42,16 +49,25 @@ struct Checkpoint {
   int64_t steps_ = 0;
 };
 
-/// Whether stdout is a terminal.
+/// Whether stdout is a terminal that can be drawn on.
 bool on_terminal();
+
+/// How many characters a line of the terminal has, now; 80 where stdout is no terminal.
+int columns();
+
+/// Throws, with the step's number, where a loss is no number, or beyond 1e10: the training has diverged.
+void check_loss(double loss, int64_t step);
 
 /// `fraction` of `width` filled, in eighths of a character: `██████▌   `.
 std::string bar(double fraction, int width);
 
-/// A grey picture, values from 0 to 1, in half blocks: two rows of pixels to a line.
+/// A grey picture, values from 0 to 1, in half blocks: two rows of pixels to a line; its middle, where lines are too
+/// short.
 std::string picture(std::span<const float> pixels, int width);
 
-/// One line about a running training, redrawn in place; when it is done, or where stdout is no terminal, only its last state:
+/// One line about a running training, redrawn in place; what does not fit into the terminal's line is left out. Where
+/// stdout is no terminal, a line after each tenth of the training, or after half a minute. When it is done, its last
+/// state:
 ///
 ///   epoch 1 ████████████▌             218/468  loss 0.0931  accuracy 97.21 %  6 s left
 ///   epoch 1: 468 steps in 11.2 s  loss 0.0604  accuracy 98.10 %
@@ -62,20 +78,22 @@ class Progress {
   ~Progress();
   Progress(const Progress&) = delete;
 
-  /// One step is done. Shows the mean over about the last fifty steps.
+  /// One step is done. Shows the mean over about the last fifty steps; throws where the training has diverged.
   void step(double loss, std::optional<double> accuracy = {});
 
  private:
   using Clock = std::chrono::steady_clock;
 
-  std::string state() const;
-  void draw() const;
+  double seconds() const;  ///< since it began
+  std::string line(int width) const;
+  void draw();
 
   std::string title_;
   int64_t steps_, before_, done_;
   double loss_ = 0;
   std::optional<double> accuracy_;
-  Clock::time_point start_ = Clock::now(), drawn_;
+  Clock::time_point start_ = Clock::now(), drawn_ = start_;
+  int64_t drawn_tenth_ = 0;
 };
 
 }  // namespace examples

@@ -76,13 +76,12 @@ static std::string read_text(const std::string& file) {
   }
   std::ostringstream text;
   for (const auto& path : paths)
-    if (!(text << std::ifstream(path).rdbuf())) fail(path.string(), ": cannot be read");
+    if (!(text << std::ifstream(path).rdbuf())) fail(path.string(), ": is empty, or cannot be read");
   return text.str();
 }
 
 /// The mean loss over `batch` random pieces of the text: the cross entropy of the next letter at every position.
 static Tensor loss_of(const Gpt& model, const Tensor& text, int64_t batch, int64_t context) {
-  if (text.size(0) <= context) fail("the text is too short for a context of ", context, " letters");
   const Tensor starts = Tensor::randint(0, text.size(0) - context, {batch, 1});
   const Tensor pieces = text.gather(0, (starts + Tensor::arange(context + 1)).flatten()).reshape({batch, context + 1});
   const Tensor logits = model(pieces[{ellipsis, slice(0, -1)}]);
@@ -91,7 +90,6 @@ static Tensor loss_of(const Gpt& model, const Tensor& text, int64_t batch, int64
 
 /// Samples and prints letter after letter. The lower the temperature, the more often the likeliest letter is drawn.
 static void write(const Gpt& model, std::string text, int64_t letters, int64_t context, double temperature) {
-  if (text.empty()) fail("--prompt: there must be a first letter");
   const NoGrad guard;
   std::printf("%s", text.c_str());
   for (int64_t i = 0; i < letters; ++i) {
@@ -118,12 +116,18 @@ int main(int argc, char** argv) {
   examples::Checkpoint checkpoint;
 
   const auto body = [&] {
+    if (config.width % config.heads != 0)
+      throw examples::WrongOption(teeny::text("--width ", config.width, " --heads ", config.heads,
+                                              ": heads share the width, which must be a multiple of their number"));
     if (!save.empty()) io::check_can_save(save);
     if (seed) Tensor::manual_seed(*seed);
     const std::string text = read_text(file);
     const Tensor bytes = Tensor::from(std::vector<uint8_t>(text.begin(), text.end())).cast(DType::Int64).realize();
     const int64_t known = bytes.numel() * 9 / 10;  // the last tenth is for validation
     const Tensor train = bytes[{slice(0, known)}], test = bytes[{slice(known)}];
+    if (test.size(0) <= config.context)
+      throw examples::WrongOption(teeny::text("--context ", config.context, ": more letters than the text's last tenth, ",
+                                              test.size(0), ", which is for validation"));
 
     Gpt model(config);
     if (!load.empty()) nn::load_state_dict(model, io::load_safetensors(load));
@@ -154,18 +158,18 @@ int main(int argc, char** argv) {
   return examples::run(argc, argv, "Trains a character-level transformer and lets it write.",
                        {{"--text", &file, "the file to train on (teeny's own sources)"},
                         {"--steps", &steps, "training steps"},
-                        {"--batch", &batch, "pieces of the text a step"},
+                        {"--batch", &batch, "pieces of the text a step", 1},
                         {"--lr", &lr, "learning rate of AdamW"},
                         {"--layers", &config.layers, "blocks of the network"},
-                        {"--width", &config.width, "elements of each letter's vector"},
-                        {"--heads", &config.heads, "heads of each attention; they share the width"},
-                        {"--context", &config.context, "letters that the network sees at once"},
+                        {"--width", &config.width, "elements of each letter's vector", 1},
+                        {"--heads", &config.heads, "heads of each attention; they share the width", 1},
+                        {"--context", &config.context, "letters that the network sees at once", 1},
                         {"--letters", &letters, "how many letters to write"},
                         {"--prompt", &prompt, "what the writing starts with"},
                         {"--temperature", &temperature, "of the sampling: 0 takes the likeliest letter, 1 samples the softmax"},
                         {"--seed", &seed, "of the random stream"},
                         {"--checkpoint", &checkpoint.file, "save the training in this file, also after Ctrl-C"},
-                        {"--every", &checkpoint.every, "steps from one checkpoint to the next"},
+                        {"--every", &checkpoint.every, "steps from one checkpoint to the next", 1},
                         {"--resume", &checkpoint.resume, "go on from the checkpoint, if it is there"},
                         {"--save", &save, "write the trained model to this file"},
                         {"--load", &load, "start with the model of this file"}},

@@ -18,6 +18,7 @@ int main(int argc, char** argv) {
     const Tensor x = Tensor::uniform({points}, -2, 2).realize();
     const Tensor y = (3 * x - 2 + Tensor::normal({points}, 0, noise)).realize();
 
+    double first = 0, last = 0;
     Tensor slope = Tensor::zeros({}).requires_grad_(), shift = Tensor::zeros({}).requires_grad_();
     for (int64_t step = 0; step < steps; ++step) {
       slope.zero_grad(), shift.zero_grad();
@@ -25,12 +26,16 @@ int main(int argc, char** argv) {
       const NoGrad guard;  // the step itself is not to be differentiated
       slope.assign(slope - lr * slope.grad());
       shift.assign(shift - lr * shift.grad());
-      if (step % 10 == 0) std::printf("step %3lld  loss %.4f\n", (long long)step, loss.item());
+      last = loss.item();
+      examples::check_loss(last, step);
+      if (step == 0) first = last;
+      if (step % 10 == 0) std::printf("step %3lld  loss %.4f\n", (long long)step, last);
     }
+    if (last > first) fail("the loss has grown from ", first, " to ", last, ": --lr ", lr, " is too large");
     std::printf("final y = %.3f x %+.3f\n", slope.item(), shift.item());
   };
   return examples::run(argc, argv, "Finds the line y = 3 x - 2 behind noisy points.",
-                       {{"--points", &points, "how many points"},
+                       {{"--points", &points, "how many points", 1},
                         {"--steps", &steps, "steps of gradient descent"},
                         {"--lr", &lr, "how far a step goes along the gradient"},
                         {"--noise", &noise, "standard deviation of the points around the line"},

@@ -3,6 +3,7 @@
 //   mnist --save digits.safetensors                 train, and keep what was learned
 //   mnist --load digits.safetensors --predict 7     draw a test image and say what it is
 //   mnist --epochs 9 --checkpoint run.safetensors   save the training every 100 steps; go on with the same and --resume
+#include <algorithm>
 #include <cstdio>
 
 #include "examples/common.h"
@@ -64,13 +65,12 @@ static double accuracy(const Convnet& model, const data::Dataset& data) {
 
 /// Draws one image, and for each class how sure the model is that this is one.
 static void predict(const Convnet& model, const data::Dataset& data, int64_t index, const char* const* classes) {
-  if (index >= data.size()) fail("--predict ", index, ": the test images are 0 to ", data.size() - 1);
   const NoGrad guard;
   const Tensor image = data.images[{slice(index, index + 1)}] / 255, chances = model(image).softmax();
   std::printf("%s", examples::picture(image.to_vector(), 28).c_str());
   const auto chance = chances.to_vector();
   for (int i = 0; i < 10; ++i)
-    std::printf("%11s %s %5.1f %%\n", classes[i], examples::bar(chance[i], 20).c_str(), 100 * chance[i]);
+    std::printf("%11s %s %5.1f %%\n", classes[i], examples::bar(chance[i], std::clamp(examples::columns() - 22, 0, 20)).c_str(), 100 * chance[i]);
   const auto best = chances.argmax().item<int64_t>(), label = data.labels[index].item<int64_t>();
   std::printf("prediction %s, label %s\n", classes[best], classes[label]);
 }
@@ -90,6 +90,8 @@ int main(int argc, char** argv) {
     if (!save.empty()) io::check_can_save(save);
     if (seed) Tensor::manual_seed(*seed);
     const auto [images, test] = fashion ? data::fashion_mnist() : data::mnist();
+    if (index && *index >= test.size())
+      throw examples::WrongOption(text("--predict ", *index, ": the test images are 0 to ", test.size() - 1));
     Convnet model;
     if (!load.empty()) nn::load_state_dict(model, io::load_safetensors(load));
     data::DataLoader loader(images, {.batch_size = batch, .shuffle = true, .seed = uint64_t(seed.value_or(0))});
@@ -100,13 +102,13 @@ int main(int argc, char** argv) {
   };
   return examples::run(argc, argv, "Trains a small convnet on MNIST.",
                        {{"--epochs", &epochs, "passes over the training images (1; none after --load)"},
-                        {"--batch", &batch, "images a step"},
+                        {"--batch", &batch, "images a step", 1},
                         {"--lr", &lr, "learning rate of Adam at the start of an epoch"},
                         {"--seed", &seed, "of the random stream"},
                         {"--save", &save, "write the trained model to this file"},
                         {"--load", &load, "start with the model of this file"},
                         {"--checkpoint", &checkpoint.file, "save the training in this file, also after Ctrl-C"},
-                        {"--every", &checkpoint.every, "steps from one checkpoint to the next"},
+                        {"--every", &checkpoint.every, "steps from one checkpoint to the next", 1},
                         {"--resume", &checkpoint.resume, "go on from the checkpoint, if it is there"},
                         {"--predict", &index, "draw this test image and say what it is"},
                         {"--fashion", &fashion, "clothes instead of digits"}},

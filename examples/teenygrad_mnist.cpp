@@ -53,7 +53,7 @@ int main(int argc, char** argv) {
   };
   return examples::run(argc, argv, "Trains teenygrad's convnet on MNIST.",
                        {{"--steps", &steps, "training steps"},
-                        {"--batch", &batch, "random images a step"},
+                        {"--batch", &batch, "random images a step", 1},
                         {"--lr", &lr, "learning rate of Adam"},
                         {"--seed", &seed, "of the random stream"}},
                        body);

@@ -1,5 +1,6 @@
 // Two interleaved half circles, a small network that learns which is which, and a drawing of what it thinks of every
 // place in between.
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -30,31 +31,31 @@ static Moons moons(int64_t n, double noise) {
 
 /// A map of the plane: the colour, or the character, says which moon the network expects there; `o` and `x` are points.
 static void draw(const Mlp& model, const Moons& data) {
-  constexpr int kRows = 24, kColumns = 72;
+  const int columns = std::clamp(examples::columns() - 1, 1, 120), rows = (columns + 2) / 3;
   constexpr double kLeft = -1.5, kTop = 1.5, kWidth = 4, kHeight = 2.5;
   std::vector<float> places;
-  for (int row = 0; row < kRows; ++row)
-    for (int column = 0; column < kColumns; ++column) {
-      places.push_back(float(kLeft + kWidth * (column + 0.5) / kColumns));
-      places.push_back(float(kTop - kHeight * (row + 0.5) / kRows));
+  for (int row = 0; row < rows; ++row)
+    for (int column = 0; column < columns; ++column) {
+      places.push_back(float(kLeft + kWidth * (column + 0.5) / columns));
+      places.push_back(float(kTop - kHeight * (row + 0.5) / rows));
     }
   const NoGrad guard;
-  const auto lower = model(Tensor::from(places, {kRows * kColumns, 2})).softmax()[{ellipsis, 1}].to_vector();
+  const auto lower = model(Tensor::from(places, {rows * columns, 2})).softmax()[{ellipsis, 1}].to_vector();
 
-  std::string marks(kRows * kColumns, ' ');
+  std::string marks(size_t(rows * columns), ' ');
   const auto points = data.points.to_vector();
   const auto labels = data.labels.to_vector<int64_t>();
   for (size_t i = 0; i < labels.size(); ++i) {
-    const int column = int(std::floor((points[2 * i] - kLeft) / kWidth * kColumns));
-    const int row = int(std::floor((kTop - points[2 * i + 1]) / kHeight * kRows));
-    if (row >= 0 && row < kRows && column >= 0 && column < kColumns)
-      marks[row * kColumns + column] = labels[i] ? 'x' : 'o';
+    const int column = int(std::floor((points[2 * i] - kLeft) / kWidth * columns));
+    const int row = int(std::floor((kTop - points[2 * i + 1]) / kHeight * rows));
+    if (row >= 0 && row < rows && column >= 0 && column < columns)
+      marks[row * columns + column] = labels[i] ? 'x' : 'o';
   }
 
   const bool colour = examples::on_terminal() && !std::getenv("NO_COLOR");
-  for (int row = 0; row < kRows; ++row) {
-    for (int column = 0; column < kColumns; ++column) {
-      const int at = row * kColumns + column;
+  for (int row = 0; row < rows; ++row) {
+    for (int column = 0; column < columns; ++column) {
+      const int at = row * columns + column;
       const float p = lower[at];
       if (colour) {  // from blue over violet to red
         std::printf("\033[97;48;2;%d;40;%dm%c", int(40 + 180 * p), int(220 - 180 * p), marks[at]);
@@ -91,7 +92,7 @@ int main(int argc, char** argv) {
     std::printf("test accuracy %.2f %%\n", 100 * right);
   };
   return examples::run(argc, argv, "Separates two moons with a small network, and draws the border it finds.",
-                       {{"--points", &points, "points of each moon to train on"},
+                       {{"--points", &points, "points of each moon to train on", 1},
                         {"--steps", &steps, "training steps, each on all points"},
                         {"--lr", &lr, "learning rate of Adam"},
                         {"--noise", &noise, "standard deviation of the points around their moon"},
