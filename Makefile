@@ -33,6 +33,7 @@ comma := ,
 empty :=
 space := $(empty) $(empty)
 quote  = '$(subst ','\'',$1)'#   one word for the shell
+differ = $(if $(and $(findstring |$(1)|,|$(2)|),$(findstring |$(2)|,|$(1)|)),,yes)
 
 help: ## this list
 	@echo 'make TARGET [BACKEND=cpu|reference|cuda [EMULATE=1]] [ARCH=native] [SAN=address,undefined|thread] [WERROR=1] [ARGS=...]'
@@ -230,13 +231,14 @@ total    = $(eval total := $(shell $(MAKE) -n COUNTING=1 BACKEND='$(BACKEND)' AR
   CXX='$(CXX)' WERROR='$(WERROR)' $(MAKECMDGOALS) 2> /dev/null | grep -c '^echo .  compile'))$(total)
 endif
 
-# Everything depends on this file, and it changes when the flags do. Before it does, what a compiler would only say in
+# Everything depends on this file, and it is written when the flags change, which is seen before a rule runs: so `make -n` says
+# what would be compiled. Before it does, what a compiler would only say in
 # its own words is said here: what is missing, and how to get it.
 headers := $(if $(filter cpu,$(BACKEND)),Eigen/Core omp.h) zlib.h nlohmann/json.hpp doctest/doctest.h CLI/CLI.hpp
-$B/flags: FORCE
+flags_now := $(strip $(CXX) $(FLAGS) $(CPU_FLAGS) $(HOST_FLAGS) $(if $(on_gpu),$(NVCC) $(NVCC_FLAGS)) $(CXXFLAGS))
+$B/flags: $(if $(call differ,$(flags_now),$(strip $(shell cat $B/flags 2> /dev/null))),FORCE)
 	@mkdir -p $(@D)
-	@printf '%s\n' $(call quote,$(CXX) $(FLAGS) $(CPU_FLAGS) $(HOST_FLAGS) $(if $(on_gpu),$(NVCC) $(NVCC_FLAGS)) $(CXXFLAGS)) > $@.$$$$; \
-	if cmp -s $@.$$$$ $@; then rm $@.$$$$; exit 0; fi; \
+	@printf '%s\n' $(call quote,$(flags_now)) > $@.$$$$; \
 	command -v $(CXX) > /dev/null || { rm $@.$$$$; \
 	  echo '$(CXX) is missing: run $(if $(SAN),apt-get install clang-16 libclang-rt-16-dev libomp-16-dev,make deps)' >&2; exit 1; }; \
 	check() { $(CXX) $(FLAGS) $(CPU_FLAGS) $(CXXFLAGS) -fsyntax-only -x c++ -; }; \
@@ -250,9 +252,11 @@ $B/flags: FORCE
 # For editors and clang-tidy: how each file is compiled, in the configuration that was built last.
 json  = $(subst ",\",$(subst \,\\,$1))
 entry = {"directory": "$(call json,$(CURDIR))", "file": "$1", "command": "$(call json,$(CXX) $(call flags_of,$1) -c $1)"}
-compile_commands.json: FORCE
-	@{ echo '['; printf '%s\n' $(foreach s,$(sources),$(call quote,$(call entry,$s))) | sed '$$!s/$$/,/'; echo ']'; } > $@.$$$$; \
-	if cmp -s $@.$$$$ $@; then rm $@.$$$$; else mv $@.$$$$ $@; fi
+# The first command, and how many lines there are: whether it must be written anew is seen without a rule, as above.
+commands_now  = $(call entry,$(firstword $(sources)))$(comma) $(words [ $(sources) ])
+commands_then = $(shell sed -n '2p;$$=' compile_commands.json 2> /dev/null)
+compile_commands.json: $(if $(call differ,$(commands_now),$(commands_then)),FORCE)
+	@{ echo '['; printf '%s\n' $(foreach s,$(sources),$(call quote,$(call entry,$s))) | sed '$$!s/$$/,/'; echo ']'; } > $@
 
 # ---- What can be asked for ------------------------------------------------------------------------------------------
 
@@ -344,18 +348,65 @@ notes: $(LIBTEENY) ## write what the notes show of runs anew, and check the rest
 tour: ## write notes/code_tour.md from an execution (ARGS=--check: it must be there already)
 	+python3 tests/house/tour.py $(ARGS)
 
-# What a program outside may include: teeny.h, function.h for rules of its own, and what these two are made of.
+# What a program outside may include: teeny.h, testing.h, and what these two are made of.
 version = $(shell sed -n 's/.*kVersion = "\(.*\)".*/\1/p' teeny/version.h)
-public  = $(shell $(CXX) -std=c++20 -I. -MM -include teeny/teeny.h -include teeny/tensor/function.h -x c++ /dev/null | \
+public  = $(shell $(CXX) -std=c++20 -I. -MM -include teeny/teeny.h -include teeny/testing.h -x c++ /dev/null | \
   tr ' \\' '\n\n' | grep -E '^(teeny|tinyops)/')
-install: $(LIBTEENY) ## install headers, libteeny.a and teeny.pc (PREFIX=/usr/local DESTDIR=)
-	@for h in $(public); do \
-	  install -D -m 644 $$h $(DESTDIR)$(PREFIX)/include/$$h || exit 1; done
-	install -D -m 644 $(LIBTEENY) $(DESTDIR)$(PREFIX)/lib/libteeny.a
-	@install -d $(DESTDIR)$(PREFIX)/lib/pkgconfig
-	@printf '%s\n' 'prefix=$(PREFIX)' 'Name: teeny' 'Description: a deep-learning framework to read' 'Version: $(version)' \
-	  'Cflags: -std=c++20 -I$${prefix}/include -pthread' 'Libs: -L$${prefix}/lib -lteeny $(LIBS)' \
-	  > $(DESTDIR)$(PREFIX)/lib/pkgconfig/teeny.pc
+
+# Both files find the library from where they lie: an installed tree may be moved.
+define pkg_config
+prefix=$${pcfiledir}/../..
+Name: teeny
+Description: a deep-learning framework to read
+Version: $(version)
+Cflags: -std=c++20 -I$${prefix}/include -pthread
+Libs: -L$${prefix}/lib -lteeny $(LIBS)
+endef
+
+cmake_finds := $(if $(filter cpu,$(BACKEND)),OpenMP) $(if $(on_gpu),CUDAToolkit) ZLIB Threads
+cmake_links := $(if $(filter cpu,$(BACKEND)),OpenMP::OpenMP_CXX) $(if $(on_gpu),CUDA::cudart_static) ZLIB::ZLIB Threads::Threads \
+  $(if $(emulated),-fsanitize=bounds)
+define cmake_config
+# find_package(teeny CONFIG REQUIRED), then target_link_libraries(program teeny::teeny).
+include(CMakeFindDependencyMacro)
+foreach(package $(cmake_finds))
+  find_dependency($${package})
+endforeach()
+if(NOT TARGET teeny::teeny)
+  get_filename_component(teeny_prefix "$${CMAKE_CURRENT_LIST_DIR}/../../.." ABSOLUTE)
+  add_library(teeny::teeny STATIC IMPORTED)
+  set_target_properties(teeny::teeny PROPERTIES
+    IMPORTED_LOCATION "$${teeny_prefix}/lib/libteeny.a"
+    INTERFACE_INCLUDE_DIRECTORIES "$${teeny_prefix}/include"
+    INTERFACE_COMPILE_FEATURES cxx_std_20
+    INTERFACE_LINK_LIBRARIES "$(subst $(space),;,$(strip $(cmake_links)))")
+endif()
+endef
+
+define cmake_version
+# Before 1.0 another second number is another interface.
+set(PACKAGE_VERSION "$(version)")
+if("$${PACKAGE_FIND_VERSION_MAJOR}.$${PACKAGE_FIND_VERSION_MINOR}" STREQUAL "$(basename $(version))"
+   AND NOT PACKAGE_FIND_VERSION VERSION_GREATER PACKAGE_VERSION)
+  set(PACKAGE_VERSION_COMPATIBLE TRUE)
+endif()
+if(PACKAGE_FIND_VERSION VERSION_EQUAL PACKAGE_VERSION)
+  set(PACKAGE_VERSION_EXACT TRUE)
+endif()
+endef
+
+install: export pc = $(pkg_config)
+install: export config = $(cmake_config)
+install: export config_version = $(cmake_version)
+to := "$(DESTDIR)$(PREFIX)"
+install: $(LIBTEENY) ## install headers, libteeny.a, teeny.pc and CMake's teenyConfig.cmake (PREFIX=/usr/local DESTDIR=)
+	@for h in $(public); do install -D -m 644 $$h $(to)/include/$$h || exit 1; done
+	install -D -m 644 $(LIBTEENY) $(to)/lib/libteeny.a
+	@install -d $(to)/lib/pkgconfig $(to)/lib/cmake/teeny
+	@printf '%s\n' "$$pc" > $(to)/lib/pkgconfig/teeny.pc
+	@printf '%s\n' "$$config" > $(to)/lib/cmake/teeny/teenyConfig.cmake
+	@printf '%s\n' "$$config_version" > $(to)/lib/cmake/teeny/teenyConfigVersion.cmake
+	@chmod 644 $(to)/lib/pkgconfig/teeny.pc $(to)/lib/cmake/teeny/*.cmake
 	@echo 'installed teeny under $(DESTDIR)$(PREFIX)'
 
 endif
