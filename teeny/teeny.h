@@ -5,5 +5,6 @@
 #include "teeny/jit/jit.h"
 #include "teeny/nn/nn.h"
 #include "teeny/optim/optim.h"
+#include "teeny/tensor/function.h"
 #include "teeny/tensor/tensor.h"
 #include "teeny/version.h"

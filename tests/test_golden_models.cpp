@@ -298,7 +298,7 @@ void check_near(const std::string& what, const Tensor& got, const Tensor& want, 
   const auto g = got.to_vector<double>(), w = want.to_vector<double>();
   REQUIRE(g.size() == w.size());
   for (size_t i = 0; i < w.size(); ++i)
-    CHECK_MESSAGE(close(g[i], w[i], tolerance),
+    CHECK_MESSAGE(is_close(g[i], w[i], tolerance),
                   what << ": element " << i << " is " << g[i] << " and should be " << w[i]);
 }
 
@@ -416,7 +416,7 @@ TEST_CASE("golden: learning rates are PyTorch's") {
     LRScheduler rate(sgd, schedule);
     for (size_t step = 0; step < want.size(); ++step) {
       if (step) rate.step();
-      CHECK_MESSAGE(close(sgd.lr(), want[step], 1e-12),
+      CHECK_MESSAGE(is_close(sgd.lr(), want[step], 1e-12),
                     name << " at step " << step << " is " << sgd.lr() << " and should be " << want[step]);
     }
   };
@@ -426,7 +426,7 @@ TEST_CASE("golden: learning rates are PyTorch's") {
     const auto metric = cases.at("plateau.metric").to_vector<double>(), want = cases.at(name).to_vector<double>();
     for (size_t epoch = 0; epoch < want.size(); ++epoch) {
       plateau.step(metric[epoch]);
-      CHECK_MESSAGE(close(sgd.lr(), want[epoch], 1e-12),
+      CHECK_MESSAGE(is_close(sgd.lr(), want[epoch], 1e-12),
                     name << " after epoch " << epoch << " is " << sgd.lr() << " and should be " << want[epoch]);
     }
   };

@@ -42,7 +42,7 @@ ROOMS = [
     ('teeny/data', ['data.h', 'file.h']),
     ('teeny/io', ['io.h']),
     ('teeny/jit', ['jit.h']),
-    ('teeny', ['teeny.h', 'version.h']),
+    ('teeny', ['teeny.h', 'testing.h', 'version.h']),
     ('examples', ['common.h']),
     ('tests', ['*']),
 ]
