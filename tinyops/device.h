@@ -44,6 +44,11 @@ inline std::atomic<size_t> live{0}, peak{0};
 inline MemoryUse memory_use() { return {detail::live, detail::peak}; }
 inline void reset_peak() { detail::peak = detail::live.load(); }
 
+class OutOfMemory : public Error {
+ public:
+  using Error::Error;
+};
+
 /// Memory of the device. It is reserved when a kernel first needs it and goes back when the last owner is gone.
 class Buffer {
  public:
@@ -59,12 +64,12 @@ class Buffer {
   Buffer& operator=(const Buffer&) = delete;
 
   size_t bytes() const { return bytes_; }
-  /// Reserves on the first call; throws Error when there is no memory.
+  /// Reserves on the first call; throws OutOfMemory when there is no memory.
   void* data() {
     if (other_) return other_->data();
     if (data_ || bytes_ == 0) return data_;
     data_ = allocate(bytes_);
-    if (!data_) fail("out of memory: ", bytes_, " bytes more than the ", detail::live.load(), " in use");
+    if (!data_) throw OutOfMemory(text("out of memory: ", bytes_, " bytes more than the ", detail::live.load(), " in use"));
     const size_t now = detail::live += bytes_;
     for (size_t seen = detail::peak; now > seen && !detail::peak.compare_exchange_weak(seen, now);) {
     }

@@ -40,6 +40,8 @@ Tensor weighted(const Tensor& terms, const Tensor& weight, const char* op) {
 
 Tensor of_probabilities(const Tensor& log_p, int axis, const Tensor& target, const Tensor& weight,
                         const CrossEntropyOptions& options, const char* op) {
+  if (target.rank() < log_p.rank())
+    fail(op, ": labels are integers, and this target is ", target.dtype(), "; cast(DType::Int64) it");
   if (target.shape() != log_p.shape())
     fail(op, ": ", log_p.shape(), " and the probabilities ", target.shape(), " differ");
   if (options.ignore_index) fail(op, ": ignore_index ", *options.ignore_index, " needs classes, not probabilities");

@@ -69,10 +69,10 @@ Tensor written(const Tensor& x, std::initializer_list<Index> index, const Tensor
 
 }  // namespace
 
-Tensor& Tensor::set(std::initializer_list<Index> index, const Tensor& value) {
+Tensor& Tensor::set(std::initializer_list<Index> index, const Tensor& value) & {
   return assign_or_rebind(*this, written(*this, index, value), "set");
 }
-Tensor& Tensor::set(std::initializer_list<Index> index, Scalar value) {
+Tensor& Tensor::set(std::initializer_list<Index> index, Scalar value) & {
   if (!fits(value, dtype())) fail("set: ", value, " does not fit ", dtype());
   return set(index, full({}, value, dtype()));
 }

@@ -21,7 +21,7 @@ class Sequential {
     (add(std::move(layers)), ...);
   }
   template <class Layer>
-  Sequential& add(Layer layer) {
+  Sequential& add(Layer layer) & {
     auto held = std::make_shared<Layer>(std::move(layer));
     steps_.push_back({[held](const Tensor& x) { return std::invoke(*held, x); },
                       [held] {
@@ -29,6 +29,10 @@ class Sequential {
                         else return StateDict();
                       }});
     return *this;
+  }
+  template <class Layer>
+  Sequential add(Layer layer) && {
+    return add(std::move(layer));
   }
 
   Tensor operator()(Tensor x) const {

@@ -35,8 +35,12 @@ void add_pending(const std::shared_ptr<LazyBuffer>& variable, const LazyBuffer& 
 void run_kernel(const tinyops::Kernel& kernel) {
   static const bool watched = debug::is_watched();
   const auto run = context.execution.run;
-  if (watched) debug::traced(kernel, [&] { run(kernel); });
-  else run(kernel);
+  try {
+    if (watched) debug::traced(kernel, [&] { run(kernel); });
+    else run(kernel);
+  } catch (const tinyops::OutOfMemory& error) {
+    fail(error.what(), ", for the kernel ", debug::label(kernel), "; smaller batches or shapes need less");
+  }
   ++context.kernels;
 }
 

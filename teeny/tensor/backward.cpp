@@ -96,6 +96,8 @@ GradOf walk_back(std::span<const Tensor> order, const GradOf& wanted) {
 
 void check_start(const Tensor& y, const char* op) {
   if (y.numel() != 1) fail(op, ": starts from one element, not from ", y.shape(), "; sum() or mean() it first");
+  if (!y.requires_grad() && !GradMode::enabled())
+    fail(op, ": no gradients are recorded here: a NoGrad is alive; compute the loss, and call this, outside of it");
   if (!y.requires_grad())
     fail(op,
          ": nothing here requires a gradient, or an earlier backward() has dropped the graph (keep_graph keeps it)");
@@ -103,7 +105,7 @@ void check_start(const Tensor& y, const char* op) {
 
 }  // namespace
 
-Tensor& Tensor::backward(bool keep_graph) {
+Tensor& Tensor::backward(bool keep_graph) & {
   check_start(*this, "backward");
   const std::vector<Tensor> order = history(*this);
   const GradMode mode(keep_graph);

@@ -60,7 +60,7 @@ void TensorAccess::drop_graph(const Tensor& x) { x.state_->rule = nullptr; }
 bool Tensor::is_leaf() const { return lazy(), !state_->rule; }
 
 bool Tensor::requires_grad() const { return lazy(), state_->requires_grad || state_->rule; }
-Tensor& Tensor::requires_grad_(bool on) {
+Tensor& Tensor::requires_grad_(bool on) & {
   if (on && !is_float(dtype())) fail("requires_grad_: only floats have gradients, this is ", dtype());
   state_->requires_grad = on;
   return *this;
@@ -104,7 +104,7 @@ void realize(std::span<const Tensor> tensors) {
   realize(std::span<const LazyBuffer>(buffers));
 }
 
-const Tensor& Tensor::realize() const {
+const Tensor& Tensor::realize() const& {
   teeny::realize(std::span<const Tensor>(this, 1));
   return *this;
 }
@@ -160,7 +160,7 @@ TEENY_INSTANTIATE(float)
 TEENY_INSTANTIATE(double)
 #undef TEENY_INSTANTIATE
 
-Tensor& Tensor::assign(const Tensor& x) {
+Tensor& Tensor::assign(const Tensor& x) & {
   if (x.shape() != shape()) fail("assign: ", x.shape(), " to a tensor of ", shape());
   if (state_->data.node()->of_another_thread())
     fail("assign: another thread has assigned to this tensor of ", shape(), ", and has not computed it yet");

@@ -30,7 +30,7 @@ struct TensorAccess;  // function.h
 }
 
 /// A tensor is a handle: copies share the values, the gradient and the history, as in Python. A method that does not
-/// change a tensor is const, and gives another one.
+/// change a tensor is const, and gives another one. What returns the tensor itself returns it by value from a temporary.
 class Tensor {
  public:
   Tensor(const Tensor&) = default;
@@ -43,7 +43,8 @@ class Tensor {
 
   // ---- Properties
   bool defined() const { return state_ != nullptr; }
-  const Shape& shape() const { return lazy().shape(); }
+  const Shape& shape() const& { return lazy().shape(); }
+  Shape shape() && { return shape(); }
   int64_t size(int64_t axis) const { return shape()[axis_index(axis, "size")]; }
   int rank() const { return shape().size(); }
   int64_t numel() const { return teeny::numel(shape()); }
@@ -51,7 +52,8 @@ class Tensor {
   bool same(const Tensor& other) const { return state_ == other.state_; }  ///< handles of one tensor
 
   // ---- Values
-  const Tensor& realize() const;  ///< computes this, and every assignment that is still pending
+  const Tensor& realize() const&;  ///< computes this, and every assignment that is still pending
+  Tensor realize() && { return realize(); }
   template <class T>
   T item() const;  ///< the value of a tensor of one element
   double item() const { return item<double>(); }
@@ -59,17 +61,20 @@ class Tensor {
   std::vector<T> to_vector() const;         ///< all values, row-major, converted to T
   std::vector<std::byte> to_bytes() const;  ///< as stored
   /// These values from now on, for every handle. Shapes must be equal; the dtype stays this tensor's.
-  Tensor& assign(const Tensor& x);
+  Tensor& assign(const Tensor& x) &;
+  Tensor assign(const Tensor& x) && { return assign(x); }
 
   // ---- Gradients
   bool requires_grad() const;
-  Tensor& requires_grad_(bool on = true);
+  Tensor& requires_grad_(bool on = true) &;
+  Tensor requires_grad_(bool on = true) && { return requires_grad_(on); }
   [[nodiscard]] Tensor grad() const;  ///< undefined before the first backward
   void set_grad(const Tensor& grad);
   void zero_grad() { set_grad({}); }
   /// Adds d(this)/d(leaf) to the `grad` of every leaf that requires one, and drops the graph; with `keep_graph` it
   /// stays and the gradients can be differentiated. Only of a tensor of one element. Returns this tensor.
-  Tensor& backward(bool keep_graph = false);
+  Tensor& backward(bool keep_graph = false) &;
+  Tensor backward(bool keep_graph = false) && { return backward(keep_graph); }
   bool is_leaf() const;                 ///< no rule made it, or its history is dropped
   [[nodiscard]] Tensor detach() const;  ///< the same values without a history
 
@@ -234,8 +239,10 @@ class Tensor {
   // ---- setitem.cpp
   /// x[{...}] = value: that part has these values from now on, the rest stays. `value` broadcasts to the part. For
   /// every handle, or where a gradient is recorded for this one alone: see `+=`.
-  Tensor& set(std::initializer_list<Index> index, const Tensor& value);
-  Tensor& set(std::initializer_list<Index> index, Scalar value);
+  Tensor& set(std::initializer_list<Index> index, const Tensor& value) &;
+  Tensor& set(std::initializer_list<Index> index, Scalar value) &;
+  Tensor set(std::initializer_list<Index> index, const Tensor& value) && { return set(index, value); }
+  Tensor set(std::initializer_list<Index> index, Scalar value) && { return set(index, value); }
   /// This tensor with out[index[i][j]][j] = source[i][j] for axis 0; of several for one place the last stays.
   [[nodiscard]] Tensor scatter(int64_t axis, const Tensor& index, const Tensor& source) const;
   [[nodiscard]] Tensor scatter(int64_t axis, const Tensor& index, Scalar value) const;

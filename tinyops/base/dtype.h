@@ -3,6 +3,7 @@
 #include <bit>
 #include <concepts>
 #include <cstdint>
+#include <limits>
 #include <ostream>
 #include <string_view>
 #include <type_traits>
@@ -100,7 +101,7 @@ class Scalar {
            std::bit_cast<uint64_t>(real_) == std::bit_cast<uint64_t>(other.real_);
   }
   friend std::ostream& operator<<(std::ostream& out, const Scalar& s) {
-    return s.is_fraction() ? out << s.real_ : out << s.integer_;
+    return s.is_fraction() ? out << (s.real_ == s.real_ ? s.real_ : std::numeric_limits<double>::quiet_NaN()) : out << s.integer_;
   }
 
  private:
