@@ -146,6 +146,11 @@ TEST_CASE("errors: gradients") {
       {"set_grad: int64 (3, 4) for a tensor of float32 (3, 4)", FN((Tensor(x).set_grad(five(x)), x))},
       {"backward: starts from one element, not from (3, 4)", FN((x * Tensor(x).requires_grad_()).backward())},
       {"backward: nothing here requires a gradient", FN(x.sum().backward())},
+      {"backward: no gradients are recorded here: a NoGrad is alive",
+       [](const Tensor& x, const Tensor&, const Tensor&, const Tensor&) {
+         const NoGrad guard;
+         return x.sum().backward();
+       }},
       {"gradient: starts from one element, not from (3, 4)", FN(gradient(Tensor(x).requires_grad_() * 2, {x})[0])},
       {"gradient: nothing here requires a gradient", FN(gradient(x.sum(), {x})[0])},
   });
@@ -604,6 +609,8 @@ TEST_CASE("errors: losses") {
       {"cross_entropy: (3, 4) needs a class for each of (3,), not (5,)", FN(x.cross_entropy(Tensor::arange(5)))},
       {"cross_entropy: (2, 3, 4, 5) needs a class for each of (2, 4, 5), not (3,)", FN(w.cross_entropy(z))},
       {"cross_entropy: (3, 4) and the probabilities (5, 6) differ", FN(x.cross_entropy(y))},
+      {"cross_entropy: labels are integers, and this target is float32; cast(DType::Int64) it",
+       FN(x.cross_entropy(Tensor::zeros({3})))},
       {"cross_entropy: label_smoothing 2 is outside [0, 1]", FN(x.cross_entropy(z, {.label_smoothing = 2}))},
       {"cross_entropy: label_smoothing nan is outside [0, 1]", FN(x.cross_entropy(z, {.label_smoothing = NAN}))},
       {"cross_entropy: ignore_index 1 needs classes, not probabilities", FN(x.cross_entropy(x, {.ignore_index = 1}))},

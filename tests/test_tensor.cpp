@@ -23,6 +23,39 @@ Tensor leaf(std::initializer_list<float> values) { return Tensor::from(std::vect
 
 }  // namespace
 
+TEST_CASE("tensor: what a method of a temporary returns is a value") {
+  const auto t = [] { return Tensor::ones({2}); };
+  static_assert(std::same_as<decltype(t().realize()), Tensor> && std::same_as<decltype(t().requires_grad_()), Tensor>);
+  static_assert(std::same_as<decltype(t().assign(t())), Tensor> && std::same_as<decltype(t().backward()), Tensor>);
+  static_assert(std::same_as<decltype(t().set({0}, 1)), Tensor> && std::same_as<decltype(t().set({0}, t())), Tensor>);
+  static_assert(std::same_as<decltype(t().shape()), Shape>);
+  static_assert(std::same_as<decltype(std::declval<Tensor&>().assign(t())), Tensor&>);
+  static_assert(std::same_as<decltype(std::declval<const Tensor&>().realize()), const Tensor&>);
+
+  const Tensor& kept = (Tensor::ones({2}) * 3).realize();
+  CHECK(kept.to_vector() == std::vector<float>{3, 3});
+  Tensor x = Tensor::ones({2}).realize().requires_grad_();
+  const Tensor& loss = (x * x).sum().backward();
+  CHECK(loss.item() == 2);
+  CHECK(x.grad().to_vector() == std::vector<float>{2, 2});
+  CHECK(Tensor::zeros({2}).set({1}, 5).to_vector() == std::vector<float>{0, 5});
+  int64_t sizes = 0;
+  for (const int64_t size : (x + Tensor::ones({3, 1})).shape()) sizes = 10 * sizes + size;
+  CHECK(sizes == 32);
+}
+
+TEST_CASE("tensor: where memory ends, the kernel that needs it is named") {
+  const Tensor x = Tensor::ones({1 << 28, 1 << 28}).contiguous();  // more than any address space
+  try {
+    x.realize();
+    FAIL("there was memory");
+  } catch (const Error& error) {
+    const std::string message = error.what();
+    CHECK(message.find("out of memory: 288230376151711744 bytes") == 0);
+    CHECK(message.find(", for the kernel rows (") != message.npos);
+  }
+}
+
 TEST_CASE("tensor: a scalar takes its natural dtype") {
   CHECK(difference(Tensor(2.5), Tensor::full({}, 2.5, DType::Float32)) == "");
   CHECK(difference(Tensor(3), Tensor::full({}, 3, DType::Int64)) == "");

@@ -59,7 +59,6 @@ check_function() {  # RECIPE FUNCTION 'f(v)' 'the derivative of f at v'
   cat > "$1.cpp" <<CPP
 #include <cmath>
 #include <iostream>
-#include "teeny/mlops/common.h"
 #include "teeny/teeny.h"
 using namespace teeny;
 namespace {

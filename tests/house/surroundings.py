@@ -1,0 +1,168 @@
+#!/usr/bin/env python3
+"""The examples as their users meet them: options that make no sense, terminals of several widths, pipes that are closed or full,
+files that cannot be written, a machine without Graphviz.
+
+    surroundings.py [FOLDER]    where the examples are built: build/cpu-native
+"""
+import fcntl
+import json
+import os
+import pathlib
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BUILT = (ROOT / (sys.argv[1] if len(sys.argv) > 1 else 'build/cpu-native')).resolve()
+wrong = []
+
+
+def check(what, holds, shown=''):
+    if not holds:
+        wrong.append(what)
+        print(f'WRONG: {what}\n{shown}')
+
+
+def run(command, **environment):
+    """(exit status, stdout, stderr) of an example and its options, in words."""
+    name, *options = command.split(' ')
+    done = subprocess.run([BUILT / name, *options], cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True,
+                          stdin=subprocess.DEVNULL)
+    return done.returncode, done.stdout, done.stderr
+
+
+def on_terminal(columns, command, interrupt_after=None):
+    """(exit status, output) on a terminal of that width; Ctrl-C is typed once the text is seen."""
+    name, *options = command.split(' ')
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(ROOT)
+        time.sleep(0.1)  # the terminal gets its size
+        os.execve(BUILT / name, [name, *options], {**os.environ, 'TERM': 'xterm'})
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack('HHHH', 50, columns, 0, 0))
+    output, typed, end = b'', False, time.time() + 120
+    while time.time() < end:
+        if not select.select([terminal], [], [], 1)[0]:
+            continue
+        try:
+            part = os.read(terminal, 65536)
+        except OSError:
+            break
+        if not part:
+            break
+        output += part
+        if interrupt_after and not typed and interrupt_after in output:
+            os.write(terminal, b'\x03')
+            typed = True
+    _, status = os.waitpid(pid, 0)
+    return os.waitstatus_to_exitcode(status), output.decode()
+
+
+def widths(output):
+    """How wide each state of each line is, once colours and the like are taken out."""
+    return [len(re.sub(r'\x1b\[[0-9;]*[mK]', '', line)) for line in re.split('[\r\n]+', output)]
+
+
+def options():
+    for command, says in [
+        ('linear_regression --points 0', '--points: "0" is not a whole number from 1 to'),
+        ('linear_regression --points', '--points: 1 required'),
+        ('linear_regression --points 1e3', 'is not a whole number'),
+        ('linear_regression --points 99999999999999999999', 'is not a whole number'),
+        ('linear_regression --seed 9223372036854775808', '--seed: "9223372036854775808" is not a whole number from 0 to'),
+        ('linear_regression --lr nan', '--lr: "nan" is not a number from 0 on'),
+        ('linear_regression --lr inf', '--lr: "inf" is not a number'),
+        ('linear_regression --lr -1', '--lr: "-1" is not a number'),
+        ('linear_regression --noise 1e999', '--noise: "1e999" is not a number'),
+        ('linear_regression --lr ', '--lr: "" is not a number'),
+        ('linear_regression --bogus', 'not expected: --bogus'),
+        ('two_moons --points 0', '--points: "0" is not a whole number from 1'),
+        ('teenygrad_mnist --batch 0', '--batch: "0" is not a whole number from 1'),
+        ('beautiful_mnist --test 0', '--test: "0" is not a whole number from 1'),
+        ('beautiful_mnist --test 100000', '--test 100000: there are 10000 test images'),
+        ('mnist --predict 10000', '--predict 10000: the test images are 0 to 9999'),
+        ('mnist --load ', '--load: must not be empty'),
+        ('mnist --resume', '--resume needs a file'),
+        ('gpt --width 30 --heads 4', 'heads share the width, which must be a multiple'),
+        ('gpt --heads 0', '--heads: "0" is not a whole number from 1'),
+        ('gpt --context 100000000', "more letters than the text's last tenth"),
+        ('gpt --prompt ', '--prompt: must not be empty'),
+    ]:
+        status, _, error = run(command)
+        check(f'{command}: status {status}', status == 2 and says in error, error)
+    for command in ['linear_regression --lr 10', 'linear_regression --lr 0.8', 'two_moons --lr 1e10 --steps 20']:
+        status, out, error = run(command)
+        check(f'{command}: status {status}', status == 1 and '--lr' in error and 'nan' not in out, out + error)
+
+
+def terminals():
+    for columns in [24, 80, 200]:
+        status, output = on_terminal(columns, 'two_moons --steps 300')
+        lines = output.split('\r\n')
+        check(f'two_moons, {columns} columns: status {status}', status == 0 and 'test accuracy' in output, output)
+        drawn = widths('\n'.join(line for line in lines if '\x1b[97' in line))
+        check(f'two_moons draws {max(drawn)} of {columns} columns', min(columns - 1, 120) == max(drawn))
+        redrawn = widths('\n'.join(lines[0].split('\r')[:-1]))  # without its last state, which stays
+        check(f'the progress line takes {max(redrawn)} of {columns} columns', 0 < max(redrawn) <= columns - 3)
+    status, output = on_terminal(80, 'two_moons --steps 1000000', b'left')
+    check(f'Ctrl-C: status {status}', status == -signal.SIGINT and re.search(r'left\x1b\[K[^\r\n]*\^C\x1b\[0m\r?\n', output), output[-200:])
+    status, out, _ = run('two_moons --steps 6000')
+    check('a pipe gets lines on the way', out.count(' left\n') >= 1, out)
+
+
+def outputs():
+    for target in ['>&-', '> /dev/full']:
+        for options in ['', ' --help']:
+            command = f'"{BUILT}/linear_regression"{options} {target}'
+            done = subprocess.run(['sh', '-c', command], cwd=ROOT, capture_output=True, text=True)
+            check(command, done.returncode == 1 and 'the output cannot be written' in done.stderr, done.stderr)
+
+
+def traces(scratch):
+    result = 'final y ='
+    without_dot = {'PATH': str(scratch)}
+    full = scratch / 'full.dot'
+    full.symlink_to('/dev/full')
+    for environment, expected, says in [
+        ({'GRAPH': ''}, 0, ''),
+        ({'GRAPH': str(scratch / 'a.svg'), **without_dot}, 0, "Graphviz's dot is missing"),
+        ({'GRAPH': '/nowhere/a.svg'}, 1, 'there is no folder /nowhere'),
+        ({'GRAPH': str(full)}, 0, 'GRAPH: cannot write'),
+        ({'PROFILE': '/nowhere/a.json'}, 1, 'there is no folder /nowhere'),
+        ({'PROFILE': '/dev/full'}, 0, 'is not whole'),
+        ({'SEED': 'abc'}, 1, 'SEED=abc: must be a whole number'),
+        ({'TEENY_MNIST_DIR': str(scratch)}, 0, ''),
+    ]:
+        status, out, error = run('linear_regression --steps 20', **environment)
+        check(f'{environment}: status {status}', status == expected and (result in out) == (status == 0) and says in error, out + error)
+    status, _, error = run('mnist --epochs 0', TEENY_MNIST_DIR=str(scratch))
+    check('an empty TEENY_MNIST_DIR is named', status == 1 and str(scratch) in error, error)
+
+    profile = scratch / 'p.json'
+    run('linear_regression --steps 20', PROFILE=str(profile))
+    check('PROFILE is JSON', len(json.loads(profile.read_text())) > 10)
+    _, _, error = run('linear_regression --steps 20', DEBUG='1')
+    check('DEBUG=1 has units', re.fullmatch(r'\d+ kernels  [\d.]+ [num]?s  [\d.]+ kFLOP  [\d.]+ kB moved  peak memory [\d.]+ kB\n', error), error)
+
+    picture = scratch / 'step.svg'
+    run('teenygrad_mnist --steps 2', GRAPH=str(picture))
+    svg = picture.read_text()
+    width, height = (float(x) for x in re.search(r'width="([\d.]+)pt" height="([\d.]+)pt"', svg).groups())
+    check(f'a step is drawn {width} x {height}', 1 / 3 < width / height < 3)
+    check('a picture has a legend and inputs', all(part in svg for part in ['numbered as they run', 'input 0', '(60000, 28, 28)', 'result ']))
+
+
+options()
+terminals()
+outputs()
+with tempfile.TemporaryDirectory() as name:
+    traces(pathlib.Path(name))
+print(f'{len(wrong)} wrong')
+sys.exit(bool(wrong))
