@@ -3,7 +3,7 @@
 //
 //   gpt --save teeny.safetensors                              train, write a little, and keep what was learned
 //   gpt --load teeny.safetensors --steps 0 --letters 2000     only write
-//   gpt --steps 9000 --checkpoint run.safetensors             save the training every 100 steps; the same and --resume goes on
+//   gpt --steps 9000 --checkpoint run.safetensors             save the training every 100 steps; with --resume it goes on
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
@@ -132,7 +132,8 @@ int main(int argc, char** argv) {
     Gpt model(config);
     if (!load.empty()) nn::load_state_dict(model, io::load_safetensors(load));
     optim::AdamW adam(nn::parameters(model), {.lr = lr});
-    const io::Metadata run = {{"batch", teeny::text(batch)}, {"heads", teeny::text(config.heads)}, {"letters", teeny::text(known)}};
+    const io::Metadata run = {
+        {"batch", teeny::text(batch)}, {"heads", teeny::text(config.heads)}, {"letters", teeny::text(known)}};
     int64_t done = checkpoint.begin() ? io::load_checkpoint(checkpoint.file, model, adam, run).index : 0;
     const auto save_run = [&] { io::save_checkpoint(checkpoint.file, model, adam, {.index = done}, run); };
     Jit step([&] {

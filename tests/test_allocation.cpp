@@ -1,5 +1,5 @@
-// When memory ends: the n-th allocation of a save and of a load fails, for every n. Each of them has then done all that it
-// promises, or nothing.
+// When memory ends: the n-th allocation of a save and of a load fails, for every n. Each of them has then done all that
+// it promises, or nothing.
 #include <doctest/doctest.h>
 
 #include <cstdlib>
@@ -32,9 +32,11 @@ void operator delete[](void* memory, size_t) noexcept { std::free(memory); }
 
 namespace {
 
-/// Calls `f` with its first allocation failing, its second, .. until none fails. `failed` looks at what a call that threw has
-/// left, and `undo` makes what it was where a call could do without the memory. Returns how many calls there were.
-int64_t fail_each(const std::function<void()>& f, const std::function<void()>& failed, const std::function<void()>& undo) {
+/// Calls `f` with its first allocation failing, its second, .. until none fails. `failed` looks at what a call that
+/// threw has left, and `undo` makes what it was where a call could do without the memory. Returns how many calls there
+/// were.
+int64_t fail_each(const std::function<void()>& f, const std::function<void()>& failed,
+                  const std::function<void()>& undo) {
   for (int64_t n = 0;; ++n) {
     left = n;
     bool done = false;
@@ -42,8 +44,7 @@ int64_t fail_each(const std::function<void()>& f, const std::function<void()>& f
       f();
       done = true;
     } catch (const std::bad_alloc&) {
-    } catch (const Error&) {
-    }
+    } catch (const Error&) {}
     const bool none_failed = std::exchange(left, -1) >= 0;
     INFO("allocation ", n);
     if (done && none_failed) return n;

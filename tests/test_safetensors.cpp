@@ -24,7 +24,8 @@ using namespace teeny;
 static int directory_sync_errno = 0;
 extern "C" int fsync(int descriptor) {
   struct stat info = {};
-  if (directory_sync_errno && fstat(descriptor, &info) == 0 && S_ISDIR(info.st_mode)) return errno = directory_sync_errno, -1;
+  if (directory_sync_errno && fstat(descriptor, &info) == 0 && S_ISDIR(info.st_mode))
+    return errno = directory_sync_errno, -1;
   return int(syscall(SYS_fsync, descriptor));
 }
 
@@ -178,7 +179,8 @@ TEST_CASE("safetensors: what is wrong with a file is said by file and tensor") {
   CHECK(has(load(""), "does not start with {"));
   CHECK(has(load("{} {}"), "no JSON"));
   CHECK(has(load("{\"a\xff\":{}}"), "no JSON"));
-  CHECK(has(load("{}" + std::string(1, '\0') + "{\"w\":{" + entry("U8", "[4]", "[0,4]") + "}}", four), "a zero byte in"));
+  CHECK(
+      has(load("{}" + std::string(1, '\0') + "{\"w\":{" + entry("U8", "[4]", "[0,4]") + "}}", four), "a zero byte in"));
   CHECK(has(load(one("U8", "[4]", "[0,4]") + std::string(3, '\0'), four), "a zero byte in"));
   CHECK(load("{\"" + std::string(1 << 20, 'a')).size() < 400);  // no message is as long as what it is about
   CHECK(has(load("{\"" + std::string(1 << 20, 'a') + "\":{}}"), "a name of 1048576 bytes"));
@@ -291,7 +293,10 @@ TEST_CASE("safetensors: a checksum that does not fit says what is damaged") {
   CHECK(has(load("m:__metadata__", "m:__Metadata__"), "the metadata has no checksum"));
   CHECK(has(load("\"F32\",\"shape\":[3]", "\"I32\",\"shape\":[3]"), "tensor \"one\" does not fit its checksum"));
   CHECK(load("\"k\"", "\"k\"") == "");
-  CHECK(has(error_of([&] { io::save_safetensors(path, {}, {{"teeny.checksum:a", ""}}); }), "teeny itself writes those"));
+  CHECK(has(error_of([&] {
+              io::save_safetensors(path, {}, {{"teeny.checksum:a", ""}});
+            }),
+            "teeny itself writes those"));
 }
 
 TEST_CASE("safetensors: tensors of other dtypes are left out, and named when they are asked for") {
@@ -311,6 +316,7 @@ TEST_CASE("safetensors: tensors of other dtypes are left out, and named when the
   CHECK(file.left_out.size() == 8);
   CHECK(error_of([&] { file["I16"]; }) ==
         "tensor \"I16\" was left out when the file was loaded: it is I16, a dtype that teeny does not have");
+  CHECK(has(error_of([&] { nn::find(file, "U64"); }), "\"U64\" was left out"));
   CHECK(has(error_of([&] { file["none"]; }), "no \"none\" among 1 tensors"));
   WithU64 model;
   CHECK(has(error_of([&] { nn::load_state_dict(model, file); }), "\"U64\" was left out"));
@@ -321,7 +327,8 @@ TEST_CASE("safetensors: a large tensor is mapped, and what is written to it stay
   const TemporaryDirectory directory;
   const std::string path = directory / "large.safetensors";
   const int64_t count = 100000;
-  io::save_safetensors(path, {{"w", Tensor::arange(count).cast(DType::Float32)}, {"odd", Tensor::ones({3}, DType::UInt8)}});
+  io::save_safetensors(path,
+                       {{"w", Tensor::arange(count).cast(DType::Float32)}, {"odd", Tensor::ones({3}, DType::UInt8)}});
   const std::string before = contents(path);
   const size_t live = tinyops::memory_use().live;
   Tensor w = io::load_safetensors(path)["w"];
@@ -341,8 +348,9 @@ TEST_CASE("safetensors: a large tensor is mapped, and what is written to it stay
   CHECK(io::load_safetensors(path)["w"].to_bytes() == w.to_bytes());
 
   // Elements at an odd address are copied.
-  const std::string json = "{\"u\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]},\"w\":{\"dtype\":\"F32\","
-                           "\"shape\":[100000],\"data_offsets\":[1,400001]}}";
+  const std::string json =
+      "{\"u\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]},\"w\":{\"dtype\":\"F32\","
+      "\"shape\":[100000],\"data_offsets\":[1,400001]}}";
   const std::vector<std::byte> elements = copied.to_bytes();
   const std::string data(reinterpret_cast<const char*>(elements.data()), elements.size());
   directory.write("odd.safetensors", file_of(json, "\7" + data));
@@ -433,7 +441,8 @@ TEST_CASE("safetensors: what a killed save has left behind is removed, and what 
   CHECK(directory.files() == 4);
 }
 
-TEST_CASE("files: a pipe is not waited for, a path ends where it ends, and a directory that is not synced is an Error") {
+TEST_CASE(
+    "files: a pipe is not waited for, a path ends where it ends, and a directory that is not synced is an Error") {
   const TemporaryDirectory directory;
   const std::string pipe = directory / "pipe", path = directory / "model.safetensors";
   mkfifo(pipe.c_str(), 0666);

@@ -26,11 +26,11 @@ class File {
   int descriptor() const { return descriptor_; }
   const std::string& path() const { return path_; }
 
-  uint64_t size() const;                        ///< in bytes
-  void seek(uint64_t place);                    ///< where the next byte is read or written
+  uint64_t size() const;      ///< in bytes
+  void seek(uint64_t place);  ///< where the next byte is read or written
   uint64_t place() const;
-  uint64_t read(void* to, uint64_t count);      ///< up to `count` bytes, fewer only at the end; returns how many
-  void read_all(void* to, uint64_t count);      ///< throws when the file ends before
+  uint64_t read(void* to, uint64_t count);  ///< up to `count` bytes, fewer only at the end; returns how many
+  void read_all(void* to, uint64_t count);  ///< throws when the file ends before
   void write(const void* from, uint64_t count);
 
  private:

@@ -78,7 +78,8 @@ class Reader {
     if (code == Z_STREAM_END) ++streams_, inside_ = false;
     else if (code == Z_BUF_ERROR) fail(file_.path(), ": truncated: the gzip stream does not end");
     else if (code != Z_OK && streams_ > 0) fail(file_.path(), ": what follows the gzip stream is not another one");
-    else if (code != Z_OK) fail(file_.path(), ": the gzip stream is damaged: ", stream_.msg ? stream_.msg : zError(code));
+    else if (code != Z_OK)
+      fail(file_.path(), ": the gzip stream is damaged: ", stream_.msg ? stream_.msg : zError(code));
   }
 
   File file_;

@@ -10,9 +10,9 @@
 
 namespace teeny::data {
 
-/// The elements of a file, gzipped or not. Throws, naming the file, unless it is complete and exactly as long as its header
-/// says, or when its elements need more than `max_bytes`: a small file may be packed, or have holes, and say it holds very
-/// much. Memory is reserved for what was read, not for what the header says.
+/// The elements of a file, gzipped or not. Throws, naming the file, unless it is complete and exactly as long as its
+/// header says, or when its elements need more than `max_bytes`: a small file may be packed, or have holes, and say it
+/// holds very much. Memory is reserved for what was read, not for what the header says.
 Tensor read_idx(const std::string& path, int64_t max_bytes = int64_t(4) << 30);
 
 }  // namespace teeny::data

@@ -50,12 +50,11 @@ struct Samples {
   }
 };
 
-/// `count` samples one after the other. They are put together on the host and sent to fresh memory of the device: on a GPU
-/// they travel while it computes. A buffer may pass from thread to thread; a Tensor that is not
-/// realized may not.
+/// `count` samples one after the other. They are put together on the host and sent to fresh memory of the device: on a
+/// GPU they travel while it computes. A buffer may pass from thread to thread; a Tensor that is not realized may not.
 struct Prepared {
   int64_t count = 0;
-  std::vector<float> images;     ///< of a Dataset, else `x`
+  std::vector<float> images;  ///< of a Dataset, else `x`
   std::vector<std::byte> x, y;
   tinyops::BufferRef x_sent, y_sent;
 };
@@ -82,7 +81,7 @@ struct DataLoader::State {
   Samples x, y;
   int64_t samples = 0;
   Position position;
-  int64_t placed = 0;   ///< how often `set_position` was called: loops that began before no longer move `position`
+  int64_t placed = 0;  ///< how often `set_position` was called: loops that began before no longer move `position`
   std::optional<uint64_t> checksum = {};  ///< of all elements, when it has been asked for
   bool resumed = true;  ///< whether the next loop goes on at `position`, or starts an epoch of its own
 
@@ -123,8 +122,8 @@ void DataLoader::State::hold(const Tensor& all_x, const Tensor& all_y, const Loa
   x = Samples(all_x), y = Samples(all_y);
 }
 
-/// One walk over the dataset. A thread prepares one batch, sends it to the device and ends; joining it hands the batch, or
-/// what was thrown, over to the caller. So no two threads ever look at the same thing, and there is nothing to lock.
+/// One walk over the dataset. A thread prepares one batch, sends it to the device and ends; joining it hands the batch,
+/// or what was thrown, over to the caller. So no two threads ever look at the same thing, and there is nothing to lock.
 ///
 ///   caller   take 0 | train on 0              | take 1 | train on 1              | ...
 ///   thread          | prepare 1 | send 1 |             | prepare 2 | send 2 |
@@ -186,8 +185,8 @@ struct DataLoader::Iterator::Epoch {
     } catch (const std::system_error& e) { fail("DataLoader: no thread to prepare batches: ", e.what()); }
   }
 
-  /// Puts the batch in preparation in the place of `taken`, or nothing at the end of the epoch. What preparing it has thrown is
-  /// thrown here: then `taken` stays, and the next call tries the same batch again.
+  /// Puts the batch in preparation in the place of `taken`, or nothing at the end of the epoch. What preparing it has
+  /// thrown is thrown here: then `taken` stays, and the next call tries the same batch again.
   void take(Batch& taken) {
     if (!thread.joinable() && state->batch_at(at.index) > 0) start();
     if (thread.joinable()) thread.join();

@@ -65,13 +65,13 @@ class DataLoader {
   int64_t batches_done() const;  ///< of the epoch in which `position` lies
   /// Inside a loop: behind the batch in hand. At the end of an epoch: the start of the next.
   Position position() const;
-  /// The next loop starts there, with the same batches as if it had come there itself. A loop that is running goes on with its own
-  /// batches, and `position()` stays where it was set. Throws where the dataset has no such sample.
+  /// The next loop starts there, with the same batches as if it had come there itself. A loop that is running goes on
+  /// with its own batches, and `position()` stays where it was set. Throws where the dataset has no such sample.
   void set_position(const Position& position);
   void check_position(const Position& position) const;  ///< throws what `set_position` would, and changes nothing
 
-  /// What else its batches follow from, as text: "samples", "batch_size", "shuffle", .., and "elements", a checksum of the dataset.
-  /// Of the transform nothing is known.
+  /// What else its batches follow from, as text: "samples", "batch_size", "shuffle", .., and "elements", a checksum of
+  /// the dataset. Of the transform nothing is known.
   std::map<std::string, std::string> settings() const;
 
   class Iterator;

@@ -14,8 +14,8 @@ Tensor random_entry() {
 }
 Tensor position_entry(const data::Position& at) { return Tensor::of<int64_t>({int64_t(at.seed), at.epoch, at.index}); }
 
-/// Throws where `saved` knows a setting of ours and has another value for it, or has one that ours lack: of the same optimiser
-/// or loader, which is what stands before the first point.
+/// Throws where `saved` knows a setting of ours and has another value for it, or has one that ours lack: of the same
+/// optimiser or loader, which is what stands before the first point.
 void check_settings(const std::string& path, const Metadata& ours, const Metadata& saved) {
   std::string differences;
   const auto owner = [](const std::string& key) { return key.substr(0, key.find('.') + 1); };
@@ -23,7 +23,8 @@ void check_settings(const std::string& path, const Metadata& ours, const Metadat
     const auto mine = ours.find(key), near = ours.lower_bound(owner(key));
     if (mine != ours.end() && mine->second == value) continue;
     if (mine == ours.end() && (near == ours.end() || !near->first.starts_with(owner(key)))) continue;
-    differences += text("\n  ", key, ": ", value, " in the file, ", mine == ours.end() ? "nothing" : mine->second, " here");
+    differences +=
+        text("\n  ", key, ": ", value, " in the file, ", mine == ours.end() ? "nothing" : mine->second, " here");
   }
   if (!differences.empty()) fail("load_checkpoint: ", path, " is of a training with other settings:", differences);
 }
@@ -34,7 +35,8 @@ void check_values(const std::string& path, const nn::StateDict& file) {
     if (name.starts_with("model.") || tensor.dtype() == DType::Bool) continue;
     if (!name.ends_with(".lr") && !name.ends_with(".step")) continue;
     for (double value : tensor.to_vector<double>())
-      if (!std::isfinite(value) || value < 0) fail("load_checkpoint: ", path, ": ", name, " is ", value, "; it is 0 or more");
+      if (!std::isfinite(value) || value < 0)
+        fail("load_checkpoint: ", path, ": ", name, " is ", value, "; it is 0 or more");
   }
 }
 

@@ -9,8 +9,10 @@
 //       io::save_checkpoint("run.safetensors", model, adam, loader);
 //     }
 //
-// The names in the file: "model.c1.weight", "adam.step", "adam.m.0", "random", "position"; and in its metadata what the run
-// was made with, which must be the same where it goes on: "adam.beta1", "loader.batch_size", "loader.samples", ...
+// A schedule of the rate goes on with `LRScheduler(adam, schedule, steps)`, where `steps` have been done.
+//
+// The names in the file: "model.c1.weight", "adam.step", "adam.m.0", "random", "position"; and in its metadata what the
+// run was made with, which must be the same where it goes on: "adam.beta1", "loader.batch_size", "loader.samples", ...
 #include "teeny/data/data.h"
 #include "teeny/io/safetensors.h"
 #include "teeny/optim/optim.h"
@@ -33,8 +35,8 @@ nn::StateDict training_state(const Model& model, const Optimizer& optimizer) {
   return state;
 }
 
-/// The optimiser's options, the loader's, and those of the program that are to be the same in a run that goes on: "adam.beta1",
-/// "loader.samples", "run.batch". The rate is not among them: it belongs to the state.
+/// The optimiser's options, the loader's, and those of the program that are to be the same in a run that goes on:
+/// "adam.beta1", "loader.samples", "run.batch". The rate is not among them: it belongs to the state.
 Metadata training_settings(std::string_view name, const optim::Optimizer& optimizer, const data::DataLoader* loader,
                            const Metadata& run);
 
@@ -52,9 +54,9 @@ void save_checkpoint(const std::string& path, const Model& model, const Optimize
                   training_settings(Optimizer::kName, optimizer, &loader, run));
 }
 
-/// Returns the position that was saved. Throws what `load_safetensors` and `load_state_dict` throw, and where the run that was
-/// saved had other options, another dataset or other batches, or where its rate, step count or position cannot be: then nothing
-/// has changed. What the file does not say is not compared.
+/// Returns the position that was saved. Throws what `load_safetensors` and `load_state_dict` throw, and where the run
+/// that was saved had other options, another dataset or other batches, or where its rate, step count or position cannot
+/// be: then nothing has changed. What the file does not say is not compared.
 template <class Model, class Optimizer>
 data::Position load_checkpoint(const std::string& path, Model& model, Optimizer& optimizer, const Metadata& run = {}) {
   return load_checkpoint(path, training_state(model, optimizer),

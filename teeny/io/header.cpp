@@ -40,8 +40,8 @@ constexpr std::string_view kMetadata = "__metadata__";
 /// Text of a file as a message shows it: not too much of it.
 std::string shown(const std::string& text) { return text.size() <= 80 ? text : text.substr(0, 80) + ".."; }
 
-/// Handles the JSON parser's events one by one, so that text which is no header is refused at its first wrong token, before
-/// memory is reserved for it. Objects lie at most two deep, and arrays only in the inner one:
+/// Handles the JSON parser's events one by one, so that text which is no header is refused at its first wrong token,
+/// before memory is reserved for it. Objects lie at most two deep, and arrays only in the inner one:
 ///
 ///   depth 1   { name:            depth 2   { field:  string | [ integers ]
 class HeaderReader : public nlohmann::json_sax<json> {
@@ -154,7 +154,8 @@ class HeaderReader : public nlohmann::json_sax<json> {
   std::vector<uint64_t> integers_;
 };
 
-/// The bytes that an entry's shape and dtype come to; throws when their bits do not fit 63 bits, or do not fill the last byte.
+/// The bytes that an entry's shape and dtype come to; throws when their bits do not fit 63 bits, or do not fill the
+/// last byte.
 uint64_t bytes_of(const std::string& file, const Entry& entry) {
   int64_t bits = entry.format->bits;
   bool overflow = false;

@@ -30,7 +30,8 @@ struct Header {
   Metadata metadata;
 };
 
-/// What a header costs in memory is bounded: so many tensors and so many entries of metadata, with names of so many bytes.
+/// What a header costs in memory is bounded: so many tensors and so many entries of metadata, with names of so many
+/// bytes.
 constexpr size_t kMaxTensors = 1 << 17, kMaxMetadata = 2 * kMaxTensors, kMaxName = 1 << 16;
 
 /// Throws, naming `file`, unless `json` is a header whose tensors cover exactly `data_size` bytes, without overlaps.

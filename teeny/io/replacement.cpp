@@ -36,7 +36,8 @@ fs::path follow_links(const std::string& path) {
 constexpr std::string_view kMark = ".tmp-";
 constexpr size_t kDigits = 16;
 
-/// What the temporary names for `target` begin with; shorter than the target's where that name fills what a name may have.
+/// What the temporary names for `target` begin with; shorter than the target's where that name fills what a name may
+/// have.
 std::string beginning(const std::string& target) {
   return fs::path(target).filename().string().substr(0, 255 - kMark.size() - kDigits) + std::string(kMark);
 }
@@ -113,7 +114,8 @@ void Replacement::create() {
 
 void Replacement::commit() {
   if (owner_) {
-    // Only the superuser may give a file away; its group may be any of the user's. Who may not keep them has a file of his own.
+    // Only the superuser may give a file away; its group may be any of the user's. Who may not keep them has a file of
+    // his own.
     [[maybe_unused]] int refused = fchown(file().descriptor(), owner_->first, gid_t(-1));
     refused = fchown(file().descriptor(), uid_t(-1), owner_->second);
     if (fchmod(file().descriptor(), mode_) != 0) fail_errno(path_, "cannot write");
@@ -122,8 +124,8 @@ void Replacement::commit() {
   const File directory(directory_, O_RDONLY | O_DIRECTORY);
   if (std::rename(temporary_.c_str(), target_.c_str()) != 0) fail_errno(path_, "cannot write");
   done_ = true;
-  // The new name lies in the directory, which is synced for itself. Some file systems cannot, and need not; and one in a
-  // directory that its user may write to and not read cannot be opened.
+  // The new name lies in the directory, which is synced for itself. Some file systems cannot, and need not; and one in
+  // a directory that its user may write to and not read cannot be opened.
   if (directory.is_open() && fsync(directory.descriptor()) != 0 && errno != EINVAL && errno != ENOTSUP)
     fail_errno(path_, "the new file is in place, but its directory cannot be synced");
 }

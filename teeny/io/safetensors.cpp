@@ -23,7 +23,7 @@ static_assert(std::endian::native == std::endian::little, "elements are written 
 
 constexpr uint64_t kMaxHeader = 100'000'000;  // the format's own limit
 
-constexpr size_t kLeastMapped = 64 << 10;     // a smaller tensor is copied: it is not worth pages of its own
+constexpr size_t kLeastMapped = 64 << 10;  // a smaller tensor is copied: it is not worth pages of its own
 
 // ---- Checksums -----------------------------------------------------------------------------------------------------
 
@@ -55,8 +55,8 @@ std::string checksum(const Metadata& metadata) {
   return hex(hash_of(all));
 }
 
-/// Takes the checksums out of `metadata`, where a file has any, and compares that of the metadata. Throws where there is none
-/// for a tensor, or one for a tensor that is not there.
+/// Takes the checksums out of `metadata`, where a file has any, and compares that of the metadata. Throws where there
+/// is none for a tensor, or one for a tensor that is not there.
 Metadata take_checksums(const std::string& path, const std::vector<Entry>& entries, Metadata& metadata) {
   Metadata checksums;
   for (auto item = metadata.lower_bound(std::string(kChecksum));
@@ -64,22 +64,24 @@ Metadata take_checksums(const std::string& path, const std::vector<Entry>& entri
     checksums.insert(metadata.extract(item++));
   if (checksums.empty()) return checksums;
   const auto changed = [&](const auto&... what) {
-    fail(path, ": ", what..., ": the file is damaged, or another program has changed it and kept the checksums of the old one");
+    fail(path, ": ", what...,
+         ": the file is damaged, or another program has changed it and kept the checksums of the old one");
   };
   size_t expected = 1;
   for (const Entry& entry : entries)
     if (checksums.contains(key_of(entry.name))) ++expected;
     else changed("tensor \"", entry.name, "\" has no checksum, and others have");
   if (!checksums.contains(key_of(kMetadata))) changed("the metadata has no checksum, and tensors have");
-  if (checksums.size() != expected) changed("there are checksums of ", checksums.size() - expected, " tensors that are not there");
+  if (checksums.size() != expected)
+    changed("there are checksums of ", checksums.size() - expected, " tensors that are not there");
   if (checksum(metadata) != checksums[key_of(kMetadata)]) changed("the metadata does not fit its checksum");
   return checksums;
 }
 
 // ---- Elements ------------------------------------------------------------------------------------------------------
 
-/// A part of a file as memory: it is read when it is looked at, and what is written to it stays in this program. Null where
-/// the file system cannot do that.
+/// A part of a file as memory: it is read when it is looked at, and what is written to it stays in this program. Null
+/// where the file system cannot do that.
 tinyops::BufferRef map_elements(const File& file, uint64_t begin, uint64_t size) {
   const uint64_t page = uint64_t(sysconf(_SC_PAGESIZE)), before = begin % page, length = before + size;
   void* start = mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, file.descriptor(),
@@ -191,7 +193,8 @@ void save_safetensors(const std::string& path, const nn::StateDict& tensors, con
   Replacement replacement(path);
   const auto write = [&] {
     std::string json = write_header(header);
-    json.resize((sizeof(uint64_t) + json.size() + 63) / 64 * 64 - sizeof(uint64_t), ' ');  // the elements begin in a cache line
+    json.resize((sizeof(uint64_t) + json.size() + 63) / 64 * 64 - sizeof(uint64_t),
+                ' ');  // the elements begin in a cache line
     const uint64_t length = json.size();
     if (length > kMaxHeader) fail(path, ": a header of ", length, " bytes; at most ", kMaxHeader);
     replacement.file().seek(0);
@@ -218,7 +221,8 @@ Safetensors load_safetensors(const std::string& path, const LoadOptions& options
 
 namespace {
 [[noreturn]] void fail_left_out(const std::string& name, const std::string& dtype) {
-  fail("tensor \"", name, "\" was left out when the file was loaded: it is ", dtype, ", a dtype that teeny does not have");
+  fail("tensor \"", name, "\" was left out when the file was loaded: it is ", dtype,
+       ", a dtype that teeny does not have");
 }
 }  // namespace
 

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Kills trainings at random moments, lets them go on with --resume, and compares what they end with to the bit: with a run that
-# nobody killed. Then Ctrl-C, which saves, says where, and ends with status 130.
+# Kills trainings at random moments, lets them go on with --resume, and compares what they end with, to the bit, with a run
+# that nobody killed. Then Ctrl-C, which saves, says where, and ends with status 130.
 #
 #   tests/house/kills.sh build/cpu-native [kills of each program]      (SEED=n chooses other moments)
 set -euo pipefail
@@ -14,12 +14,12 @@ trap 'rm -rf "$scratch"' EXIT
 # The first images of MNIST, so that a start takes no time: two files of COUNT images each, with new headers.
 mkdir "$scratch/images"
 part() {  # NAME COUNT
-  local count
+  local count images=$1-images-idx3-ubyte labels=$1-labels-idx1-ubyte from=examples/data/mnist
   count=$(printf '\\x%02x\\x%02x' $(($2 / 256)) $(($2 % 256)))
   { printf "\0\0\x08\x03\0\0$count\0\0\0\x1c\0\0\0\x1c"
-    gzip -dc "examples/data/mnist/$1-images-idx3-ubyte.gz" | tail -c +17 | head -c $((784 * $2)); } > "$scratch/images/$1-images-idx3-ubyte"
+    gzip -dc "$from/$images.gz" | tail -c +17 | head -c $((784 * $2)); } > "$scratch/images/$images"
   { printf "\0\0\x08\x01\0\0$count"
-    gzip -dc "examples/data/mnist/$1-labels-idx1-ubyte.gz" | tail -c +9 | head -c "$2"; } > "$scratch/images/$1-labels-idx1-ubyte"
+    gzip -dc "$from/$labels.gz" | tail -c +9 | head -c "$2"; } > "$scratch/images/$labels"
 }
 set +o pipefail  # gzip is not read to its end
 part train 1000

@@ -1,6 +1,6 @@
 #pragma once
-// A fast checksum of 64 bits: XXH64 (Yann Collet; github.com/Cyan4973/xxHash, doc/xxhash_spec.md), as `xxhsum -H64` prints it.
-// It notices damage; it is no protection against somebody who means harm.
+// A fast checksum of 64 bits: XXH64 (Yann Collet; github.com/Cyan4973/xxHash, doc/xxhash_spec.md), as `xxhsum -H64`
+// prints it. It notices damage; it is no protection against somebody who means harm.
 #include <bit>
 #include <cstddef>
 #include <cstdint>
