@@ -1,7 +1,7 @@
 #pragma once
-// The whole interface between teeny and what runs it: buffers, kernels (kernel.h), and what a backend defines: eight
-// functions and a constant. A backend is one folder beside this file; exactly one is the device of a binary, and the reference is
-// always there beside it, to be compared with.
+// The whole interface between teeny and what runs it: buffers, kernels (kernel.h), and the eight functions and the one
+// constant that a backend defines. A backend is one folder beside this file; exactly one is the device of a binary, and the
+// reference is always there beside it, to be compared with.
 #include <atomic>
 #include <cstddef>
 #include <memory>
@@ -23,8 +23,8 @@ void run(const Kernel& kernel);                             ///< may return befo
 /// Runs them in order. They will come again in this order, perhaps with other buffers and counters: what a backend made of
 /// them as a whole may wait in `plan_cache`.
 void run_again(std::span<const Kernel* const> kernels, const PlanCache& plan_cache);
-extern const bool kHostMemory;                              ///< the device works in the host's memory: a Buffer may be any of it
 void synchronize();                                         ///< waits, and throws the Error of a kernel, if there was one
+extern const bool kHostMemory;                              ///< it works in the host's memory: a Buffer may be any of it
 
 /// The same kernels in plain loops, summed in double: what each backend is compared with.
 namespace reference {
