@@ -31,6 +31,7 @@ constexpr int64_t kFewOutputs = (1 << 15) / kSmaller;
 constexpr int64_t kLongSum = (1 << 12) / kSmaller;
 constexpr int64_t kSlabBytes = (256 << 10) / kSmaller;  // of an operand: its copy stays in the second-level cache
 constexpr int64_t kSlabColumns = 64;
+constexpr int64_t kWorthAddingUp = 256;                 // terms in lanes that are added up for each of several rows
 constexpr int64_t kManySums = (1 << 20) / kSmaller;     // bytes: fewer are still in the cache when all have been computed
 constexpr double kSlabWork = (1 << 19) / kSmaller;      // multiply-adds that are worth a few tables
 constexpr int64_t kEnoughSlabs = 24, kFewSlabs = 8;
@@ -123,7 +124,8 @@ double cost_as_rows(const Operand& rows_of, const std::vector<int>& rows, const 
   auto contiguous = [](const View& view, const std::vector<int>& axes) {
     return !axes.empty() && view.address.coef[axes.back()] == 1;
   };
-  const double packed = n * r * (contiguous(rows_of.view, rows) ? 2 : 8);
+  const double run = rows.empty() ? 1 : double(k.shape[rows.back()]);
+  const double packed = n * r * (contiguous(rows_of.view, rows) ? 2 + (run < n ? 96 / run : 0) : 8);
   const double stored = n * m * (contiguous(k.out.view, rows) ? 2 : 6);
   return std::ceil(n / 16) * 16 * std::ceil(m / 8) * 8 * r + packed + stored;
 }
@@ -140,12 +142,13 @@ struct Sides {
   enum class Way { Gemm, Gemv, Many } way = Way::Gemm;
 };
 
-/// Whether gemv.h can read b in packets, along its columns or along r.
+/// Whether gemv.h can read b in packets, along its columns or along r, where adding up lanes must be worth it.
 bool reads_runs(const Contraction& k, const Sides& sides) {
   const bool wide = compute_dtype(k.out.dtype) == DType::Float64;
   const Dims& coef = k.b.view.address.coef;
-  return has_runs(pick(k.shape, sides.columns), pick(coef, sides.columns), wide) ||
-         has_runs(pick(k.shape, sides.reduced), pick(coef, sides.reduced), wide);
+  if (has_runs(pick(k.shape, sides.columns), pick(coef, sides.columns), wide)) return true;
+  return has_runs(pick(k.shape, sides.reduced), pick(coef, sides.reduced), wide) &&
+         (count(k.shape, sides.rows) < kFewRows / 2 || count(k.shape, sides.reduced) >= kWorthAddingUp);
 }
 
 /// Whether `operand` has to be copied to be multiplied. Many small products see to padding themselves, if it is the same for
@@ -160,12 +163,18 @@ bool needs_copy(const Operand& operand, const Contraction& k, const Sides& sides
   return sides.way == Sides::Way::Many ? std::ranges::any_of(operand.view.guards, differs) : !operand.view.guards.empty();
 }
 
-/// The same with a packet of products at a time: images join the batch, unless a product is small as it is.
+/// The same with a packet of products at a time: images, in which no window reaches from one into the next, join the batch,
+/// unless a product is small as it is.
 Sides in_packets(const Contraction& k, Sides sides) {
   sides.way = Sides::Way::Many;
-  const int images = sides.columns.size() > 1 ? sides.columns.front() : -1;
+  if (sides.columns.size() < 2 || is_small(multiply_adds(k) / double(count(k.shape, sides.batch)))) return sides;
+  const int images = sides.columns.front();
   const auto guarded = [&](const Guard& guard) { return guard.position.coef[images] != 0; };
-  if (images < 0 || is_small(multiply_adds(k) / double(count(k.shape, sides.batch)))) return sides;
+  int64_t reach = 0;
+  for (const std::vector<int>& axes : {sides.columns, sides.reduced})
+    for (int a : axes)
+      if (a != images) reach += std::abs(k.b.view.address.coef[a]) * (k.shape[a] - 1);
+  if (std::abs(k.b.view.address.coef[images]) <= reach && k.b.view.guards.empty()) return sides;
   if (std::ranges::any_of(k.b.view.guards, guarded)) return sides;
   sides.columns.erase(sides.columns.begin());
   sides.batch.insert(sides.batch.begin(), images);

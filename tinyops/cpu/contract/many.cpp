@@ -9,7 +9,6 @@
 #include "tinyops/cpu/contract/many.h"
 
 #include <algorithm>
-#include <limits>
 #include <vector>
 
 #include "tinyops/cpu/contract/packing.h"
@@ -26,22 +25,33 @@ constexpr int64_t kSmallProduct = 4096 / kSmaller;   // multiply-adds: less than
 /// Which elements of a factor one product reads, each of them once, and where the one at (free, r) is packed: padding behind
 /// all others.
 struct Footprint {
+  static constexpr int kPadding = -1;
+  static constexpr int64_t kSparse = 32;  // places in memory for each element: up to so many, a table is faster than a search
   std::vector<int64_t> elements;
   std::vector<int> place;
 
   Footprint(const Factor& factor, const Shape& free, const Shape& reduced) {
-    constexpr int64_t kPadding = std::numeric_limits<int64_t>::max();
-    auto all = sums(free, factor.free, reduced, factor.reduced);
+    const std::vector<int64_t> all = sums(free, factor.free, reduced, factor.reduced);
+    place.resize(all.size());
     for (const Padding& padding : factor.padding) {
       const auto position = sums(free, padding.free, reduced, padding.reduced);
       for (size_t i = 0; i < all.size(); ++i)
-        if (padding.offset + position[i] < 0 || padding.offset + position[i] >= padding.size) all[i] = kPadding;
+        if (padding.offset + position[i] < 0 || padding.offset + position[i] >= padding.size) place[i] = kPadding;
     }
-    elements = all;
-    std::ranges::sort(elements);
-    elements.erase(std::unique(elements.begin(), elements.end()), elements.end());
-    for (int64_t element : all) place.push_back(int(std::ranges::lower_bound(elements, element) - elements.begin()));
-    if (elements.back() == kPadding) elements.pop_back();
+    const auto [low, high] = std::ranges::minmax(all);
+    const bool dense = high - low <= kSparse * int64_t(all.size());
+    std::vector<int> at(dense ? size_t(high - low + 1) : 0);  // of an element, from the first one, where it is packed
+    for (size_t i = 0; i < all.size(); ++i)
+      if (place[i] == kPadding) continue;
+      else if (!dense) elements.push_back(all[i]);
+      else at[size_t(all[i] - low)] = 1;
+    for (size_t i = 0; i < at.size(); ++i)
+      if (at[i]) at[i] = int(size()), elements.push_back(int64_t(i) + low);
+    if (!dense) std::ranges::sort(elements), elements.erase(std::unique(elements.begin(), elements.end()), elements.end());
+    for (size_t i = 0; i < all.size(); ++i)
+      place[i] = place[i] == kPadding ? int(size())
+                 : dense              ? at[size_t(all[i] - low)]
+                                      : int(std::ranges::lower_bound(elements, all[i]) - elements.begin());
   }
   int64_t size() const { return int64_t(elements.size()); }
 
