@@ -227,12 +227,52 @@ static void network(Bench& bench, const std::string& name, const Tensor& x, cons
   bench(name + "_infer", [&] { infer(x); });
 }
 
+/// A DCGAN of 16 x 16 images: layers whose images are as small as their kernels.
+struct Generator {
+  nn::ConvTranspose2d c1{100, 512, 4, {}, {.bias = false}}, c2{512, 256, 4, {.stride = 2, .padding = 1}, {.bias = false}};
+  nn::ConvTranspose2d c3{256, 1, 4, {.stride = 2, .padding = 1}};
+  nn::BatchNorm2d b1{512}, b2{256};
+  Tensor operator()(const Tensor& z) { return c3(b2(c2(b1(c1(z)).relu())).relu()).tanh(); }
+  TEENY_STATE(c1, c2, c3, b1, b2)
+};
+struct Discriminator {
+  nn::Conv2d c1{1, 256, 4, {.stride = 2, .padding = 1}}, c2{256, 512, 4, {.stride = 2, .padding = 1}, {.bias = false}}, c3{512, 1, 4};
+  nn::BatchNorm2d b{512};
+  Tensor operator()(const Tensor& x) { return c3(b(c2(c1(x).leaky_relu(0.2))).leaky_relu(0.2)).flatten(); }
+  TEENY_STATE(c1, c2, c3, b)
+};
+
+static void dcgan(Bench& bench) {
+  const std::string name = "dcgan_b64_train";
+  if (!bench.selects(name)) return;
+  Generator generator;
+  Discriminator discriminator;
+  optim::Adam adam_g(nn::parameters(generator), {.lr = 2e-4}), adam_d(nn::parameters(discriminator), {.lr = 2e-4});
+  const Tensor noise = values({64, 100, 1, 1}), real = values({64, 1, 16, 16});
+  const Tensor zeros = Tensor::zeros({64}), ones = Tensor::ones({64});
+  const Training training;
+  Jit step([&](const Tensor& noise, const Tensor& real) {
+    const Tensor fake = generator(noise);
+    adam_d.zero_grad();
+    Tensor told = discriminator(real).binary_cross_entropy_with_logits(ones) +
+                  discriminator(fake.detach()).binary_cross_entropy_with_logits(zeros);
+    told.backward();
+    adam_d.step();
+    adam_g.zero_grad();
+    const Tensor fooled = discriminator(fake).binary_cross_entropy_with_logits(ones).backward();
+    adam_g.step();
+    return told.detach() + fooled.detach();
+  });
+  bench(name, [&] { step(noise, real); });
+}
+
 static void networks(Bench& bench, int64_t batch) {
   const auto classes = [](int64_t count, int64_t size) { return Tensor::randint(0, count, {size}).realize(); };
   network<Mlp>(bench, "mlp_b128", values({batch, 1, 28, 28}), classes(10, batch));
   network<TinyConv>(bench, "tinyconv_b128", values({batch, 1, 28, 28}), classes(10, batch));
   if (bench.device == Peak::Device::Emulated) return;
   network<Beautiful>(bench, "beautiful_b512", values({512, 1, 28, 28}), classes(10, 512));
+  dcgan(bench);
   network<Gpt>(bench, "gpt_b32", classes(65, 32 * 64).reshape({32, 64}), classes(65, 32 * 64));
 }
 

@@ -129,6 +129,22 @@ I = lambda hi, *s: torch.randint(0, hi, s, device=dev)
 train("mlp_b128_train", MLP(), R(128, 1, 28, 28), I(10, 128))
 train("tinyconv_b128_train", TinyConv(), R(128, 1, 28, 28), I(10, 128))
 train("beautiful_b512_train", Beautiful(), R(512, 1, 28, 28), I(10, 512))
+def dcgan(name):  # layers whose images are as small as their kernels
+  if a.only and not any(o in name for o in a.only.split(",")): return
+  G = maybe(nn.Sequential(nn.ConvTranspose2d(100, 512, 4, bias=False), nn.BatchNorm2d(512), nn.ReLU(),
+                          nn.ConvTranspose2d(512, 256, 4, 2, 1, bias=False), nn.BatchNorm2d(256), nn.ReLU(),
+                          nn.ConvTranspose2d(256, 1, 4, 2, 1), nn.Tanh()).to(dev))
+  D = maybe(nn.Sequential(nn.Conv2d(1, 256, 4, 2, 1), nn.LeakyReLU(0.2), nn.Conv2d(256, 512, 4, 2, 1, bias=False),
+                          nn.BatchNorm2d(512), nn.LeakyReLU(0.2), nn.Conv2d(512, 1, 4), nn.Flatten(0)).to(dev))
+  g, d = torch.optim.Adam(G.parameters(), 2e-4), torch.optim.Adam(D.parameters(), 2e-4)
+  noise, real, bce = R(64, 100, 1, 1), R(64, 1, 16, 16), F.binary_cross_entropy_with_logits
+  zeros, ones = torch.zeros(64, device=dev), torch.ones(64, device=dev)
+  def step():
+    fake = G(noise)
+    d.zero_grad(); (bce(D(real), ones) + bce(D(fake.detach()), zeros)).backward(); d.step()
+    g.zero_grad(); bce(D(fake), ones).backward(); g.step()
+  timeit(name, step)
+dcgan("dcgan_b64_train")
 train("gpt_b32_train", GPT(), I(65, 32, 64), I(65, 32, 64))
 if a.device == "cuda": print("peak MiB", torch.cuda.max_memory_allocated()/2**20)
 else:
