@@ -132,7 +132,12 @@ Tensor max_pool(const Tensor& x, const Sizes& window, const PoolOptions& options
   const Pool pool(x, window, options, n, op);
   const bool padded = pool.padding_end != Dims::filled(n, 0);  // which is never less than the padding before
   Tensor y = pad_spatial(x, pool.padding, pool.padding_end, lowest(x.dtype())), real;
-  if (padded) real = pad_spatial(Tensor::full(x.shape(), true), pool.padding, pool.padding_end, false);
+  if (padded) {  // the same for all images and channels
+    const Shape one = Shape(Dims::filled(x.rank() - n, 1));
+    Shape image = one;
+    for (int a = one.size(); a < x.rank(); ++a) image.push_back(x.size(a));
+    real = pad_spatial(Tensor::full(image, true), pool.padding, pool.padding_end, false);
+  }
   for (int a = n - 1; a >= 0; --a) {
     const int axis = x.rank() - n + a;
     const auto windows = [&](const Tensor& t) {

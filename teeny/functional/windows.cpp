@@ -115,7 +115,7 @@ Tensor fold(const Tensor& grad, int axis, const Dims& sizes, Dims steps, const D
     } else {
       Dims around = Dims::filled(g.rank(), 0);
       around[axis + a] = groups - 1;
-      g = g.pad(around, around).flip(last).unfold(axis + a, groups, 1);  // (.., Q, .., J, step, J)
+      g = g.pad(around, around).contiguous().flip(last).unfold(axis + a, groups, 1);  // (.., Q, .., J, step, J)
       g = g.diagonal(last, -1).sum(-1);                                  // (.., Q, .., step)
     }
     order = range(0, last);  // and back to where they were

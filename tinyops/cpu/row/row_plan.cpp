@@ -84,6 +84,19 @@ void RowPlan::plan_values(bool elementwise) {
 
 // ---- Axes -----------------------------------------------------------------------------------------------------------
 
+/// 0 <= o < n is 0 <= o * K + k < n * K where k is from 0 to K: a guard on an axis that others of K elements lie within looks
+/// at all of them, which can then be one axis. Padding before the last axis of an image leaves long runs.
+static void count_along_all_axes(AffineForm& guard, const Shape& sizes, int outer) {
+  int last = sizes.size() - 1;
+  while (last >= 0 && (guard.fixed[last] == 0 || sizes[last] == 1)) --last;
+  const int end = last < outer ? outer : sizes.size();
+  if (last < 0 || guard.fixed[last] != 1) return;
+  int64_t inside = 1;
+  for (int a = end - 1; a > last; --a) guard.fixed[a] = inside, inside *= std::max<int64_t>(sizes[a], 1);
+  for (int a = 0; a <= last; ++a) guard.fixed[a] *= inside;
+  guard.offset *= inside, guard.size *= inside;
+}
+
 /// Axes of size 1 go. The others are ordered so that the first output is written as it lies in memory (the inner ones:
 /// the first input read), and neighbours that every operand walks through without a gap become one.
 void RowPlan::plan_axes(bool elementwise) {
@@ -131,6 +144,8 @@ void RowPlan::plan_axes(bool elementwise) {
   Shape sizes = ordered(kernel.shape);
   std::vector<Dims*> strides;
   for (AffineForm& f : forms) f.fixed = ordered(f.fixed), strides.push_back(&f.fixed);
+  for (AffineForm& f : forms)
+    if (f.size > 0) count_along_all_axes(f, sizes, outer);
   outer = merge_axes(sizes, strides, outer);
   choose_lanes(sizes, outer, elementwise);
 }
