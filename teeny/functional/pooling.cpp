@@ -7,7 +7,16 @@
 
 namespace teeny {
 
-/// The maximum over one axis of taps, which goes. The gradient goes to the first of equals, and with NaNs to the last
+/// The windows along one axis, and which axis their taps are. Where they lie side by side, it is split; else they
+/// slide.
+static std::pair<Tensor, int> windows_along(const Tensor& x, int axis, int64_t size, int64_t step, int64_t dilation) {
+  if (step != size || dilation != 1) return {x.unfold(axis, size, step, dilation), x.rank()};
+  Dims begin = Dims::filled(x.rank(), 0), end = x.shape();
+  end[axis] = x.size(axis) / size * size;
+  return {x.shrink(begin, end).unflatten(axis, {-1, size}), axis + 1};
+}
+
+/// The maximum over windows along one axis. The gradient goes to the first of equals, and with NaNs to the last
 /// of them: PyTorch walks a window and keeps what is larger than all before, or NaN. It begins with the first element
 /// of the input, which is not padding even if all are -inf: `real` says which those are; undefined if all.
 ///
@@ -17,58 +26,89 @@ namespace teeny {
 ///                                    tap 1   b d f    /
 ///   dx    g 0 | 0 h | i 0            part 0  g 0 i    =   the gradient where tap 0 was it
 ///                                    part 1  0 h 0
+///
+/// Where windows overlap, the gradient is added to the place that was it, as far as that is from the window's beginning.
 struct FirstMax : Function {
-  static constexpr int64_t kFew = 8;
+  static constexpr int64_t kFew = 8, kSome = 16;
   int axis;
+  int64_t size, step, dilation;
   Tensor real;
-  FirstMax(int axis, Tensor real) : axis(axis), real(std::move(real)) {}
+  FirstMax(int axis, int64_t size, int64_t step, int64_t dilation, Tensor real)
+      : axis(axis), size(size), step(step), dilation(dilation), real(std::move(real)) {}
 
   LazyBuffer forward(const LazyBuffer& x) {
     const NoGrad guard;
-    const Tensor all(x);
-    if (all.size(axis) > kFew) return all.max(axis).lazy();
-    Tensor largest = tap(all, 0);
-    for (int64_t i = 1; i < all.size(axis); ++i) largest = largest.maximum(tap(all, i));
+    const auto [all, at] = windows_of(Tensor(x));
+    if (size > kFew) return all.max(at).lazy();
+    Tensor largest = tap(all, at, 0);
+    for (int64_t i = 1; i < size; ++i) largest = largest.maximum(tap(all, at, i));
     return largest.lazy();
   }
   Grads backward(const Tensor& grad, const Tensor& out) override {
-    const Tensor x = inputs[0];
-    return {x.size(axis) > kFew ? by_rank(x, grad, out) : by_tap(x, grad)};
+    const Tensor image = inputs[0];
+    const auto [x, at] = windows_of(image);
+    const Tensor inside = real.defined() ? windows_of(real).first : Tensor();
+    if (step == size && dilation == 1 && size <= kFew) {
+      const Tensor side_by_side = Tensor::stack(parts(x, at, inside, grad), at).flatten(axis, axis + 1);
+      Dims none = Dims::filled(image.rank(), 0), rest = none;
+      rest[axis] = image.size(axis) - side_by_side.size(axis);
+      return {side_by_side.pad(none, rest)};
+    }
+    const Tensor tap = size <= kSome ? which(x, at, inside) : which_by_rank(x, at, inside, out);
+    const Tensor begin = reshape_to_axis(Tensor::arange(x.size(axis)) * step, axis, image.rank());
+    return {Tensor::zeros(image.shape(), grad.dtype()).scatter_add(axis, begin + tap * dilation, grad)};
   }
 
  private:
-  Tensor tap(const Tensor& x, int64_t i) const {
+  std::pair<Tensor, int> windows_of(const Tensor& x) const { return windows_along(x, axis, size, step, dilation); }
+
+  static Tensor tap(const Tensor& x, int at, int64_t i) {
     Dims begin = Dims::filled(x.rank(), 0), end = x.shape();
-    begin[axis] = i, end[axis] = i + 1;
-    return x.shrink(begin, end).squeeze(axis);
+    begin[at] = i, end[at] = i + 1;
+    return x.shrink(begin, end).squeeze(at);
+  }
+
+  /// For each tap but the first, whether it beats all before it.
+  std::vector<Tensor> beats(const Tensor& x, int at, const Tensor& inside) const {
+    std::vector<Tensor> result;
+    Tensor largest = tap(x, at, 0), seen = inside.defined() ? tap(inside, at, 0) : Tensor();
+    for (int64_t i = 1; i < size; ++i) {
+      const Tensor t = tap(x, at, i);
+      result.push_back((t > largest) | t.isnan());
+      largest = largest.maximum(t);
+      if (!inside.defined()) continue;
+      result.back() = result.back() | (seen.logical_not() & tap(inside, at, i));
+      seen = seen | tap(inside, at, i);
+    }
+    return result;
   }
 
   /// A tap is the window's if it beats all before it, and none after it beats that.
-  Tensor by_tap(const Tensor& x, const Tensor& grad) const {
-    std::vector<Tensor> beats, parts;
-    Tensor largest = tap(x, 0), seen = real.defined() ? tap(real, 0) : Tensor();
-    for (int64_t i = 1; i < x.size(axis); ++i) {
-      const Tensor t = tap(x, i);
-      beats.push_back((t > largest) | t.isnan());
-      largest = largest.maximum(t);
-      if (!real.defined()) continue;
-      beats.back() = beats.back() | (seen.logical_not() & tap(real, i));
-      seen = seen | tap(real, i);
-    }
-    for (int64_t i = 0; i < x.size(axis); ++i) {
+  std::vector<Tensor> parts(const Tensor& x, int at, const Tensor& inside, const Tensor& grad) const {
+    const std::vector<Tensor> beat = beats(x, at, inside);
+    std::vector<Tensor> result;
+    for (int64_t i = 0; i < size; ++i) {
       Tensor part = grad;
-      for (int64_t later = x.size(axis) - 1; later > i; --later) part = where(beats[size_t(later) - 1], 0, part);
-      parts.push_back(i == 0 ? part : where(beats[size_t(i) - 1], part, 0));
+      for (int64_t later = size - 1; later > i; --later) part = where(beat[size_t(later) - 1], 0, part);
+      result.push_back(i == 0 ? part : where(beat[size_t(i) - 1], part, 0));
     }
-    return Tensor::stack(parts, axis);
+    return result;
   }
 
-  Tensor by_rank(const Tensor& x, const Tensor& grad, const Tensor& out) const {
-    const int64_t count = x.size(axis);
-    const Tensor number = reshape_to_axis(Tensor::arange(count), axis, x.rank()), largest = out.unsqueeze(axis);
-    const Tensor equal = real.defined() ? (x == largest) & real : x == largest;
-    const Tensor rank = where(x == x, where(equal, number, Scalar(count)), -number - 1);
-    return where(rank == rank.min(axis, true), grad.unsqueeze(axis), 0);
+  /// The number of the tap that is the window's.
+  Tensor which(const Tensor& x, int at, const Tensor& inside) const {
+    Tensor result = Tensor::zeros(tap(x, at, 0).shape(), DType::Int32);
+    const std::vector<Tensor> beat = beats(x, at, inside);
+    for (int64_t i = 1; i < size; ++i) result = where(beat[size_t(i) - 1], i, result);
+    return result.cast(DType::Int64);
+  }
+
+  /// The same, of many taps: the smallest number of those that are the largest; of NaNs the largest.
+  Tensor which_by_rank(const Tensor& x, int at, const Tensor& inside, const Tensor& out) const {
+    const Tensor number = reshape_to_axis(Tensor::arange(size), at, x.rank()), largest = out.unsqueeze(at);
+    const Tensor equal = inside.defined() ? (x == largest) & inside : x == largest;
+    const Tensor rank = where(x == x, where(equal, number, Scalar(size)), -number - 1).min(at);
+    return where(rank < 0, -rank - 1, rank);
   }
 };
 
@@ -116,15 +156,6 @@ Scalar lowest(DType dtype) {
   });
 }
 
-/// The windows along one axis, and which axis their taps are. Where they lie side by side, it is split; else they
-/// slide.
-std::pair<Tensor, int> windows_along(const Tensor& x, int axis, int64_t size, int64_t step, int64_t dilation) {
-  if (step != size || dilation != 1) return {x.unfold(axis, size, step, dilation), x.rank()};
-  Dims begin = Dims::filled(x.rank(), 0), end = x.shape();
-  end[axis] = x.size(axis) / size * size;
-  return {x.shrink(begin, end).unflatten(axis, {-1, size}), axis + 1};
-}
-
 /// The maximum of a window is the maximum of its rows' maxima: one axis after the other, the last one first, so that of
 /// equals the first one in row-major order wins.
 Tensor max_pool(const Tensor& x, const Sizes& window, const PoolOptions& options, int n, const char* op) {
@@ -133,20 +164,16 @@ Tensor max_pool(const Tensor& x, const Sizes& window, const PoolOptions& options
   const bool padded = pool.padding_end != Dims::filled(n, 0);  // which is never less than the padding before
   Tensor y = pad_spatial(x, pool.padding, pool.padding_end, lowest(x.dtype())), real;
   if (padded) {  // the same for all images and channels
-    const Shape one = Shape(Dims::filled(x.rank() - n, 1));
-    Shape image = one;
-    for (int a = one.size(); a < x.rank(); ++a) image.push_back(x.size(a));
+    Shape image = Dims::filled(x.rank() - n, 1);
+    for (int a = x.rank() - n; a < x.rank(); ++a) image.push_back(x.size(a));
     real = pad_spatial(Tensor::full(image, true), pool.padding, pool.padding_end, false);
   }
   for (int a = n - 1; a >= 0; --a) {
     const int axis = x.rank() - n + a;
-    const auto windows = [&](const Tensor& t) {
-      return windows_along(t, axis, pool.window[a], pool.stride[a], pool.dilation[a]);
-    };
-    const auto [taps, at] = windows(y);
-    const Tensor inside = padded ? windows(real).first : Tensor();
-    y = apply(FirstMax(at, inside), taps);
-    if (padded) real = inside.any(at);
+    y = apply(FirstMax(axis, pool.window[a], pool.stride[a], pool.dilation[a], real), y);
+    if (!padded) continue;
+    const auto [inside, at] = windows_along(real, axis, pool.window[a], pool.stride[a], pool.dilation[a]);
+    real = inside.any(at);
   }
   return y;
 }
