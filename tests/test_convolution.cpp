@@ -17,10 +17,13 @@ struct Geometry {
 
 /// Draws one that has outputs.
 Geometry draw_geometry(std::mt19937_64& random, int axes) {
-  const auto one_of = [&](std::initializer_list<int64_t> choices) { return choices.begin()[random() % choices.size()]; };
+  const auto one_of = [&](std::initializer_list<int64_t> choices) {
+    return choices.begin()[random() % choices.size()];
+  };
   for (;;) {
     const int64_t groups = one_of({1, 1, 2, 3});
-    Geometry g{one_of({1, 2, 5}), groups * one_of({1, 2, 3}), groups * one_of({1, 2, 4}), groups, {}, {}, {}, {}, {}, {}};
+    Geometry g{
+        one_of({1, 2, 5}), groups * one_of({1, 2, 3}), groups * one_of({1, 2, 4}), groups, {}, {}, {}, {}, {}, {}};
     bool fits = true;
     for (size_t a = 0; a < 3; ++a) {
       const bool used = int(a) >= 3 - axes;
@@ -55,7 +58,8 @@ void for_each_meeting(const Geometry& g, F&& f) {
     for (int64_t n = 0; n < g.batch; ++n)
       for (int64_t co = 0; co < g.out; ++co)
         for (int64_t c = 0; c < in; ++c)
-          f(place(n * g.in + co / out * in + c, i, g.image), place(co * in + c, k, g.kernel), place(n * g.out + co, o, g.outputs));
+          f(place(n * g.in + co / out * in + c, i, g.image), place(co * in + c, k, g.kernel),
+            place(n * g.out + co, o, g.outputs));
   });
 }
 
@@ -89,14 +93,15 @@ TEST_CASE("convolution: every geometry is what its definition says, and so are b
     adjoint.stride = options.stride, adjoint.padding = options.padding, adjoint.dilation = options.dilation;
 
     std::vector<float> out(y.size()), dx(x.size()), dw(w.size());
-    for_each_meeting(g, [&](size_t i, size_t k, size_t o) {
-      out[o] += x[i] * w[k], dx[i] += y[o] * w[k], dw[k] += y[o] * x[i];
-    });
+    for_each_meeting(
+        g, [&](size_t i, size_t k, size_t o) { out[o] += x[i] * w[k], dx[i] += y[o] * w[k], dw[k] += y[o] * x[i]; });
     const auto convolve = [&](const Tensor& image, const Tensor& weight) {
-      return axes == 1 ? image.conv1d(weight, {}, options) : axes == 2 ? image.conv2d(weight, {}, options) : image.conv3d(weight, {}, options);
+      return axes == 1   ? image.conv1d(weight, {}, options)
+             : axes == 2 ? image.conv2d(weight, {}, options)
+                         : image.conv3d(weight, {}, options);
     };
     const auto transpose = [&](const Tensor& image, const Tensor& weight) {
-      return axes == 1 ? image.conv_transpose1d(weight, {}, adjoint)
+      return axes == 1   ? image.conv_transpose1d(weight, {}, adjoint)
              : axes == 2 ? image.conv_transpose2d(weight, {}, adjoint)
                          : image.conv_transpose3d(weight, {}, adjoint);
     };

@@ -37,9 +37,9 @@ Tensor conv_windows(const Tensor& x, const Dims& kernel, const Geometry& g) {
 
 Dims spatial(const Shape& shape) { return {shape.begin() + 2, shape.end()}; }
 
-// A small image under a large kernel: where every output sees every pixel, a convolution is a product of matrices, and so
-// is its adjoint. Output o sees pixel i through tap i + (O-1-o)*stride, so the matrix is a view of the weights, too, and no
-// multiply-add meets padding.
+// A small image under a large kernel: where every output sees every pixel, a convolution is a product of matrices, and
+// so is its adjoint. Output o sees pixel i through tap i + (O-1-o)*stride, so the matrix is a view of the weights, too,
+// and no multiply-add meets padding.
 //
 //   image a b, padding 1, kernel 0 1 2      out0 = a*w1 + b*w2      matrix  w1 w2
 //                                           out1 = a*w0 + b*w1              w0 w1
@@ -52,8 +52,8 @@ bool sees_all(const Shape& image, const Shape& weight, const Shape& out, const G
   return true;
 }
 
-/// Sums over the channels and pixels of x (N, G*I, S..), for each channel and place of the other side: (N, G*O, T..). The
-/// weights are (G*O, I, K..) or, where x is the side that a convolution writes, (G*I, O, K..).
+/// Sums over the channels and pixels of x (N, G*I, S..), for each channel and place of the other side: (N, G*O, T..).
+/// The weights are (G*O, I, K..) or, where x is the side that a convolution writes, (G*I, O, K..).
 Tensor multiply_all(const Tensor& x, const Tensor& weight, const Shape& result, const Geometry& g, bool adjoint) {
   const int n = g.axes();
   const Dims pixels = spatial(adjoint ? result : x.shape());
@@ -104,9 +104,11 @@ Tensor tail(const Tensor& x, int axis, int64_t begin) {
   return x.shrink(from, x.shape());
 }
 
-/// The adjoint where both a stride and a dilation are above 1 along axis a. Pixels i, i + stride, .. are met by the same taps,
-/// which lie stride / gcd(stride, dilation) apart. So each such phase of the image is the adjoint of a convolution of stride
-/// 1 by these taps alone.
+constexpr int64_t kMostPhases = 4;  // along one axis: each is a product of its own
+
+/// The adjoint where both a stride and a dilation are above 1 along axis a. Pixels i, i + stride, .. are met by the
+/// same taps alone, at one distance, so each such phase of the image is the adjoint of a convolution of stride 1 by
+/// these.
 Tensor conv_adjoint_in_phases(const Tensor& grad, const Tensor& weight, const Shape& x, const Geometry& g, int a) {
   const int64_t stride = g.stride[a], dilation = g.dilation[a], common = std::gcd(stride, dilation);
   Shape part = x;
@@ -120,7 +122,8 @@ Tensor conv_adjoint_in_phases(const Tensor& grad, const Tensor& weight, const Sh
       continue;
     }
     Geometry phase = g;
-    phase.stride[a] = 1, phase.dilation[a] = dilation / common, phase.padding[a] = (i + g.padding[a] - tap * dilation) / stride;
+    phase.stride[a] = 1, phase.dilation[a] = dilation / common,
+    phase.padding[a] = (i + g.padding[a] - tap * dilation) / stride;
     const Tensor taps = tail(weight, 2 + a, tap).unfold(2 + a, 1, stride / common).squeeze(-1);
     phases.push_back(conv_adjoint(grad, taps, part, phase));
   }
@@ -142,8 +145,10 @@ Tensor conv_adjoint(const Tensor& grad, const Tensor& weight, const Shape& x, Ge
   for (int a = 0; a < n; ++a) {
     const int64_t taps = weight.size(2 + a), dilation = std::exchange(g.dilation[a], taps == 1 ? 1 : g.dilation[a]);
     if (grad.size(2 + a) > 1) {
-      if (g.stride[a] > 1 && dilation > 1) return conv_adjoint_in_phases(grad, weight, x, g, a);
-      continue;
+      if (g.stride[a] == 1 || dilation == 1) continue;
+      if (g.stride[a] <= kMostPhases) return conv_adjoint_in_phases(grad, weight, x, g, a);
+      g.dilation[a] = 1;  // the taps' gaps become taps of 0
+      return conv_adjoint(grad, spread_last(weight.transpose(2 + a, -1), dilation).transpose(2 + a, -1), x, g);
     }
     if (g.dilation[a] == 1) {  // one window takes no step: any stride that none of its taps reaches over will do
       g.stride[a] = std::max(taps, g.padding[a] + x[2 + a]);

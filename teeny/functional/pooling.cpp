@@ -27,7 +27,8 @@ static std::pair<Tensor, int> windows_along(const Tensor& x, int axis, int64_t s
 ///   dx    g 0 | 0 h | i 0            part 0  g 0 i    =   the gradient where tap 0 was it
 ///                                    part 1  0 h 0
 ///
-/// Where windows overlap, the gradient is added to the place that was it, as far as that is from the window's beginning.
+/// Where windows overlap, the gradient is added to the place that was it, as far as that is from the window's
+/// beginning.
 struct FirstMax : Function {
   static constexpr int64_t kFew = 8, kSome = 16;
   int axis;

@@ -1,16 +1,16 @@
-// Times single operations of any geometry: one line in, `kind pass numbers`, and one line out, its milliseconds. sweep.py draws
-// geometries and compares; peers/torch_sweep.py answers the same lines. The best of some runs counts: whoever else uses the
-// machine makes it slower, nothing makes it faster.
+// Times single operations of any geometry: one line in, `kind pass numbers`, and one line out, its milliseconds.
+// sweep.py draws geometries and compares; peers/torch_sweep.py answers the same lines. The best of some runs counts:
+// whoever else uses the machine makes it slower, nothing makes it faster.
 //
-//   conv 2 fwd  N C O G  H K stride padding dilation  W K ..   convolution over 2 axes: images, channels in and out, groups
-//   conv_transpose 2 ..                                        the same of the transposed convolution; C and O are its own
-//   max_pool 2 dx  N C  H K stride padding  W ..               pooling; avg_pool alike
-//   matmul fwd  B M K N  x_turned y_turned y_shared            a batch of B products; turned: transposed in memory
-//   sum fwd  mask  sizes ..                                    over the axes whose bits are set; max, var and softmax alike
-//   gather fwd  rows width count                               rows of a table; its gradient is a sum by index
+//   conv 2 fwd  N C O G  H K stride padding dilation  W K ..   convolution over 2 axes: images, channels in and out,
+//   groups conv_transpose 2 ..                                        the same of the transposed convolution; C and O
+//   are its own max_pool 2 dx  N C  H K stride padding  W ..               pooling; avg_pool alike matmul fwd  B M K N
+//   x_turned y_turned y_shared            a batch of B products; turned: transposed in memory sum fwd  mask  sizes ..
+//   over the axes whose bits are set; max, var and softmax alike gather fwd  rows width count rows of a table; its
+//   gradient is a sum by index
 //
-// Passes: fwd, dx and dw, the gradients by the first and by the second operand, without the forward pass. `peak` is answered
-// by the machine's limits, GFLOP/s and GB/s.
+// Passes: fwd, dx and dw, the gradients by the first and by the second operand, without the forward pass. `peak` is
+// answered by the machine's limits, GFLOP/s and GB/s.
 #include <algorithm>
 #include <chrono>
 #include <functional>
@@ -68,14 +68,16 @@ static Work convolution(const std::string& kind, std::istream& line) {
   Sizes stride{}, padding{}, dilation{};
   for (int64_t a = 0; a < axes; ++a) {
     image.push_back(numbers.next()), kernel.push_back(numbers.next());
-    stride.list.push_back(numbers.next()), padding.list.push_back(numbers.next()), dilation.list.push_back(numbers.next());
+    stride.list.push_back(numbers.next()), padding.list.push_back(numbers.next()),
+        dilation.list.push_back(numbers.next());
   }
   const ConvOptions options{stride, padding, dilation, groups};
   const ConvTransposeOptions adjoint{stride, padding, 0, dilation, groups};
   return work_of(pass, values(image), values(kernel), [=](const Tensor& x, const Tensor& w) {
     if (transposed)
-      return axes == 1 ? x.conv_transpose1d(w, {}, adjoint) : axes == 2 ? x.conv_transpose2d(w, {}, adjoint)
-                                                                        : x.conv_transpose3d(w, {}, adjoint);
+      return axes == 1   ? x.conv_transpose1d(w, {}, adjoint)
+             : axes == 2 ? x.conv_transpose2d(w, {}, adjoint)
+                         : x.conv_transpose3d(w, {}, adjoint);
     return axes == 1 ? x.conv1d(w, {}, options) : axes == 2 ? x.conv2d(w, {}, options) : x.conv3d(w, {}, options);
   });
 }

@@ -154,7 +154,8 @@ bool reads_runs(const Contraction& k, const Sides& sides) {
 /// Whether `operand` has to be copied to be multiplied. Many small products see to padding themselves, if it is the same for
 /// all of them and for each step along what is summed.
 bool needs_copy(const Operand& operand, const Contraction& k, const Sides& sides) {
-  const bool cut = is_cut(count(k.shape, sides.reduced) * std::max(count(k.shape, sides.rows), count(k.shape, sides.columns)));
+  const int64_t free = std::max(count(k.shape, sides.rows), count(k.shape, sides.columns));
+  const bool cut = is_cut(count(k.shape, sides.reduced) * free);
   const auto differs = [&](const Guard& guard) {
     const auto along = [&](int a) { return guard.position.coef[a] != 0; };
     return std::ranges::any_of(sides.batch, along) || (cut && along(sides.reduced.front()));
@@ -333,7 +334,8 @@ void run(const Contraction& k) {
   Sides many = in_packets(turned, sides);
   const int64_t products = count(k.shape, many.batch);
   const bool small = is_small(multiply_adds(k) / double(products)) && !axes.batch.empty();
-  if (fills_packets(products, compute_dtype(k.out.dtype) == DType::Float64) && (small || (few_rows && !runs))) sides = many;
+  const bool filled = fills_packets(products, compute_dtype(k.out.dtype) == DType::Float64);
+  if (filled && (small || (few_rows && !runs))) sides = many;
   else if (std::max(in_a, in_b) < kFewRows) return run_whole(k, run_as_rows);
   else if (few_rows && runs) sides.way = Sides::Way::Gemv;
   else if (in_a > in_b) turn();

@@ -1,7 +1,8 @@
-// Many products of next to nothing: a channel's filter over an image of 4 x 4, a thousand matrices of 3 x 3. No axis of one
-// of them would fill a packet, so a packet is one element of as many products as it has lanes.
+// Many products of next to nothing: a channel's filter over an image of 4 x 4, a thousand matrices of 3 x 3. No axis of
+// one of them would fill a packet, so a packet is one element of as many products as it has lanes.
 //
-//   product 0   x x x x x      packed   0 1 2 3 ..   element 0 of all      sums[row][column] += a[row][r] * b[column][r],
+//   product 0   x x x x x      packed   0 1 2 3 ..   element 0 of all      sums[row][column] += a[row][r] *
+//   b[column][r],
 //           1   x x x x x  ──►          0 1 2 3 ..   element 1             each of the three a packet
 //           2   x x x x x               0 1 2 3 ..   element 2
 //
@@ -18,15 +19,16 @@
 namespace tinyops::cpu {
 namespace {
 
-constexpr int kBlock = 4;                            // rows, and columns, whose sums are in registers
-constexpr int64_t kMostPlaces = 16384 / kSmaller;    // of a factor at a time, if its outermost summed axis can be cut so
-constexpr int64_t kSmallProduct = 4096 / kSmaller;   // multiply-adds: less than it costs to prepare one
+constexpr int kBlock = 4;                           // rows, and columns, whose sums are in registers
+constexpr int64_t kMostPlaces = 16384 / kSmaller;   // of a factor at a time, if its outermost summed axis can be cut so
+constexpr int64_t kSmallProduct = 4096 / kSmaller;  // multiply-adds: less than it costs to prepare one
 
-/// Which elements of a factor one product reads, each of them once, and where the one at (free, r) is packed: padding behind
-/// all others.
+/// Which elements of a factor one product reads, each of them once, and where the one at (free, r) is packed: padding
+/// behind all others.
 struct Footprint {
   static constexpr int kPadding = -1;
-  static constexpr int64_t kSparse = 32;  // places in memory for each element: up to so many, a table is faster than a search
+  static constexpr int64_t kSparse =
+      32;  // places in memory for each element: up to so many, a table is faster than a search
   std::vector<int64_t> elements;
   std::vector<int> place;
 
@@ -47,7 +49,8 @@ struct Footprint {
       else at[size_t(all[i] - low)] = 1;
     for (size_t i = 0; i < at.size(); ++i)
       if (at[i]) at[i] = int(size()), elements.push_back(int64_t(i) + low);
-    if (!dense) std::ranges::sort(elements), elements.erase(std::unique(elements.begin(), elements.end()), elements.end());
+    if (!dense)
+      std::ranges::sort(elements), elements.erase(std::unique(elements.begin(), elements.end()), elements.end());
     for (size_t i = 0; i < all.size(); ++i)
       place[i] = place[i] == kPadding ? int(size())
                  : dense              ? at[size_t(all[i] - low)]
@@ -56,7 +59,8 @@ struct Footprint {
   int64_t size() const { return int64_t(elements.size()); }
 
  private:
-  static std::vector<int64_t> sums(const Shape& free, const Dims& free_strides, const Shape& reduced, const Dims& strides) {
+  static std::vector<int64_t> sums(const Shape& free, const Dims& free_strides, const Shape& reduced,
+                                   const Dims& strides) {
     Shape sizes = free;
     Dims all = free_strides;
     for (int a = 0; a < reduced.size(); ++a) sizes.push_back(reduced[a]), all.push_back(strides[a]);
@@ -70,8 +74,14 @@ template <class T, class Out>
 class Many {
  public:
   explicit Many(const Product& p)
-      : p_(p), rows_(numel(p.rows)), columns_(numel(p.columns)), batches_(numel(p.batch)), part_(part_of(p)),
-        r_(numel(part_)), a_(p.a, p.rows, part_), b_(p.b, p.columns, part_),
+      : p_(p),
+        rows_(numel(p.rows)),
+        columns_(numel(p.columns)),
+        batches_(numel(p.batch)),
+        part_(part_of(p)),
+        r_(numel(part_)),
+        a_(p.a, p.rows, part_),
+        b_(p.b, p.columns, part_),
         out_(size_t(rows_ * columns_)) {
     Shape sums = p.rows;
     Dims strides = p.out_rows;
@@ -94,7 +104,8 @@ class Many {
   static Shape part_of(const Product& p) {
     Shape part = p.reduced;
     if (part.empty()) return part;
-    const int64_t most = std::max<int64_t>(1, kMostPlaces / std::max(numel(p.rows), numel(p.columns)) / (numel(part) / part[0]));
+    const int64_t most =
+        std::max<int64_t>(1, kMostPlaces / std::max(numel(p.rows), numel(p.columns)) / (numel(part) / part[0]));
     while (part[0] > most || p.reduced[0] % part[0]) --part[0];
     return part;
   }
@@ -105,7 +116,8 @@ class Many {
     offsets(p_.batch, p_.b.batch, first, count, b_batch);
     offsets(p_.batch, p_.out_batch, first, count, out_batch);
     thread_local Scratch scratch;
-    T* const a = reinterpret_cast<T*>(scratch.take(size_t((a_.size() + b_.size() + 2 + rows_ * columns_) * lanes) * sizeof(T)));
+    T* const a =
+        reinterpret_cast<T*>(scratch.take(size_t((a_.size() + b_.size() + 2 + rows_ * columns_) * lanes) * sizeof(T)));
     T *const b = a + (a_.size() + 1) * lanes, *const sums = b + (b_.size() + 1) * lanes;
     std::fill_n(b - lanes, lanes, T(0)), std::fill_n(sums - lanes, lanes, T(0));  // padding
     std::fill_n(sums, rows_ * columns_ * lanes, T(0));
@@ -117,17 +129,20 @@ class Many {
         with_count<kBlock>(std::min<int64_t>(kBlock, rows_ - i), [&]<int rows>() {
           for (int64_t j = 0; j < columns_; j += kBlock)
             with_count<kBlock>(std::min<int64_t>(kBlock, columns_ - j), [&]<int columns>() {
-              add_block<rows, columns>(a, &a_.place[size_t(i * r_)], b, &b_.place[size_t(j * r_)], sums + (i * columns_ + j) * lanes);
+              add_block<rows, columns>(a, &a_.place[size_t(i * r_)], b, &b_.place[size_t(j * r_)],
+                                       sums + (i * columns_ + j) * lanes);
             });
         });
     }
-    store_strip(sums, lanes, static_cast<Out*>(p_.out) + p_.out_offset, out_batch, count, out_.data(), rows_ * columns_, false);
+    store_strip(sums, lanes, static_cast<Out*>(p_.out) + p_.out_offset, out_batch, count, out_.data(), rows_ * columns_,
+                false);
   }
 
-  void pack_step(const Factor& factor, const Footprint& footprint, int64_t step, const int64_t* batch, int64_t count, T* to,
-                 const T* end) const {
+  void pack_step(const Factor& factor, const Footprint& footprint, int64_t step, const int64_t* batch, int64_t count,
+                 T* to, const T* end) const {
     const int64_t begin = factor.offset + (part_.empty() ? 0 : step * part_[0] * factor.reduced[0]);
-    pack<lanes>(static_cast<const T*>(factor.memory) + begin, batch, count, footprint.elements.data(), footprint.size(), to, end);
+    pack<lanes>(static_cast<const T*>(factor.memory) + begin, batch, count, footprint.elements.data(), footprint.size(),
+                to, end);
   }
 
   template <int rows, int columns>
@@ -164,7 +179,9 @@ class Many {
 
 }  // namespace
 
-bool fills_packets(int64_t batches, bool wide) { return 2 * batches >= (wide ? Packets<double>::lanes : Packets<float>::lanes); }
+bool fills_packets(int64_t batches, bool wide) {
+  return 2 * batches >= (wide ? Packets<double>::lanes : Packets<float>::lanes);
+}
 bool is_small(double multiply_adds) { return multiply_adds <= kSmallProduct; }
 bool is_cut(int64_t places) { return places > kMostPlaces; }
 

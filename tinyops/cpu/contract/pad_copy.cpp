@@ -124,8 +124,11 @@ Operand pad_copy(const Operand& operand, DType to) {
   inside.view.shape = source.view.shape;
   if (inside.view.shape != sizes) std::memset(result.buffer->data(), 0, result.buffer->bytes());
   if (inside.view.numel() > 0)
-    run_kernel(RowKernel{inside.view.shape, 0, {{Input::Kind::Memory, source}},
-                         {{Load{0}, operand.dtype}, {UnaryOp::Cast, to, {0, -1, -1}}}, {{inside, to == operand.dtype ? 0 : 1}}});
+    run_kernel(RowKernel{inside.view.shape,
+                         0,
+                         {{Input::Kind::Memory, source}},
+                         {{Load{0}, operand.dtype}, {UnaryOp::Cast, to, {0, -1, -1}}},
+                         {{inside, to == operand.dtype ? 0 : 1}}});
 
   result.view = {view.shape, {Dims::filled(view.rank(), 0), 0}, {}};
   for (int i = 0; i < strides.size(); ++i) {
