@@ -122,12 +122,8 @@ std::vector<Optimizer::Trained> Optimizer::trained(size_t group) const {
     if (!g.defined()) continue;
     const DType dtype = accumulate_dtype(params_[i]);
     Tensor w = params_[i].detach().cast(dtype);
-    if (const Tensor& master = master_[i]; master.defined()) {
-      // Half a unit in the last place is the most that rounding takes from the copy.
-      const bool half = params_[i].dtype() == DType::Float16;
-      const Tensor most = w.maximum(-w) * (half ? 0x1p-11 : 0x1p-8) + (half ? 0x1p-25 : 0x1p-134), off = master - w;
-      w = where(off.maximum(-off) <= most, master, w);
-    }
+    if (const Tensor& master = master_[i]; master.defined())  // while it is what the parameter is rounded from
+      w = where(master.cast(params_[i].dtype()) == params_[i].detach(), master, w);
     result.push_back({i, w, g.detach().cast(dtype)});
   }
   return result;
