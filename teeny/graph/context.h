@@ -4,6 +4,7 @@
 // each other. Threads may share tensors that are realized, and read them; a tensor that is not realized belongs to the thread
 // that made it (Node::thread), and computing it on another one is an Error. Not seen, and not allowed: that two threads assign
 // to one realized tensor at the same time, or add to the gradients of the same leaves.
+#include <array>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -52,6 +53,8 @@ struct Context {
   Execution execution = {};
   std::vector<PendingAssignment> pending = {};
   int64_t kernels = 0;           ///< how many it has run
+  std::array<std::shared_ptr<const std::vector<View>>, 8> recent_views = {};  ///< those that a ShapeTracker made last
+  size_t next_view = 0;
 
   /// This thread's stream. Where nobody has set one it begins with SEED= on the main thread, and on the others with a seed made
   /// of SEED= and of how many threads have begun a stream before: no two threads draw the same values.

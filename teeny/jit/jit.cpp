@@ -309,7 +309,7 @@ class Recording : public Recorder {
 
   Result result_of(const LazyBuffer& x) {
     if (!has_memory(x)) return {-1, x.dtype(), {}, x.views(), x};
-    return {slot_of(x.node()->buffer), x.dtype(), x.node()->shape, x.views(), {}};
+    return {slot_of(x.node()->buffer), x.dtype(), x.node()->shape(), x.views(), {}};
   }
 
   /// Results get fresh buffers. Every slot that only this call's kernels know gets a part in a block, kept from replay to
@@ -416,7 +416,7 @@ std::vector<Tensor> Replayer::operator()(std::span<const Tensor> given, const Ca
   for (const Tensor& x : given) {
     key.insert(key.end(), {int64_t(x.dtype()), x.requires_grad(), x.shape().size()});
     key.insert(key.end(), x.shape().begin(), x.shape().end());
-    const bool plain = x.lazy().views().is_contiguous() && x.lazy().node()->shape == x.shape() &&
+    const bool plain = x.lazy().views().is_contiguous() && x.lazy().node()->shape() == x.shape() &&
                        !has_no_memory(x.lazy().node()->op);
     inputs.push_back(plain ? x.detach() : x.detach().contiguous());
   }

@@ -44,6 +44,16 @@ void run_kernel(const tinyops::Kernel& kernel) {
   ++context.kernels;
 }
 
+void run_step(Step& step) {
+  run_kernel(step.kernel);
+  for (Step::Result& result : step.results) {
+    result.node->buffer = std::move(result.buffer);
+    result.node->sources.clear();  // what only this node needed goes back to the allocator
+  }
+  if (context.execution.on_step) context.execution.on_step(step);
+  step = {};
+}
+
 void realize(std::span<const LazyBuffer> targets) {
   static const bool drawn = !tinyops::environment::graph().empty();  // throws if it cannot be
   std::vector<LazyBuffer> all(targets.begin(), targets.end());
@@ -53,21 +63,16 @@ void realize(std::span<const LazyBuffer> targets) {
   for (const PendingAssignment& p : context.pending)
     if (p.unrealized()) all.emplace_back(p.now.lock());
 
+  compute_in_parts(all, [](std::span<const LazyBuffer> part) {
+    for (Step& step : schedule(part)) run_step(step);
+  });
   std::vector<Step> steps = schedule(all);
   const std::vector<PendingAssignment> assigned = std::exchange(context.pending, {});  // in `steps` now, or computed already
   if (steps.empty()) return;
   if (drawn) draw_at_exit(all, steps);
   // When a kernel throws, what was computed before it stays, and the rest is unrealized as before.
   try {
-    for (Step& step : steps) {
-      run_kernel(step.kernel);
-      for (Step::Result& result : step.results) {
-        result.node->buffer = std::move(result.buffer);
-        result.node->sources.clear();  // what only this node needed goes back to the allocator
-      }
-      if (context.execution.on_step) context.execution.on_step(step);
-      step = {};
-    }
+    for (Step& step : steps) run_step(step);
   } catch (...) {
     undo_assignments(assigned);
     throw;

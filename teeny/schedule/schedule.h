@@ -1,5 +1,6 @@
 #pragma once
 // From the graph to a list of kernels: what is computed together with what, in which order, and where it is stored.
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -26,6 +27,10 @@ struct Step {
 std::vector<Step> schedule(std::span<const LazyBuffer> targets);
 std::vector<Step> schedule_unfused(std::span<const LazyBuffer> targets);  ///< a kernel for each node: FUSE=0
 std::vector<Step> schedule_fused(std::span<const LazyBuffer> targets);    ///< as few as the rules in fuse.cpp allow
+
+/// Calls `compute` with what the targets follow from, a part after the other, where that is a history of thousands of nodes:
+/// what is left then can be scheduled at once.
+void compute_in_parts(std::span<const LazyBuffer> targets, const std::function<void(std::span<const LazyBuffer>)>& compute);
 
 /// Schedules and runs: afterwards the targets' nodes, and those of this thread's pending assignments, are realized.
 void realize(std::span<const LazyBuffer> targets);

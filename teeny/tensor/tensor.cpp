@@ -17,16 +17,19 @@ struct Tensor::State {
   Tensor grad;
 
   explicit State(LazyBuffer data) : data(std::move(data)) {}
-  // The rules of a long history are destroyed one after the other, and not by recursion along it.
+  // As nodes die (lazy.cpp): rule after rule, without recursion and without memory. Those on the way back up wait in the states
+  // of the inputs that the walk has left.
   ~State() {
-    if (!rule) return;
-    std::vector<std::shared_ptr<Function>> dying{std::move(rule)};
-    while (!dying.empty()) {
-      const std::shared_ptr<Function> last = std::move(dying.back());
-      dying.pop_back();
-      if (!last || last.use_count() != 1) continue;
-      for (Tensor& input : last->inputs)
-        if (input.state_.use_count() == 1) dying.push_back(std::move(input.state_->rule));
+    std::shared_ptr<Function> up, now = std::move(rule);
+    while (now) {
+      if (now.use_count() == 1 && !now->inputs.empty()) {
+        State& input = *now->inputs.back().state_;
+        if (now->inputs.back().state_.use_count() == 1 && input.rule) std::swap(input.rule, up), std::swap(up, now);
+        else now->inputs.pop_back();
+      } else if ((now = std::move(up))) {
+        up = std::move(now->inputs.back().state_->rule);
+        now->inputs.pop_back();
+      }
     }
   }
 };
@@ -166,7 +169,7 @@ Tensor& Tensor::assign(const Tensor& x) & {
     fail("assign: another thread has assigned to this tensor of ", shape(), ", and has not computed it yet");
   LazyBuffer data = x.detach().cast(dtype()).lazy();
   const bool owns_memory =
-      data.views().is_contiguous() && data.node()->shape == data.shape() && !has_no_memory(data.node()->op);
+      data.views().is_contiguous() && data.node()->shape() == data.shape() && !has_no_memory(data.node()->op);
   const std::shared_ptr<LazyBuffer> variable(state_, &state_->data);
   if (context.recorder) context.recorder->on_assign(variable);
   const LazyBuffer before = std::exchange(state_->data, owns_memory ? data : data.contiguous());
