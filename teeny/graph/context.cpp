@@ -1,6 +1,7 @@
 #include "teeny/graph/context.h"
 
 #include <atomic>
+#include <bit>
 
 #include "tinyops/base/environment.h"
 
@@ -11,6 +12,13 @@ thread_local Context context(threads++);
 
 namespace {
 [[maybe_unused]] const int main_thread = context.thread;  // objects like this one are made by the thread that runs main
+}
+
+void Context::add_total(const std::shared_ptr<Node>& total) {
+  const size_t size = totals.size();
+  if (size >= 64 && std::has_single_bit(size))  // a program without an optimiser
+    std::erase_if(totals, [](const std::weak_ptr<Node>& t) { return t.expired() || t.lock()->realized(); });
+  totals.push_back(total);
 }
 
 RandomStream& Context::random() {

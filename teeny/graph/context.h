@@ -53,6 +53,9 @@ struct Context {
   Execution execution = {};
   std::vector<PendingAssignment> pending = {};
   int64_t kernels = 0;           ///< how many it has run
+  /// What was reduced to one element, and is still to be computed: since the last step of an optimiser, and before it.
+  std::vector<std::weak_ptr<Node>> totals = {}, earlier_totals = {};
+  void add_total(const std::shared_ptr<Node>& total);
   std::array<std::shared_ptr<const std::vector<View>>, 8> recent_views = {};  ///< those that a ShapeTracker made last
   size_t next_view = 0;
 

@@ -134,7 +134,9 @@ LazyBuffer LazyBuffer::reduce(ReduceOp op, const Dims& axes) const {
   Shape reduced = shape();
   for (int64_t a : axes) reduced[int(a)] = 1;
   if (reduced == shape()) return *this;  // only axes of size 1
-  return new_node(node::Reduce{op}, dtype(), reduced, {*this});
+  LazyBuffer result = new_node(node::Reduce{op}, dtype(), reduced, {*this});
+  if (numel(reduced) == 1) context.add_total(result.node());
+  return result;
 }
 
 LazyBuffer LazyBuffer::contiguous() const { return new_node(node::Copy{}, dtype(), shape(), {*this}); }

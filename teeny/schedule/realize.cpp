@@ -3,6 +3,7 @@
 
 #include "teeny/debug/trace.h"
 #include "teeny/schedule/draw.h"
+#include "teeny/schedule/parts.h"
 #include "teeny/schedule/schedule.h"
 #include "tinyops/base/environment.h"
 

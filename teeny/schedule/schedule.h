@@ -1,6 +1,5 @@
 #pragma once
 // From the graph to a list of kernels: what is computed together with what, in which order, and where it is stored.
-#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -28,12 +27,12 @@ std::vector<Step> schedule(std::span<const LazyBuffer> targets);
 std::vector<Step> schedule_unfused(std::span<const LazyBuffer> targets);  ///< a kernel for each node: FUSE=0
 std::vector<Step> schedule_fused(std::span<const LazyBuffer> targets);    ///< as few as the rules in fuse.cpp allow
 
-/// Calls `compute` with what the targets follow from, a part after the other, where that is a history of thousands of nodes:
-/// what is left then can be scheduled at once.
-void compute_in_parts(std::span<const LazyBuffer> targets, const std::function<void(std::span<const LazyBuffer>)>& compute);
-
 /// Schedules and runs: afterwards the targets' nodes, and those of this thread's pending assignments, are realized.
 void realize(std::span<const LazyBuffer> targets);
+
+/// Computes the totals from before the last call that somebody holds and nobody has read: `total = total + loss.detach()` would
+/// keep all that its step has computed. An optimiser calls it once a step.
+void realize_earlier_totals();
 
 /// Runs one kernel as this thread's Execution says, and counts it; where DEBUG= or PROFILE= asks for it, with a trace.
 void run_kernel(const tinyops::Kernel& kernel);
