@@ -9,10 +9,12 @@
 //         ----- part -----│  threads. A part is one more guard: 0 <= address - first < size.
 //         2 [ . . . . ] ◄─┴─ source
 //
-// Every index is checked before anything is written.
+// Every index is checked before anything is written. Where no guard asks for more, a position costs a few additions
+// (index_walk.h); what follows after that is for padded operands.
 #include <cstring>
 
 #include "tinyops/cpu/index/index.h"
+#include "tinyops/cpu/index/index_walk.h"
 #include "tinyops/cpu/parallel.h"
 #include "tinyops/cpu/axis_cursor.h"
 
@@ -95,6 +97,30 @@ void gather_run(T* to, int64_t to_stride, const AxisCursor& table, const T* memo
 }
 
 template <class T>
+void gather(const GatherKernel& k, const IndexWalk& walk) {
+  const T* table = static_cast<const T*>(k.table.buffer->data());
+  T* result = static_cast<T*>(k.out.buffer->data());
+  const int64_t n = walk.length(), pick = walk.pick(), step = walk.stride(IndexWalk::kIndex);
+  const int64_t from_step = walk.stride(IndexWalk::kPicked), to_step = walk.stride(IndexWalk::kOther);
+  with_indices(k.index, [&](const auto* indices) {
+    const auto row = [=](const IndexWalk::Addresses& at) {
+      const auto* index = indices + at[IndexWalk::kIndex];
+      const T* from = table + at[IndexWalk::kPicked];
+      T* to = result + at[IndexWalk::kOther];
+      if (step != 0)
+        for (int64_t i = 0; i < n; ++i) to[i * to_step] = from[i * from_step + index[i * step] * pick];
+      else if (from += *index * pick; from_step == 1 && to_step == 1) std::memcpy(to, from, size_t(n) * sizeof(T));
+      else
+        for (int64_t i = 0; i < n; ++i) to[i * to_step] = from[i * from_step];
+    };
+    const int64_t pieces = std::min<int64_t>(walk.rows(), 256);
+    parallel(pieces, walk.rows() * (n + kStep), [&] {
+      return [&](int64_t p) { walk.for_rows(walk.rows() * p / pieces, walk.rows() * (p + 1) / pieces, row); };
+    });
+  });
+}
+
+template <class T>
 void gather(const GatherKernel& k, const IndexedRows& rows) {
   const T* memory = static_cast<const T*>(k.table.buffer->data());
   T* result = static_cast<T*>(k.out.buffer->data());
@@ -114,6 +140,60 @@ void gather(const GatherKernel& k, const IndexedRows& rows) {
       }
     };
   });
+}
+
+/// Adds to totals[first] up to totals[last] what falls there.
+template <class T, ReduceOp op, class W>
+void scatter(const ScatterKernel& k, const IndexWalk& walk, W* totals, int64_t first, int64_t last) {
+  const T* memory = static_cast<const T*>(k.source.buffer->data());
+  const int64_t n = walk.length(), pick = walk.pick(), step = walk.stride(IndexWalk::kIndex);
+  const int64_t to_step = walk.stride(IndexWalk::kPicked), from_step = walk.stride(IndexWalk::kOther);
+  with_indices(k.index, [&](const auto* indices) {
+    walk.for_rows(0, walk.rows(), [&](const IndexWalk::Addresses& at) {
+      const auto* index = indices + at[IndexWalk::kIndex];
+      const T* from = memory + at[IndexWalk::kOther];
+      const int64_t to = at[IndexWalk::kPicked];
+      const auto add = [&](int64_t address, int64_t i) {
+        totals[address] = apply<W>(tinyops::step(op), totals[address], W(from[i * from_step]));
+      };
+      if (step == 0) {
+        int64_t begin = 0, end = n;
+        const int64_t row = to + *index * pick;
+        clip(row - first, to_step, last - first, begin, end);
+        for (int64_t i = begin; i < end; ++i) add(row + i * to_step, i);
+        return;
+      }
+      for (int64_t i = 0; i < n; ++i)
+        if (const int64_t address = to + i * to_step + index[i * step] * pick; address >= first && address < last)
+          add(address, i);
+    });
+  });
+}
+
+/// The threads share an axis whose positions never meet. Where there is none, each walks everything for a part of the result.
+template <class T, ReduceOp op>
+void scatter(const ScatterKernel& k, const IndexWalk& walk) {
+  using W = Total<T, op>;
+  T* result = static_cast<T*>(k.out.buffer->data());
+  const int64_t size = int64_t(k.out.buffer->bytes() / sizeof(T)), steps = size + walk.rows() * (walk.length() + kStep);
+  Buffer wide(std::is_same_v<T, W> ? 0 : size_t(size) * sizeof(W));  // totals that the result itself is too narrow for
+  W* totals = reinterpret_cast<W*>(std::is_same_v<T, W> ? static_cast<void*>(result) : wide.data());
+  const int64_t parts = steps < kWorthThreads ? 1 : threads();
+  const auto in_parts = [&](auto&& part_of) {
+    parallel(parts, steps, [&] { return [&](int64_t p) { part_of(size * p / parts, size * (p + 1) / parts, p); }; });
+  };
+  in_parts([&](int64_t first, int64_t last, int64_t) { std::fill(totals + first, totals + last, identity<W>(op)); });
+  const std::optional<int> axis = parts > 1 ? walk.independent_axis() : std::nullopt;
+  if (axis && walk.size(*axis) >= parts)
+    in_parts([&](int64_t, int64_t, int64_t p) {
+      const int64_t n = walk.size(*axis);
+      scatter<T, op>(k, walk.part(*axis, n * p / parts, n * (p + 1) / parts), totals, 0, size);
+    });
+  else in_parts([&](int64_t first, int64_t last, int64_t) { scatter<T, op>(k, walk, totals, first, last); });
+  if constexpr (!std::is_same_v<T, W>)
+    in_parts([&](int64_t first, int64_t last, int64_t) {
+      std::transform(totals + first, totals + last, result + first, [](W x) { return T(x); });
+    });
 }
 
 template <class T, ReduceOp op>
@@ -158,15 +238,20 @@ void scatter(const ScatterKernel& k, const IndexedRows& rows) {
 void run_kernel(const GatherKernel& k) {
   const IndexedRows rows(k.out.view.shape);
   if (rows.count == 0) return;
-  check(k.index, rows, k.table.view.shape.back(), k.name);
-  with_type(k.out.dtype, [&]<class T>(T) { gather<T>(k, rows); });
+  const std::optional<IndexWalk> walk = is_float(k.index.dtype) ? std::nullopt : IndexWalk::of(k.index, k.table, k.out);
+  if (!walk || !walk->all_inside(k.index)) check(k.index, rows, k.table.view.shape.back(), k.name);
+  with_type(k.out.dtype, [&]<class T>(T) { walk ? gather<T>(k, *walk) : gather<T>(k, rows); });
 }
 
 void run_kernel(const ScatterKernel& k) {
   const IndexedRows rows(k.source.view.shape);
-  if (rows.count > 0) check(k.index, rows, k.out.view.shape.back(), k.name);
+  const std::optional<IndexWalk> walk =
+      is_float(k.index.dtype) ? std::nullopt : IndexWalk::of(k.index, k.out, k.source);
+  if (rows.count > 0 && (!walk || !walk->all_inside(k.index))) check(k.index, rows, k.out.view.shape.back(), k.name);
   if (k.out.buffer->bytes() == 0) return;
-  with_type(k.out.dtype, [&]<class T>(T) { with_op(k.op, [&](auto op) { scatter<T, op>(k, rows); }); });
+  with_type(k.out.dtype, [&]<class T>(T) {
+    with_op(k.op, [&](auto op) { walk ? scatter<T, op>(k, *walk) : scatter<T, op>(k, rows); });
+  });
 }
 
 }  // namespace tinyops::cpu
