@@ -41,8 +41,15 @@ Tensor::Tensor(Scalar value) : Tensor(full({}, value)) {}
 const LazyBuffer& Tensor::lazy() const {
   if (!state_)
     fail("this tensor is undefined: no value was given to it, or it is the grad() of one that no backward has reached");
-  if (context.recorder) context.recorder->on_read({state_, &state_->data}, {state_, &state_->requires_grad});
+  if (context.recorder) {
+    note_handle();
+    context.recorder->on_read({state_, &state_->data}, {state_, &state_->requires_grad});
+  }
   return state_->data;
+}
+
+void Tensor::note_handle() const {
+  if (context.recorder) context.recorder->on_handle(*this, state_ ? std::shared_ptr<LazyBuffer>(state_, &state_->data) : nullptr);
 }
 
 namespace detail {
@@ -52,9 +59,13 @@ void TensorAccess::set_rule(Tensor& x, std::shared_ptr<Function> rule) {
   for (const Tensor& input : rule->inputs) rule->versions.push_back(version(input));
   x.state_->rule = std::move(rule);
 }
-int64_t TensorAccess::version(const Tensor& x) { return x.state_->version; }
-void TensorAccess::restore(const Tensor& x, LazyBuffer values) noexcept { x.state_->data = std::move(values); }
-void TensorAccess::drop_graph(const Tensor& x) { x.state_->rule = nullptr; }
+int64_t TensorAccess::version(const Tensor& x) { return x.lazy(), x.state_->version; }
+void TensorAccess::drop_graph(const Tensor& x) { x.lazy(), x.state_->rule = nullptr; }
+void TensorAccess::replace(const Tensor& x, LazyBuffer data) noexcept {
+  x.state_->data = std::move(data);
+  x.state_->rule = nullptr;
+  ++x.state_->version;
+}
 }  // namespace detail
 
 bool Tensor::is_leaf() const { return lazy(), !state_->rule; }
@@ -65,8 +76,13 @@ Tensor& Tensor::requires_grad_(bool on) & {
   state_->requires_grad = on;
   return *this;
 }
-Tensor Tensor::grad() const { return lazy(), state_->grad; }
+Tensor Tensor::grad() const {
+  Tensor result;
+  result.state_ = (lazy(), state_->grad.state_);  // that handle is the tensor's own: a recorder hears of it by `set_grad`
+  return result;
+}
 void Tensor::set_grad(const Tensor& grad) {
+  if (!state_) fail(grad.state_ ? "set_grad" : "zero_grad", ": this tensor is undefined: no value was given to it");
   if (grad.defined() && (grad.shape() != shape() || !is_float(grad.dtype())))
     fail("set_grad: ", grad.dtype(), " ", grad.shape(), " for a tensor of ", dtype(), " ", shape());
   if (context.recorder) context.recorder->on_set_grad(*this, grad);
@@ -168,11 +184,10 @@ Tensor& Tensor::assign(const Tensor& x) & {
   const bool owns_memory =
       data.views().is_contiguous() && data.node()->shape == data.shape() && !has_no_memory(data.node()->op);
   const std::shared_ptr<LazyBuffer> variable(state_, &state_->data);
-  if (context.recorder) context.recorder->on_assign(variable);
-  const LazyBuffer before = std::exchange(state_->data, owns_memory ? data : data.contiguous());
+  if (context.recorder) context.recorder->on_assign(variable, {state_, &state_->version});
+  assign_pending(variable, owns_memory ? std::move(data) : data.contiguous());
   state_->rule = nullptr;
   ++state_->version;
-  add_pending(variable, before);
   return *this;
 }
 
