@@ -1,6 +1,9 @@
 // What is left when something fails half-way: an index outside, a kernel that throws, no memory. A step is done or not done.
 #include <doctest/doctest.h>
 
+#include <cstdio>
+#include <cstdlib>
+
 #include "teeny/graph/context.h"
 #include "teeny/teeny.h"
 #include "teeny/tensor/function.h"
@@ -130,6 +133,7 @@ TEST_CASE("faults: a step one of whose kernels throws is done or not done, which
     throw_from_each_kernel<optim::Adam>(replayed);
     throw_from_each_kernel<optim::SGD>(replayed);
     throw_from_each_kernel<optim::LAMB>(replayed);
+    throw_from_each_kernel<optim::Muon>(replayed);
   }
 }
 
@@ -151,6 +155,11 @@ TEST_CASE("faults: a refused batch leaves the optimiser, the model and what else
     CHECK(other.item() == (label ? 22 : 64));
     Tensor::set_random_state(random.first, random.second);
   }
+  // A good step that waits is not lost when the batch after it is refused.
+  const Tensor loss = run.step(tokens(2), classes(2));
+  CHECK_THROWS_AS(run.net(bad_token).sum().item(), Error);
+  const Bytes after = run.bytes();
+  CHECK(after != before);
 }
 
 TEST_CASE("faults: an exception inside of a group takes its assignments back") {
@@ -191,4 +200,28 @@ TEST_CASE("assign: a mean that is stored early is not written over what its kern
   realize(all);
   CHECK(mean.to_vector() == std::vector<float>{1, 4, 7, 10});
   CHECK(m.to_vector() == std::vector<float>{1.5, 5, 8.5, 12});
+}
+
+namespace {
+/// Outlives main, and with it what belongs to the main thread.
+struct AtExit {
+  Tensor count, weight;
+  ~AtExit() {
+    if (!count.defined()) return;
+    count.assign(count + 1);
+    weight.assign(weight.matmul(weight).softmax());
+    const NoGrad guard;
+    if (count.item() == 2 && weight.sum().item() > 39.9) return;
+    std::fputs("an object that outlives main computed something else\n", stderr);
+    std::_Exit(1);
+  }
+} at_exit;
+}  // namespace
+
+TEST_CASE("faults: an object that outlives main may assign and compute") {
+  if (tinyops::device_name().starts_with("cuda")) return;  // the driver is gone by then
+  at_exit.count = Tensor::of({1}).realize();
+  at_exit.weight = Tensor::rand({40, 40}).realize();
+  at_exit.weight.assign(at_exit.weight.matmul(at_exit.weight).softmax());
+  at_exit.weight.realize();
 }

@@ -37,11 +37,14 @@ class Lent {
 /// What cannot be computed: the results of kernels that have thrown, and all that depends on them.
 class Missing {
  public:
-  void add(const Step& step) {
+  /// A kernel that has thrown, or one that needs its results. Of the latter some results may not need them: kernels compute
+  /// what is read together. These can still be computed by another kernel.
+  void add(const Step& step, bool thrown) {
     tinyops::for_each_operand(step.kernel, [&](const tinyops::Operand& x, bool written) {
       if (written) buffers_.insert(x.buffer.get());
     });
-    for (const Step::Result& result : step.results) known_[result.node.get()] = true;
+    for (const Step::Result& result : step.results)
+      if (thrown) known_[result.node.get()] = true;
   }
   bool is_needed_by(const Step& step) const {
     bool needed = false;
@@ -171,8 +174,8 @@ bool write_elsewhere(std::span<Step> steps, size_t number, std::span<const Buffe
   return !moved.empty();
 }
 
-/// Orders the steps by `write_late`. Where an assignment needs what a kernel computes that writes over old values of another one
-/// (an optimiser's, say, that updates a bias and hands the gradient on), that kernel writes elsewhere.
+/// Orders the steps by `write_late`. Where kernels that an assignment needs must come after one that writes over the old values
+/// of another (an optimiser's, say, that updates a bias and hands the gradient on), that one writes elsewhere.
 LateWrites late_writes(std::span<Step> steps) {
   std::vector<Kernel*> kernels;
   std::vector<const Buffer*> old_values;
@@ -184,20 +187,21 @@ LateWrites late_writes(std::span<Step> steps) {
   }
   while (true) {
     LateWrites late = write_late(kernels, old_values);
-    std::unordered_set<const Buffer*> read;  // by the rest, up to the last assignment there
+    std::unordered_map<const Buffer*, bool> touched;  // by the rest, up to the last assignment there: whether written
     bool needed = false;
     for (size_t i = late.order.size(); i-- > late.rest;) {
       const Step& step = steps[late.order[i]];
       needed |= std::ranges::any_of(step.results, [&](const Step::Result& x) { return assigned.contains(x.node.get()); });
-      if (needed) tinyops::for_each_operand(step.kernel, [&](const tinyops::Operand& x, bool) { read.insert(x.buffer.get()); });
+      if (needed) tinyops::for_each_operand(step.kernel, [&](const tinyops::Operand& x, bool writes) { touched[x.buffer.get()] |= writes; });
     }
     bool changed = false;
     for (size_t i = late.writes; needed && i < late.rest; ++i) {
-      bool is_read = false;
+      bool in_the_way = false;
       tinyops::for_each_operand(steps[late.order[i]].kernel, [&](const tinyops::Operand& x, bool written) {
-        is_read |= written && read.contains(x.buffer.get());
+        const auto other = touched.find(x.buffer.get());
+        in_the_way |= other != touched.end() && (written || other->second);
       });
-      if (is_read) changed |= write_elsewhere(steps, late.order[i], old_values);
+      if (in_the_way) changed |= write_elsewhere(steps, late.order[i], old_values);
     }
     if (!changed) return late;
   }
@@ -215,7 +219,7 @@ void run_assignments(std::span<Step> steps) {
   for (size_t i = 0; i < ordered.size(); ++i) {
     // After an index outside the rest is met now, too: one mistake is one Error. But nothing more is written over.
     stopped |= error && (i == late.writes || i == late.rest);
-    if (missing.is_needed_by(ordered[i])) missing.add(ordered[i]);
+    if (missing.is_needed_by(ordered[i])) missing.add(ordered[i], false);
     else if (!stopped) try {
         run_step(ordered[i]);
       } catch (...) {
@@ -223,7 +227,7 @@ void run_assignments(std::span<Step> steps) {
         const bool refused = checks_an_index(ordered[i].kernel);
         stopped |= !refused;
         // Where old values have been written over and memory is short, the new ones stay pending.
-        if (refused || i <= late.writes) missing.add(ordered[i]);
+        if (refused || i <= late.writes) missing.add(ordered[i], true);
       }
   }
   if (!error) return context.pending.clear();
