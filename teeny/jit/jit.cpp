@@ -297,8 +297,9 @@ class Recording : public Recorder {
     // All that the call leaves is made before a kernel runs, and handed out when all have run: a call is done or not done.
     std::vector<std::pair<Variable, LazyBuffer>> left;
     for (const auto& [variable, result] : left_) left.emplace_back(variable, now(result));
-    std::vector<LazyBuffer> assigned;
-    for (const Input& input : inputs_) assigned.push_back(input.assigned ? now(*input.result) : LazyBuffer());
+    std::vector<std::pair<size_t, LazyBuffer>> assigned;
+    for (size_t i = 0; i < given.size(); ++i)
+      if (inputs_[i].assigned) assigned.emplace_back(i, now(*inputs_[i].result));
     std::vector<Tensor> out, grads;
     for (const Result& result : returned_) out.emplace_back(now(result));
     for (const Graded& g : graded_) grads.push_back(g.result ? Tensor(now(*g.result)) : Tensor());
@@ -310,8 +311,7 @@ class Recording : public Recorder {
 
     for (auto& [variable, value] : left)
       if (const auto data = variable.data.lock()) *data = std::move(value), ++*variable.version.lock();
-    for (size_t i = 0; i < given.size(); ++i)
-      if (inputs_[i].assigned) detail::TensorAccess::replace(given[i], std::move(assigned[i]));
+    for (auto& [i, value] : assigned) detail::TensorAccess::replace(given[i], std::move(value));
     for (size_t i = 0; i < graded_.size(); ++i) graded_[i].x.set_grad(grads[i]);
     return out;
   }
@@ -576,7 +576,9 @@ Replayer::Entry& Replayer::entry_of(const std::vector<int64_t>& key) {
 std::vector<Tensor> Replayer::operator()(std::span<const Tensor> given, const Call& call) {
   if (moved_from_) fail("Jit: called after it was moved from");
   if (context.recorder) fail("Jit: called inside the call of another Jit, which records it already");
-  std::vector<int64_t> key = {Training::enabled(), GradMode::enabled()};
+  std::vector<int64_t> key;
+  key.reserve(32);
+  key = {Training::enabled(), GradMode::enabled()};
   std::vector<Tensor> unique, inputs;  // a tensor that is given twice is one input
   std::vector<size_t> number;
   for (size_t i = 0; i < given.size(); ++i) {
