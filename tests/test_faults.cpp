@@ -1,4 +1,5 @@
-// What is left when something fails half-way: an index outside, a kernel that throws, no memory. A step is done or not done.
+// What is left when something fails half-way: an index outside, a kernel that throws, no memory. A step is done or not
+// done.
 #include <doctest/doctest.h>
 
 #include <cstdio>
@@ -34,7 +35,8 @@ struct Run {
   static Net seeded() { return Tensor::manual_seed(3), Net(); }
   static std::vector<Tensor> matrices(const Net& net) {
     std::vector<Tensor> all = nn::parameters(net);
-    if constexpr (std::is_same_v<Optimizer, optim::Muon>) std::erase_if(all, [](const Tensor& p) { return p.rank() != 2; });
+    if constexpr (std::is_same_v<Optimizer, optim::Muon>)
+      std::erase_if(all, [](const Tensor& p) { return p.rank() != 2; });
     return all;
   }
 
@@ -60,8 +62,8 @@ struct Run {
 Tensor tokens(int step) { return ((Tensor::arange(7) * (step + 1)) % 10).realize(); }
 Tensor classes(int step) { return ((Tensor::arange(7) + step) % 8).realize(); }
 
-/// Calls `fault(n)` before the fourth of five steps, for n = 0, 1, .. until nothing throws: what is left must be the state
-/// before the step or the one after it, and training goes on to the same end.
+/// Calls `fault(n)` before the fourth of five steps, for n = 0, 1, .. until nothing throws: what is left must be the
+/// state before the step or the one after it, and training goes on to the same end.
 template <class Optimizer, class Fault, class Over>
 void fail_everywhere(bool replayed, Fault&& fault, Over&& over) {
   Training mode;
@@ -75,7 +77,9 @@ void fail_everywhere(bool replayed, Fault&& fault, Over&& over) {
     CAPTURE(n);
     Run<Optimizer> run;
     Jit jit([&](Tensor x, Tensor y) { return run.step(x, y); });
-    const auto step = [&](const Tensor& x, const Tensor& y) { return (replayed ? jit(x, y) : run.step(x, y)).realize(); };
+    const auto step = [&](const Tensor& x, const Tensor& y) {
+      return (replayed ? jit(x, y) : run.step(x, y)).realize();
+    };
     for (int i = 0; i < 3; ++i) step(tokens(i), classes(i));
     REQUIRE(run.bytes() == expected[2]);
     const auto random = Tensor::random_state();
@@ -100,7 +104,8 @@ void fail_everywhere(bool replayed, Fault&& fault, Over&& over) {
     REQUIRE(run.bytes() == expected[4]);
     if (!thrown) break;
   }
-  CHECK_MESSAGE((before > after && after > 0), before, " times the state before the step, ", after, " times the one after");
+  CHECK_MESSAGE((before > after && after > 0), before, " times the state before the step, ", after,
+                " times the one after");
 }
 
 /// Kernels before one throws; negative: none does.
@@ -112,7 +117,8 @@ void run_or_throw(const tinyops::Kernel& kernel) {
 template <class Optimizer>
 void throw_from_each_kernel(bool replayed) {
   const ExecutionScope scope({.run = run_or_throw});
-  fail_everywhere<Optimizer>(replayed, [](int n) { kernels_left = n; }, [] { kernels_left = -1; });
+  fail_everywhere<Optimizer>(
+      replayed, [](int n) { kernels_left = n; }, [] { kernels_left = -1; });
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// Random programs of calls, assignments, exchanged handles, shapes, modes and optimisers, run twice: with a Jit and without.
-// Whatever they compute must be the same to the bit after every action.
+// Random programs of calls, assignments, exchanged handles, shapes, modes and optimisers, run twice: with a Jit and
+// without. Whatever they compute must be the same to the bit after every action.
 //
 // FUZZ=n runs n programs, FUZZ_SEED=n one of them, or n from there.
 #include <doctest/doctest.h>
@@ -24,7 +24,18 @@ struct Random {
 
 /// One instruction of the function: what the numbers mean depends on the kind.
 struct Instruction {
-  enum Kind { Compute, AssignVariable, AddToVariable, SetElement, AssignInput, AddToInput, Draw, Train, FirstUse, Kinds } kind;
+  enum Kind {
+    Compute,
+    AssignVariable,
+    AddToVariable,
+    SetElement,
+    AssignInput,
+    AddToInput,
+    Draw,
+    Train,
+    FirstUse,
+    Kinds
+  } kind;
   int a, b, c;
 };
 struct Action {
@@ -44,7 +55,8 @@ Program make(uint64_t seed) {
   const bool trains = random.one_in(2);
   for (int i = 0, n = 2 + random.below(7); i < n; ++i) {
     const auto kind = Instruction::Kind(random.below(Instruction::Kinds));
-    if (kind != Instruction::Train) program.function.push_back({kind, random.below(100), random.below(100), random.below(100)});
+    if (kind != Instruction::Train)
+      program.function.push_back({kind, random.below(100), random.below(100), random.below(100)});
   }
   if (trains) program.function.push_back({Instruction::Train, random.below(100), random.below(100), random.below(100)});
   for (int i = 0, n = 12 + random.below(16); i < n; ++i) {
@@ -64,10 +76,12 @@ class Run {
     for (int i = 0; i < program.variables; ++i) variables_.push_back(fresh(i));
     weight_ = fresh(20).requires_grad_();
     optimizer_.emplace(std::vector<Tensor>{weight_}, optim::AdamOptions{.lr = 0.1});
-    for (int64_t rows : {1, 3, 3, 5}) inputs_.push_back((Tensor::arange(rows * kSize).reshape({rows, kSize}) % 7 - 3).cast(DType::Float32).realize());
+    for (int64_t rows : {1, 3, 3, 5})
+      inputs_.push_back((Tensor::arange(rows * kSize).reshape({rows, kSize}) % 7 - 3).cast(DType::Float32).realize());
     const auto function = [this](Tensor x, Tensor y) { return call(x, y); };
     Jit jit(function, {.recordings = 4});
-    for (const Action& action : program.actions) act(action, [&](const Tensor& x, const Tensor& y) { return replayed ? jit(x, y) : function(x, y); });
+    for (const Action& action : program.actions)
+      act(action, [&](const Tensor& x, const Tensor& y) { return replayed ? jit(x, y) : function(x, y); });
     look(held_);
     replays = jit.replays();
   }

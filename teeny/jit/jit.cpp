@@ -273,7 +273,8 @@ class Recording : public Recorder {
     }
     for (const Handle& h : handles_)
       if (!*h.alive || !h.is_same())
-        return text("a handle through which the call looked at a tensor", h.shape_text(), *h.alive ? " is another one's now" : " is gone");
+        return text("a handle through which the call looked at a tensor", h.shape_text(),
+                    *h.alive ? " is another one's now" : " is gone");
     return "";
   }
 
@@ -322,7 +323,8 @@ class Recording : public Recorder {
       "before backward()";
 
   [[noreturn]] static void fail_shared(const Shape& shape) {
-    fail("Jit: a tensor of ", shape, " is an input and is looked at from outside as well, and the call assigns to it; use one of the two");
+    fail("Jit: a tensor of ", shape, " is an input and is looked at from outside as well, and the call assigns to it; "
+         "use one of the two");
   }
 
   struct Random {

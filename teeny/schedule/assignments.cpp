@@ -17,8 +17,8 @@ namespace {
 using tinyops::Buffer;
 using tinyops::Kernel;
 
-/// While it lives, no pending assignment holds old values that something else holds, too: a scheduler that counts holders
-/// then sees the program's alone.
+/// While it lives, no pending assignment holds old values that something else holds, too: a scheduler that counts
+/// holders then sees the program's alone.
 class Lent {
  public:
   Lent() {
@@ -37,8 +37,8 @@ class Lent {
 /// What cannot be computed: the results of kernels that have thrown, and all that depends on them.
 class Missing {
  public:
-  /// A kernel that has thrown, or one that needs its results. Of the latter some results may not need them: kernels compute
-  /// what is read together. These can still be computed by another kernel.
+  /// A kernel that has thrown, or one that needs its results. Of the latter some results may not need them: kernels
+  /// compute what is read together. These can still be computed by another kernel.
   void add(const Step& step, bool thrown) {
     tinyops::for_each_operand(step.kernel, [&](const tinyops::Operand& x, bool written) {
       if (written) buffers_.insert(x.buffer.get());
@@ -49,7 +49,8 @@ class Missing {
   bool is_needed_by(const Step& step) const {
     bool needed = false;
     if (!buffers_.empty())
-      tinyops::for_each_operand(step.kernel, [&](const tinyops::Operand& x, bool) { needed |= buffers_.contains(x.buffer.get()); });
+      tinyops::for_each_operand(step.kernel,
+                                [&](const tinyops::Operand& x, bool) { needed |= buffers_.contains(x.buffer.get()); });
     return needed;
   }
   /// Whether the node, which may be a part of a kernel, depends on them.
@@ -66,7 +67,8 @@ class Missing {
       } else if (top.next < top.node->sources.size()) {
         stack.push_back({top.node->sources[top.next++].node().get()});
       } else {
-        known_[top.node] = std::ranges::any_of(top.node->sources, [&](const LazyBuffer& x) { return known_[x.node().get()]; });
+        known_[top.node] =
+            std::ranges::any_of(top.node->sources, [&](const LazyBuffer& x) { return known_[x.node().get()]; });
         stack.pop_back();
       }
     }
@@ -80,7 +82,8 @@ class Missing {
 
 /// Only these meet what a program got wrong; another kernel throws for want of memory.
 bool checks_an_index(const Kernel& kernel) {
-  return std::holds_alternative<tinyops::GatherKernel>(kernel) || std::holds_alternative<tinyops::ScatterKernel>(kernel);
+  return std::holds_alternative<tinyops::GatherKernel>(kernel) ||
+         std::holds_alternative<tinyops::ScatterKernel>(kernel);
 }
 
 /// Takes back the assignments that need it, with their groups.
@@ -127,7 +130,8 @@ LateWrites write_late(std::span<Kernel* const> kernels, std::span<const Buffer* 
       return found;
     }
     void add(Kernel& kernel) {
-      tinyops::for_each_operand(kernel, [&](const tinyops::Operand& x, bool writes) { written[x.buffer.get()] |= writes; });
+      tinyops::for_each_operand(kernel,
+                                [&](const tinyops::Operand& x, bool writes) { written[x.buffer.get()] |= writes; });
     }
   };
   const std::unordered_set<const Buffer*> old(old_values.begin(), old_values.end());
@@ -154,13 +158,16 @@ LateWrites write_late(std::span<Kernel* const> kernels, std::span<const Buffer* 
 
 namespace {
 
-/// Old values that the step writes over, all of them at once, become a buffer of their own from here on. Whether there were any.
+/// Old values that the step writes over, all of them at once, become a buffer of their own from here on. Whether there
+/// were any.
 bool write_elsewhere(std::span<Step> steps, size_t number, std::span<const Buffer* const> old_values) {
   std::vector<std::pair<const Buffer*, tinyops::BufferRef>> moved;
   tinyops::for_each_operand(steps[number].kernel, [&](tinyops::Operand& x, bool written) {
     int64_t elements = 1;  // what it writes: a value of a row does not move along the row
     for (int a = 0; a < x.view.shape.size(); ++a) elements *= x.view.address.coef[a] == 0 ? 1 : x.view.shape[a];
-    if (!written || size_t(elements * itemsize(x.dtype)) != x.buffer->bytes() || !std::ranges::count(old_values, x.buffer.get())) return;
+    if (!written || size_t(elements * itemsize(x.dtype)) != x.buffer->bytes() ||
+        !std::ranges::count(old_values, x.buffer.get()))
+      return;
     moved.emplace_back(x.buffer.get(), std::make_shared<Buffer>(x.buffer->bytes()));
   });
   for (const auto& [from, to] : moved)
@@ -174,8 +181,9 @@ bool write_elsewhere(std::span<Step> steps, size_t number, std::span<const Buffe
   return !moved.empty();
 }
 
-/// Orders the steps by `write_late`. Where kernels that an assignment needs must come after one that writes over the old values
-/// of another (an optimiser's, say, that updates a bias and hands the gradient on), that one writes elsewhere.
+/// Orders the steps by `write_late`. Where kernels that an assignment needs must come after one that writes over the
+/// old values of another (an optimiser's, say, that updates a bias and hands the gradient on), that one writes
+/// elsewhere.
 LateWrites late_writes(std::span<Step> steps) {
   std::vector<Kernel*> kernels;
   std::vector<const Buffer*> old_values;
@@ -191,8 +199,11 @@ LateWrites late_writes(std::span<Step> steps) {
     bool needed = false;
     for (size_t i = late.order.size(); i-- > late.rest;) {
       const Step& step = steps[late.order[i]];
-      needed |= std::ranges::any_of(step.results, [&](const Step::Result& x) { return assigned.contains(x.node.get()); });
-      if (needed) tinyops::for_each_operand(step.kernel, [&](const tinyops::Operand& x, bool writes) { touched[x.buffer.get()] |= writes; });
+      needed |=
+          std::ranges::any_of(step.results, [&](const Step::Result& x) { return assigned.contains(x.node.get()); });
+      if (needed)
+        tinyops::for_each_operand(step.kernel,
+                                  [&](const tinyops::Operand& x, bool writes) { touched[x.buffer.get()] |= writes; });
     }
     bool changed = false;
     for (size_t i = late.writes; needed && i < late.rest; ++i) {
@@ -249,7 +260,8 @@ void realize_alone(std::span<const LazyBuffer> targets) {
     ~Aside() { std::ranges::move(others, std::back_inserter(context.pending)); }
   } aside;
   aside.others.reserve(context.pending.size());
-  const auto first = std::ranges::stable_partition(context.pending, [&](const auto& p) { return groups.contains(p.group); });
+  const auto first =
+      std::ranges::stable_partition(context.pending, [&](const auto& p) { return groups.contains(p.group); });
   std::ranges::move(first, std::back_inserter(aside.others));
   context.pending.erase(first.begin(), first.end());
   realize(targets);

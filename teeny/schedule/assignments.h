@@ -1,5 +1,6 @@
 #pragma once
-// How pending assignments are computed: all kernels that may throw run before the first one that writes over old values.
+// How pending assignments are computed: all kernels that may throw run before the first one that writes over old
+// values.
 #include <span>
 #include <vector>
 
@@ -11,7 +12,8 @@ namespace teeny {
 /// nobody but the assignment holds them.
 std::vector<Step> schedule_assignments(std::span<const LazyBuffer> targets);
 
-/// Runs the steps. When one throws, each pending assignment is computed, still pending or taken back, a group as a whole.
+/// Runs the steps. When one throws, each pending assignment is computed, still pending or taken back, a group as a
+/// whole.
 void run_assignments(std::span<Step> steps);
 
 /// Runs one kernel; then its results are realized.

@@ -1,6 +1,7 @@
 #pragma once
-// A Jit must notice when a handle through which its call read a tensor is another tensor's now: `w = other`, `std::swap(a, b)`.
-// It looks at the handle itself, before each replay; so it must know whether the handle is still there.
+// A Jit must notice when a handle through which its call read a tensor is another tensor's now: `w = other`,
+// `std::swap(a, b)`. It looks at the handle itself, before each replay; so it must know whether the handle is still
+// there.
 #include <atomic>
 #include <memory>
 
