@@ -75,16 +75,21 @@ bool Node::of_another_thread() const {
   return thread != context.thread && !realized() && !has_no_memory(op);
 }
 
-// Dropping the last user of a long chain must not recurse along it: the sources of
-// nodes that only this one kept alive are collected here, and destroyed one after the other.
+// Dropping the last user of a long chain must not recurse along it, and needs no memory. Of sources that only this one
+// kept alive theirs are dropped first: meanwhile the place of such a source in its reader leads on to the reader before.
 Node::~Node() {
-  std::vector<LazyBuffer> dying = std::move(sources);
-  while (!dying.empty()) {
-    const LazyBuffer last = std::move(dying.back());
-    dying.pop_back();
-    if (last.node().use_count() != 1) continue;
-    for (LazyBuffer& source : last.node()->sources) dying.push_back(std::move(source));
-    last.node()->sources.clear();
+  std::shared_ptr<Node> node(std::shared_ptr<Node>(), this), reader;
+  while (reader || !node->sources.empty()) {
+    if (node->sources.empty()) {
+      node = std::move(reader);
+      reader = std::move(node->sources.back().node_);
+      node->sources.pop_back();
+    } else if (auto& source = node->sources.back().node_; source.use_count() == 1 && !source->sources.empty()) {
+      auto last = std::exchange(node, std::move(source));
+      source = std::exchange(reader, std::move(last));
+    } else {
+      node->sources.pop_back();
+    }
   }
 }
 

@@ -96,6 +96,7 @@ class LazyBuffer {
   LazyBuffer contiguous() const;                              ///< the same elements in a buffer of their own
 
  private:
+  friend struct Node;
   std::shared_ptr<Node> node_;
   ShapeTracker views_;
 };

@@ -75,8 +75,9 @@ class Recording : public Recorder {
   }
   /// Whoever still holds what stood in for an input holds its values from here on.
   void release_inputs() {
-    for (const Input& input : inputs_)
-      if (const auto data = input.data.lock(); data && data->node() == input.placeholder.node()) *data = input.values;
+    for (Input& input : inputs_)
+      if (const auto data = input.data.lock(); kept_ && data && data->node() == input.placeholder.node())
+        *data = std::move(input.values);
   }
   void forget_kernels() { listening_.reset(); }
 
@@ -104,6 +105,8 @@ class Recording : public Recorder {
 
   void on_handle(const Tensor& handle, const std::shared_ptr<LazyBuffer>& data) override {
     if (!kept_ || made_here_.contains(data.get())) return;
+    for (const Graded& g : graded_)
+      if (&handle == detail::TensorAccess::grad(g.x)) return;  // the call has set it by now
     for (size_t i = handles_.size(); i-- > 0;)
       if (handles_[i].handle == &handle && *handles_[i].alive) return;
     try {
@@ -151,7 +154,10 @@ class Recording : public Recorder {
   void on_set_grad(const Tensor& x, const Tensor& grad) override {
     for (const Graded& g : graded_)
       if (g.x.same(x)) return;
-    if (x.grad().defined() && grad.defined()) fail(kAccumulates);
+    const Tensor* own = detail::TensorAccess::grad(x);
+    if (grad.defined() && detail::TensorAccess::id(*own)) fail(kAccumulates);
+    // Where the call found none and adds to it, a replay looks whether there is none.
+    if (grad.defined()) std::erase_if(handles_, [&](const Handle& h) { return h.handle == own; });
     graded_.push_back({x, grad.defined(), {}});
   }
 

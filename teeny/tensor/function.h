@@ -63,6 +63,7 @@ struct TensorAccess {
   static int64_t version(const Tensor& x);                           ///< counts assignments
   static void drop_graph(const Tensor& x);                           ///< forgets the rule
   static void replace(const Tensor& x, LazyBuffer data) noexcept;    ///< an assignment of values that are there already
+  static const Tensor* grad(const Tensor& x);                        ///< the handle that x.grad() copies
   static const HandleWatch& watch(const Tensor& x) { return x.watch_; }
   static const void* id(const Tensor& x) { return x.state_.get(); }  ///< equal for handles of one tensor
 };

@@ -17,16 +17,18 @@ struct Tensor::State {
   Tensor grad;
 
   explicit State(LazyBuffer data) : data(std::move(data)) {}
-  // The rules of a long history are destroyed one after the other, and not by recursion along it.
+  // A long history dies rule by rule, not by recursion along it, and without memory: what is dying is linked by `grad`.
   ~State() {
-    if (!rule) return;
-    std::vector<std::shared_ptr<Function>> dying{std::move(rule)};
-    while (!dying.empty()) {
-      const std::shared_ptr<Function> last = std::move(dying.back());
-      dying.pop_back();
-      if (!last || last.use_count() != 1) continue;
-      for (Tensor& input : last->inputs)
-        if (input.state_.use_count() == 1) dying.push_back(std::move(input.state_->rule));
+    std::shared_ptr<State> dying;
+    const auto take_apart = [&dying](State& state) {
+      if (state.rule.use_count() != 1) return;
+      for (Tensor& input : state.rule->inputs)
+        if (auto source = std::move(input.state_); source.use_count() == 1 && source->rule)
+          source->grad.state_ = std::exchange(dying, source);
+    };
+    for (take_apart(*this); dying;) {
+      const auto last = std::exchange(dying, std::move(dying->grad.state_));
+      take_apart(*last);
     }
   }
 };
@@ -41,15 +43,13 @@ Tensor::Tensor(Scalar value) : Tensor(full({}, value)) {}
 const LazyBuffer& Tensor::lazy() const {
   if (!state_)
     fail("this tensor is undefined: no value was given to it, or it is the grad() of one that no backward has reached");
-  if (context.recorder) {
-    note_handle();
-    context.recorder->on_read({state_, &state_->data}, {state_, &state_->requires_grad});
-  }
+  note();
+  if (context.recorder) context.recorder->on_read({state_, &state_->data}, {state_, &state_->requires_grad});
   return state_->data;
 }
 
 void Tensor::note_handle() const {
-  if (context.recorder) context.recorder->on_handle(*this, state_ ? std::shared_ptr<LazyBuffer>(state_, &state_->data) : nullptr);
+  if (context.recorder) context.recorder->on_handle(*this, {state_, state_ ? &state_->data : nullptr});
 }
 
 namespace detail {
@@ -61,10 +61,9 @@ void TensorAccess::set_rule(Tensor& x, std::shared_ptr<Function> rule) {
 }
 int64_t TensorAccess::version(const Tensor& x) { return x.lazy(), x.state_->version; }
 void TensorAccess::drop_graph(const Tensor& x) { x.lazy(), x.state_->rule = nullptr; }
+const Tensor* TensorAccess::grad(const Tensor& x) { return &x.state_->grad; }
 void TensorAccess::replace(const Tensor& x, LazyBuffer data) noexcept {
-  x.state_->data = std::move(data);
-  x.state_->rule = nullptr;
-  ++x.state_->version;
+  x.state_->data = std::move(data), x.state_->rule = nullptr, ++x.state_->version;
 }
 }  // namespace detail
 
@@ -76,17 +75,13 @@ Tensor& Tensor::requires_grad_(bool on) & {
   state_->requires_grad = on;
   return *this;
 }
-Tensor Tensor::grad() const {
-  Tensor result;
-  result.state_ = (lazy(), state_->grad.state_);  // that handle is the tensor's own: a recorder hears of it by `set_grad`
-  return result;
-}
+Tensor Tensor::grad() const { return lazy(), state_->grad; }
 void Tensor::set_grad(const Tensor& grad) {
   if (!state_) fail(grad.state_ ? "set_grad" : "zero_grad", ": this tensor is undefined: no value was given to it");
   if (grad.defined() && (grad.shape() != shape() || !is_float(grad.dtype())))
     fail("set_grad: ", grad.dtype(), " ", grad.shape(), " for a tensor of ", dtype(), " ", shape());
   if (context.recorder) context.recorder->on_set_grad(*this, grad);
-  state_->grad = grad;
+  state_->grad.state_ = grad.state_;  // no other handle of it is meant: a recorder has been told
 }
 Tensor Tensor::detach() const { return Tensor(lazy()); }
 
