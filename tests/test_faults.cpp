@@ -16,7 +16,7 @@ namespace {
 using Bytes = std::vector<std::vector<std::byte>>;
 
 /// A model with a table, running statistics and dropout, and its optimiser.
-template <class Optimizer>
+template <class Optimizer, class Options>
 struct Run {
   struct Net {
     nn::Embedding table{10, 6};
@@ -29,7 +29,7 @@ struct Run {
   Net net;
   Optimizer optimizer;
 
-  Run() : net(seeded()), optimizer(matrices(net)) {
+  explicit Run(const Options& options = {}) : net(seeded()), optimizer(matrices(net), options) {
     for (const auto& [name, tensor] : state()) tensor.realize();
   }
   static Net seeded() { return Tensor::manual_seed(3), Net(); }
@@ -62,20 +62,22 @@ struct Run {
 Tensor tokens(int step) { return ((Tensor::arange(7) * (step + 1)) % 10).realize(); }
 Tensor classes(int step) { return ((Tensor::arange(7) + step) % 8).realize(); }
 
-/// Calls `fault(n)` before the fourth of five steps, for n = 0, 1, .. until nothing throws: what is left must be the
+/// Calls `fault(n)` before the fourth of five steps, for n = 0, stride, .. until nothing throws: what is left must be the
 /// state before the step or the one after it, and training goes on to the same end.
-template <class Optimizer, class Fault, class Over>
-void fail_everywhere(bool replayed, Fault&& fault, Over&& over) {
+template <class Optimizer, class Options, class Fault, class Over>
+void fail_everywhere(const Options& options, bool replayed, int stride, Fault&& fault, Over&& over) {
   Training mode;
+  CAPTURE(Optimizer::kName);
+  CAPTURE(replayed);
   std::vector<Bytes> expected;
   {
-    Run<Optimizer> run;
+    Run<Optimizer, Options> run(options);
     for (int i = 0; i < 5; ++i) run.step(tokens(i), classes(i)).realize(), expected.push_back(run.bytes());
   }
   int before = 0, after = 0;
-  for (int n = 0;; ++n) {
+  for (int n = 0;; n += stride) {
     CAPTURE(n);
-    Run<Optimizer> run;
+    Run<Optimizer, Options> run(options);
     Jit jit([&](Tensor x, Tensor y) { return run.step(x, y); });
     const auto step = [&](const Tensor& x, const Tensor& y) {
       return (replayed ? jit(x, y) : run.step(x, y)).realize();
@@ -114,11 +116,11 @@ void run_or_throw(const tinyops::Kernel& kernel) {
   if (kernels_left >= 0 && kernels_left-- == 0) fail("a kernel that throws");
   tinyops::run(kernel);
 }
-template <class Optimizer>
-void throw_from_each_kernel(bool replayed) {
+template <class Optimizer, class Options>
+void throw_from_each_kernel(const Options& options, int stride = 1) {
   const ExecutionScope scope({.run = run_or_throw});
-  fail_everywhere<Optimizer>(
-      replayed, [](int n) { kernels_left = n; }, [] { kernels_left = -1; });
+  for (const bool replayed : {false, true})
+    fail_everywhere<Optimizer>(options, replayed, stride, [](int n) { kernels_left = n; }, [] { kernels_left = -1; });
 }
 
 }  // namespace
@@ -135,18 +137,25 @@ TEST_CASE("faults: a bad index is told once, and what was assigned is taken back
 }
 
 TEST_CASE("faults: a step one of whose kernels throws is done or not done, whichever it is") {
-  for (bool replayed : {false, true}) {
-    throw_from_each_kernel<optim::Adam>(replayed);
-    throw_from_each_kernel<optim::SGD>(replayed);
-    throw_from_each_kernel<optim::LAMB>(replayed);
-    throw_from_each_kernel<optim::Muon>(replayed);
-  }
+  throw_from_each_kernel<optim::Adam>(optim::AdamOptions{});
+  throw_from_each_kernel<optim::Muon>(optim::MuonOptions{}, 5);
+}
+
+TEST_CASE("faults: a step is done or not done with each of the optimisers [train]") {
+  throw_from_each_kernel<optim::SGD>(optim::SGDOptions{.lr = 0.05, .weight_decay = 1e-3});
+  throw_from_each_kernel<optim::SGD>(optim::SGDOptions{.lr = 0.05, .momentum = 0.9, .nesterov = true});
+  throw_from_each_kernel<optim::AdamW>(optim::AdamWOptions{});
+  throw_from_each_kernel<optim::LAMB>(optim::LAMBOptions{});
+  throw_from_each_kernel<optim::RMSprop>(optim::RMSpropOptions{.momentum = 0.9, .centered = true});
+  throw_from_each_kernel<optim::Adagrad>(optim::AdagradOptions{.lr_decay = 0.01});
+  throw_from_each_kernel<optim::NAdam>(optim::NAdamOptions{});
+  throw_from_each_kernel<optim::Muon>(optim::MuonOptions{});
 }
 
 TEST_CASE("faults: a refused batch leaves the optimiser, the model and what else is pending as they were") {
   if (tinyops::device_name().starts_with("cuda")) return;  // there the Error comes later: see jit.h
   Training mode;
-  Run<optim::Adam> run;
+  Run<optim::Adam, optim::AdamOptions> run;
   for (int i = 0; i < 2; ++i) run.step(tokens(i), classes(i)).realize();
   const Bytes before = run.bytes();
   Tensor other = Tensor::of({1}).realize();

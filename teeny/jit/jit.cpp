@@ -80,6 +80,11 @@ class Recording : public Recorder {
         *data = std::move(input.values);
   }
   void forget_kernels() { listening_.reset(); }
+  /// The call has failed.
+  void take_back_gradients() {
+    forget_tensors();
+    for (Graded& g : graded_) g.x.set_grad(g.before);
+  }
 
   // ---- Listening
 
@@ -158,7 +163,10 @@ class Recording : public Recorder {
     if (grad.defined() && detail::TensorAccess::id(*own)) fail(kAccumulates);
     // Where the call found none and adds to it, a replay looks whether there is none.
     if (grad.defined()) std::erase_if(handles_, [&](const Handle& h) { return h.handle == own; });
-    graded_.push_back({x, grad.defined(), {}});
+    graded_.push_back({x, grad.defined(), {}, {}});
+    context.recorder = nullptr;  // it is not the call that reads it
+    graded_.back().before = *own;
+    context.recorder = this;
   }
 
   void ran(const Step& step) {
@@ -224,6 +232,7 @@ class Recording : public Recorder {
   /// The call is over, and what it returned and left behind has been computed. Says why the next call is to be recorded
   /// instead: something that was a constant or unrealized before this one is memory only now. Empty: this can be replayed.
   std::string finish(std::span<const Tensor> returned, std::span<const Tensor> given) {
+    for (Graded& g : graded_) g.before = {};
     std::erase_if(handles_, [](const Handle& h) { return !*h.alive; });
     for (const Handle& h : handles_)
       if (!h.is_same()) cannot_replay("a handle from before the call is another tensor's after it; assign() to the tensor");
@@ -392,6 +401,7 @@ class Recording : public Recorder {
     Tensor x;
     bool adds;                    ///< the call does not clear x.grad before it adds to it
     std::optional<Result> result;
+    Tensor before;                ///< what x.grad was, until the call is done
   };
   /// After a replay, also one that threw, the slots hold nothing.
   struct Emptied {
@@ -621,6 +631,8 @@ std::vector<Tensor> Replayer::run(Entry& entry, std::span<const Tensor> given, s
                                   std::span<const size_t> number, const Call& call) {
   const auto [seed, counter] = Tensor::random_state();
   int64_t group = 0;
+  bool done = false;
+  std::unique_ptr<Recording> recording;
   try {
     struct Values {
       const LazyBuffer* given;
@@ -629,7 +641,7 @@ std::vector<Tensor> Replayer::run(Entry& entry, std::span<const Tensor> given, s
     };
     std::vector<Values> all;  // looked at before anything is recorded
     for (size_t i = 0; i < given.size(); ++i) all.push_back({&given[i].lazy(), inputs[i].lazy(), given[i].requires_grad()});
-    auto recording = std::make_unique<Recording>(entry.watched);
+    recording = std::make_unique<Recording>(entry.watched);
     std::vector<Tensor> out;
     std::vector<std::shared_ptr<Node>> nodes;
     {
@@ -655,6 +667,7 @@ std::vector<Tensor> Replayer::run(Entry& entry, std::span<const Tensor> given, s
     for (const Tensor& x : recording->unrealized()) left.push_back(x);
     for (const Tensor& x : recording->survivors()) left.push_back(x);
     realize(left);
+    done = true;
     recording->forget_kernels();
     if (std::exchange(entry.watched, true)) {
       if (const std::string unreplayable_reason = recording->finish(out, given); unreplayable_reason.empty())
@@ -667,9 +680,11 @@ std::vector<Tensor> Replayer::run(Entry& entry, std::span<const Tensor> given, s
         if (x.lazy().node() == nodes[i]) x = Tensor({inputs[i].lazy().node(), x.lazy().views()});
     return out;
   } catch (...) {
-    // What the call assigned is taken back, and what it drew is drawn again; unless it is all still to be computed.
+    // What the call assigned is taken back, and what it drew is drawn again; unless it is all computed, or still will be.
     const auto of_this_call = [&](const PendingAssignment& p) { return p.group == group; };
-    if (std::ranges::none_of(context.pending, of_this_call)) Tensor::set_random_state(seed, counter);
+    if (done || std::ranges::any_of(context.pending, of_this_call)) throw;
+    Tensor::set_random_state(seed, counter);
+    if (recording) recording->take_back_gradients();
     throw;
   }
 }
