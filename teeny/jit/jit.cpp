@@ -662,12 +662,14 @@ std::vector<Tensor> Replayer::run(Entry& entry, std::span<const Tensor> given, s
       recording->release_inputs();
       recording->check_nothing_else_lives();
     }
-    std::vector<Tensor> left = out;
-    for (const Tensor& x : recording->gradients()) left.push_back(x);
+    // First what the program would compute when it reads the results, in the same kernels: which sums are computed together
+    // decides on a GPU in which order they add up. Then what a replay must find in memory.
+    realize(out);
+    done = true;
+    std::vector<Tensor> left = recording->gradients();
     for (const Tensor& x : recording->unrealized()) left.push_back(x);
     for (const Tensor& x : recording->survivors()) left.push_back(x);
     realize(left);
-    done = true;
     recording->forget_kernels();
     if (std::exchange(entry.watched, true)) {
       if (const std::string unreplayable_reason = recording->finish(out, given); unreplayable_reason.empty())

@@ -137,7 +137,7 @@ std::vector<T> values_of(const Tensor& x, const char* op) {
   if constexpr (std::integral<T> && !std::same_as<T, bool>)  // handed out as a narrower integer it must be the same number
     if (is_int(x.dtype()) && itemsize(x.dtype()) > int64_t(sizeof(T)) && (x.cast(dtype_of<T>()) != x).sum().item() > 0)
       fail(op, ": ", x.dtype(), " ", x.shape(), " has an element that does not fit ", dtype_of<T>());
-  if (itemsize(x.dtype()) == 2) x.realize();  // what is read is what is stored: rounded, before it is cast
+  if (x.dtype() != dtype_of<T>()) x.realize();  // the same value, whichever type it is read as: it is not cast in its kernel
   const std::vector<std::byte> bytes = x.cast(dtype_of<T>()).to_bytes();
   std::vector<T> values(static_cast<size_t>(x.numel()));
   if constexpr (std::same_as<T, bool>) {
