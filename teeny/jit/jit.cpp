@@ -308,8 +308,10 @@ class Recording : public Recorder {
       if (origin.slot >= 0) put_numbers_of(origin);
     for (int s : fresh_) {
       put(s, std::make_shared<Buffer>(slots_[size_t(s)].buffer->bytes()), nullptr);
-      slots_[size_t(s)].now->data();  // what there is no memory for is not begun
+      reserve(slots_[size_t(s)]);
     }
+    for (Slot& slot : slots_)
+      if (slot.in_block) reserve(slot);
     // All that the call leaves is made before a kernel runs, and handed out when all have run: a call is done or not done.
     std::vector<std::pair<Variable, LazyBuffer>> left;
     for (const auto& [variable, result] : left_) left.emplace_back(variable, now(result));
@@ -336,6 +338,8 @@ class Recording : public Recorder {
   static constexpr const char* kAccumulates =
       "Jit: a gradient is added to one from before the call, which a replay would not find; call zero_grad() inside, "
       "before backward()";
+
+  static constexpr const char* kNeedLess = "; smaller batches or shapes need less";
 
   [[noreturn]] static void fail_shared(const Shape& shape) {
     fail("Jit: a tensor of ", shape, " is an input and is looked at from outside as well, and the call assigns to it; "
@@ -503,6 +507,16 @@ class Recording : public Recorder {
     slot.node = std::move(node);
   }
 
+  /// What there is no memory for is not begun.
+  void reserve(Slot& slot) {
+    try {
+      slot.buffer->data();
+    } catch (const tinyops::OutOfMemory& error) {
+      if (slot.first < 0) throw;
+      fail(error.what(), ", for the kernel ", debug::label(*kernels_[size_t(slot.first)]), kNeedLess);
+    }
+  }
+
   void put_numbers_of(const Origin& origin) {
     std::shared_ptr<Node> node = origin.held.node();
     for (const Holder& holder : origin.holders)
@@ -517,7 +531,11 @@ class Recording : public Recorder {
   /// a kernel that finds no memory is run again: half of them would be neither before nor after the call.
   void run_kernels() {
     if (context.execution.run == tinyops::run && !debug::watches_each_kernel()) {
-      debug::traced(work_, [this] { tinyops::run_again(kernels_, memo_); });
+      try {
+        debug::traced(work_, [this] { tinyops::run_again(kernels_, memo_); });
+      } catch (const tinyops::OutOfMemory& error) {
+        fail(error.what(), ", inside one of ", kernels_.size(), " kernels that a Jit replays (DEBUG=2: of which)", kNeedLess);
+      }
       context.kernels += work_.kernels;
       return;
     }
