@@ -116,7 +116,7 @@ class Recording : public Recorder {
       if (handles_[i].handle == &handle && *handles_[i].alive) return;
     try {
       handles_.push_back({&handle, detail::TensorAccess::watch(handle).begin(), data, detail::TensorAccess::id(handle)});
-    } catch (const std::bad_alloc&) { missed_handle_ = true; }  // a handle may be told of where it is moved, which cannot throw
+    } catch (const std::bad_alloc&) { no_memory_ = true; }  // a handle may be told of where it is moved, which cannot throw
   }
 
   /// Notes what is there from before the call. A tensor of the call itself may also hold such values, as a view or as
@@ -169,7 +169,13 @@ class Recording : public Recorder {
     context.recorder = this;
   }
 
-  void ran(const Step& step) {
+  /// The kernel has run, and may have written over old values: nothing is thrown from here.
+  void ran(const Step& step) noexcept {
+    try {
+      note_step(step);
+    } catch (const std::bad_alloc&) { no_memory_ = true; }
+  }
+  void note_step(const Step& step) {
     const int number = int(steps_.size());
     steps_.push_back({step.kernel, {}});
     tinyops::for_each_operand(steps_.back().kernel, [&](tinyops::Operand& operand, bool written) {
@@ -236,7 +242,7 @@ class Recording : public Recorder {
     std::erase_if(handles_, [](const Handle& h) { return !*h.alive; });
     for (const Handle& h : handles_)
       if (!h.is_same()) cannot_replay("a handle from before the call is another tensor's after it; assign() to the tensor");
-    if (missed_handle_) cannot_replay("there was no memory to note what it looked at");
+    if (no_memory_) cannot_replay("there was no memory to note what it did");
     if (!unreplayable_reason_.empty()) return unreplayable_reason_;
     for (const Variable& variable : assigned_)
       if (const auto data = variable.data.lock()) left_.push_back({variable, result_of(*data)}), left_here_.insert(data.get());
@@ -572,7 +578,7 @@ class Recording : public Recorder {
   std::vector<Input> inputs_;
   std::vector<int> fresh_;
   std::vector<Handle> handles_;
-  bool missed_handle_ = false;
+  bool no_memory_ = false;
   std::vector<Origin> origins_;
   std::unordered_map<const void*, size_t> origin_of_;  ///< by slot, or by the node of a constant
   std::vector<std::weak_ptr<LazyBuffer>> made_, unrealized_;
