@@ -2,6 +2,8 @@
 // Each of them has then done all that it promises, or nothing.
 #include <doctest/doctest.h>
 
+#include <malloc.h>
+
 #include <cstdlib>
 #include <functional>
 #include <new>
@@ -15,10 +17,15 @@ using namespace teeny;
 
 /// Of this thread: how many allocations succeed before one fails; below zero none does.
 static thread_local int64_t left = -1;
+/// Of this thread: how many there were, and the bytes that are not given back.
+static thread_local int64_t allocations = 0, held = 0;
 
 // All of them, since a sanitizer brings its own for those that are missing, and finds that they do not fit each other.
 void* operator new(size_t size, const std::nothrow_t&) noexcept {
-  return left >= 0 && left-- == 0 ? nullptr : std::malloc(size);
+  ++allocations;
+  void* memory = left >= 0 && left-- == 0 ? nullptr : std::malloc(size);
+  held += int64_t(malloc_usable_size(memory));
+  return memory;
 }
 void* operator new(size_t size) {
   if (void* memory = operator new(size, std::nothrow)) return memory;
@@ -26,10 +33,13 @@ void* operator new(size_t size) {
 }
 void* operator new[](size_t size) { return operator new(size); }
 void* operator new[](size_t size, const std::nothrow_t&) noexcept { return operator new(size, std::nothrow); }
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, size_t) noexcept { std::free(memory); }
-void operator delete[](void* memory) noexcept { std::free(memory); }
-void operator delete[](void* memory, size_t) noexcept { std::free(memory); }
+void operator delete(void* memory) noexcept {
+  held -= int64_t(malloc_usable_size(memory));
+  std::free(memory);
+}
+void operator delete(void* memory, size_t) noexcept { operator delete(memory); }
+void operator delete[](void* memory) noexcept { operator delete(memory); }
+void operator delete[](void* memory, size_t) noexcept { operator delete(memory); }
 
 namespace {
 
@@ -232,4 +242,24 @@ TEST_CASE("allocation: a step of a training is done or not done, whichever alloc
 }
 TEST_CASE("allocation: a step of a training is done or not done, whichever allocation fails, each of them [train]") {
   training_without_memory(1);
+}
+
+TEST_CASE("allocation: an operation of a long history takes at most a thousand bytes, and destroying it none") {
+  const Tensor w = Tensor::rand({3, 4}).realize().requires_grad_();
+  using Operation = Tensor (*)(const Tensor& x, const Tensor& w);
+  constexpr int kOperations = 1000;
+  for (const Operation operation : std::initializer_list<Operation>{
+           [](const Tensor& x, const Tensor&) { return x * 0.999; }, [](const Tensor& x, const Tensor&) { return x + 1; },
+           [](const Tensor& x, const Tensor& w) { return x * w; }, [](const Tensor& x, const Tensor&) { return x.tanh(); },
+           [](const Tensor& x, const Tensor& w) { return x.maximum(w); }, [](const Tensor& x, const Tensor&) { return x.exp(); }}) {
+    Tensor x = w;
+    const int64_t before = held;
+    for (int i = 0; i < kOperations; ++i) x = operation(x, w);
+    CHECK((held - before) / kOperations <= 1000);
+    const int64_t count = allocations;
+    left = 0;
+    x = Tensor();
+    left = -1;
+    CHECK(allocations == count);
+  }
 }

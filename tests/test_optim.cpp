@@ -470,3 +470,31 @@ TEST_CASE("optim: any optimiser steps and is destroyed as an Optimizer, and a sc
   check_close(p, {0.5, 1.5}, 1e-5);
   static_assert(!std::is_copy_constructible_v<optim::Optimizer> && std::is_copy_constructible_v<optim::Adam>);
 }
+
+TEST_CASE("optim: totals that nobody reads keep one number of a step, and cost nothing where nobody holds them") {
+  nn::Linear layer(4, 1024);
+  optim::SGD sgd(nn::parameters(layer));
+  const Tensor x = Tensor::rand({32, 4}).realize();
+  Tensor losses = Tensor::zeros({}), hits = Tensor::zeros({}, DType::Int64);
+  const auto train = [&](bool total) {
+    sgd.zero_grad();
+    const Tensor y = layer(x), loss = y.square().mean().backward();
+    sgd.step();
+    if (total) losses = losses + loss.detach(), hits = hits + (y.detach() > 0).sum();
+  };
+  for (int i = 0; i < 3; ++i) train(true);
+  const size_t live = tinyops::memory_use().live;
+  for (int i = 0; i < 10; ++i) train(true);
+  CHECK(tinyops::memory_use().live < live + 10 * 1024);  // an output has 128 KB
+  CHECK(hits.item<int64_t>() > 0);
+  CHECK(losses.item() > 0);
+  int64_t kernels[2];
+  for (const bool known : {true, false})
+    for (int i = 0; i < 3; ++i) {
+      const int64_t before = context.kernels;
+      train(false);
+      if (!known) context.totals.clear();
+      kernels[known] = context.kernels - before;
+    }
+  CHECK(kernels[true] == kernels[false]);
+}

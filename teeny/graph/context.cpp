@@ -1,6 +1,7 @@
 #include "teeny/graph/context.h"
 
 #include <atomic>
+#include <bit>
 #include <exception>
 
 #include "tinyops/base/environment.h"
@@ -13,7 +14,10 @@ thread_local Context context(threads++);
 namespace {
 /// The memory of a thread that ends. What is stored there later, by the destructors of static objects, is not given back.
 struct Emptied {
-  ~Emptied() { context.pending = {}, context.execution = {}; }
+  ~Emptied() {
+    context.pending = {}, context.execution = {}, context.totals = {}, context.earlier_totals = {};
+    context.recent_views = {};
+  }
 };
 thread_local Emptied emptied;
 
@@ -43,6 +47,13 @@ AssignmentGroup::~AssignmentGroup() {
   for (size_t i = context.pending.size(); i-- > 0;)
     if (context.pending[i].group == group) context.pending[i].take_back();
   std::erase_if(context.pending, [&](const PendingAssignment& p) { return p.group == group; });
+}
+
+void Context::add_total(const std::shared_ptr<Node>& total) {
+  const size_t size = totals.size();
+  if (size >= 64 && std::has_single_bit(size))  // a program without an optimiser
+    std::erase_if(totals, [](const std::weak_ptr<Node>& t) { return t.expired() || t.lock()->realized(); });
+  totals.push_back(total);
 }
 
 RandomStream& Context::random() {

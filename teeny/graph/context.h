@@ -4,6 +4,7 @@
 // each other. Threads may share tensors that are realized, and read them; a tensor that is not realized belongs to the thread
 // that made it (Node::thread), and computing it on another one is an Error. Not seen, and not allowed: that two threads assign
 // to one realized tensor at the same time, or add to the gradients of the same leaves.
+#include <array>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -58,17 +59,24 @@ struct Context {
   Recorder* recorder = nullptr;  ///< a Jit that records this thread's calls
   int64_t kernels = 0;           ///< how many it has run
   int64_t group = 0;             ///< the AssignmentGroup that is open; 0: none
-  // These two are emptied when the thread ends, and not destroyed: an object that outlives main may still assign, compute and
-  // save in its destructor.
+  size_t next_view = 0;
+  // These are emptied when the thread ends, and not destroyed: an object that outlives main may still assign, compute
+  // and save in its destructor.
   union { Execution execution; };
   union { std::vector<PendingAssignment> pending; };
+  /// What was reduced to one element, and is still to be computed: since the last step of an optimiser, and before it.
+  union { std::vector<std::weak_ptr<Node>> totals; };
+  union { std::vector<std::weak_ptr<Node>> earlier_totals; };
+  /// Those that a ShapeTracker made last.
+  union { std::array<std::shared_ptr<const std::vector<View>>, 8> recent_views; };
+  void add_total(const std::shared_ptr<Node>& total);
 
   /// This thread's stream. Where nobody has set one it begins with SEED= on the main thread, and on the others with a seed made
   /// of SEED= and of how many threads have begun a stream before: no two threads draw the same values.
   RandomStream& random();
   std::optional<RandomStream> random_set = {};
 
-  explicit Context(int thread) : thread(thread), execution(), pending() {}
+  explicit Context(int thread) : thread(thread), execution(), pending(), totals(), earlier_totals(), recent_views() {}
   ~Context() {}
 };
 

@@ -1,40 +1,47 @@
 #include "teeny/graph/lazy.h"
 
+#include <algorithm>
+
 #include "teeny/graph/context.h"
 
 namespace teeny {
 
 // ---- Views on views -------------------------------------------------------------------------------------------------
 
+ShapeTracker::ShapeTracker(std::span<const View> stack) {
+  for (const auto& known : context.recent_views)
+    if (known && std::ranges::equal(*known, stack)) {
+      views_ = known;
+      return;
+    }
+  views_ = std::make_shared<std::vector<View>>(stack.begin(), stack.end());
+  context.recent_views[context.next_view++ % context.recent_views.size()] = views_;
+}
+
 ShapeTracker ShapeTracker::with(View last) const {
-  ShapeTracker result = *this;
-  result.views_.back() = std::move(last);
-  while (result.views_.size() > 1) {
-    std::optional<View> merged = compose(result.views_.back(), result.views_[result.views_.size() - 2]);
+  size_t below = views_->size() - 1;
+  while (below > 0) {
+    std::optional<View> merged = compose(last, (*views_)[below - 1]);
     if (!merged) break;
-    result.views_.pop_back();
-    result.views_.back() = std::move(*merged);
+    last = std::move(*merged);
+    --below;
   }
-  return result;
+  if (below == 0) return ShapeTracker(last);
+  std::vector<View> stack(views_->begin(), views_->begin() + std::ptrdiff_t(below));
+  stack.push_back(std::move(last));
+  return ShapeTracker(stack);
 }
 
 ShapeTracker ShapeTracker::reshape(const Shape& to) const {
-  if (std::optional<View> view = views_.back().reshape(to)) return with(std::move(*view));
-  ShapeTracker result = *this;
-  result.views_.push_back(View::contiguous(to));
-  return result;
+  if (std::optional<View> seen = view().reshape(to)) return with(std::move(*seen));
+  std::vector<View> stack = *views_;
+  stack.push_back(View::contiguous(to));
+  return ShapeTracker(stack);
 }
 
 // ---- Nodes ----------------------------------------------------------------------------------------------------------
 
 namespace {
-
-LazyBuffer make(NodeOp op, DType dtype, const Shape& shape, std::vector<LazyBuffer> sources) {
-  for (const LazyBuffer& source : sources)
-    if (source.node()->of_another_thread())
-      fail("a tensor of ", source.shape(), " was made by another thread and is not computed yet: realize() it there first");
-  return LazyBuffer(std::make_shared<Node>(std::move(op), dtype, shape, std::move(sources)));
-}
 
 /// Whether every element of `x` is the constant `value`.
 bool is_constant(const LazyBuffer& x, double value) {
@@ -42,155 +49,105 @@ bool is_constant(const LazyBuffer& x, double value) {
   return constant && x.views().is_single() && x.views().view().guards.empty() && constant->value.as<double>() == value;
 }
 
-/// The order of axes that puts `axis` last: there a kernel walks along it.
-Dims with_last(int rank, int axis) {
-  Dims order;
-  for (int a = 0; a < rank; ++a)
-    if (a != axis) order.push_back(a);
-  order.push_back(axis);
-  return order;
-}
-
-LazyBuffer along(int axis, tinyops::Kernel kernel, DType dtype, const LazyBuffer& x) {
-  const Dims order = with_last(x.shape().size(), axis);
-  return special(std::move(kernel), dtype, x.shape(), {x.permute(order)}, View::contiguous(x.shape()).permute(order));
-}
-
-/// How `x[.., axis, ..]` looks from an index of `picked` plus one position along `axis`: shape `picked` + (size of axis).
-ShapeTracker picked_from(const ShapeTracker& x, int axis, const Shape& picked) {
-  Shape shorter = picked, whole = picked;
-  whole.push_back(shorter[axis] = x.shape()[axis]);
-  Shape turned = whole;  // the picked axis is the last, and in its place stands one that does not move
-  turned[axis] = 1;
-  const ShapeTracker part = x.shrink(Dims::filled(picked.size(), 0), shorter);
-  return part.permute(with_last(picked.size(), axis)).reshape(turned).expand(whole);
+/// All elements of `shape`: in the way of a source that is seen so, too.
+ShapeTracker whole_of(const Shape& shape, std::span<const LazyBuffer> sources) {
+  for (const LazyBuffer& source : sources)
+    if (source.shape() == shape && source.views().is_contiguous()) return source.views();
+  return ShapeTracker(shape);
 }
 
 }  // namespace
 
-Node::Node(NodeOp op, DType dtype, Shape shape, std::vector<LazyBuffer> sources)
-    : op(std::move(op)), dtype(dtype), shape(std::move(shape)), sources(std::move(sources)), thread(context.thread) {}
+Node::Node(NodeOp op, DType dtype, const Shape& shape, std::vector<LazyBuffer> from)
+    : op(std::move(op)), dtype(dtype), thread(context.thread), depth(1), whole(whole_of(shape, from)), sources(std::move(from)) {
+  for (const LazyBuffer& source : sources)
+    if (!source.node()->realized()) depth = std::max(depth, source.node()->depth + 1);
+}
+
+LazyBuffer new_node(NodeOp op, DType dtype, const Shape& shape, std::vector<LazyBuffer> sources) {
+  for (const LazyBuffer& source : sources)
+    if (source.node()->of_another_thread())
+      fail("a tensor of ", source.shape(), " was made by another thread and is not computed yet: realize() it there first");
+  return LazyBuffer(std::make_shared<Node>(std::move(op), dtype, shape, std::move(sources)));
+}
 
 bool Node::of_another_thread() const {
   return thread != context.thread && !realized() && !has_no_memory(op);
 }
 
-// Dropping the last user of a long chain must not recurse along it, and needs no memory. Of sources that only this one
-// kept alive theirs are dropped first: meanwhile the place of such a source in its reader leads on to the reader before.
+// Dropping the last user of a long history must not recurse along it, and must not need memory. Below each source the walk
+// goes down through nodes that nobody else holds; the way back up is kept in the places of the sources it has left.
 Node::~Node() {
-  std::shared_ptr<Node> node(std::shared_ptr<Node>(), this), reader;
-  while (reader || !node->sources.empty()) {
-    if (node->sources.empty()) {
-      node = std::move(reader);
-      reader = std::move(node->sources.back().node_);
-      node->sources.pop_back();
-    } else if (auto& source = node->sources.back().node_; source.use_count() == 1 && !source->sources.empty()) {
-      auto last = std::exchange(node, std::move(source));
-      source = std::exchange(reader, std::move(last));
-    } else {
-      node->sources.pop_back();
+  for (LazyBuffer& source : sources) {
+    std::shared_ptr<Node> node = std::move(source.node_), up;
+    while (node) {
+      if (node.use_count() == 1 && !node->sources.empty()) {
+        std::swap(node->sources.back().node_, up);
+        std::swap(up, node);
+      } else if ((node = std::move(up))) {  // what it was dies, if nobody else holds it
+        up = std::move(node->sources.back().node_);
+        node->sources.pop_back();
+      }
     }
   }
 }
 
-LazyBuffer::LazyBuffer(std::shared_ptr<Node> node) : node_(std::move(node)), views_(node_->shape) {}
+LazyBuffer::LazyBuffer(std::shared_ptr<Node> node) : node_(std::move(node)), views_(node_->whole) {}
 
 DType LazyBuffer::dtype() const { return node_->dtype; }
 
 LazyBuffer LazyBuffer::source(tinyops::BufferRef buffer, DType dtype, const Shape& shape) {
-  LazyBuffer result = make(node::Source{}, dtype, shape, {});
+  LazyBuffer result = new_node(node::Source{}, dtype, shape, {});
   result.node_->buffer = std::move(buffer);
   return result;
 }
 
 LazyBuffer LazyBuffer::constant(Scalar value, DType dtype, const Shape& shape) {
-  return make(node::Constant{value}, dtype, {}, {}).reshape(Dims::filled(shape.size(), 1)).expand(shape);
+  const View everywhere{shape, {Dims::filled(shape.size(), 0)}, {}};
+  return {new_node(node::Constant{value}, dtype, {}, {}).node_, ShapeTracker(everywhere)};
 }
 
-LazyBuffer LazyBuffer::iota(int64_t size) { return make(node::Iota{}, DType::Int64, {size}, {}); }
+LazyBuffer LazyBuffer::iota(int64_t size) { return new_node(node::Iota{}, DType::Int64, {size}, {}); }
 
 LazyBuffer LazyBuffer::random(uint64_t seed, uint64_t counter, DType dtype, const Shape& shape) {
   return special(tinyops::RandomKernel{seed, counter}, dtype, shape, {});
 }
 
 LazyBuffer LazyBuffer::cast(DType to) const {
-  return to == dtype() ? *this : make(UnaryOp::Cast, to, shape(), {*this});
+  return to == dtype() ? *this : new_node(UnaryOp::Cast, to, shape(), {*this});
 }
 
-LazyBuffer LazyBuffer::bitcast(DType to) const { return make(UnaryOp::Bitcast, to, shape(), {*this}); }
+LazyBuffer LazyBuffer::bitcast(DType to) const { return new_node(UnaryOp::Bitcast, to, shape(), {*this}); }
 
 LazyBuffer LazyBuffer::unary(UnaryOp op) const {
-  return make(op, gives_bool(op) ? DType::Bool : dtype(), shape(), {*this});
+  return new_node(op, gives_bool(op) ? DType::Bool : dtype(), shape(), {*this});
 }
 
 LazyBuffer LazyBuffer::binary(BinaryOp op, const LazyBuffer& y) const {
   // Gradients start as ones and are multiplied along: the one case worth leaving out of the graph.
   if (op == BinaryOp::Mul && is_constant(y, 1)) return *this;
   if (op == BinaryOp::Mul && is_constant(*this, 1)) return y;
-  return make(op, gives_bool(op) ? DType::Bool : dtype(), shape(), {*this, y});
+  return new_node(op, gives_bool(op) ? DType::Bool : dtype(), shape(), {*this, y});
 }
 
 LazyBuffer LazyBuffer::reduce(ReduceOp op, const Dims& axes) const {
   Shape reduced = shape();
   for (int64_t a : axes) reduced[int(a)] = 1;
   if (reduced == shape()) return *this;  // only axes of size 1
-  return make(node::Reduce{op, axes}, dtype(), reduced, {*this});
+  LazyBuffer result = new_node(node::Reduce{op}, dtype(), reduced, {*this});
+  if (numel(reduced) == 1) context.add_total(result.node());
+  return result;
 }
 
-LazyBuffer LazyBuffer::scan(ReduceOp op, int axis) const {
-  return along(axis, tinyops::ScanKernel{op}, dtype(), *this);
-}
-
-LazyBuffer LazyBuffer::argsort(int axis, bool descending) const {
-  return along(axis, tinyops::SortKernel{descending}, DType::Int64, *this);
-}
-
-LazyBuffer LazyBuffer::contiguous() const { return make(node::Copy{}, dtype(), shape(), {*this}); }
+LazyBuffer LazyBuffer::contiguous() const { return new_node(node::Copy{}, dtype(), shape(), {*this}); }
 
 LazyBuffer where(const LazyBuffer& condition, const LazyBuffer& x, const LazyBuffer& y) {
-  return make(TernaryOp::Where, x.dtype(), x.shape(), {condition, x, y});
+  return new_node(TernaryOp::Where, x.dtype(), x.shape(), {condition, x, y});
 }
 
 LazyBuffer contract(const LazyBuffer& a, const LazyBuffer& b, int reduced) {
   const Shape free(a.shape().begin(), a.shape().end() - reduced);
-  return make(node::Contract{reduced}, a.dtype(), free, {a, b});
-}
-
-LazyBuffer gather(const LazyBuffer& x, int axis, const LazyBuffer& index, const char* name) {
-  const LazyBuffer table(x.node(), picked_from(x.views(), axis, index.shape()));
-  return special(tinyops::GatherKernel{.name = name}, x.dtype(), index.shape(), {index, table});
-}
-
-LazyBuffer scatter(const Shape& shape, int axis, const LazyBuffer& index, const LazyBuffer& source, ReduceOp op,
-                   const char* name) {
-  const View out = picked_from(ShapeTracker(shape), axis, index.shape()).view();
-  return special(tinyops::ScatterKernel{.op = op, .name = name}, source.dtype(), shape, {index, source}, out);
-}
-
-LazyBuffer concat(std::span<const LazyBuffer> parts, int axis) {
-  Shape shape = parts[0].shape();
-  shape[axis] = 0;
-  for (const LazyBuffer& part : parts) shape[axis] += part.shape()[axis];
-  std::vector<View> places;
-  Dims begin = Dims::filled(shape.size(), 0), end = shape;
-  for (const LazyBuffer& part : parts) {
-    end[axis] = begin[axis] + part.shape()[axis];
-    places.push_back(View::contiguous(shape).shrink(begin, end));
-    begin[axis] = end[axis];
-  }
-  return make(node::Assemble{std::move(places)}, parts[0].dtype(), shape, {parts.begin(), parts.end()});
-}
-
-LazyBuffer overwrite(const LazyBuffer& x, const LazyBuffer& part, const View& place) {
-  return make(node::Assemble{{View::contiguous(x.shape()), place}}, x.dtype(), x.shape(), {x, part});
-}
-
-LazyBuffer special(tinyops::Kernel kernel, DType dtype, const Shape& shape, std::vector<LazyBuffer> sources,
-                   std::optional<View> out) {
-  tinyops::for_each_operand(kernel, [&](tinyops::Operand& operand, bool written) {
-    if (written) operand = {nullptr, dtype, out ? *out : View::contiguous(shape)};
-  });
-  return make(node::Special{std::make_shared<tinyops::Kernel>(std::move(kernel))}, dtype, shape, std::move(sources));
+  return new_node(node::Contract{reduced}, a.dtype(), free, {a, b});
 }
 
 namespace {

@@ -14,18 +14,19 @@
 namespace teeny {
 
 /// Views stacked on each other, the first nearest to the buffer: what one View cannot say, several can. They are merged
-/// as soon as they can be; a scheduler that meets more than one inserts a copy.
+/// as soon as they can be; a scheduler that meets more than one inserts a copy. They are shared: most of a graph looks in a
+/// few ways.
 class ShapeTracker {
  public:
   ShapeTracker() : ShapeTracker(Shape{}) {}
-  explicit ShapeTracker(const Shape& shape) : views_{View::contiguous(shape)} {}
-  explicit ShapeTracker(View view) : views_{std::move(view)} {}
-  explicit ShapeTracker(std::span<const View> stack) : views_(stack.begin(), stack.end()) {}
+  explicit ShapeTracker(const Shape& shape) : ShapeTracker(View::contiguous(shape)) {}
+  explicit ShapeTracker(const View& view) : ShapeTracker(std::span(&view, 1)) {}
+  explicit ShapeTracker(std::span<const View> stack);
 
-  const Shape& shape() const { return views_.back().shape; }
-  std::span<const View> views() const { return views_; }
-  bool is_single() const { return views_.size() == 1; }
-  const View& view() const { return views_.back(); }  ///< the last, nearest to the user
+  const Shape& shape() const { return view().shape; }
+  std::span<const View> views() const { return *views_; }
+  bool is_single() const { return views_->size() == 1; }
+  const View& view() const { return views_->back(); }  ///< the last, nearest to the user
   bool is_contiguous() const { return is_single() && view().is_contiguous(); }
 
   ShapeTracker permute(const Dims& axes) const { return with(view().permute(axes)); }
@@ -41,7 +42,7 @@ class ShapeTracker {
 
  private:
   ShapeTracker with(View last) const;
-  std::vector<View> views_;
+  std::shared_ptr<const std::vector<View>> views_;
 };
 
 struct Node;
@@ -128,9 +129,8 @@ struct Constant {
 };
 struct Iota {};
 struct Copy {};
-struct Reduce {
+struct Reduce {  ///< along the axes that the result has with size 1, and its source does not
   ReduceOp op;
-  Dims axes;
 };
 struct Contract {
   int reduced;
@@ -147,24 +147,29 @@ struct Special {
 using NodeOp = std::variant<node::Source, node::Constant, node::Iota, node::Copy, UnaryOp, BinaryOp, TernaryOp,
                             node::Reduce, node::Contract, node::Assemble, node::Special>;
 
-/// Its elements are laid out row-major over `shape`, once it is realized: then `buffer` is set and `sources` is empty.
+/// Its elements are laid out row-major over its shape, once it is realized: then `buffer` is set and `sources` is empty.
 struct Node {
   NodeOp op;
   DType dtype;
-  Shape shape;
+  int thread;  ///< the one that made it: Context::thread
+  int depth;   ///< the longest way down to what was in memory when it was made, in nodes
+  ShapeTracker whole;  ///< all its elements
   std::vector<LazyBuffer> sources;
   tinyops::BufferRef buffer;
-  int thread;  ///< the one that made it: Context::thread
 
-  Node(NodeOp op, DType dtype, Shape shape, std::vector<LazyBuffer> sources);
+  Node(NodeOp op, DType dtype, const Shape& shape, std::vector<LazyBuffer> sources);
   ~Node();
   Node(const Node&) = delete;
   Node& operator=(const Node&) = delete;
 
+  const Shape& shape() const { return whole.shape(); }
   bool realized() const { return buffer != nullptr; }
   /// Whether it is not computed, and would be on another thread than this one: then nobody but that thread may use it.
   bool of_another_thread() const;
 };
+
+/// A new node. Throws where a source is still to be computed, and was made by another thread.
+LazyBuffer new_node(NodeOp op, DType dtype, const Shape& shape, std::vector<LazyBuffer> sources);
 
 std::string_view name(const NodeOp& op);
 

@@ -444,7 +444,7 @@ class Recording : public Recorder {
 
   Result result_of(const LazyBuffer& x) {
     if (!has_memory(x)) return {-1, x.dtype(), {}, x.views(), x};
-    return {slot_of(x.node()->buffer), x.dtype(), x.node()->shape, x.views(), {}};
+    return {slot_of(x.node()->buffer), x.dtype(), x.node()->shape(), x.views(), {}};
   }
 
   /// Variables are written over as late as they can be. Where kernels are still to come after that, it is done in copies.
@@ -632,7 +632,7 @@ std::vector<Tensor> Replayer::operator()(std::span<const Tensor> given, const Ca
     key.insert(key.end(), x.shape().begin(), x.shape().end());
     if (k < unique.size()) continue;
     unique.push_back(x);
-    const bool plain = x.lazy().views().is_contiguous() && x.lazy().node()->shape == x.shape() &&
+    const bool plain = x.lazy().views().is_contiguous() && x.lazy().node()->shape() == x.shape() &&
                        !has_no_memory(x.lazy().node()->op);
     inputs.push_back(plain ? x.detach() : x.detach().contiguous());
   }

@@ -114,6 +114,7 @@ void Optimizer::finish_last_step(const nn::StateDict& state) const {
   for (const Tensor& p : params_) look(p);
   for (const auto& [name, tensor] : state) look(tensor);
   if (!pending.empty()) realize_alone(pending);
+  realize_earlier_totals();
 }
 
 std::vector<Optimizer::Trained> Optimizer::trained(size_t group) const {

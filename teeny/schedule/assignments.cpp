@@ -220,7 +220,11 @@ LateWrites late_writes(std::span<Step> steps) {
 
 }  // namespace
 
-void run_assignments(std::span<Step> steps) {
+void run_assignments(std::vector<Step> steps) {
+  if (context.pending.empty()) {
+    for (Step& step : steps) run_step(step);
+    return;
+  }
   const LateWrites late = late_writes(steps);
   std::vector<Step> ordered;
   for (size_t s : late.order) ordered.push_back(std::move(steps[s]));
@@ -241,7 +245,7 @@ void run_assignments(std::span<Step> steps) {
         if (refused || i <= late.writes) missing.add(ordered[i], true);
       }
   }
-  if (!error) return context.pending.clear();
+  if (!error) return;
   try {
     take_back_what_needs(missing);
   } catch (const std::bad_alloc&) {}  // they all stay pending

@@ -14,7 +14,7 @@ std::vector<Step> schedule_assignments(std::span<const LazyBuffer> targets);
 
 /// Runs the steps. When one throws, each pending assignment is computed, still pending or taken back, a group as a
 /// whole.
-void run_assignments(std::span<Step> steps);
+void run_assignments(std::vector<Step> steps);
 
 /// Runs one kernel; then its results are realized.
 void run_step(Step& step);

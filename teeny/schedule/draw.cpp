@@ -144,7 +144,7 @@ std::string dot_source(std::span<const LazyBuffer> targets, std::span<const Step
         arrows.insert(text("i", input->second));
         if (is_new) {
           const auto node = inputs.find(buffer);
-          const std::string shape = node == inputs.end() ? "" : text(' ', node->second->shape);
+          const std::string shape = node == inputs.end() ? "" : text(' ', node->second->shape());
           out += box(text("i", input->second), {from, text(operand.dtype, shape)}, kInputColour);
         }
       }
@@ -160,7 +160,7 @@ std::string dot_source(std::span<const LazyBuffer> targets, std::span<const Step
     for (const Step::Result& result : step.results) {
       const bool kept =
           std::ranges::any_of(targets, [&](const LazyBuffer& target) { return target.node() == result.node; });
-      lines.push_back(text(kept ? "result " : "stores ", result.node->dtype, ' ', result.node->shape));
+      lines.push_back(text(kept ? "result " : "stores ", result.node->dtype, ' ', result.node->shape()));
       writer[result.buffer.get()] = s;
     }
     out += box(text("k", s), lines, colour_of(step.kernel));

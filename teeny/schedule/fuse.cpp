@@ -16,6 +16,8 @@
 #include "teeny/schedule/schedule.h"
 
 #include <algorithm>
+#include <array>
+#include <optional>
 #include <unordered_map>
 
 #include "teeny/schedule/plan.h"
@@ -49,7 +51,7 @@ bool is_constant(const LazyBuffer& x) {
   return std::holds_alternative<node::Constant>(x.node()->op) && x.views().view().guards.empty();
 }
 /// Whether a view shows some element of `node` more than once.
-bool repeats(const View& view, const Node& node) { return view.numel() > numel(node.shape); }
+bool repeats(const View& view, const Node& node) { return view.numel() > numel(node.shape()); }
 
 class Scheduler {
  public:
@@ -123,7 +125,7 @@ class Scheduler {
         source = LazyBuffer(copy(source.node(), source.views().views()[0]),
                             ShapeTracker(source.views().views().subspan(1)));
       if (special && has_no_memory(source.node()->op))
-        source = LazyBuffer(copy(source.node(), View::contiguous(source.node()->shape)), source.views());
+        source = LazyBuffer(copy(source.node(), View::contiguous(source.node()->shape())), source.views());
     }
     return result;
   }
@@ -200,7 +202,10 @@ class Scheduler {
     std::vector<FusedInput> ignored;
     for (size_t k = nodes_.size(); k-- > 0;)
       if (nodes_[k].root && !nodes_[k].node->realized())
-        for (const LazyBuffer& source : nodes_[k].sources()) plan_.walk(source, source.views().view(), ignored);
+        for (const LazyBuffer& source : nodes_[k].sources()) {
+          ignored.clear();
+          plan_.walk(source, source.views().view(), ignored);
+        }
   }
 
   // ---- 4. Kernels
@@ -210,12 +215,12 @@ class Scheduler {
   void group_roots() {
     const auto is_ready = [&](const FusedInput& read) {
       const Node& node = *read.node;
-      return has_no_memory(node.op) || (numel(node.shape) == 1 && (node.realized() || info(node).group >= 0));
+      return has_no_memory(node.op) || (numel(node.shape()) == 1 && (node.realized() || info(node).group >= 0));
     };
     for (const bool scalars_only : {true, false})
       for (NodeInfo& i : nodes_) {
         if (!i.root || i.node->realized() || i.group >= 0) continue;
-        if (scalars_only && !(is_elementwise(i.node->op) && numel(i.node->shape) == 1)) continue;
+        if (scalars_only && !(is_elementwise(i.node->op) && numel(i.node->shape()) == 1)) continue;
         const std::vector<FusedInput> reads = plan_.reads_of(*i.node);
         if (scalars_only && !std::ranges::all_of(reads, is_ready)) continue;
         i.group = choose_group(i, reads);
@@ -226,7 +231,7 @@ class Scheduler {
   int choose_group(NodeInfo& i, std::span<const FusedInput> reads) {
     const Node& node = *i.node;
     if (is_contraction(node.op)) {
-      kernels_.push_back({{squeezed(node.shape), {}, {&node}}, true, 0, {{&node, View::contiguous(node.shape)}}});
+      kernels_.push_back({{squeezed(node.shape()), {}, {&node}}, true, 0, {{&node, View::contiguous(node.shape())}}});
     } else if (is_elementwise(node.op) || std::holds_alternative<node::Reduce>(node.op) ||
                std::holds_alternative<node::Copy>(node.op)) {
       for (const int candidate : candidates(reads))
@@ -247,7 +252,7 @@ class Scheduler {
     if (newest >= 0) result.push_back(newest);
     for (const FusedInput& read : reads) {
       const int reader = info(*read.node).last_reader;
-      if (reader > newest && numel(read.node->shape) > 1 && !repeats(read.view, *read.node)) result.push_back(reader);
+      if (reader > newest && numel(read.node->shape()) > 1 && !repeats(read.view, *read.node)) result.push_back(reader);
     }
     return result;
   }
@@ -273,7 +278,7 @@ class Scheduler {
         continue;
       }
       const View view = *read.view.reshape(space);
-      const Shape made = squeezed(read.node->shape);
+      const Shape made = squeezed(read.node->shape());
       const bool in_step = view.is_contiguous() && made == space;
       if (in_step) continue;
       // A value of the row, read by each of its elements: the row is walked once more.
@@ -331,18 +336,18 @@ void Plan::walk(const LazyBuffer& source, const View& view, std::vector<FusedInp
   const Node& node = *source.node();
   if (!info(node).is_leaf()) {
     const std::span<const LazyBuffer> sources = sources_of(node);
-    std::vector<View> views;
-    for (const LazyBuffer& next : sources) {
-      std::optional<View> merged = compose(view, next.views().view());
-      if (!merged) {
+    std::array<std::optional<View>, 3> views;  // where a source is not seen as the node is
+    for (size_t s = 0; s < sources.size(); ++s) {
+      if (sources[s].views().is_contiguous()) continue;
+      views[s] = compose(view, sources[s].views().view());
+      if (!views[s]) {
         info(node).root = true;
         break;
       }
-      views.push_back(std::move(*merged));
     }
     if (!info(node).root) {
       if (!view.guards.empty() && !keeps_zero(node.op)) reads.push_back({&node, view});
-      for (size_t s = 0; s < views.size(); ++s) walk(sources[s], views[s], reads);
+      for (size_t s = 0; s < sources.size(); ++s) walk(sources[s], views[s] ? *views[s] : view, reads);
       return;
     }
   }

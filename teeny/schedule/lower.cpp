@@ -18,11 +18,11 @@ Shape squeezed(const Shape& shape) {
 }
 
 tinyops::BufferRef new_buffer(const Node& node) {
-  return std::make_shared<tinyops::Buffer>(size_t(numel(node.shape) * itemsize(node.dtype)));
+  return std::make_shared<tinyops::Buffer>(size_t(numel(node.shape()) * itemsize(node.dtype)));
 }
 
 Shape iteration_shape(const Node& node) {
-  return squeezed(std::holds_alternative<node::Reduce>(node.op) ? node.sources[0].shape() : node.shape);
+  return squeezed(std::holds_alternative<node::Reduce>(node.op) ? node.sources[0].shape() : node.shape());
 }
 
 Dims inner_axes(const Node& node) {
@@ -32,7 +32,7 @@ Dims inner_axes(const Node& node) {
   const Shape& shape = node.sources[0].shape();
   for (int a = 0, squeezed_axis = 0; a < shape.size(); ++a) {
     if (shape[a] == 1) continue;
-    if (reduction->axes.contains(a)) inner.push_back(squeezed_axis);
+    if (node.shape()[a] == 1) inner.push_back(squeezed_axis);
     ++squeezed_axis;
   }
   return inner;
@@ -96,7 +96,7 @@ class KernelBuilder {
       return;
     }
     const auto* reduction = std::get_if<node::Reduce>(&node.op);
-    const Shape& shape = reduction ? node.sources[0].shape() : node.shape;
+    const Shape& shape = reduction ? node.sources[0].shape() : node.shape();
     per_row_ = squeezed(shape) != group_.space;
     int value;
     if (reduction) {
@@ -105,7 +105,7 @@ class KernelBuilder {
     } else if (std::holds_alternative<node::Copy>(node.op) || std::holds_alternative<node::Assemble>(node.op)) {
       value = read(nodes_.sources_of(node)[0]);
     } else {
-      value = compute(node, View::contiguous(node.shape));
+      value = compute(node, View::contiguous(node.shape()));
     }
     // A value of the row where one for each element is needed: an instruction of its own repeats it.
     if (!reduction && !per_row_ && kernel_.program[size_t(value)].per_row)
@@ -114,7 +114,7 @@ class KernelBuilder {
   }
 
   void add_output(const Destination& to) {
-    const bool per_row = squeezed(to.node->shape) != group_.space;
+    const bool per_row = squeezed(to.node->shape()) != group_.space;
     const View view = kernel_view(to.view, per_row);
     kernel_.outputs.push_back({{to.buffer, to.node->dtype, view}, members_.at(to.node)});
   }

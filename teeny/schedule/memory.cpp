@@ -90,7 +90,7 @@ class BufferAssignment {
       if (!i.stored && !i.needed_later) continue;
       i.buffer = reuse_input_buffer(number, *member);
       if (!i.buffer) i.buffer = new_buffer(*member);
-      destinations.push_back({member, i.buffer, View::contiguous(squeezed(member->shape))});
+      destinations.push_back({member, i.buffer, View::contiguous(squeezed(member->shape()))});
       step.results.push_back({i.node, i.buffer});
       if (const auto places = stored_parts_.find(member); places != stored_parts_.end())
         destinations.insert(destinations.end(), places->second.begin(), places->second.end());
@@ -113,17 +113,17 @@ class BufferAssignment {
   /// such a row may be stored before the row is over, so nothing else in its kernel may read what it is written over.
   tinyops::BufferRef reuse_input_buffer(int number, const Node& member) {
     const PlannedKernel& kernel = plan_.kernels[size_t(number)];
-    const bool in_rows = kernel.group.inner.empty() || squeezed(member.shape) == row_shape(kernel.group);
+    const bool in_rows = kernel.group.inner.empty() || squeezed(member.shape()) == row_shape(kernel.group);
     if (!in_rows || is_contraction(member.op)) return nullptr;
     for (const FusedInput& input : kernel.inputs) {
       NodeInfo& i = info(*input.node);
       if (has_no_memory(i.node->op) || i.needed_later || i.last_reader != number) continue;
-      if (i.node->dtype != member.dtype || i.node->shape != member.shape) continue;
+      if (i.node->dtype != member.dtype || i.node->shape() != member.shape()) continue;
       bool in_step = true;
       for (const Node* reader : kernel.group.members)
         for (const FusedInput& read : plan_.reads_of(*reader))
           if (read.node == i.node.get())
-            in_step &= !is_contraction(reader->op) && read.view.is_contiguous() && read.view.shape == i.node->shape &&
+            in_step &= !is_contraction(reader->op) && read.view.is_contiguous() && read.view.shape == i.node->shape() &&
                        (kernel.group.inner.empty() || reader == &member);
       if (!in_step) continue;
       if (plan_.buffer_of(*i.node)->is_alias()) continue;
@@ -142,12 +142,12 @@ class BufferAssignment {
     for (const PlannedKernel& kernel : plan_.kernels) {
       NodeInfo& whole = info(*kernel.group.members[0]);
       const auto* assemble = std::get_if<node::Assemble>(&whole.node->op);
-      if (!assemble || whole.sources()[0].shape() == whole.node->shape) continue;
+      if (!assemble || whole.sources()[0].shape() == whole.node->shape()) continue;
       for (size_t p = 0; p < assemble->places.size(); ++p) {
         const LazyBuffer& part = whole.sources()[p];
         const Node* node = part.node().get();
         const int number = info(*node).group;
-        const bool in_order = part.views().is_contiguous() && squeezed(part.shape()) == squeezed(node->shape);
+        const bool in_order = part.views().is_contiguous() && squeezed(part.shape()) == squeezed(node->shape());
         if (number < 0 || node->realized() || !in_order) continue;
         const PlannedKernel& writer = plan_.kernels[size_t(number)];
         if (!writer.open || !writer.group.inner.empty() || is_contraction(writer.group.members[0]->op)) continue;
@@ -175,7 +175,7 @@ class BufferAssignment {
     for (const LazyBuffer& source : sources) parts.emplace_back(node::Copy{}, i.node->dtype, source.shape(), std::vector{source});
     const size_t together = !parts.empty() && fit_together(sources) ? parts.size() : 1;  // in one kernel
     for (size_t p = 0; p < parts.size(); p += together) {
-      FusionGroup group{squeezed(parts[p].shape), {}, {}};
+      FusionGroup group{squeezed(parts[p].shape()), {}, {}};
       std::vector<Destination> destinations;
       for (size_t k = p; k < p + together; ++k) {
         group.members.push_back(&parts[k]);
@@ -202,7 +202,7 @@ class BufferAssignment {
   tinyops::BufferRef reuse_first_part(const NodeInfo& i, std::span<const View> places) {
     const LazyBuffer& first = i.sources()[0];
     NodeInfo& from = info(*first.node());
-    const bool whole = first.views().is_contiguous() && first.node()->shape == i.node->shape && places.size() > 1;
+    const bool whole = first.views().is_contiguous() && first.node()->shape() == i.node->shape() && places.size() > 1;
     if (!whole || from.needed_later || from.last_reader != i.group) return nullptr;
     const tinyops::BufferRef buffer = plan_.buffer_of(*first.node());
     if (buffer && buffer->is_alias()) return nullptr;

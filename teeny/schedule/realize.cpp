@@ -2,6 +2,7 @@
 #include "teeny/debug/trace.h"
 #include "teeny/schedule/assignments.h"
 #include "teeny/schedule/draw.h"
+#include "teeny/schedule/parts.h"
 #include "teeny/schedule/schedule.h"
 #include "tinyops/base/environment.h"
 
@@ -43,12 +44,12 @@ void realize(std::span<const LazyBuffer> targets) {
     if (auto node = p.unrealized()) all.emplace_back(std::move(node));
   if (all.size() == targets.size()) context.pending.clear();
 
-  std::vector<Step> steps = context.pending.empty() ? schedule(all) : schedule_assignments(all);
-  if (drawn && !steps.empty()) draw_at_exit(all, steps);
   // When a kernel throws, what was computed before it stays, and the rest is unrealized as before.
-  if (!context.pending.empty()) run_assignments(steps);
-  else
-    for (Step& step : steps) run_step(step);
+  compute_in_parts(all, [](std::span<const LazyBuffer> part) { run_assignments(schedule(part)); });
+  std::vector<Step> steps = schedule_assignments(all);
+  if (drawn && !steps.empty()) draw_at_exit(all, steps);
+  run_assignments(std::move(steps));
+  context.pending.clear();
 }
 
 }  // namespace teeny

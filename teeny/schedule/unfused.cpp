@@ -44,7 +44,7 @@ class Unfused : public ScheduledNodes {
   void add_kernel(const std::shared_ptr<Node>& node) {
     std::vector<LazyBuffer> sources;
     for (const LazyBuffer& source : node->sources) sources.push_back(readable(source, is_special(node->op)));
-    const Node reading(node->op, node->dtype, node->shape, std::move(sources));
+    const Node reading(node->op, node->dtype, node->shape(), std::move(sources));
     const tinyops::BufferRef buffer = new_buffer(reading);
     if (const auto* assemble = std::get_if<node::Assemble>(&reading.op)) {
       for (size_t p = 0; p < reading.sources.size(); ++p) {  // a copy for each part
@@ -54,7 +54,7 @@ class Unfused : public ScheduledNodes {
     } else if (is_special(reading.op) && !is_contraction(reading.op)) {
       steps.push_back({lower_special(reading, buffer, *this), {}});
     } else {
-      steps.push_back({lower_to(reading, buffer, View::contiguous(squeezed(reading.shape))), {}});
+      steps.push_back({lower_to(reading, buffer, View::contiguous(squeezed(reading.shape()))), {}});
     }
     steps.back().results.push_back({node, buffer});
     buffers_[node.get()] = buffer;

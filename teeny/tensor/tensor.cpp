@@ -17,18 +17,19 @@ struct Tensor::State {
   Tensor grad;
 
   explicit State(LazyBuffer data) : data(std::move(data)) {}
-  // A long history dies rule by rule, not by recursion along it, and without memory: what is dying is linked by `grad`.
+  // As nodes die (lazy.cpp): rule after rule, without recursion and without memory. Those on the way back up wait in the states
+  // of the inputs that the walk has left.
   ~State() {
-    std::shared_ptr<State> dying;
-    const auto take_apart = [&dying](State& state) {
-      if (state.rule.use_count() != 1) return;
-      for (Tensor& input : state.rule->inputs)
-        if (auto source = std::move(input.state_); source.use_count() == 1 && source->rule)
-          source->grad.state_ = std::exchange(dying, source);
-    };
-    for (take_apart(*this); dying;) {
-      const auto last = std::exchange(dying, std::move(dying->grad.state_));
-      take_apart(*last);
+    std::shared_ptr<Function> up, now = std::move(rule);
+    while (now) {
+      if (now.use_count() == 1 && !now->inputs.empty()) {
+        State& input = *now->inputs.back().state_;
+        if (now->inputs.back().state_.use_count() == 1 && input.rule) std::swap(input.rule, up), std::swap(up, now);
+        else now->inputs.pop_back();
+      } else if ((now = std::move(up))) {
+        up = std::move(now->inputs.back().state_->rule);
+        now->inputs.pop_back();
+      }
     }
   }
 };
@@ -177,7 +178,7 @@ Tensor& Tensor::assign(const Tensor& x) & {
     fail("assign: another thread has assigned to this tensor of ", shape(), ", and has not computed it yet");
   LazyBuffer data = x.detach().cast(dtype()).lazy();
   const bool owns_memory =
-      data.views().is_contiguous() && data.node()->shape == data.shape() && !has_no_memory(data.node()->op);
+      data.views().is_contiguous() && data.node()->shape() == data.shape() && !has_no_memory(data.node()->op);
   const std::shared_ptr<LazyBuffer> variable(state_, &state_->data);
   if (context.recorder) context.recorder->on_assign(variable, {state_, &state_->version});
   assign_pending(variable, owns_memory ? std::move(data) : data.contiguous());
