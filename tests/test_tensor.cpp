@@ -5,6 +5,7 @@
 #include <limits>
 #include <sstream>
 
+#include "teeny/nn/nn.h"
 #include "teeny/tensor/function.h"
 #include "tests/check.h"
 
@@ -339,6 +340,41 @@ TEST_CASE("gradients: the graph is gone after backward, unless it is kept") {
   loss.backward();
   CHECK(list(x.grad()) == Floats{4, 8});
   CHECK_THROWS_WITH_AS(loss.backward(), doctest::Contains("keep_graph"), Error);
+}
+
+TEST_CASE("gradients: those that keep their graph are forgotten with their tensors") {
+  const auto live = [] { return tinyops::memory_use().live; };
+  const size_t before = live();
+  Tensor left;
+  {
+    Tensor a = Tensor::rand({64, 64}).realize().requires_grad_(), b = Tensor::rand({64, 64}).realize().requires_grad_();
+    const Tensor copy = a;
+    (a * b * a).sum().backward(true);  // each has a history with both in it
+    realize(std::vector{a.grad(), b.grad()});
+    a = b;
+    CHECK(copy.grad().shape() == Shape{64, 64});
+    CHECK(copy.grad().sum().item() > 0);
+    nn::Linear layer(8, 8);
+    layer(Tensor::rand({4, 8})).square().sum().backward(true);
+    (layer.weight.grad() * layer.weight).sum().backward(true);
+    realize(std::vector{layer.weight.grad(), layer.bias.grad()});
+    left = copy.grad();
+  }
+  // The gradient outlives its tensor, and is a function of it still.
+  const Tensor second = gradient(left.sum(), {left})[0];
+  CHECK(second.sum().item() == 64 * 64);
+  left.sum().backward(true);
+  left = Tensor();
+  CHECK(live() <= before + 64 * 64 * 4);  // `second`
+
+  // Who had a handle before it was asked for gradients has them, too.
+  Tensor w = Tensor::of({1, 2});
+  const Tensor early = w;
+  w.requires_grad_();
+  (w * w).sum().backward(true);
+  w = Tensor();
+  CHECK(early.grad().to_vector() == std::vector<float>{2, 4});
+  Tensor(early).zero_grad();  // ends the circle
 }
 
 TEST_CASE("gradients: backward returns its tensor, and reading the loss afterwards works") {

@@ -9,9 +9,11 @@
 namespace teeny {
 
 /// What all handles of one tensor share.
-struct Tensor::State {
+///
+///   handle ──► owner ──► State ──► grad ──► the rule that made it ──► State: no circle, a rule does not hold the owner
+struct Tensor::State : std::enable_shared_from_this<State> {
   LazyBuffer data;
-  bool requires_grad = false;
+  bool requires_grad = false, orphaned = false;
   int64_t version = 0;  ///< how often it was assigned to
   std::shared_ptr<Function> rule;
   Tensor grad;
@@ -34,8 +36,14 @@ struct Tensor::State {
   }
 };
 
+/// A gradient is its tensor's as long as there is a handle of it: then nobody can ask for it any more.
+struct Tensor::Owner {
+  std::shared_ptr<State> owned;
+  void operator()(State* state) { state->orphaned = true, state->grad.state_ = nullptr, owned = nullptr; }
+};
+
 Tensor::Tensor(LazyBuffer data, bool requires_grad) : state_(std::make_shared<State>(std::move(data))) {
-  state_->requires_grad = requires_grad;
+  if (requires_grad) set_requires_grad(true);
   if (context.recorder) context.recorder->on_create({state_, &state_->data});
 }
 
@@ -57,7 +65,10 @@ namespace detail {
 const std::shared_ptr<Function>& TensorAccess::rule(const Tensor& x) { return x.lazy(), x.state_->rule; }
 void TensorAccess::set_rule(Tensor& x, std::shared_ptr<Function> rule) {
   rule->versions.clear();
-  for (const Tensor& input : rule->inputs) rule->versions.push_back(version(input));
+  for (Tensor& input : rule->inputs) {
+    rule->versions.push_back(version(input));
+    input.state_ = input.state_->shared_from_this();  // without its owner
+  }
   x.state_->rule = std::move(rule);
 }
 int64_t TensorAccess::version(const Tensor& x) { return x.lazy(), x.state_->version; }
@@ -73,8 +84,13 @@ bool Tensor::is_leaf() const { return lazy(), !state_->rule; }
 bool Tensor::requires_grad() const { return lazy(), state_->requires_grad || state_->rule; }
 Tensor& Tensor::requires_grad_(bool on) & {
   if (on && !is_float(dtype())) fail("requires_grad_: only floats have gradients, this is ", dtype());
-  state_->requires_grad = on;
+  set_requires_grad(on);
   return *this;
+}
+void Tensor::set_requires_grad(bool on) {
+  const bool was_on = std::exchange(state_->requires_grad, on);
+  // Other handles would not be owners. Then its gradient is kept with its history: a circle, if that is kept, too.
+  if (on && !was_on && state_.use_count() == 1) state_ = std::shared_ptr<State>(state_.get(), Owner{state_});
 }
 Tensor Tensor::grad() const { return lazy(), state_->grad; }
 void Tensor::set_grad(const Tensor& grad) {
@@ -82,7 +98,7 @@ void Tensor::set_grad(const Tensor& grad) {
   if (grad.defined() && (grad.shape() != shape() || !is_float(grad.dtype())))
     fail("set_grad: ", grad.dtype(), " ", grad.shape(), " for a tensor of ", dtype(), " ", shape());
   if (context.recorder) context.recorder->on_set_grad(*this, grad);
-  state_->grad.state_ = grad.state_;  // no other handle of it is meant: a recorder has been told
+  if (!state_->orphaned) state_->grad.state_ = grad.state_;  // not noted as a handle: a recorder has been told
 }
 Tensor Tensor::detach() const { return Tensor(lazy()); }
 

@@ -54,7 +54,7 @@ class Tensor {
 
   // ---- Values
   const Tensor& realize() const&;  ///< computes this, and every assignment that is still pending
-  Tensor realize() && { return realize(); }
+  Tensor realize() && { return realize(), std::move(*this); }
   template <class T>
   T item() const;  ///< the value of a tensor of one element
   double item() const { return item<double>(); }
@@ -63,19 +63,19 @@ class Tensor {
   std::vector<std::byte> to_bytes() const;  ///< as stored
   /// These values from now on, for every handle. Shapes must be equal; the dtype stays this tensor's.
   Tensor& assign(const Tensor& x) &;
-  Tensor assign(const Tensor& x) && { return assign(x); }
+  Tensor assign(const Tensor& x) && { return std::move(assign(x)); }
 
   // ---- Gradients
   bool requires_grad() const;
   Tensor& requires_grad_(bool on = true) &;
-  Tensor requires_grad_(bool on = true) && { return requires_grad_(on); }
+  Tensor requires_grad_(bool on = true) && { return std::move(requires_grad_(on)); }
   [[nodiscard]] Tensor grad() const;  ///< undefined before the first backward
   void set_grad(const Tensor& grad);
   void zero_grad() { set_grad({}); }
   /// Adds d(this)/d(leaf) to the `grad` of every leaf that requires one, and drops the graph; with `keep_graph` it
   /// stays and the gradients can be differentiated. Only of a tensor of one element. Returns this tensor.
   Tensor& backward(bool keep_graph = false) &;
-  Tensor backward(bool keep_graph = false) && { return backward(keep_graph); }
+  Tensor backward(bool keep_graph = false) && { return std::move(backward(keep_graph)); }
   bool is_leaf() const;                 ///< no rule made it, or its history is dropped
   [[nodiscard]] Tensor detach() const;  ///< the same values without a history
 
@@ -242,8 +242,8 @@ class Tensor {
   /// every handle, or where a gradient is recorded for this one alone: see `+=`.
   Tensor& set(std::initializer_list<Index> index, const Tensor& value) &;
   Tensor& set(std::initializer_list<Index> index, Scalar value) &;
-  Tensor set(std::initializer_list<Index> index, const Tensor& value) && { return set(index, value); }
-  Tensor set(std::initializer_list<Index> index, Scalar value) && { return set(index, value); }
+  Tensor set(std::initializer_list<Index> index, const Tensor& value) && { return std::move(set(index, value)); }
+  Tensor set(std::initializer_list<Index> index, Scalar value) && { return std::move(set(index, value)); }
   /// This tensor with out[index[i][j]][j] = source[i][j] for axis 0; of several for one place the last stays.
   [[nodiscard]] Tensor scatter(int64_t axis, const Tensor& index, const Tensor& source) const;
   [[nodiscard]] Tensor scatter(int64_t axis, const Tensor& index, Scalar value) const;
@@ -398,6 +398,8 @@ class Tensor {
  private:
   friend struct detail::TensorAccess;
   struct State;
+  struct Owner;
+  void set_requires_grad(bool on);
   /// Tells a Jit that records of this handle.
   void note() const {
     if (detail::recorders.load(std::memory_order_relaxed) > 0) note_handle();
