@@ -1,5 +1,5 @@
-// When memory ends: the n-th allocation of a save and of a load fails, for every n. Each of them has then done all that
-// it promises, or nothing.
+// When memory ends: the n-th allocation of a save, of a load, of a training step and of a walk back fails, for every n.
+// Each of them has then done all that it promises, or nothing.
 #include <doctest/doctest.h>
 
 #include <malloc.h>
@@ -10,6 +10,7 @@
 
 #include "state_helpers.h"
 #include "teeny/teeny.h"
+#include "teeny/tensor/function.h"
 #include "temporary_directory.h"
 
 using namespace teeny;
@@ -139,6 +140,108 @@ TEST_CASE("allocation: a load changes everything or nothing, whichever allocatio
   CHECK(failures > 100);
   CHECK(same_bits(run.state(), saved.state()));
   CHECK(run.loader.position() == saved.loader.position());
+}
+
+namespace {
+
+/// A model with a table, running statistics and dropout; what it and its optimiser hold, the gradients too.
+struct Trained {
+  struct Net {
+    nn::Embedding table{5, 3};
+    nn::Linear hidden{3, 4}, head{4, 3};
+    nn::BatchNorm1d norm{4};
+    nn::Dropout dropout{0.2};
+    Tensor operator()(const Tensor& x) { return head(dropout(norm(hidden(table(x))).relu())); }
+    TEENY_STATE(table, hidden, head, norm)
+  } net;
+  optim::Adam adam{nn::parameters(net)};
+
+  Tensor step(const Tensor& x, const Tensor& y) {
+    adam.zero_grad();
+    const Tensor loss = net(x).cross_entropy(y).backward();
+    adam.step();
+    return loss;
+  }
+  void realize() const {
+    std::vector<Tensor> all;
+    for (const auto& [name, tensor] : io::training_state(net, adam)) all.push_back(tensor);
+    teeny::realize(all);
+  }
+  std::vector<std::vector<std::byte>> bytes() const {
+    std::vector<std::vector<std::byte>> all;
+    for (const auto& [name, tensor] : io::training_state(net, adam)) all.push_back(tensor.to_bytes());
+    for (const Tensor& p : nn::parameters(net)) all.push_back(p.grad().defined() ? p.grad().to_bytes() : all[0]);
+    return all;
+  }
+};
+
+/// Every `stride`-th allocation of `f` fails, alone, until none is left; of `rounds` times `f` is done. `f` changes
+/// `trained`, and without a failure does to its twin what `same` does. Returns how many allocations failed.
+int64_t done_or_not(int rounds, int64_t stride, const Trained& trained, const Trained& twin, const std::function<void()>& f,
+                    const std::function<void()>& same) {
+  int64_t failures = 0;
+  for (int64_t n = 0, round = 0; round < rounds; n += stride) {
+    INFO("allocation ", n, " of round ", round);
+    const auto before = trained.bytes();
+    const auto random = Tensor::random_state();
+    bool thrown = false;
+    left = n;
+    try {
+      f();
+    } catch (const std::exception&) { thrown = true; }
+    const bool none_failed = std::exchange(left, -1) >= 0;
+    REQUIRE_FALSE((thrown && none_failed));
+    failures += !none_failed;
+    const auto after = trained.bytes();
+    const auto random_after = Tensor::random_state();
+    if (thrown && after == before) {
+      REQUIRE(random_after == random);
+      continue;
+    }
+    Tensor::set_random_state(random.first, random.second);
+    same();
+    REQUIRE(Tensor::random_state() == random_after);
+    REQUIRE(after == twin.bytes());
+    if (none_failed) n = -stride, ++round;
+  }
+  return failures;
+}
+
+void training_without_memory(int64_t stride) {
+  Training mode;
+  const auto seeded = [] {
+    Tensor::manual_seed(3);
+    Trained trained;
+    trained.realize();
+    return trained;
+  };
+  Trained trained = seeded(), twin = seeded();
+  const Tensor x = Tensor::of<int64_t>({0, 3, 4, 1}).realize(), y = Tensor::of<int64_t>({2, 0, 1, 1}).realize();
+  Jit step([&](Tensor tokens, Tensor classes) { return trained.step(tokens, classes); });
+  int64_t failures = done_or_not(4, stride, trained, twin, [&] { step(x, y); }, [&] { twin.step(x, y), twin.realize(); });
+  CHECK(step.replays() >= 2);
+  failures += done_or_not(
+      2, stride, trained, twin, [&] { trained.adam.step(), trained.realize(); }, [&] { twin.adam.step(), twin.realize(); });
+  Tensor loss = trained.net(x).cross_entropy(y);
+  const auto grads = [&] {
+    std::vector<const void*> all;
+    for (const Tensor& p : nn::parameters(trained.net)) all.push_back(teeny::detail::TensorAccess::id(p.grad()));
+    return all;
+  };
+  const std::vector<const void*> before = grads();
+  const auto unchanged = [&] { CHECK((grads() == before && loss.requires_grad())); };
+  failures += fail_each([&] { loss.backward(); }, unchanged, [] { FAIL("a walk back that does without memory"); });
+  CHECK(grads() != before);
+  CHECK_MESSAGE(failures > 100, failures, " allocations failed");
+}
+
+}  // namespace
+
+TEST_CASE("allocation: a step of a training is done or not done, whichever allocation fails") {
+  training_without_memory(41);
+}
+TEST_CASE("allocation: a step of a training is done or not done, whichever allocation fails, each of them [train]") {
+  training_without_memory(1);
 }
 
 TEST_CASE("allocation: an operation of a long history takes at most a thousand bytes, and destroying it none") {

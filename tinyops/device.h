@@ -77,6 +77,7 @@ class Buffer {
   }
   /// From now on this buffer's memory is that of `other`, which is at least as large; null ends it.
   void alias_to(std::shared_ptr<Buffer> other) { other_ = std::move(other); }
+  bool is_alias() const { return other_ != nullptr; }
 
  private:
   size_t bytes_;

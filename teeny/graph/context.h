@@ -25,17 +25,24 @@ struct Execution {
   std::function<void(const Step&)> on_step = {};     ///< called after each kernel
 };
 
-/// A variable that was assigned to and not computed since. Nothing is held: a tensor that is gone is not computed, and
-/// old values that nobody reads any more may be written over.
+/// A variable that was assigned to and not computed since. The new values are not held: a tensor that is gone is not computed.
+/// The old ones are, to be there again should computing the new ones fail.
 struct PendingAssignment {
   std::weak_ptr<LazyBuffer> variable;
-  std::weak_ptr<Node> now, before;
-  ShapeTracker views;  ///< of what it held before
+  std::weak_ptr<Node> now;
+  std::shared_ptr<Node> before;
+  ShapeTracker views;         ///< of what it held before
+  int64_t group = 0;          ///< of one AssignmentGroup; 0: of none
+  std::weak_ptr<Node> lent = {};  ///< `before`, while a scheduler counts who holds it
 
-  bool unrealized() const {
+  /// The node to compute; null where there is none any more, or the variable has been assigned to again.
+  std::shared_ptr<Node> unrealized() const {
+    const auto holder = variable.lock();
     const auto node = now.lock();
-    return node && !node->realized();
+    return holder && node && holder->node() == node && !node->realized() ? node : nullptr;
   }
+  /// The variable holds its old values again, unless it holds yet other ones.
+  void take_back() noexcept;
 };
 
 class Recorder;  // teeny/tensor/recorder.h
@@ -50,21 +57,27 @@ struct Context {
   bool grad = true;              ///< operations remember their history
   bool training = false;         ///< dropout drops, and batch norm uses the statistics of the batch
   Recorder* recorder = nullptr;  ///< a Jit that records this thread's calls
-  Execution execution = {};
-  std::vector<PendingAssignment> pending = {};
   int64_t kernels = 0;           ///< how many it has run
-  /// What was reduced to one element, and is still to be computed: since the last step of an optimiser, and before it.
-  std::vector<std::weak_ptr<Node>> totals = {}, earlier_totals = {};
-  void add_total(const std::shared_ptr<Node>& total);
-  std::array<std::shared_ptr<const std::vector<View>>, 8> recent_views = {};  ///< those that a ShapeTracker made last
+  int64_t group = 0;             ///< the AssignmentGroup that is open; 0: none
   size_t next_view = 0;
+  // These are emptied when the thread ends, and not destroyed: an object that outlives main may still assign, compute
+  // and save in its destructor.
+  union { Execution execution; };
+  union { std::vector<PendingAssignment> pending; };
+  /// What was reduced to one element, and is still to be computed: since the last step of an optimiser, and before it.
+  union { std::vector<std::weak_ptr<Node>> totals; };
+  union { std::vector<std::weak_ptr<Node>> earlier_totals; };
+  /// Those that a ShapeTracker made last.
+  union { std::array<std::shared_ptr<const std::vector<View>>, 8> recent_views; };
+  void add_total(const std::shared_ptr<Node>& total);
 
   /// This thread's stream. Where nobody has set one it begins with SEED= on the main thread, and on the others with a seed made
   /// of SEED= and of how many threads have begun a stream before: no two threads draw the same values.
   RandomStream& random();
   std::optional<RandomStream> random_set = {};
 
-  explicit Context(int thread) : thread(thread) {}
+  explicit Context(int thread) : thread(thread), execution(), pending(), totals(), earlier_totals(), recent_views() {}
+  ~Context() {}
 };
 
 /// This thread's.
@@ -80,6 +93,25 @@ class ExecutionScope {
 
  private:
   Execution before_;
+};
+
+/// What is assigned while it lives stands or falls together: where one of these values cannot be computed, all variables have
+/// their old ones again. Left by an exception, it takes its assignments back. Inside of another group it is a part of that one.
+///
+///   const AssignmentGroup together;
+///   for (Tensor& p : parameters) p.assign(p - rate * p.grad());
+class AssignmentGroup {
+ public:
+  /// `with_earlier`: what earlier groups assigned that is still pending belongs to it, too. An optimiser's step stands or falls
+  /// with the running statistics of the forward pass before it.
+  explicit AssignmentGroup(bool with_earlier = false);
+  ~AssignmentGroup();
+  AssignmentGroup(const AssignmentGroup&) = delete;
+  AssignmentGroup& operator=(const AssignmentGroup&) = delete;
+
+ private:
+  const bool open_, with_earlier_;
+  const int exceptions_;
 };
 
 }  // namespace teeny

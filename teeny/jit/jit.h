@@ -17,12 +17,15 @@
 //
 // The call may do what tensors do, but not read a value (`item`, `to_vector`, printing): what it decided by it could not
 // be decided again. Constants of the host (`Tensor::of(...)`, a loop's bound, a learning rate from `set_lr`) are part of
-// the recording. What the call changes, it changes with `assign`, `set` or `+=`, or in `.grad`; results have no history,
-// and inputs are copies: a gradient by one is returned, not found in its `.grad`. When tensors that the call looks at are
-// replaced by others, shaped or frozen anew, the next calls are recorded again: `replays()` and `why()` tell, and DEBUG=1
-// prints a line for each call that is not replayed. A kernel that throws in a replay (an index outside) may leave some
-// variables a step further than others; on a GPU, which works on while the program does, the Error is thrown where a value is
-// next read.
+// the recording. What the call changes, it changes with `assign`, `set` or `+=`, or in `.grad`; results have no history. It may
+// change its inputs, too: each of the three writes to the caller's tensor, in a replay as in a call that runs; that gets fresh
+// memory, where a tensor that the function captures is updated in place. A gradient by an input is returned, not found in its
+// `.grad`. When tensors that the call looks at are replaced by others (also where the old one lives on: the handles that the
+// call read are looked at), shaped or frozen anew, the next calls are recorded again: `replays()` and `why()` tell, and DEBUG=1
+// prints a line for each call that is not replayed.
+//
+// A call that throws (an index outside) is not done: what it assigned, and the random stream, are as they were before it. On a
+// GPU, which works on while the program does, the Error is thrown where a value is next read, and the call is done.
 #include <functional>
 #include <map>
 #include <tuple>
@@ -34,11 +37,17 @@ namespace teeny {
 
 class Recording;
 
+struct JitOptions {
+  /// For how many combinations of input shapes, dtypes and modes there is room: of more, the one that was used least recently
+  /// goes, which DEBUG=1 tells. Each recording keeps the memory of its temporaries.
+  int64_t recordings = 64;
+};
+
 /// The part of a Jit that does not depend on the function's type.
 class Replayer {
  public:
   using Call = std::function<std::vector<Tensor>(std::span<const Tensor>)>;
-  Replayer();
+  explicit Replayer(JitOptions options);
   ~Replayer();
   Replayer(Replayer&&) noexcept;
   /// Records or replays; there is one recording for each combination of input shapes, dtypes, Training and GradMode, and
@@ -49,18 +58,26 @@ class Replayer {
 
  private:
   struct Entry {
-    bool watched = false;  ///< a call has been made
+    bool watched = false;   ///< a call has been made
+    int64_t last_call = 0;  ///< that used it
     std::unique_ptr<Recording> recording;
   };
+  Entry& entry_of(const std::vector<int64_t>& key);
+  /// Calls; `inputs` are the values of what is `given`, `number[i]` is which of these argument i is.
+  std::vector<Tensor> run(Entry& entry, std::span<const Tensor> given, std::span<const Tensor> inputs,
+                          std::span<const size_t> number, const Call& call);
+
+  JitOptions options_;
   std::map<std::vector<int64_t>, Entry> entries_;
   int64_t calls_ = 0, replays_ = 0;
   std::string why_;
+  bool moved_from_ = false;
 };
 
 template <class F>
 class Jit {
  public:
-  explicit Jit(F function) : function_(std::move(function)) {}
+  explicit Jit(F function, JitOptions options = {}) : function_(std::move(function)), replayer_(options) {}
 
   /// How many calls were replayed, and not run.
   int64_t replays() const { return replayer_.replays(); }

@@ -85,6 +85,7 @@ Tensor BatchNorm::operator()(const Tensor& x) {
 /// Moves the running statistics towards those of a batch of n values a channel.
 void BatchNorm::track(const Tensor& mean, const Tensor& var, int64_t n) {
   NoGrad guard;
+  const AssignmentGroup together;
   const double unbiased = double(n) / double(n - 1);
   const auto move = [&](const auto& m) {
     running_mean.assign(running_mean * (1 - m) + mean * m);

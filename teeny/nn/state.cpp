@@ -111,16 +111,8 @@ void load_state_dict(const StateDict& into, const StateDict& from) {
   check_state_dict(into, from);
   std::map<std::string_view, Tensor> given(from.begin(), from.end());
   NoGrad guard;
-  std::vector<LazyBuffer> before;
-  for (const auto& [name, tensor] : into) before.push_back(tensor.lazy());
-  const auto pending = std::ptrdiff_t(context.pending.size());
-  try {
-    for (const auto& [name, tensor] : into) Tensor(tensor).assign(given[name].detach());
-  } catch (...) {  // there is not enough memory: all have their old values again
-    for (size_t i = 0; i < before.size(); ++i) teeny::detail::TensorAccess::restore(into[i].second, std::move(before[i]));
-    context.pending.erase(context.pending.begin() + pending, context.pending.end());
-    throw;
-  }
+  const AssignmentGroup together;
+  for (const auto& [name, tensor] : into) Tensor(tensor).assign(given[name].detach());
 }
 
 }  // namespace teeny::nn

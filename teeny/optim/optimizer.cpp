@@ -106,14 +106,14 @@ void Optimizer::start(std::vector<Tensor>& moments, size_t group, double value) 
 }
 
 void Optimizer::finish_last_step(const nn::StateDict& state) const {
-  std::vector<Tensor> pending;
+  std::vector<LazyBuffer> pending;
   const auto look = [&pending](const Tensor& x) {
     const Node& node = *x.lazy().node();
-    if (!node.realized() && !std::holds_alternative<node::Constant>(node.op)) pending.push_back(x);
+    if (!node.realized() && !std::holds_alternative<node::Constant>(node.op)) pending.push_back(x.lazy());
   };
   for (const Tensor& p : params_) look(p);
   for (const auto& [name, tensor] : state) look(tensor);
-  if (!pending.empty()) realize(pending);
+  if (!pending.empty()) realize_alone(pending);
   realize_earlier_totals();
 }
 

@@ -81,6 +81,7 @@ Hyperparameters SGD::hyperparameters() const {
 void SGD::step() {
   NoGrad guard;
   finish_last_step(nn::state_dict(*this));
+  const AssignmentGroup together(true);
   for (size_t group = 0; group < groups(); ++group) {
     const SGDOptions& o = options_[group];
     Shared rate(of_group(lr_, group));
@@ -113,6 +114,7 @@ Hyperparameters Adam::hyperparameters() const {
 void Adam::step() {
   NoGrad guard;
   finish_last_step(nn::state_dict(*this));
+  const AssignmentGroup together(true);
   const Tensor step = step_ + 1, t = step.cast(DType::Float64);
   step_.assign(step);
   for (size_t group = 0; group < groups(); ++group) {
@@ -166,6 +168,7 @@ Hyperparameters NAdam::hyperparameters() const {
 void NAdam::step() {
   NoGrad guard;
   finish_last_step(nn::state_dict(*this));
+  const AssignmentGroup together(true);
   const Tensor step = step_ + 1, t = step.cast(DType::Float64);
   step_.assign(step);
   std::vector<Tensor> products;
@@ -215,6 +218,7 @@ Hyperparameters RMSprop::hyperparameters() const {
 void RMSprop::step() {
   NoGrad guard;
   finish_last_step(nn::state_dict(*this));
+  const AssignmentGroup together(true);
   for (size_t group = 0; group < groups(); ++group) {
     const RMSpropOptions& o = options_[group];
     Shared rate(of_group(lr_, group));
@@ -252,6 +256,7 @@ Hyperparameters Adagrad::hyperparameters() const {
 void Adagrad::step() {
   NoGrad guard;
   finish_last_step(nn::state_dict(*this));
+  const AssignmentGroup together(true);
   const Tensor step = step_ + 1, t = step.cast(DType::Float64);
   step_.assign(step);
   for (size_t group = 0; group < groups(); ++group) {
@@ -286,6 +291,7 @@ Hyperparameters LAMB::hyperparameters() const {
 void LAMB::step() {
   NoGrad guard;
   finish_last_step(nn::state_dict(*this));
+  const AssignmentGroup together(true);
   const Tensor step = step_ + 1, t = step.cast(DType::Float64);
   step_.assign(step);
   for (size_t group = 0; group < groups(); ++group) {
@@ -349,6 +355,7 @@ Hyperparameters Muon::hyperparameters() const {
 void Muon::step() {
   NoGrad guard;
   finish_last_step(nn::state_dict(*this));
+  const AssignmentGroup together(true);
   for (size_t group = 0; group < groups(); ++group) {
     const MuonOptions& o = options_[group];
     const Tensor lr = of_group(lr_, group);
@@ -366,6 +373,17 @@ void Muon::step() {
   }
 }
 
+namespace {
+/// All gradients become what `f` makes of them, or none.
+template <class F>
+void set_grads(std::span<const Tensor> params, F&& f) {
+  std::vector<Tensor> grads;
+  for (const Tensor& p : params) grads.push_back(p.grad().defined() ? f(p.grad()) : Tensor());
+  for (size_t i = 0; i < params.size(); ++i)
+    if (grads[i].defined()) Tensor(params[i]).set_grad(grads[i]);
+}
+}  // namespace
+
 Tensor clip_grad_norm(std::span<const Tensor> params, double max_norm, double norm_type) {
   if (!(max_norm >= 0)) fail("clip_grad_norm: max_norm ", max_norm, " is negative");
   if (!(norm_type > 0)) fail("clip_grad_norm: norm_type ", norm_type, " is not above 0");
@@ -381,16 +399,14 @@ Tensor clip_grad_norm(std::span<const Tensor> params, double max_norm, double no
   }
   if (!largest) total = total.pow(1 / norm_type);
   const Tensor scale = (max_norm / (total + 1e-6)).minimum(1);
-  for (Tensor p : params)
-    if (const Tensor g = p.grad(); g.defined()) p.set_grad((g * scale).cast(g.dtype()));
+  set_grads(params, [&](const Tensor& g) { return (g * scale).cast(g.dtype()); });
   return total;
 }
 
 void clip_grad_value(std::span<const Tensor> params, double limit) {
   if (!(limit >= 0)) fail("clip_grad_value: a limit of ", limit);
   NoGrad guard;
-  for (Tensor p : params)
-    if (const Tensor g = p.grad(); g.defined()) p.set_grad(g.clamp(-limit, limit));
+  set_grads(params, [&](const Tensor& g) { return g.clamp(-limit, limit); });
 }
 
 }  // namespace teeny::optim

@@ -109,7 +109,8 @@ class BufferAssignment {
 
   /// The buffer of an input that is not needed after this kernel and that is read in step, element by element or, where the
   /// result is a value of the row, row by row: the result can be written over it. This is how an optimiser updates its
-  /// parameters in place. What a contraction reads it reads many times; so do the elements of a row that is reduced.
+  /// parameters in place. What a contraction reads it reads many times; so do the elements of a row that is reduced. A value of
+  /// such a row may be stored before the row is over, so nothing else in its kernel may read what it is written over.
   tinyops::BufferRef reuse_input_buffer(int number, const Node& member) {
     const PlannedKernel& kernel = plan_.kernels[size_t(number)];
     const bool in_rows = kernel.group.inner.empty() || squeezed(member.shape()) == row_shape(kernel.group);
@@ -122,8 +123,10 @@ class BufferAssignment {
       for (const Node* reader : kernel.group.members)
         for (const FusedInput& read : plan_.reads_of(*reader))
           if (read.node == i.node.get())
-            in_step &= !is_contraction(reader->op) && read.view.is_contiguous() && read.view.shape == i.node->shape();
+            in_step &= !is_contraction(reader->op) && read.view.is_contiguous() && read.view.shape == i.node->shape() &&
+                       (kernel.group.inner.empty() || reader == &member);
       if (!in_step) continue;
+      if (plan_.buffer_of(*i.node)->is_alias()) continue;
       i.last_reader = -1;  // given away
       return plan_.buffer_of(*i.node);
     }
@@ -202,6 +205,7 @@ class BufferAssignment {
     const bool whole = first.views().is_contiguous() && first.node()->shape() == i.node->shape() && places.size() > 1;
     if (!whole || from.needed_later || from.last_reader != i.group) return nullptr;
     const tinyops::BufferRef buffer = plan_.buffer_of(*first.node());
+    if (buffer && buffer->is_alias()) return nullptr;
     for (size_t p = 1; p < places.size(); ++p) {
       std::vector<FusedInput> reads;
       plan_.walk(i.sources()[p], i.sources()[p].views().view(), reads);

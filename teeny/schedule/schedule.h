@@ -37,8 +37,12 @@ void realize_earlier_totals();
 /// Runs one kernel as this thread's Execution says, and counts it; where DEBUG= or PROFILE= asks for it, with a trace.
 void run_kernel(const tinyops::Kernel& kernel);
 
-/// `variable` was assigned to, and held `before` until then: the next `realize` of anything computes its new values too,
-/// so that running statistics and parameters do not pile up unevaluated graphs. If that throws, it has its old ones again.
-void add_pending(const std::shared_ptr<LazyBuffer>& variable, const LazyBuffer& before);
+/// The same, but other assignments than those to the targets, and what is in one group with them, stay pending.
+void realize_alone(std::span<const LazyBuffer> targets);
+
+/// `variable` holds `now` from here on: the next `realize` of anything computes it too, so that running statistics and
+/// parameters do not pile up unevaluated graphs. If a kernel that it needs throws, the variable has its old values again, and
+/// so have those in its AssignmentGroup; other assignments stay as they are.
+void assign_pending(const std::shared_ptr<LazyBuffer>& variable, LazyBuffer now);
 
 }  // namespace teeny

@@ -8,7 +8,7 @@ void realize_earlier_totals() {
   std::vector<LazyBuffer> unread;
   for (const std::weak_ptr<Node>& total : earlier)
     if (auto node = total.lock(); node && !node->realized()) unread.emplace_back(std::move(node));
-  if (!unread.empty()) realize(unread);
+  if (!unread.empty()) realize_alone(unread);
 }
 
 }  // namespace teeny

@@ -107,16 +107,15 @@ void check_start(const Tensor& y, const char* op) {
 
 Tensor& Tensor::backward(bool keep_graph) & {
   check_start(*this, "backward");
-  const std::vector<Tensor> order = history(*this);
+  std::vector<Tensor> order = history(*this);
   const GradMode mode(keep_graph);
-  const GradOf grads = walk_back(order, {});
-  for (Tensor x : order) {
-    if (!Access::rule(x)) {
-      const auto grad = grads.find(Access::id(x));
-      if (grad != grads.end()) x.set_grad(x.grad().defined() ? x.grad() + grad->second : grad->second);
-    } else if (!keep_graph) {
-      Access::drop_graph(x);
-    }
+  GradOf grads = walk_back(order, {});
+  for (const Tensor& x : order)  // before anything changes: a sum may find no memory
+    if (const auto grad = grads.find(Access::id(x)); grad != grads.end() && x.grad().defined())
+      grad->second = x.grad() + grad->second;
+  for (Tensor& x : order) {
+    if (const auto grad = grads.find(Access::id(x)); grad != grads.end()) x.set_grad(grad->second);
+    if (!keep_graph) Access::drop_graph(x);
   }
   return *this;
 }

@@ -61,8 +61,10 @@ struct TensorAccess {
   static const std::shared_ptr<Function>& rule(const Tensor& x);  ///< what made x; null for a leaf
   static void set_rule(Tensor& x, std::shared_ptr<Function> rule);
   static int64_t version(const Tensor& x);                           ///< counts assignments
-  static void restore(const Tensor& x, LazyBuffer values) noexcept;  ///< those that x had before an assignment that failed
   static void drop_graph(const Tensor& x);                           ///< forgets the rule
+  static void replace(const Tensor& x, LazyBuffer data) noexcept;    ///< an assignment of values that are there already
+  static const Tensor* grad(const Tensor& x);                        ///< the handle that x.grad() copies
+  static const HandleWatch& watch(const Tensor& x) { return x.watch_; }
   static const void* id(const Tensor& x) { return x.state_.get(); }  ///< equal for handles of one tensor
 };
 }  // namespace detail

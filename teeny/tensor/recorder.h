@@ -12,6 +12,7 @@ namespace teeny {
 struct Variable {
   std::weak_ptr<LazyBuffer> data;
   std::weak_ptr<const bool> requires_grad;
+  std::weak_ptr<int64_t> version = {};  ///< of one that is assigned to
 };
 
 class Recorder {
@@ -19,7 +20,10 @@ class Recorder {
   virtual ~Recorder() = default;
   virtual void on_create(const std::shared_ptr<LazyBuffer>& data) = 0;  ///< a new tensor
   virtual void on_read(const std::shared_ptr<LazyBuffer>& data, const std::shared_ptr<const bool>& requires_grad) = 0;
-  virtual void on_assign(const std::shared_ptr<LazyBuffer>& data) = 0;  ///< it is about to hold other values
+  /// It is about to hold other values; `version` counts how often that was so.
+  virtual void on_assign(const std::shared_ptr<LazyBuffer>& data, const std::shared_ptr<int64_t>& version) = 0;
+  /// The handle is read or copied; `data` is its tensor's, null where it is undefined.
+  virtual void on_handle(const Tensor& handle, const std::shared_ptr<LazyBuffer>& data) = 0;
   virtual void on_set_grad(const Tensor& x, const Tensor& grad) = 0;    ///< x.grad is about to be `grad`
 };
 

@@ -39,7 +39,7 @@ struct Tensor::State : std::enable_shared_from_this<State> {
 /// A gradient is its tensor's as long as there is a handle of it: then nobody can ask for it any more.
 struct Tensor::Owner {
   std::shared_ptr<State> owned;
-  void operator()(State* state) { state->orphaned = true, state->grad = Tensor(), owned = nullptr; }
+  void operator()(State* state) { state->orphaned = true, state->grad.state_ = nullptr, owned = nullptr; }
 };
 
 Tensor::Tensor(LazyBuffer data, bool requires_grad) : state_(std::make_shared<State>(std::move(data))) {
@@ -52,8 +52,13 @@ Tensor::Tensor(Scalar value) : Tensor(full({}, value)) {}
 const LazyBuffer& Tensor::lazy() const {
   if (!state_)
     fail("this tensor is undefined: no value was given to it, or it is the grad() of one that no backward has reached");
+  note();
   if (context.recorder) context.recorder->on_read({state_, &state_->data}, {state_, &state_->requires_grad});
   return state_->data;
+}
+
+void Tensor::note_handle() const {
+  if (context.recorder) context.recorder->on_handle(*this, {state_, state_ ? &state_->data : nullptr});
 }
 
 namespace detail {
@@ -66,9 +71,12 @@ void TensorAccess::set_rule(Tensor& x, std::shared_ptr<Function> rule) {
   }
   x.state_->rule = std::move(rule);
 }
-int64_t TensorAccess::version(const Tensor& x) { return x.state_->version; }
-void TensorAccess::restore(const Tensor& x, LazyBuffer values) noexcept { x.state_->data = std::move(values); }
-void TensorAccess::drop_graph(const Tensor& x) { x.state_->rule = nullptr; }
+int64_t TensorAccess::version(const Tensor& x) { return x.lazy(), x.state_->version; }
+void TensorAccess::drop_graph(const Tensor& x) { x.lazy(), x.state_->rule = nullptr; }
+const Tensor* TensorAccess::grad(const Tensor& x) { return &x.state_->grad; }
+void TensorAccess::replace(const Tensor& x, LazyBuffer data) noexcept {
+  x.state_->data = std::move(data), x.state_->rule = nullptr, ++x.state_->version;
+}
 }  // namespace detail
 
 bool Tensor::is_leaf() const { return lazy(), !state_->rule; }
@@ -86,10 +94,11 @@ void Tensor::set_requires_grad(bool on) {
 }
 Tensor Tensor::grad() const { return lazy(), state_->grad; }
 void Tensor::set_grad(const Tensor& grad) {
+  if (!state_) fail(grad.state_ ? "set_grad" : "zero_grad", ": this tensor is undefined: no value was given to it");
   if (grad.defined() && (grad.shape() != shape() || !is_float(grad.dtype())))
     fail("set_grad: ", grad.dtype(), " ", grad.shape(), " for a tensor of ", dtype(), " ", shape());
   if (context.recorder) context.recorder->on_set_grad(*this, grad);
-  if (!state_->orphaned) state_->grad = grad;
+  if (!state_->orphaned) state_->grad.state_ = grad.state_;  // not noted as a handle: a recorder has been told
 }
 Tensor Tensor::detach() const { return Tensor(lazy()); }
 
@@ -145,7 +154,7 @@ std::vector<T> values_of(const Tensor& x, const char* op) {
   if constexpr (std::integral<T> && !std::same_as<T, bool>)  // handed out as a narrower integer it must be the same number
     if (is_int(x.dtype()) && itemsize(x.dtype()) > int64_t(sizeof(T)) && (x.cast(dtype_of<T>()) != x).sum().item() > 0)
       fail(op, ": ", x.dtype(), " ", x.shape(), " has an element that does not fit ", dtype_of<T>());
-  if (itemsize(x.dtype()) == 2) x.realize();  // what is read is what is stored: rounded, before it is cast
+  if (x.dtype() != dtype_of<T>()) x.realize();  // the same value, whichever type it is read as: it is not cast in its kernel
   const std::vector<std::byte> bytes = x.cast(dtype_of<T>()).to_bytes();
   std::vector<T> values(static_cast<size_t>(x.numel()));
   if constexpr (std::same_as<T, bool>) {
@@ -187,11 +196,10 @@ Tensor& Tensor::assign(const Tensor& x) & {
   const bool owns_memory =
       data.views().is_contiguous() && data.node()->shape() == data.shape() && !has_no_memory(data.node()->op);
   const std::shared_ptr<LazyBuffer> variable(state_, &state_->data);
-  if (context.recorder) context.recorder->on_assign(variable);
-  const LazyBuffer before = std::exchange(state_->data, owns_memory ? data : data.contiguous());
+  if (context.recorder) context.recorder->on_assign(variable, {state_, &state_->version});
+  assign_pending(variable, owns_memory ? std::move(data) : data.contiguous());
   state_->rule = nullptr;
   ++state_->version;
-  add_pending(variable, before);
   return *this;
 }
 

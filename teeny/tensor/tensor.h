@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "teeny/graph/lazy.h"
+#include "teeny/tensor/handle_watch.h"
 #include "teeny/tensor/index.h"
 #include "teeny/tensor/modes.h"
 #include "teeny/tensor/options.h"
@@ -33,16 +34,16 @@ struct TensorAccess;  // function.h
 /// change a tensor is const, and gives another one. What returns the tensor itself returns it by value from a temporary.
 class Tensor {
  public:
-  Tensor(const Tensor&) = default;
-  Tensor(Tensor&&) noexcept = default;
-  Tensor& operator=(const Tensor&) & = default;  ///< a handle of another tensor; not for `x[0] = y`: see `set`
-  Tensor& operator=(Tensor&&) & noexcept = default;
+  Tensor(const Tensor& x) : state_((x.note(), x.state_)) {}
+  Tensor(Tensor&& x) noexcept : state_((x.note(), std::move(x.state_))) {}
+  Tensor& operator=(const Tensor& x) & { return note(), x.note(), state_ = x.state_, *this; }  ///< another's; see `set`
+  Tensor& operator=(Tensor&& x) & noexcept { return note(), x.note(), state_ = std::move(x.state_), *this; }
   Tensor() = default;  ///< undefined: no shape, no values; `defined()` is false
   explicit Tensor(LazyBuffer data, bool requires_grad = false);
   explicit Tensor(Scalar value);  ///< no axes; float32, int64 or bool
 
   // ---- Properties
-  bool defined() const { return state_ != nullptr; }
+  bool defined() const { return note(), state_ != nullptr; }
   const Shape& shape() const& { return lazy().shape(); }
   Shape shape() && { return shape(); }
   int64_t size(int64_t axis) const { return shape()[axis_index(axis, "size")]; }
@@ -399,7 +400,13 @@ class Tensor {
   struct State;
   struct Owner;
   void set_requires_grad(bool on);
+  /// Tells a Jit that records of this handle.
+  void note() const {
+    if (detail::recorders.load(std::memory_order_relaxed) > 0) note_handle();
+  }
+  void note_handle() const;
   std::shared_ptr<State> state_;
+  [[no_unique_address]] detail::HandleWatch watch_;
 };
 
 /// Elements, and where along the axis each of them stood.

@@ -9,6 +9,7 @@
 #include <bit>
 #include <cstddef>
 #include <mutex>
+#include <new>
 #include <vector>
 
 namespace tinyops {
@@ -43,8 +44,10 @@ class CachingAllocator {
     const Size size = rounded(bytes);
     if (waiting_ + size.bytes > most_waiting_) clear();
     std::lock_guard lock(mutex_);
-    free_[size_t(size.size_class)].push_back(memory);
-    waiting_ += size.bytes;
+    try {
+      free_[size_t(size.size_class)].push_back(memory);
+      waiting_ += size.bytes;
+    } catch (const std::bad_alloc&) { release_(memory); }  // a destructor gives it back, and must not throw
   }
 
   void clear() {

@@ -5,6 +5,7 @@
 // rounding: an access one byte past the end must show.
 #include <omp.h>
 
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 
@@ -13,6 +14,7 @@
 #endif
 
 #include "tinyops/cpu/packets.h"
+#include "tinyops/cpu/parallel.h"
 #include "tinyops/device.h"
 #include "tinyops/base/caching_allocator.h"
 
@@ -43,7 +45,12 @@ void* system_allocate(size_t bytes) {
 
 /// Never destroyed: buffers held by static objects come back after main has returned.
 CachingAllocator& caching_allocator() {
-  static auto* all = new CachingAllocator(system_allocate, std::free, kAlignment, size_t(1) << 30);
+  static auto* all = [] {
+    if (omp_get_max_threads() > cpu::kMostThreads)
+      std::fprintf(stderr, "OMP_NUM_THREADS: %d threads are more than teeny starts; it uses %d\n", omp_get_max_threads(),
+                   cpu::kMostThreads);
+    return new CachingAllocator(system_allocate, std::free, kAlignment, size_t(1) << 30);
+  }();
   return *all;
 }
 
@@ -59,7 +66,7 @@ void deallocate(void* memory, size_t bytes) {
 }
 
 std::string device_name() {
-  const int threads = omp_get_max_threads();
+  const auto threads = cpu::threads();
   return text("cpu (", threads, threads == 1 ? " thread, " : " threads, ", cpu::Packets<float>::lanes, " float lanes)");
 }
 void write(void* to, const void* host, size_t bytes) { if (bytes) std::memcpy(to, host, bytes); }

@@ -16,8 +16,11 @@ namespace tinyops::cpu {
 /// An OpenMP region costs a few microseconds: work below about as many simple steps stays on the calling thread.
 inline constexpr int64_t kWorthThreads = 1 << 15;
 
+/// OMP_NUM_THREADS may ask for more than a system starts, which libgomp does not survive; no machine has more cores than this.
+inline constexpr int kMostThreads = 1024;
+
 /// How many threads share the work that is handed out here.
-inline int64_t threads() { return omp_in_parallel() ? 1 : omp_get_max_threads(); }
+inline int64_t threads() { return omp_in_parallel() ? 1 : std::min(omp_get_max_threads(), kMostThreads); }
 
 /// `setup()` runs once on each thread and returns what is then called with every piece's index. An exception stops
 /// the thread it happens on and is thrown again when all are done (it must not cross the region). Within a piece of
@@ -33,7 +36,7 @@ void parallel(int64_t count, int64_t steps, Setup&& setup) {
   const int64_t chunk = std::max<int64_t>(1, count / 64);
   std::atomic<int64_t> next = 0;
   std::exception_ptr thrown;
-#pragma omp parallel
+#pragma omp parallel num_threads(int(threads()))
   {
     try {
       auto&& work = setup();

@@ -6,10 +6,17 @@
 
 namespace tinyops::cpu {
 
-/// Memory of a thread that is kept from one kernel to the next.
+/// Memory of a thread that is kept from one kernel to the next: `thread_local Scratch scratch; thread_local Scratch::End end{scratch};`
+/// A Scratch itself is not destroyed: the destructor of a static object, which comes later, may still run a kernel.
 class Scratch {
  public:
-  ~Scratch() { std::free(memory_); }
+  struct End {
+    Scratch& scratch;
+    ~End() {
+      std::free(scratch.memory_);
+      scratch.memory_ = nullptr, scratch.bytes_ = 0;
+    }
+  };
   char* take(size_t bytes) {
     if (bytes > bytes_) {
       std::free(memory_);

@@ -265,6 +265,7 @@ class Multiplication {
     const bool direct = std::is_same_v<T, Out> && rows == width && consecutive(out_row, rows);
     const bool add = range.first > 0;
     thread_local Scratch scratch;
+    thread_local const Scratch::End end{scratch};
     T* const sums = reinterpret_cast<T*>(scratch.take(size_t(width * (kStrip + kColumns + range.size())) * sizeof(T)));
     const T* const panel = rows_.panel(batch, panel_number, range, sums + width * (kStrip + kColumns));
     for (int64_t start = 0; start < columns; start += strip_) {

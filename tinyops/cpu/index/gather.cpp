@@ -204,7 +204,7 @@ void scatter(const ScatterKernel& k, const IndexedRows& rows) {
   const int64_t size = int64_t(k.out.buffer->bytes() / sizeof(T)), steps = size + rows.count * (rows.length + kStep);
   Buffer wide(std::is_same_v<T, W> ? 0 : size_t(size) * sizeof(W));  // totals that the result itself is too narrow for
   W* totals = reinterpret_cast<W*>(std::is_same_v<T, W> ? static_cast<void*>(result) : wide.data());
-  const int64_t parts = steps < kWorthThreads ? 1 : std::max(1, omp_get_max_threads());
+  const int64_t parts = steps < kWorthThreads ? 1 : threads();
   parallel(parts, steps, [&] {
     return [&, source = rows.cursor(k.source), out = rows.cursor(k.out), indices = Indices(k.index, rows)](
                int64_t part) mutable {

@@ -23,6 +23,7 @@ class Worker {
       : plan_(plan), slot_bytes_(plan.tile * plan.value_bytes), at_(plan.forms.size()), data_(plan.values.size()),
         row_data_(plan.values.size()), expected_(plan.inputs.size()) {
     thread_local Scratch scratch;
+    thread_local const Scratch::End end{scratch};
     const int64_t slots = plan.slots * slot_bytes_, packed = plan.tile * 8, kept = plan.kept * plan.tiles * slot_bytes_;
     slots_ = scratch.take(size_t(slots + packed + plan.totals_bytes() + kept) + 64);
     packed_ = slots_ + slots, totals_ = packed_ + packed, kept_ = totals_ + plan.totals_bytes();
