@@ -141,7 +141,8 @@ struct ContractKernel {
 // the first of them, which has the shape that the kernel walks.
 
 /// out[i] = table[i, index[i]]: the table's view has one axis more than `out`, the last, along which the index picks.
-/// Throws Error when an index is outside 0 <= index < that axis, in the name of what the user called.
+/// Throws Error when an index is outside 0 <= index < that axis, in the name of what the user called. A name with a colon is the
+/// whole message: of a condition, which picks from one element, and is outside where it does not hold.
 struct GatherKernel {
   Operand table = {}, index = {}, out = {};
   const char* name = "gather";
@@ -159,6 +160,12 @@ struct ScatterKernel {
   static constexpr std::array reads{&ScatterKernel::index, &ScatterKernel::source};
   static constexpr int flops = 1;
 };
+
+/// What a backend throws for an index that is outside; `position` is its place in the index.
+[[noreturn]] inline void fail_outside(const char* name, int64_t index, const Dims& position, int64_t size) {
+  if (std::string_view(name).find(':') != std::string_view::npos) fail(name);
+  fail(name, ": index ", index, " at position ", position, " is outside 0 <= index < ", size);
+}
 
 /// out[.., i] = in[.., 0] op in[.., 1] op .. in[.., i], along the last axis: running sums and the like.
 struct ScanKernel {

@@ -191,7 +191,7 @@ void run_kernel(const ContractKernel& k) {
 /// index[i], checked against the size of the axis it picks from.
 int64_t checked_index(const Operand& index, const Dims& at, int64_t size, const char* op) {
   const int64_t i = load(index, at).integer;
-  if (i < 0 || i >= size) fail(op, ": index ", i, " at position ", at, " is outside 0 <= index < ", size);
+  if (i < 0 || i >= size) fail_outside(op, i, at, size);
   return i;
 }
 

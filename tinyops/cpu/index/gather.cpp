@@ -75,8 +75,7 @@ void check(const Operand& index, const IndexedRows& rows, int64_t size, const ch
   for (int64_t row = 0; row < rows.count; ++row) {
     indices.go_to(rows.at(row, 0));
     for (int64_t i = 0; i < last; ++i)
-      if (indices[i] < 0 || indices[i] >= size)
-        fail(op, ": index ", indices[i], " at position ", rows.at(row, i), " is outside 0 <= index < ", size);
+      if (indices[i] < 0 || indices[i] >= size) fail_outside(op, indices[i], rows.at(row, i), size);
   }
 }
 

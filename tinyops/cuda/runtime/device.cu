@@ -195,8 +195,7 @@ void throw_device_error() {
   if (found.kernel == 0) return;
   check(cudaMemsetAsync(place, 0, sizeof(DeviceError), stream()), "clearing memory");
   const Name& name = names()[size_t(found.kernel) - 1];
-  fail(name.name, ": index ", found.index, " at position ", index_of(found.position, name.positions),
-              " is outside 0 <= index < ", found.size);
+  fail_outside(name.name, found.index, index_of(found.position, name.positions), found.size);
 }
 
 }  // namespace cuda
