@@ -290,9 +290,16 @@ Tensor conv(const Tensor& x, const Tensor& weight, const Tensor& bias, const Con
     fail(op, ": ", image[1], " channels of ", image, " in ", groups, " groups do not fit a weight of ", kernel);
   if (bias.defined() && bias.shape() != Shape{kernel[0]})
     fail(op, ": a bias of ", bias.shape(), " does not fit a weight of ", kernel);
-  Geometry g{per_axis(options.stride, n, op, "stride", 1), per_axis(options.padding, n, op, "padding", 0),
-             per_axis(options.padding_end.value_or(options.padding), n, op, "padding_end", 0),
+  const Sizes& padding = options.padding.sizes;
+  Geometry g{per_axis(options.stride, n, op, "stride", 1), per_axis(padding, n, op, "padding", 0),
+             per_axis(options.padding_end.value_or(padding), n, op, "padding_end", 0),
              per_axis(options.dilation, n, op, "dilation", 1), groups};
+  for (int a = 0; options.padding.same && a < n; ++a) {
+    if (g.stride[a] != 1) fail(op, ": padding \"same\" needs a stride of 1, not ", g.stride);
+    if (options.padding_end) fail(op, ": padding_end beside padding \"same\", which says both ends");
+    const int64_t reach = g.dilation[a] * (kernel[2 + a] - 1);
+    g.padding[a] = reach / 2, g.padding_end[a] = reach - reach / 2;
+  }
   Dims outputs;
   for (int a = 0; a < n; ++a) {
     const int64_t padded = image[2 + a] + g.padding[a] + g.padding_end[a], taps = kernel[2 + a];
@@ -329,9 +336,10 @@ Tensor conv_transpose(const Tensor& x, const Tensor& weight, const Tensor& bias,
       fail(op, ": output_padding ", extra, " must be smaller than stride ", g.stride, " or dilation ", g.dilation);
     // The convolution that this is the adjoint of pads its end by that much less, and so sees the image to its end.
     g.padding_end.push_back(g.padding[a] - extra[a]);
-    const int64_t steps = numel({input[2 + a] - 1, g.stride[a]}), taps = numel({kernel[2 + a] - 1, g.dilation[a]});
+    int64_t steps, taps;
     constexpr int64_t kMost = int64_t(1) << 60;
-    if (steps > kMost || taps > kMost)
+    if (__builtin_mul_overflow(input[2 + a] - 1, g.stride[a], &steps) || steps > kMost ||
+        __builtin_mul_overflow(kernel[2 + a] - 1, g.dilation[a], &taps) || taps > kMost)
       fail(op, ": an image of ", input, ", a weight of ", kernel, ", stride ", g.stride, ", dilation ", g.dilation,
            ": more than 60 bits can count along axis ", 2 + a);
     image.push_back(steps + taps + 1 - g.padding[a] - g.padding_end[a]);
@@ -339,6 +347,7 @@ Tensor conv_transpose(const Tensor& x, const Tensor& weight, const Tensor& bias,
       fail(op, ": an image of ", input, ", a weight of ", kernel, ", padding ", g.padding,
            ": nothing is left along axis ", 2 + a);
   }
+  numel(image, op);
   const DType common = common_dtype(x, weight, op);
   const Tensor taps = without_idle_taps(weight.cast(common), image, spatial(input), g);
   return with_bias(apply(ConvTranspose(image, g), x.cast(common), taps), bias);

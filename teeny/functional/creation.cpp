@@ -10,8 +10,11 @@ namespace teeny {
 void check_shape(const Shape& shape, const char* op) {
   for (int64_t size : shape)
     if (size < 0) fail(op, ": a size in ", shape, " is negative");
-  int64_t bytes;
-  if (__builtin_mul_overflow(numel(shape), int64_t(8), &bytes)) fail(op, ": ", shape, " is too large");
+  numel(shape, op);
+}
+
+void check_rank(int rank, const char* op) {
+  if (rank > kMaxRank) fail(op, ": needs ", rank, " axes, and a tensor has at most ", kMaxRank);
 }
 
 Tensor Tensor::from_bytes(std::span<const std::byte> bytes, DType dtype, const Shape& shape) {

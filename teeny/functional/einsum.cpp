@@ -7,7 +7,7 @@
 #include <map>
 #include <string>
 
-#include "teeny/mlops/common.h"
+#include "teeny/functional/functional.h"
 
 namespace teeny {
 namespace {
@@ -49,6 +49,7 @@ std::vector<Term> parse_all(const std::string& text) {
 
 /// The labels of a term whose "..." stands for `dots` axes.
 Dims labels_of(const Term& term, int dots) {
+  check_rank(int(term.before.size() + term.after.size()) + dots, "einsum");
   Dims labels(term.before.begin(), term.before.end());
   for (int i = dots - 1; i >= 0; --i) labels.push_back(kDots + i);
   for (char c : term.after) labels.push_back(c);
@@ -143,8 +144,11 @@ struct Plan {
     check_sizes(formula);
     if (arrow == text.npos) {
       result = labels_of({}, dots);
-      for (const auto& [label, times] : occurrences)
-        if (label < kDots && times == 1) result.push_back(label);
+      for (const auto& [label, times] : occurrences) {
+        if (label >= kDots || times != 1) continue;
+        check_rank(result.size() + 1, "einsum");
+        result.push_back(label);
+      }
       return;
     }
     const Term term = parse(text.substr(arrow + 2));
@@ -195,8 +199,11 @@ Tensor Tensor::einsum(std::string_view formula, std::span<const Tensor> operands
     next.x = next.x.cast(common);
     sum_rest(next, [&](int64_t label) { return product.labels.contains(label) || plan.needs(label, k + 1); });
     Dims all = product.labels, summed;
-    for (int64_t label : next.labels)
-      if (!all.contains(label)) all.push_back(label);
+    for (int64_t label : next.labels) {
+      if (all.contains(label)) continue;
+      check_rank(all.size() + 1, "einsum");
+      all.push_back(label);
+    }
     for (int a = 0; a < all.size(); ++a)
       if (!plan.needs(all[a], k + 1)) summed.push_back(a);
     const DType type = promote(product.x.dtype(), next.x.dtype());

@@ -11,17 +11,27 @@ void check_shape(const Shape& shape, const char* op);
 /// other end is taken.
 Tensor spread_over(const Tensor& unit, double low, double high);
 
+/// Throws in the name of `op` where a result would have more axes than a tensor has.
+void check_rank(int rank, const char* op);
+
+/// `x`; but if `holds`, a bool without axes, turns out false when x is computed, that throws `message` instead. It has
+/// a colon: the operation's name stands before it.
+Tensor require(const Tensor& x, const Tensor& holds, const char* message);
+
 /// Inputs of one output, and outputs of one input, of a weight (out, in, ...). Throws, naming `op`, if `shape` is none.
 struct Fans {
   double in, out;
 };
 Fans fans(const Shape& shape, const char* op);
 
-/// The mean of the squares over `axes`, which stay with size 1, in float64: the squares of a float32 leave its range from
-/// 1e19 on, and below 1e-19.
+/// The mean of the squares over `axes`, which stay with size 1, in float64: the squares of a float32 leave its range
+/// from 1e19 on, and below 1e-19.
 Tensor mean_square(const Tensor& x, const Dims& axes);
 
 // ---- Indexing ------------------------------------------------------------------------------------------------------
+
+/// A tensor without axes as one of the shape (1), others as they are: what such a tensor is to functions along an axis.
+Tensor with_an_axis(const Tensor& x);
 
 /// Throws, naming `op`, unless `index` holds integers and is nowhere longer than x but along `axis`.
 void check_index(const Tensor& x, int axis, const Tensor& index, const char* op);
@@ -32,6 +42,19 @@ Tensor gathered(const Tensor& x, int axis, const Tensor& index, const char* op);
 /// The part of `source` that `index` sends somewhere in x: its beginning, as large as the index. Throws, naming `op`,
 /// where there is no such part, or of another dtype.
 Tensor scattered(const Tensor& x, const Tensor& index, const Tensor& source, const char* op);
+
+/// This of zeros: source[i][j] added to out[index[i][j]][j] for axis 0, in `shape`.
+Tensor scatter_sum(const Shape& shape, int axis, const Tensor& index, const Tensor& source, const char* op);
+
+/// One index for all that lies at a position of `axis`, as large as what it picks from x. Throws, naming `op`, unless
+/// `index` holds integers along one axis.
+Tensor spread_index(const Tensor& x, int axis, const Tensor& index, const char* op);
+
+/// x.index_select(axis, index) in the name of `op`.
+Tensor selected(const Tensor& x, int axis, const Tensor& index, const char* op);
+
+/// x.scatter(axis, index, source) in the name of `op`.
+Tensor overwritten(const Tensor& x, int axis, const Tensor& index, const Tensor& source, const char* op);
 
 // ---- Windows that slide over the last axes: what convolution and pooling have in common ----------------------------
 

@@ -14,7 +14,10 @@ void check_index(const Tensor& x, int axis, const Tensor& index, const char* op)
   bool fits = index.rank() == x.rank();
   for (int a = 0; fits && a < x.rank(); ++a) fits = a == axis || index.shape()[a] <= x.shape()[a];
   if (!fits) fail(op, ": an index of ", index.shape(), " does not fit ", x.shape(), " along axis ", axis);
+  check_rank(index.rank() + 1, op);  // the kernel's: those of the index, and the one that it picks along
 }
+
+Tensor with_an_axis(const Tensor& x) { return x.rank() == 0 ? x.reshape({1}) : x; }
 
 Tensor scattered(const Tensor& x, const Tensor& index, const Tensor& source, const char* op) {
   bool fits = source.rank() == index.rank() && source.dtype() == x.dtype();
@@ -35,10 +38,8 @@ struct ScatterAdd : Function {
   }
   Grads backward(const Tensor& grad, const Tensor&) override { return {{}, gathered(grad, axis, inputs[0], op)}; }
 };
-Tensor Tensor::scatter_add(int64_t axis, const Tensor& index, const Tensor& source) const {
-  const int a = axis_index(axis, "scatter_add");
-  check_index(*this, a, index, "scatter_add");
-  return *this + apply(ScatterAdd(shape(), a, "scatter_add"), index, scattered(*this, index, source, "scatter_add"));
+Tensor scatter_sum(const Shape& shape, int axis, const Tensor& index, const Tensor& source, const char* op) {
+  return apply(ScatterAdd(shape, axis, op), index, source);
 }
 
 struct Gather : Function {
@@ -51,37 +52,37 @@ struct Gather : Function {
   }
 };
 Tensor gathered(const Tensor& x, int axis, const Tensor& index, const char* op) {
+  if (x.rank() == kMaxRank && index.rank() == kMaxRank) {  // the kernel has one axis more: the others are joined
+    Shape part = index.shape();
+    part[axis] = x.shape()[axis];
+    const auto rows = [&](const Tensor& t) { return t.movedim(axis, -1).flatten(0, -2); };
+    const Tensor out = gathered(rows(x.shrink(Dims::filled(kMaxRank, 0), part)), 1, rows(index), op);
+    return out.reshape(index.movedim(axis, -1).shape()).movedim(-1, axis);
+  }
   check_index(x, axis, index, op);
   return apply(Gather(axis, op), x, index);
 }
 Tensor Tensor::gather(int64_t axis, const Tensor& index) const {
-  return gathered(*this, axis_index(axis, "gather"), index, "gather");
+  if (rank() == 0) return flatten().gather(axis, index);
+  return gathered(*this, axis_index(axis, "gather"), with_an_axis(index), "gather").reshape(index.shape());
 }
 
-namespace {
-/// One index for all that lies at a position of `axis`, as large as what it picks from x.
 Tensor spread_index(const Tensor& x, int axis, const Tensor& index, const char* op) {
   if (index.rank() != 1 || !is_int(index.dtype()))
     fail(op, ": the index is ", index.dtype(), ' ', index.shape(), " and must be integers along one axis");
   Shape aligned = Dims::filled(x.rank(), 1), to = x.shape();
   aligned[axis] = to[axis] = index.shape()[0];
+  numel(to, op);
   return index.reshape(aligned).expand(to);
 }
 Tensor selected(const Tensor& x, int axis, const Tensor& index, const char* op) {
   return gathered(x, axis, spread_index(x, axis, index, op), op);
 }
-}  // namespace
 
 Tensor Tensor::index_select(int64_t axis, const Tensor& index) const {
-  return selected(*this, axis_index(axis, "index_select"), index, "index_select");
-}
-
-Tensor Tensor::index_add(int64_t axis, const Tensor& index, const Tensor& source) const {
-  const int a = axis_index(axis, "index_add");
-  const Tensor to = spread_index(*this, a, index, "index_add");
-  if (source.shape() != to.shape() || source.dtype() != dtype())
-    fail("index_add: the source is ", source.dtype(), ' ', source.shape(), " and must be ", dtype(), ' ', to.shape());
-  return *this + apply(ScatterAdd(shape(), a, "index_add"), to, source);
+  if (rank() > 0) return selected(*this, axis_index(axis, "index_select"), with_an_axis(index), "index_select");
+  if (index.numel() != 1) fail("index_select: ", index.numel(), " positions of a tensor without axes, which has one");
+  return flatten().index_select(axis, index).reshape({});
 }
 
 Tensor Tensor::embedding(const Tensor& index) const {
@@ -118,11 +119,28 @@ Tensor sliced(const Tensor& x, int axis, const Slice& s) {
 }
 
 void check_picks(const Tensor& index) {
-  if (index.dtype() == DType::Bool)
-    fail("index: how many elements a mask picks is not known before they are computed: use where() or masked_fill()");
-  if (index.dtype() != DType::Int32 && index.dtype() != DType::Int64)
-    fail("index: a tensor of ", index.dtype(), "; only int32 and int64 say positions");
+  if (index.dtype() != DType::Bool && index.dtype() != DType::Int32 && index.dtype() != DType::Int64)
+    fail("index: a tensor of ", index.dtype(), "; only int32 and int64 say positions, and bools which to take");
 }
+
+bool is_mask(const Tensor* index) { return index && index->dtype() == DType::Bool; }
+
+/// Where `x` is not 0, in row-major order: (count, rank). Its size is known to whoever has looked.
+Tensor true_positions(const Tensor& x, const char* op) {
+  if (context.recorder)
+    fail(op, ": how many of ", x.shape(),
+         " elements are true shows in their values, which a Jit's call may not read; use where()");
+  const std::vector<std::byte> truth = (x.detach() != 0).to_bytes();
+  std::vector<int64_t> positions;
+  Dims at = Dims::filled(x.rank(), 0);
+  int64_t count = 0;
+  for (std::byte is_true : truth) {
+    if (is_true != std::byte(0)) positions.insert(positions.end(), at.begin(), at.end()), ++count;
+    for (int a = x.rank() - 1; a >= 0 && ++at[a] == x.shape()[a]; --a) at[a] = 0;
+  }
+  return Tensor::from(positions, {count, x.rank()});
+}
+Tensor column(const Tensor& x, int64_t i) { return x[{slice(), i}]; }
 
 /// Positions along an axis of size n, none negative but those that are outside: Gather throws when it meets them.
 Tensor from_the_front(const Tensor& index, int64_t n) {
@@ -144,8 +162,10 @@ struct Indexed {
 Indexed index_views(const Tensor& x, std::initializer_list<Index> entries) {
   int used = 0;
   for (const Index& entry : entries) {
-    used += !entry.get<Ellipsis>() && !entry.get<NewAxis>();
-    if (const Tensor* tensor = entry.tensor()) check_picks(*tensor);
+    const Tensor* tensor = entry.tensor();
+    if (tensor) check_picks(*tensor);
+    if (is_mask(tensor)) used += tensor->rank();
+    else used += !entry.get<Ellipsis>() && !entry.get<NewAxis>();
   }
   if (used > x.rank()) fail("index: ", used, " entries for the ", x.rank(), " axes of ", x.shape());
 
@@ -168,6 +188,14 @@ Indexed index_views(const Tensor& x, std::initializer_list<Index> entries) {
       end[axis] = begin[axis] + 1;
       part = part.shrink(begin, end).squeeze(axis);
       ++from;
+    } else if (is_mask(entry.tensor())) {
+      const Tensor mask = with_an_axis(*entry.tensor());
+      if (entry.tensor()->rank() == 0) part = part.unsqueeze(axis), --from;  // which is there, or not
+      for (int a = 0; a < mask.rank(); ++a)
+        if (part.shape()[axis + a] != mask.shape()[a])
+          fail("index: a mask of ", entry.tensor()->shape(), " for ", x.shape(), " from axis ", from, " on");
+      const Tensor positions = true_positions(mask, "index");
+      for (int a = 0; a < mask.rank(); ++a, ++axis, ++from) result.picks.push_back({axis, column(positions, a)});
     } else {
       if (const Tensor* tensor = entry.tensor()) result.picks.push_back({axis, *tensor});
       else part = sliced(part, axis, *entry.get<Slice>());
@@ -214,6 +242,7 @@ Tensor Tensor::operator[](std::initializer_list<Index> entries) const {
   // What is outside its own axis may be inside the common one; -1 is outside of every axis.
   if (count > 1) at = where(outside, -1, at);
 
+  check_rank(part.rank() - count + at.rank(), "index");
   Dims picked, order;
   for (const auto& pick : picks) picked.push_back(pick.axis);
   for (int a = 0; a < front; ++a) order.push_back(a);
@@ -224,11 +253,37 @@ Tensor Tensor::operator[](std::initializer_list<Index> entries) const {
   return selected(merged, front, at.flatten(), "index").unflatten(front, at.shape());
 }
 
+// ---- What the values say -------------------------------------------------------------------------------------------
+
+Tensor Tensor::nonzero() const { return true_positions(*this, "nonzero"); }
+
+Tensor Tensor::masked_select(const Tensor& mask) const {
+  if (mask.dtype() != DType::Bool) fail("masked_select: the mask is ", mask.dtype(), " and must be bool");
+  const Shape both = broadcast(shape(), mask.shape(), "masked_select");
+  const Tensor positions = true_positions(mask.expand(both).flatten(), "masked_select").flatten();
+  return selected(expand(both).flatten(), 0, positions, "masked_select");
+}
+
+/// Sorted, equals are neighbours: a value begins where one differs from the one before. A NaN differs from every other.
+UniqueElements Tensor::unique() const {
+  const auto [sorted, from] = detach().flatten().sort();
+  const int64_t n = numel();
+  if (n == 0) return {sorted, from.reshape(shape()), from};
+  const Tensor begins = cat({full({1}, true), sorted[slice(1)] != sorted[slice(0, n - 1)]});
+  const Tensor starts = true_positions(begins, "unique").flatten();
+  const Tensor inverse = from.scatter(0, from, begins.cumsum(0) - 1).reshape(shape());
+  return {sorted.index_select(0, starts), inverse, cat({starts[slice(1)], full({1}, n)}) - starts};
+}
+
 Tensor Tensor::one_hot(int64_t classes) const {
   if (!is_int(dtype()) || classes < 1)
     fail("one_hot: ", classes, " classes of ", dtype(), "; needs integers, and a class");
   if (classes > std::numeric_limits<int32_t>::max())
     fail("one_hot: ", classes, " classes are more than 31 bits can count");
+  check_rank(rank() + 1, "one_hot");
+  Shape to = shape();
+  to.push_back(classes);
+  teeny::numel(to, "one_hot");
   return (unsqueeze(-1) == arange(classes)).cast(DType::Int64);
 }
 

@@ -4,6 +4,7 @@
 #include <limits>
 #include <numbers>
 
+#include "teeny/functional/functions.h"
 #include "teeny/mlops/common.h"
 
 namespace teeny {
@@ -215,6 +216,16 @@ Tensor floor_divide(const Tensor& x, const Tensor& y) {
   return is_float(a.dtype()) ? where(b == 0, a / b, down) : down;
 }
 
+Tensor div(const Tensor& x, const Tensor& y, Rounding rounding) {
+  const auto [a, b] = promote_and_broadcast(x, y, "div");
+  refuse_bools(a, "div");
+  if (rounding == Rounding::Floor) return floor_divide(a, b);
+  return is_float(a.dtype()) ? (a / b).trunc() : Tensor(a.lazy().binary(BinaryOp::IDiv, b.lazy()));
+}
+Tensor div(const Tensor& x, Scalar y, Rounding rounding) { return div(x, x.scalar_like(y, "div"), rounding); }
+
+Tensor softmin(const Tensor& x, int64_t axis) { return (-x).softmax(axis); }
+
 Tensor floor_divide(const Tensor& x, Scalar y) { return floor_divide(x, x.scalar_like(y, "floor_divide")); }
 
 Tensor Tensor::operator~() const {
@@ -274,6 +285,7 @@ Tensor Tensor::bitcast(DType to) const {
 
 Tensor Tensor::outer(const Tensor& y) const {
   if (rank() != 1 || y.rank() != 1) fail("outer: ", shape(), " and ", y.shape(), ": both need one axis");
+  teeny::numel({numel(), y.numel()}, "outer");
   return unsqueeze(-1) * y;
 }
 

@@ -3,7 +3,7 @@
 #include <limits>
 
 #include "teeny/functional/functional.h"
-#include "teeny/mlops/common.h"
+#include "teeny/functional/functions.h"
 
 namespace teeny {
 
@@ -118,7 +118,8 @@ namespace {
 /// Where the windows of a pooling lie, checked.
 struct Pool {
   Dims window, stride, padding, dilation;
-  Dims padding_end;  ///< with what the last window reaches beyond the padding
+  Dims padding_after;  ///< at the end
+  Dims padding_end;    ///< the same with what the last window reaches beyond it
   bool hangs_over = false;
 
   Pool(const Tensor& x, const Sizes& size, const PoolOptions& options, int n, const char* op)
@@ -126,19 +127,22 @@ struct Pool {
         stride(options.stride ? per_axis(*options.stride, n, op, "stride", 1) : window),
         padding(per_axis(options.padding, n, op, "padding", 0)),
         dilation(per_axis(options.dilation, n, op, "dilation", 1)),
-        padding_end(padding) {
+        padding_after(options.padding_end ? per_axis(*options.padding_end, n, op, "padding_end", 0) : padding),
+        padding_end(padding_after) {
     if (x.rank() != n + 1 && x.rank() != n + 2)
       fail(op, ": an input of ", x.shape(), " must have ", n, " spatial axes behind (N, C) or (C)");
     for (int a = 0; a < n; ++a) {
-      if (2 * padding[a] > window[a]) fail(op, ": padding ", padding, " is more than half the window ", window);
+      if (2 * std::max(padding[a], padding_after[a]) > window[a])
+        fail(op, ": padding ", padding, " and ", padding_after, " is more than half the window ", window);
       const int64_t input = x.size(a - n), reach = dilation[a] * (window[a] - 1) + 1;
-      const int64_t room = input + 2 * padding[a] - reach + (options.ceil_mode ? stride[a] - 1 : 0);
+      const int64_t padded = input + padding[a] + padding_after[a];
+      const int64_t room = padded - reach + (options.ceil_mode ? stride[a] - 1 : 0);
       if (input == 0 || room < 0)
         fail(op, ": a window of ", window, ", dilation ", dilation, ", is larger than ", x.shape(), ", padding ",
-             padding);
+             padding, " and ", padding_after);
       // A window must begin inside the input or the padding before it.
       const int64_t last = std::min(room / stride[a], (input + padding[a] - 1) / stride[a]) * stride[a];
-      const int64_t over = last + reach - (input + 2 * padding[a]);
+      const int64_t over = last + reach - padded;
       padding_end[a] += std::max<int64_t>(over, 0);
       hangs_over |= over > 0;
     }
@@ -185,22 +189,86 @@ Tensor avg_pool(const Tensor& x, const Sizes& window, const PoolOptions& options
   if (pool.dilation != Dims::filled(n, 1)) fail(op, ": dilation ", pool.dilation, " must be 1; only max_pool has one");
   const Tensor taps = pool.windows_of(x, 0);
   const Dims inside = range(x.rank(), x.rank() + n);
-  const bool padded = pool.padding != Dims::filled(n, 0);
+  const bool padded = pool.padding != Dims::filled(n, 0) || pool.padding_after != Dims::filled(n, 0);
   if (!pool.hangs_over && (options.count_include_pad || !padded)) return taps.mean(inside);
   // Windows differ in how many elements they have: count them by pooling ones. What hangs over never counts.
   Pool rest = pool;
   Shape counted;
   for (int a = 0; a < n; ++a) {
-    const int64_t zeros = options.count_include_pad ? pool.padding[a] : 0;
-    counted.push_back(x.size(a - n) + 2 * zeros);
-    rest.padding[a] -= zeros;
-    rest.padding_end[a] -= zeros;
+    const int64_t before = options.count_include_pad ? pool.padding[a] : 0;
+    const int64_t after = options.count_include_pad ? pool.padding_after[a] : 0;
+    counted.push_back(x.size(a - n) + before + after);
+    rest.padding[a] -= before;
+    rest.padding_end[a] -= after;
   }
   const Tensor ones = to_accumulate_dtype(Tensor::ones(counted, x.dtype()));
   return (to_accumulate_dtype(taps).sum(inside) / rest.windows_of(ones, 0).sum(range(n, 2 * n))).cast(x.dtype());
 }
 
 }  // namespace
+
+namespace {
+/// What PyTorch's walk over a window ends with: the first of equals, of NaNs the last.
+ValuesIndices max_pool_with_indices(const Tensor& x, const Sizes& window, const PoolOptions& options, int n,
+                                    const char* op) {
+  const Tensor values = max_pool(x, window, options, n, op);
+  const Pool pool(x, window, options, n, op);
+  const Shape image(x.shape().end() - n, x.shape().end());
+  const Tensor number = Tensor::arange(numel(image)).reshape(image);
+  const Tensor position = windows(pad_spatial(number, pool.padding, pool.padding_end, -1), pool.window, pool.stride,
+                                  pool.dilation);  // -1: of the padding
+  const Tensor taps = pool.windows_of(x.detach(), lowest(x.dtype()));
+  Tensor largest = values.detach();
+  for (int a = 0; a < n; ++a) largest = largest.unsqueeze(-1);
+  const Dims inside = range(x.rank(), x.rank() + n);
+  const Tensor first = where((taps == largest) & (position >= 0), position, Scalar(numel(image))).min(inside);
+  return {values, where(values.isnan(), where(taps.isnan(), position, -1).max(inside), first)};
+}
+
+Tensor max_unpool(const Tensor& x, const Tensor& indices, const Sizes& size, const UnpoolOptions& options, int n,
+                  const char* op) {
+  if (x.rank() != n + 1 && x.rank() != n + 2)
+    fail(op, ": an input of ", x.shape(), " must have ", n, " spatial axes behind (N, C) or (C)");
+  if (indices.shape() != x.shape()) fail(op, ": indices of ", indices.shape(), " for elements of ", x.shape());
+  const Dims window = per_axis(size, n, op, "window", 1), padding = per_axis(options.padding, n, op, "padding", 0);
+  const Dims stride = options.stride ? per_axis(*options.stride, n, op, "stride", 1) : window;
+  Dims smallest;
+  for (int a = 0; a < n; ++a) {
+    if (x.size(a - n) > std::numeric_limits<int32_t>::max()) fail(op, ": an axis of ", x.shape(), " is too long");
+    smallest.push_back((x.size(a - n) - 1) * stride[a] - 2 * padding[a] + window[a]);
+  }
+  const Dims image = options.output_size ? per_axis(*options.output_size, n, op, "output_size", 1) : smallest;
+  for (int a = 0; a < n; ++a)
+    if (image[a] <= smallest[a] - stride[a] || image[a] >= smallest[a] + stride[a] || image[a] < 1)
+      fail(op, ": an output_size of ", image, " is not pooled to ", x.shape(), " by windows of ", window, ", stride ",
+           stride, ", padding ", padding, ": it is near ", smallest);
+  Shape to(x.shape().begin(), x.shape().end() - n), flat = to;
+  for (int64_t s : image) to.push_back(s);
+  check_shape(to, op);
+  flat.push_back(numel(image));
+  const Tensor zeros = Tensor::zeros(flat, x.dtype());
+  return overwritten(zeros, flat.size() - 1, indices.flatten(-n), x.flatten(-n), op).reshape(to);
+}
+}  // namespace
+
+ValuesIndices max_pool1d_with_indices(const Tensor& x, const Sizes& window, const PoolOptions& options) {
+  return max_pool_with_indices(x, window, options, 1, "max_pool1d_with_indices");
+}
+ValuesIndices max_pool2d_with_indices(const Tensor& x, const Sizes& window, const PoolOptions& options) {
+  return max_pool_with_indices(x, window, options, 2, "max_pool2d_with_indices");
+}
+ValuesIndices max_pool3d_with_indices(const Tensor& x, const Sizes& window, const PoolOptions& options) {
+  return max_pool_with_indices(x, window, options, 3, "max_pool3d_with_indices");
+}
+Tensor max_unpool1d(const Tensor& x, const Tensor& indices, const Sizes& window, const UnpoolOptions& options) {
+  return max_unpool(x, indices, window, options, 1, "max_unpool1d");
+}
+Tensor max_unpool2d(const Tensor& x, const Tensor& indices, const Sizes& window, const UnpoolOptions& options) {
+  return max_unpool(x, indices, window, options, 2, "max_unpool2d");
+}
+Tensor max_unpool3d(const Tensor& x, const Tensor& indices, const Sizes& window, const UnpoolOptions& options) {
+  return max_unpool(x, indices, window, options, 3, "max_unpool3d");
+}
 
 Tensor Tensor::max_pool1d(const Sizes& window, const PoolOptions& options) const {
   return max_pool(*this, window, options, 1, "max_pool1d");
@@ -229,7 +297,8 @@ Tensor adaptive_mean(const Tensor& x, int64_t out) {
   const Tensor i = Tensor::arange(out), begin = floor_divide(i * n, out);
   const Tensor end = floor_divide((i + 1) * n + out - 1, out);
   const Tensor at = begin.unsqueeze(-1) + Tensor::arange(widest);
-  const Tensor picked = x.index_select(-1, at.minimum(n - 1).flatten()).unflatten(-1, {out, widest});
+  const Tensor all = selected(x, x.rank() - 1, at.minimum(n - 1).flatten(), "adaptive_avg_pool2d");
+  const Tensor picked = all.unflatten(-1, {out, widest});
   return where(at < end.unsqueeze(-1), picked, 0).sum(-1) / (end - begin);
 }
 }  // namespace

@@ -4,8 +4,14 @@
 #include <numbers>
 
 #include "teeny/functional/functional.h"
+#include "teeny/functional/functions.h"
 
 namespace teeny {
+
+Tensor require(const Tensor& x, const Tensor& holds, const char* message) {
+  const Tensor index = where(holds, 0, -1).reshape({1});  // outside of the one position that there is
+  return x + gathered(Tensor::zeros({1}, x.dtype()), 0, index, message).reshape({});
+}
 
 void Tensor::manual_seed(uint64_t seed) {
   if (context.recorder) fail("manual_seed: inside a Jit's call it would not be repeated; call it outside");
@@ -63,7 +69,8 @@ Tensor Tensor::randint(int64_t low, int64_t high, const Shape& shape) {
 
 Tensor Tensor::bernoulli() const {
   refuse_non_floats(*this, "bernoulli");
-  return (rand(shape(), promote(dtype(), DType::Float32)) < detach()).cast(dtype());
+  const Tensor p = detach(), drawn = (rand(shape(), promote(dtype(), DType::Float32)) < p).cast(dtype());
+  return require(drawn, ((p >= 0) & (p <= 1)).all(), "bernoulli: a probability is NaN, or outside [0, 1]");
 }
 
 // ---- Initial weights -----------------------------------------------------------------------------------------------
@@ -93,6 +100,22 @@ Tensor Tensor::kaiming_normal(const Shape& shape, double a) {
   return normal(shape, 0, std::sqrt(2 / (1 + a * a)) / std::sqrt(fans(shape, "kaiming_normal").in));
 }
 
+Tensor gumbel_softmax(const Tensor& logits, double tau, bool hard, int64_t axis) {
+  if (!(tau > 0)) fail("gumbel_softmax: a temperature of ", tau, " is not above 0");
+  refuse_non_floats(logits, "gumbel_softmax");
+  const Tensor x = to_accumulate_dtype(logits);
+  // Minus the logarithm of an exponential waiting time; one of 0 stands for those below the first step of the uniform
+  // numbers.
+  const Tensor waits = (-(1 - Tensor::rand(x.shape(), x.dtype())).log()).maximum(0x1p-25);
+  const Tensor soft = ((x - waits.log()) / tau).softmax(axis);
+  if (!hard) return soft.cast(logits.dtype());
+  const Tensor chosen = soft.argmax(axis, true);
+  const Tensor number = Tensor::arange(x.rank() ? x.size(axis) : 1);
+  const Tensor one =
+      x.rank() ? reshape_to_axis(number, x.axis_index(axis, "gumbel_softmax"), x.rank()) == chosen : chosen == 0;
+  return (one + (soft - soft.detach())).cast(logits.dtype());
+}
+
 // ---- Drawing and shuffling -----------------------------------------------------------------------------------------
 
 /// Of values in [0, 1) in float64 hardly two are equal, so every order is as likely.
@@ -103,18 +126,26 @@ Tensor Tensor::randperm(int64_t n) {
 
 /// With replacement: where a number falls among the running sums of the weights. Without: of clocks that ring after an
 /// exponential time, the faster the heavier, the first to ring. Efraimidis, Spirakis: "Weighted random sampling with a
-/// reservoir", 2006. PyTorch refuses weights that are negative, NaN or all 0, and to draw more without replacement than
-/// are above 0; here values are not looked at before they are read, and what is drawn then is unspecified.
+/// reservoir", 2006. Weights that are negative, NaN or infinite are refused when what was drawn is computed, and so are
+/// rows in which none is above 0, or without replacement fewer than are drawn.
 Tensor Tensor::multinomial(int64_t samples, bool replacement) const {
   if (!is_float(dtype())) fail("multinomial: weights are floats, not ", dtype());
   if (rank() < 1 || rank() > 2 || size(-1) == 0) fail("multinomial: weights of ", shape(), "; (n) or (rows, n)");
   if (samples < 1 || (!replacement && samples > size(-1)))
     fail("multinomial: ", samples, " samples of ", size(-1), replacement ? "" : " without replacement");
   const Tensor weights = detach().cast(DType::Float64);
+  const Tensor usable =
+      ((weights >= 0) & weights.isfinite()).all() & ((weights > 0).sum(-1) >= (replacement ? 1 : samples)).all();
+  const auto checked = [&](const Tensor& drawn) {
+    return require(drawn, usable,
+                   replacement ? "multinomial: a weight is negative, NaN or infinite, or all of a row are 0"
+                               : "multinomial: a weight is negative, NaN or infinite, or fewer than the "
+                                 "samples are above 0, which are drawn without replacement");
+  };
   if (!replacement) {
     // None rings at 0, where even a weight of 0 would be the first; the least above it is 1e-16.
     const Tensor clocks = (-(1 - rand(shape(), DType::Float64)).log()).maximum(1e-17);
-    return (weights / clocks).topk(samples).indices;
+    return checked((weights / clocks).topk(samples).indices);
   }
   Shape drawn = shape();
   drawn[rank() - 1] = samples;
@@ -122,7 +153,7 @@ Tensor Tensor::multinomial(int64_t samples, bool replacement) const {
   // no sum is larger than the one before, and no number falls between them.
   const Tensor sums = weights.cumsum(-1), total = sums[{ellipsis, slice(-1)}];
   const Tensor at = rand(drawn, DType::Float64) * total;
-  return (sums.unsqueeze(-2) <= at.unsqueeze(-1)).sum(-1).minimum(size(-1) - 1);
+  return checked((sums.unsqueeze(-2) <= at.unsqueeze(-1)).sum(-1).minimum(size(-1) - 1));
 }
 
 }  // namespace teeny

@@ -1,11 +1,17 @@
 // Along one axis, in order: running sums and extremes, and sorting.
-#include "teeny/mlops/common.h"
+#include <limits>
+
+#include "teeny/functional/functional.h"
 
 namespace teeny {
 
 // ---- Running totals ------------------------------------------------------------------------------------------------
 
 namespace {
+
+constexpr double kInf = std::numeric_limits<double>::infinity();
+
+ValuesIndices without_axes(const ValuesIndices& x) { return {x.values.reshape({}), x.indices.reshape({})}; }
 
 struct CumSum : Function {
   int axis;
@@ -51,9 +57,38 @@ struct CumProd : Function {
   }
 };
 
+/// log(exp(x[0]) + .. + exp(x[i])). The sums double their reach in every step, from 1 term to 2, 4, 8, ..., and each
+/// step is a logaddexp, which stays in range: no single number that all terms are divided by would do for all of the
+/// sums.
+struct LogCumSumExp : Function {
+  int axis;
+  explicit LogCumSumExp(int axis) : axis(axis) {}
+  LazyBuffer forward(const LazyBuffer& data) {
+    const NoGrad guard;
+    Tensor x(data);
+    Dims none = Dims::filled(x.rank(), 0), kept = x.shape(), before = none;
+    for (int64_t reach = 1; reach < x.shape()[axis]; reach *= 2) {
+      kept[axis] = x.shape()[axis] - reach, before[axis] = reach;
+      x = x.logaddexp(x.shrink(none, kept).pad(before, none, -kInf)).contiguous();
+    }
+    return x.lazy();
+  }
+  // dx[i] is the sum over k >= i of grad[k] exp(x[i] - out[k]): a logcumsumexp from the other end, of the positive
+  // parts of the gradient and of the negative ones. A sum of terms that are all exp(-inf) has no part in it.
+  Grads backward(const Tensor& grad, const Tensor& out) override {
+    const Tensor x = inputs[0];
+    const auto part = [&](const Tensor& g) {
+      const Tensor counts = (g > 0) & (out != -kInf), terms = where(counts, where(counts, g, 1).log() - out, -kInf);
+      return (terms.flip(axis).logcumsumexp(axis).flip(axis) + x).exp();
+    };
+    return {part(grad) - part(-grad)};
+  }
+};
+
 /// An element that equals the extreme so far is where that extreme was seen last: the largest such position so far. A
 /// NaN stays the extreme from where it stands on. The values are gathered, so that a gradient finds its way.
 ValuesIndices running_extreme(const Tensor& x, int64_t axis, ReduceOp op, const char* name) {
+  if (x.rank() == 0) return without_axes(running_extreme(x.flatten(), axis, op, name));
   const int a = x.axis_index(axis, name);
   const Tensor so_far(x.lazy().scan(op, a));
   const Tensor position = reshape_to_axis(Tensor::arange(x.shape()[a]), a, x.rank());
@@ -65,11 +100,13 @@ ValuesIndices running_extreme(const Tensor& x, int64_t axis, ReduceOp op, const 
 }  // namespace
 
 Tensor Tensor::cumsum(int64_t axis) const {
+  if (rank() == 0) return flatten().cumsum(axis).reshape({});
   const int a = axis_index(axis, "cumsum");
   return apply(CumSum(a), is_float(dtype()) ? *this : cast(DType::Int64));
 }
 
 Tensor Tensor::cumprod(int64_t axis) const {
+  if (rank() == 0) return flatten().cumprod(axis).reshape({});
   const int a = axis_index(axis, "cumprod");
   return apply(CumProd(a), is_float(dtype()) ? *this : cast(DType::Int64));
 }
@@ -77,19 +114,28 @@ Tensor Tensor::cumprod(int64_t axis) const {
 ValuesIndices Tensor::cummax(int64_t axis) const { return running_extreme(*this, axis, ReduceOp::Max, "cummax"); }
 ValuesIndices Tensor::cummin(int64_t axis) const { return running_extreme(*this, axis, ReduceOp::Min, "cummin"); }
 
+Tensor Tensor::logcumsumexp(int64_t axis) const {
+  if (rank() == 0) return flatten().logcumsumexp(axis).reshape({});
+  const int a = axis_index(axis, "logcumsumexp");
+  return apply(LogCumSumExp(a), to_accumulate_dtype(*this)).cast(as_float(*this).dtype());
+}
+
 // ---- Sorting: the kernel finds the order, a gather follows it ------------------------------------------------------
 
 Tensor Tensor::argsort(int64_t axis, bool descending) const {
+  if (rank() == 0) return flatten().argsort(axis, descending).reshape({});
   return Tensor(lazy().argsort(axis_index(axis, "argsort"), descending));
 }
 
 ValuesIndices Tensor::sort(int64_t axis, bool descending) const {
+  if (rank() == 0) return without_axes(flatten().sort(axis, descending));
   const int a = axis_index(axis, "sort");
   const Tensor indices = argsort(a, descending);
   return {gather(a, indices), indices};
 }
 
 ValuesIndices Tensor::topk(int64_t k, int64_t axis, bool largest) const {
+  if (rank() == 0) return without_axes(flatten().topk(k == 0 ? 1 : k, axis, largest));
   const int a = axis_index(axis, "topk");
   if (k < 0 || k > shape()[a]) fail("topk: ", k, " of the ", shape()[a], " along axis ", a, " of ", shape());
   Dims begin = Dims::filled(rank(), 0), end = shape();

@@ -45,18 +45,14 @@ Tensor written(const Tensor& x, std::initializer_list<Index> index, const Tensor
     if (broadcast(value.shape(), part, "set") != part) fail("set: ", value.shape(), " does not fit the part of ", part);
     return value.cast(x.dtype()).expand(part);
   };
-  // A mask says where; it stands alone and covers the first axes.
+  // A mask that stands alone covers the first axes. One number, or one row, goes where it is true without anyone
+  // counting; a value of its own for each place is a part like any other.
   const Tensor* only = index.size() == 1 ? index.begin()->tensor() : nullptr;
-  if (only && only->dtype() == DType::Bool) {
+  if (only && only->dtype() == DType::Bool && (value.numel() == 1 || value.rank() <= x.rank() - only->rank())) {
     const Tensor& mask = *only;
     Shape aligned = mask.shape();
     while (aligned.size() < x.rank()) aligned.push_back(1);
     if (broadcast(aligned, x.shape(), "set") != x.shape()) fail("set: a mask of ", mask.shape(), " for ", x.shape());
-    if (value.numel() != 1 && value.rank() > x.rank() - mask.rank())
-      fail("set: a mask of ", mask.shape(), " picks as many elements of ", x.shape(),
-           " as are true, which is not known: the value "
-           "is one number or one row, not ",
-           value.shape(), "; where() has one for each");
     return where(mask.reshape(aligned), fitting(x.shape()), x);
   }
   // What the index sees of 0, 1, 2, ... are the addresses it means.
@@ -80,15 +76,18 @@ Tensor& Tensor::set(std::initializer_list<Index> index, Scalar value) & {
 // ---- A part that an index points to --------------------------------------------------------------------------------
 
 /// The last source for a place wins: its position is the largest of those that point there.
+Tensor overwritten(const Tensor& x, int axis, const Tensor& index, const Tensor& source, const char* op) {
+  check_index(x, axis, index, op);
+  const Tensor wanted = scattered(x, index, source, op);
+  if (index.numel() == 0) return where(Tensor(true), x, wanted.sum().cast(x.dtype()));  // x, with the history of both
+  const Tensor number = Tensor::arange(index.numel()).reshape(index.shape());
+  const Tensor last(scatter(x.shape(), axis, index.lazy(), number.lazy(), ReduceOp::Max, op));
+  const Tensor chosen = wanted.flatten().gather(0, last.maximum(0).flatten()).reshape(x.shape());
+  return where(last >= 0, chosen, x);
+}
 Tensor Tensor::scatter(int64_t axis, const Tensor& index, const Tensor& source) const {
-  const int a = axis_index(axis, "scatter");
-  check_index(*this, a, index, "scatter");
-  const Tensor wanted = scattered(*this, index, source, "scatter");
-  if (index.numel() == 0) return *this;
-  const Tensor number = arange(index.numel()).reshape(index.shape());
-  const Tensor last(teeny::scatter(shape(), a, index.lazy(), number.lazy(), ReduceOp::Max, "scatter"));
-  const Tensor chosen = wanted.flatten().gather(0, last.maximum(0).flatten()).reshape(shape());
-  return where(last >= 0, chosen, *this);
+  if (rank() == 0) return flatten().scatter(axis, with_an_axis(index), with_an_axis(source)).reshape({});
+  return overwritten(*this, axis_index(axis, "scatter"), with_an_axis(index), with_an_axis(source), "scatter");
 }
 Tensor Tensor::scatter(int64_t axis, const Tensor& index, Scalar value) const {
   if (!fits(value, dtype())) fail("scatter: ", value, " does not fit ", dtype());

@@ -1,6 +1,7 @@
 // Shapes that a first reading can leave out: diagonals, repetitions, parts of an axis, and padding that shows the
 // tensor.
 #include <algorithm>
+#include <limits>
 
 #include "teeny/functional/functional.h"
 
@@ -51,6 +52,31 @@ Tensor Tensor::diagonal(int64_t a, int64_t b, int64_t offset) const {
   return apply(Diagonal(first, second), shrink(begin, end));
 }
 
+Tensor Tensor::diag(int64_t offset) const {
+  if (rank() < 1 || rank() > 2) fail("diag: ", shape(), "; a vector (n), or a matrix (n, m)");
+  return rank() == 2 ? diagonal(0, 1, offset) : diag_embed(offset);
+}
+
+Tensor Tensor::diag_embed(int64_t offset, int64_t a, int64_t b) const {
+  if (rank() == 0) fail("diag_embed: a tensor without axes has no diagonal to give");
+  check_rank(rank() + 1, "diag_embed");
+  const int64_t n = shape()[rank() - 1];
+  constexpr int64_t kMost = std::numeric_limits<int32_t>::max();
+  if (offset < -kMost || offset > kMost) fail("diag_embed: offset ", offset, " is more than 31 bits can count");
+  teeny::numel({n, n}, "diag_embed");
+  const int64_t columns = std::max<int64_t>(offset, 0), rows = std::max<int64_t>(-offset, 0), size = n + columns + rows;
+  Dims none = Dims::filled(rank() + 1, 0), before = none, after = none;
+  before[rank() - 1] = rows, after[rank() - 1] = size - n - rows;
+  before[rank()] = columns, after[rank()] = size - n - columns;
+  const Tensor square = where(eye(n, {}, DType::Bool), unsqueeze(-1), full({}, 0, dtype())).pad(before, after);
+  const int first = square.axis_index(a, "diag_embed"), second = square.axis_index(b, "diag_embed");
+  if (first == second) fail("diag_embed: axes ", a, " and ", b, " of ", square.shape(), " are one");
+  Dims order;
+  for (int axis = 0, at = 0; axis <= rank(); ++axis)
+    order.push_back(axis == first ? rank() - 1 : axis == second ? rank() : at++);
+  return square.permute(order);
+}
+
 // Position i of the padded axis, counted from the old beginning, shows the old position
 //
 //   reflect    3 2 1 [0 1 2 3] 2 1 0      replicate  0 0 0 [0 1 2 3] 3 3 3      circular  1 2 3 [0 1 2 3] 0 1 2
@@ -73,15 +99,17 @@ Tensor Tensor::pad(const Dims& before, const Dims& after, PadMode mode) const {
     if (mode == PadMode::Circular && most > kept)
       fail("pad: ", most, " on axis ", a, " of ", shape(), ": a circle goes round once, and ", kept, " are kept");
     const Tensor i = arange(-before[a], n + after[a]);
-    x = x.index_select(a, mode == PadMode::Reflect     ? last - (last - i.abs()).abs()
-                          : mode == PadMode::Replicate ? i.clamp(0, last)
-                                                       : (i - left) % kept + left);
+    const Tensor shown = mode == PadMode::Reflect     ? last - (last - i.abs()).abs()
+                         : mode == PadMode::Replicate ? i.clamp(0, last)
+                                                      : (i - left) % kept + left;
+    x = selected(x, a, shown, "pad");
   }
   return x;
 }
 
 Tensor Tensor::unflatten(int64_t axis, const Shape& sizes) const {
   const int at = axis_index(axis, "unflatten");
+  check_rank(rank() - 1 + sizes.size(), "unflatten");
   Shape inner = sizes;
   int64_t known = 1, open = 0;
   bool large = false;
@@ -98,6 +126,7 @@ Tensor Tensor::unflatten(int64_t axis, const Shape& sizes) const {
 }
 
 Tensor Tensor::movedim(int64_t from, int64_t to) const {
+  if (rank() == 0) return unsqueeze(0).movedim(from, to).squeeze(0);
   const int first = axis_index(from, "movedim"), last = axis_index(to, "movedim");
   Dims order;
   for (int a = 0; a < rank(); ++a)
@@ -113,10 +142,13 @@ Tensor Tensor::repeat(const Dims& times) const {
     const int from = a - (times.size() - rank());
     const int64_t n = from < 0 ? 1 : shape()[from];
     if (times[a] < 0) fail("repeat: ", times, ": a count is negative");
-    apart.push_back(1), apart.push_back(n);
-    grown.push_back(times[a]), grown.push_back(n);
-    to.push_back(teeny::numel({times[a], n}));  // throws when there are too many
+    to.push_back(teeny::numel({times[a], n}, "repeat"));
+    const bool both = n != 1 && times[a] != 1;  // a single element, or a single time, needs no axis of its own
+    check_rank(apart.size() + 1 + both, "repeat");
+    if (both) apart.push_back(1), grown.push_back(times[a]);
+    apart.push_back(n), grown.push_back(n == 1 ? times[a] : n);
   }
+  teeny::numel(to, "repeat");
   return reshape(apart).expand(grown).reshape(to);
 }
 
@@ -124,8 +156,10 @@ Tensor Tensor::repeat_interleave(int64_t times, std::optional<int64_t> axis) con
   if (times < 0) fail("repeat_interleave: ", times, " times");
   if (!axis) return flatten().repeat_interleave(times, 0);
   const int a = axis_index(*axis, "repeat_interleave");
+  check_rank(rank() + 1, "repeat_interleave");
   Shape grown = shape();
   grown.insert(a + 1, times);
+  teeny::numel(grown, "repeat_interleave");
   return unsqueeze(a + 1).expand(grown).flatten(a, a + 1);
 }
 
@@ -145,19 +179,24 @@ Tensor Tensor::roll(const Dims& shifts, const Dims& axes) const {
   return x;
 }
 
-Tensor Tensor::cat(std::span<const Tensor> parts, int64_t axis) {
-  if (parts.empty()) fail("cat: nothing to put together");
-  const int at = parts[0].axis_index(axis, "cat");
+namespace {
+Tensor joined(std::span<const Tensor> parts, int64_t axis, const char* op) {
+  const int at = parts[0].axis_index(axis, op);
   DType dtype = parts[0].dtype();
   bool history = false;
   for (const Tensor& part : parts) {
     Shape expected = parts[0].shape();
     if (part.rank() == expected.size()) expected[at] = part.shape()[at];
     if (part.shape() != expected)
-      fail("cat: ", parts[0].shape(), " and ", part.shape(), " differ in more than axis ", at);
+      fail(op, ": ", parts[0].shape(), " and ", part.shape(), " differ in more than axis ", at);
     dtype = promote(dtype, part.dtype());
     history |= part.requires_grad();
   }
+  Shape whole = parts[0].shape();
+  for (const Tensor& part : parts.subspan(1))
+    if (__builtin_add_overflow(whole[at], part.shape()[at], &whole[at]))
+      fail(op, ": axis ", at, " is longer than 63 bits can count");
+  numel(whole, op);
   Concat rule(at);
   std::vector<LazyBuffer> buffers;
   for (const Tensor& part : parts) {
@@ -169,15 +208,22 @@ Tensor Tensor::cat(std::span<const Tensor> parts, int64_t axis) {
     detail::TensorAccess::set_rule(out, std::make_shared<Concat>(std::move(rule)));
   return out;
 }
+}  // namespace
+
+Tensor Tensor::cat(std::span<const Tensor> parts, int64_t axis) {
+  if (parts.empty()) fail("cat: nothing to put together");
+  return joined(parts, axis, "cat");
+}
 
 Tensor Tensor::stack(std::span<const Tensor> parts, int64_t axis) {
   if (parts.empty()) fail("stack: nothing to put together");
   std::vector<Tensor> raised;
   for (const Tensor& part : parts) {
     if (part.shape() != parts[0].shape()) fail("stack: ", parts[0].shape(), " and ", part.shape(), " differ");
+    check_rank(part.rank() + 1, "stack");
     raised.push_back(part.unsqueeze(axis));
   }
-  return cat(raised, axis < 0 ? axis + parts[0].rank() + 1 : axis);
+  return joined(raised, axis, "stack");
 }
 
 std::vector<Tensor> Tensor::split(const Dims& sizes, int64_t axis) const {
@@ -229,8 +275,10 @@ std::vector<Tensor> Tensor::meshgrid(std::span<const Tensor> axes, std::string_v
   Shape grid;
   for (const Tensor& axis : axes) {
     if (axis.rank() > 1) fail("meshgrid: ", axis.shape(), " has more than one axis");
+    check_rank(grid.size() + 1, "meshgrid");
     grid.push_back(axis.numel());
   }
+  check_shape(grid, "meshgrid");
   std::vector<Tensor> out;
   for (int a = 0; a < grid.size(); ++a) {
     const Tensor whole = reshape_to_axis(axes[a], a, grid.size()).expand(grid);

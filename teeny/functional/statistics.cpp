@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "teeny/functional/functional.h"
+#include "teeny/functional/functions.h"
 
 namespace teeny {
 
@@ -33,6 +34,13 @@ Tensor Tensor::var(const Axes& axes, double correction, bool keepdim) const {
 Tensor Tensor::std(const Axes& axes, double correction, bool keepdim) const {
   const Tensor v = cast(DType::Float64).var(axis_list(axes, "std"), correction, keepdim);
   return where(v == 0, 0, v).sqrt().cast(as_float(*this).dtype());  // equal values get the gradient 0, not inf * 0
+}
+
+std::pair<Tensor, Tensor> var_mean(const Tensor& x, const Axes& axes, double correction, bool keepdim) {
+  return {x.var(axes, correction, keepdim), x.mean(axes, keepdim)};
+}
+std::pair<Tensor, Tensor> std_mean(const Tensor& x, const Axes& axes, double correction, bool keepdim) {
+  return {x.std(axes, correction, keepdim), x.mean(axes, keepdim)};
 }
 
 Tensor Tensor::any(const Axes& axes, bool keepdim) const {
@@ -121,6 +129,7 @@ Tensor Tensor::normalize(double p, const Axes& axes, double eps) const {
 Tensor Tensor::cosine_similarity(const Tensor& other, int64_t axis, double eps) const {
   const auto [x, y] = promote_and_broadcast(*this, other, "cosine_similarity");
   refuse_non_floats(x, "cosine_similarity");
+  if (x.rank() == 0) return x.flatten().cosine_similarity(y.flatten(), axis, eps).reshape({});
   const int a = x.axis_index(axis, "cosine_similarity");
   return (x.normalize(2, a, eps) * y.normalize(2, a, eps)).sum(a);
 }

@@ -61,14 +61,21 @@ Tensor Tensor::matmul(const Tensor& y) const {
   if (a.size(-1) != b.size(-2))
     fail("matmul: ", shape(), " x ", y.shape(), ": inner sizes ", a.size(-1), " and ", b.size(-2), " differ");
   auto batch = [](const Tensor& x) { return Shape(x.shape().begin(), x.shape().end() - 2); };
-  broadcast(batch(a), batch(b), "matmul");
+  const Shape both = broadcast(batch(a), batch(b), "matmul");
   auto aligned = [&](Tensor x, int axes) {  // as many batch axes as the other
     Shape to = Dims::filled(axes - x.rank(), 1);
     for (int64_t size : x.shape()) to.push_back(size);
     return x.reshape(to);
   };
   const int axes = std::max(a.rank(), b.rank());
-  Tensor out = contract(aligned(a, axes).unsqueeze(-2), aligned(b, axes).transpose().unsqueeze(-3), 1);
+  const auto joined = [&](const Tensor& x) {  // the contraction has one axis more: of sixteen, two of the batch are one
+    Shape to = both;
+    to.push_back(x.size(-2)), to.push_back(x.size(-1));
+    return x.expand(to).flatten(0, 1);
+  };
+  Tensor out = axes == kMaxRank
+                   ? joined(a).matmul(joined(b)).unflatten(0, {both[0], both[1]})
+                   : contract(aligned(a, axes).unsqueeze(-2), aligned(b, axes).transpose().unsqueeze(-3), 1);
   if (column) out = out.squeeze(-1);
   return row ? out.squeeze(column ? -1 : -2) : out;
 }

@@ -95,12 +95,9 @@ Tensor Tensor::reshape(const Shape& sizes) const {
 Tensor Tensor::permute(const Dims& axes) const {
   Dims order;
   for (int64_t a : axes) order.push_back(axis_index(a, "permute"));
-  Dims sorted = order;
-  std::sort(sorted.begin(), sorted.end());
-  for (int a = 0; a < sorted.size(); ++a)
-    if (sorted.size() != rank() || sorted[a] != a)
-      fail("permute: ", axes, " does not name each axis of ", shape(), " once");
-  if (order.size() != rank()) fail("permute: ", axes, " does not name each axis of ", shape(), " once");
+  bool once = order.size() == rank();
+  for (int a = 0; a < rank(); ++a) once &= order.contains(a);
+  if (!once) fail("permute: ", axes, " does not name each axis of ", shape(), " once");
   return apply(Permute(order), *this);
 }
 
@@ -114,6 +111,7 @@ Tensor Tensor::expand(const Shape& sizes) const {
     if (to[a] < 0 || (from[a] != to[a] && from[a] != 1))
       fail("expand: ", shape(), " to ", sizes, ": only axes of size 1 can grow");
   }
+  teeny::numel(to, "expand");
   const Tensor aligned = reshape(from);
   return from == to ? aligned : apply(Expand(to), aligned);
 }
@@ -144,7 +142,7 @@ Tensor Tensor::pad(const Dims& before, const Dims& after, Scalar value) const {
   if (!grows) return cut;
   Shape to = cut.shape();
   for (int a = 0; a < rank(); ++a) to[a] += front[a] + back[a];
-  teeny::numel(to);  // throws when there are too many
+  teeny::numel(to, "pad");
   const Tensor padded = apply(Pad(front, back), cut);
   if (value == Scalar(0) || value == Scalar(0.0)) return padded;
   const Tensor inside = full(cut.shape(), true).pad(front, back);
@@ -169,6 +167,7 @@ Tensor Tensor::contiguous() const { return apply(Contiguous{}, *this); }
 // ---- What is made of them ------------------------------------------------------------------------------------------
 
 Tensor Tensor::transpose(int64_t a, int64_t b) const {
+  if (rank() == 0) return unsqueeze(0).transpose(a, b).squeeze(0);
   const int first = axis_index(a, "transpose"), second = axis_index(b, "transpose");
   Dims order;
   for (int i = 0; i < rank(); ++i) order.push_back(i == first ? second : i == second ? first : i);
@@ -197,6 +196,7 @@ Tensor Tensor::unsqueeze(int64_t axis) const {
   if (axis < -rank() - 1 || axis > rank())
     fail("unsqueeze: axis ", axis, " is outside ", -rank() - 1, " <= axis <= ", rank(), " of ", shape());
   Shape to = shape();
+  if (rank() == kMaxRank) fail("unsqueeze: needs 17 axes, and a tensor has at most ", kMaxRank);
   to.insert(int(axis < 0 ? axis + rank() + 1 : axis), 1);
   return reshape(to);
 }

@@ -3,6 +3,7 @@
 #include <concepts>
 #include <initializer_list>
 #include <optional>
+#include <string_view>
 #include <vector>
 
 #include "teeny/graph/base.h"
@@ -42,8 +43,23 @@ struct Sizes {
   Sizes(std::integral auto same) : list{int64_t(same)} {}
   Sizes(std::initializer_list<int64_t> each) : list(each) {}
 };
+/// Zeros at both ends of every spatial axis: one amount for all axes, or one for each. "same" is as much as leaves the
+/// sizes as they are, and where that is odd one more at the end; it needs a stride of 1. "valid" is none.
+struct Padding {
+  Sizes sizes = 0;
+  bool same = false;
+  Padding(std::integral auto all) : sizes(all) {}
+  Padding(std::initializer_list<int64_t> each) : sizes(each) {}
+  Padding(Sizes sizes) : sizes(std::move(sizes)) {}
+  Padding(const char* rule) : same(std::string_view(rule) == "same") {
+    if (!same && std::string_view(rule) != "valid")
+      fail("padding is \"same\", \"valid\" or amounts, not \"", rule, '"');
+  }
+};
 struct ConvOptions {
-  Sizes stride = 1, padding = 0, dilation = 1;
+  Sizes stride = 1;
+  Padding padding = 0;
+  Sizes dilation = 1;
   int64_t groups = 1;
   std::optional<Sizes> padding_end = {};  ///< `padding` is for both ends unless this is given
 };
@@ -52,20 +68,31 @@ struct ConvTransposeOptions {
   int64_t groups = 1;
 };
 struct PoolOptions {
-  std::optional<Sizes> stride = {};  ///< the window's size unless given
-  Sizes padding = 0, dilation = 1;   ///< an average has no dilation
-  bool ceil_mode = false;            ///< a last window may hang over the end
-  bool count_include_pad = true;     ///< avg_pool: padding counts as zeros, else not at all
+  std::optional<Sizes> stride = {};       ///< the window's size unless given
+  Sizes padding = 0, dilation = 1;        ///< an average has no dilation
+  std::optional<Sizes> padding_end = {};  ///< `padding` is for both ends unless this is given
+  bool ceil_mode = false;                 ///< a last window may hang over the end
+  bool count_include_pad = true;          ///< avg_pool: padding counts as zeros, else not at all
 };
 struct AttentionOptions {
-  bool causal = false;  ///< position i sees positions up to i
+  bool causal = false;               ///< position i sees positions up to i
+  double dropout = 0;                ///< a weight is left out with this probability; only while training
+  std::optional<double> scale = {};  ///< of the scores: 1 / sqrt(width) unless given
+  /// Fewer heads of keys and values than of queries: each serves as many neighbours among them as it must.
+  /// Ainslie et al., "GQA: training generalized multi-query transformer models", 2023.
+  bool enable_gqa = false;
 };
 enum class PadMode { Reflect, Replicate, Circular };
-enum class Interpolation { Nearest, Linear, Cubic };
+enum class Interpolation { Nearest, NearestExact, Linear, Cubic };  ///< Nearest rounds down, as old programs expect
 struct InterpolateOptions {
   Interpolation mode = Interpolation::Nearest;
   bool align_corners = false;  ///< the corners' centres, not their borders, lie on each other
 };
+
+/// How scatter_reduce and index_reduce combine the elements that meet in one place.
+enum class ScatterReduce { Sum, Prod, Mean, Amax, Amin };
+/// What a quantile is where it lies between two elements.
+enum class QuantileMode { Linear, Lower, Higher, Midpoint, Nearest };
 
 /// What a loss makes of its terms. BatchMean is their sum divided by the first axis' size.
 enum class Reduction { None, Mean, Sum, BatchMean };

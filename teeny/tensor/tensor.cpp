@@ -103,6 +103,7 @@ void Tensor::set_grad(const Tensor& grad) {
 Tensor Tensor::detach() const { return Tensor(lazy()); }
 
 int Tensor::axis_index(int64_t axis, const char* op) const {
+  if (rank() == 0) fail(op, ": axis ", axis, " of a tensor without axes");
   if (axis < -rank() || axis >= rank())
     fail(op, ": axis ", axis, " is outside ", -rank(), " <= axis < ", rank(), " of ", shape());
   return int(axis < 0 ? axis + rank() : axis);

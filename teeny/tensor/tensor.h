@@ -26,6 +26,7 @@ namespace teeny {
 
 class Function;
 struct ValuesIndices;
+struct UniqueElements;
 namespace detail {
 struct TensorAccess;  // function.h
 }
@@ -111,13 +112,11 @@ class Tensor {
   [[nodiscard]] Tensor scalar_like(Scalar value, const char* op = "scalar_like") const;
 
   // ---- mlops/reduce.cpp, contract.cpp
-  [[nodiscard]] Tensor sum(const Axes& axes = {},
-                           bool keepdim = false) const;  ///< bools and small integers add up in int64
+  [[nodiscard]] Tensor sum(const Axes& axes = {}, bool keepdim = false) const;  ///< bools and integers: in int64
   [[nodiscard]] Tensor prod(const Axes& axes = {}, bool keepdim = false) const;
   [[nodiscard]] Tensor max(const Axes& axes = {}, bool keepdim = false) const;  ///< ties share the gradient
   [[nodiscard]] Tensor min(const Axes& axes = {}, bool keepdim = false) const;
-  [[nodiscard]] Tensor matmul(
-      const Tensor& y) const;  ///< (.., M, K) x (.., K, N); one axis is a vector, the rest broadcast
+  [[nodiscard]] Tensor matmul(const Tensor& y) const;  ///< (.., M, K) x (.., K, N), broadcast; or vectors (K)
   [[nodiscard]] Tensor dot(const Tensor& y) const { return matmul(y); }
   [[nodiscard]] Tensor linear(const Tensor& weight,
                               const Tensor& bias = {}) const;  ///< x (.., in), weight (out, in), bias (out)
@@ -129,6 +128,12 @@ class Tensor {
   Dims axis_list(const Axes& axes, const char* op) const;  ///< all of them when none is named; sorted
 
   // ==== functional/: formulas, and the rules that a first reading can leave out =====================================
+
+  // ---- gradients.cpp
+  /// The same for a tensor of any shape, of whose elements `grad` says how a loss depends on them.
+  Tensor& backward(const Tensor& grad, bool keep_graph = false);
+  /// From now on this result of an operation has a `grad` after backward(), as leaves have.
+  void retain_grad();
 
   // ---- creation.cpp. Shapes are checked here; values are computed when they are read.
   /// Copies `values`, row-major. Throws when their count is not that of `shape`.
@@ -199,6 +204,10 @@ class Tensor {
   [[nodiscard]] Tensor pad(const Dims& before, const Dims& after, PadMode mode) const;
   [[nodiscard]] Tensor diagonal(int64_t a = 0, int64_t b = 1,
                                 int64_t offset = 0) const;  ///< i of a, i + offset of b; comes last
+  /// The matrix with this vector on a diagonal; of a matrix, the diagonal.
+  [[nodiscard]] Tensor diag(int64_t offset = 0) const;
+  /// Matrices along the new axes a and b with the last axis on their diagonals: (.., n) to (.., n, n).
+  [[nodiscard]] Tensor diag_embed(int64_t offset = 0, int64_t a = -2, int64_t b = -1) const;
   [[nodiscard]] Tensor roll(int64_t shift,
                             std::optional<int64_t> axis = {}) const;  ///< without an axis: of all elements in a row
   [[nodiscard]] Tensor roll(const Dims& shifts, const Dims& axes) const;
@@ -225,7 +234,8 @@ class Tensor {
 
   // ---- indexing.cpp. An index outside its axis throws when it is met, at the latest when the result is read.
   /// x[{0, slice(1, 3), ellipsis, none, t}]: integers select first; the tensors, if there are several, broadcast
-  /// together, and their axes stand where they were if they were neighbours, otherwise in front.
+  /// together, and their axes stand where they were if they were neighbours, otherwise in front. A bool tensor stands
+  /// for the positions at which it is true, one tensor for each of its axes.
   [[nodiscard]] Tensor operator[](std::initializer_list<Index> index) const;
   [[nodiscard]] Tensor operator[](const Index& index) const;             ///< a single entry: x[2], x[slice(1)], x[t]
   [[nodiscard]] Tensor gather(int64_t axis, const Tensor& index) const;  ///< out[i][j] = x[index[i][j]][j] for axis 0
@@ -234,8 +244,19 @@ class Tensor {
   [[nodiscard]] Tensor index_select(int64_t axis, const Tensor& index) const;  ///< `index` has one axis
   [[nodiscard]] Tensor index_add(int64_t axis, const Tensor& index,
                                  const Tensor& source) const;  ///< out[index[i]] += source[i]
-  [[nodiscard]] Tensor embedding(const Tensor& index) const;   ///< rows of this (V, D): index.shape + (D,)
-  [[nodiscard]] Tensor one_hot(int64_t classes) const;         ///< int64, one axis more; zeros for any other class
+  /// This tensor with every element combined with the sources that the index sends to it: out[index[i][j]][j] for axis
+  /// 0. Without `include_self` an element that a source reaches starts from nothing; one that none reaches stays.
+  [[nodiscard]] Tensor scatter_reduce(int64_t axis, const Tensor& index, const Tensor& source, ScatterReduce how,
+                                      bool include_self = true) const;
+  /// The same with one index for all that lies at a position of `axis`: out[index[i]] and source[i].
+  [[nodiscard]] Tensor index_reduce(int64_t axis, const Tensor& index, const Tensor& source, ScatterReduce how,
+                                    bool include_self = true) const;
+  // How many elements are true, or differ, shows in the values alone: these three compute this tensor at once.
+  [[nodiscard]] Tensor nonzero() const;                          ///< positions of what is not 0: (count, rank), int64
+  [[nodiscard]] Tensor masked_select(const Tensor& mask) const;  ///< where `mask` is true: (count); the two broadcast
+  [[nodiscard]] UniqueElements unique() const;                   ///< each value once, ascending
+  [[nodiscard]] Tensor embedding(const Tensor& index) const;     ///< rows of this (V, D): index.shape + (D,)
+  [[nodiscard]] Tensor one_hot(int64_t classes) const;           ///< int64, one axis more; zeros for any other class
 
   // ---- setitem.cpp
   /// x[{...}] = value: that part has these values from now on, the rest stays. `value` broadcasts to the part. For
@@ -249,9 +270,10 @@ class Tensor {
   [[nodiscard]] Tensor scatter(int64_t axis, const Tensor& index, Scalar value) const;
 
   // ---- transcendental.cpp
-  [[nodiscard]] Tensor exp2() const, expm1() const, log2() const, log10() const, log1p() const, erf() const, erfc() const;
-  [[nodiscard]] Tensor tan() const, asin() const, acos() const, atan() const, sinh() const, cosh() const,
-      asinh() const, acosh() const, atanh() const;
+  [[nodiscard]] Tensor exp2() const, expm1() const, log2() const, log10() const, log1p() const, erf() const,
+      erfc() const;
+  [[nodiscard]] Tensor tan() const, asin() const, acos() const, atan() const, sinh() const, cosh() const, asinh() const,
+      acosh() const, atanh() const;
 
   // ---- math.cpp: elementwise formulas
   [[nodiscard]] Tensor square() const, rsqrt() const, abs() const, sign() const, floor() const, ceil() const,
@@ -311,10 +333,23 @@ class Tensor {
   [[nodiscard]] Tensor cumprod(int64_t axis) const;
   [[nodiscard]] ValuesIndices cummax(int64_t axis) const;  ///< the largest so far; of equals the last
   [[nodiscard]] ValuesIndices cummin(int64_t axis) const;
+  [[nodiscard]] Tensor logcumsumexp(int64_t axis) const;  ///< log(cumsum(exp(x))), which may overflow
   /// In ascending order (NaN counts as the largest); equals keep their order.
   [[nodiscard]] ValuesIndices sort(int64_t axis = -1, bool descending = false) const;
   [[nodiscard]] Tensor argsort(int64_t axis = -1, bool descending = false) const;
   [[nodiscard]] ValuesIndices topk(int64_t k, int64_t axis = -1, bool largest = true) const;  ///< in order
+  /// The element in the middle, of an even number the lower one; NaN if there is one. Of all, and along an axis.
+  [[nodiscard]] Tensor median() const;
+  [[nodiscard]] ValuesIndices median(int64_t axis, bool keepdim = false) const;
+  /// The value below which the fraction q of the elements lies; NaN if there is one. Several q: they come first.
+  [[nodiscard]] Tensor quantile(double q, std::optional<int64_t> axis = {}, bool keepdim = false,
+                                QuantileMode mode = QuantileMode::Linear) const;
+  [[nodiscard]] Tensor quantile(std::span<const double> q, std::optional<int64_t> axis = {}, bool keepdim = false,
+                                QuantileMode mode = QuantileMode::Linear) const;
+  [[nodiscard]] Tensor quantile(std::initializer_list<double> q, std::optional<int64_t> axis = {}, bool keepdim = false,
+                                QuantileMode mode = QuantileMode::Linear) const {
+    return quantile(std::span<const double>(q.begin(), q.size()), axis, keepdim, mode);
+  }
 
   // ---- einsum.cpp, math.cpp
   [[nodiscard]] Tensor outer(const Tensor& y) const;  ///< (M) and (N): (M, N)
@@ -359,7 +394,8 @@ class Tensor {
   [[nodiscard]] Tensor scaled_dot_product_attention(const Tensor& key, const Tensor& value,
                                                     const AttentionOptions& options = {}) const;
   /// `mask`: bool, true where a query may look at a key; or floats that are added to the scores.
-  [[nodiscard]] Tensor scaled_dot_product_attention(const Tensor& key, const Tensor& value, const Tensor& mask) const;
+  [[nodiscard]] Tensor scaled_dot_product_attention(const Tensor& key, const Tensor& value, const Tensor& mask,
+                                                    const AttentionOptions& options = {}) const;
   [[nodiscard]] Tensor layernorm(int64_t axes = 1, double eps = 1e-5) const;  ///< over the last `axes` axes
   /// (x - mean) / sqrt(var + eps) * weight + bias for every channel of x (N, C, ...); weight and bias may be undefined.
   [[nodiscard]] Tensor batchnorm(const Tensor& weight, const Tensor& bias, const Tensor& mean, const Tensor& var,
@@ -414,6 +450,13 @@ struct ValuesIndices {
   Tensor values, indices;  ///< int64 indices
 };
 
+/// Each value of a tensor once, in ascending order.
+struct UniqueElements {
+  Tensor values;   ///< (count)
+  Tensor inverse;  ///< in the tensor's shape: which of `values` stood there
+  Tensor counts;   ///< how often each of `values` stood there
+};
+
 inline Tensor Tensor::operator[](const Index& index) const { return (*this)[{index}]; }
 
 /// Computes all of them in one go: what they share is computed once.
@@ -431,6 +474,8 @@ void realize(std::span<const Tensor> tensors);
 [[nodiscard]] inline std::vector<Tensor> gradient(const Tensor& y, std::initializer_list<Tensor> xs) {
   return gradient(y, std::span<const Tensor>(xs.begin(), xs.size()));
 }
+/// The same for a `y` of any shape, of whose elements `grad` says how a loss depends on them.
+[[nodiscard]] std::vector<Tensor> gradient(const Tensor& y, std::initializer_list<Tensor> xs, const Tensor& grad);
 
 /// Shape, dtype and the values, the middle left out when there are many.
 std::ostream& operator<<(std::ostream& out, const Tensor& x);

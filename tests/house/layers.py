@@ -36,7 +36,7 @@ ROOMS = [
     ('teeny/schedule', ['schedule.h', 'assignments.h']),
     ('teeny/tensor', ['tensor.h', 'function.h', 'recorder.h', 'index.h', 'modes.h', 'options.h']),
     ('teeny/mlops', ['common.h']),
-    ('teeny/functional', ['functional.h']),
+    ('teeny/functional', ['functional.h', 'functions.h']),
     ('teeny/nn', ['nn.h']),
     ('teeny/optim', ['optim.h']),
     ('teeny/data', ['data.h', 'file.h']),

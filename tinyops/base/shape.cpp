@@ -19,12 +19,12 @@ Dims range(int64_t begin, int64_t end) {
   return result;
 }
 
-int64_t numel(const Shape& shape) {
-  int64_t n = 1;
+int64_t numel(const Shape& shape, const char* op) {
+  int64_t bytes = 8;
   if (shape.contains(0)) return 0;
   for (int64_t size : shape)
-    if (__builtin_mul_overflow(n, size, &n)) fail("shape ", shape, " has more elements than 63 bits can count");
-  return n;
+    if (__builtin_mul_overflow(bytes, size, &bytes)) fail(op, ": ", shape, " is too large: its bytes are more than 63 bits can count");
+  return bytes / 8;
 }
 
 Dims row_major(const Shape& shape) {
@@ -48,6 +48,7 @@ Shape broadcast(const Shape& a, const Shape& b, const char* op) {
            " differ and neither is 1");
     result[result.size() - i] = n == 1 ? m : n;
   }
+  numel(result, op);
   return result;
 }
 

@@ -84,8 +84,8 @@ std::ostream& operator<<(std::ostream& out, const Dims& dims);
 /// begin, begin + 1, ... below end: a run of axes.
 Dims range(int64_t begin, int64_t end);
 
-/// How many elements; 1 for the empty shape. Throws when the count does not fit 63 bits.
-int64_t numel(const Shape& shape);
+/// How many elements; 1 for the empty shape. Throws, naming `op`, when 63 bits cannot count their bytes.
+int64_t numel(const Shape& shape, const char* op = "shape");
 
 /// The strides of row-major order: the last axis moves by 1.
 Dims row_major(const Shape& shape);
