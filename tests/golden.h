@@ -32,5 +32,6 @@ std::vector<GoldenLine> golden_training();
 std::vector<GoldenLine> golden_scan_sort();
 std::vector<GoldenLine> golden_setitem();
 std::vector<GoldenLine> golden_pytorch_calls();
+std::vector<GoldenLine> golden_functions();
 
 }  // namespace teeny::test

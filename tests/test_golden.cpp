@@ -97,7 +97,8 @@ TEST_CASE("golden: values and gradients are PyTorch's") {
       {"creation", golden_creation}, {"unary", golden_unary},           {"binary", golden_binary},
       {"movement", golden_movement}, {"reductions", golden_reductions}, {"products", golden_products},
       {"windows", golden_windows},   {"training", golden_training},     {"scan_sort", golden_scan_sort},
-      {"setitem", golden_setitem},   {"indexing", golden_indexing},   {"pytorch_calls", golden_pytorch_calls},
+      {"setitem", golden_setitem},   {"indexing", golden_indexing},     {"pytorch_calls", golden_pytorch_calls},
+      {"functions", golden_functions},
   };
   const std::set<std::string> of_models = {"layers", "networks", "optimizers", "schedules"};  // test_golden_models.cpp
   for (const auto& entry : std::filesystem::directory_iterator(kFolder)) {

@@ -5,6 +5,7 @@
 #include <functional>
 #include <random>
 
+#include "teeny/functional/functions.h"
 #include "teeny/nn/norms.h"
 #include "tests/check.h"
 
@@ -370,6 +371,54 @@ TEST_CASE("gradcheck: names from PyTorch") {
   });
 }
 
+TEST_CASE("gradcheck: masks, sending with a reduction, order, images") {
+  check({
+      {"masked_select", FN(x.masked_select(x > 0).square()), {{3, 4}}},
+      {"mask", FN(x[{slice(), x[0] > 0}].square()), {{2, 4}}},
+      {"diag_embed", FN(x.diag_embed(1).square()), {{2, 3}}},
+      {"scatter_prod", FN(x.scatter_reduce(0, ints({2, 0, 2, 2}), y, ScatterReduce::Prod)), {{4}, {4}}},
+      {"scatter_prod_zero", FN(x.scatter_reduce(0, ints({2, 0, 2, 2}), y, ScatterReduce::Prod)), {{3}, {4}}, -2, 2, 4},
+      {"scatter_prod_alone", FN(x.scatter_reduce(0, ints({2, 0, 2, 2}), y, ScatterReduce::Prod, false)), {{4}, {4}}},
+      {"scatter_mean", FN(x.scatter_reduce(0, ints({2, 0, 2, 2}), y, ScatterReduce::Mean).square()), {{4}, {4}}},
+      {"scatter_sum_alone",
+       FN(x.scatter_reduce(0, ints({2, 0, 2, 2}), y, ScatterReduce::Sum, false).square()),
+       {{4}, {4}}},
+      {"scatter_amax", FN(x.scatter_reduce(0, ints({2, 0, 2, 2}), y, ScatterReduce::Amax).square()), {{4}, {4}}},
+      {"scatter_amin_alone",
+       FN(x.scatter_reduce(0, ints({2, 0, 2, 2}), y, ScatterReduce::Amin, false).square()),
+       {{4}, {4}}},
+      {"index_mean", FN(x.index_reduce(1, ints({1, 0, 1}), y, ScatterReduce::Mean).square()), {{2, 3}, {2, 3}}},
+      {"logcumsumexp", FN(x.logcumsumexp(1)), {{2, 5}}},
+      {"median", FN(x.median().square()), {{7}}},
+      {"median_axis", FN(x.median(0).values.square()), {{4, 2}}},
+      {"quantile", FN(x.quantile(0.3, 1).square()), {{2, 5}}},
+      {"var_mean", FN(var_mean(x, 1).first * var_mean(x, 1).second), {{2, 4}}},
+      {"max_pool2d_values", FN(max_pool2d_with_indices(x).values.square()), {{1, 4, 4}}},
+      {"max_unpool2d", FN(max_unpool2d(x.square(), max_pool2d_with_indices(y).indices)), {{1, 2, 2}, {1, 4, 4}}},
+      {"max_pool2d_ends", FN(x.max_pool2d(2, {.padding_end = 1}).square()), {{1, 3, 3}}},
+      {"avg_pool2d_ends", FN(x.avg_pool2d(2, {.padding_end = 1, .count_include_pad = false}).square()), {{1, 3, 3}}},
+      {"pixel_shuffle", FN(pixel_shuffle(x, 2).square()), {{4, 2, 1}}},
+      {"pixel_unshuffle", FN(pixel_unshuffle(x, 2).square()), {{1, 4, 2}}},
+      {"unfold_image", FN(unfold(x, 2, {.padding = 1, .stride = 2}).square()), {{2, 4, 3}}},
+      {"fold", FN(fold(x, {3, 3}, 2).square()), {{4, 4}}},
+      {"grid_sample", FN(grid_sample(x, y)), {{1, 2, 3, 4}, {1, 3, 2, 2}}, -1.4, 1.4},
+      {"grid_sample_border",
+       FN(grid_sample(x, y, {.padding = GridPadding::Border})),
+       {{1, 1, 3, 4}, {1, 3, 2, 2}},
+       -1.4,
+       1.4},
+      {"grid_sample_reflection",
+       FN(grid_sample(x, y, {.padding = GridPadding::Reflection, .align_corners = true})),
+       {{1, 1, 3, 4}, {1, 3, 2, 2}},
+       -1.7,
+       1.7},
+      {"attention_groups",
+       FN(x.scaled_dot_product_attention(y, z, {.causal = true, .enable_gqa = true})),
+       {{4, 2, 3}, {2, 2, 3}, {2, 2, 2}}},
+      {"conv2d_same", FN(x.conv2d(y, {}, {.padding = "same", .dilation = 2})), {{1, 1, 3, 4}, {2, 1, 2, 2}}},
+  });
+}
+
 TEST_CASE("gradcheck: losses") {
   check({
       {"batchnorm", FN(x.batchnorm(y, z, w, y.exp())), {{2, 3, 2}, {3}, {3}, {3}}},
@@ -379,7 +428,9 @@ TEST_CASE("gradcheck: losses") {
        {{3, 4}}},
       {"cross_entropy_weight",
        FN(x.cross_entropy(ints({2, 0, 1}), y, {.label_smoothing = 0.2, .ignore_index = 0})),
-       {{3, 4}, {4}}, 0.1, 2},
+       {{3, 4}, {4}},
+       0.1,
+       2},
       {"cross_entropy_none", FN(x.cross_entropy(ints({2, 0, 1}), {.reduction = Reduction::None})), {{3, 4}}},
       {"cross_entropy_chances", FN(x.cross_entropy(y)), {{2, 3}, {2, 3}}, 0.1, 0.9},
       {"cross_entropy_chances_weight", FN(x.cross_entropy(y, z)), {{2, 3}, {2, 3}, {3}}, 0.1, 0.9},
@@ -389,7 +440,9 @@ TEST_CASE("gradcheck: losses") {
       {"binary_cross_entropy_with_logits", FN(x.binary_cross_entropy_with_logits(y)), {{3, 2}, {3, 2}}, 0.1, 0.9},
       {"binary_cross_entropy_with_logits_weights",
        FN(x.binary_cross_entropy_with_logits(y, z, w)),
-       {{3, 2}, {3, 2}, {2}, {3, 1}}, 0.1, 0.9},
+       {{3, 2}, {3, 2}, {2}, {3, 1}},
+       0.1,
+       0.9},
       {"mse_loss", FN(x.mse_loss(y)), {{3, 2}, {3, 2}}},
       {"l1_loss", FN(x.l1_loss(y)), {{3, 2}, {3, 2}}},
       {"smooth_l1_loss", FN(x.smooth_l1_loss(y)), {{3, 2}, {3, 2}}},

@@ -1464,3 +1464,242 @@ for name, expression in (("sum_last", "x.sum(-1)"), ("mean_0", "x.mean(0)"), ("p
     case(name + "/number", expression, f32())
 case("t/vector", "x.t()", f32(3))
 case("squeeze_axes", "x.squeeze((0, 1))", f32(1, 2, 1))
+
+# ---- Functions that ordinary models use now and then ----------------------------------------------------------------
+section("functions")
+REAL = (f32, f64, f16, bf16)
+
+# The same of tensors without axes, for every function along an axis.
+for name, expression in (("cumsum", "x.cumsum(0)"), ("cumprod", "x.cumprod(-1)"), ("cummax", "x.cummax(0).values"),
+                         ("cummin_indices", "x.cummin(-1).indices"), ("logcumsumexp", "x.logcumsumexp(0)"),
+                         ("sort", "x.sort(0).values"), ("argsort", "x.argsort(-1)"), ("topk", "x.topk(1, 0).values"),
+                         ("topk_none", "x.topk(0, 0).values"), ("transpose", "x.transpose(0, -1)"), ("movedim", "x.movedim(-1, 0)"),
+                         ("median", "x.median(0).values"), ("quantile", "x.quantile(0.5, 0)"),
+                         ("quantile_keepdim", "x.quantile(0.5, 0, True)"), ("unfold", "x.unfold(0, 1, 1)"),
+                         ("softmin", "F.softmin(x, 0)"), ("unique_inverse", "x.unique(return_inverse=True)[1]"),
+                         ("nonzero", "x.nonzero()")):
+    case(f"point_{name}", expression, f32(), grad="unique" not in name)
+case("point_gather", "x.gather(0, y)", f32(), given(0, "int64"))
+case("point_gather/several", "x.gather(0, y)", f32(), given([0, 0, 0], "int64"))
+case("point_gather/from_vector", "x.gather(0, y)", f32(3), given(2, "int64"))
+case("point_scatter", "x.scatter(0, y, z)", f32(), given(0, "int64"), f32())
+case("point_scatter/into_vector", "x.scatter(0, y, z)", f32(3), given(1, "int64"), f32())
+case("point_scatter/vectors", "x.scatter(0, y, z)", f32(), given([0], "int64"), f32(1))
+case("point_scatter_add", "x.scatter_add(0, y, z)", f32(), given(0, "int64"), f32())
+case("point_index_select", "x.index_select(0, y)", f32(), given([0], "int64"))
+case("point_index_select/number", "x.index_select(0, y)", f32(), given(0, "int64"))
+case("point_index_select/of_vector", "x.index_select(0, y)", f32(3), given(2, "int64"))
+case("point_index_select/of_matrix", "x.index_select(0, y)", f32(3, 2), given(2, "int64"))
+case("point_index_add", "x.index_add(0, y, z)", f32(), given([0], "int64"), f32())
+case("point_index_add/number", "x.index_add(0, y, z)", f32(), given(0, "int64"), f32())
+case("point_scatter_mean", "x.scatter_reduce(0, y, z, 'mean')", f32(), given(0, "int64"), f32())
+case("unfold_nothing", "x.unfold(1, 0, 2)", f32(2, 3))
+case("unfold_nothing/nothing", "x.unfold(1, 0, 2)", f32(2, 0))
+
+# Masks: their count is looked at.
+for make in DTYPES.values():
+    dtype = make(1).dtype
+    case(f"nonzero/{dtype}", "x.nonzero()", make(3, 4))
+    case(f"masked_select/{dtype}", "x.masked_select(y)", make(3, 4), b1(3, 4))
+    case(f"mask/{dtype}", "x[y]", make(3, 4), b1(3, 4))
+    case(f"unique/{dtype}", "x.unique()", make(30), grad=False)
+    case(f"unique_inverse/{dtype}", "x.unique(return_inverse=True)[1]", make(5, 6), grad=False)
+    case(f"unique_counts/{dtype}", "x.unique(return_counts=True)[1]", make(5, 6), grad=False)
+case("nonzero/none", "x.nonzero()", f32(0, 3))
+case("nonzero/zeros", "x.nonzero()", given([[0.0, -0.0], [0.0, 0.0]]))
+case("nonzero/special", "x.nonzero()", given([[0.0, nan], [-inf, -0.0]]))
+case("masked_select/row", "x.masked_select(y)", f32(3, 4), b1(4))
+case("masked_select/larger", "x.masked_select(y)", f32(4), b1(2, 3, 4))
+case("masked_select/column", "x.masked_select(y)", f32(3, 4), b1(3, 1))
+case("masked_select/none", "x.masked_select(y)", f32(0, 4), b1(0, 4))
+case("masked_select/all_false", "x.masked_select(y)", f32(3), given([False] * 3, "bool"))
+case("mask/first_axis", "x[y]", f32(4, 3), b1(4))
+case("mask/first_axes", "x[y]", f32(3, 4, 2), b1(3, 4))
+case("mask/true", "x[y]", f32(3, 2), given(True, "bool"))
+case("mask/false", "x[y]", f32(3, 2), given(False, "bool"))
+case("mask/number", "x[y]", f32(), given(True, "bool"))
+case("mask_last", "x[:, y]", f32(3, 4), b1(4))
+case("mask_after_number", "x[1, y]", f32(2, 4, 3), b1(4))
+case("mask_middle", "x[:, y, 1:]", f32(2, 3, 4), b1(3))
+case("mask_beside_index", "x[y, z]", f32(3, 4), given([True, False, True], "bool"), given([0, 3], "int64"))
+case("mask_beside_slice", "x[..., y]", f32(2, 3, 4), b1(3, 4))
+case("mask_two_axes_middle", "x[:, y, 0]", f32(2, 3, 4, 2), b1(3, 4))
+case("unique/nan", "x.unique()", given([nan, 1.0, nan, 1.0, -0.0, 0.0, inf, -inf]), grad=False)
+case("unique/none", "x.unique()", f32(0, 3), grad=False)
+case("unique_inverse/none", "x.unique(return_inverse=True)[1]", f32(0, 3), grad=False)
+case("unique_counts/none", "x.unique(return_counts=True)[1]", f32(0, 3), grad=False)
+
+# Sending with a reduction.
+for how in ("sum", "prod", "mean", "amax", "amin"):
+    for name, include in (("", True), ("_alone", False)):
+        call = f"x.scatter_reduce({{}}, y, z, '{how}', include_self={include})"
+        for make in REAL + (i32, i64, u8):
+            case(f"scatter_{how}{name}/{make(1).dtype}", call.format(0), make(4, 3), given([[0, 3, 1], [0, 0, 1]], "int64"), make(2, 3))
+        case(f"scatter_{how}{name}_last", call.format(-1), f32(2, 4), given([[2, 2, 0, 2], [0, 1, 1, 1]], "int64"), f32(2, 4))
+        case(f"scatter_{how}{name}_last/large_source", call.format(-1), f32(2, 4), given([[2, 2]], "int64"), f32(2, 4), grad=False)
+        case(f"scatter_{how}{name}_last/none", call.format(-1), f32(2, 4), Input("int64", (2, 0), 0, 1), f32(2, 0))
+        if how != "sum":
+            index = f"x.index_reduce({{}}, y, z, '{how}', include_self={include})"
+            case(f"index_{how}{name}", index.format(0), f32(4, 3), given([3, 0, 3, 3], "int64"), f32(4, 3), grad=how != "prod" and include)
+            case(f"index_{how}{name}_last", index.format(-1), f64(2, 3), given([1, 1], "int64"), f64(2, 2), grad=how != "prod" and include)
+    if how == "prod":
+        ZEROS = given([[2.0, 0.0, 3.0, 0.0, 0.0, 5.0]])
+        case("scatter_prod_last/zeros", "x.scatter_reduce(-1, y, z, 'prod')", f32(1, 3), given([[0, 0, 0, 1, 1, 1]], "int64"), ZEROS)
+        case("scatter_prod_alone_last/zeros", "x.scatter_reduce(-1, y, z, 'prod', include_self=False)", f32(1, 3),
+             given([[0, 0, 0, 1, 1, 1]], "int64"), ZEROS)
+    if how in ("amax", "amin"):
+        case(f"scatter_{how}_last/equals", f"x.scatter_reduce(-1, y, z, '{how}')", given([[1.0, 2.0, 0.0]]),
+             given([[0, 0, 0, 1, 1]], "int64"), given([[1.0, 1.0, 1.0, 2.0, 2.0]]))
+        case(f"scatter_{how}_last/nan", f"x.scatter_reduce(-1, y, z, '{how}')", given([[1.0, nan, 0.0]]),
+             given([[0, 0, 2, 1, 1]], "int64"), given([[1.0, nan, inf, 2.0, -inf]]), grad=False)
+
+# Diagonals, order, statistics.
+for make in REAL + (i32, b1):
+    case(f"diag/{make(1).dtype}", "x.diag()", make(3))
+    case(f"diag_embed/{make(1).dtype}", "x.diag_embed()", make(2, 3))
+case("diag/matrix", "x.diag()", f32(3, 4))
+case("diag/none", "x.diag()", f32(0))
+case("diag_above", "x.diag(2)", f32(3))
+case("diag_above/matrix", "x.diag(2)", f32(3, 4))
+case("diag_below", "x.diag(-1)", f32(3))
+case("diag_below/matrix", "x.diag(-1)", f32(3, 4))
+case("diag_embed_axes", "x.diag_embed(1, 0, 2)", f32(2, 3))
+case("diag_embed_below", "x.diag_embed(-2, 2, 1)", f32(2, 3))
+for make in REAL:
+    dtype = make(1).dtype
+    case(f"logcumsumexp/{dtype}", "x.logcumsumexp(0)", make(7))
+    case(f"softmin/{dtype}", "F.softmin(x, -1)", make(3, 4))
+    case(f"var_of_var_mean/{dtype}", "torch.var_mean(x, (0, 2), correction=0)[0]", make(2, 3, 4))
+    case(f"mean_of_var_mean/{dtype}", "torch.var_mean(x, (0, 2), correction=0)[1]", make(2, 3, 4))
+    case(f"std_of_std_mean/{dtype}", "torch.std_mean(x, 1, keepdim=True)[0]", make(2, 3))
+    case(f"mean_of_std_mean/{dtype}", "torch.std_mean(x, 1, keepdim=True)[1]", make(2, 3))
+    case(f"median/{dtype}", "x.median()", make(7))
+    case(f"median_axis/{dtype}", "x.median(0).values", make(7, 3))
+case("logcumsumexp/none", "x.logcumsumexp(0)", f32(0))
+case("logcumsumexp/large", "x.logcumsumexp(0)", given([700.0, 1000.0, -1000.0, 999.0]))
+case("logcumsumexp/long", "x.logcumsumexp(0)", f32(100))
+case("logcumsumexp/impossible_after", "x.logcumsumexp(0)", given([1.0, -inf, -inf, 2.0]))
+case("logcumsumexp/impossible_before", "x.logcumsumexp(0)", given([-inf, -inf, 2.0]), grad=False)
+case("logcumsumexp/infinite", "x.logcumsumexp(0)", given([1.0, inf, -inf, 2.0]), grad=False)
+case("logcumsumexp/nan", "x.logcumsumexp(0)", given([1.0, nan, -inf, 2.0]), grad=False)
+case("logcumsumexp_middle", "x.logcumsumexp(1)", f64(2, 5, 3))
+for make in (i32, i64, u8):
+    case(f"median/{make(1).dtype}", "x.median()", make(8))
+    case(f"median_axis/{make(1).dtype}", "x.median(0).values", make(8, 3))
+case("median/equals", "x.median()", given([2.0, 1.0, 2.0, 3.0, 2.0]))
+case("median/nan", "x.median()", given([2.0, nan, 2.0, nan]))
+case("median/none", "x.median()", f32(0), grad=False)
+case("median/even", "x.median()", f32(2, 5))
+case("median_axis/even", "x.median(0).values", f32(6, 2))
+case("median_axis/nan", "x.median(0).values", given([[1.0, nan], [nan, 2.0], [3.0, 3.0], [nan, 1.0]]))
+case("median_axis/no_rows", "x.median(0).values", f32(3, 0))
+case("median_keepdim", "x.median(-1, keepdim=True).values", f32(2, 5))
+case("median_indices", "x.median(-1).indices", given([[5.0, 1.0, 3.0, 2.0], [nan, 2.0, nan, 1.0]]))
+for mode in ("linear", "lower", "higher", "midpoint", "nearest"):
+    for make in (f32, f64):
+        case(f"quantile_{mode}/{make(1).dtype}", f"x.quantile(0.3, 1, interpolation='{mode}')", make(3, 8))
+        case(f"quantile_{mode}/exact_{make(1).dtype}", f"x.quantile(0.3, 1, interpolation='{mode}')", make(2, 11))
+        case(f"quantile_{mode}/one_{make(1).dtype}", f"x.quantile(0.3, 1, interpolation='{mode}')", make(2, 1))
+case("quantile_all", "x.quantile(0.9)", f32(3, 4))
+case("quantile_all/nan", "x.quantile(0.9)", given([1.0, nan, 3.0]))
+case("quantile_all_keepdim", "x.quantile(0.25, keepdim=True)", f32(3, 4))
+case("quantile_several", "x.quantile(torch.tensor([0, 0.1, 0.5, 1], dtype=x.dtype), 1)", f32(3, 7))
+case("quantile_several/f64", "x.quantile(torch.tensor([0, 0.1, 0.5, 1], dtype=x.dtype), 1)", f64(3, 7))
+case("quantile_several/nan", "x.quantile(torch.tensor([0, 0.1, 0.5, 1], dtype=x.dtype), 1)", given([[1.0, nan, 2.0], [0.0, 1.0, 2.0]]))
+for mode in ("trunc", "floor"):
+    for make in REAL + (i32, i64):
+        low = -5 if make in (i32, i64) else -2
+        case(f"div_{mode}/{make(1).dtype}", f"torch.div(x, y, rounding_mode='{mode}')", make(30), make(30, low=1, high=4))
+        case(f"div_{mode}/negative_{make(1).dtype}", f"torch.div(x, y, rounding_mode='{mode}')", make(30), make(30, low=-4, high=-1))
+    case(f"div_{mode}/u8", f"torch.div(x, y, rounding_mode='{mode}')", u8(9), u8(9, low=1, high=4))
+    case(f"div_{mode}/promoted", f"torch.div(x, y, rounding_mode='{mode}')", i32(9), f32(9, low=1, high=4))
+    case(f"div_{mode}_number", f"torch.div(x, 3, rounding_mode='{mode}')", i32(11))
+case("div_trunc/special", "torch.div(x, y, rounding_mode='trunc')", given(GRID[0]), given(GRID[1]), grad=False)
+
+# Pooling.
+POOLS = {"": ("2", ""), "_overlap": ("3, 1", ""), "_padding": ("3, 2, 1", ""), "_dilation": ("2, 1, 0, 2", ""),
+         "_ceil": ("3, 2, 1", ", ceil_mode=True")}
+for name, (numbers, rest) in POOLS.items():
+    call = f"F.max_pool2d(x, {numbers}{rest}, return_indices=True)"
+    for make in (f32, f64, f16, bf16):
+        case(f"max_pool2d_where{name}/{make(1).dtype}", call + "[1]", make(2, 2, 5, 6))
+    case(f"max_pool2d_with{name}", call + "[0]", f32(2, 2, 5, 6))
+    case(f"max_pool2d_where{name}/equals", call + "[1]", given([[[1.0, 2.0, 2.0, 1.0, 2.0]] * 5]))
+    case(f"max_pool2d_where{name}/nan", call + "[1]", given([[[1.0, nan, 2.0, 1.0, nan], [nan] * 5] * 2 + [[0.0] * 5]]))
+    case(f"max_pool2d_where{name}/lowest", call + "[1]", given([[[-inf] * 5] * 5]))
+    case(f"max_pool2d_where{name}/none", call + "[1]", f32(0, 2, 5, 6))
+case("max_pool1d_where", "F.max_pool1d(x, 3, 2, 1, return_indices=True)[1]", f32(2, 3, 7))
+case("max_pool3d_where", "F.max_pool3d(x, 2, return_indices=True)[1]", f32(1, 2, 4, 4, 5))
+for make in REAL:
+    dtype = make(1).dtype
+    case(f"unpool/{dtype}", "F.max_unpool2d(*F.max_pool2d(x, 2, return_indices=True), 2)", make(2, 2, 4, 6))
+    case(f"unpool_size/{dtype}", "F.max_unpool2d(*F.max_pool2d(x, 2, return_indices=True), 2, output_size=(5, 7))", make(2, 2, 5, 7))
+case("unpool/image", "F.max_unpool2d(*F.max_pool2d(x, 2, return_indices=True), 2)", f32(2, 4, 6))
+case("unpool_gaps", "F.max_unpool2d(*F.max_pool2d(x, 2, 3, 1, return_indices=True), 2, 3, 1)", f32(1, 2, 6, 6))
+case("unpool1d", "F.max_unpool1d(*F.max_pool1d(x, 2, return_indices=True), 2)", f32(2, 3, 6))
+case("unpool3d", "F.max_unpool3d(*F.max_pool3d(x, 2, return_indices=True), 2)", f32(1, 2, 4, 4, 6))
+for make in REAL:
+    dtype = make(1).dtype
+    case(f"max_pool2d_ends/{dtype}", "F.max_pool2d(F.pad(x, (0, 1, 1, 0), value=-inf), 2)", make(2, 2, 5, 5))
+    case(f"avg_pool2d_ends/{dtype}", "F.avg_pool2d(F.pad(x, (0, 1, 1, 0)), 2)", make(2, 2, 5, 5))
+case("avg_pool1d_ends_uncounted", "F.avg_pool1d(F.pad(x, (0, 1)), 3, 2) / F.avg_pool1d(F.pad(torch.ones_like(x), (0, 1)), 3, 2)", f32(1, 2, 6))
+case("avg_pool1d_ends_ceil", "F.avg_pool1d(F.pad(x, (1, 0)), 2, 2, ceil_mode=True)", f32(1, 2, 6))
+
+# Images.
+for make in REAL + (u8, i64):
+    case(f"pixel_shuffle/{make(1).dtype}", "F.pixel_shuffle(x, 2)", make(2, 8, 2, 3))
+    case(f"pixel_unshuffle/{make(1).dtype}", "F.pixel_unshuffle(x, 2)", make(2, 2, 4, 6))
+case("pixel_shuffle/image", "F.pixel_shuffle(x, 2)", f32(4, 2, 3))
+case("pixel_shuffle/none", "F.pixel_shuffle(x, 2)", f32(0, 4, 2, 3), grad=False)
+case("pixel_unshuffle/deep", "F.pixel_unshuffle(x, 2)", f32(2, 1, 3, 2, 4))
+case("pixel_shuffle_3", "F.pixel_shuffle(x, 3)", f32(1, 9, 1, 2))
+COLUMNS = {"": "(2, 3)", "_stride": "(2, 3), stride=2", "_padding": "(2, 3), padding=(1, 2)", "_dilation": "(2, 3), dilation=2",
+           "_everything": "(2, 3), (1, 2), (1, 2), (2, 1)"}
+for name, rest in COLUMNS.items():
+    for make in REAL:
+        case(f"columns{name}/{make(1).dtype}", f"F.unfold(x, {rest})", make(2, 2, 6, 7))
+    for make in (f32, f64):  # the number of columns is that of the image's windows
+        case(f"image_of_columns{name}/{make(1).dtype}", f"F.fold(F.unfold(x, {rest}) * torch.linspace(0, 1, F.unfold(x, {rest}).shape[-1], dtype=x.dtype), (6, 7), {rest})", make(2, 2, 6, 7))
+case("columns/image", "F.unfold(x, (2, 3))", f32(2, 6, 7))
+case("image_of_columns_1d", "F.fold(x, (3, 3), 2)", f32(8, 4))
+for mode in ("bilinear", "nearest"):
+    for padding in ("zeros", "border", "reflection"):
+        for corners in (False, True):
+            name = f"sample_{mode}_{padding}" + ("_corners" if corners else "")
+            call = f"F.grid_sample(x, y, mode='{mode}', padding_mode='{padding}', align_corners={corners})"
+            for make in (f32, f64):
+                case(f"{name}/{make(1).dtype}", call, make(2, 3, 4, 5), make(2, 3, 2, 2, low=-1.7, high=1.7))
+            case(f"{name}/one", call, f32(1, 1, 1, 1), f32(1, 4, 4, 2, low=-3, high=3))
+            case(f"{name}/volume", call, f32(1, 2, 3, 4, 2), f32(1, 2, 3, 3, 3, low=-1.7, high=1.7))
+            case(f"{name}/far", call, f32(1, 2, 3, 4), f32(1, 3, 3, 2, low=-9, high=9))
+            case(f"{name}/none", call, f32(0, 2, 3, 4), f32(0, 3, 3, 2))
+for size in ((5, 3), (9, 4), (2, 2)):
+    for make in REAL + (u8,):
+        case(f"nearest_exact_{size[0]}x{size[1]}/{make(1).dtype}", f"F.interpolate(x, {size}, mode='nearest-exact')", make(1, 2, 3, 4))
+case("nearest_exact_7", "F.interpolate(x, 7, mode='nearest-exact')", f32(1, 2, 3))
+case("nearest_exact_7/down", "F.interpolate(x, 7, mode='nearest-exact')", f32(1, 2, 19))
+case("nearest_exact_volume", "F.interpolate(x, (3, 2, 5), mode='nearest-exact')", f32(1, 2, 2, 3, 3))
+# Along one axis: along two, PyTorch rounds twice.
+case("bilinear_u8", "F.interpolate(x, (4, 7), mode='bilinear')", u8(1, 3, 4, 4, low=0, high=256))
+case("bilinear_u8/down", "F.interpolate(x, (4, 7), mode='bilinear')", u8(1, 1, 4, 9, low=0, high=256))
+
+# Convolutions that keep the sizes.
+for kernel in ((3, 3), (2, 4), (1, 5)):
+    for make in (f32, f64):
+        case(f"conv2d_same/{make(1).dtype}_{kernel[0]}x{kernel[1]}", "F.conv2d(x, y, z, padding='same')", make(2, 2, 5, 6),
+             make(3, 2, *kernel), make(3))
+case("conv2d_same/larger_kernel", "F.conv2d(x, y, z, padding='same')", f32(1, 1, 2, 3), f32(1, 1, 5, 4), f32(1))
+case("conv2d_same_dilation", "F.conv2d(x, y, padding='same', dilation=(2, 3))", f32(1, 2, 5, 6), f32(3, 2, 3, 2))
+case("conv2d_same_groups", "F.conv2d(x, y, padding='same', groups=2)", f32(1, 4, 5, 6), f32(4, 2, 2, 2))
+case("conv1d_same", "F.conv1d(x, y, padding='same')", f32(2, 3, 7), f32(2, 3, 4))
+case("conv3d_same", "F.conv3d(x, y, padding='same')", f32(1, 1, 3, 4, 3), f32(2, 1, 2, 3, 2))
+case("conv2d_valid", "F.conv2d(x, y, padding='valid', stride=2)", f32(1, 1, 5, 5), f32(1, 1, 2, 2))
+
+# Attention with fewer heads of keys than of queries.
+for make in REAL:
+    case(f"attention_groups/{make(1).dtype}", "F.scaled_dot_product_attention(x, y, z, enable_gqa=True)", make(2, 6, 3, 4),
+         make(2, 2, 5, 4), make(2, 2, 5, 3))
+case("attention_groups/one", "F.scaled_dot_product_attention(x, y, z, enable_gqa=True)", f32(4, 3, 4), f32(1, 5, 4), f32(1, 5, 2))
+case("attention_groups_causal", "F.scaled_dot_product_attention(x, y, z, is_causal=True, enable_gqa=True)", f32(1, 4, 3, 4), f32(1, 2, 3, 4), f32(1, 2, 3, 4))
+case("attention_groups_mask", "F.scaled_dot_product_attention(x, y, z, w, enable_gqa=True)", f32(2, 4, 3, 4), f32(2, 2, 5, 4), f32(2, 2, 5, 4), b1(3, 5))
+case("attention_scale", "F.scaled_dot_product_attention(x, y, z, scale=0.3)", f32(2, 3, 4), f32(2, 5, 4), f32(2, 5, 4))
