@@ -2,6 +2,7 @@
 // teeny::Error that names the operation, what it was given, and the rule.
 #include <doctest/doctest.h>
 
+#include "teeny/functional/functions.h"
 #include "tests/check.h"
 
 namespace teeny::test {
@@ -52,12 +53,18 @@ TEST_CASE("errors: numbers beside integers, and integers handed out") {
       {"%: an integer divided by 0", FN(bytes() % 0)},
       {"floor_divide: an integer divided by 0", FN(floor_divide(bytes(), bytes() - 1))},
       {"fmod: an integer divided by 0", FN(bytes().fmod(bytes() - 1))},
+      {"div: an integer divided by 0", FN(div(bytes(), bytes() - 1, Rounding::Trunc))},
+      {"div: an integer divided by 0", FN(div(bytes(), bytes() - 1, Rounding::Floor))},
+      {"div: an integer divided by 0", FN(div(bytes(), 0, Rounding::Trunc))},
       {"to_vector: int64 (2,) has an element that does not fit int32", FN((large().to_vector<int32_t>(), x))},
       {"item: int64 () has an element that does not fit int32", FN((large()[1].item<int32_t>(), x))},
       {"from: a byte of a bool is neither 0 nor 1",
        FN(Tensor::from_bytes(std::as_bytes(std::span("\2", 1)), DType::Bool, {1}))},
       {"uniform: [5, 3) is no interval", FN(Tensor::uniform({2}, 5, 3))},
       {"normal: a standard deviation of -1", FN(Tensor::normal({2}, 0, -1))},
+      {"normal: a standard deviation of nan", FN(Tensor::normal({2}, 0, -NAN))},
+      {"hardtanh: [1, -1] is no interval", FN(x.hardtanh(1, -1))},
+      {"celu: alpha is 0", FN(x.celu(0))},
   });
   CHECK((bytes() > -19).to_vector<int32_t>() == std::vector<int32_t>{1, 1, 1});
   CHECK((256 >= bytes()).to_vector<int32_t>() == std::vector<int32_t>{1, 1, 1});
@@ -559,7 +566,7 @@ TEST_CASE("errors: names from PyTorch") {
       {"norm: needs floats, not int64", FN(z.norm())},
       {"norm: of order NaN", FN(x.norm(NAN))},
       {"norm: axis 2 is outside", FN(x.norm(2, 2))},
-      {"norm: needs floats, not int64", FN(z.normalize())},
+      {"normalize: needs floats, not int64", FN(z.normalize())},
       {"cosine_similarity: needs floats, not int64", FN(z.cosine_similarity(z))},
       {"cosine_similarity: (3, 4) and (5, 6) do not broadcast", FN(x.cosine_similarity(y))},
       {"cosine_similarity: axis 1 is outside", FN(x[0].cosine_similarity(x[0]))},
@@ -589,18 +596,42 @@ TEST_CASE("errors: names from PyTorch") {
   });
 }
 
-TEST_CASE("errors: an index out of range is reported under what was called") {
+namespace {
+/// An index of zeros, and a 9 at one element.
+Tensor one_wrong(const Shape& shape, int64_t element) {
+  return where(Tensor::arange(numel(shape)) == element, Tensor(9), Tensor(0)).reshape(shape);
+}
+}  // namespace
+
+TEST_CASE("errors: an index out of range is reported under what was called, at its position in the user's index") {
   check({
-      {"embedding: index 5 at position (0, 0) is outside 0 <= index < 3", FN(x.embedding(five(z)).realize())},
-      {"index_select: index 5", FN(x.index_select(1, five(z)).realize())},
-      {"index: index 5", FN(x[five(z)].realize())},
-      {"index: index 5", FN(x[five(Tensor(1))].realize())},
-      {"gather: index 5", FN(x.gather(0, five(x)).realize())},
-      {"cross_entropy: index 5", FN(x.cross_entropy(five(z)).realize())},
-      {"nll_loss: index 5", FN(x.nll_loss(five(z)).realize())},
-      {"scatter_add: index 5", FN(x.scatter_add(0, five(x), x).realize())},
-      {"scatter: index 5", FN(x.scatter(0, five(x), x).realize())},
-      {"index_add: index 5", FN(x.index_add(0, five(z), x).realize())},
+      {"embedding: index 9 at position (1,) is outside 0 <= index < 3", FN(x.embedding(one_wrong({2}, 1)).realize())},
+      {"embedding: index 9 at position (1, 2) is", FN(x.embedding(one_wrong({2, 3}, 5)).realize())},
+      {"index_select: index 9 at position (1,) is", FN(x.index_select(1, one_wrong({3}, 1)).realize())},
+      {"index_select: index 9 at position () is", FN(x.index_select(1, one_wrong({}, 0)).realize())},
+      {"index: index 9 at position (1, 0) is", FN(x[one_wrong({2, 2}, 2)].realize())},
+      {"index: index 9 at position (1, 0) is", FN(w[{slice(), slice(), one_wrong({2, 2}, 2)}].realize())},
+      {"index: index -1 at position (1,) is", FN(x[{one_wrong({2}, 1), one_wrong({2}, 1)}].realize())},
+      {"index: index 9 at position () is", FN(x[one_wrong({}, 0)].realize())},
+      {"index: index 9 at position (1,) is", FN(Tensor(x).set({one_wrong({3}, 1)}, 1).realize())},
+      {"gather: index 9 at position (2, 1) is", FN(x.gather(0, one_wrong({3, 4}, 9)).realize())},
+      {"gather: index 9 at position () is", FN(Tensor(1.0).gather(0, one_wrong({}, 0)).realize())},
+      {"cross_entropy: index 9 at position (2,) is outside 0 <= index < 4",
+       FN(x.cross_entropy(one_wrong({3}, 2)).realize())},
+      {"cross_entropy: index 9 at position (1, 3, 2) is", FN(w.cross_entropy(one_wrong({2, 4, 5}, 37)).realize())},
+      {"cross_entropy: index 9 at position (1, 3, 2) is",
+       FN(w.cross_entropy(one_wrong({2, 4, 5}, 37), Tensor::ones({3})).realize())},
+      {"nll_loss: index 9 at position (2,) is", FN(x.nll_loss(one_wrong({3}, 2)).realize())},
+      {"nll_loss: index 9 at position () is", FN(x[0].nll_loss(one_wrong({}, 0)).realize())},
+      {"scatter_add: index 9 at position (2, 1) is", FN(x.scatter_add(0, one_wrong({3, 4}, 9), x).realize())},
+      {"scatter: index 9 at position (2, 1) is", FN(x.scatter(0, one_wrong({3, 4}, 9), x).realize())},
+      {"scatter_reduce: index 9 at position (2, 1) is",
+       FN(x.scatter_reduce(0, one_wrong({3, 4}, 9), x, ScatterReduce::Amax).realize())},
+      {"index_add: index 9 at position (2,) is", FN(x.index_add(0, one_wrong({3}, 2), x).realize())},
+      {"index_reduce: index 9 at position (3,) is",
+       FN(x.index_reduce(1, one_wrong({4}, 3), x, ScatterReduce::Prod).realize())},
+      {"max_unpool2d: index 9 at position (0, 0, 1, 0) is",
+       FN(max_unpool2d(w[{slice(0, 1), slice(0, 1), slice(0, 2), slice(0, 1)}], one_wrong({1, 1, 2, 1}, 1)).realize())},
   });
 }
 
@@ -639,6 +670,17 @@ TEST_CASE("errors: losses") {
       {"smooth_l1_loss: (3, 4) and (5, 6) differ", FN(x.smooth_l1_loss(y))},
       {"smooth_l1_loss: beta -1 is negative", FN(x.smooth_l1_loss(x, -1))},
       {"kl_div: (3, 4) and (5, 6) differ", FN(x.kl_div(y))},
+      {"binary_cross_entropy: a probability is NaN, or outside [0, 1]; of logits: binary_cross_entropy_with_logits",
+       FN((x + 1.5).binary_cross_entropy(x).realize())},
+      {"binary_cross_entropy: a probability is NaN", FN((x - 0.1).binary_cross_entropy(x, Reduction::None).realize())},
+      {"binary_cross_entropy: a probability is NaN", FN((x + NAN).binary_cross_entropy(x).realize())},
+      {"binary_cross_entropy: a probability is NaN",
+       [](const Tensor& x, const Tensor&, const Tensor&, const Tensor&) {
+         const Tensor p = (x + 2).contiguous().requires_grad_();
+         return gradient(p.binary_cross_entropy(x), {p})[0].realize();
+       }},
+      {"binary_cross_entropy: a target is NaN, or outside [0, 1]", FN(x.binary_cross_entropy(x - 1).realize())},
+      {"binary_cross_entropy: a target is NaN", FN(x.binary_cross_entropy(x + NAN).realize())},
   });
 }
 

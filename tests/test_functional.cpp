@@ -392,9 +392,13 @@ TEST_CASE("functional: refused arguments") {
        [&] {
          (void)grid_sample(x, Tensor::ones({3, 4, 4, 2}));
        }},
-      {"grid_sample: the mode is Linear or Nearest",
+      {"grid_sample: the mode is Linear, Nearest or Cubic",
        [&] {
-         (void)grid_sample(x, Tensor::ones({2, 4, 4, 2}), {Interpolation::Cubic});
+         (void)grid_sample(x, Tensor::ones({2, 4, 4, 2}), {Interpolation::NearestExact});
+       }},
+      {"grid_sample: cubic needs an image (N, C, H, W), not (1, 1, 2, 2, 2)",
+       [&] {
+         (void)grid_sample(Tensor::ones({1, 1, 2, 2, 2}), Tensor::ones({1, 2, 2, 2, 3}), {Interpolation::Cubic});
        }},
       {"grid_sample: needs floats, not int64",
        [&] {

@@ -70,8 +70,8 @@ TEST_CASE("indexing: gather along every axis of every kind of view") {
 TEST_CASE("indexing: an index outside is named where the user stands") {
   const Tensor table = Tensor::ones({3, 8}).realize();
   check_refused({
-      {"embedding: index 3 at position (1, 0) is outside 0 <= index < 3", [&] { table.embedding(Tensor::of<int64_t>({2, 3})).realize(); }},
-      {"embedding: index -1 at position (0, 0) is outside 0 <= index < 3", [&] { table.embedding(Tensor::of<int64_t>({-1, 2})).realize(); }},
+      {"embedding: index 3 at position (1,) is outside 0 <= index < 3", [&] { table.embedding(Tensor::of<int64_t>({2, 3})).realize(); }},
+      {"embedding: index -1 at position (0,) is outside 0 <= index < 3", [&] { table.embedding(Tensor::of<int64_t>({-1, 2})).realize(); }},
   });
   CHECK(table.embedding(Tensor::of<int64_t>({2, 2})).sum().item() == 16);  // and all goes on
 }
@@ -121,7 +121,7 @@ TEST_CASE("indexing: an index outside of a scatter is named as well") {
     const Tensor source = Tensor::ones({count, 2}).realize(), good = Tensor::zeros({count}, DType::Int64).realize();
     for (const int64_t wrong : {-1, 3}) {
       const Tensor index = where(Tensor::arange(count) == count - 1, wrong, good).cast(DType::Int64).realize();
-      const std::string message = text("index ", wrong, " at position (", count - 1, ", 0) is outside 0 <= index < 3");
+      const std::string message = text("index ", wrong, " at position (", count - 1, ",) is outside 0 <= index < 3");
       check_refused({{message, [&] { Tensor::zeros({3, 2}).index_add(0, index, source).realize(); }}});
     }
     CHECK(Tensor::zeros({3, 2}).index_add(0, good, source).sum().item() == double(2 * count));  // and all goes on

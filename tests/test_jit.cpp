@@ -182,7 +182,7 @@ TEST_CASE("jit: an index outside is told at the latest where the result is read"
   Jit rows([&](Tensor index) { return table.embedding(index); });
   const Tensor good = Tensor::of<int64_t>({3, 0}).realize(), bad = Tensor::of<int64_t>({3, 4}).realize();
   for (int i = 0; i < 3; ++i) CHECK(rows(good).sum().item() == 33);
-  CHECK(contains(error_of([&] { rows(bad).to_vector(); }), "embedding: index 4 at position (1, 0) is outside 0 <= index < 4"));
+  CHECK(contains(error_of([&] { rows(bad).to_vector(); }), "embedding: index 4 at position (1,) is outside 0 <= index < 4"));
   CHECK(rows(good).sum().item() == 33);
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "tinyops/base/dtype.h"
+#include "tinyops/base/index_error.h"
 #include "tinyops/base/op.h"
 #include "tinyops/base/shape.h"
 
@@ -141,11 +142,10 @@ struct ContractKernel {
 // the first of them, which has the shape that the kernel walks.
 
 /// out[i] = table[i, index[i]]: the table's view has one axis more than `out`, the last, along which the index picks.
-/// Throws Error when an index is outside 0 <= index < that axis, in the name of what the user called. A name with a colon is the
-/// whole message: of a condition, which picks from one element, and is outside where it does not hold.
+/// Throws Error when an index is outside 0 <= index < that axis.
 struct GatherKernel {
   Operand table = {}, index = {}, out = {};
-  const char* name = "gather";
+  IndexOrigin origin = "index";
   static constexpr std::string_view kind = "Gather";
   static constexpr std::array reads{&GatherKernel::index, &GatherKernel::table};
 };
@@ -155,17 +155,11 @@ struct GatherKernel {
 struct ScatterKernel {
   ReduceOp op = ReduceOp::Sum;
   Operand source = {}, index = {}, out = {};
-  const char* name = "scatter";
+  IndexOrigin origin = "index";
   static constexpr std::string_view kind = "Scatter";
   static constexpr std::array reads{&ScatterKernel::index, &ScatterKernel::source};
   static constexpr int flops = 1;
 };
-
-/// What a backend throws for an index that is outside; `position` is its place in the index.
-[[noreturn]] inline void fail_outside(const char* name, int64_t index, const Dims& position, int64_t size) {
-  if (std::string_view(name).find(':') != std::string_view::npos) fail(name);
-  fail(name, ": index ", index, " at position ", position, " is outside 0 <= index < ", size);
-}
 
 /// out[.., i] = in[.., 0] op in[.., 1] op .. in[.., i], along the last axis: running sums and the like.
 struct ScanKernel {

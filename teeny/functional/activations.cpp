@@ -84,6 +84,7 @@ Tensor Tensor::elu(double alpha) const {
 }
 
 Tensor Tensor::celu(double alpha) const {
+  if (alpha == 0) fail("celu: alpha is 0, and x is divided by it");
   return in_float32(*this, [=](const Tensor& x) { return where(x <= 0, (where(x <= 0, x, 0) / alpha).expm1() * alpha, x); });
 }
 
@@ -98,7 +99,10 @@ Tensor Tensor::softplus(double beta) const {
   return in_float32(*this, [=](const Tensor& x) { return x.maximum(0) + (-(x * beta).abs()).exp().log1p() / beta; });
 }
 
-Tensor Tensor::hardtanh(double low, double high) const { return clamp(low, high).cast(dtype()); }
+Tensor Tensor::hardtanh(double low, double high) const {
+  if (low > high) fail("hardtanh: [", low, ", ", high, "] is no interval");
+  return clamp(low, high).cast(dtype());
+}
 
 Tensor Tensor::glu(int64_t axis) const {
   const int a = axis_index(axis, "glu");

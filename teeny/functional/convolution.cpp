@@ -290,7 +290,7 @@ Tensor conv(const Tensor& x, const Tensor& weight, const Tensor& bias, const Con
     fail(op, ": ", image[1], " channels of ", image, " in ", groups, " groups do not fit a weight of ", kernel);
   if (bias.defined() && bias.shape() != Shape{kernel[0]})
     fail(op, ": a bias of ", bias.shape(), " does not fit a weight of ", kernel);
-  const Sizes& padding = options.padding.sizes;
+  const Sizes& padding = options.padding;
   Geometry g{per_axis(options.stride, n, op, "stride", 1), per_axis(padding, n, op, "padding", 0),
              per_axis(options.padding_end.value_or(padding), n, op, "padding_end", 0),
              per_axis(options.dilation, n, op, "dilation", 1), groups};

@@ -43,12 +43,12 @@ Tensor Tensor::full(const Shape& shape, Scalar value, std::optional<DType> dtype
 
 namespace {
 /// How many of start, start + step, ... there are before stop: a distance may need all 64 bits, and each of them.
-double whole_steps(int64_t start, int64_t stop, int64_t step) {
+uint64_t whole_steps(int64_t start, int64_t stop, int64_t step) {
   if (step > 0 ? start >= stop : start <= stop) return 0;
   const bool up = step > 0;
   const uint64_t distance = up ? uint64_t(stop) - uint64_t(start) : uint64_t(start) - uint64_t(stop);
   const uint64_t by = up ? uint64_t(step) : -uint64_t(step);
-  return double((distance - 1) / by) + 1;
+  return (distance - 1) / by + 1;
 }
 }  // namespace
 
@@ -58,10 +58,10 @@ Tensor Tensor::arange(Scalar start, Scalar stop, Scalar step, std::optional<DTyp
     fail("arange: from ", first, " to ", last, " in steps of ", by);
   if (dtype == DType::Bool) fail("arange: counts, and bools do not");
   const bool fraction = start.is_fraction() || stop.is_fraction() || step.is_fraction();
-  const double count = fraction ? std::max(0.0, std::ceil((last - first) / by))
-                                : whole_steps(start.as<int64_t>(), stop.as<int64_t>(), step.as<int64_t>());
-  if (count > 9e15) fail("arange: ", count, " elements are too many");
-  const Tensor n(LazyBuffer::iota(int64_t(count)));
+  const uint64_t whole = fraction ? 0 : whole_steps(start.as<int64_t>(), stop.as<int64_t>(), step.as<int64_t>());
+  const double count = fraction ? std::max(0.0, std::ceil((last - first) / by)) : double(whole);
+  if (count > (fraction ? 9e15 : 1e18)) fail("arange: ", count, " elements are too many");  // 53 and 60 bits
+  const Tensor n(LazyBuffer::iota(fraction ? int64_t(count) : int64_t(whole)));
   const DType to = dtype.value_or(fraction ? DType::Float32 : DType::Int64);
   if (!fraction) return (n * step + start).cast(to);
   return (n.cast(DType::Float64) * step + start).cast(to);

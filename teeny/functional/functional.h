@@ -1,5 +1,7 @@
 #pragma once
 // What the files of this room share with each other and with nn.
+#include <array>
+
 #include "teeny/mlops/common.h"
 
 namespace teeny {
@@ -33,28 +35,30 @@ Tensor mean_square(const Tensor& x, const Dims& axes);
 /// A tensor without axes as one of the shape (1), others as they are: what such a tensor is to functions along an axis.
 Tensor with_an_axis(const Tensor& x);
 
+// `op` says in whose name an Error is thrown: the operation, and where the index that the user gave is another.
+
 /// Throws, naming `op`, unless `index` holds integers and is nowhere longer than x but along `axis`.
-void check_index(const Tensor& x, int axis, const Tensor& index, const char* op);
+void check_index(const Tensor& x, int axis, const Tensor& index, const IndexOrigin& op);
 
 /// x.gather(axis, index) in the name of `op`: it stands in the error when an index is out of range.
-Tensor gathered(const Tensor& x, int axis, const Tensor& index, const char* op);
+Tensor gathered(const Tensor& x, int axis, const Tensor& index, const IndexOrigin& op);
 
 /// The part of `source` that `index` sends somewhere in x: its beginning, as large as the index. Throws, naming `op`,
 /// where there is no such part, or of another dtype.
-Tensor scattered(const Tensor& x, const Tensor& index, const Tensor& source, const char* op);
+Tensor scattered(const Tensor& x, const Tensor& index, const Tensor& source, const IndexOrigin& op);
 
 /// This of zeros: source[i][j] added to out[index[i][j]][j] for axis 0, in `shape`.
-Tensor scatter_sum(const Shape& shape, int axis, const Tensor& index, const Tensor& source, const char* op);
+Tensor scatter_sum(const Shape& shape, int axis, const Tensor& index, const Tensor& source, const IndexOrigin& op);
 
 /// One index for all that lies at a position of `axis`, as large as what it picks from x. Throws, naming `op`, unless
 /// `index` holds integers along one axis.
 Tensor spread_index(const Tensor& x, int axis, const Tensor& index, const char* op);
 
 /// x.index_select(axis, index) in the name of `op`.
-Tensor selected(const Tensor& x, int axis, const Tensor& index, const char* op);
+Tensor selected(const Tensor& x, int axis, const Tensor& index, const IndexOrigin& op);
 
 /// x.scatter(axis, index, source) in the name of `op`.
-Tensor overwritten(const Tensor& x, int axis, const Tensor& index, const Tensor& source, const char* op);
+Tensor overwritten(const Tensor& x, int axis, const Tensor& index, const Tensor& source, const IndexOrigin& op);
 
 // ---- Windows that slide over the last axes: what convolution and pooling have in common ----------------------------
 
@@ -70,6 +74,10 @@ Tensor windows(const Tensor& x, const Dims& window, const Dims& step, const Dims
 /// The adjoint of sliding windows (.., O0, O1, K0, K1) that begin at `axis`: each tap is added to the position it came
 /// from, in a tensor with `sizes` elements along the axes.
 Tensor fold(const Tensor& windows, int axis, const Dims& sizes, Dims steps, const Dims& dilations);
+
+/// Of a place `t` behind an element, in [0, 1], what the element before, this one and the two behind it weigh. Keys,
+/// "Cubic convolution interpolation for digital image processing", 1981, with a = -3/4.
+std::array<Tensor, 4> cubic_weights(const Tensor& t);
 
 /// `x` with the values of its last axis moved apart: x0 0 0 x1 0 0 x2 for every = 3.
 Tensor spread_last(const Tensor& x, int64_t every);

@@ -16,6 +16,10 @@ enum class Rounding { Trunc, Floor };
 [[nodiscard]] Tensor div(const Tensor& x, const Tensor& y, Rounding rounding);
 [[nodiscard]] Tensor div(const Tensor& x, Scalar y, Rounding rounding);
 
+/// The size of x with the sign of y, also that of a zero and of a NaN.
+[[nodiscard]] Tensor copysign(const Tensor& x, const Tensor& y);
+[[nodiscard]] Tensor copysign(const Tensor& x, double y);
+
 /// The variance, or the standard deviation, and the mean.
 [[nodiscard]] std::pair<Tensor, Tensor> var_mean(const Tensor& x, const Axes& axes = {}, double correction = 1,
                                                  bool keepdim = false);
@@ -73,7 +77,7 @@ struct WindowOptions {
 
 enum class GridPadding { Zeros, Border, Reflection };
 struct GridSampleOptions {
-  Interpolation mode = Interpolation::Linear;  ///< or Nearest: of two that are as near, the even one
+  Interpolation mode = Interpolation::Linear;  ///< or Nearest, of two as near the even one; or Cubic, of (N, C, H, W)
   GridPadding padding = GridPadding::Zeros;    ///< what lies outside of the image
   bool align_corners = false;                  ///< -1 and 1 are the corner elements' centres, not their borders
 };

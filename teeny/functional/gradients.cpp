@@ -23,12 +23,12 @@ struct RetainGrad : Elementwise {
 
 }  // namespace
 
-Tensor& Tensor::backward(const Tensor& grad, bool keep_graph) {
+Tensor& Tensor::backward(const Tensor& grad, bool keep_graph) & {
   weighted_sum(*this, grad, "backward").backward(keep_graph);
   return *this;
 }
 
-std::vector<Tensor> gradient(const Tensor& y, std::initializer_list<Tensor> xs, const Tensor& grad) {
+std::vector<Tensor> gradient(const Tensor& y, std::span<const Tensor> xs, const Tensor& grad) {
   return gradient(weighted_sum(y, grad, "gradient"), xs);
 }
 

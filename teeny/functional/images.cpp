@@ -90,23 +90,47 @@ Tensor reflected(const Tensor& i, double low, double span) {
   return where(turns % 2 == 0, rest, span - rest) + low;
 }
 
-/// A coordinate of the grid, -1 to 1, in elements of an axis of n.
-Tensor element_position(const Tensor& at, int64_t n, const GridSampleOptions& options) {
-  const Tensor i = options.align_corners ? (at + 1) * (double(n - 1) / 2) : ((at + 1) * double(n) - 1) / 2;
+/// Positions along an axis of n, those outside where the padding has them.
+Tensor padded_position(const Tensor& i, int64_t n, const GridSampleOptions& options) {
   if (options.padding == GridPadding::Zeros) return i;
   if (options.padding == GridPadding::Border) return clipped(i, n);
   return clipped(options.align_corners ? reflected(i, 0, double(n - 1)) : reflected(i, -0.5, double(n)), n);
 }
 
+/// An element near a place, by its position along one axis, and what it weighs there.
+struct Tap {
+  Tensor at, weight;
+};
+/// Those of a coordinate of the grid, -1 to 1, along an axis of n. A cubic one pads each element, the others the place.
+std::vector<Tap> taps_along(const Tensor& at, int64_t n, const GridSampleOptions& options) {
+  const Tensor i = options.align_corners ? (at + 1) * (double(n - 1) / 2) : ((at + 1) * double(n) - 1) / 2;
+  std::vector<Tap> taps;
+  if (options.mode == Interpolation::Cubic) {
+    const Tensor left = i.detach().floor();
+    const auto weights = cubic_weights(i - left);
+    for (int k = 0; k < 4; ++k) taps.push_back({padded_position(left + (k - 1), n, options), weights[size_t(k)]});
+    return taps;
+  }
+  const Tensor place = padded_position(i, n, options);
+  if (options.mode == Interpolation::Nearest) {
+    const Tensor nearest = place.detach().round();
+    return {{nearest, 1 - (place.round() - nearest)}};  // 1, with the history of the grid, whose gradient is 0
+  }
+  const Tensor left = place.detach().floor(), t = place - left;
+  return {{left, 1 - t}, {left + 1, t}};
+}
+
 }  // namespace
 
-/// Each of the 2^n elements around a place weighs as much as the place is near to it along every axis.
+/// Each element near a place weighs the product of what it weighs along every axis.
 Tensor grid_sample(const Tensor& image, const Tensor& grid, const GridSampleOptions& options) {
   const int n = image.rank() - 2;
   if (n < 2 || n > 3 || grid.rank() != n + 2 || grid.size(0) != image.size(0) || grid.size(-1) != n)
     fail("grid_sample: an image of ", image.shape(), " and a grid of ", grid.shape(),
          ": (N, C, H, W) and (N, OH, OW, 2), or (N, C, D, H, W) and (N, OD, OH, OW, 3)");
-  if (options.mode == Interpolation::Cubic) fail("grid_sample: the mode is Linear or Nearest, not Cubic");
+  if (options.mode == Interpolation::NearestExact) fail("grid_sample: the mode is Linear, Nearest or Cubic");
+  if (options.mode == Interpolation::Cubic && n != 2)
+    fail("grid_sample: cubic needs an image (N, C, H, W), not ", image.shape());
   const Dims sizes(image.shape().begin() + 2, image.shape().end());
   if (sizes.contains(0)) fail("grid_sample: an axis of ", image.shape(), " is empty");
   refuse_non_floats(image, "grid_sample");
@@ -114,23 +138,17 @@ Tensor grid_sample(const Tensor& image, const Tensor& grid, const GridSampleOpti
   const DType common = promote(promote(image.dtype(), grid.dtype()), DType::Float32);
   const Tensor x = image.cast(common).flatten(2), places = grid.cast(common).flatten(1, -2);  // (N, C, S), (N, P, n)
 
-  const bool linear = options.mode == Interpolation::Linear;
-  std::vector<Tensor> nearest,
-      fraction;  // along each axis of the image: the last of the grid's coordinates is the first
-  for (int a = 0; a < n; ++a) {
-    const Tensor i = element_position(places[{ellipsis, n - 1 - a}], sizes[a], options);
-    nearest.push_back(linear ? i.detach().floor() : i.detach().round());
-    fraction.push_back((linear ? i : i.round()) - nearest.back());
-  }
+  std::vector<std::vector<Tap>> taps;  // along each axis of the image: the last of the grid's coordinates is the first
+  for (int a = 0; a < n; ++a) taps.push_back(taps_along(places[{ellipsis, n - 1 - a}], sizes[a], options));
+  const size_t each = taps[0].size(), all_taps = n == 2 ? each * each : each * each * each;
   Tensor out;
-  for (int corner = 0; corner < (linear ? 1 << n : 1); ++corner) {
+  for (size_t i = 0; i < all_taps; ++i) {
+    size_t rest = i;
     Tensor index(0), inside(true), weight;
-    for (int a = 0; a < n; ++a) {
-      const bool next = corner >> a & 1;
-      const Tensor i = next ? nearest[size_t(a)] + 1 : nearest[size_t(a)],
-                   part = next ? fraction[size_t(a)] : 1 - fraction[size_t(a)];
-      const Tensor there = (i >= 0) & (i < sizes[a]);
-      index = index * sizes[a] + where(there, i, 0).cast(DType::Int64);
+    for (int a = 0; a < n; ++a, rest /= each) {
+      const auto& [at, part] = taps[size_t(a)][rest % each];
+      const Tensor there = (at >= 0) & (at < sizes[a]);
+      index = index * sizes[a] + where(there, at, 0).cast(DType::Int64);
       inside = inside & there;
       weight = weight.defined() ? weight * part : part;
     }

@@ -9,17 +9,17 @@ namespace teeny {
 
 // ---- Along one axis ------------------------------------------------------------------------------------------------
 
-void check_index(const Tensor& x, int axis, const Tensor& index, const char* op) {
+void check_index(const Tensor& x, int axis, const Tensor& index, const IndexOrigin& op) {
   if (!is_int(index.dtype())) fail(op, ": the index is ", index.dtype(), " and must be an integer");
   bool fits = index.rank() == x.rank();
   for (int a = 0; fits && a < x.rank(); ++a) fits = a == axis || index.shape()[a] <= x.shape()[a];
   if (!fits) fail(op, ": an index of ", index.shape(), " does not fit ", x.shape(), " along axis ", axis);
-  check_rank(index.rank() + 1, op);  // the kernel's: those of the index, and the one that it picks along
+  check_rank(index.rank() + 1, op.op);  // the kernel's: those of the index, and the one that it picks along
 }
 
 Tensor with_an_axis(const Tensor& x) { return x.rank() == 0 ? x.reshape({1}) : x; }
 
-Tensor scattered(const Tensor& x, const Tensor& index, const Tensor& source, const char* op) {
+Tensor scattered(const Tensor& x, const Tensor& index, const Tensor& source, const IndexOrigin& op) {
   bool fits = source.rank() == index.rank() && source.dtype() == x.dtype();
   for (int a = 0; fits && a < index.rank(); ++a) fits = index.shape()[a] <= source.shape()[a];
   if (!fits)
@@ -31,32 +31,32 @@ Tensor scattered(const Tensor& x, const Tensor& index, const Tensor& source, con
 struct ScatterAdd : Function {
   Shape shape;
   int axis;
-  const char* op;
-  ScatterAdd(Shape shape, int axis, const char* op) : shape(std::move(shape)), axis(axis), op(op) {}
+  IndexOrigin op;
+  ScatterAdd(Shape shape, int axis, const IndexOrigin& op) : shape(std::move(shape)), axis(axis), op(op) {}
   LazyBuffer forward(const LazyBuffer& index, const LazyBuffer& source) {
     return scatter(shape, axis, index, source, ReduceOp::Sum, op);
   }
   Grads backward(const Tensor& grad, const Tensor&) override { return {{}, gathered(grad, axis, inputs[0], op)}; }
 };
-Tensor scatter_sum(const Shape& shape, int axis, const Tensor& index, const Tensor& source, const char* op) {
+Tensor scatter_sum(const Shape& shape, int axis, const Tensor& index, const Tensor& source, const IndexOrigin& op) {
   return apply(ScatterAdd(shape, axis, op), index, source);
 }
 
 struct Gather : Function {
   int axis;
-  const char* op;
-  Gather(int axis, const char* op) : axis(axis), op(op) {}
+  IndexOrigin op;
+  Gather(int axis, const IndexOrigin& op) : axis(axis), op(op) {}
   LazyBuffer forward(const LazyBuffer& x, const LazyBuffer& index) { return gather(x, axis, index, op); }
   Grads backward(const Tensor& grad, const Tensor&) override {
     return {apply(ScatterAdd(inputs[0].shape(), axis, op), inputs[1], grad), {}};
   }
 };
-Tensor gathered(const Tensor& x, int axis, const Tensor& index, const char* op) {
+Tensor gathered(const Tensor& x, int axis, const Tensor& index, const IndexOrigin& op) {
   if (x.rank() == kMaxRank && index.rank() == kMaxRank) {  // the kernel has one axis more: the others are joined
     Shape part = index.shape();
     part[axis] = x.shape()[axis];
     const auto rows = [&](const Tensor& t) { return t.movedim(axis, -1).flatten(0, -2); };
-    const Tensor out = gathered(rows(x.shrink(Dims::filled(kMaxRank, 0), part)), 1, rows(index), op);
+    const Tensor out = gathered(rows(x.shrink(Dims::filled(kMaxRank, 0), part)), 1, rows(index), op.op);
     return out.reshape(index.movedim(axis, -1).shape()).movedim(-1, axis);
   }
   check_index(x, axis, index, op);
@@ -64,7 +64,8 @@ Tensor gathered(const Tensor& x, int axis, const Tensor& index, const char* op) 
 }
 Tensor Tensor::gather(int64_t axis, const Tensor& index) const {
   if (rank() == 0) return flatten().gather(axis, index);
-  return gathered(*this, axis_index(axis, "gather"), with_an_axis(index), "gather").reshape(index.shape());
+  const IndexOrigin origin("gather", index.shape());
+  return gathered(*this, axis_index(axis, "gather"), with_an_axis(index), origin).reshape(index.shape());
 }
 
 Tensor spread_index(const Tensor& x, int axis, const Tensor& index, const char* op) {
@@ -75,12 +76,14 @@ Tensor spread_index(const Tensor& x, int axis, const Tensor& index, const char* 
   numel(to, op);
   return index.reshape(aligned).expand(to);
 }
-Tensor selected(const Tensor& x, int axis, const Tensor& index, const char* op) {
-  return gathered(x, axis, spread_index(x, axis, index, op), op);
+Tensor selected(const Tensor& x, int axis, const Tensor& index, const IndexOrigin& op) {
+  const Tensor all = spread_index(x, axis, index, op.op);
+  return gathered(x, axis, all, {op.op, op.given.value_or(index.shape()), axis});
 }
 
 Tensor Tensor::index_select(int64_t axis, const Tensor& index) const {
-  if (rank() > 0) return selected(*this, axis_index(axis, "index_select"), with_an_axis(index), "index_select");
+  if (rank() > 0)
+    return selected(*this, axis_index(axis, "index_select"), with_an_axis(index), {"index_select", index.shape()});
   if (index.numel() != 1) fail("index_select: ", index.numel(), " positions of a tensor without axes, which has one");
   return flatten().index_select(axis, index).reshape({});
 }
@@ -90,7 +93,7 @@ Tensor Tensor::embedding(const Tensor& index) const {
   if (!is_int(index.dtype())) fail("embedding: the index is ", index.dtype(), " and must be integers");
   Shape to = index.shape();
   to.push_back(shape()[1]);
-  return selected(*this, 0, index.reshape({-1}), "embedding").reshape(to);
+  return selected(*this, 0, index.reshape({-1}), {"embedding", index.shape()}).reshape(to);
 }
 
 // ---- x[{...}] ------------------------------------------------------------------------------------------------------
@@ -211,7 +214,7 @@ Indexed without_integers(Indexed x) {
     const auto [axis, index] = x.picks[i];
     if (index.rank() > 0) continue;
     const Tensor at = from_the_front(index, x.part.shape()[axis]).reshape({1});
-    x.part = selected(x.part, axis, at, "index").squeeze(axis);
+    x.part = selected(x.part, axis, at, {"index", index.shape()}).squeeze(axis);
     x.picks.erase(x.picks.begin() + i);
     for (size_t later = i; later < x.picks.size(); ++later) --x.picks[later].axis;
   }
@@ -250,7 +253,7 @@ Tensor Tensor::operator[](std::initializer_list<Index> entries) const {
   for (int a = front; a < part.rank(); ++a)
     if (!picked.contains(a)) order.push_back(a);
   const Tensor merged = part.permute(order).flatten(front, front + count - 1);
-  return selected(merged, front, at.flatten(), "index").unflatten(front, at.shape());
+  return selected(merged, front, at.flatten(), {"index", at.shape()}).unflatten(front, at.shape());
 }
 
 // ---- What the values say -------------------------------------------------------------------------------------------

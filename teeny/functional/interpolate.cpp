@@ -30,17 +30,21 @@ Tensor resized(const Tensor& x, int axis, int64_t size, const InterpolateOptions
   else place = (i + 0.5) * (double(n) / double(size)) - 0.5;
   if (!cubic) place = place.maximum(0);
   const Tensor left = place.floor(), right = left + 1;
-  const Tensor t = reshape_to_axis((place - left).cast(x.dtype()), axis, x.rank()),
-               u = 1 - t;  // how far it is from the left one, and to the right one
-  if (!cubic) return tap(left) * u + tap(right) * t;
-  // Keys, "Cubic convolution interpolation for digital image processing", 1981, with a = -3/4.
-  constexpr double a = -0.75;
-  const auto near = [&](const Tensor& d) { return ((a + 2) * d - (a + 3)) * d * d + 1; };       // d in [0, 1]
-  const auto far = [&](const Tensor& d) { return ((a * d - 5 * a) * d + 8 * a) * d - 4 * a; };  // d in [1, 2]
-  return tap(left - 1) * far(t + 1) + tap(left) * near(t) + tap(right) * near(u) + tap(right + 1) * far(u + 1);
+  const Tensor t = reshape_to_axis((place - left).cast(x.dtype()), axis, x.rank());
+  if (!cubic) return tap(left) * (1 - t) + tap(right) * t;
+  const auto weights = cubic_weights(t);
+  return tap(left - 1) * weights[0] + tap(left) * weights[1] + tap(right) * weights[2] + tap(right + 1) * weights[3];
 }
 
 }  // namespace
+
+std::array<Tensor, 4> cubic_weights(const Tensor& t) {
+  constexpr double a = -0.75;
+  const auto near = [&](const Tensor& d) { return ((a + 2) * d - (a + 3)) * d * d + 1; };       // d in [0, 1]
+  const auto far = [&](const Tensor& d) { return ((a * d - 5 * a) * d + 8 * a) * d - 4 * a; };  // d in [1, 2]
+  const Tensor u = 1 - t;
+  return {far(t + 1), near(t), near(u), far(u + 1)};
+}
 
 Tensor Tensor::interpolate(const Sizes& size, const InterpolateOptions& options) const {
   const int n = rank() - 2;

@@ -64,10 +64,10 @@ Tensor of_classes(const Tensor& log_p, int axis, const Tensor& target, const Ten
   const double smoothing = options.label_smoothing;
   const Tensor counted = options.ignore_index ? target != Scalar(*options.ignore_index) : Tensor();
   const Tensor index = counted.defined() ? where(counted, target, 0) : target;
-  Tensor terms = -gathered(log_p, axis, index.unsqueeze(axis), op).squeeze(axis);
+  Tensor terms = -gathered(log_p, axis, index.unsqueeze(axis), {op, samples}).squeeze(axis);
   Tensor share;  // what a sample counts in the mean; undefined: all the same
   if (weight.defined()) {
-    share = gathered(weight, 0, index.flatten(), op).reshape(samples);
+    share = gathered(weight, 0, index.flatten(), {op, samples}).reshape(samples);
     terms = terms * share;
   }
   if (smoothing > 0) {
@@ -116,6 +116,11 @@ Tensor Tensor::nll_loss(const Tensor& target, const CrossEntropyOptions& options
 namespace {
 /// PyTorch's floor of -100 under the logarithm keeps a certain but wrong answer finite.
 Tensor log_above_floor(const Tensor& p) { return p.log().maximum(-100); }
+
+/// `x`, all of whose elements must be in [0, 1] when it is computed; else that throws `message`.
+Tensor in_unit_interval(const Tensor& x, const char* message) {
+  return require(x, ((x.detach() >= 0) & (x.detach() <= 1)).all(), message);
+}
 }  // namespace
 
 /// -(t log p + (1 - t) log(1 - p)). A rule, because under the floor the gradient of its parts is 0: who is certain and
@@ -136,8 +141,12 @@ struct BinaryCrossEntropy : Function {
 Tensor Tensor::binary_cross_entropy(const Tensor& target, const Tensor& weight, Reduction reduction) const {
   check_same(*this, target, "binary_cross_entropy");
   const DType common = as_float(promote_and_broadcast(*this, target, "binary_cross_entropy").first).dtype();
-  const Tensor terms =
-      apply(BinaryCrossEntropy{}, to_accumulate_dtype(*this), to_accumulate_dtype(target)).cast(common);
+  const Tensor p = in_unit_interval(to_accumulate_dtype(*this),
+                                    "binary_cross_entropy: a probability is NaN, or outside [0, 1]; of logits: "
+                                    "binary_cross_entropy_with_logits");
+  const Tensor t =
+      in_unit_interval(to_accumulate_dtype(target), "binary_cross_entropy: a target is NaN, or outside [0, 1]");
+  const Tensor terms = apply(BinaryCrossEntropy{}, p, t).cast(common);
   return reduced(weighted(terms, weight, "binary_cross_entropy"), reduction);
 }
 Tensor Tensor::binary_cross_entropy(const Tensor& target, Reduction reduction) const {

@@ -49,14 +49,19 @@ struct Fmod : Elementwise {
   }
 };
 
-/// What C's division leaves of a; both have one shape and dtype. Integers have no quotient by 0: as in PyTorch the divisor is
-/// looked at now, unless it is a constant or a Jit is recording.
-Tensor remainder(const Tensor& a, const Tensor& b, const char* op) {
-  refuse_bools(a, op);
+/// Integers have no quotient by 0: as in PyTorch the divisor is looked at now, unless it is a constant or a Jit is
+/// recording.
+void refuse_zero_divisor(const Tensor& b, const char* op) {
   const auto* constant = std::get_if<node::Constant>(&b.lazy().node()->op);
   if (!is_float(b.dtype()) &&
       (constant ? constant->value.as<int64_t>() == 0 : !context.recorder && (b == 0).sum().item<int64_t>() > 0))
     fail(op, ": an integer divided by 0");
+}
+
+/// What C's division leaves of a; both have one shape and dtype.
+Tensor remainder(const Tensor& a, const Tensor& b, const char* op) {
+  refuse_bools(a, op);
+  refuse_zero_divisor(b, op);
   return apply(Fmod{}, a, b);
 }
 
@@ -207,24 +212,30 @@ Tensor operator%(const Tensor& x, const Tensor& y) {
   return where(other_side(r, b), r + b, r);
 }
 
-Tensor floor_divide(const Tensor& x, const Tensor& y) {
-  const auto [a, b] = promote_and_broadcast(x, y, "floor_divide");
-  const Tensor r = remainder(a, b, "floor_divide");
+static Tensor floored_quotient(const Tensor& x, const Tensor& y, const char* op) {
+  const auto [a, b] = promote_and_broadcast(x, y, op);
+  const Tensor r = remainder(a, b, op);
   // Not floor(a / b), where the rounding of a / b can reach the next integer: floor_divide(1, 0.1) is 9.
   const Tensor q = is_float(a.dtype()) ? ((a - r) / b).round() : Tensor(a.lazy().binary(BinaryOp::IDiv, b.lazy()));
   const Tensor down = where(other_side(r, b), q - 1, q);
   return is_float(a.dtype()) ? where(b == 0, a / b, down) : down;
 }
 
+Tensor floor_divide(const Tensor& x, const Tensor& y) { return floored_quotient(x, y, "floor_divide"); }
+
 Tensor div(const Tensor& x, const Tensor& y, Rounding rounding) {
+  if (rounding == Rounding::Floor) return floored_quotient(x, y, "div");
   const auto [a, b] = promote_and_broadcast(x, y, "div");
   refuse_bools(a, "div");
-  if (rounding == Rounding::Floor) return floor_divide(a, b);
+  refuse_zero_divisor(b, "div");
   return is_float(a.dtype()) ? (a / b).trunc() : Tensor(a.lazy().binary(BinaryOp::IDiv, b.lazy()));
 }
 Tensor div(const Tensor& x, Scalar y, Rounding rounding) { return div(x, x.scalar_like(y, "div"), rounding); }
 
-Tensor softmin(const Tensor& x, int64_t axis) { return (-x).softmax(axis); }
+Tensor softmin(const Tensor& x, int64_t axis) {
+  (void)x.axis_list(axis, "softmin");
+  return (-x).softmax(axis);
+}
 
 Tensor floor_divide(const Tensor& x, Scalar y) { return floor_divide(x, x.scalar_like(y, "floor_divide")); }
 
@@ -282,6 +293,34 @@ Tensor Tensor::bitcast(DType to) const {
   const Tensor parts = bytes.unflatten(-1, {-1, to_size}).cast(integer) << byte_shifts(to, integer);
   return from_bits(parts.sum(-1).cast(integer), to);
 }
+
+namespace {
+/// The first bit of a float, which also tells a zero below from one above.
+Tensor sign_bit(const Tensor& x) {
+  const Tensor wide = to_accumulate_dtype(x);
+  return wide.bitcast(wide.dtype() == DType::Float64 ? DType::Int64 : DType::Int32) < 0;
+}
+
+/// x, or -x where the two signs differ; the gradient of |x| at 0 is 0.
+struct CopySign : Function {
+  LazyBuffer forward(const LazyBuffer& from, const LazyBuffer& sign) {
+    const NoGrad guard;
+    const Tensor x(from), y(sign);
+    return where(sign_bit(x) == sign_bit(y), x, -x).lazy();
+  }
+  Grads backward(const Tensor& grad, const Tensor&) override {
+    const auto [x, y] = saved<2>();
+    const Tensor turned = where(sign_bit(x) == sign_bit(y), grad, -grad);
+    return {where(x == 0, 0, turned), grad.zeros_like()};
+  }
+};
+}  // namespace
+
+Tensor copysign(const Tensor& x, const Tensor& y) {
+  const auto [a, b] = promote_and_broadcast(x, y, "copysign");
+  return apply(CopySign{}, as_float(a), as_float(b));
+}
+Tensor copysign(const Tensor& x, double y) { return copysign(x, as_float(x).scalar_like(y, "copysign")); }
 
 Tensor Tensor::outer(const Tensor& y) const {
   if (rank() != 1 || y.rank() != 1) fail("outer: ", shape(), " and ", y.shape(), ": both need one axis");

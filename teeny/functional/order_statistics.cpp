@@ -54,7 +54,7 @@ Tensor Tensor::quantile(std::span<const double> qs, std::optional<int64_t> axis,
   const Tensor sorted = x.sort(a).values;
   const auto at = [&](double rank) {
     Dims begin = Dims::filled(x.rank(), 0), end = x.shape();
-    begin[a] = int64_t(rank), end[a] = begin[a] + 1;
+    begin[a] = std::min(int64_t(rank), n - 1), end[a] = begin[a] + 1;
     return sorted.shrink(begin, end);
   };
   const Tensor last = at(double(n - 1));  // a NaN, if there is one

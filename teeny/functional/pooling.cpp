@@ -247,7 +247,7 @@ Tensor max_unpool(const Tensor& x, const Tensor& indices, const Sizes& size, con
   check_shape(to, op);
   flat.push_back(numel(image));
   const Tensor zeros = Tensor::zeros(flat, x.dtype());
-  return overwritten(zeros, flat.size() - 1, indices.flatten(-n), x.flatten(-n), op).reshape(to);
+  return overwritten(zeros, flat.size() - 1, indices.flatten(-n), x.flatten(-n), {op, indices.shape()}).reshape(to);
 }
 }  // namespace
 

@@ -103,12 +103,15 @@ Tensor Tensor::kaiming_normal(const Shape& shape, double a) {
 Tensor gumbel_softmax(const Tensor& logits, double tau, bool hard, int64_t axis) {
   if (!(tau > 0)) fail("gumbel_softmax: a temperature of ", tau, " is not above 0");
   refuse_non_floats(logits, "gumbel_softmax");
+  const Dims list = logits.axis_list(axis, "gumbel_softmax");
   const Tensor x = to_accumulate_dtype(logits);
   // Minus the logarithm of an exponential waiting time; one of 0 stands for those below the first step of the uniform
   // numbers.
   const Tensor waits = (-(1 - Tensor::rand(x.shape(), x.dtype())).log()).maximum(0x1p-25);
   const Tensor soft = ((x - waits.log()) / tau).softmax(axis);
   if (!hard) return soft.cast(logits.dtype());
+  if (!list.empty() && x.shape()[int(list[0])] == 0)
+    fail("gumbel_softmax: axis ", list[0], " of ", x.shape(), " is empty: there is no class to draw");
   const Tensor chosen = soft.argmax(axis, true);
   const Tensor number = Tensor::arange(x.rank() ? x.size(axis) : 1);
   const Tensor one =

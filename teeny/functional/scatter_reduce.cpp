@@ -4,7 +4,7 @@
 namespace teeny {
 namespace {
 
-Tensor ones_sent(const Shape& shape, int axis, const Tensor& index, const char* op) {
+Tensor ones_sent(const Shape& shape, int axis, const Tensor& index, const IndexOrigin& op) {
   return scatter_sum(shape, axis, index, Tensor::ones(index.shape(), DType::Int64), op);
 }
 
@@ -12,8 +12,8 @@ Tensor ones_sent(const Shape& shape, int axis, const Tensor& index, const char* 
 struct ScatterProd : Function {
   Shape shape;
   int axis;
-  const char* op;
-  ScatterProd(Shape shape, int axis, const char* op) : shape(std::move(shape)), axis(axis), op(op) {}
+  IndexOrigin op;
+  ScatterProd(Shape shape, int axis, const IndexOrigin& op) : shape(std::move(shape)), axis(axis), op(op) {}
   LazyBuffer forward(const LazyBuffer& index, const LazyBuffer& source) {
     return scatter(shape, axis, index, source, ReduceOp::Prod, op);
   }
@@ -36,8 +36,8 @@ struct ScatterExtreme : Function {
   ReduceOp extreme;
   int axis;
   bool include_self;
-  const char* op;
-  ScatterExtreme(ReduceOp extreme, int axis, bool include_self, const char* op)
+  IndexOrigin op;
+  ScatterExtreme(ReduceOp extreme, int axis, bool include_self, const IndexOrigin& op)
       : extreme(extreme), axis(axis), include_self(include_self), op(op) {}
   LazyBuffer forward(const LazyBuffer& data, const LazyBuffer& index, const LazyBuffer& source) {
     const NoGrad guard;
@@ -57,7 +57,7 @@ struct ScatterExtreme : Function {
 };
 
 Tensor reduced(const Tensor& x, int axis, const Tensor& index, const Tensor& source, ScatterReduce how,
-               bool include_self, const char* op) {
+               bool include_self, const IndexOrigin& op) {
   if (how == ScatterReduce::Amax || how == ScatterReduce::Amin) {
     const ReduceOp extreme = how == ScatterReduce::Amax ? ReduceOp::Max : ReduceOp::Min;
     return apply(ScatterExtreme(extreme, axis, include_self, op), x, index, source);
@@ -75,18 +75,21 @@ Tensor reduced(const Tensor& x, int axis, const Tensor& index, const Tensor& sou
   const Tensor total = include_self ? self + sum : where(count > 0, sum, self);
   if (how == ScatterReduce::Sum) return total.cast(x.dtype());
   const Tensor terms = include_self ? count + 1 : count.maximum(1);
-  return (real ? total / terms : floor_divide(total, terms)).cast(x.dtype());
+  if (real) return (total / terms).cast(x.dtype());
+  const auto [a, b] = promote_and_broadcast(total, terms, op.op);  // floor_divide would look for a 0
+  const Tensor quotient(a.lazy().binary(BinaryOp::IDiv, b.lazy()));
+  return (quotient - (a - quotient * b < 0).cast(b.dtype())).cast(x.dtype());
 }
 
 /// What all of these methods do, under the name of each.
 Tensor sent(const Tensor& x, int64_t axis, const Tensor& index, const Tensor& source, ScatterReduce how,
             bool include_self, const char* op) {
   if (x.rank() == 0)
-    return sent(x.flatten(), axis, with_an_axis(index), with_an_axis(source), how, include_self, op).reshape({});
+    return sent(x.flatten(), axis, index, with_an_axis(source), how, include_self, op).reshape({});
   const int a = x.axis_index(axis, op);
   const Tensor at = with_an_axis(index);
   check_index(x, a, at, op);
-  return reduced(x, a, at, scattered(x, at, with_an_axis(source), op), how, include_self, op);
+  return reduced(x, a, at, scattered(x, at, with_an_axis(source), op), how, include_self, {op, index.shape()});
 }
 
 /// The same with one index for all that lies at a position of the axis.
@@ -99,7 +102,7 @@ Tensor sent_whole(const Tensor& x, int64_t axis, const Tensor& index, const Tens
   if (source.shape() != to.shape() || source.dtype() != x.dtype())
     fail(op, ": the source is ", source.dtype(), ' ', source.shape(), " and must be ", x.dtype(), ' ', to.shape());
   check_index(x, a, to, op);
-  return reduced(x, a, to, source, how, include_self, op);
+  return reduced(x, a, to, source, how, include_self, {op, index.shape(), a});
 }
 
 }  // namespace

@@ -76,7 +76,7 @@ Tensor& Tensor::set(std::initializer_list<Index> index, Scalar value) & {
 // ---- A part that an index points to --------------------------------------------------------------------------------
 
 /// The last source for a place wins: its position is the largest of those that point there.
-Tensor overwritten(const Tensor& x, int axis, const Tensor& index, const Tensor& source, const char* op) {
+Tensor overwritten(const Tensor& x, int axis, const Tensor& index, const Tensor& source, const IndexOrigin& op) {
   check_index(x, axis, index, op);
   const Tensor wanted = scattered(x, index, source, op);
   if (index.numel() == 0) return where(Tensor(true), x, wanted.sum().cast(x.dtype()));  // x, with the history of both
@@ -87,7 +87,8 @@ Tensor overwritten(const Tensor& x, int axis, const Tensor& index, const Tensor&
 }
 Tensor Tensor::scatter(int64_t axis, const Tensor& index, const Tensor& source) const {
   if (rank() == 0) return flatten().scatter(axis, with_an_axis(index), with_an_axis(source)).reshape({});
-  return overwritten(*this, axis_index(axis, "scatter"), with_an_axis(index), with_an_axis(source), "scatter");
+  return overwritten(*this, axis_index(axis, "scatter"), with_an_axis(index), with_an_axis(source),
+                     {"scatter", index.shape()});
 }
 Tensor Tensor::scatter(int64_t axis, const Tensor& index, Scalar value) const {
   if (!fits(value, dtype())) fail("scatter: ", value, " does not fit ", dtype());

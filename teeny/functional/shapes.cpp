@@ -241,30 +241,44 @@ std::vector<Tensor> Tensor::split(const Dims& sizes, int64_t axis) const {
   return parts;
 }
 
+namespace {
+void check_count(int64_t parts, int axis, const Shape& shape, const char* op) {
+  if (parts > std::numeric_limits<int32_t>::max())
+    fail(op, ": axis ", axis, " of ", shape, " into ", parts, " tensors, more than 31 bits can count");
+}
+
+/// Parts of `size`, the last as much as is left; of an empty axis one.
+std::vector<Tensor> equal_parts(const Tensor& x, int64_t size, int axis, const char* op) {
+  check_count((x.shape()[axis] - 1) / size + 1, axis, x.shape(), op);
+  std::vector<Tensor> parts;
+  Dims begin = Dims::filled(x.rank(), 0), end = x.shape();
+  do {
+    end[axis] = std::min(begin[axis] + size, x.shape()[axis]);
+    parts.push_back(x.shrink(begin, end));
+    begin[axis] = end[axis];
+  } while (end[axis] < x.shape()[axis]);
+  return parts;
+}
+}  // namespace
+
 std::vector<Tensor> Tensor::split(int64_t size, int64_t axis) const {
   const int a = axis_index(axis, "split");
   if (size < 1) fail("split: parts of ", size);
-  std::vector<Tensor> parts;
-  Dims begin = Dims::filled(rank(), 0), end = shape();
-  do {
-    end[a] = std::min(begin[a] + size, shape()[a]);
-    parts.push_back(shrink(begin, end));
-    begin[a] = end[a];
-  } while (end[a] < shape()[a]);
-  return parts;
+  return equal_parts(*this, size, a, "split");
 }
 
 std::vector<Tensor> Tensor::chunk(int64_t chunks, int64_t axis) const {
   const int a = axis_index(axis, "chunk");
   if (chunks < 1) fail("chunk: ", chunks, " chunks");
-  if (shape()[a] == 0) return std::vector<Tensor>(size_t(chunks), *this);
-  return split((shape()[a] - 1) / chunks + 1, a);
+  if (shape()[a] > 0) return equal_parts(*this, (shape()[a] - 1) / chunks + 1, a, "chunk");
+  check_count(chunks, a, shape(), "chunk");
+  return std::vector<Tensor>(size_t(chunks), *this);
 }
 
 std::vector<Tensor> Tensor::unbind(int64_t axis) const {
   const int a = axis_index(axis, "unbind");
   if (shape()[a] == 0) return {};
-  std::vector<Tensor> parts = split(1, a);
+  std::vector<Tensor> parts = equal_parts(*this, 1, a, "unbind");
   for (Tensor& part : parts) part = part.squeeze(a);
   return parts;
 }

@@ -37,10 +37,12 @@ Tensor Tensor::std(const Axes& axes, double correction, bool keepdim) const {
 }
 
 std::pair<Tensor, Tensor> var_mean(const Tensor& x, const Axes& axes, double correction, bool keepdim) {
-  return {x.var(axes, correction, keepdim), x.mean(axes, keepdim)};
+  const Dims list = x.axis_list(axes, "var_mean");
+  return {x.var(list, correction, keepdim), x.mean(list, keepdim)};
 }
 std::pair<Tensor, Tensor> std_mean(const Tensor& x, const Axes& axes, double correction, bool keepdim) {
-  return {x.std(axes, correction, keepdim), x.mean(axes, keepdim)};
+  const Dims list = x.axis_list(axes, "std_mean");
+  return {x.std(list, correction, keepdim), x.mean(list, keepdim)};
 }
 
 Tensor Tensor::any(const Axes& axes, bool keepdim) const {
@@ -108,6 +110,9 @@ Tensor Tensor::norm(double p, const Axes& axes, bool keepdim) const {
   refuse_non_floats(*this, "norm");
   if (std::isnan(p)) fail("norm: of order NaN");
   const Dims list = axis_list(axes, "norm");
+  for (int64_t axis : list)
+    if (std::isinf(p) && shape()[axis] == 0)
+      fail("norm: axis ", axis, " of ", shape(), " is empty, and nothing has no largest element");
   const bool powers = p != 0 && p != 1 && std::isfinite(p);
   const Tensor x = powers ? cast(DType::Float64) : to_accumulate_dtype(*this), a = x.abs();
   const auto masked = [](const Tensor& t) { return where(t == 0, 0, t); };
@@ -123,7 +128,8 @@ Tensor Tensor::norm(double p, const Axes& axes, bool keepdim) const {
 }
 
 Tensor Tensor::normalize(double p, const Axes& axes, double eps) const {
-  return *this / norm(p, axes, true).maximum(eps);
+  refuse_non_floats(*this, "normalize");
+  return *this / norm(p, axis_list(axes, "normalize"), true).maximum(eps);
 }
 
 Tensor Tensor::cosine_similarity(const Tensor& other, int64_t axis, double eps) const {

@@ -75,7 +75,9 @@ class LazyBuffer {
   const ShapeTracker& views() const { return views_; }
 
   // Movement
-  LazyBuffer reshape(const Shape& to) const { return {node_, views_.reshape(to)}; }
+  LazyBuffer reshape(const Shape& to) const {  // a tall stack is copied: a view on it costs as much as all below
+    return views_.views().size() < 8 ? LazyBuffer(node_, views_.reshape(to)) : contiguous().reshape(to);
+  }
   LazyBuffer permute(const Dims& axes) const { return {node_, views_.permute(axes)}; }
   LazyBuffer expand(const Shape& to) const { return {node_, views_.expand(to)}; }
   LazyBuffer pad(const Dims& before, const Dims& after) const { return {node_, views_.pad(before, after)}; }
@@ -106,13 +108,13 @@ LazyBuffer where(const LazyBuffer& condition, const LazyBuffer& x, const LazyBuf
 /// Sum of a * b over the last `reduced` axes, which disappear. Both have the whole shape: an operand is expanded along
 /// the axes it does not have.
 LazyBuffer contract(const LazyBuffer& a, const LazyBuffer& b, int reduced);
-/// out[i..] = x[i.., index[i..] in place of i at `axis`, ..]: the result has the shape of `index`. `name` is what the
-/// user called: an index out of range, which shows only when the kernel runs, is reported under it.
-LazyBuffer gather(const LazyBuffer& x, int axis, const LazyBuffer& index, const char* name);
+/// out[i..] = x[i.., index[i..] in place of i at `axis`, ..]: the result has the shape of `index`. An index out of
+/// range, which shows only when the kernel runs, is reported as that of `origin`.
+LazyBuffer gather(const LazyBuffer& x, int axis, const LazyBuffer& index, const IndexOrigin& origin);
 /// What `op` makes of nothing (0 for Sum), in `shape`, and each source[i] added (or the like) at index[i] along `axis`.
 /// With Sum the adjoint of `gather`.
 LazyBuffer scatter(const Shape& shape, int axis, const LazyBuffer& index, const LazyBuffer& source, ReduceOp op,
-                   const char* name);
+                   const IndexOrigin& origin);
 LazyBuffer concat(std::span<const LazyBuffer> parts, int axis);
 /// `x`, but for the elements that `place` sees in it: these are `part`'s. No element is seen twice.
 LazyBuffer overwrite(const LazyBuffer& x, const LazyBuffer& part, const View& place);

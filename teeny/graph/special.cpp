@@ -38,15 +38,15 @@ LazyBuffer LazyBuffer::argsort(int axis, bool descending) const {
   return along(axis, tinyops::SortKernel{descending}, DType::Int64, *this);
 }
 
-LazyBuffer gather(const LazyBuffer& x, int axis, const LazyBuffer& index, const char* name) {
+LazyBuffer gather(const LazyBuffer& x, int axis, const LazyBuffer& index, const IndexOrigin& origin) {
   const LazyBuffer table(x.node(), picked_from(x.views(), axis, index.shape()));
-  return special(tinyops::GatherKernel{.name = name}, x.dtype(), index.shape(), {index, table});
+  return special(tinyops::GatherKernel{.origin = origin}, x.dtype(), index.shape(), {index, table});
 }
 
 LazyBuffer scatter(const Shape& shape, int axis, const LazyBuffer& index, const LazyBuffer& source, ReduceOp op,
-                   const char* name) {
+                   const IndexOrigin& origin) {
   const View out = picked_from(ShapeTracker(shape), axis, index.shape()).view();
-  return special(tinyops::ScatterKernel{.op = op, .name = name}, source.dtype(), shape, {index, source}, out);
+  return special(tinyops::ScatterKernel{.op = op, .origin = origin}, source.dtype(), shape, {index, source}, out);
 }
 
 LazyBuffer concat(std::span<const LazyBuffer> parts, int axis) {

@@ -175,7 +175,7 @@ Tensor Tensor::transpose(int64_t a, int64_t b) const {
 }
 
 Tensor Tensor::flatten(int64_t start, int64_t end) const {
-  if (rank() == 0) return reshape({1});
+  if (rank() == 0) return reshape({1}).flatten(start, end);
   const int first = axis_index(start, "flatten"), last = axis_index(end, "flatten");
   if (first > last) fail("flatten: from axis ", first, " to axis ", last);
   Shape to(shape().begin(), shape().begin() + first);

@@ -45,13 +45,11 @@ struct Sizes {
 };
 /// Zeros at both ends of every spatial axis: one amount for all axes, or one for each. "same" is as much as leaves the
 /// sizes as they are, and where that is odd one more at the end; it needs a stride of 1. "valid" is none.
-struct Padding {
-  Sizes sizes = 0;
+struct Padding : Sizes {
   bool same = false;
-  Padding(std::integral auto all) : sizes(all) {}
-  Padding(std::initializer_list<int64_t> each) : sizes(each) {}
-  Padding(Sizes sizes) : sizes(std::move(sizes)) {}
-  Padding(const char* rule) : same(std::string_view(rule) == "same") {
+  using Sizes::Sizes;
+  Padding(Sizes sizes) : Sizes(std::move(sizes)) {}
+  Padding(const char* rule) : Sizes(0), same(std::string_view(rule) == "same") {
     if (!same && std::string_view(rule) != "valid")
       fail("padding is \"same\", \"valid\" or amounts, not \"", rule, '"');
   }

@@ -131,7 +131,8 @@ class Tensor {
 
   // ---- gradients.cpp
   /// The same for a tensor of any shape, of whose elements `grad` says how a loss depends on them.
-  Tensor& backward(const Tensor& grad, bool keep_graph = false);
+  Tensor& backward(const Tensor& grad, bool keep_graph = false) &;
+  Tensor backward(const Tensor& grad, bool keep_graph = false) && { return backward(grad, keep_graph); }
   /// From now on this result of an operation has a `grad` after backward(), as leaves have.
   void retain_grad();
 
@@ -475,7 +476,11 @@ void realize(std::span<const Tensor> tensors);
   return gradient(y, std::span<const Tensor>(xs.begin(), xs.size()));
 }
 /// The same for a `y` of any shape, of whose elements `grad` says how a loss depends on them.
-[[nodiscard]] std::vector<Tensor> gradient(const Tensor& y, std::initializer_list<Tensor> xs, const Tensor& grad);
+[[nodiscard]] std::vector<Tensor> gradient(const Tensor& y, std::span<const Tensor> xs, const Tensor& grad);
+[[nodiscard]] inline std::vector<Tensor> gradient(const Tensor& y, std::initializer_list<Tensor> xs,
+                                                  const Tensor& grad) {
+  return gradient(y, std::span<const Tensor>(xs.begin(), xs.size()), grad);
+}
 
 /// Shape, dtype and the values, the middle left out when there are many.
 std::ostream& operator<<(std::ostream& out, const Tensor& x);

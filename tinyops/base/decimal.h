@@ -3,6 +3,7 @@
 #include <charconv>
 #include <cmath>
 #include <string>
+#include <type_traits>
 
 namespace tinyops {
 
@@ -11,6 +12,13 @@ inline std::string decimal(double value, int digits, std::chars_format format = 
   if (std::isnan(value)) return "nan";
   char buffer[400];  // the largest double has 309 digits before its point
   return {buffer, std::to_chars(buffer, buffer + sizeof buffer, value, format, digits).ptr};
+}
+
+/// `part` as a stream should have it: a NaN without a sign, which says nothing.
+template <class Part>
+decltype(auto) without_nan_sign(const Part& part) {
+  if constexpr (std::is_floating_point_v<Part>) return std::isnan(part) ? std::fabs(part) : part;
+  else return (part);
 }
 
 }  // namespace tinyops

@@ -5,6 +5,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "tinyops/base/decimal.h"
+
 namespace tinyops {
 
 /// Thrown where the user's line is wrong, before anything is computed. The message names the operation, the shapes and
@@ -19,7 +21,7 @@ template <class... Parts>
 std::string text(const Parts&... parts) {
   std::ostringstream out;
   out.imbue(std::locale::classic());
-  (out << ... << parts);
+  (out << ... << without_nan_sign(parts));
   return out.str();
 }
 

@@ -189,15 +189,15 @@ void run_kernel(const ContractKernel& k) {
 }
 
 /// index[i], checked against the size of the axis it picks from.
-int64_t checked_index(const Operand& index, const Dims& at, int64_t size, const char* op) {
+int64_t checked_index(const Operand& index, const Dims& at, int64_t size, const IndexOrigin& origin) {
   const int64_t i = load(index, at).integer;
-  if (i < 0 || i >= size) fail_outside(op, i, at, size);
+  if (i < 0 || i >= size) fail_outside(origin, i, at, index.view.shape, size);
   return i;
 }
 
 void run_kernel(const GatherKernel& k) {
   for_each_index(k.out.view.shape, [&](const Dims& at) {
-    const int64_t i = checked_index(k.index, at, k.table.view.shape.back(), k.name);
+    const int64_t i = checked_index(k.index, at, k.table.view.shape.back(), k.origin);
     store(k.out, at, load(k.table, concat(at, {i})));
   });
 }
@@ -209,7 +209,7 @@ void run_kernel(const ScatterKernel& k) {
     using Wide = std::conditional_t<std::is_floating_point_v<T>, double, T>;
     std::vector<Wide> totals(size_t(size), identity<Wide>(k.op));
     for_each_index(k.source.view.shape, [&](const Dims& at) {
-      const Dims to = concat(at, {checked_index(k.index, at, k.out.view.shape.back(), k.name)});
+      const Dims to = concat(at, {checked_index(k.index, at, k.out.view.shape.back(), k.origin)});
       if (!k.out.view.valid(to)) return;
       auto&& total = totals[size_t(k.out.view.address.at(to))];
       total = apply<Wide>(tinyops::step(k.op), total, as<Wide>(load(k.source, at)));

@@ -68,14 +68,15 @@ class Indices {
 };
 
 /// Every index lies inside the axis it picks from, or nothing is done.
-void check(const Operand& index, const IndexedRows& rows, int64_t size, const char* op) {
-  if (is_float(index.dtype)) fail(op, ": an index of dtype ", index.dtype);
+void check(const Operand& index, const IndexedRows& rows, int64_t size, const IndexOrigin& origin) {
+  if (is_float(index.dtype)) fail(origin.op, ": an index of dtype ", index.dtype);
   Indices indices(index, rows);
   const int64_t last = indices.one_a_row() ? 1 : rows.length;
   for (int64_t row = 0; row < rows.count; ++row) {
     indices.go_to(rows.at(row, 0));
     for (int64_t i = 0; i < last; ++i)
-      if (indices[i] < 0 || indices[i] >= size) fail_outside(op, indices[i], rows.at(row, i), size);
+      if (indices[i] < 0 || indices[i] >= size)
+        fail_outside(origin, indices[i], rows.at(row, i), index.view.shape, size);
   }
 }
 
@@ -238,7 +239,7 @@ void run_kernel(const GatherKernel& k) {
   const IndexedRows rows(k.out.view.shape);
   if (rows.count == 0) return;
   const std::optional<IndexWalk> walk = is_float(k.index.dtype) ? std::nullopt : IndexWalk::of(k.index, k.table, k.out);
-  if (!walk || !walk->all_inside(k.index)) check(k.index, rows, k.table.view.shape.back(), k.name);
+  if (!walk || !walk->all_inside(k.index)) check(k.index, rows, k.table.view.shape.back(), k.origin);
   with_type(k.out.dtype, [&]<class T>(T) { walk ? gather<T>(k, *walk) : gather<T>(k, rows); });
 }
 
@@ -246,7 +247,7 @@ void run_kernel(const ScatterKernel& k) {
   const IndexedRows rows(k.source.view.shape);
   const std::optional<IndexWalk> walk =
       is_float(k.index.dtype) ? std::nullopt : IndexWalk::of(k.index, k.out, k.source);
-  if (rows.count > 0 && (!walk || !walk->all_inside(k.index))) check(k.index, rows, k.out.view.shape.back(), k.name);
+  if (rows.count > 0 && (!walk || !walk->all_inside(k.index))) check(k.index, rows, k.out.view.shape.back(), k.origin);
   if (k.out.buffer->bytes() == 0) return;
   with_type(k.out.dtype, [&]<class T>(T) {
     with_op(k.op, [&](auto op) { walk ? scatter<T, op>(k, *walk) : scatter<T, op>(k, rows); });

@@ -49,9 +49,9 @@ int64_t elements_in_word(const MergedAxes& merged, const GatherKernel& k, int64_
 
 template <class Word>
 void start(const GatherKernel& k, const GatherWalk& walk) {
-  launch(k.name, gather<Word>, grid_for(walk.elements, kThreads), walk, memory_of<const Word>(k.table),
+  launch(k.origin.op, gather<Word>, grid_for(walk.elements, kThreads), walk, memory_of<const Word>(k.table),
          memory_of<const uint8_t>(k.index), k.index.dtype, memory_of<Word>(k.out), device_errors(),
-         number_of_name(k.name, k.out.view.shape));
+         number_of_origin(k.origin, k.out.view.shape));
 }
 
 void gather_rows(const GatherKernel& k) {
@@ -80,9 +80,9 @@ void gather_rows(const GatherKernel& k) {
 }  // namespace
 
 void run_kernel(const GatherKernel& k) {
-  check_index_dtype(k.index.dtype, k.name);
+  check_index_dtype(k.index.dtype, k.origin.op);
   if (k.out.view.numel() == 0) return;
-  gather_rows({without_guards(k.table), without_guards(k.index), k.out, k.name});
+  gather_rows({without_guards(k.table), without_guards(k.index), k.out, k.origin});
   if (!is_recording()) throw_device_error();  // at the user's line; in a replay it comes with the next read
 }
 

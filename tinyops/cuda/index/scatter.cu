@@ -164,12 +164,12 @@ class Scatter {
     const bool sorts = distinct_ && to_.count > 0 && from_.count > kFewCollisions &&
                        (from_.count > kManyCollisions || comparisons > kManyComparisons);
     if (elements_ > to_.count)
-      launch(k_.name, fill<T>, grid_for(elements_, kThreads), elements_, T(identity<Compute<T>>(op)), memory_of<T>(k_.out));
+      launch(k_.origin.op, fill<T>, grid_for(elements_, kThreads), elements_, T(identity<Compute<T>>(op)), memory_of<T>(k_.out));
     if (nothing) return;
     if (sorts) return by_segments<T, op>();
     check(nullptr);
     if (to_.count > 0)
-      launch(k_.name, walk<T, op>, grid_for(to_.count, kThreads), to_, from_, memory_of<const T>(k_.source),
+      launch(k_.origin.op, walk<T, op>, grid_for(to_.count, kThreads), to_, from_, memory_of<const T>(k_.source),
              memory_of<const uint8_t>(k_.index), k_.index.dtype, memory_of<T>(k_.out));
   }
 
@@ -182,9 +182,9 @@ class Scatter {
     check(keys.as<int64_t>());
     const View view = View::contiguous({rows_, n});
     run_kernel(SortKernel{false, {keys.buffer(), DType::Int64, view}, {order.buffer(), DType::Int64, view}});
-    launch(k_.name, find_begins, grid_for(rows_ * (size_ + 1), kThreads), rows_ * (size_ + 1), size_, n, keys.as<int64_t>(),
+    launch(k_.origin.op, find_begins, grid_for(rows_ * (size_ + 1), kThreads), rows_ * (size_ + 1), size_, n, keys.as<int64_t>(),
            order.as<int64_t>(), begins.as<int64_t>());
-    launch(k_.name, segments<T, op>, grid_for(to_.count, kThreads), to_, from_, memory_of<const T>(k_.source),
+    launch(k_.origin.op, segments<T, op>, grid_for(to_.count, kThreads), to_, from_, memory_of<const T>(k_.source),
            order.as<int64_t>(), begins.as<int64_t>(), memory_of<T>(k_.out));
   }
 
@@ -237,8 +237,8 @@ class Scatter {
       if (index.coef[a] || (keys && !is_parallel(a))) space.add_axis(shape()[a], {index.coef[a], position.coef[a], key[size_t(a)]});
     space.merge();
     const Indices indices{space.axes(), space.strides(0, index.offset), space.strides(1), space.strides(2), numel(space.shape), size_};
-    launch(k_.name, check_indices, grid_for(indices.count, kThreads), indices, memory_of<const uint8_t>(k_.index), k_.index.dtype,
-           keys, device_errors(), number_of_name(k_.name, shape()));
+    launch(k_.origin.op, check_indices, grid_for(indices.count, kThreads), indices, memory_of<const uint8_t>(k_.index), k_.index.dtype,
+           keys, device_errors(), number_of_origin(k_.origin, shape()));
   }
 
   const Shape& shape() const { return k_.source.view.shape; }
@@ -256,8 +256,8 @@ class Scatter {
 }  // namespace
 
 void run_kernel(const ScatterKernel& k) {
-  check_index_dtype(k.index.dtype, k.name);
-  const ScatterKernel plain{k.op, without_guards(k.source), without_guards(k.index), k.out, k.name};
+  check_index_dtype(k.index.dtype, k.origin.op);
+  const ScatterKernel plain{k.op, without_guards(k.source), without_guards(k.index), k.out, k.origin};
   with_type(k.out.dtype, [&]<class T>(T) {
     with_op(k.op, [&](auto op) { Scatter(plain).run<T, decltype(op)::value>(); });
   });

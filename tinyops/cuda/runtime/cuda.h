@@ -132,15 +132,15 @@ class Scratch {
 
 /// The first index that was outside, reported by a kernel; `synchronize` and `read` throw it.
 struct DeviceError {
-  int kernel = 0;       ///< 0: none; else the number of its name
+  int kernel = 0;       ///< 0: none; else the number of its origin
   int64_t index, size;  ///< the index, and what it should have been below
   int64_t position;     ///< of the index among the kernel's, in row-major order
 };
-/// Where kernels report them, and the number under which `name` is known there.
+/// Where kernels report them, and the number under which the user of an index in `shape` is known there.
 DeviceError* device_errors();
 std::recursive_mutex& launching();  ///< held by the thread of a program that launches kernels, or looks for errors of theirs
 void throw_device_error();  ///< waits where one is possible, and throws it
-int number_of_name(const char* name, const Shape& positions);
+int number_of_origin(const IndexOrigin& origin, const Shape& shape);
 
 /// Reports that `index` is outside, unless there is an error already.
 __device__ inline void report_error(Global<DeviceError> to, int kernel, int64_t index, int64_t size, int64_t position) {

@@ -128,22 +128,16 @@ StagingRing& staging() {
 
 // ---- Errors that kernels find ---------------------------------------------------------------------------------------
 
-struct Name {
-  const char* name;
-  Shape positions;
+/// Whose index a kernel looks up, and the shape in which it does.
+struct IndexUse {
+  IndexOrigin origin;
+  Shape shape;
 };
-std::vector<Name>& names() {
-  static std::vector<Name> all;
+std::vector<IndexUse>& index_uses() {
+  static std::vector<IndexUse> all;
   return all;
 }
 bool may_have_failed = false;  ///< a kernel that can was launched since the last look
-
-/// The index of element `linear` of `shape`, in row-major order.
-Shape index_of(int64_t linear, const Shape& shape) {
-  Shape index = shape;
-  for (int a = shape.size() - 1; a >= 0; linear /= shape[a--]) index[a] = linear % shape[a];
-  return index;
-}
 
 }  // namespace
 
@@ -177,11 +171,12 @@ std::recursive_mutex& launching() {
   return mutex;
 }
 
-int number_of_name(const char* name, const Shape& positions) {
-  for (size_t i = 0; i < names().size(); ++i)
-    if (!std::strcmp(names()[i].name, name) && names()[i].positions == positions) return int(i) + 1;
-  names().push_back({name, positions});
-  return int(names().size());
+int number_of_origin(const IndexOrigin& origin, const Shape& shape) {
+  std::vector<IndexUse>& uses = index_uses();
+  for (size_t i = 0; i < uses.size(); ++i)
+    if (uses[i].origin == origin && uses[i].shape == shape) return int(i) + 1;
+  uses.push_back({origin, shape});
+  return int(uses.size());
 }
 
 void throw_device_error() {
@@ -194,8 +189,8 @@ void throw_device_error() {
   staging().read(&found, place, sizeof(found));
   if (found.kernel == 0) return;
   check(cudaMemsetAsync(place, 0, sizeof(DeviceError), stream()), "clearing memory");
-  const Name& name = names()[size_t(found.kernel) - 1];
-  fail_outside(name.name, found.index, index_of(found.position, name.positions), found.size);
+  const auto& [origin, shape] = index_uses()[size_t(found.kernel) - 1];
+  fail_outside(origin, found.index, unravel(found.position, shape), shape, found.size);
 }
 
 }  // namespace cuda
