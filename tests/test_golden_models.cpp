@@ -144,6 +144,8 @@ TEST_CASE("golden: layers are PyTorch's") {
   const ConvOptions options{.stride = {2, 1}, .padding = {1, 2}, .dilation = {1, 2}, .groups = 2};
   cases.check("conv2d_options", nn::Conv2d(4, 6, {3, 2}, options, {.bias = false}));
   cases.check("conv3d", nn::Conv3d(2, 3, 2, {.padding = 1}));
+  cases.check("conv1d_same", nn::Conv1d(4, 6, 4, {.padding = "same", .dilation = 2, .groups = 2}));
+  cases.check("conv2d_same", nn::Conv2d(2, 3, {3, 2}, {.padding = "same"}, false));
   cases.check("conv_transpose1d", nn::ConvTranspose1d(4, 6, 3, {.stride = 2, .padding = 1, .groups = 2}));
   cases.check("conv_transpose2d", nn::ConvTranspose2d(3, 4, 3));
   const ConvTransposeOptions back{
@@ -160,6 +162,10 @@ TEST_CASE("golden: layers are PyTorch's") {
     cases.check("batchnorm3d" + mode, nn::BatchNorm3d(2), train);
     cases.check("groupnorm" + mode, nn::GroupNorm(2, 6), train);
     cases.check("instancenorm" + mode, nn::InstanceNorm2d(3), train);
+    const nn::InstanceNormOptions tracked{.eps = 0.1, .affine = true, .momentum = 0.3, .track_running_stats = true};
+    cases.check("instancenorm2d_tracked" + mode, nn::InstanceNorm2d(3, tracked), train);
+    cases.check("instancenorm1d_tracked" + mode, nn::InstanceNorm1d(3, {.track_running_stats = true}),
+                RUN(m(m(in[0]) * in[0])), train);
     cases.check("layernorm" + mode, nn::LayerNorm(6), train);
     cases.check("rmsnorm" + mode, nn::RMSNorm(6), train);
   }
@@ -194,6 +200,14 @@ TEST_CASE("golden: layers are PyTorch's") {
   check_recurrent<nn::RNN>(cases, "rnn");
   const auto whole = [](auto& m, const std::vector<Tensor>& in) { return flat(m(in[0])); };
   cases.check("rnn_relu", nn::RNN(3, 4, {.relu = true}), whole);
+  const auto from_state = [](auto& m, const std::vector<Tensor>& in) { return flat(m(in[0], {in[1], in[2]})); };
+  cases.check("lstm_projected", nn::LSTM(3, 4, {.projection = 2}), whole);
+  cases.check("lstm_projected_deep",
+              nn::LSTM(3, 4, {.layers = 2, .bias = false, .batch_first = true, .bidirectional = true, .projection = 1}),
+              from_state);
+  cases.check("lstm_projected_packed", nn::LSTM(3, 4, {.layers = 2, .bidirectional = true, .projection = 3}),
+              RUN(flat(m(in[0], {in[1], in[2]}, Tensor::of<int64_t>({3, 5, 1})))));
+  cases.check("lstm_projected_alone", nn::LSTM(3, 4, {.projection = 2}), from_state);
   cases.check("gru_dropped", nn::GRU(3, 4, {.layers = 3, .dropout = 1}), whole, true);
 
   cases.check("attention_self", nn::MultiHeadAttention(6, 2), RUN(m(in[0], in[0], in[0])));
@@ -201,6 +215,7 @@ TEST_CASE("golden: layers are PyTorch's") {
   cases.check("attention_cross", nn::MultiHeadAttention(6, 2, {.bias = false}), RUN(m(in[0], in[1], in[2])));
   const Tensor seen = Tensor::from(std::vector<bool>{1, 0, 1, 1, 1, 0, 0, 1, 1, 1, 1, 1}, {4, 3});
   cases.check("attention_mask", nn::MultiHeadAttention(6, 2), RUN(m(in[0], in[1], in[2], seen)));
+  cases.check("attention_dropped", nn::MultiHeadAttention(6, 2, {.dropout = 1}), RUN(m(in[0], in[0], in[0])), true);
   cases.check("batchnorm2d_plain_train", nn::BatchNorm2d(3, {.affine = false}), true);
   cases.check("batchnorm2d_plain_eval", nn::BatchNorm2d(3, {.affine = false}));
   cases.check("batchnorm1d_untracked_train", nn::BatchNorm1d(3, {.track_running_stats = false}), true);

@@ -64,6 +64,57 @@ TEST_CASE("nn: Conv2d") {
   CHECK_THROWS_AS(nn::Conv2d(3, 8, {1, 2, 3}), Error);
 }
 
+TEST_CASE("nn: a layer without a bias, in both ways of writing") {
+  CHECK(nn::Linear(2, 3, {}).bias.defined());
+  CHECK(nn::Linear(2, 3, true).bias.defined());
+  CHECK_FALSE(nn::Linear(2, 3, false).bias.defined());
+  CHECK(nn::Conv2d(2, 3, 1, {}, {}).bias.defined());
+  CHECK_FALSE(nn::Conv2d(2, 3, 1, {}, false).bias.defined());
+  CHECK_FALSE(nn::Conv1d(2, 3, 1, {.stride = 2}, false).bias.defined());
+  CHECK_FALSE(nn::ConvTranspose2d(2, 3, 1, {}, false).bias.defined());
+  CHECK(nn::MultiHeadAttention(6, 2, {}).in_proj_bias.defined());
+  CHECK_FALSE(nn::MultiHeadAttention(6, 2, {.bias = false}).in_proj_bias.defined());
+  CHECK_FALSE(nn::MultiHeadAttention(6, 2, false).out_proj.bias.defined());
+  CHECK(nn::LSTMCell(2, 3, {}).bias_ih.defined());
+  CHECK_FALSE(nn::LSTMCell(2, 3, false).bias_ih.defined());
+  CHECK_FALSE(nn::GRUCell(2, 3, false).bias_hh.defined());
+  CHECK_FALSE(nn::RNNCell(2, 3, false, true).bias_hh.defined());
+}
+
+TEST_CASE("nn: attention with fewer heads of keys, and with weights that drop") {
+  Tensor::manual_seed(3);
+  const int64_t d = 3;
+  nn::MultiHeadAttention grouped(12, 4, {.key_heads = 2}), whole(12, 4);
+  CHECK(grouped.in_proj_weight.shape() == Shape{24, 12});
+  // The same weights, with each head of keys and values twice.
+  const auto repeated = [&](const Tensor& rows) {
+    const auto parts = rows.split(Dims{12, 6, 6}, 0);
+    const auto twice = [&](const Tensor& x) { return x.unflatten(0, {2, d}).repeat_interleave(2, 0).flatten(0, 1); };
+    return Tensor::cat({parts[0], twice(parts[1]), twice(parts[2])});
+  };
+  {
+    const NoGrad guard;
+    grouped.in_proj_bias.assign(Tensor::randn({24}));
+    whole.in_proj_weight.assign(repeated(grouped.in_proj_weight));
+    whole.in_proj_bias.assign(repeated(grouped.in_proj_bias));
+    whole.out_proj.weight.assign(grouped.out_proj.weight);
+  }
+  const Tensor x = Tensor::randn({2, 5, 12}), memory = Tensor::randn({2, 7, 12}), mask = Tensor::tri(5, 7, 1);
+  CHECK(grouped(x, x, x).allclose(whole(x, x, x), 1e-5, 1e-6));
+  CHECK(grouped(x, memory, memory, mask).allclose(whole(x, memory, memory, mask), 1e-5, 1e-6));
+
+  nn::MultiHeadAttention dropped(12, 4, {.dropout = 0.5});
+  nn::load_state_dict(dropped, nn::state_dict(whole));
+  const Tensor calm = whole(x, x, x);
+  CHECK(dropped(x, x, x).allclose(calm));
+  CHECK(dropped(x, x, x, Tensor::tri(5, 5, 4)).allclose(calm));
+  const Training mode;
+  CHECK_FALSE(dropped(x, x, x).allclose(calm));
+  CHECK_FALSE(dropped(x, x, x, Tensor::tri(5, 5, 4)).allclose(calm));
+  // An encoder hands its dropout on.
+  CHECK(nn::TransformerEncoderLayer(12, 4, {.dropout = 0.25}).self_attn.options.dropout == 0.25);
+}
+
 TEST_CASE("nn: BatchNorm2d follows the batch while training") {
   Tensor::manual_seed(2);
   nn::BatchNorm2d norm(3);
@@ -377,6 +428,13 @@ TEST_CASE("nn: what is wrong is said at once") {
       {"GroupNorm: x of shape (2, 3, 4, 4); (N, 4, ...) wanted", [&] { nn::GroupNorm(2, 4)(image); }},
       {"InstanceNorm2d: x of shape (2, 3, 4, 4); (N, 4, ...) wanted", [&] { nn::InstanceNorm2d(4)(image); }},
       {"InstanceNorm: x of shape (2, 3) has one value a channel", [&] { nn::InstanceNorm(3)(x); }},
+      {"InstanceNorm2d: momentum -1 is outside [0, 1]", [] { nn::InstanceNorm2d(3, {.momentum = -1}); }},
+      {"InstanceNorm2d: training moves the running statistics, and this layer is const",
+       [&] {
+         const nn::InstanceNorm2d norm(3, {.track_running_stats = true});
+         const Training mode;
+         norm(image);
+       }},
       {"InstanceNorm1d: x of shape (2, 3, 4, 4); 3 axes (N, 3, ...) wanted, or without N 2",
        [&] { nn::InstanceNorm1d(3)(image); }},
       {"InstanceNorm2d: x of shape (2, 3); 4 axes (N, 3, ...) wanted, or without N 3", [&] { nn::InstanceNorm2d(3)(x); }},
@@ -401,6 +459,11 @@ TEST_CASE("nn: what is wrong is said at once") {
       {"GRU: 0 layers; 1 is the least", [] { nn::GRU(3, 3, {.layers = 0}); }},
       {"RNN: a dropout probability of 2", [] { nn::RNN(3, 3, {.dropout = 2}); }},
       {"LSTM: relu is an option of RNN alone", [] { nn::LSTM(3, 3, {.relu = true}); }},
+      {"GRU: projection is an option of LSTM alone", [] { nn::GRU(3, 3, {.projection = 2}); }},
+      {"LSTM: a projection of 3; 0 <= projection < 3, the hidden size", [] { nn::LSTM(3, 3, {.projection = 3}); }},
+      {"LSTM: a projection of -1", [] { nn::LSTM(3, 3, {.projection = -1}); }},
+      {"LSTM: a state of (1, 3, 4) for x of (2, 3, 3); (1, 3, 2) wanted",
+       [&] { nn::LSTM(3, 4, {.projection = 2})(Tensor::ones({2, 3, 3}), {Tensor::ones({1, 3, 4}), {}}); }},
       {"LSTM: x of (2, 5, 6); (T, N, 3) or (T, 3) wanted", [&] { nn::LSTM(3, 4)(words); }},
       {"GRU: x of (2, 5, 6); (N, T, 3) or (T, 3) wanted", [&] { nn::GRU(3, 4, {.batch_first = true})(words); }},
       {"RNN: x of (2, 3, 4, 4); (T, N, 4) or (T, 4) wanted", [&] { nn::RNN(4, 4)(image); }},
@@ -420,6 +483,11 @@ TEST_CASE("nn: what is wrong is said at once") {
        [&] { nn::LSTMCell(3, 5)(x, {x, {}}); }},
       {"MultiHeadAttention: a width of 6 does not divide into 4 heads", [] { nn::MultiHeadAttention(6, 4); }},
       {"MultiHeadAttention: a width of 6 does not divide into 0 heads", [] { nn::MultiHeadAttention(6, 0); }},
+      {"MultiHeadAttention: 3 heads of queries are no multiple of 2 of keys",
+       [] { nn::MultiHeadAttention(6, 3, {.key_heads = 2}); }},
+      {"MultiHeadAttention: 3 heads of queries are no multiple of 0 of keys",
+       [] { nn::MultiHeadAttention(6, 3, {.key_heads = 0}); }},
+      {"MultiHeadAttention: a dropout probability of 2", [] { nn::MultiHeadAttention(6, 3, {.dropout = 2}); }},
       {"MultiHeadAttention: (2, 3), (2, 3) and (2, 3) must be (N, L, 6) and twice (N, S, 6)",
        [&] { nn::MultiHeadAttention(6, 2)(x, x, x); }},
       {"MultiHeadAttention: keys (2, 5, 6) and values (2, 4, 6) differ",

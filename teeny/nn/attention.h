@@ -7,6 +7,11 @@
 
 namespace teeny::nn {
 
+struct MultiHeadAttentionOptions {
+  bool bias = true;
+  double dropout = 0;                        ///< of the attention weights, unless a call names another; while training
+  std::optional<int64_t> key_heads = {};  ///< of keys and values: as many as of queries unless given
+};
 /// Vaswani et al., "Attention is all you need", 2017. Queries (N, L, width), keys and values (N, S, width), the batch
 /// first; the width is cut into `heads` of d = width / heads each:
 ///
@@ -16,15 +21,20 @@ namespace teeny::nn {
 ///
 /// Causal: position i attends to the positions up to i. A mask broadcasts to (N, heads, L, S) and is that of
 /// scaled_dot_product_attention, true where a query may attend: PyTorch's layer, unlike its function, means the
-/// opposite. Attention weights are never dropped. in_proj_weight starts as Glorot's uniform distribution, the biases as
-/// zeros, as in PyTorch.
+/// opposite. in_proj_weight starts as Glorot's uniform distribution, the biases as zeros, as in PyTorch.
+///
+/// With fewer heads of keys and values, K of them, in_proj_weight is ((heads + 2 K) * d, width), and a head of keys
+/// serves heads / K neighbours among the queries; PyTorch has no such layer.
 struct MultiHeadAttention {
-  MultiHeadAttention(int64_t width, int64_t heads, LayerOptions layer = {});
+  MultiHeadAttention(int64_t width, int64_t heads, MultiHeadAttentionOptions options = {});
+  MultiHeadAttention(int64_t width, int64_t heads, std::same_as<bool> auto bias)
+      : MultiHeadAttention(width, heads, MultiHeadAttentionOptions{.bias = bias}) {}
   Tensor operator()(const Tensor& query, const Tensor& key, const Tensor& value,
                     const AttentionOptions& options = {}) const;
   Tensor operator()(const Tensor& query, const Tensor& key, const Tensor& value, const Tensor& mask) const;
 
   int64_t heads;
+  MultiHeadAttentionOptions options;
   Tensor in_proj_weight, in_proj_bias;
   Linear out_proj;
   TEENY_STATE(in_proj_weight, in_proj_bias, out_proj)
@@ -34,6 +44,7 @@ struct MultiHeadAttention {
     Tensor query, key, value;
   };
   Projected project(const Tensor& query, const Tensor& key, const Tensor& value) const;
+  AttentionOptions completed(AttentionOptions call) const;
   Tensor merge(const Tensor& heads) const;
 };
 
@@ -51,8 +62,8 @@ struct TransformerEncoderOptions {
 ///   x = norm1(x + attention(x)),   x = norm2(x + linear2(activation(linear1(x))))
 ///   x = x + attention(norm1(x)),   x = x + linear2(activation(linear1(norm2(x))))     with norm_first
 ///
-/// Dropout follows the attention, the activation and linear2. Masks are those of MultiHeadAttention. Names and initial
-/// values are PyTorch's, whose batch comes first only with batch_first.
+/// Dropout takes attention weights, and follows the attention, the activation and linear2. Masks are those of
+/// MultiHeadAttention. Names and initial values are PyTorch's, whose batch comes first only with batch_first.
 struct TransformerEncoderLayer {
   TransformerEncoderLayer(int64_t width, int64_t heads, TransformerEncoderOptions options = {});
   Tensor operator()(const Tensor& x, const AttentionOptions& attention = {}) const;

@@ -2,11 +2,13 @@
 // Layers: structs that hold their parameters and can be called. Names, shapes and initial values are PyTorch's, so a
 // state dictionary of the one loads into the other. Here those that are a product or a table of rows; norms.h,
 // recurrent.h, attention.h and sequential.h have the others.
+#include <concepts>
+
 #include "teeny/nn/called.h"
 
 namespace teeny::nn {
 
-/// Of a layer that may go without its bias: nn::Linear(784, 64, {.bias = false}).
+/// Of a layer that may go without its bias: nn::Linear(784, 64, {.bias = false}), or nn::Linear(784, 64, false).
 struct LayerOptions {
   bool bias = true;
 };
@@ -15,6 +17,7 @@ struct LayerOptions {
 /// Both start uniform in ±1/sqrt(in), which is what PyTorch's kaiming_uniform(a = sqrt(5)) comes to.
 struct Linear {
   Linear(int64_t in, int64_t out, LayerOptions layer = {});
+  Linear(int64_t in, int64_t out, std::same_as<bool> auto bias) : Linear(in, out, LayerOptions{bias}) {}
   Tensor operator()(const Tensor& x) const {
     return detail::called("Linear", *this, x, [&] { return x.linear(weight, bias); });
   }
@@ -28,6 +31,8 @@ struct Linear {
 template <int kAxes>
 struct Conv {
   Conv(int64_t in, int64_t out, const Sizes& kernel, const ConvOptions& options = {}, LayerOptions layer = {});
+  Conv(int64_t in, int64_t out, const Sizes& kernel, const ConvOptions& options, std::same_as<bool> auto bias)
+      : Conv(in, out, kernel, options, LayerOptions{bias}) {}
   Tensor operator()(const Tensor& x) const;
 
   ConvOptions options;
@@ -45,6 +50,9 @@ template <int kAxes>
 struct ConvTranspose {
   ConvTranspose(int64_t in, int64_t out, const Sizes& kernel, const ConvTransposeOptions& options = {},
                 LayerOptions layer = {});
+  ConvTranspose(int64_t in, int64_t out, const Sizes& kernel, const ConvTransposeOptions& options,
+                std::same_as<bool> auto bias)
+      : ConvTranspose(in, out, kernel, options, LayerOptions{bias}) {}
   Tensor operator()(const Tensor& x) const;
 
   ConvTransposeOptions options;

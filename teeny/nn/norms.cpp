@@ -37,6 +37,10 @@ void check_eps(const char* layer, double eps) {
   if (!(eps >= 0)) fail(layer, ": eps ", eps, " is negative");
 }
 
+void check_momentum(const char* layer, double m) {
+  if (!(m >= 0 && m <= 1)) fail(layer, ": momentum ", m, " is outside [0, 1]");
+}
+
 }  // namespace
 
 BatchNorm::BatchNorm(const char* name, const char* axes, int least, int most, int64_t channels,
@@ -44,8 +48,7 @@ BatchNorm::BatchNorm(const char* name, const char* axes, int least, int most, in
     : channels(channels), options(options), name_(name), axes_(axes), least_(least), most_(most) {
   init::check_sizes(name, {channels});
   check_eps(name, options.eps);
-  if (const double m = options.momentum.value_or(0); !(m >= 0 && m <= 1))
-    fail(name, ": momentum ", m, " is outside [0, 1]");
+  check_momentum(name, options.momentum.value_or(0));
   if (options.affine) weight = ones({channels}), bias = zeros({channels});
   if (!options.track_running_stats) return;
   running_mean = Tensor::zeros({channels});
@@ -147,15 +150,51 @@ Tensor GroupNorm::operator()(const Tensor& x) const {
   });
 }
 
-Tensor InstanceNorm::operator()(const Tensor& x) const {
-  if (axes_ > 0 && x.rank() == axes_ + 1) return (*this)(x.unsqueeze(0)).squeeze(0);
+InstanceNorm::InstanceNorm(const char* name, int axes, int64_t channels, InstanceNormOptions options)
+    : GroupNorm(name, channels, channels, {.eps = options.eps, .affine = options.affine}),
+      momentum(options.momentum),
+      axes_(axes) {
+  check_momentum(name, momentum);
+  if (!options.track_running_stats) return;
+  running_mean = Tensor::zeros({channels});
+  running_var = Tensor::ones({channels});
+  num_batches_tracked = Tensor::zeros({}, DType::Int64);
+}
+
+/// x (N, C, ...), with a batch of one if it has none.
+Tensor InstanceNorm::batched(const Tensor& x) const {
+  if (axes_ > 0 && x.rank() == axes_ + 1) return batched(x.unsqueeze(0));
   if (axes_ > 0 && x.rank() != axes_ + 2)
     fail(name_, ": x of shape ", x.shape(), "; ", axes_ + 2, " axes (N, ", channels, ", ...) wanted, or without N ",
          axes_ + 1);
   check_channels(name_, x, channels);
+  return x;
+}
+
+Tensor InstanceNorm::normalized(const Tensor& x) const {
+  if (running_mean.defined() && !Training::enabled())
+    return detail::called(name_, *this, x, [&] { return x.batchnorm(weight, bias, running_mean, running_var, eps); });
   if (numel(Shape(x.shape().begin() + 2, x.shape().end())) == 1)
     fail(name_, ": x of shape ", x.shape(), " has one value a channel; it needs two");
   return GroupNorm::operator()(x);
+}
+
+Tensor InstanceNorm::operator()(const Tensor& x) const {
+  if (running_mean.defined() && Training::enabled())
+    fail(name_, ": training moves the running statistics, and this layer is const");
+  return normalized(batched(x)).reshape(x.shape());
+}
+
+Tensor InstanceNorm::operator()(const Tensor& x) {
+  const Tensor all = batched(x), y = normalized(all).reshape(x.shape());
+  if (running_mean.defined() && Training::enabled()) {
+    const NoGrad guard;
+    const Tensor values = to_accumulate_dtype(all);
+    const Dims axes = range(2, all.rank());
+    running_mean.assign(running_mean * (1 - momentum) + values.mean(axes).mean(0) * momentum);
+    running_var.assign(running_var * (1 - momentum) + values.var(axes).mean(0) * momentum);
+  }
+  return y;
 }
 
 }  // namespace teeny::nn

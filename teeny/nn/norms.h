@@ -112,21 +112,30 @@ struct GroupNorm {
 
 struct InstanceNormOptions {
   double eps = 1e-5;
-  bool affine = false;  ///< with it there are a weight and a bias
+  bool affine = false;               ///< with it there are a weight and a bias
+  double momentum = 0.1;             ///< how far a batch moves the running statistics
+  bool track_running_stats = false;  ///< with them, they are used instead of x's when not training
 };
-/// A group for each channel, and no weight and bias unless asked for. Ulyanov, Vedaldi, Lempitsky: "Instance
-/// normalization", 2016.
+/// A group for each channel, and no weight, bias and running statistics unless asked for. The running ones move towards
+/// the means over the batch of each sample's. Ulyanov, Vedaldi, Lempitsky: "Instance normalization", 2016.
 struct InstanceNorm : GroupNorm {
   explicit InstanceNorm(int64_t channels, InstanceNormOptions options = {})
       : InstanceNorm("InstanceNorm", 0, channels, options) {}
-  Tensor operator()(const Tensor& x) const;
+  Tensor operator()(const Tensor& x);
+  Tensor operator()(const Tensor& x) const;  ///< refuses to train running statistics, which it would have to move
+
+  double momentum;
+  Tensor running_mean, running_var;  ///< (C), not trained; undefined where there are none
+  Tensor num_batches_tracked;        ///< int64, no axes; stays 0, as in PyTorch
+  TEENY_STATE(weight, bias, running_mean, running_var, num_batches_tracked)
 
  protected:
   /// For x (N, C, ...) with `axes` axes behind the channels, or without a batch; any number of them for 0.
-  InstanceNorm(const char* name, int axes, int64_t channels, InstanceNormOptions options)
-      : GroupNorm(name, channels, channels, {.eps = options.eps, .affine = options.affine}), axes_(axes) {}
+  InstanceNorm(const char* name, int axes, int64_t channels, InstanceNormOptions options);
 
  private:
+  Tensor batched(const Tensor& x) const;
+  Tensor normalized(const Tensor& x) const;
   int axes_;
 };
 struct InstanceNorm1d : InstanceNorm {  ///< x (N, C, L) or (C, L)

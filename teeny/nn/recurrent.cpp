@@ -7,10 +7,12 @@ namespace teeny::nn {
 
 // ---- Cells ---------------------------------------------------------------------------------------------------------
 
-RecurrentCell::RecurrentCell(const char* name, int64_t gates, int64_t in, int64_t hidden, LayerOptions layer) {
-  init::check_sizes(name, {in, hidden});
+RecurrentCell::RecurrentCell(const char* name, int64_t gates, int64_t in, int64_t hidden, LayerOptions layer,
+                             int64_t projection) {
+  init::check_sizes(name, {in, hidden, projection});
   weight_ih = init::fan_in_uniform({gates * hidden, in}, hidden);
-  weight_hh = init::fan_in_uniform({gates * hidden, hidden}, hidden);
+  weight_hh = init::fan_in_uniform({gates * hidden, projection > 0 ? projection : hidden}, hidden);
+  if (projection > 0) weight_hr = init::fan_in_uniform({projection, hidden}, hidden);
   if (!layer.bias) return;
   bias_ih = init::fan_in_uniform({gates * hidden}, hidden);
   bias_hh = init::fan_in_uniform({gates * hidden}, hidden);
@@ -18,13 +20,19 @@ RecurrentCell::RecurrentCell(const char* name, int64_t gates, int64_t in, int64_
 
 namespace {
 
-/// The tensors of `state`, zeros where they are undefined. Throws, naming `op`, where they do not have `shape`.
-RecurrentState with_zeros(const char* op, const Tensor& x, const Shape& shape, RecurrentState state) {
-  for (Tensor& part : state) {
-    if (!part.defined()) part = Tensor::zeros(shape, x.dtype());
-    if (part.shape() != shape) fail(op, ": a state of ", part.shape(), " for x of ", x.shape(), "; ", shape, " wanted");
+/// The tensors of `state`, zeros where they are undefined. Throws, naming `op`, where they do not have the shape (..,
+/// hidden), or (.., projection) the output.
+template <class Cell>
+RecurrentState with_zeros(const char* op, const Cell& cell, const Tensor& x, Shape shape, const RecurrentState& state) {
+  RecurrentState result;
+  for (const Tensor& part : state) {
+    const bool is_output = result.empty() || !cell.weight_hr.defined();
+    shape[shape.size() - 1] = (is_output ? cell.weight_hh : cell.weight_hr).size(1);
+    result.push_back(part.defined() ? part : Tensor::zeros(shape, x.dtype()));
+    if (result.back().shape() != shape)
+      fail(op, ": a state of ", part.shape(), " for x of ", x.shape(), "; ", shape, " wanted");
   }
-  return state;
+  return result;
 }
 
 template <class Cell>
@@ -32,9 +40,7 @@ typename Cell::State one_step(const char* op, const Cell& cell, const Tensor& x,
   const int64_t in = cell.weight_ih.size(1);
   if (x.rank() < 1 || x.rank() > 2 || x.size(-1) != in)
     fail(op, ": x of ", x.shape(), "; (N, ", in, ") or (", in, ",) wanted");
-  Shape shape = x.shape();
-  shape[x.rank() - 1] = cell.weight_hh.size(1);
-  const RecurrentState state = with_zeros(op, x, shape, Cell::list(before));
+  const RecurrentState state = with_zeros(op, cell, x, x.shape(), Cell::list(before));
   return detail::called(op, cell, x, [&] { return Cell::state(cell.step(cell.project(x), state)); });
 }
 
@@ -47,8 +53,8 @@ RecurrentState LSTMCell::step(const Tensor& projected, const RecurrentState& bef
   // The sum in a buffer of its own leaves one kernel for the rest.
   const auto gates = (projected + before[0].linear(weight_hh)).contiguous().chunk(4, -1);
   const Tensor i = gates[0].sigmoid(), f = gates[1].sigmoid(), g = gates[2].tanh(), o = gates[3].sigmoid();
-  const Tensor c = f * before[1] + i * g;
-  return {o * c.tanh(), c};
+  const Tensor c = f * before[1] + i * g, h = o * c.tanh();
+  return {weight_hr.defined() ? h.linear(weight_hr) : h, c};
 }
 
 Tensor GRUCell::operator()(const Tensor& x, const Tensor& h) const { return one_step("GRUCell", *this, x, h); }
@@ -70,17 +76,22 @@ RecurrentState RNNCell::step(const Tensor& projected, const RecurrentState& befo
 template <class Cell>
 Recurrent<Cell>::Recurrent(int64_t in, int64_t hidden, const RecurrentOptions& options)
     : options(options), in(in), hidden(hidden) {
-  constexpr bool is_rnn = std::same_as<Cell, RNNCell>;
+  constexpr bool is_rnn = std::same_as<Cell, RNNCell>, is_lstm = std::same_as<Cell, LSTMCell>;
   const char* name = Cell::kName;
   init::check_sizes(name, {in, hidden});
   if (hidden == 0) fail(name, ": a hidden size of 0");
   if (options.layers < 1) fail(name, ": ", options.layers, " layers; 1 is the least");
   if (!(options.dropout >= 0 && options.dropout <= 1)) fail(name, ": a dropout probability of ", options.dropout);
   if (options.relu && !is_rnn) fail(name, ": relu is an option of RNN alone");
+  if (options.projection != 0 && !is_lstm) fail(name, ": projection is an option of LSTM alone");
+  if (options.projection < 0 || options.projection >= hidden)
+    fail(name, ": a projection of ", options.projection, "; 0 <= projection < ", hidden, ", the hidden size");
   const int64_t directions = options.bidirectional ? 2 : 1;
   for (int64_t cell = 0; cell < options.layers * directions; ++cell) {
-    const int64_t size = cell < directions ? in : hidden * directions;
+    const int64_t output = options.projection > 0 ? options.projection : hidden;
+    const int64_t size = cell < directions ? in : output * directions;
     if constexpr (is_rnn) cells.emplace_back(size, hidden, LayerOptions{options.bias}, options.relu);
+    else if constexpr (is_lstm) cells.emplace_back(size, hidden, options.projection, LayerOptions{options.bias});
     else cells.emplace_back(size, hidden, LayerOptions{options.bias});
   }
 }
@@ -145,7 +156,7 @@ typename Recurrent<Cell>::Output Recurrent<Cell>::operator()(const Tensor& x, co
   if (lengths.defined()) check_lengths(name, sequence, lengths);
   Shape shape = {int64_t(cells.size()), sequence.size(1), hidden};
   if (!batched) shape = {int64_t(cells.size()), hidden};
-  RecurrentState first = with_zeros(name, x, shape, Cell::list(before));
+  RecurrentState first = with_zeros(name, cells[0], x, shape, Cell::list(before));
   if (!batched)
     for (Tensor& part : first) part = part.unsqueeze(1);
 

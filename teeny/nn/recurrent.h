@@ -7,14 +7,16 @@ namespace teeny::nn {
 
 /// The parameters of a cell whose product has `gates` blocks of `hidden` columns.
 struct RecurrentCell {
-  Tensor weight_ih, weight_hh;  ///< (gates * hidden, in) and (gates * hidden, hidden)
+  Tensor weight_ih, weight_hh;  ///< (gates * hidden, in) and (gates * hidden, hidden or projection)
   Tensor bias_ih, bias_hh;      ///< (gates * hidden), or undefined
-  TEENY_STATE(weight_ih, weight_hh, bias_ih, bias_hh)
+  Tensor weight_hr;             ///< of an LSTM with a projection: (projection, hidden)
+  TEENY_STATE(weight_ih, weight_hh, bias_ih, bias_hh, weight_hr)
   /// W_ih x + b_ih + b_hh
   Tensor project(const Tensor& x) const { return x.linear(weight_ih, bias_ih.defined() ? bias_ih + bias_hh : bias_ih); }
 
  protected:
-  RecurrentCell(const char* name, int64_t gates, int64_t in, int64_t hidden, LayerOptions layer);
+  RecurrentCell(const char* name, int64_t gates, int64_t in, int64_t hidden, LayerOptions layer,
+                int64_t projection = 0);
 };
 
 /// What a cell hands on from step to step, as a list: its output, and what else there is.
@@ -31,6 +33,11 @@ struct LSTMCell : RecurrentCell {
     Tensor h, c;  ///< undefined: zeros
   };
   LSTMCell(int64_t in, int64_t hidden, LayerOptions layer = {}) : RecurrentCell("LSTMCell", 4, in, hidden, layer) {}
+  LSTMCell(int64_t in, int64_t hidden, std::same_as<bool> auto bias) : LSTMCell(in, hidden, LayerOptions{bias}) {}
+  /// With a projection W_hr the output is W_hr h, which the next step and the next layer read: Sak, Senior, Beaufays,
+  /// "Long short-term memory based recurrent neural network architectures", 2014. W_hh is as narrow.
+  LSTMCell(int64_t in, int64_t hidden, int64_t projection, LayerOptions layer)
+      : RecurrentCell("LSTMCell", 4, in, hidden, layer, projection) {}
   /// The state after x, from the one before it. Without a batch, x (in) and h, c (hidden).
   State operator()(const Tensor& x, const State& before = {}) const;
 
@@ -50,6 +57,7 @@ struct LSTMCell : RecurrentCell {
 struct GRUCell : RecurrentCell {
   using State = Tensor;
   GRUCell(int64_t in, int64_t hidden, LayerOptions layer = {}) : RecurrentCell("GRUCell", 3, in, hidden, layer) {}
+  GRUCell(int64_t in, int64_t hidden, std::same_as<bool> auto bias) : GRUCell(in, hidden, LayerOptions{bias}) {}
   Tensor operator()(const Tensor& x, const Tensor& h = {}) const;  ///< the new h; an undefined one is zeros
 
   Tensor project(const Tensor& x) const { return x.linear(weight_ih, bias_ih); }  ///< W_ih x + b_ih
@@ -64,6 +72,8 @@ struct RNNCell : RecurrentCell {
   using State = Tensor;
   RNNCell(int64_t in, int64_t hidden, LayerOptions layer = {}, bool relu = false)
       : RecurrentCell("RNNCell", 1, in, hidden, layer), relu(relu) {}
+  RNNCell(int64_t in, int64_t hidden, std::same_as<bool> auto bias, bool relu = false)
+      : RNNCell(in, hidden, LayerOptions{bias}, relu) {}
   Tensor operator()(const Tensor& x, const Tensor& h = {}) const;  ///< the new h; an undefined one is zeros
 
   bool relu;
@@ -80,7 +90,8 @@ struct RecurrentOptions {
   bool batch_first = false;  ///< x and y are (N, T, ..) instead of (T, N, ..); the states are not
   double dropout = 0;        ///< between two layers, while training
   bool bidirectional = false;
-  bool relu = false;  ///< of RNN: relu instead of tanh
+  bool relu = false;       ///< of RNN: relu instead of tanh
+  int64_t projection = 0;  ///< of LSTM: the size of its output (PyTorch: proj_size); 0: that of its state
 };
 
 /// Layers of a cell over a sequence x (T, N, in), or (T, in) without a batch; each layer reads what the one below it
@@ -95,7 +106,7 @@ template <class Cell>
 struct Recurrent {
   using State = typename Cell::State;
   struct Output {
-    Tensor y;     ///< (T, N, D * hidden): of the last layer
+    Tensor y;     ///< (T, N, D * hidden), or D * projection: of the last layer
     State state;  ///< after the last step, (layers * D, N, hidden): of an LSTM h and c, of the others h
   };
   Recurrent(int64_t in, int64_t hidden, const RecurrentOptions& options = {});

@@ -60,6 +60,8 @@ def layers():
     layer("conv2d", nn.Conv2d(3, 4, 3), (2, 3, 5, 6))
     layer("conv2d_options", nn.Conv2d(4, 6, (3, 2), (2, 1), (1, 2), (1, 2), groups=2, bias=False), (2, 4, 6, 5))
     layer("conv3d", nn.Conv3d(2, 3, 2, padding=1), (1, 2, 3, 4, 3))
+    layer("conv1d_same", nn.Conv1d(4, 6, 4, padding="same", dilation=2, groups=2), (2, 4, 7))
+    layer("conv2d_same", nn.Conv2d(2, 3, (3, 2), padding="same", bias=False), (2, 2, 4, 5))
     layer("conv_transpose1d", nn.ConvTranspose1d(4, 6, 3, stride=2, padding=1, groups=2), (2, 4, 5))
     layer("conv_transpose2d", nn.ConvTranspose2d(3, 4, 3), (2, 3, 4, 3))
     layer("conv_transpose2d_options", nn.ConvTranspose2d(4, 6, (3, 2), (2, 3), (1, 0), (1, 2), 2, False, (1, 2)),
@@ -75,6 +77,9 @@ def layers():
         layer("batchnorm3d" + mode, nn.BatchNorm3d(2), (2, 2, 2, 3, 2), train=train)
         layer("groupnorm" + mode, nn.GroupNorm(2, 6), (2, 6, 3, 2), train=train)
         layer("instancenorm" + mode, nn.InstanceNorm2d(3), (2, 3, 3, 4), train=train)
+        layer("instancenorm2d_tracked" + mode, nn.InstanceNorm2d(3, 0.1, 0.3, True, True), (2, 3, 3, 4), train=train)
+        layer("instancenorm1d_tracked" + mode, nn.InstanceNorm1d(3, track_running_stats=True), (3, 5), train=train,
+              call=lambda m, x: m(m(x) * x))
         layer("layernorm" + mode, nn.LayerNorm(6), (2, 3, 6), train=train)
         layer("rmsnorm" + mode, nn.RMSNorm(6), (2, 3, 6), train=train)
     layer("groupnorm_one", nn.GroupNorm(1, 4), (3, 4))
@@ -124,6 +129,11 @@ def layers():
         layer(kind + "_packed", made(3, 4, **deep), (6, 3, 3), *[(4, 3, 4)] * parts, call=packed)
         layer(kind + "_packed_first", made(3, 4, batch_first=True), (3, 6, 3), call=packed)
     layer("rnn_relu", nn.RNN(3, 4, nonlinearity="relu"), (5, 2, 3), call=whole)
+    layer("lstm_projected", nn.LSTM(3, 4, proj_size=2), (5, 2, 3), call=whole)
+    layer("lstm_projected_deep", nn.LSTM(3, 4, 2, False, True, bidirectional=True, proj_size=1), (2, 5, 3), (4, 2, 1), (4, 2, 4),
+          call=whole)
+    layer("lstm_projected_packed", nn.LSTM(3, 4, proj_size=3, **deep), (6, 3, 3), (4, 3, 3), (4, 3, 4), call=packed)
+    layer("lstm_projected_alone", nn.LSTM(3, 4, proj_size=2), (5, 3), (1, 2), (1, 4), call=whole)
     layer("gru_dropped", nn.GRU(3, 4, num_layers=3, dropout=1.0), (5, 2, 3), call=whole, train=True)
 
     hidden = torch.ones(4, 4, dtype=torch.bool).triu(1)
@@ -135,6 +145,8 @@ def layers():
           call=lambda m, q, k, v: m(q, k, v)[0])
     layer("attention_mask", nn.MultiheadAttention(6, 2, batch_first=True), (2, 4, 6), (2, 3, 6), (2, 3, 6),
           call=lambda m, q, k, v: m(q, k, v, attn_mask=~seen)[0])
+    layer("attention_dropped", nn.MultiheadAttention(6, 2, dropout=1.0, batch_first=True), (2, 4, 6), train=True,
+          call=lambda m, x: m(x, x, x)[0])
     layer("batchnorm2d_plain_train", nn.BatchNorm2d(3, affine=False), (2, 3, 4, 5), train=True)
     layer("batchnorm2d_plain_eval", nn.BatchNorm2d(3, affine=False), (2, 3, 4, 5))
     layer("batchnorm1d_untracked_train", nn.BatchNorm1d(3, track_running_stats=False), (5, 3), train=True)
