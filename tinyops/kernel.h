@@ -10,7 +10,6 @@
 #include "tinyops/base/dtype.h"
 #include "tinyops/base/index_error.h"
 #include "tinyops/base/op.h"
-#include "tinyops/base/shape.h"
 
 namespace tinyops {
 
