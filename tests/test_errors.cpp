@@ -4,6 +4,7 @@
 
 #include "teeny/functional/functions.h"
 #include "tests/check.h"
+#include "tests/check_refused.h"
 
 namespace teeny::test {
 namespace {
@@ -73,6 +74,67 @@ TEST_CASE("errors: numbers beside integers, and integers handed out") {
   CHECK((large() / (int64_t(1) << 40)).to_vector<double>() == std::vector<double>{0x1p-40, 0x1p-8});
 }
 
+TEST_CASE("errors: an undefined tensor, in the name of what was called") {
+  const Tensor none, rows = Tensor::ones({2, 3}), image = Tensor::ones({1, 2, 4, 4}), labels = Tensor::arange(2);
+  for (const auto& [op, wrong] : std::vector<std::pair<std::string, std::function<Tensor()>>>{
+           {"add", [&] { return none + rows; }},
+           {"+", [&] { return none + 1; }},
+           {"sub", [&] { return rows - none; }},
+           {"-", [&] { return 1 - none; }},
+           {"<", [&] { return none < 1; }},
+           {"<", [&] { return rows < none; }},
+           {"neg", [&] { return -none; }},
+           {"where", [&] { return where(rows > 0, none, rows); }},
+           {"Exp", [&] { return none.exp(); }},
+           {"relu", [&] { return none.relu(); }},
+           {"cast", [&] { return none.cast(DType::Int32); }},
+           {"sum", [&] { return none.sum(); }},
+           {"max", [&] { return none.max(0); }},
+           {"softmax", [&] { return none.softmax(); }},
+           {"reshape", [&] { return none.reshape({1}); }},
+           {"permute", [&] { return none.permute({}); }},
+           {"expand", [&] { return none.expand({1}); }},
+           {"pad", [&] { return none.pad({}, {}); }},
+           {"shrink", [&] { return none.shrink({}, {}); }},
+           {"flatten", [&] { return none.flatten(); }},
+           {"unsqueeze", [&] { return none.unsqueeze(0); }},
+           {"matmul", [&] { return rows.matmul(none); }},
+           {"linear", [&] { return rows.linear(none); }},
+           {"einsum", [&] { return Tensor::einsum("i->i", {none}); }},
+           {"cat", [&] { return Tensor::cat({rows, none}); }},
+           {"stack", [&] { return Tensor::stack({none, rows}); }},
+           {"index", [&] { return none[0]; }},
+           {"index", [&] { return rows[{none}]; }},
+           {"gather", [&] { return rows.gather(0, none); }},
+           {"embedding", [&] { return rows.embedding(none); }},
+           {"conv2d", [&] { return image.conv2d(none); }},
+           {"max_pool2d", [&] { return none.max_pool2d(); }},
+           {"layernorm", [&] { return none.layernorm(); }},
+           {"cross_entropy", [&] { return none.cross_entropy(labels); }},
+           {"cross_entropy", [&] { return rows.cross_entropy(none); }},
+           {"mse_loss", [&] { return rows.mse_loss(none); }},
+           {"scaled_dot_product_attention", [&] { return rows.scaled_dot_product_attention(none, rows); }},
+           {"dropout", [&] { return none.dropout(0.5); }},
+           {"item", [&] { return none.item(), none; }},
+           {"to_vector", [&] { return none.to_vector(), none; }},
+           {"assign", [&] { return Tensor(rows).assign(none); }},
+           {"backward", [&] { return Tensor(none).backward(); }},
+           {"realize", [&] { return none.realize(); }},
+           {"requires_grad_", [&] { return Tensor(none).requires_grad_(false); }},
+       })
+    check_refused({{op + ": this tensor is undefined", wrong}});
+}
+
+TEST_CASE("errors: a NaN has no sign") {
+  check({
+      {"uniform: [nan, 1) is no interval", FN(Tensor::uniform({2}, -NAN, 1))},
+      {"dropout: probability nan is outside", FN(x.dropout(-NAN))},
+      {"normal: a standard deviation of nan", FN(Tensor::normal({2}, 0, -NAN))},
+      {"full: nan does not fit int64", FN(z.full_like(-NAN))},
+  });
+  CHECK(text(-NAN, ' ', -double(NAN), ' ', Scalar(-NAN), ' ', -INFINITY) == "nan nan nan -inf");
+}
+
 TEST_CASE("errors: in order, and writing") {
   check({
       {"cumsum: axis 2 is outside -2 <= axis < 2 of (3, 4)", FN(x.cumsum(2))},
@@ -118,8 +180,8 @@ TEST_CASE("errors: creation and numbers") {
       {"from: 5 bytes of float32 do not fill (1,)",
        FN(Tensor::from_bytes(std::vector<std::byte>(5), DType::Float32, {1}))},
       {"from: a size in (-1, 3) is negative", FN(Tensor::from(std::vector<float>{}, {-1, 3}))},
-      {"Tensor::of: (2,) beside (1,)", FN(Tensor::of({{1.f, 2.f}, {3.f}}))},
-      {"Tensor::of: () beside (1,)", FN(Tensor::of({1, {2}}))},
+      {"Tensor::of: a list of (2,) beside one of (1,)", FN(Tensor::of({{1.f, 2.f}, {3.f}}))},
+      {"Tensor::of: a list of () beside one of (1,)", FN(Tensor::of({1, {2}}))},
       {"full: a size in (2, -1) is negative", FN(Tensor::zeros({2, -1}))},
       {"full: (4294967296, 4294967296) is too large", FN(Tensor::zeros({1LL << 32, 1LL << 32}))},
       {"full: (2305843009213693952,) is too large", FN(Tensor::zeros({1LL << 61}))},
@@ -135,10 +197,10 @@ TEST_CASE("errors: creation and numbers") {
       {"glorot_uniform: needs weights (out, in, ...), not (3,)", FN(Tensor::glorot_uniform({3}))},
       {"kaiming_uniform: needs weights", FN(Tensor::kaiming_uniform({}))},
       {"kaiming_normal: needs weights", FN(Tensor::kaiming_normal({2}))},
-      {"this tensor is undefined", FN(Tensor() + x)},
-      {"this tensor is undefined", FN(x.matmul(Tensor()))},
+      {"add: this tensor is undefined", FN(Tensor() + x)},
+      {"matmul: this tensor is undefined", FN(x.matmul(Tensor()))},
       {"this tensor is undefined", FN((Tensor().shape(), x))},
-      {"this tensor is undefined", FN(Tensor::cat({x, Tensor()}))},
+      {"cat: this tensor is undefined", FN(Tensor::cat({x, Tensor()}))},
       {"size: axis 2 is outside -2 <= axis < 2 of (3, 4)", FN((x.size(2), x))},
       {"item: (3, 4) has 12 elements, not one", FN((x.item(), x))},
       {"item: (0,) has 0 elements, not one", FN((Tensor::zeros({0}).item(), x))},

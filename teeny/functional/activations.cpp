@@ -121,14 +121,14 @@ Tensor without_max(const Tensor& x, int axis) { return x.numel() ? x - x.detach(
 }  // namespace
 
 Tensor Tensor::softmax(int64_t axis) const {
-  if (rank() == 0) return unsqueeze(0).softmax(axis).squeeze(0);
+  if (lazy("softmax").shape().empty()) return unsqueeze(0).softmax(axis).squeeze(0);
   const int a = axis_index(axis, "softmax");
   const Tensor e = without_max(to_accumulate_dtype(*this), a).exp();
   return (e * e.sum(a, true).reciprocal()).cast(as_float(*this).dtype());  // one division a row
 }
 
 Tensor Tensor::log_softmax(int64_t axis) const {
-  if (rank() == 0) return unsqueeze(0).log_softmax(axis).squeeze(0);
+  if (lazy("log_softmax").shape().empty()) return unsqueeze(0).log_softmax(axis).squeeze(0);
   const int a = axis_index(axis, "log_softmax");
   const Tensor x = without_max(to_accumulate_dtype(*this), a);
   return (x - x.exp().sum(a, true).log()).cast(as_float(*this).dtype());
@@ -136,8 +136,9 @@ Tensor Tensor::log_softmax(int64_t axis) const {
 
 Tensor Tensor::dropout(double p) const {
   if (!(p >= 0 && p <= 1)) fail("dropout: probability ", p, " is outside [0, 1]");
+  const Shape& to = lazy("dropout").shape();
   if (!Training::enabled() || p == 0) return *this;
-  return where(rand(shape()) >= p, p == 1 ? *this : *this / (1 - p), 0);
+  return where(rand(to) >= p, p == 1 ? *this : *this / (1 - p), 0);
 }
 
 }  // namespace teeny

@@ -28,6 +28,7 @@ Tensor for_each_query(const Tensor& x, const Tensor& query, const char* what) {
 /// float16 may be beyond 65504.
 Tensor attention_scores(const Tensor& query, const Tensor& key, const Tensor& value, const AttentionOptions& options) {
   check_options(options);
+  for (const Tensor& x : {query, key, value}) x.lazy(kName);
   if (query.rank() < 2 || key.rank() < 2 || query.size(-1) != key.size(-1))
     fail(kName, ": queries ", query.shape(), " do not fit keys ", key.shape());
   if (value.rank() < 2 || key.size(-2) != value.size(-2))

@@ -281,7 +281,7 @@ Tensor without_idle_taps(const Tensor& weight, const Shape& image, const Dims& o
 
 Tensor conv(const Tensor& x, const Tensor& weight, const Tensor& bias, const ConvOptions& options, int n,
             const char* op) {
-  const Shape &image = x.shape(), &kernel = weight.shape();
+  const Shape &image = x.lazy(op).shape(), &kernel = weight.lazy(op).shape();
   const int64_t groups = options.groups;
   if (weight.rank() != n + 2 || x.rank() != n + 2)
     fail(op, ": an image of ", image, " does not fit a weight of ", kernel, ": (N, C, ..) * (O, C/groups, ..) with ", n,
@@ -315,7 +315,7 @@ Tensor conv(const Tensor& x, const Tensor& weight, const Tensor& bias, const Con
 
 Tensor conv_transpose(const Tensor& x, const Tensor& weight, const Tensor& bias, const ConvTransposeOptions& options,
                       int n, const char* op) {
-  const Shape &input = x.shape(), &kernel = weight.shape();
+  const Shape &input = x.lazy(op).shape(), &kernel = weight.lazy(op).shape();
   const int64_t groups = options.groups;
   if (weight.rank() != n + 2 || x.rank() != n + 2)
     fail(op, ": an image of ", input, " does not fit a weight of ", kernel, ": (N, C, ..) * (C, O/groups, ..) with ", n,

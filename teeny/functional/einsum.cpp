@@ -185,6 +185,7 @@ struct Plan {
 }  // namespace
 
 Tensor Tensor::einsum(std::string_view formula, std::span<const Tensor> operands) {
+  for (const Tensor& x : operands) x.lazy("einsum");
   const Plan plan(formula, operands);
   DType common = operands[0].dtype();
   for (const Tensor& x : operands) common = promote(common, x.dtype());

@@ -10,7 +10,7 @@ namespace teeny {
 // ---- Along one axis ------------------------------------------------------------------------------------------------
 
 void check_index(const Tensor& x, int axis, const Tensor& index, const IndexOrigin& op) {
-  if (!is_int(index.dtype())) fail(op, ": the index is ", index.dtype(), " and must be an integer");
+  if (!is_int(index.lazy(op.op).dtype())) fail(op, ": the index is ", index.dtype(), " and must be an integer");
   bool fits = index.rank() == x.rank();
   for (int a = 0; fits && a < x.rank(); ++a) fits = a == axis || index.shape()[a] <= x.shape()[a];
   if (!fits) fail(op, ": an index of ", index.shape(), " does not fit ", x.shape(), " along axis ", axis);
@@ -63,13 +63,13 @@ Tensor gathered(const Tensor& x, int axis, const Tensor& index, const IndexOrigi
   return apply(Gather(axis, op), x, index);
 }
 Tensor Tensor::gather(int64_t axis, const Tensor& index) const {
-  if (rank() == 0) return flatten().gather(axis, index);
-  const IndexOrigin origin("gather", index.shape());
+  if (lazy("gather").shape().empty()) return flatten().gather(axis, index);
+  const IndexOrigin origin("gather", index.lazy("gather").shape());
   return gathered(*this, axis_index(axis, "gather"), with_an_axis(index), origin).reshape(index.shape());
 }
 
 Tensor spread_index(const Tensor& x, int axis, const Tensor& index, const char* op) {
-  if (index.rank() != 1 || !is_int(index.dtype()))
+  if (index.lazy(op).shape().size() != 1 || !is_int(index.dtype()))
     fail(op, ": the index is ", index.dtype(), ' ', index.shape(), " and must be integers along one axis");
   Shape aligned = Dims::filled(x.rank(), 1), to = x.shape();
   aligned[axis] = to[axis] = index.shape()[0];
@@ -89,8 +89,8 @@ Tensor Tensor::index_select(int64_t axis, const Tensor& index) const {
 }
 
 Tensor Tensor::embedding(const Tensor& index) const {
-  if (rank() != 2) fail("embedding: the weight has shape ", shape(), " and must be (rows, width)");
-  if (!is_int(index.dtype())) fail("embedding: the index is ", index.dtype(), " and must be integers");
+  if (lazy("embedding").shape().size() != 2) fail("embedding: the weight has shape ", shape(), " and must be (rows, width)");
+  if (!is_int(index.lazy("embedding").dtype())) fail("embedding: the index is ", index.dtype(), " and must be integers");
   Shape to = index.shape();
   to.push_back(shape()[1]);
   return selected(*this, 0, index.reshape({-1}), {"embedding", index.shape()}).reshape(to);
@@ -122,7 +122,7 @@ Tensor sliced(const Tensor& x, int axis, const Slice& s) {
 }
 
 void check_picks(const Tensor& index) {
-  if (index.dtype() != DType::Bool && index.dtype() != DType::Int32 && index.dtype() != DType::Int64)
+  if (index.lazy("index").dtype() != DType::Bool && index.dtype() != DType::Int32 && index.dtype() != DType::Int64)
     fail("index: a tensor of ", index.dtype(), "; only int32 and int64 say positions, and bools which to take");
 }
 
@@ -170,7 +170,7 @@ Indexed index_views(const Tensor& x, std::initializer_list<Index> entries) {
     if (is_mask(tensor)) used += tensor->rank();
     else used += !entry.get<Ellipsis>() && !entry.get<NewAxis>();
   }
-  if (used > x.rank()) fail("index: ", used, " entries for the ", x.rank(), " axes of ", x.shape());
+  if (used > x.lazy("index").shape().size()) fail("index: ", used, " entries for the ", x.rank(), " axes of ", x.shape());
 
   Indexed result{x, {}};
   Tensor& part = result.part;
@@ -279,7 +279,7 @@ UniqueElements Tensor::unique() const {
 }
 
 Tensor Tensor::one_hot(int64_t classes) const {
-  if (!is_int(dtype()) || classes < 1)
+  if (!is_int(lazy("one_hot").dtype()) || classes < 1)
     fail("one_hot: ", classes, " classes of ", dtype(), "; needs integers, and a class");
   if (classes > std::numeric_limits<int32_t>::max())
     fail("one_hot: ", classes, " classes are more than 31 bits can count");

@@ -47,7 +47,7 @@ std::array<Tensor, 4> cubic_weights(const Tensor& t) {
 }
 
 Tensor Tensor::interpolate(const Sizes& size, const InterpolateOptions& options) const {
-  const int n = rank() - 2;
+  const int n = lazy("interpolate").shape().size() - 2;
   const bool nearest = options.mode == Interpolation::Nearest || options.mode == Interpolation::NearestExact;
   if (n < 1 || n > 3) fail("interpolate: an input of ", shape(), " must have one to three spatial axes behind (N, C)");
   if (options.mode == Interpolation::Cubic && n != 2) fail("interpolate: cubic needs (N, C, H, W), not ", shape());

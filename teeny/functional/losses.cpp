@@ -17,7 +17,7 @@ Tensor reduced(const Tensor& terms, Reduction reduction) {
 }
 
 void check_same(const Tensor& x, const Tensor& target, const char* op) {
-  if (x.shape() != target.shape()) fail(op, ": ", x.shape(), " and ", target.shape(), " differ");
+  if (x.lazy(op).shape() != target.lazy(op).shape()) fail(op, ": ", x.shape(), " and ", target.shape(), " differ; input and target have one shape");
 }
 
 /// `terms` times a weight that broadcasts to them; an undefined weight is 1.
@@ -87,6 +87,7 @@ Tensor class_loss(const Tensor& log_p, const Tensor& target, const Tensor& weigh
                   const char* op) {
   const int axis = log_p.rank() == 1 ? 0 : 1;  // (C) or (N, C, ...)
   const double smoothing = options.label_smoothing;
+  target.lazy(op);
   if (!(smoothing >= 0 && smoothing <= 1)) fail(op, ": label_smoothing ", smoothing, " is outside [0, 1]");
   if (weight.defined() && (weight.shape() != Shape{log_p.size(axis)} || weight.dtype() != log_p.dtype()))
     fail(op, ": the weight is ", weight.dtype(), ' ', weight.shape(), " and must be ", log_p.dtype(), ' ',
@@ -97,14 +98,14 @@ Tensor class_loss(const Tensor& log_p, const Tensor& target, const Tensor& weigh
 }  // namespace
 
 Tensor Tensor::cross_entropy(const Tensor& target, const Tensor& weight, const CrossEntropyOptions& options) const {
-  if (rank() == 0) fail("cross_entropy: logits need an axis of classes");
+  if (lazy("cross_entropy").shape().empty()) fail("cross_entropy: logits need an axis of classes");
   return class_loss(log_softmax(rank() == 1 ? 0 : 1), target, weight, options, "cross_entropy");
 }
 Tensor Tensor::cross_entropy(const Tensor& target, const CrossEntropyOptions& options) const {
   return cross_entropy(target, Tensor(), options);
 }
 Tensor Tensor::nll_loss(const Tensor& target, const Tensor& weight, const CrossEntropyOptions& options) const {
-  if (rank() == 0) fail("nll_loss: log-probabilities need an axis of classes");
+  if (lazy("nll_loss").shape().empty()) fail("nll_loss: log-probabilities need an axis of classes");
   return class_loss(*this, target, weight, options, "nll_loss");
 }
 Tensor Tensor::nll_loss(const Tensor& target, const CrossEntropyOptions& options) const {
@@ -208,7 +209,7 @@ Tensor Tensor::kl_div(const Tensor& target, bool log_target, Reduction reduction
 /// Huber, "Robust estimation of a location parameter", 1964.
 Tensor Tensor::huber_loss(const Tensor& target, double delta, Reduction reduction) const {
   if (!(delta > 0)) fail("huber_loss: delta ", delta, " is not above 0");
-  if (shape() != target.shape()) fail("huber_loss: ", shape(), " and ", target.shape(), " differ");
+  if (lazy("huber_loss").shape() != target.lazy("huber_loss").shape()) fail("huber_loss: ", shape(), " and ", target.shape(), " differ");
   return smooth_l1_loss(target, delta, reduction) * delta;
 }
 

@@ -75,7 +75,7 @@ Tensor stepwise(UnaryOp op, const Tensor& x, const char* name) {
 Tensor Tensor::floor() const { return stepwise(UnaryOp::Floor, *this, "floor"); }
 Tensor Tensor::trunc() const { return stepwise(UnaryOp::Trunc, *this, "trunc"); }
 Tensor Tensor::round() const { return stepwise(UnaryOp::Round, *this, "round"); }
-Tensor Tensor::sign() const { return dtype() == DType::Bool ? *this : apply(Sign{}, *this); }
+Tensor Tensor::sign() const { return lazy("sign").dtype() == DType::Bool ? *this : apply(Sign{}, *this); }
 
 Tensor Tensor::pow(const Tensor& exponent) const {
   const auto [a, b] = promote_and_broadcast(*this, exponent, "pow");
@@ -114,6 +114,7 @@ Tensor Tensor::isinf() const {
 Tensor Tensor::isfinite() const { return (isnan() | isinf()).logical_not(); }
 
 Tensor Tensor::clamp(std::optional<Scalar> low, std::optional<Scalar> high) const {
+  lazy("clamp");
   if (!low && !high) fail("clamp: needs a lower bound, an upper bound, or both");
   // A whole bound takes the type of integers, where one beyond all of them would wrap round. `low` under them, or
   // `high` over them, holds nothing back.
@@ -141,8 +142,8 @@ Tensor Tensor::lerp(const Tensor& end, const Tensor& weight) const {
 }
 
 Tensor Tensor::masked_fill(const Tensor& mask, Scalar value) const {
-  if (mask.dtype() != DType::Bool) fail("masked_fill: the mask is ", mask.dtype(), " and must be bool");
-  broadcast(mask.shape(), shape(), "masked_fill");
+  if (mask.lazy("masked_fill").dtype() != DType::Bool) fail("masked_fill: the mask is ", mask.dtype(), " and must be bool");
+  broadcast(mask.shape(), lazy("masked_fill").shape(), "masked_fill");
   if (!fits(value, dtype())) fail("masked_fill: ", value, " does not fit ", dtype());
   return where(mask, full({}, value, dtype()), *this);
 }
@@ -277,7 +278,7 @@ Tensor from_bits(const Tensor& bits, DType to) {
 
 // Between sizes the way leads over bytes, the lowest first, as they lie in memory.
 Tensor Tensor::bitcast(DType to) const {
-  if (to == dtype()) return *this;
+  if (to == lazy("bitcast").dtype()) return *this;
   if (to == DType::Bool || dtype() == DType::Bool)
     fail("bitcast: ", dtype(), " to ", to, ": a bool is not made of bits");
   const int64_t from_size = itemsize(dtype()), to_size = itemsize(to);
@@ -323,7 +324,8 @@ Tensor copysign(const Tensor& x, const Tensor& y) {
 Tensor copysign(const Tensor& x, double y) { return copysign(x, as_float(x).scalar_like(y, "copysign")); }
 
 Tensor Tensor::outer(const Tensor& y) const {
-  if (rank() != 1 || y.rank() != 1) fail("outer: ", shape(), " and ", y.shape(), ": both need one axis");
+  if (lazy("outer").shape().size() != 1 || y.lazy("outer").shape().size() != 1)
+    fail("outer: ", shape(), " and ", y.shape(), ": both need one axis");
   teeny::numel({numel(), y.numel()}, "outer");
   return unsqueeze(-1) * y;
 }

@@ -4,7 +4,7 @@
 namespace teeny {
 
 Tensor Tensor::layernorm(int64_t axes, double eps) const {
-  if (axes < 1 || axes > rank()) fail("layernorm: ", axes, " axes of ", shape());
+  if (axes < 1 || axes > lazy("layernorm").shape().size()) fail("layernorm: ", axes, " axes of ", shape());
   const Dims last = range(rank() - axes, rank());
   const Tensor x = to_accumulate_dtype(*this), centered = x - x.mean(last, true);
   return (centered * (mean_square(centered, last) + eps).rsqrt().cast(x.dtype())).cast(as_float(*this).dtype());
@@ -12,7 +12,7 @@ Tensor Tensor::layernorm(int64_t axes, double eps) const {
 
 Tensor Tensor::batchnorm(const Tensor& weight, const Tensor& bias, const Tensor& mean, const Tensor& var,
                          double eps) const {
-  if (rank() < 2) fail("batchnorm: x of ", shape(), " must be (N, C, ...)");
+  if (lazy("batchnorm").shape().size() < 2) fail("batchnorm: x of ", shape(), " must be (N, C, ...)");
   DType common = as_float(*this).dtype();
   const auto spread = [&](const Tensor& x, const char* what) {
     if (x.shape() != Shape{size(1)}) fail("batchnorm: a ", what, " of ", x.shape(), " for x of ", shape());

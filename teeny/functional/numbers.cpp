@@ -4,7 +4,7 @@
 namespace teeny {
 
 Tensor Tensor::scalar_like(Scalar value, const char* op) const {
-  DType to = dtype();
+  DType to = lazy(op).dtype();
   if (value.is_fraction() && !is_float(to)) to = DType::Float32;
   if (!value.is_bool() && to == DType::Bool) to = DType::Int64;
   if (!is_float(to) && !fits(value, to)) fail(op, ": ", value, " does not fit ", to, "; cast the tensor to int64 first");
@@ -14,7 +14,7 @@ Tensor Tensor::scalar_like(Scalar value, const char* op) const {
 namespace {
 /// x beside a number it is compared with: one that x cannot hold is still larger or smaller than all that x holds.
 Tensor comparable(const Tensor& x, Scalar y) {
-  return is_int(x.dtype()) && !y.is_fraction() && !fits(y, x.dtype()) ? x.cast(DType::Int64) : x;
+  return x.defined() && is_int(x.dtype()) && !y.is_fraction() && !fits(y, x.dtype()) ? x.cast(DType::Int64) : x;
 }
 }  // namespace
 

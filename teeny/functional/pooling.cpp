@@ -164,7 +164,7 @@ Scalar lowest(DType dtype) {
 /// The maximum of a window is the maximum of its rows' maxima: one axis after the other, the last one first, so that of
 /// equals the first one in row-major order wins.
 Tensor max_pool(const Tensor& x, const Sizes& window, const PoolOptions& options, int n, const char* op) {
-  if (x.dtype() == DType::Bool) fail(op, ": not defined on bools");
+  if (x.lazy(op).dtype() == DType::Bool) fail(op, ": not defined on bools");
   const Pool pool(x, window, options, n, op);
   const bool padded = pool.padding_end != Dims::filled(n, 0);  // which is never less than the padding before
   Tensor y = pad_spatial(x, pool.padding, pool.padding_end, lowest(x.dtype())), real;
@@ -184,7 +184,7 @@ Tensor max_pool(const Tensor& x, const Sizes& window, const PoolOptions& options
 }
 
 Tensor avg_pool(const Tensor& x, const Sizes& window, const PoolOptions& options, int n, const char* op) {
-  if (!is_float(x.dtype())) fail(op, ": needs floats, not ", x.dtype());
+  if (!is_float(x.lazy(op).dtype())) fail(op, ": needs floats, not ", x.dtype());
   const Pool pool(x, window, options, n, op);
   if (pool.dilation != Dims::filled(n, 1)) fail(op, ": dilation ", pool.dilation, " must be 1; only max_pool has one");
   const Tensor taps = pool.windows_of(x, 0);

@@ -132,7 +132,7 @@ Tensor Tensor::randperm(int64_t n) {
 /// reservoir", 2006. Weights that are negative, NaN or infinite are refused when what was drawn is computed, and so are
 /// rows in which none is above 0, or without replacement fewer than are drawn.
 Tensor Tensor::multinomial(int64_t samples, bool replacement) const {
-  if (!is_float(dtype())) fail("multinomial: weights are floats, not ", dtype());
+  if (!is_float(lazy("multinomial").dtype())) fail("multinomial: weights are floats, not ", dtype());
   if (rank() < 1 || rank() > 2 || size(-1) == 0) fail("multinomial: weights of ", shape(), "; (n) or (rows, n)");
   if (samples < 1 || (!replacement && samples > size(-1)))
     fail("multinomial: ", samples, " samples of ", size(-1), replacement ? "" : " without replacement");

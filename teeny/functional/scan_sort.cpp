@@ -123,7 +123,7 @@ Tensor Tensor::logcumsumexp(int64_t axis) const {
 // ---- Sorting: the kernel finds the order, a gather follows it ------------------------------------------------------
 
 Tensor Tensor::argsort(int64_t axis, bool descending) const {
-  if (rank() == 0) return flatten().argsort(axis, descending).reshape({});
+  if (lazy("argsort").shape().empty()) return flatten().argsort(axis, descending).reshape({});
   return Tensor(lazy().argsort(axis_index(axis, "argsort"), descending));
 }
 

@@ -86,12 +86,12 @@ Tensor overwritten(const Tensor& x, int axis, const Tensor& index, const Tensor&
   return where(last >= 0, chosen, x);
 }
 Tensor Tensor::scatter(int64_t axis, const Tensor& index, const Tensor& source) const {
-  if (rank() == 0) return flatten().scatter(axis, with_an_axis(index), with_an_axis(source)).reshape({});
+  if (lazy("scatter").shape().empty()) return flatten().scatter(axis, with_an_axis(index), with_an_axis(source)).reshape({});
   return overwritten(*this, axis_index(axis, "scatter"), with_an_axis(index), with_an_axis(source),
                      {"scatter", index.shape()});
 }
 Tensor Tensor::scatter(int64_t axis, const Tensor& index, Scalar value) const {
-  if (!fits(value, dtype())) fail("scatter: ", value, " does not fit ", dtype());
+  if (!fits(value, lazy("scatter").dtype())) fail("scatter: ", value, " does not fit ", dtype());
   return scatter(axis, index, full(index.shape(), value, dtype()));
 }
 

@@ -136,7 +136,7 @@ Tensor Tensor::movedim(int64_t from, int64_t to) const {
 }
 
 Tensor Tensor::repeat(const Dims& times) const {
-  if (times.size() < rank()) fail("repeat: ", times, " names fewer axes than ", shape());
+  if (times.size() < lazy("repeat").shape().size()) fail("repeat: ", times, " names fewer axes than ", shape());
   Shape apart, grown, to;  // (n) -> (1, n) -> (t, n) -> (t*n)
   for (int a = 0; a < times.size(); ++a) {
     const int from = a - (times.size() - rank());
@@ -186,7 +186,7 @@ Tensor joined(std::span<const Tensor> parts, int64_t axis, const char* op) {
   bool history = false;
   for (const Tensor& part : parts) {
     Shape expected = parts[0].shape();
-    if (part.rank() == expected.size()) expected[at] = part.shape()[at];
+    if (part.lazy(op).shape().size() == expected.size()) expected[at] = part.shape()[at];
     if (part.shape() != expected)
       fail(op, ": ", parts[0].shape(), " and ", part.shape(), " differ in more than axis ", at);
     dtype = promote(dtype, part.dtype());
@@ -219,7 +219,8 @@ Tensor Tensor::stack(std::span<const Tensor> parts, int64_t axis) {
   if (parts.empty()) fail("stack: nothing to put together");
   std::vector<Tensor> raised;
   for (const Tensor& part : parts) {
-    if (part.shape() != parts[0].shape()) fail("stack: ", parts[0].shape(), " and ", part.shape(), " differ");
+    if (part.lazy("stack").shape() != parts[0].lazy("stack").shape())
+      fail("stack: ", parts[0].shape(), " and ", part.shape(), " differ; all parts have one shape");
     check_rank(part.rank() + 1, "stack");
     raised.push_back(part.unsqueeze(axis));
   }
@@ -302,12 +303,12 @@ std::vector<Tensor> Tensor::meshgrid(std::span<const Tensor> axes, std::string_v
 }
 
 Tensor Tensor::tril(int64_t diagonal) const {
-  if (rank() < 2) fail("tril: ", shape(), " has no two axes");
+  if (lazy("tril").shape().size() < 2) fail("tril: ", shape(), " has no two axes");
   return where(tri(size(-2), size(-1), diagonal), *this, full({}, 0, dtype()));
 }
 
 Tensor Tensor::triu(int64_t diagonal) const {
-  if (rank() < 2) fail("triu: ", shape(), " has no two axes");
+  if (lazy("triu").shape().size() < 2) fail("triu: ", shape(), " has no two axes");
   const int64_t first = std::clamp(diagonal, -size(-2), size(-1));
   return where(tri(size(-2), size(-1), first - 1), full({}, 0, dtype()), *this);
 }

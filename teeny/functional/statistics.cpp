@@ -70,11 +70,11 @@ Tensor first_of(const Tensor& x, std::optional<int64_t> axis, bool keepdim, bool
 }  // namespace
 
 Tensor Tensor::argmax(std::optional<int64_t> axis, bool keepdim) const {
-  return first_of(detach(), axis, keepdim, true, "argmax");
+  return lazy("argmax"), first_of(detach(), axis, keepdim, true, "argmax");
 }
 
 Tensor Tensor::argmin(std::optional<int64_t> axis, bool keepdim) const {
-  return first_of(detach(), axis, keepdim, false, "argmin");
+  return lazy("argmin"), first_of(detach(), axis, keepdim, false, "argmin");
 }
 
 Tensor mean_square(const Tensor& x, const Dims& axes) { return x.cast(DType::Float64).square().mean(axes, true); }

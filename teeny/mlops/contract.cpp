@@ -52,7 +52,8 @@ Tensor product_sum(const Tensor& a, const Tensor& b, const Dims& axes) {
 
 //   x (.., M, 1, K)  *  y (.., 1, N, K)   summed over K   ->   (.., M, N)
 Tensor Tensor::matmul(const Tensor& y) const {
-  if (rank() == 0 || y.rank() == 0) fail("matmul: ", shape(), " x ", y.shape(), ": both need at least one axis");
+  if (lazy("matmul").shape().empty() || y.lazy("matmul").shape().empty())
+    fail("matmul: ", shape(), " x ", y.shape(), ": both need at least one axis");
   const DType common = promote(dtype(), y.dtype());
   if (common == DType::Bool) fail("matmul: not defined on bools");
   const bool row = rank() == 1, column = y.rank() == 1;  // vectors: an axis is added here and dropped again
@@ -81,7 +82,7 @@ Tensor Tensor::matmul(const Tensor& y) const {
 }
 
 Tensor Tensor::linear(const Tensor& weight, const Tensor& bias) const {
-  if (weight.rank() != 2 || rank() == 0 || size(-1) != weight.shape()[1])
+  if (weight.lazy("linear").shape().size() != 2 || lazy("linear").shape().empty() || size(-1) != weight.shape()[1])
     fail("linear: an input of ", shape(), " does not fit a weight of ", weight.shape(), ": (.., in) x (out, in)");
   if (bias.defined() && bias.shape() != Shape{weight.shape()[0]})
     fail("linear: a bias of ", bias.shape(), " does not fit a weight of ", weight.shape());

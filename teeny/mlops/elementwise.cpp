@@ -23,14 +23,15 @@ DType common_dtype(const Tensor& x, const Tensor& y) {
 }  // namespace
 
 std::pair<Tensor, Tensor> promote_and_broadcast(const Tensor& x, const Tensor& y, const char* op) {
-  const Shape shape = broadcast(x.shape(), y.shape(), op);
+  const Shape shape = broadcast(x.lazy(op).shape(), y.lazy(op).shape(), op);
   const DType common = common_dtype(x, y);
   const auto expanded = [&](const Tensor& t) { return t.shape() == shape ? t : t.expand(shape); };
   return {expanded(x.cast(common)), expanded(y.cast(common))};
 }
 
-Tensor as_float(const Tensor& x) { return is_float(x.dtype()) ? x : x.cast(DType::Float32); }
-Tensor to_accumulate_dtype(const Tensor& x) { return x.cast(promote(x.dtype(), DType::Float32)); }
+// An undefined one stays as it is: the operation that gets it will say so.
+Tensor as_float(const Tensor& x) { return !x.defined() || is_float(x.dtype()) ? x : x.cast(DType::Float32); }
+Tensor to_accumulate_dtype(const Tensor& x) { return x.defined() ? x.cast(promote(x.dtype(), DType::Float32)) : x; }
 
 Tensor reshape_to_axis(const Tensor& x, int axis, int rank) {
   Shape shape = Dims::filled(rank, 1);
@@ -50,10 +51,10 @@ bool fits(Scalar value, DType dtype) {
 }
 
 void refuse_non_floats(const Tensor& x, const char* op) {
-  if (!is_float(x.dtype())) fail(op, ": needs floats, not ", x.dtype());
+  if (!is_float(x.lazy(op).dtype())) fail(op, ": needs floats, not ", x.dtype());
 }
 void refuse_bools(const Tensor& x, const char* op) {
-  if (x.dtype() == DType::Bool) fail(op, ": not defined on bools");
+  if (x.lazy(op).dtype() == DType::Bool) fail(op, ": not defined on bools");
 }
 
 // ---- One element in ------------------------------------------------------------------------------------------------
@@ -123,7 +124,7 @@ struct Cast : Function {
 }  // namespace
 
 Tensor Tensor::neg() const {
-  if (dtype() == DType::Bool) fail("neg: a bool has no negative; logical_not() inverts it");
+  if (lazy("neg").dtype() == DType::Bool) fail("neg: a bool has no negative; logical_not() inverts it");
   return apply(Neg{}, *this);
 }
 
@@ -141,8 +142,8 @@ Tensor Tensor::relu() const {
   return apply(Relu{}, *this);
 }
 
-Tensor Tensor::cast(DType to) const { return to == dtype() ? *this : apply(Cast(to), *this); }
-Tensor Tensor::logical_not() const { return Tensor(lazy().unary(UnaryOp::Not)); }
+Tensor Tensor::cast(DType to) const { return to == lazy("cast").dtype() ? *this : apply(Cast(to), *this); }
+Tensor Tensor::logical_not() const { return Tensor(lazy("logical_not").unary(UnaryOp::Not)); }
 
 // ---- Two elements in -----------------------------------------------------------------------------------------------
 
@@ -208,7 +209,7 @@ Tensor operator+(const Tensor& x, const Tensor& y) {
 }
 
 Tensor operator-(const Tensor& x, const Tensor& y) {
-  if (x.dtype() == DType::Bool || y.dtype() == DType::Bool)
+  if (x.lazy("sub").dtype() == DType::Bool || y.lazy("sub").dtype() == DType::Bool)
     fail("sub: bools cannot be subtracted; ^ gives their difference, logical_not() the other of the two");
   const auto [a, b] = promote_and_broadcast(x, y, "sub");
   return apply(Sub{}, a, b);
@@ -236,7 +237,7 @@ Tensor Tensor::minimum(const Tensor& y) const {
 
 Tensor where(const Tensor& condition, const Tensor& x, const Tensor& y) {
   const auto [a, b] = promote_and_broadcast(x, y, "where");
-  const Shape shape = broadcast(condition.shape(), a.shape(), "where");
+  const Shape shape = broadcast(condition.lazy("where").shape(), a.shape(), "where");
   const Tensor c = condition.dtype() == DType::Bool ? condition : condition != 0;
   return apply(Where{}, c.expand(shape), a.expand(shape), b.expand(shape));
 }

@@ -74,6 +74,7 @@ struct Contiguous : Function {
 }  // namespace
 
 Tensor Tensor::reshape(const Shape& sizes) const {
+  const int64_t all = teeny::numel(lazy("reshape").shape());
   Shape to = sizes;
   int64_t known = 1;
   int open = -1;
@@ -83,11 +84,11 @@ Tensor Tensor::reshape(const Shape& sizes) const {
     else if (__builtin_mul_overflow(known, to[a], &known)) fail("reshape: ", shape(), " to ", sizes, ": too large");
   }
   if (open >= 0) {
-    if (known == 0 || numel() % known)
-      fail("reshape: ", shape(), " to ", sizes, ": ", numel(), " elements do not divide by ", known);
-    to[open] = numel() / known;
-  } else if (known != numel()) {
-    fail("reshape: ", shape(), " has ", numel(), " elements, ", sizes, " would have ", known);
+    if (known == 0 || all % known)
+      fail("reshape: ", shape(), " to ", sizes, ": ", all, " elements do not divide by ", known);
+    to[open] = all / known;
+  } else if (known != all) {
+    fail("reshape: ", shape(), " has ", all, " elements, ", sizes, " would have ", known);
   }
   return to == shape() ? *this : apply(Reshape(to), *this);
 }
@@ -95,14 +96,14 @@ Tensor Tensor::reshape(const Shape& sizes) const {
 Tensor Tensor::permute(const Dims& axes) const {
   Dims order;
   for (int64_t a : axes) order.push_back(axis_index(a, "permute"));
-  bool once = order.size() == rank();
+  bool once = order.size() == lazy("permute").shape().size();
   for (int a = 0; a < rank(); ++a) once &= order.contains(a);
   if (!once) fail("permute: ", axes, " does not name each axis of ", shape(), " once");
   return apply(Permute(order), *this);
 }
 
 Tensor Tensor::expand(const Shape& sizes) const {
-  const int extra = sizes.size() - rank();
+  const int extra = sizes.size() - lazy("expand").shape().size();
   if (extra < 0) fail("expand: ", shape(), " to ", sizes, ": fewer axes than before");
   Shape from = Dims::filled(extra, 1), to = sizes;
   for (int64_t size : shape()) from.push_back(size);
@@ -124,7 +125,7 @@ void check_pad_amounts(const Dims& before, const Dims& after) {
 }
 
 Tensor Tensor::pad(const Dims& before, const Dims& after, Scalar value) const {
-  if (before.size() != rank() || after.size() != rank())
+  if (before.size() != lazy("pad").shape().size() || after.size() != rank())
     fail("pad: ", before, " and ", after, " must have an amount for each axis of ", shape());
   Dims begin = before, end = shape(), front = before, back = after;  // negative amounts cut first
   bool grows = false;
@@ -151,7 +152,7 @@ Tensor Tensor::pad(const Dims& before, const Dims& after, Scalar value) const {
 
 Tensor Tensor::shrink(const Dims& begin, const Dims& end) const {
   bool all = true;
-  if (begin.size() != rank() || end.size() != rank())
+  if (begin.size() != lazy("shrink").shape().size() || end.size() != rank())
     fail("shrink: ", begin, " and ", end, " must have a position for each axis of ", shape());
   for (int a = 0; a < rank(); ++a) {
     if (begin[a] < 0 || begin[a] > end[a] || end[a] > shape()[a])
@@ -175,9 +176,9 @@ Tensor Tensor::transpose(int64_t a, int64_t b) const {
 }
 
 Tensor Tensor::flatten(int64_t start, int64_t end) const {
-  if (rank() == 0) return reshape({1}).flatten(start, end);
+  if (lazy("flatten").shape().empty()) return reshape({1}).flatten(start, end);
   const int first = axis_index(start, "flatten"), last = axis_index(end, "flatten");
-  if (first > last) fail("flatten: from axis ", first, " to axis ", last);
+  if (first > last) fail("flatten: from axis ", first, " to axis ", last, ", which stands before it, of ", shape());
   Shape to(shape().begin(), shape().begin() + first);
   to.push_back(teeny::numel(Shape(shape().begin() + first, shape().begin() + last + 1)));
   for (int a = last + 1; a < rank(); ++a) to.push_back(shape()[a]);
@@ -193,9 +194,9 @@ Tensor Tensor::squeeze(const Axes& axes) const {
 }
 
 Tensor Tensor::unsqueeze(int64_t axis) const {
+  Shape to = lazy("unsqueeze").shape();
   if (axis < -rank() - 1 || axis > rank())
     fail("unsqueeze: axis ", axis, " is outside ", -rank() - 1, " <= axis <= ", rank(), " of ", shape());
-  Shape to = shape();
   if (rank() == kMaxRank) fail("unsqueeze: needs 17 axes, and a tensor has at most ", kMaxRank);
   to.insert(int(axis < 0 ? axis + rank() + 1 : axis), 1);
   return reshape(to);

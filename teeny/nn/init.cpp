@@ -110,7 +110,7 @@ Tensor fan_in_uniform(const Shape& shape, int64_t fan_in) {
 void check_sizes(const char* layer, std::initializer_list<int64_t> sizes) {
   constexpr int64_t kMost = int64_t(1) << 60;  // a few of them can be added, or one be taken four times
   for (int64_t size : sizes)
-    if (size < 0 || size > kMost) fail(layer, ": a size of ", size);
+    if (size < 0 || size > kMost) fail(layer, ": a size of ", size, "; 0 <= size <= ", kMost);
 }
 
 }  // namespace teeny::nn::init

@@ -72,6 +72,7 @@ struct TensorAccess {
 /// Runs `rule.forward` on the inputs and, where one of them requires a gradient, keeps the rule for `backward`.
 template <class Rule, class... Inputs>
 Tensor apply(Rule rule, const Inputs&... inputs) {
+  if (!(inputs.defined() && ...)) (inputs.lazy(rule.name().c_str()), ...);
   Tensor out(rule.forward(inputs.lazy()...));
   if (context.grad && is_float(out.dtype()) && (inputs.requires_grad() || ...)) {
     rule.inputs = {inputs...};

@@ -49,9 +49,9 @@ Tensor::Tensor(LazyBuffer data, bool requires_grad) : state_(std::make_shared<St
 
 Tensor::Tensor(Scalar value) : Tensor(full({}, value)) {}
 
-const LazyBuffer& Tensor::lazy() const {
+const LazyBuffer& Tensor::lazy(const char* op) const {
   if (!state_)
-    fail("this tensor is undefined: no value was given to it, or it is the grad() of one that no backward has reached");
+    fail(op ? op : "", op ? ": " : "", "this tensor is undefined: no value was given to it, or it is the grad() of one that no backward has reached");
   note();
   if (context.recorder) context.recorder->on_read({state_, &state_->data}, {state_, &state_->requires_grad});
   return state_->data;
@@ -83,7 +83,7 @@ bool Tensor::is_leaf() const { return lazy(), !state_->rule; }
 
 bool Tensor::requires_grad() const { return lazy(), state_->requires_grad || state_->rule; }
 Tensor& Tensor::requires_grad_(bool on) & {
-  if (on && !is_float(dtype())) fail("requires_grad_: only floats have gradients, this is ", dtype());
+  if (!is_float(lazy("requires_grad_").dtype()) && on) fail("requires_grad_: only floats have gradients, this is ", dtype());
   set_requires_grad(on);
   return *this;
 }
@@ -96,25 +96,22 @@ Tensor Tensor::grad() const { return lazy(), state_->grad; }
 void Tensor::set_grad(const Tensor& grad) {
   if (!state_) fail(grad.state_ ? "set_grad" : "zero_grad", ": this tensor is undefined: no value was given to it");
   if (grad.defined() && (grad.shape() != shape() || !is_float(grad.dtype())))
-    fail("set_grad: ", grad.dtype(), " ", grad.shape(), " for a tensor of ", dtype(), " ", shape());
+    fail("set_grad: ", grad.dtype(), " ", grad.shape(), " for a tensor of ", dtype(), " ", shape(), "; floats of that shape wanted");
   if (context.recorder) context.recorder->on_set_grad(*this, grad);
   if (!state_->orphaned) state_->grad.state_ = grad.state_;  // not noted as a handle: a recorder has been told
 }
 Tensor Tensor::detach() const { return Tensor(lazy()); }
 
 int Tensor::axis_index(int64_t axis, const char* op) const {
-  if (rank() == 0) fail(op, ": axis ", axis, " of a tensor without axes");
+  if (lazy(op).shape().empty()) fail(op, ": axis ", axis, " of a tensor without axes");
   if (axis < -rank() || axis >= rank())
     fail(op, ": axis ", axis, " is outside ", -rank(), " <= axis < ", rank(), " of ", shape());
   return int(axis < 0 ? axis + rank() : axis);
 }
 
 Dims Tensor::axis_list(const Axes& axes, const char* op) const {
+  if (const int n = lazy(op).shape().size(); !axes.list) return range(0, n);
   Dims result;
-  if (!axes.list) {
-    for (int a = 0; a < rank(); ++a) result.push_back(a);
-    return result;
-  }
   for (int64_t axis : *axes.list) {
     if (rank() == 0 && (axis == 0 || axis == -1)) continue;  // PyTorch's rule: a number has one axis for reductions
     const int a = axis_index(axis, op);
@@ -129,7 +126,7 @@ Dims Tensor::axis_list(const Axes& axes, const char* op) const {
 
 void realize(std::span<const Tensor> tensors) {
   std::vector<LazyBuffer> buffers;
-  for (const Tensor& tensor : tensors) buffers.push_back(tensor.lazy());
+  for (const Tensor& tensor : tensors) buffers.push_back(tensor.lazy("realize"));
   realize(std::span<const LazyBuffer>(buffers));
 }
 
@@ -141,7 +138,7 @@ const Tensor& Tensor::realize() const& {
 std::vector<std::byte> Tensor::to_bytes() const {
   if (context.recorder)
     fail("Jit: the call reads the values of a tensor of ", shape(), "; return it, and read it outside");
-  const bool stored = lazy().views().is_contiguous() && !has_no_memory(lazy().node()->op);
+  const bool stored = lazy("to_bytes").views().is_contiguous() && !has_no_memory(lazy().node()->op);
   const LazyBuffer source = stored ? lazy() : lazy().contiguous();
   teeny::realize(std::span<const LazyBuffer>(&source, 1));
   std::vector<std::byte> bytes(size_t(numel() * itemsize(dtype())));
@@ -153,9 +150,9 @@ namespace {
 template <class T>
 std::vector<T> values_of(const Tensor& x, const char* op) {
   if constexpr (std::integral<T> && !std::same_as<T, bool>)  // handed out as a narrower integer it must be the same number
-    if (is_int(x.dtype()) && itemsize(x.dtype()) > int64_t(sizeof(T)) && (x.cast(dtype_of<T>()) != x).sum().item() > 0)
+    if (is_int(x.lazy(op).dtype()) && itemsize(x.dtype()) > int64_t(sizeof(T)) && (x.cast(dtype_of<T>()) != x).sum().item() > 0)
       fail(op, ": ", x.dtype(), " ", x.shape(), " has an element that does not fit ", dtype_of<T>());
-  if (x.dtype() != dtype_of<T>()) x.realize();  // the same value, whichever type it is read as: it is not cast in its kernel
+  if (x.lazy(op).dtype() != dtype_of<T>()) x.realize();  // the same value, whichever type it is read as: it is not cast in its kernel
   const std::vector<std::byte> bytes = x.cast(dtype_of<T>()).to_bytes();
   std::vector<T> values(static_cast<size_t>(x.numel()));
   if constexpr (std::same_as<T, bool>) {
@@ -173,7 +170,7 @@ std::vector<T> Tensor::to_vector() const {
 }
 template <class T>
 T Tensor::item() const {
-  if (numel() != 1) fail("item: ", shape(), " has ", numel(), " elements, not one");
+  if (teeny::numel(lazy("item").shape()) != 1) fail("item: ", shape(), " has ", numel(), " elements, not one");
   return values_of<T>(*this, "item")[0];
 }
 #define TEENY_INSTANTIATE(T)                            \
@@ -190,7 +187,7 @@ TEENY_INSTANTIATE(double)
 #undef TEENY_INSTANTIATE
 
 Tensor& Tensor::assign(const Tensor& x) & {
-  if (x.shape() != shape()) fail("assign: ", x.shape(), " to a tensor of ", shape());
+  if (x.lazy("assign").shape() != lazy("assign").shape()) fail("assign: ", x.shape(), " to a tensor of ", shape(), "; expand() or reshape() it");
   if (state_->data.node()->of_another_thread())
     fail("assign: another thread has assigned to this tensor of ", shape(), ", and has not computed it yet");
   LazyBuffer data = x.detach().cast(dtype()).lazy();
@@ -207,7 +204,7 @@ Tensor& Tensor::assign(const Tensor& x) & {
 // In place, like PyTorch's. Where a gradient is recorded, the history would be lost with the old values: then this
 // handle becomes another tensor, which has one.
 Tensor& assign_or_rebind(Tensor& x, const Tensor& value, const char* op) {
-  if (value.shape() != x.shape()) fail(op, ": the result has ", value.shape(), " and does not fit into ", x.shape());
+  if (value.lazy(op).shape() != x.lazy(op).shape()) fail(op, ": the result has ", value.shape(), " and does not fit into ", x.shape());
   if (is_float(value.dtype()) > is_float(x.dtype()) || (x.dtype() == DType::Bool && value.dtype() != DType::Bool))
     fail(op, ": the result is ", value.dtype(), " and does not fit into ", x.dtype());
   const bool recorded = GradMode::enabled() && (x.requires_grad() || value.requires_grad());

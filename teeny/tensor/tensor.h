@@ -122,7 +122,7 @@ class Tensor {
                               const Tensor& bias = {}) const;  ///< x (.., in), weight (out, in), bias (out)
 
   // ---- For whoever writes a rule
-  const LazyBuffer& lazy() const;
+  const LazyBuffer& lazy(const char* op = nullptr) const;  ///< throws, naming `op`, where this is undefined
   /// An axis counted from either end, as 0 <= axis < rank; throws naming `op`.
   int axis_index(int64_t axis, const char* op) const;
   Dims axis_list(const Axes& axes, const char* op) const;  ///< all of them when none is named; sorted

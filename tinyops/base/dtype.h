@@ -77,7 +77,7 @@ class Scalar {
  public:
   template <std::integral T>
   Scalar(T value) : dtype_(std::same_as<T, bool> ? DType::Bool : DType::Int64), integer_(int64_t(value)) {
-    if (std::unsigned_integral<T> && int64_t(value) < 0) fail(value, " does not fit int64");
+    if (std::unsigned_integral<T> && int64_t(value) < 0) fail("Scalar: ", value, " does not fit int64; write it as a double");
   }
   template <std::floating_point T>
   Scalar(T value) : dtype_(DType::Float64), real_(double(value)) {}

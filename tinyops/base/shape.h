@@ -43,7 +43,7 @@ class Dims {
   const int64_t* end() const { return values_.data() + size_; }
 
   void push_back(int64_t value) {
-    if (size_ == kMaxRank) fail("a tensor has at most ", kMaxRank, " axes");
+    if (size_ == kMaxRank) fail("a tensor has at most ", kMaxRank, " axes; reshape() some of them into one");
     values_[size_++] = value;
   }
   void insert(int at, int64_t value) {
