@@ -302,7 +302,7 @@ TEST_CASE("optim: what is wrong is said at once") {
       {"clip_grad_value: a limit of -1", [&] { optim::clip_grad_value(some, -1); }},
       {"StepLR: every 0 steps", [] { optim::StepLR{.lr = 1, .step_size = 0}(1); }},
       {"StepLR: step -1 is negative", [] { optim::StepLR{.lr = 1, .step_size = 1}(-1); }},
-      {"MultiStepLR: the milestones are not in order",
+      {"MultiStepLR: the milestones are not in ascending order: 2 stands behind 3",
        [] {
          optim::MultiStepLR{.lr = 1, .milestones = {3, 2}}(0);
        }},
@@ -319,8 +319,8 @@ TEST_CASE("optim: what is wrong is said at once") {
        [&] {
          optim::Warmup{-1, 0.1, constant}(0);
        }},
-      {"OneCycleLR: step 1 of 1", [] { optim::OneCycleLR{.max_lr = 1, .total_steps = 1, .pct_start = 1}(1); }},
-      {"OneCycleLR: step 10 of 10", [] { optim::OneCycleLR{.max_lr = 1, .total_steps = 10}(10); }},
+      {"OneCycleLR: step 1; 0 <= step < 1, its total_steps", [] { optim::OneCycleLR{.max_lr = 1, .total_steps = 1, .pct_start = 1}(1); }},
+      {"OneCycleLR: step 10; 0 <= step < 10", [] { optim::OneCycleLR{.max_lr = 1, .total_steps = 10}(10); }},
       {"OneCycleLR: pct_start 2 is outside [0, 1]",
        [] { optim::OneCycleLR{.max_lr = 1, .total_steps = 10, .pct_start = 2}(0); }},
       {"LRScheduler: no schedule", [&] { optim::LRScheduler(sgd, nothing); }},
@@ -353,6 +353,27 @@ TEST_CASE("optim: a schedule goes on where a training stopped") {
   for (int i = 0; i < 5; ++i) rest.step();
   CHECK(whole.lr() == resumed.lr());
   CHECK(whole.lr() == schedule(12));
+
+  // Saved and loaded, again after more steps, and loaded twice with steps in between.
+  optim::SGD third({parameter()});
+  optim::LRScheduler loaded(third, schedule);
+  for (int round = 0; round < 2; ++round) {
+    nn::StateDict saved = nn::state_dict(all);
+    saved[0].second = saved[0].second.clone().realize();
+    const double rate = whole.lr();
+    for (int repeat = 0; repeat < 2; ++repeat) {
+      nn::load_state_dict(loaded, saved);
+      third.set_lr(rate);  // which the optimiser's state holds
+      loaded.step(), loaded.step();
+      CHECK(third.lr() == schedule(14 + 2 * round));
+    }
+    all.step(), all.step();
+    CHECK(whole.lr() == third.lr());
+  }
+  CHECK(nn::state_dict(loaded)[0].second.item<int64_t>() == 16);
+  CHECK(nn::state_dict(loaded)[0].second.item<int64_t>() == 16);  // looking at it changes nothing
+  loaded.step();
+  CHECK(nn::state_dict(loaded)[0].second.item<int64_t>() == 17);
 }
 
 namespace {

@@ -261,6 +261,35 @@ TEST_CASE("checkpoint: a run with other options, another dataset or other batche
   CHECK(again.lr() == 0.25);
 }
 
+namespace {
+struct Run {
+  Mlp& model;
+  optim::LRScheduler& rate;
+  optim::ReduceLROnPlateau& plateau;
+  TEENY_STATE(model, rate, plateau)
+};
+}  // namespace
+
+TEST_CASE("checkpoint: a schedule of the rate goes on where it was, also where its maker forgets how far it had come") {
+  const TemporaryDirectory directory;
+  const std::string path = directory / "run.safetensors";
+  const optim::CosineAnnealingLR schedule{.lr = 0.1, .t_max = 20};
+  Mlp model, again;
+  optim::Adam adam(nn::parameters(model)), other(nn::parameters(again));
+  optim::LRScheduler rate(adam, schedule), resumed(other, schedule);
+  optim::ReduceLROnPlateau plateau(adam), other_plateau(other);
+  for (int i = 0; i < 7; ++i) rate.step();
+  plateau.step(0.25);
+  io::save_checkpoint(path, Run{model, rate, plateau}, adam);
+  Run run{again, resumed, other_plateau};
+  io::load_checkpoint(path, run, other);
+  CHECK(other.lr() == schedule(7));
+  resumed.step();
+  CHECK(other.lr() == schedule(8));
+  CHECK(nn::find(nn::state_dict(other_plateau), "best").item() == 0.25);
+  CHECK(again.in.weight.to_bytes() == model.in.weight.to_bytes());
+}
+
 TEST_CASE("checkpoint: values that no training has are refused before anything changes") {
   const TemporaryDirectory directory;
   const std::string path = directory / "run.safetensors";

@@ -9,7 +9,16 @@
 //       io::save_checkpoint("run.safetensors", model, adam, loader);
 //     }
 //
-// A schedule of the rate goes on with `LRScheduler(adam, schedule, steps)`, where `steps` have been done.
+// A schedule of the rate counts its own steps, and a ReduceLROnPlateau remembers the best value. They are saved with the
+// model, in a struct that refers to both:
+//
+//   struct Run {
+//     Model& model;
+//     optim::LRScheduler& rate;
+//     TEENY_STATE(model, rate)
+//   };
+//   Run run{model, rate};
+//   if (resume) io::load_checkpoint("run.safetensors", run, adam, loader);
 //
 // The names in the file: "model.c1.weight", "adam.step", "adam.m.0", "random", "position"; and in its metadata what the
 // run was made with, which must be the same where it goes on: "adam.beta1", "loader.batch_size", "loader.samples", ...

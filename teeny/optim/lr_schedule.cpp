@@ -17,13 +17,14 @@ void check_step(const char* schedule, int64_t step) {
 
 double StepLR::operator()(int64_t step) const {
   check_step("StepLR", step);
-  if (step_size < 1) fail("StepLR: every ", step_size, " steps");
+  if (step_size < 1) fail("StepLR: every ", step_size, " steps; 1 is the least");
   return lr * std::pow(gamma, double(step / step_size));
 }
 
 double MultiStepLR::operator()(int64_t step) const {
   check_step("MultiStepLR", step);
-  if (!std::is_sorted(milestones.begin(), milestones.end())) fail("MultiStepLR: the milestones are not in order");
+  if (const auto at = std::is_sorted_until(milestones.begin(), milestones.end()); at != milestones.end())
+    fail("MultiStepLR: the milestones are not in ascending order: ", *at, " stands behind ", at[-1]);
   const auto passed = std::upper_bound(milestones.begin(), milestones.end(), step) - milestones.begin();
   return lr * std::pow(gamma, double(passed));
 }
@@ -35,21 +36,21 @@ double ExponentialLR::operator()(int64_t step) const {
 
 double CosineAnnealingLR::operator()(int64_t step) const {
   check_step("CosineAnnealingLR", step);
-  if (t_max < 1) fail("CosineAnnealingLR: in ", t_max, " steps");
+  if (t_max < 1) fail("CosineAnnealingLR: in ", t_max, " steps; 1 is the least");
   return cosine(lr, eta_min, double(step) / double(t_max));
 }
 
 double Warmup::operator()(int64_t step) const {
   check_step("Warmup", step);
-  if (steps < 0) fail("Warmup: for ", steps, " steps");
-  if (!then) fail("Warmup: nothing takes over");
+  if (steps < 0) fail("Warmup: for ", steps, " steps; 0 is the least");
+  if (!then) fail("Warmup: nothing takes over; name a schedule as `then`");
   if (step >= steps) return then(step - steps);
   return then(0) * (start_factor + (1 - start_factor) * double(step) / double(steps));
 }
 
 double OneCycleLR::operator()(int64_t step) const {
   check_step("OneCycleLR", step);
-  if (step >= total_steps) fail("OneCycleLR: step ", step, " of ", total_steps);
+  if (step >= total_steps) fail("OneCycleLR: step ", step, "; 0 <= step < ", total_steps, ", its total_steps");
   if (!(pct_start >= 0 && pct_start <= 1)) fail("OneCycleLR: pct_start ", pct_start, " is outside [0, 1]");
   const double first = max_lr / div_factor, last = first / final_div_factor;
   const double top = pct_start * double(total_steps) - 1, end = double(total_steps) - 1, now = double(step);
@@ -59,14 +60,21 @@ double OneCycleLR::operator()(int64_t step) const {
 }
 
 LRScheduler::LRScheduler(Optimizer& optimizer, LRSchedule schedule, int64_t steps)
-    : optimizer_(optimizer), schedule_(std::move(schedule)), steps_(steps) {
-  if (!schedule_) fail("LRScheduler: no schedule");
+    : optimizer_(optimizer), schedule_(std::move(schedule)), steps_(steps), saved_steps_(Tensor::of<int64_t>(steps)) {
+  if (!schedule_) fail("LRScheduler: no schedule; StepLR{..}, or a function of the step");
   optimizer_.set_lr(schedule_(steps_));
 }
 
 void LRScheduler::step() {
-  optimizer_.set_lr(schedule_(steps_ + 1));
-  ++steps_;
+  const int64_t steps = handed_out_ ? saved_steps_.item<int64_t>() : steps_;
+  optimizer_.set_lr(schedule_(steps + 1));
+  steps_ = steps + 1, handed_out_ = false;
+}
+
+nn::StateDict LRScheduler::teeny_state() const {
+  if (!handed_out_) Tensor(saved_steps_).assign(saved_steps_.full_like(steps_));
+  handed_out_ = true;
+  return {{"steps", saved_steps_}};
 }
 
 ReduceLROnPlateau::ReduceLROnPlateau(Optimizer& optimizer, const ReduceLROnPlateauOptions& options)

@@ -62,18 +62,27 @@ struct OneCycleLR {
   double operator()(int64_t step) const;  ///< 0 <= step < total_steps
 };
 
-/// Gives an optimiser, which must outlive it, the rate of each step.
+/// Gives an optimiser, which must outlive it, the rate of each step. To go on with a training, save it beside the model
+/// (see checkpoint.h) and load both into a new one, or pass it the number of steps that were taken.
 class LRScheduler {
  public:
-  /// Sets the rate of step `steps` at once; to go on with a training, pass the number of steps it had taken. The
-  /// schedule's is the rate of the first group; the rates of other groups keep their ratio to it.
+  /// Sets the rate of step `steps` at once. The schedule's is the rate of the first group; the rates of other groups
+  /// keep their ratio to it.
   LRScheduler(Optimizer& optimizer, LRSchedule schedule, int64_t steps = 0);
   void step();  ///< after the optimiser's
+
+  /// "steps": how many were taken, int64. A value that is loaded holds from the next `step` on; until then the
+  /// optimiser has the rate that it was saved with.
+  nn::StateDict teeny_state() const;
 
  private:
   Optimizer& optimizer_;
   LRSchedule schedule_;
   int64_t steps_;
+  // The number as a tensor. It is read only where `teeny_state` has handed it out: reading it in each step would compute
+  // what the optimiser's step leaves for later.
+  Tensor saved_steps_;
+  mutable bool handed_out_ = false;
 };
 
 struct ReduceLROnPlateauOptions {
