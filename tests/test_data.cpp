@@ -150,9 +150,9 @@ TEST_CASE("datasets: CIFAR-10's binary files") {
     return bytes;
   };
   const auto read = [&] { return error_of([&] { data::cifar10_from(directory / ""); }); };
-  CHECK(has(read(), "data_batch_1.bin: no such file"));
+  CHECK(has(read(), "data_batch_1.bin: cannot read: No such file or directory"));
   for (int batch = 1; batch <= 5; ++batch) directory.write(text("data_batch_", batch, ".bin"), records({batch, 9}));
-  CHECK(has(read(), "test_batch.bin: no such file"));
+  CHECK(has(read(), "test_batch.bin: cannot read: No such file or directory"));
   directory.write("test_batch.bin", records({0, 1, 2}));
   const auto [train, test] = data::cifar10_from(directory / "");
   CHECK(train.images.shape() == Shape{10, 3, 32, 32});
@@ -169,7 +169,7 @@ TEST_CASE("datasets: CIFAR-10's binary files") {
     CHECK(has(read(), text("data_batch_3.bin: ", length, " bytes; ", bytes)));
   }
   directory.write("data_batch_3.bin", records({3, 10}));
-  CHECK(has(read(), "data_batch_3.bin: a label of 10; there are ten classes"));
+  CHECK(has(read(), "data_batch_3.bin: a label of 10 in record 1; there are ten classes"));
   directory.write("data_batch_3.bin", records({3, -1}));
   CHECK(has(read(), "a label of 255"));
   std::filesystem::resize_file(directory / "data_batch_3.bin", uintmax_t(3073) << 30);
@@ -180,6 +180,7 @@ TEST_CASE("datasets: CIFAR-10's binary files") {
   std::filesystem::remove(directory / "data_batch_3.bin");
   CHECK(mkfifo((directory / "data_batch_3.bin").c_str(), 0600) == 0);
   CHECK(has(read(), "data_batch_3.bin: not a regular file"));
+  CHECK(has(error_of([&] { data::cifar10_from((directory / "") + std::string("\0x", 2)); }), "a path with a zero byte"));
 
   const TemporaryDirectory above;  // in the folder that the archive holds
   std::filesystem::create_directory(above / "cifar-10-batches-bin");

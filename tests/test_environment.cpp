@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+#include <sys/stat.h>
+
 #include <clocale>
 #include <cmath>
 #include <locale>
@@ -13,6 +15,7 @@
 #include "teeny/debug/trace.h"
 #include "teeny/schedule/schedule.h"
 #include "teeny/teeny.h"
+#include "temporary_directory.h"
 
 namespace environment = tinyops::environment;
 
@@ -23,6 +26,9 @@ TEST_CASE("environment: junk is refused where the variable is read") {
       f();
     };
   };
+  const TemporaryDirectory directory;
+  const std::string fifo = directory / "fifo";
+  REQUIRE(mkfifo(fifo.c_str(), 0600) == 0);
   check_refused({
       {"DEBUG=yes: must be a whole number from 0 to 9", read("DEBUG", "yes", environment::debug)},
       {"DEBUG=10: must be", read("DEBUG", "10", environment::debug)},
@@ -38,6 +44,8 @@ TEST_CASE("environment: junk is refused where the variable is read") {
        read("GRAPH", "/nowhere/at/all.svg", environment::graph)},
       {"GRAPH=/: is a folder", read("GRAPH", "/", environment::graph)},
       {"PROFILE=nowhere/p.json: there is no folder nowhere", read("PROFILE", "nowhere/p.json", environment::profile)},
+      {"PROFILE=" + fifo + ": is a FIFO", read("PROFILE", fifo.c_str(), environment::profile)},
+      {"GRAPH=" + fifo + ": is a FIFO", read("GRAPH", fifo.c_str(), environment::graph)},
       {"PROFILE=.: is a folder", read("PROFILE", ".", environment::profile)},
   });
 }

@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
-#include <fstream>
 #include <numeric>
 #include <optional>
 #include <random>
 
+#include "teeny/data/file.h"
 #include "teeny/data/idx.h"
 #include "tinyops/base/environment.h"
 
@@ -64,8 +64,17 @@ Dataset read(const fs::path& directory, const std::string& prefix) {
 
 Datasets mnist_from(const std::string& directory) { return {read(directory, "train"), read(directory, "t10k")}; }
 
+namespace {
+Datasets from_variable(const char* name, const std::string& directory) {
+  std::error_code ignored;
+  if (!fs::is_directory(directory, ignored)) fail(name, "=", directory, ": there is no such folder");
+  return mnist_from(directory);
+}
+}  // namespace
+
 Datasets mnist() {
-  if (const std::string directory = tinyops::environment::mnist_directory(); !directory.empty()) return mnist_from(directory);
+  if (const std::string directory = tinyops::environment::mnist_directory(); !directory.empty())
+    return from_variable("TEENY_MNIST_DIR", directory);
   if (const std::optional<fs::path> found = in_source_tree("examples/data/mnist")) return mnist_from(found->string());
   fail("mnist: no directory examples/data/mnist in ", fs::current_path().string(), " or above it; run from the root of teeny, or ",
        "set TEENY_MNIST_DIR");
@@ -73,7 +82,7 @@ Datasets mnist() {
 
 Datasets fashion_mnist() {
   if (const std::string directory = tinyops::environment::fashion_mnist_directory(); !directory.empty())
-    return mnist_from(directory);
+    return from_variable("TEENY_FASHION_MNIST_DIR", directory);
   const std::string installed = "/usr/share/datasets/fashion-mnist";
   if (is_there(installed)) return mnist_from(installed);
   fail("fashion_mnist: no directory ", installed,
@@ -86,20 +95,17 @@ constexpr int64_t kCifarImage = 3 * 32 * 32, kCifarRecords = 10000;
 
 /// Appends the records of a file: a class, and an image as (3, 32, 32).
 void read_cifar(const fs::path& path, std::vector<std::byte>& images, std::vector<int64_t>& labels) {
-  std::error_code error;
-  if (!fs::is_regular_file(path, error)) fail(path.string(), is_there(path) ? ": not a regular file" : ": no such file");
-  const uintmax_t size = fs::file_size(path, error), record = 1 + kCifarImage;
-  if (error) fail(path.string(), ": ", error.message());
+  File file = open_to_read(path.string());
+  const uint64_t size = file.size(), record = 1 + kCifarImage;
   if (size == 0 || size % record != 0 || size / record > kCifarRecords)
-    fail(path.string(), ": ", size, " bytes; one to ", kCifarRecords, " records of ", record, " bytes wanted");
-  std::ifstream file(path, std::ios::binary);
-  std::vector<char> bytes(size);
-  if (!file.read(bytes.data(), std::streamsize(size))) fail(path.string(), ": cannot be read");
+    fail(file.path(), ": ", size, " bytes; one to ", kCifarRecords, " records of ", record, " bytes wanted");
+  std::vector<std::byte> bytes(size);
+  file.read_all(bytes.data(), size);
   for (size_t begin = 0; begin < size; begin += record) {
-    const int label = static_cast<unsigned char>(bytes[begin]);
-    if (label > 9) fail(path.string(), ": a label of ", label, "; there are ten classes");
+    const int label = int(bytes[begin]);
+    if (label > 9) fail(file.path(), ": a label of ", label, " in record ", begin / record, "; there are ten classes");
     labels.push_back(label);
-    for (size_t i = begin + 1; i < begin + record; ++i) images.push_back(std::byte(bytes[i]));
+    images.insert(images.end(), bytes.begin() + begin + 1, bytes.begin() + begin + record);
   }
 }
 

@@ -27,6 +27,8 @@ std::string writable_file(const char* name) {
   std::error_code ignored;
   const fs::path parent = fs::path(file).parent_path(), folder = parent.empty() ? "." : parent;
   if (fs::is_directory(file, ignored)) fail(name, "=", file, ": is a folder");
+  if (fs::is_fifo(fs::symlink_status(file, ignored)))  // but a link to one, as /dev/stderr may be, is open already
+    fail(name, "=", file, ": is a FIFO, where writing waits until somebody reads");
   if (!fs::is_directory(folder, ignored)) fail(name, "=", file, ": there is no folder ", folder.string());
   if (access(fs::exists(file, ignored) ? file.c_str() : folder.c_str(), W_OK) != 0)
     fail(name, "=", file, ": cannot be written: ", std::strerror(errno));
