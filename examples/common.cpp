@@ -122,9 +122,9 @@ static int run_body(const std::string& name, const std::function<void()>& body) 
   } catch (const Interrupted& interrupted) {
     std::printf("%s\n", interrupted.message.c_str());
     return 128 + SIGINT;  // as a shell says it of a program that Ctrl-C has ended
-  } catch (const WrongOption& error) { return complain(error, 2); } catch (const std::exception& error) {
-    return complain(error, 1);
-  }
+  } catch (const WrongOption& error) { return complain(error, 2); } catch (const std::bad_alloc&) {
+    return complain(std::runtime_error("there is not enough memory for a model, or a batch, of this size"), 1);
+  } catch (const std::exception& error) { return complain(error, 1); }
 }
 
 int run(int argc, char** argv, const char* description, std::initializer_list<Option> options,
@@ -166,7 +166,7 @@ void check_loss(double loss, int64_t step) {
 
 std::string bar(double fraction, int width) {
   static const char* eighths[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
-  const int filled = int(std::lround(std::clamp(fraction, 0.0, 1.0) * width * 8));
+  const int filled = int(std::lround((fraction > 0 ? std::min(fraction, 1.0) : 0.0) * width * 8));  // a NaN fills nothing
   std::string out;
   for (int i = 0; i < filled / 8; ++i) out += "█";
   out += eighths[filled % 8];

@@ -7,11 +7,11 @@
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
-#include <sstream>
 
 #include "examples/common.h"
+#include "teeny/data/file.h"
 #include "teeny/teeny.h"
+#include "tinyops/base/decimal.h"
 
 using namespace teeny;
 
@@ -74,10 +74,14 @@ static std::string read_text(const std::string& file) {
       if (entry.path().extension() == ".h" || entry.path().extension() == ".cpp") paths.push_back(entry);
     std::ranges::sort(paths);
   }
-  std::ostringstream text;
-  for (const auto& path : paths)
-    if (!(text << std::ifstream(path).rdbuf())) fail(path.string(), ": is empty, or cannot be read");
-  return text.str();
+  std::string text;
+  for (const auto& path : paths) {
+    data::File file = data::open_to_read(path.string());
+    const size_t before = text.size(), size = file.size();
+    text.resize(before + size);
+    file.read_all(text.data() + before, size);
+  }
+  return text;
 }
 
 /// The mean loss over `batch` random pieces of the text: the cross entropy of the next letter at every position.
@@ -154,7 +158,7 @@ int main(int argc, char** argv) {
     if (!save.empty()) io::save_safetensors(save, nn::state_dict(model));
     if (letters > 0) write(model, prompt, letters, config.context, temperature);
     const NoGrad guard;
-    std::printf("validation loss %.4f\n", loss_of(model, test, 128, config.context).item());
+    std::printf("validation loss %s\n", tinyops::decimal(loss_of(model, test, 128, config.context).item(), 4).c_str());
   };
   return examples::run(argc, argv, "Trains a character-level transformer and lets it write.",
                        {{"--text", &file, "the file to train on (teeny's own sources)"},

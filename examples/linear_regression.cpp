@@ -31,6 +31,7 @@ int main(int argc, char** argv) {
       if (step == 0) first = last;
       if (step % 10 == 0) std::printf("step %3lld  loss %.4f\n", (long long)step, last);
     }
+    if (steps > 0) examples::check_loss((slope * x + shift).mse_loss(y).item(), steps);
     if (last > first) fail("the loss has grown from ", first, " to ", last, ": --lr ", lr, " is too large");
     std::printf("final y = %.3f x %+.3f\n", slope.item(), shift.item());
   };

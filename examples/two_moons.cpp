@@ -86,9 +86,11 @@ int main(int argc, char** argv) {
         progress.step(loss.item(), (logits.argmax(1) == train.labels).mean().item());
       }
     }
-    draw(model, train);
     const NoGrad guard;
-    const double right = (model(test.points).argmax(1) == test.labels).mean().item();
+    const Tensor logits = model(test.points);
+    examples::check_loss(logits.cross_entropy(test.labels).item(), steps);
+    draw(model, train);
+    const double right = (logits.argmax(1) == test.labels).mean().item();
     std::printf("test accuracy %.2f %%\n", 100 * right);
   };
   return examples::run(argc, argv, "Separates two moons with a small network, and draws the border it finds.",

@@ -62,7 +62,7 @@ def on_terminal(columns, command, interrupt_after=None):
             os.write(terminal, b'\x03')
             typed = True
     _, status = os.waitpid(pid, 0)
-    return os.waitstatus_to_exitcode(status), output.decode()
+    return os.waitstatus_to_exitcode(status), output.decode(errors='replace')  # gpt writes bytes
 
 
 def widths(output):
@@ -94,16 +94,49 @@ def options():
         ('gpt --heads 0', '--heads: "0" is not a whole number from 1'),
         ('gpt --context 100000000', "more letters than the text's last tenth"),
         ('gpt --prompt ', '--prompt: must not be empty'),
+        ('mnist --predict -1', '--predict: "-1" is not a whole number from 0'),
+        ('gpt --temperature nan', '--temperature: "nan" is not a number'),
+        ('linear_regression --lr 1,5', '--lr: "1,5" is not a number'),
+        ('gpt --width 4 --heads 8', 'heads share the width'),
     ]:
         status, _, error = run(command)
         check(f'{command}: status {status}', status == 2 and says in error, error)
-    for command in ['linear_regression --lr 10', 'linear_regression --lr 0.8', 'two_moons --lr 1e10 --steps 20']:
+    for command in ['linear_regression --lr 10', 'linear_regression --lr 0.8', 'two_moons --lr 1e10 --steps 20',
+                    'linear_regression --lr 1e300 --steps 1', 'two_moons --lr 1e300 --steps 1', 'teenygrad_mnist --lr 1e9 --steps 9']:
         status, out, error = run(command)
-        check(f'{command}: status {status}', status == 1 and '--lr' in error and 'nan' not in out, out + error)
+        check(f'{command}: status {status}', status == 1 and '--lr' in error and 'nan' not in out and '-nan' not in error, out + error)
+    for command, says in [
+        ('gpt --width 9223372036854775807 --heads 1', 'Embedding: a size of 9223372036854775807; 0 <= size'),
+        ('beautiful_mnist --batch 9223372036854775807', 'is too large'),
+    ]:
+        status, out, error = run(command)
+        check(f'{command}: status {status}', status == 1 and says in error, out + error)
+    done = subprocess.run(['sh', '-c', f'ulimit -v 1000000; OMP_NUM_THREADS=1 "{BUILT}/gpt" --layers 1000000'], cwd=ROOT, capture_output=True,
+                          text=True)
+    check('a model larger than the memory', done.returncode == 1 and 'memory' in done.stderr and 'bad_alloc' not in done.stderr, done.stderr)
+
+
+def files(scratch):
+    os.mkfifo(scratch / 'fifo')
+    (scratch / 'empty').touch()
+    for command, says in [
+        (f'gpt --text {scratch}/fifo', 'fifo: not a regular file'),
+        (f'gpt --text {scratch}', ': not a regular file'),
+        (f'gpt --text {scratch}/none', 'none: cannot read: No such file or directory'),
+        (f'mnist --load {scratch}/fifo', 'fifo: not a regular file'),
+        (f'mnist --load {scratch}/empty', 'empty: no safetensors file: 0 bytes'),
+        (f'mnist --save {scratch}', ': not a regular file'),
+        (f'beautiful_mnist --checkpoint {scratch}/fifo', 'fifo: not a regular file'),
+        (f'gpt --checkpoint {scratch}/empty --resume', 'empty: no safetensors file: 0 bytes'),
+    ]:
+        status, out, error = run(command)
+        check(f'{command}: status {status}', status == 1 and says in error, out + error)
+    status, _, error = run('linear_regression', PROFILE=str(scratch / 'fifo'))
+    check(f'PROFILE=fifo: status {status}', status == 1 and 'is a FIFO' in error, error)
 
 
 def terminals():
-    for columns in [24, 80, 200]:
+    for columns in [10, 24, 80, 200]:
         status, output = on_terminal(columns, 'two_moons --steps 300')
         lines = output.split('\r\n')
         check(f'two_moons, {columns} columns: status {status}', status == 0 and 'test accuracy' in output, output)
@@ -144,6 +177,9 @@ def traces(scratch):
         check(f'{environment}: status {status}', status == expected and (result in out) == (status == 0) and says in error, out + error)
     status, _, error = run('mnist --epochs 0', TEENY_MNIST_DIR=str(scratch))
     check('an empty TEENY_MNIST_DIR is named', status == 1 and str(scratch) in error, error)
+    for name, options in [('TEENY_MNIST_DIR', ''), ('TEENY_FASHION_MNIST_DIR', ' --fashion')]:
+        status, _, error = run('mnist --epochs 0' + options, **{name: '/nowhere'})
+        check(f'{name}=/nowhere is named', status == 1 and f'{name}=/nowhere: there is no such folder' in error, error)
 
     profile = scratch / 'p.json'
     run('linear_regression --steps 20', PROFILE=str(profile))
@@ -162,6 +198,8 @@ def traces(scratch):
 options()
 terminals()
 outputs()
+with tempfile.TemporaryDirectory() as name:
+    files(pathlib.Path(name))
 with tempfile.TemporaryDirectory() as name:
     traces(pathlib.Path(name))
 print(f'{len(wrong)} wrong')
