@@ -166,7 +166,8 @@ void check_loss(double loss, int64_t step) {
 
 std::string bar(double fraction, int width) {
   static const char* eighths[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
-  const int filled = int(std::lround((fraction > 0 ? std::min(fraction, 1.0) : 0.0) * width * 8));  // a NaN fills nothing
+  const int filled =
+      int(std::lround((fraction > 0 ? std::min(fraction, 1.0) : 0.0) * width * 8));  // a NaN fills nothing
   std::string out;
   for (int i = 0; i < filled / 8; ++i) out += "█";
   out += eighths[filled % 8];

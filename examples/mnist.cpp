@@ -71,7 +71,8 @@ static void predict(const Convnet& model, const data::Dataset& data, int64_t ind
   std::printf("%s", examples::picture(image.to_vector(), 28).c_str());
   const auto chance = chances.to_vector();
   for (int i = 0; i < 10; ++i)
-    std::printf("%11s %s %5s %%\n", classes[i], examples::bar(chance[i], std::clamp(examples::columns() - 22, 0, 20)).c_str(),
+    std::printf("%11s %s %5s %%\n", classes[i],
+                examples::bar(chance[i], std::clamp(examples::columns() - 22, 0, 20)).c_str(),
                 tinyops::decimal(100 * chance[i], 1).c_str());
   const auto best = chances.argmax().item<int64_t>(), label = data.labels[index].item<int64_t>();
   std::printf("prediction %s, label %s\n", classes[best], classes[label]);

@@ -180,7 +180,8 @@ TEST_CASE("datasets: CIFAR-10's binary files") {
   std::filesystem::remove(directory / "data_batch_3.bin");
   CHECK(mkfifo((directory / "data_batch_3.bin").c_str(), 0600) == 0);
   CHECK(has(read(), "data_batch_3.bin: not a regular file"));
-  CHECK(has(error_of([&] { data::cifar10_from((directory / "") + std::string("\0x", 2)); }), "a path with a zero byte"));
+  CHECK(
+      has(error_of([&] { data::cifar10_from((directory / "") + std::string("\0x", 2)); }), "a path with a zero byte"));
 
   const TemporaryDirectory above;  // in the folder that the archive holds
   std::filesystem::create_directory(above / "cifar-10-batches-bin");

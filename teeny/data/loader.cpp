@@ -118,7 +118,8 @@ void DataLoader::State::normalise(std::span<float> values) const {
 void DataLoader::State::hold(const Tensor& all_x, const Tensor& all_y, const LoaderOptions& chosen) {
   options = chosen, samples = all_x.size(0), position.seed = chosen.seed;
   if (options.batch_size < 1) fail("DataLoader: a batch of ", options.batch_size, " samples; 1 is the least");
-  if (batch_at(0) == 0) fail("DataLoader: ", samples, " samples do not make one batch of ", options.batch_size,
+  if (batch_at(0) == 0)
+    fail("DataLoader: ", samples, " samples do not make one batch of ", options.batch_size,
          options.drop_last ? "; drop_last = false keeps a smaller one" : "");
   x = Samples(all_x), y = Samples(all_y);
 }

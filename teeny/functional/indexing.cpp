@@ -89,8 +89,10 @@ Tensor Tensor::index_select(int64_t axis, const Tensor& index) const {
 }
 
 Tensor Tensor::embedding(const Tensor& index) const {
-  if (lazy("embedding").shape().size() != 2) fail("embedding: the weight has shape ", shape(), " and must be (rows, width)");
-  if (!is_int(index.lazy("embedding").dtype())) fail("embedding: the index is ", index.dtype(), " and must be integers");
+  if (lazy("embedding").shape().size() != 2)
+    fail("embedding: the weight has shape ", shape(), " and must be (rows, width)");
+  if (!is_int(index.lazy("embedding").dtype()))
+    fail("embedding: the index is ", index.dtype(), " and must be integers");
   Shape to = index.shape();
   to.push_back(shape()[1]);
   return selected(*this, 0, index.reshape({-1}), {"embedding", index.shape()}).reshape(to);
@@ -170,7 +172,8 @@ Indexed index_views(const Tensor& x, std::initializer_list<Index> entries) {
     if (is_mask(tensor)) used += tensor->rank();
     else used += !entry.get<Ellipsis>() && !entry.get<NewAxis>();
   }
-  if (used > x.lazy("index").shape().size()) fail("index: ", used, " entries for the ", x.rank(), " axes of ", x.shape());
+  if (used > x.lazy("index").shape().size())
+    fail("index: ", used, " entries for the ", x.rank(), " axes of ", x.shape());
 
   Indexed result{x, {}};
   Tensor& part = result.part;

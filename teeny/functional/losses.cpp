@@ -17,7 +17,8 @@ Tensor reduced(const Tensor& terms, Reduction reduction) {
 }
 
 void check_same(const Tensor& x, const Tensor& target, const char* op) {
-  if (x.lazy(op).shape() != target.lazy(op).shape()) fail(op, ": ", x.shape(), " and ", target.shape(), " differ; input and target have one shape");
+  if (x.lazy(op).shape() != target.lazy(op).shape())
+    fail(op, ": ", x.shape(), " and ", target.shape(), " differ; input and target have one shape");
 }
 
 /// `terms` times a weight that broadcasts to them; an undefined weight is 1.
@@ -209,7 +210,8 @@ Tensor Tensor::kl_div(const Tensor& target, bool log_target, Reduction reduction
 /// Huber, "Robust estimation of a location parameter", 1964.
 Tensor Tensor::huber_loss(const Tensor& target, double delta, Reduction reduction) const {
   if (!(delta > 0)) fail("huber_loss: delta ", delta, " is not above 0");
-  if (lazy("huber_loss").shape() != target.lazy("huber_loss").shape()) fail("huber_loss: ", shape(), " and ", target.shape(), " differ");
+  if (lazy("huber_loss").shape() != target.lazy("huber_loss").shape())
+    fail("huber_loss: ", shape(), " and ", target.shape(), " differ");
   return smooth_l1_loss(target, delta, reduction) * delta;
 }
 

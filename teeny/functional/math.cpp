@@ -142,7 +142,8 @@ Tensor Tensor::lerp(const Tensor& end, const Tensor& weight) const {
 }
 
 Tensor Tensor::masked_fill(const Tensor& mask, Scalar value) const {
-  if (mask.lazy("masked_fill").dtype() != DType::Bool) fail("masked_fill: the mask is ", mask.dtype(), " and must be bool");
+  if (mask.lazy("masked_fill").dtype() != DType::Bool)
+    fail("masked_fill: the mask is ", mask.dtype(), " and must be bool");
   broadcast(mask.shape(), lazy("masked_fill").shape(), "masked_fill");
   if (!fits(value, dtype())) fail("masked_fill: ", value, " does not fit ", dtype());
   return where(mask, full({}, value, dtype()), *this);

@@ -86,7 +86,8 @@ Tensor overwritten(const Tensor& x, int axis, const Tensor& index, const Tensor&
   return where(last >= 0, chosen, x);
 }
 Tensor Tensor::scatter(int64_t axis, const Tensor& index, const Tensor& source) const {
-  if (lazy("scatter").shape().empty()) return flatten().scatter(axis, with_an_axis(index), with_an_axis(source)).reshape({});
+  if (lazy("scatter").shape().empty())
+    return flatten().scatter(axis, with_an_axis(index), with_an_axis(source)).reshape({});
   return overwritten(*this, axis_index(axis, "scatter"), with_an_axis(index), with_an_axis(source),
                      {"scatter", index.shape()});
 }

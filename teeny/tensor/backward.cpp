@@ -95,7 +95,8 @@ GradOf walk_back(std::span<const Tensor> order, const GradOf& wanted) {
 }
 
 void check_start(const Tensor& y, const char* op) {
-  if (numel(y.lazy(op).shape()) != 1) fail(op, ": starts from one element, not from ", y.shape(), "; sum() it, or give its gradient");
+  if (numel(y.lazy(op).shape()) != 1)
+    fail(op, ": starts from one element, not from ", y.shape(), "; sum() it, or give its gradient");
   if (!y.requires_grad() && !GradMode::enabled())
     fail(op, ": no gradients are recorded here: a NoGrad is alive; compute the loss, and call this, outside of it");
   if (!y.requires_grad())

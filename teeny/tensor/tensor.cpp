@@ -51,7 +51,8 @@ Tensor::Tensor(Scalar value) : Tensor(full({}, value)) {}
 
 const LazyBuffer& Tensor::lazy(const char* op) const {
   if (!state_)
-    fail(op ? op : "", op ? ": " : "", "this tensor is undefined: no value was given to it, or it is the grad() of one that no backward has reached");
+    fail(op ? op : "", op ? ": " : "",
+         "this tensor is undefined: no value was given to it, or it is the grad() of one that no backward has reached");
   note();
   if (context.recorder) context.recorder->on_read({state_, &state_->data}, {state_, &state_->requires_grad});
   return state_->data;
@@ -83,7 +84,8 @@ bool Tensor::is_leaf() const { return lazy(), !state_->rule; }
 
 bool Tensor::requires_grad() const { return lazy(), state_->requires_grad || state_->rule; }
 Tensor& Tensor::requires_grad_(bool on) & {
-  if (!is_float(lazy("requires_grad_").dtype()) && on) fail("requires_grad_: only floats have gradients, this is ", dtype());
+  if (!is_float(lazy("requires_grad_").dtype()) && on)
+    fail("requires_grad_: only floats have gradients, this is ", dtype());
   set_requires_grad(on);
   return *this;
 }
@@ -96,7 +98,7 @@ Tensor Tensor::grad() const { return lazy(), state_->grad; }
 void Tensor::set_grad(const Tensor& grad) {
   if (!state_) fail(grad.state_ ? "set_grad" : "zero_grad", ": this tensor is undefined: no value was given to it");
   if (grad.defined() && (grad.shape() != shape() || !is_float(grad.dtype())))
-    fail("set_grad: ", grad.dtype(), " ", grad.shape(), " for a tensor of ", dtype(), " ", shape(), "; floats of that shape wanted");
+    fail("set_grad: ", grad.dtype(), " ", grad.shape(), " for a tensor of ", dtype(), " ", shape());
   if (context.recorder) context.recorder->on_set_grad(*this, grad);
   if (!state_->orphaned) state_->grad.state_ = grad.state_;  // not noted as a handle: a recorder has been told
 }
@@ -150,9 +152,10 @@ namespace {
 template <class T>
 std::vector<T> values_of(const Tensor& x, const char* op) {
   if constexpr (std::integral<T> && !std::same_as<T, bool>)  // handed out as a narrower integer it must be the same number
-    if (is_int(x.lazy(op).dtype()) && itemsize(x.dtype()) > int64_t(sizeof(T)) && (x.cast(dtype_of<T>()) != x).sum().item() > 0)
+    if (is_int(x.lazy(op).dtype()) && itemsize(x.dtype()) > int64_t(sizeof(T)) &&
+        (x.cast(dtype_of<T>()) != x).sum().item() > 0)
       fail(op, ": ", x.dtype(), " ", x.shape(), " has an element that does not fit ", dtype_of<T>());
-  if (x.lazy(op).dtype() != dtype_of<T>()) x.realize();  // the same value, whichever type it is read as: it is not cast in its kernel
+  if (x.lazy(op).dtype() != dtype_of<T>()) x.realize();  // the same value as any type: it is not cast in its kernel
   const std::vector<std::byte> bytes = x.cast(dtype_of<T>()).to_bytes();
   std::vector<T> values(static_cast<size_t>(x.numel()));
   if constexpr (std::same_as<T, bool>) {
@@ -187,7 +190,8 @@ TEENY_INSTANTIATE(double)
 #undef TEENY_INSTANTIATE
 
 Tensor& Tensor::assign(const Tensor& x) & {
-  if (x.lazy("assign").shape() != lazy("assign").shape()) fail("assign: ", x.shape(), " to a tensor of ", shape(), "; expand() or reshape() it");
+  if (x.lazy("assign").shape() != lazy("assign").shape())
+    fail("assign: ", x.shape(), " to a tensor of ", shape(), "; expand() or reshape() it");
   if (state_->data.node()->of_another_thread())
     fail("assign: another thread has assigned to this tensor of ", shape(), ", and has not computed it yet");
   LazyBuffer data = x.detach().cast(dtype()).lazy();
@@ -204,7 +208,8 @@ Tensor& Tensor::assign(const Tensor& x) & {
 // In place, like PyTorch's. Where a gradient is recorded, the history would be lost with the old values: then this
 // handle becomes another tensor, which has one.
 Tensor& assign_or_rebind(Tensor& x, const Tensor& value, const char* op) {
-  if (value.lazy(op).shape() != x.lazy(op).shape()) fail(op, ": the result has ", value.shape(), " and does not fit into ", x.shape());
+  if (value.lazy(op).shape() != x.lazy(op).shape())
+    fail(op, ": the result has ", value.shape(), " and does not fit into ", x.shape());
   if (is_float(value.dtype()) > is_float(x.dtype()) || (x.dtype() == DType::Bool && value.dtype() != DType::Bool))
     fail(op, ": the result is ", value.dtype(), " and does not fit into ", x.dtype());
   const bool recorded = GradMode::enabled() && (x.requires_grad() || value.requires_grad());
