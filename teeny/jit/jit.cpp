@@ -113,9 +113,9 @@ class Recording : public Recorder {
     for (const Graded& g : graded_)
       if (&handle == detail::TensorAccess::grad(g.x)) return;  // the call has set it by now
     for (size_t i = handles_.size(); i-- > 0;)
-      if (handles_[i].handle == &handle && *handles_[i].alive) return;
+      if (handles_[i].handle == &handle && !handles_[i].alive.expired()) return;
     try {
-      handles_.push_back({&handle, detail::TensorAccess::watch(handle).begin(), data, detail::TensorAccess::id(handle)});
+      handles_.push_back({&handle, detail::TensorAccess::watch(handle), data, detail::TensorAccess::id(handle)});
     } catch (const std::bad_alloc&) { no_memory_ = true; }  // a handle may be told of where it is moved, which cannot throw
   }
 
@@ -239,7 +239,7 @@ class Recording : public Recorder {
   /// instead: something that was a constant or unrealized before this one is memory only now. Empty: this can be replayed.
   std::string finish(std::span<const Tensor> returned, std::span<const Tensor> given) {
     for (Graded& g : graded_) g.before = {};
-    std::erase_if(handles_, [](const Handle& h) { return !*h.alive; });
+    std::erase_if(handles_, [](const Handle& h) { return h.alive.expired(); });
     for (const Handle& h : handles_)
       if (!h.is_same()) cannot_replay("a handle from before the call is another tensor's after it; assign() to the tensor");
     if (no_memory_) cannot_replay("there was no memory to note what it did");
@@ -293,9 +293,9 @@ class Recording : public Recorder {
       }
     }
     for (const Handle& h : handles_)
-      if (!*h.alive || !h.is_same())
+      if (h.alive.expired() || !h.is_same())
         return text("a handle through which the call looked at a tensor", h.shape_text(),
-                    *h.alive ? " is another one's now" : " is gone");
+                    h.alive.expired() ? " is gone" : " is another one's now");
     return "";
   }
 
@@ -368,7 +368,7 @@ class Recording : public Recorder {
   /// A handle from before the call through which it read, and what its tensor was then.
   struct Handle {
     const Tensor* handle;
-    std::shared_ptr<const std::atomic<bool>> alive;
+    std::weak_ptr<const char> alive;  ///< as long as the handle
     std::weak_ptr<LazyBuffer> data;
     const void* id;  ///< null: it was undefined
 

@@ -7,7 +7,6 @@
 namespace teeny {
 namespace {
 
-constexpr int kDeep = 1 << 13;  ///< a history that is shorter is scheduled at once
 constexpr size_t kNodesOfPart = 1 << 15;
 
 bool is_computed(const Node& node) { return !node.realized() && !has_no_memory(node.op); }
@@ -22,7 +21,7 @@ void compute_in_parts(std::span<const LazyBuffer> targets, const std::function<v
   std::vector<Visit> stack;  // a walk that ends with the targets; nodes on it are not computed, and so keep their sources
   std::unordered_set<const Node*> finished;
   for (const LazyBuffer& target : targets) {
-    if (target.node()->depth < kDeep || !is_computed(*target.node())) continue;
+    if (target.node()->depth < kLongHistory || !is_computed(*target.node())) continue;
     stack.push_back({&target.node()});
     while (!stack.empty()) {
       Visit& top = stack.back();

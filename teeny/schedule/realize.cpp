@@ -1,4 +1,6 @@
 // Evaluation: schedules the graph, and runs the kernels.
+#include <algorithm>
+
 #include "teeny/debug/trace.h"
 #include "teeny/schedule/assignments.h"
 #include "teeny/schedule/draw.h"
@@ -45,10 +47,14 @@ void realize(std::span<const LazyBuffer> targets) {
   if (all.size() == targets.size()) context.pending.clear();
 
   // When a kernel throws, what was computed before it stays, and the rest is unrealized as before.
-  compute_in_parts(all, [](std::span<const LazyBuffer> part) { run_assignments(schedule(part)); });
-  std::vector<Step> steps = schedule_assignments(all);
+  if (std::ranges::any_of(all, [](const LazyBuffer& x) { return x.node()->depth >= kLongHistory; }))
+    compute_in_parts(all, [](std::span<const LazyBuffer> part) { run_assignments(schedule(part)); });
+  const bool assigned = !context.pending.empty();
+  std::vector<Step> steps = assigned ? schedule_assignments(all) : schedule(all);
   if (drawn && !steps.empty()) draw_at_exit(all, steps);
-  run_assignments(std::move(steps));
+  if (assigned) run_assignments(std::move(steps));
+  else
+    for (Step& step : steps) run_step(step);
   context.pending.clear();
 }
 

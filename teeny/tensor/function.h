@@ -64,7 +64,7 @@ struct TensorAccess {
   static void drop_graph(const Tensor& x);                           ///< forgets the rule
   static void replace(const Tensor& x, LazyBuffer data) noexcept;    ///< an assignment of values that are there already
   static const Tensor* grad(const Tensor& x);                        ///< the handle that x.grad() copies
-  static const HandleWatch& watch(const Tensor& x) { return x.watch_; }
+  static std::weak_ptr<const char> watch(const Tensor& x);           ///< expires with this handle
   static const void* id(const Tensor& x) { return x.state_.get(); }  ///< equal for handles of one tensor
 };
 }  // namespace detail

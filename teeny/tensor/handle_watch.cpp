@@ -1,37 +1,14 @@
-#include "teeny/tensor/handle_watch.h"
-
 #include <mutex>
-#include <unordered_map>
+
+#include "teeny/tensor/function.h"
 
 namespace teeny::detail {
-namespace {
 
-struct Watched {
-  std::mutex mutex;
-  std::unordered_map<const HandleWatch*, std::shared_ptr<std::atomic<bool>>> alive;
-};
-/// Never destroyed: handles in static objects die after main has returned.
-Watched& watched() {
-  static auto* all = new Watched;
-  return *all;
-}
-
-}  // namespace
-
-std::shared_ptr<const std::atomic<bool>> HandleWatch::begin() const {
-  const std::lock_guard lock(watched().mutex);
-  std::shared_ptr<std::atomic<bool>>& alive = watched().alive[this];
-  if (!alive) alive = std::make_shared<std::atomic<bool>>(true);
-  watched_ = true;
-  return alive;
-}
-
-void HandleWatch::end() const noexcept {
-  const std::lock_guard lock(watched().mutex);
-  const auto found = watched().alive.find(this);
-  if (found == watched().alive.end()) return;
-  if (found->second) *found->second = false;
-  watched().alive.erase(found);
+std::weak_ptr<const char> TensorAccess::watch(const Tensor& x) {
+  static std::mutex mutex;  // calls on several threads may read through one handle
+  const std::lock_guard lock(mutex);
+  if (!x.watch_) x.watch_ = std::make_shared<char>();
+  return x.watch_;
 }
 
 }  // namespace teeny::detail

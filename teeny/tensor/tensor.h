@@ -443,7 +443,7 @@ class Tensor {
   }
   void note_handle() const;
   std::shared_ptr<State> state_;
-  [[no_unique_address]] detail::HandleWatch watch_;
+  mutable std::shared_ptr<char> watch_;  ///< of this handle, not its tensor: `w = other` is noticed by a Jit
 };
 
 /// Elements, and where along the axis each of them stood.

@@ -21,7 +21,7 @@ BUILD = "build/tour"
 EXPRESSIONS = ["a + b", "relu", "matmul", "sum"]
 FLAGS = "-O0 -g --coverage -fno-inline -finstrument-functions -finstrument-functions-exclude-file-list=/usr/,c++"
 # What `a + b` may take: the spine is to stay short.
-MOST_FILES, MOST_LINES = 18, 435
+MOST_FILES, MOST_LINES = 18, 450
 
 INTRODUCTION = """# A tour of the code
 
