@@ -116,6 +116,25 @@ TEST_CASE("indexing: 16-bit sums round at every step, in order") {
     }
 }
 
+TEST_CASE("indexing: scatters that several threads share, and of nothing into much") {
+  const Tensor nothing = Tensor::zeros({1 << 17, 2}).scatter_add(0, Tensor::zeros({0, 2}, DType::Int64), Tensor::zeros({0, 2}));
+  CHECK(nothing.sum().item() == 0);
+  // Along each axis: the threads share columns, rows, or the result itself.
+  for (const Shape& shape : std::initializer_list<Shape>{{700, 96}, {3, 50000}, {90000}})
+    for (int axis = 0; axis < shape.size(); ++axis) {
+      const Tensor source = (Tensor::arange(numel(shape)) % 7 + 1).reshape(shape);
+      const Tensor index = (Tensor::arange(numel(shape)) * 31 % shape[axis]).reshape(shape);
+      const Tensor sums = Tensor::zeros(shape, DType::Int64).scatter_add(axis, index, source);
+      const std::vector<int64_t> got = sums.to_vector<int64_t>(), from = source.to_vector<int64_t>(), at = index.to_vector<int64_t>();
+      std::vector<int64_t> want(got.size());
+      const int64_t step = row_major(shape)[axis];
+      for (int64_t i = 0; i < numel(shape); ++i) want[size_t(i + (at[size_t(i)] - i / step % shape[axis]) * step)] += from[size_t(i)];
+      CHECK(got == want);
+      CHECK(Tensor::zeros(shape).scatter_add(axis, index, source.cast(DType::Float32)).to_vector<int64_t>() == want);
+      CHECK(sums.gather(axis, index).to_vector<int64_t>()[1] == want[size_t(1 + (at[1] - 1 / step % shape[axis]) * step)]);
+    }
+}
+
 TEST_CASE("indexing: an index outside of a scatter is named as well") {
   for (const int64_t count : {2, 300}) {
     const Tensor source = Tensor::ones({count, 2}).realize(), good = Tensor::zeros({count}, DType::Int64).realize();

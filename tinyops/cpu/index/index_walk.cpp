@@ -34,7 +34,7 @@ std::optional<int> IndexWalk::independent_axis() const {
   const Dims& strides = strides_[kPicked];
   for (int a = 0; a < shape_.size(); ++a) {
     const int64_t step = std::abs(strides[a]), reach = step * shape_[a];
-    if (step == 0 || (best && shape_[a] <= shape_[*best])) continue;
+    if (reach == 0 || (best && shape_[a] <= shape_[*best])) continue;
     int64_t below = 0;  // how far the axes of smaller strides go: less than a step
     const auto other = [&](int64_t stride, int64_t size) {
       if (stride >= reach && stride % reach == 0) return;  // whole multiples of all that this axis covers
