@@ -121,16 +121,19 @@ Element reduce(ReduceOp op, DType dtype, const RowValue& value, int64_t inner) {
   });
 }
 
-/// The row with this outer index. `sum`: what a contraction has for it.
-void run_row(const RowKernel& k, const Dims& row, const Element& sum) {
+/// The row with this outer index. `sum`: what a contraction has for it. `values` are those of the row before: with their
+/// memory, no row but the first can fail for want of it, and that one before anything is stored.
+void run_row(const RowKernel& k, const Dims& row, const Element& sum, std::vector<RowValue>& values) {
   const int outer_rank = k.shape.size() - k.inner;
   const Shape inner(k.shape.begin() + outer_rank, k.shape.end());
   const int64_t width = numel(inner);
   const Dims row_start = Dims::filled(inner.size(), 0);
 
-  std::vector<RowValue> values;
-  for (const Instruction& step : k.program) {
-    RowValue result;
+  values.resize(k.program.size());
+  for (size_t number = 0; number < k.program.size(); ++number) {
+    const Instruction& step = k.program[number];
+    RowValue& result = values[number];
+    result.clear();
     if (const auto* reduction = std::get_if<Reduce>(&step.op)) {
       result.push_back(reduce(reduction->op, step.dtype, values[size_t(step.args[0])], width));
     } else {
@@ -152,7 +155,6 @@ void run_row(const RowKernel& k, const Dims& row, const Element& sum) {
       if (step.per_row) result.push_back(one(row_start, 0));
       else for_each_index(inner, [&](const Dims& position) { result.push_back(one(position, result.size())); });
     }
-    values.push_back(std::move(result));
   }
   for (const Output& out : k.outputs) {
     const RowValue& value = values[size_t(out.value)];
@@ -166,13 +168,15 @@ void run_row(const RowKernel& k, const Dims& row, const Element& sum) {
 
 void run_kernel(const RowKernel& k) {
   const Shape outer(k.shape.begin(), k.shape.end() - k.inner);
-  for_each_index(outer, [&](const Dims& row) { run_row(k, row, {}); });
+  std::vector<RowValue> values;
+  for_each_index(outer, [&](const Dims& row) { run_row(k, row, {}, values); });
 }
 
 // ---- The other kinds ------------------------------------------------------------------------------------------------
 
 void run_kernel(const ContractKernel& k) {
   const Shape summed(k.shape.end() - k.reduced, k.shape.end());
+  std::vector<RowValue> values;
   for_each_index(k.epilogue.shape, [&](const Dims& i) {
     const Element sum = with_type(k.a.dtype, [&]<class Stored>(Stored) {
       using T = Compute<Stored>;
@@ -184,7 +188,7 @@ void run_kernel(const ContractKernel& k) {
       });
       return to_element(T(Stored(T(total))));  // as if it had been stored, and read again
     });
-    run_row(k.epilogue, i, sum);
+    run_row(k.epilogue, i, sum, values);
   });
 }
 
