@@ -130,9 +130,8 @@ void run_row(const RowKernel& k, const Dims& row, const Element& sum, std::vecto
   const Dims row_start = Dims::filled(inner.size(), 0);
 
   values.resize(k.program.size());
-  for (size_t number = 0; number < k.program.size(); ++number) {
-    const Instruction& step = k.program[number];
-    RowValue& result = values[number];
+  for (const Instruction& step : k.program) {
+    RowValue& result = values[size_t(&step - k.program.data())];
     result.clear();
     if (const auto* reduction = std::get_if<Reduce>(&step.op)) {
       result.push_back(reduce(reduction->op, step.dtype, values[size_t(step.args[0])], width));
