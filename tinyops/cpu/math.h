@@ -1,8 +1,9 @@
 #pragma once
-// The functions of a tile that are not one operation of the machine, and sqrt, floor and trunc, which compilers hesitate to
-// make packets of. Of floats: functions.h, but for exp, sigmoid and tanh, the commonest, which packets of floats compute
-// three times as fast, right to 0.9, 1.8 and 1.5 ulp. Of doubles: Eigen's exp and log; its log takes every subnormal for the smallest normal number, and its
-// exp flushes or clamps results outside the normal range, so what is out of their reach is asked of libm, as are the rest.
+// The functions of a tile that are not one operation of the machine, and sqrt, floor and trunc, which compilers
+// hesitate to make packets of. Of floats: functions.h, but for exp, sigmoid and tanh, the commonest, which packets of
+// floats compute three times as fast; tests/test_functions.cpp prints how far off they are. Of doubles: Eigen's exp and
+// log; its log takes every subnormal for the smallest normal number, and its exp flushes or clamps results outside the
+// normal range, so what is out of their reach is asked of libm, as are the rest.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -40,12 +41,13 @@ template <UnaryOp op, class T>
 constexpr bool may_need_libm = op == UnaryOp::Sin || op == UnaryOp::Cos || op == UnaryOp::Tan ||
                                (std::is_same_v<T, double> && (op == UnaryOp::Exp || op == UnaryOp::Log));
 
-/// e^x = 2^n e^r with n = round(x / ln 2), so |r| <= ln 2 / 2. Adding and taking away 1.5 * 2^23 rounds, and leaves n in the
-/// lowest bits of the sum. ln 2 has two parts, so that n times it loses nothing; the polynomial, 1 + r + r^2 q(r), is right
-/// to 3e-9 (fitted to the least largest error), the result to 0.9 ulp. 2^n comes in two halves, each a number with no more
-/// than an exponent: the first is added to the polynomial's exponent, the second multiplied, which rounds what is too
-/// small for a normal number and overflows as it should. Beyond [-104, 89] nothing changes any more; a masked score's 0
-/// is a product with 0, because rounding a number that small takes a processor a hundred cycles.
+/// e^x = 2^n e^r with n = round(x / ln 2), so |r| <= ln 2 / 2. Adding and taking away 1.5 * 2^23 rounds, and leaves n
+/// in the lowest bits of the sum. ln 2 has two parts, so that n times it loses nothing; the polynomial, 1 + r + r^2
+/// q(r), is right to 3e-9 (fitted to the least largest error), the result to 0.9 ulp, without a fused multiply-add to
+/// 1.2. 2^n comes in two halves, each a number with no more than an exponent: the first is added to the polynomial's
+/// exponent, the second multiplied, which rounds what is too small for a normal number and overflows as it should.
+/// Beyond [-104, 89] nothing changes any more; a masked score's 0 is a product with 0, because rounding a number that
+/// small takes a processor a hundred cycles.
 template <class Packet>
 Packet exponential(const Packet& unbounded) {
   using Integers = typename Eigen::internal::unpacket_traits<Packet>::integer_packet;
