@@ -587,7 +587,7 @@ class Recording : public Recorder {
   std::unordered_set<const LazyBuffer*> left_here_, read_here_;  ///< variables; the second only where inputs are assigned to
   std::vector<std::pair<Variable, Result>> left_;
   std::vector<Result> returned_;
-  std::vector<Graded> graded_;
+  std::deque<Graded> graded_;  // moved, they would be noted as handles of the call
 };
 
 Replayer::Replayer(JitOptions options) : options_(options) {
