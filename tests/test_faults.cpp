@@ -181,7 +181,7 @@ TEST_CASE("faults: a refused batch leaves the optimiser, the model and what else
   CHECK(after != before);
 }
 
-#ifndef __SANITIZE_ADDRESS__  // which reserves terabytes of addresses
+#ifndef TEENY_CHECKED  // a sanitizer reserves terabytes of addresses
 TEST_CASE("faults: a replay that finds no memory names the kernel, and is not begun") {
   if (!tinyops::device_name().starts_with("cpu")) return;
   Tensor count = Tensor::of({0}).realize();
