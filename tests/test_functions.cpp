@@ -131,7 +131,7 @@ TEST_CASE("functions of float32 are right to the last place or two") {
   std::cout << "one float in " << step << " on " << tinyops::device_name() << "\n"
             << "function        worst ulp              at   slope, worst              at\n";
   for (const RealFunction& f : kFunctions) {
-    CAPTURE(f.name);
+    CAPTURE(std::string(f.name));
     Worst value;
     for (int64_t begin = 0; begin < count; begin += piece) {
       const std::vector<float> x = floats(begin, std::min(count, begin + piece), step);

@@ -72,7 +72,7 @@ Packet logistic(const Packet& x) {
   const Packet zero = pset1<Packet>(0), one = pset1<Packet>(1), e = exponential(psub(zero, pabs(x)));
   const Packet sum = padd(one, e), lost = psub(e, psub(sum, one)), inverse = pdiv(one, sum);
   const Packet top = pselect(pcmp_lt(x, zero), e, one), quotient = pmul(top, inverse);
-  const Packet rest = psub(psub(top, pmul(quotient, sum)), pmul(quotient, lost));
+  const Packet minus = psub(zero, quotient), rest = pmadd(minus, lost, pmadd(minus, sum, top));
   return pmadd(rest, inverse, quotient);
 }
 
