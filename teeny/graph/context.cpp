@@ -15,9 +15,9 @@ namespace {
 /// The memory of a thread that ends. What is stored there later, by the destructors of static objects, is not given back.
 struct Emptied {
   ~Emptied() {
-    // From a vector: `= {}` would keep the memory of the elements.
-    context.pending = std::vector<PendingAssignment>(), context.execution = {}, context.recent_views = {};
-    context.totals = context.earlier_totals = std::vector<std::weak_ptr<Node>>();
+    context.execution = {}, context.recent_views = {};
+    context.pending = std::vector<PendingAssignment>();  // of `= {}` the memory of the elements would stay
+    context.totals = std::vector<std::weak_ptr<Node>>(), context.earlier_totals = std::vector<std::weak_ptr<Node>>();
   }
 };
 thread_local Emptied emptied;
