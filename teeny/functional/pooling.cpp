@@ -7,112 +7,6 @@
 
 namespace teeny {
 
-/// The windows along one axis, and which axis their taps are. Where they lie side by side, it is split; else they
-/// slide.
-static std::pair<Tensor, int> windows_along(const Tensor& x, int axis, int64_t size, int64_t step, int64_t dilation) {
-  if (step != size || dilation != 1) return {x.unfold(axis, size, step, dilation), x.rank()};
-  Dims begin = Dims::filled(x.rank(), 0), end = x.shape();
-  end[axis] = x.size(axis) / size * size;
-  return {x.shrink(begin, end).unflatten(axis, {-1, size}), axis + 1};
-}
-
-/// The maximum over windows along one axis. The gradient goes to the first of equals, and with NaNs to the last
-/// of them: PyTorch walks a window and keeps what is larger than all before, or NaN. It begins with the first element
-/// of the input, which is not padding even if all are -inf: `real` says which those are; undefined if all.
-///
-/// Few taps are taken apart: each is a strided view, and what is left is plain arithmetic on long rows of windows.
-///
-///   x     a b | c d | e f            tap 0   a c e    \   maximum   m n o
-///                                    tap 1   b d f    /
-///   dx    g 0 | 0 h | i 0            part 0  g 0 i    =   the gradient where tap 0 was it
-///                                    part 1  0 h 0
-///
-/// Where windows overlap, the gradient is added to the place that was it, as far as that is from the window's
-/// beginning.
-struct FirstMax : Function {
-  static constexpr int64_t kFew = 8, kSome = 16;
-  int axis;
-  int64_t size, step, dilation;
-  Tensor real;
-  FirstMax(int axis, int64_t size, int64_t step, int64_t dilation, Tensor real)
-      : axis(axis), size(size), step(step), dilation(dilation), real(std::move(real)) {}
-
-  LazyBuffer forward(const LazyBuffer& x) {
-    const NoGrad guard;
-    const auto [all, at] = windows_of(Tensor(x));
-    if (size > kFew) return all.max(at).lazy();
-    Tensor largest = tap(all, at, 0);
-    for (int64_t i = 1; i < size; ++i) largest = largest.maximum(tap(all, at, i));
-    return largest.lazy();
-  }
-  Grads backward(const Tensor& grad, const Tensor& out) override {
-    const Tensor image = inputs[0];
-    const auto [x, at] = windows_of(image);
-    const Tensor inside = real.defined() ? windows_of(real).first : Tensor();
-    if (step == size && dilation == 1 && size <= kFew) {
-      const Tensor side_by_side = Tensor::stack(parts(x, at, inside, grad), at).flatten(axis, axis + 1);
-      Dims none = Dims::filled(image.rank(), 0), rest = none;
-      rest[axis] = image.size(axis) - side_by_side.size(axis);
-      return {side_by_side.pad(none, rest)};
-    }
-    const Tensor tap = size <= kSome ? which(x, at, inside) : which_by_rank(x, at, inside, out);
-    const Tensor begin = reshape_to_axis(Tensor::arange(x.size(axis)) * step, axis, image.rank());
-    return {Tensor::zeros(image.shape(), grad.dtype()).scatter_add(axis, begin + tap * dilation, grad)};
-  }
-
- private:
-  std::pair<Tensor, int> windows_of(const Tensor& x) const { return windows_along(x, axis, size, step, dilation); }
-
-  static Tensor tap(const Tensor& x, int at, int64_t i) {
-    Dims begin = Dims::filled(x.rank(), 0), end = x.shape();
-    begin[at] = i, end[at] = i + 1;
-    return x.shrink(begin, end).squeeze(at);
-  }
-
-  /// For each tap but the first, whether it beats all before it.
-  std::vector<Tensor> beats(const Tensor& x, int at, const Tensor& inside) const {
-    std::vector<Tensor> result;
-    Tensor largest = tap(x, at, 0), seen = inside.defined() ? tap(inside, at, 0) : Tensor();
-    for (int64_t i = 1; i < size; ++i) {
-      const Tensor t = tap(x, at, i);
-      result.push_back((t > largest) | t.isnan());
-      largest = largest.maximum(t);
-      if (!inside.defined()) continue;
-      result.back() = result.back() | (seen.logical_not() & tap(inside, at, i));
-      seen = seen | tap(inside, at, i);
-    }
-    return result;
-  }
-
-  /// A tap is the window's if it beats all before it, and none after it beats that.
-  std::vector<Tensor> parts(const Tensor& x, int at, const Tensor& inside, const Tensor& grad) const {
-    const std::vector<Tensor> beat = beats(x, at, inside);
-    std::vector<Tensor> result;
-    for (int64_t i = 0; i < size; ++i) {
-      Tensor part = grad;
-      for (int64_t later = size - 1; later > i; --later) part = where(beat[size_t(later) - 1], 0, part);
-      result.push_back(i == 0 ? part : where(beat[size_t(i) - 1], part, 0));
-    }
-    return result;
-  }
-
-  /// The number of the tap that is the window's.
-  Tensor which(const Tensor& x, int at, const Tensor& inside) const {
-    Tensor result = Tensor::zeros(tap(x, at, 0).shape(), DType::Int32);
-    const std::vector<Tensor> beat = beats(x, at, inside);
-    for (int64_t i = 1; i < size; ++i) result = where(beat[size_t(i) - 1], i, result);
-    return result.cast(DType::Int64);
-  }
-
-  /// The same, of many taps: the smallest number of those that are the largest; of NaNs the largest.
-  Tensor which_by_rank(const Tensor& x, int at, const Tensor& inside, const Tensor& out) const {
-    const Tensor number = reshape_to_axis(Tensor::arange(size), at, x.rank()), largest = out.unsqueeze(at);
-    const Tensor equal = inside.defined() ? (x == largest) & inside : x == largest;
-    const Tensor rank = where(x == x, where(equal, number, Scalar(size)), -number - 1).min(at);
-    return where(rank < 0, -rank - 1, rank);
-  }
-};
-
 namespace {
 
 /// Where the windows of a pooling lie, checked.
@@ -161,26 +55,87 @@ Scalar lowest(DType dtype) {
   });
 }
 
-/// The maximum of a window is the maximum of its rows' maxima: one axis after the other, the last one first, so that of
-/// equals the first one in row-major order wins.
+/// The maximum of a window is the maximum of its rows' maxima: one axis after the other, the last one first.
+///
+/// The gradient goes to one element of each window, as in PyTorch, which walks a window and keeps what is larger than
+/// all before, or NaN: the first of equals, of NaNs the last. It begins with the first element of the input, which is
+/// not padding even if all are -inf.
+struct MaxPool : Function {
+  static constexpr int64_t kFew = 8;
+  Pool pool;
+  explicit MaxPool(Pool pool) : pool(std::move(pool)) {}
+
+  LazyBuffer forward(const LazyBuffer& x) {
+    const NoGrad guard;
+    Tensor y = padded(Tensor(x));
+    for (int a = axes() - 1; a >= 0; --a) y = largest(windows_along(y, a));
+    return y.lazy();
+  }
+  Grads backward(const Tensor& grad, const Tensor&) override {
+    const Tensor& x = inputs[0];
+    const Shape flat = x.flatten(-axes()).shape();
+    const Tensor index = positions(x.detach()).flatten(-axes());
+    return {scatter_sum(flat, flat.size() - 1, index, grad.flatten(-axes()), "max_pool").reshape(x.shape())};
+  }
+
+  /// Where in its flat image the element of each window is.
+  Tensor positions(const Tensor& x) const {
+    const Shape image(x.shape().end() - axes(), x.shape().end());
+    const int64_t nowhere = numel(image);  // of padding: behind all others
+    const DType dtype = nowhere < std::numeric_limits<int32_t>::max() ? DType::Int32 : DType::Int64;
+    const Tensor numbers = Tensor::arange(nowhere).cast(dtype).reshape(image);
+    Largest all{padded(x), pad_spatial(numbers, pool.padding, pool.padding_end, nowhere).contiguous()};
+    if (all.value.shape() != x.shape()) all.value = all.value.contiguous();  // each tap would look at the guards again
+    for (int a = axes() - 1; a >= 0; --a) {
+      const Tensor taps = windows_along(all.value, a), positions = windows_along(all.position, a);
+      all = pool.window[a] <= kFew / 2 ? walked(taps, positions) : reduced(taps, positions, nowhere);
+    }
+    return all.position.expand(all.value.shape());  // windows of one element have met no image yet
+  }
+
+ private:
+  int axes() const { return pool.window.size(); }
+  Tensor padded(const Tensor& x) const { return pad_spatial(x, pool.padding, pool.padding_end, lowest(x.dtype())); }
+  Tensor windows_along(const Tensor& x, int a) const {
+    return x.unfold(a - axes(), pool.window[a], pool.stride[a], pool.dilation[a]);
+  }
+
+  /// Few taps are taken apart: each is a strided view, and what is left is plain arithmetic on long rows of windows.
+  static Tensor largest(const Tensor& taps) {
+    if (taps.size(-1) > kFew) return taps.max(-1);
+    Tensor result = taps[{ellipsis, 0}];
+    for (int64_t i = 1; i < taps.size(-1); ++i) result = result.maximum(taps[{ellipsis, i}]);
+    return result;
+  }
+
+  /// The largest element of each window along an axis, and its position in the flat image.
+  struct Largest {
+    Tensor value, position;
+  };
+
+  /// Few taps are walked. A position behind the tap's own is that of padding, which has been the largest so far.
+  static Largest walked(const Tensor& taps, const Tensor& positions) {
+    Largest best{taps[{ellipsis, 0}], positions[{ellipsis, 0}]};
+    for (int64_t i = 1; i < taps.size(-1); ++i) {
+      const Tensor tap = taps[{ellipsis, i}], position = positions[{ellipsis, i}];
+      const Tensor beats = (position < best.position) | (tap > best.value) | tap.isnan();
+      best = {where(beats, tap, best.value), where(beats, position, best.position)};
+    }
+    return best;
+  }
+  /// Of many, the smallest position of those that hold the largest value; a NaN's is counted from the end, and before
+  /// all others.
+  static Largest reduced(const Tensor& taps, const Tensor& positions, int64_t nowhere) {
+    const Tensor largest = taps.max(-1);
+    const Tensor chosen = where(taps == largest.unsqueeze(-1), positions, nowhere);
+    const Tensor rank = where(taps == taps, chosen, -1 - positions).min(-1);
+    return {largest, where(rank < 0, -1 - rank, rank)};
+  }
+};
+
 Tensor max_pool(const Tensor& x, const Sizes& window, const PoolOptions& options, int n, const char* op) {
   if (x.lazy(op).dtype() == DType::Bool) fail(op, ": not defined on bools");
-  const Pool pool(x, window, options, n, op);
-  const bool padded = pool.padding_end != Dims::filled(n, 0);  // which is never less than the padding before
-  Tensor y = pad_spatial(x, pool.padding, pool.padding_end, lowest(x.dtype())), real;
-  if (padded) {  // the same for all images and channels
-    Shape image = Dims::filled(x.rank() - n, 1);
-    for (int a = x.rank() - n; a < x.rank(); ++a) image.push_back(x.size(a));
-    real = pad_spatial(Tensor::full(image, true), pool.padding, pool.padding_end, false);
-  }
-  for (int a = n - 1; a >= 0; --a) {
-    const int axis = x.rank() - n + a;
-    y = apply(FirstMax(axis, pool.window[a], pool.stride[a], pool.dilation[a], real), y);
-    if (!padded) continue;
-    const auto [inside, at] = windows_along(real, axis, pool.window[a], pool.stride[a], pool.dilation[a]);
-    real = inside.any(at);
-  }
-  return y;
+  return apply(MaxPool(Pool(x, window, options, n, op)), x);
 }
 
 Tensor avg_pool(const Tensor& x, const Sizes& window, const PoolOptions& options, int n, const char* op) {
@@ -208,21 +163,10 @@ Tensor avg_pool(const Tensor& x, const Sizes& window, const PoolOptions& options
 }  // namespace
 
 namespace {
-/// What PyTorch's walk over a window ends with: the first of equals, of NaNs the last.
 ValuesIndices max_pool_with_indices(const Tensor& x, const Sizes& window, const PoolOptions& options, int n,
                                     const char* op) {
   const Tensor values = max_pool(x, window, options, n, op);
-  const Pool pool(x, window, options, n, op);
-  const Shape image(x.shape().end() - n, x.shape().end());
-  const Tensor number = Tensor::arange(numel(image)).reshape(image);
-  const Tensor position = windows(pad_spatial(number, pool.padding, pool.padding_end, -1), pool.window, pool.stride,
-                                  pool.dilation);  // -1: of the padding
-  const Tensor taps = pool.windows_of(x.detach(), lowest(x.dtype()));
-  Tensor largest = values.detach();
-  for (int a = 0; a < n; ++a) largest = largest.unsqueeze(-1);
-  const Dims inside = range(x.rank(), x.rank() + n);
-  const Tensor first = where((taps == largest) & (position >= 0), position, Scalar(numel(image))).min(inside);
-  return {values, where(values.isnan(), where(taps.isnan(), position, -1).max(inside), first)};
+  return {values, MaxPool(Pool(x, window, options, n, op)).positions(x.detach()).cast(DType::Int64)};
 }
 
 Tensor max_unpool(const Tensor& x, const Tensor& indices, const Sizes& size, const UnpoolOptions& options, int n,

@@ -142,7 +142,7 @@ void gather(const GatherKernel& k, const IndexedRows& rows) {
   });
 }
 
-/// Adds to totals[first] up to totals[last] what falls there.
+/// Adds what falls into [first, last) of the result to `totals`, which are of this part.
 template <class T, ReduceOp op, class W>
 void scatter(const ScatterKernel& k, const IndexWalk& walk, W* totals, int64_t first, int64_t last) {
   const T* memory = static_cast<const T*>(k.source.buffer->data());
@@ -154,7 +154,8 @@ void scatter(const ScatterKernel& k, const IndexWalk& walk, W* totals, int64_t f
       const T* from = memory + at[IndexWalk::kOther];
       const int64_t to = at[IndexWalk::kPicked];
       const auto add = [&](int64_t address, int64_t i) {
-        totals[address] = apply<W>(tinyops::step(op), totals[address], W(from[i * from_step]));
+        W& total = totals[address - first];
+        total = apply<W>(tinyops::step(op), total, W(from[i * from_step]));
       };
       if (step == 0) {
         int64_t begin = 0, end = n;
@@ -170,30 +171,50 @@ void scatter(const ScatterKernel& k, const IndexWalk& walk, W* totals, int64_t f
   });
 }
 
-/// The threads share an axis whose positions never meet. Where there is none, each walks everything for a part of the result.
+/// The threads share an axis whose positions never meet. Where there is none, each walks everything for a part of the
+/// result.
+/// Totals that the result itself is too narrow for wait in memory of their own: in that of a thread, a part after the
+/// other that fits its cache, where positions of the axis have parts of the result to themselves.
 template <class T, ReduceOp op>
 void scatter(const ScatterKernel& k, const IndexWalk& walk) {
   using W = Total<T, op>;
+  constexpr bool is_wide = !std::is_same_v<T, W>;
+  constexpr int64_t kPart = (128 << 10) / sizeof(W);
   T* result = static_cast<T*>(k.out.buffer->data());
   const int64_t size = int64_t(k.out.buffer->bytes() / sizeof(T)), steps = size + walk.rows() * (walk.length() + kStep);
-  Buffer wide(std::is_same_v<T, W> ? 0 : size_t(size) * sizeof(W));  // totals that the result itself is too narrow for
-  W* totals = reinterpret_cast<W*>(std::is_same_v<T, W> ? static_cast<void*>(result) : wide.data());
+  const auto round = [=](const W* totals, int64_t first, int64_t last) {
+    std::transform(totals, totals + (last - first), result + first, [](W x) { return T(x); });
+  };
   const int64_t parts = steps < kWorthThreads ? 1 : threads();
+  const std::optional<int> axis = walk.independent_axis();
+  if (axis && walk.size(*axis) >= parts && walk.divides(*axis, size)) {
+    const int64_t n = walk.size(*axis), pieces = std::min(n, std::max(parts, size / kPart));
+    return parallel(pieces, steps, [&] {
+      return [&, n, pieces, room = std::vector<std::conditional_t<is_wide, W, int>>()](int64_t p) mutable {
+        const int64_t begin = n * p / pieces, end = n * (p + 1) / pieces;
+        const int64_t first = size / n * begin, last = size / n * end;
+        W* totals;
+        if constexpr (is_wide) room.resize(size_t(last - first)), totals = room.data();
+        else totals = result + first;
+        std::fill_n(totals, last - first, identity<W>(op));
+        scatter<T, op>(k, walk.part(*axis, begin, end), totals, first, last);
+        if constexpr (is_wide) round(totals, first, last);
+      };
+    });
+  }
+  Buffer wide(is_wide ? size_t(size) * sizeof(W) : 0);
+  W* totals = reinterpret_cast<W*>(is_wide ? wide.data() : static_cast<void*>(result));
   const auto in_parts = [&](auto&& part_of) {
     parallel(parts, steps, [&] { return [&](int64_t p) { part_of(size * p / parts, size * (p + 1) / parts, p); }; });
   };
   in_parts([&](int64_t first, int64_t last, int64_t) { std::fill(totals + first, totals + last, identity<W>(op)); });
-  const std::optional<int> axis = parts > 1 ? walk.independent_axis() : std::nullopt;
   if (axis && walk.size(*axis) >= parts)
     in_parts([&](int64_t, int64_t, int64_t p) {
       const int64_t n = walk.size(*axis);
       scatter<T, op>(k, walk.part(*axis, n * p / parts, n * (p + 1) / parts), totals, 0, size);
     });
-  else in_parts([&](int64_t first, int64_t last, int64_t) { scatter<T, op>(k, walk, totals, first, last); });
-  if constexpr (!std::is_same_v<T, W>)
-    in_parts([&](int64_t first, int64_t last, int64_t) {
-      std::transform(totals + first, totals + last, result + first, [](W x) { return T(x); });
-    });
+  else in_parts([&](int64_t first, int64_t last, int64_t) { scatter<T, op>(k, walk, totals + first, first, last); });
+  if constexpr (is_wide) in_parts([&](int64_t first, int64_t last, int64_t) { round(totals + first, first, last); });
 }
 
 template <class T, ReduceOp op>

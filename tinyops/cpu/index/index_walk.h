@@ -52,6 +52,9 @@ class IndexWalk {
 
   /// An axis whose positions never meet at an address of `picked`, whatever the indices are; the longest one.
   std::optional<int> independent_axis() const;
+  /// Whether the positions of an independent axis have equal parts of all `size` elements of `picked` to themselves, one
+  /// after the other.
+  bool divides(int a, int64_t size) const { return begin_[kPicked] == 0 && strides_[kPicked][a] * shape_[a] == size; }
   /// The part of the walk in which axis a runs over [begin, end).
   IndexWalk part(int a, int64_t begin, int64_t end) const;
   int64_t size(int a) const { return shape_[a]; }
