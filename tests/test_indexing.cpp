@@ -131,6 +131,8 @@ TEST_CASE("indexing: scatters that several threads share, and of nothing into mu
       for (int64_t i = 0; i < numel(shape); ++i) want[size_t(i + (at[size_t(i)] - i / step % shape[axis]) * step)] += from[size_t(i)];
       CHECK(got == want);
       CHECK(Tensor::zeros(shape).scatter_add(axis, index, source.cast(DType::Float32)).to_vector<int64_t>() == want);
+      const auto narrow = [&] { return Tensor::zeros(shape, DType::BFloat16).scatter_add(axis, index, source.cast(DType::BFloat16)); };
+      CHECK_MESSAGE(mismatch(narrow, true) == "", text(shape, axis));
       CHECK(sums.gather(axis, index).to_vector<int64_t>()[1] == want[size_t(1 + (at[1] - 1 / step % shape[axis]) * step)]);
     }
 }

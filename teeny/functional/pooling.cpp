@@ -73,6 +73,7 @@ struct MaxPool : Function {
   }
   Grads backward(const Tensor& grad, const Tensor&) override {
     const Tensor& x = inputs[0];
+    if (in_pairs()) return {of_pairs(x, grad)};
     const Shape flat = x.flatten(-axes()).shape();
     const Tensor index = positions(x.detach()).flatten(-axes());
     return {scatter_sum(flat, flat.size() - 1, index, grad.flatten(-axes()), "max_pool").reshape(x.shape())};
@@ -113,12 +114,42 @@ struct MaxPool : Function {
     Tensor value, position;
   };
 
+  /// Windows of at most two elements of an axis, side by side, are the commonest, and each element has only one.
+  bool in_pairs() const {
+    bool result = pool.padding_end == Dims::filled(axes(), 0);
+    for (int a = 0; a < axes(); ++a) result &= pool.window[a] <= 2 && pool.stride[a] == pool.window[a];
+    return result && pool.dilation == Dims::filled(axes(), 1);
+  }
+  /// An element has its window's gradient, or none:
+  ///
+  ///   x     a b | c d | e f            x[0::2]  a c e    \   maximum   m n o
+  ///                                    x[1::2]  b d f    /
+  ///   dx    g 0 | 0 h | i 0            where the second is larger, or NaN: 0 h 0 there, and g 0 i for the first
+  Tensor of_pairs(const Tensor& x, Tensor grad) const {
+    std::vector<Tensor> images{x.detach()};  // the last axis is the first to go
+    for (int a = axes() - 1; a > 0; --a) images.push_back(largest(windows_along(images.back(), a)));
+    for (int a = 0; a < axes(); ++a, images.pop_back()) {
+      const Tensor& image = images.back();
+      const int axis = image.rank() - axes() + a;
+      if (pool.window[a] == 1) continue;
+      const Tensor taps = windows_along(image, a), first = taps[{ellipsis, 0}], second = taps[{ellipsis, 1}];
+      const Tensor beats = (second > first) | second.isnan();
+      grad = Tensor::stack({where(beats, 0, grad), where(beats, grad, 0)}, axis + 1).flatten(axis, axis + 1);
+      Dims none = Dims::filled(image.rank(), 0), rest = none;
+      rest[axis] = image.size(axis) - grad.size(axis);
+      grad = grad.pad(none, rest);
+    }
+    return grad;
+  }
+
   /// Few taps are walked. A position behind the tap's own is that of padding, which has been the largest so far.
-  static Largest walked(const Tensor& taps, const Tensor& positions) {
+  Largest walked(const Tensor& taps, const Tensor& positions) const {
+    const bool may_be_padding = pool.padding_end != Dims::filled(axes(), 0);  // never less than the padding before
     Largest best{taps[{ellipsis, 0}], positions[{ellipsis, 0}]};
     for (int64_t i = 1; i < taps.size(-1); ++i) {
       const Tensor tap = taps[{ellipsis, i}], position = positions[{ellipsis, i}];
-      const Tensor beats = (position < best.position) | (tap > best.value) | tap.isnan();
+      Tensor beats = (tap > best.value) | tap.isnan();
+      if (may_be_padding) beats = beats | (position < best.position);
       best = {where(beats, tap, best.value), where(beats, position, best.position)};
     }
     return best;
