@@ -2,15 +2,16 @@
 // sweep.py draws geometries and compares; peers/torch_sweep.py answers the same lines. The best of some runs counts:
 // whoever else uses the machine makes it slower, nothing makes it faster.
 //
-//   conv 2 fwd  N C O G  H K stride padding dilation  W K ..   convolution over 2 axes: images, channels in and out,
-//   groups conv_transpose 2 ..                                        the same of the transposed convolution; C and O
-//   are its own max_pool 2 dx  N C  H K stride padding  W ..               pooling; avg_pool alike matmul fwd  B M K N
-//   x_turned y_turned y_shared            a batch of B products; turned: transposed in memory sum fwd  mask  sizes ..
-//   over the axes whose bits are set; max, var and softmax alike gather fwd  rows width count rows of a table; its
-//   gradient is a sum by index
+//   conv 2 fwd  N C O G  H K stride padding dilation  W K ..      convolution over 2 axes: images, channels in and out,
+//                                                                 groups
+//   conv_transpose 2 ..                                           transposed; C and O are its own
+//   max_pool 2 both  N C  H K stride padding  W ..                pooling; avg_pool alike
+//   matmul fwd  B M K N  x_turned y_turned y_shared               a batch of B products; turned: transposed in memory
+//   sum fwd  mask  sizes ..                                       over the axes whose bits are set; max, var, softmax alike
+//   gather fwd  rows width count                                  rows of a table; its gradient is a sum by index
 //
-// Passes: fwd, dx and dw, the gradients by the first and by the second operand, without the forward pass. `peak` is
-// answered by the machine's limits, GFLOP/s and GB/s.
+// Passes: fwd; dx and dw, the gradients by the first and by the second operand, without the forward pass; both, the
+// forward pass and dx. `peak` is answered by the machine's limits, GFLOP/s and GB/s.
 #include <algorithm>
 #include <chrono>
 #include <functional>
@@ -51,10 +52,14 @@ using Operation = std::function<Tensor(const Tensor&, const Tensor&)>;
 /// One pass of f(x, y).
 static Work work_of(const std::string& pass, Tensor x, Tensor y, Operation f) {
   if (pass == "fwd") return [=] { f(x, y).realize(); };
-  if (pass != "dx" && pass != "dw") fail("pass ", pass, ": fwd, dx or dw");
+  if (pass != "dx" && pass != "dw" && pass != "both") fail("pass ", pass, ": fwd, dx, dw or both");
   x.requires_grad_(), y.requires_grad_();
-  const Tensor grad = values(f(x, y).shape()), wanted = pass == "dx" ? x : y;
-  return [=] { gradient((f(x, y) * grad).sum(), {wanted})[0].realize(); };
+  const Tensor grad = values(f(x, y).shape()), wanted = pass == "dw" ? y : x;
+  return [=] {
+    const Tensor out = f(x, y);
+    if (pass == "both") out.realize();
+    gradient((out * grad).sum(), {wanted})[0].realize();
+  };
 }
 
 static Work convolution(const std::string& kind, std::istream& line) {

@@ -27,9 +27,10 @@ def work(way, x, y, f):
     def forward():
       with torch.no_grad(): f(x, y)
     return forward
-  wanted = x if way == "dx" else y
+  wanted = y if way == "dw" else x
   wanted.requires_grad_()
   out = f(x, y); grad = torch.randn_like(out)
+  if way == "both": return lambda: torch.autograd.grad(f(x, y), wanted, grad)
   return lambda: torch.autograd.grad(out, wanted, grad, retain_graph=True)
 
 def operation(words):
