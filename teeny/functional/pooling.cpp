@@ -42,8 +42,10 @@ struct Pool {
     }
   }
 
-  Tensor windows_of(const Tensor& x, Scalar beyond) const {
-    return windows(pad_spatial(x, padding, padding_end, beyond), window, stride, dilation);
+  bool pads() const { return padding_end != Dims::filled(window.size(), 0); }  ///< never less than the padding before
+  /// A buffer of its own, where there is padding: each tap would ask again whether it lies in the image.
+  Tensor padded(const Tensor& x, Scalar beyond) const {
+    return pads() ? pad_spatial(x, padding, padding_end, beyond).contiguous() : x;
   }
 };
 
@@ -67,7 +69,7 @@ struct MaxPool : Function {
 
   LazyBuffer forward(const LazyBuffer& x) {
     const NoGrad guard;
-    Tensor y = padded(Tensor(x));
+    Tensor y = pool.padded(Tensor(x), lowest(x.dtype()));
     for (int a = axes() - 1; a >= 0; --a) y = largest(windows_along(y, a));
     return y.lazy();
   }
@@ -85,8 +87,7 @@ struct MaxPool : Function {
     const int64_t nowhere = numel(image);  // of padding: behind all others
     const DType dtype = nowhere < std::numeric_limits<int32_t>::max() ? DType::Int32 : DType::Int64;
     const Tensor numbers = Tensor::arange(nowhere).cast(dtype).reshape(image);
-    Largest all{padded(x), pad_spatial(numbers, pool.padding, pool.padding_end, nowhere).contiguous()};
-    if (all.value.shape() != x.shape()) all.value = all.value.contiguous();  // each tap would look at the guards again
+    Largest all{pool.padded(x, lowest(x.dtype())), pool.padded(numbers, nowhere).contiguous()};
     for (int a = axes() - 1; a >= 0; --a) {
       const Tensor taps = windows_along(all.value, a), positions = windows_along(all.position, a);
       all = pool.window[a] <= kFew / 2 ? walked(taps, positions) : reduced(taps, positions, nowhere);
@@ -96,7 +97,6 @@ struct MaxPool : Function {
 
  private:
   int axes() const { return pool.window.size(); }
-  Tensor padded(const Tensor& x) const { return pad_spatial(x, pool.padding, pool.padding_end, lowest(x.dtype())); }
   Tensor windows_along(const Tensor& x, int a) const {
     return x.unfold(a - axes(), pool.window[a], pool.stride[a], pool.dilation[a]);
   }
@@ -116,7 +116,7 @@ struct MaxPool : Function {
 
   /// Windows of at most two elements of an axis, side by side, are the commonest, and each element has only one.
   bool in_pairs() const {
-    bool result = pool.padding_end == Dims::filled(axes(), 0);
+    bool result = !pool.pads();
     for (int a = 0; a < axes(); ++a) result &= pool.window[a] <= 2 && pool.stride[a] == pool.window[a];
     return result && pool.dilation == Dims::filled(axes(), 1);
   }
@@ -144,12 +144,11 @@ struct MaxPool : Function {
 
   /// Few taps are walked. A position behind the tap's own is that of padding, which has been the largest so far.
   Largest walked(const Tensor& taps, const Tensor& positions) const {
-    const bool may_be_padding = pool.padding_end != Dims::filled(axes(), 0);  // never less than the padding before
     Largest best{taps[{ellipsis, 0}], positions[{ellipsis, 0}]};
     for (int64_t i = 1; i < taps.size(-1); ++i) {
       const Tensor tap = taps[{ellipsis, i}], position = positions[{ellipsis, i}];
       Tensor beats = (tap > best.value) | tap.isnan();
-      if (may_be_padding) beats = beats | (position < best.position);
+      if (pool.pads()) beats = beats | (position < best.position);
       best = {where(beats, tap, best.value), where(beats, position, best.position)};
     }
     return best;
@@ -169,14 +168,50 @@ Tensor max_pool(const Tensor& x, const Sizes& window, const PoolOptions& options
   return apply(MaxPool(Pool(x, window, options, n, op)), x);
 }
 
+/// The sum of each window. A position's gradient is the sum over the windows that it lies in: what a transposed
+/// convolution with ones computes.
+struct WindowSum : Function {
+  Dims window, stride;
+  WindowSum(Dims window, Dims stride) : window(std::move(window)), stride(std::move(stride)) {}
+  LazyBuffer forward(const LazyBuffer& x) {
+    const NoGrad guard;
+    const int n = window.size(), rank = x.shape().size();
+    return windows(Tensor(x), window, stride, Dims::filled(n, 1)).sum(range(rank, rank + n)).lazy();
+  }
+  Grads backward(const Tensor& grad, const Tensor&) override {
+    const Shape& x = inputs[0].shape();
+    const int n = window.size(), first = x.size() - n;
+    bool overlap = false;
+    Shape taps = grad.shape(), images{1, 1}, ones{1, 1};
+    for (int a = 0; a < first; ++a) images[0] *= x[a];
+    Tensor g = grad;
+    for (int a = 0; a < n; ++a) {
+      overlap |= window[a] > stride[a];
+      images.push_back(grad.size(first + a)), ones.push_back(window[a]), taps.push_back(window[a]);
+      g = g.unsqueeze(-1);
+    }
+    if (!overlap) return {fold(g.expand(taps), first, Dims(x.begin() + first, x.end()), stride, Dims::filled(n, 1))};
+    const Tensor kernel = Tensor::ones(ones, grad.dtype());
+    ConvTransposeOptions options;
+    options.stride.list = stride;
+    g = grad.reshape(images);
+    g = n == 1   ? g.conv_transpose1d(kernel, {}, options)
+        : n == 2 ? g.conv_transpose2d(kernel, {}, options)
+                 : g.conv_transpose3d(kernel, {}, options);
+    Dims none = Dims::filled(n, 0), unreached = none;
+    for (int a = 0; a < n; ++a) unreached[a] = x[first + a] - g.size(2 + a);
+    return {pad_spatial(g, none, unreached).reshape(x)};
+  }
+};
+
 Tensor avg_pool(const Tensor& x, const Sizes& window, const PoolOptions& options, int n, const char* op) {
   if (!is_float(x.lazy(op).dtype())) fail(op, ": needs floats, not ", x.dtype());
   const Pool pool(x, window, options, n, op);
   if (pool.dilation != Dims::filled(n, 1)) fail(op, ": dilation ", pool.dilation, " must be 1; only max_pool has one");
-  const Tensor taps = pool.windows_of(x, 0);
-  const Dims inside = range(x.rank(), x.rank() + n);
+  const Tensor sums = apply(WindowSum(pool.window, pool.stride), pool.padded(to_accumulate_dtype(x), 0));
   const bool padded = pool.padding != Dims::filled(n, 0) || pool.padding_after != Dims::filled(n, 0);
-  if (!pool.hangs_over && (options.count_include_pad || !padded)) return taps.mean(inside);
+  if (!pool.hangs_over && (options.count_include_pad || !padded))
+    return (sums / double(numel(pool.window))).cast(x.dtype());
   // Windows differ in how many elements they have: count them by pooling ones. What hangs over never counts.
   Pool rest = pool;
   Shape counted;
@@ -187,8 +222,9 @@ Tensor avg_pool(const Tensor& x, const Sizes& window, const PoolOptions& options
     rest.padding[a] -= before;
     rest.padding_end[a] -= after;
   }
-  const Tensor ones = to_accumulate_dtype(Tensor::ones(counted, x.dtype()));
-  return (to_accumulate_dtype(taps).sum(inside) / rest.windows_of(ones, 0).sum(range(n, 2 * n))).cast(x.dtype());
+  const Tensor ones = pad_spatial(Tensor::ones(counted, sums.dtype()), rest.padding, rest.padding_end);
+  const Tensor counts = windows(ones, rest.window, rest.stride, rest.dilation).sum(range(n, 2 * n));
+  return (sums / counts).cast(x.dtype());
 }
 
 }  // namespace

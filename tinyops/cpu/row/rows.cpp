@@ -229,9 +229,10 @@ class Worker {
       InTile<T>* out = reinterpret_cast<InTile<T>*>(to);
       const T constant = plan_.kernel.inputs[size_t(step.operand)].constant.as<T>();
       for_each_run(w, at(input), region_, [&](int64_t done, int64_t length, int64_t low, int64_t high, int64_t address) {
-        std::fill_n(out + done, length, InTile<T>(0));
-        for (int64_t i = low; i < high; ++i)
-          out[done + i] = input.kind == Input::Kind::Constant ? constant : convert<T>(address + i * stride);
+        std::fill_n(out + done, low, InTile<T>(0));
+        if (input.kind == Input::Kind::Constant) std::fill_n(out + done + low, high - low, InTile<T>(constant));
+        else for (int64_t i = low; i < high; ++i) out[done + i] = convert<T>(address + i * stride);
+        std::fill_n(out + done + high, length - high, InTile<T>(0));
       });
     });
   }
