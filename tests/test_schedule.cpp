@@ -246,6 +246,24 @@ TEST_CASE("schedule: a chain of a million operations runs, differentiates and di
   for (int i = 0; i < 1000000; ++i) unused = unused * 2;
 }
 
+TEST_CASE("schedule: a long history is right whatever its branches are") {
+  const NoGrad guard;
+  for (const int64_t reach : {1, 2, 7, 5000}) {  // how far back an operation looks
+    std::vector<Tensor> values{Tensor::of<int64_t>({3, 50, 7}).realize()};
+    std::vector<std::vector<int64_t>> want{{3, 50, 7}};
+    for (int64_t i = 1; i < 20000; ++i) {
+      const int64_t x = i - 1, y = std::max<int64_t>(0, i - 1 - i * 7919 % reach);
+      const Tensor difference = values[size_t(x)] - values[size_t(y)];
+      values.push_back(difference.maximum(-difference) + i % 5);
+      if (i >= reach + 1) values[size_t(i - reach - 1)] = {};
+      want.emplace_back();
+      for (size_t k = 0; k < 3; ++k) want.back().push_back(std::abs(want[size_t(x)][k] - want[size_t(y)][k]) + i % 5);
+    }
+    CHECK((values.back() + values[values.size() - 2]).to_vector<int64_t>()[1] == want.back()[1] + want[want.size() - 2][1]);
+    CHECK(values.back().to_vector<int64_t>() == want.back());
+  }
+}
+
 TEST_CASE("schedule: an error while running leaves the rest to be asked for again") {
   const Tensor table = data({5, 2}), bad = table.embedding(Tensor::of<int64_t>({1, 7}));
   const Tensor good = table + 1;

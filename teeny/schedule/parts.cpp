@@ -2,12 +2,13 @@
 // processor's cache each look-up is an access to memory, and the kernels of a million nodes are a gigabyte.
 #include "teeny/schedule/parts.h"
 
+#include <algorithm>
 #include <unordered_set>
 
 namespace teeny {
 namespace {
 
-constexpr size_t kNodesOfPart = 1 << 15;
+constexpr size_t kNodesOfPart = 1 << 12;
 
 bool is_computed(const Node& node) { return !node.realized() && !has_no_memory(node.op); }
 
@@ -20,6 +21,7 @@ void compute_in_parts(std::span<const LazyBuffer> targets, const std::function<v
   };
   std::vector<Visit> stack;  // a walk that ends with the targets; nodes on it are not computed, and so keep their sources
   std::unordered_set<const Node*> finished;
+  size_t unchanged = 0;  // so many at the bottom wait for what they waited for at the last part
   for (const LazyBuffer& target : targets) {
     if (target.node()->depth < kLongHistory || !is_computed(*target.node())) continue;
     stack.push_back({&target.node()});
@@ -33,12 +35,14 @@ void compute_in_parts(std::span<const LazyBuffer> targets, const std::function<v
       }
       finished.insert(top.node->get());
       stack.pop_back();
+      unchanged = std::min(unchanged, stack.size() - !stack.empty());
       if (finished.size() < kNodesOfPart || stack.empty()) continue;
       std::vector<LazyBuffer> part;  // what those on the way have walked already: all but the source that they wait for
-      for (const Visit& reader : stack)
-        for (size_t s = 0; s + (&reader != &stack.back()) < reader.next; ++s)
-          if (const LazyBuffer& source = (*reader.node)->sources[s]; is_computed(*source.node())) part.emplace_back(source.node());
+      for (size_t r = unchanged; r < stack.size(); ++r)
+        for (size_t s = 0; s + (r + 1 < stack.size()) < stack[r].next; ++s)
+          if (const LazyBuffer& source = (*stack[r].node)->sources[s]; is_computed(*source.node())) part.emplace_back(source.node());
       compute(part);
+      unchanged = stack.size() - 1;
       finished.clear();
     }
   }
