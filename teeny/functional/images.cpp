@@ -67,12 +67,10 @@ Tensor fold(const Tensor& x, const Sizes& size, const Sizes& window, const Windo
   if (x.rank() < 2 || x.rank() > 3 || x.size(-2) % taps || x.size(-1) != count)
     fail("fold: columns of ", x.shape(), " for an image of ", image, " and a window of ", columns.window, ": (N, C ",
          taps, ", ", count, ") or (C ", taps, ", ", count, ")");
-  const int c = x.rank() - 2;  // (.., C, KH, KW, OH, OW) to (.., C, OH, OW, KH, KW)
-  Dims order = range(0, c + 1), sizes = image, inside = columns.padding;
-  for (int64_t a : {3, 4, 1, 2}) order.push_back(c + a);
+  Dims sizes = image, inside = columns.padding;
   for (int a = 0; a < 2; ++a) sizes[a] += 2 * columns.padding[a], inside[a] = -columns.padding[a];
   const Tensor apart = x.unflatten(-1, columns.count).unflatten(-3, {-1, columns.window[0], columns.window[1]});
-  return pad_spatial(fold(apart.permute(order), c + 1, sizes, columns.stride, columns.dilation), inside, inside);
+  return pad_spatial(fold(apart, x.rank() - 1, sizes, columns.stride, columns.dilation, true), inside, inside);
 }
 
 // ---- Elements at places --------------------------------------------------------------------------------------------

@@ -89,55 +89,53 @@ Tensor spread_last(const Tensor& x, int64_t every) {
   return x.unsqueeze(-1).pad(none, gap).flatten(-2, -1).shrink(begin, end);
 }
 
-// Along one axis, position h = step*q + r gets, from window o = q - j, its tap k = step*j + r:
-//
-//   dx[q, r] = sum over j of g[q - j, j, r]
-//
-// That is a view and a sum: pad the windows' axis by J-1 on both sides, slide a window of J along it, and walk its taps
-// and the j axis together (a diagonal):
-//
-//        j=0  j=1  j=2                q
-//   o=0   a0   a1   a2                0:  a0
-//   o=1   b0   b1   b2      ->        1:  a1 + b0
-//   o=2   c0   c1   c2                2:  a2 + b1 + c0  ...
-//
-// Where windows do not overlap J is 1, and only the interleaving of (q, r) is left: one copy for all axes.
-Tensor fold(const Tensor& grad, int axis, const Dims& sizes, Dims steps, const Dims& dilations) {
+/// Windows that lie side by side and have no gaps, if their taps are filled up to the step, are the image cut into pieces.
+static Tensor joined(const Tensor& grad, int axis, const Dims& sizes, const Dims& steps) {
   const int n = sizes.size();
-  Tensor g = grad;  // (.., O0, O1, K0, K1)
+  Dims none = Dims::filled(grad.rank(), 0), fill = none, order = range(0, axis), before = Dims::filled(axis + n, 0), after = before;
+  Shape whole(grad.shape().begin(), grad.shape().begin() + axis);
   for (int a = 0; a < n; ++a) {
-    Dims order = range(0, g.rank());  // the next taps go last
-    order.erase(axis + n + a);
-    order.push_back(axis + n + a);
-    g = g.permute(order);
-    if (dilations[a] > 1) g = spread_last(g, dilations[a]);
-    const int last = g.rank() - 1;
-    const int64_t taps = g.size(-1);
-    if (g.size(axis + a) == 1) steps[a] = std::min(steps[a], taps);  // one window takes no step
-    const int64_t step = steps[a], groups = (taps + step - 1) / step;
-    Dims none = Dims::filled(g.rank(), 0), fill = none;
-    fill[last] = groups * step - taps;
-    g = g.pad(none, fill).unflatten(-1, {groups, step});  // (.., O, .., J, step)
-    if (groups == 1) {
-      g = g.squeeze(last);
-    } else {
-      Dims around = Dims::filled(g.rank(), 0);
-      around[axis + a] = groups - 1;
-      g = g.pad(around, around).contiguous().flip(last).unfold(axis + a, groups, 1);  // (.., Q, .., J, step, J)
-      g = g.diagonal(last, -1).sum(-1);                                  // (.., Q, .., step)
-    }
-    order = range(0, last);  // and back to where they were
-    order.insert(axis + n + a, last);
-    g = g.permute(order);
-  }
-  Dims order = range(0, axis), before = Dims::filled(axis + n, 0), after = before;
-  Shape joined(g.shape().begin(), g.shape().begin() + axis);
-  for (int a = 0; a < n; ++a) {
+    fill[axis + n + a] = steps[a] - grad.size(axis + n + a);
     order.push_back(axis + a), order.push_back(axis + n + a);
-    joined.push_back(g.size(axis + a) * steps[a]);
-    after[axis + a] = sizes[a] - joined.back();  // negative: what never was in a window's reach
+    whole.push_back(grad.size(axis + a) * steps[a]);
+    after[axis + a] = sizes[a] - whole.back();  // negative: what never was in a window's reach
   }
-  return g.permute(order).reshape(joined).pad(before, after);
+  return grad.pad(none, fill).permute(order).reshape(whole).pad(before, after);
+}
+
+// Elsewhere it is one sum by index, the same for all that stands before `axis`. Along one axis, with a step of 2:
+//
+//   windows    a0 a1 a2    positions   0 1 2
+//              b0 b1 b2                2 3 4    ->    a0  a1  a2+b0  b1  b2
+Tensor fold(const Tensor& grad, int axis, const Dims& sizes, Dims steps, const Dims& dilations, bool taps_first) {
+  const int n = sizes.size(), first_window = taps_first ? n : 0, first_tap = n - first_window;
+  bool side_by_side = true;
+  for (int a = 0; a < n; ++a) {
+    const int64_t taps = grad.size(axis + first_tap + a);
+    if (grad.size(axis + first_window + a) == 1) steps[a] = std::min(steps[a], taps);  // one window takes no step
+    side_by_side &= taps <= steps[a] && (taps == 1 || dilations[a] == 1);
+  }
+  if (side_by_side) {
+    Dims order = range(0, axis);
+    for (int first : {first_window, first_tap})
+      for (int a = 0; a < n; ++a) order.push_back(axis + first + a);
+    return joined(grad.permute(order), axis, sizes, steps);
+  }
+  const Dims strides = row_major(sizes);
+  Tensor position = Tensor::zeros({}, DType::Int64);
+  const auto walk = [&](int at, int64_t step) {
+    position = position + reshape_to_axis(Tensor::arange(grad.size(axis + at)) * step, at, 2 * n);
+  };
+  for (int a = 0; a < n; ++a)
+    walk(first_window + a, steps[a] * strides[a]), walk(first_tap + a, dilations[a] * strides[a]);
+  if (numel(sizes) <= std::numeric_limits<int32_t>::max()) position = position.cast(DType::Int32);
+  const Tensor source = grad.flatten(axis);
+  Shape flat = source.shape(), image = flat;
+  flat[axis] = numel(sizes);
+  image.erase(axis);
+  for (int64_t size : sizes) image.push_back(size);
+  const Tensor index = position.contiguous().flatten().expand(source.shape());
+  return scatter_sum(flat, axis, index, source, "fold").reshape(image);
 }
 
 }  // namespace teeny
