@@ -43,26 +43,41 @@ constexpr bool may_need_libm = op == UnaryOp::Sin || op == UnaryOp::Cos || op ==
 
 /// e^x = 2^n e^r with n = round(x / ln 2), so |r| <= ln 2 / 2. Adding and taking away 1.5 * 2^23 rounds, and leaves n
 /// in the lowest bits of the sum. ln 2 has two parts, so that n times it loses nothing; the polynomial, 1 + r + r^2
-/// q(r), is right to 3e-9 (fitted to the least largest error), the result to 0.9 ulp, without a fused multiply-add to
-/// 1.2. 2^n comes in two halves, each a number with no more than an exponent: the first is added to the polynomial's
-/// exponent, the second multiplied, which rounds what is too small for a normal number and overflows as it should.
-/// Beyond [-104, 89] nothing changes any more; a masked score's 0 is a product with 0, because rounding a number that
-/// small takes a processor a hundred cycles.
+/// q(r), is right to 3e-9 (fitted to the least largest error).
+template <class Packet>
+struct PartsOfExponential {
+  using Integers = typename Eigen::internal::unpacket_traits<Packet>::integer_packet;
+  Packet p;    ///< e^r
+  Integers n;
+
+  explicit PartsOfExponential(const Packet& x) : p(pset1<Packet>(0.0013814539f)) {
+    const auto number = [](float value) { return pset1<Packet>(value); };
+    const Packet magic = number(12582912.0f), sum = pmadd(x, number(1.44269504f), magic), turns = psub(sum, magic);
+    const Packet r = pmadd(turns, number(2.12194440e-4f), pmadd(turns, number(-0.693359375f), x));
+    for (const float c : {0.008368745f, 0.04166839f, 0.16666521f, 0.49999994f, 1.0f, 1.0f}) p = pmadd(p, r, number(c));
+    n = psub(preinterpret<Integers>(sum), preinterpret<Integers>(magic));
+  }
+};
+
+/// p * 2^n, where the result is a normal number.
+template <class Packet, class Integers>
+Packet add_to_exponent(const Packet& p, const Integers& n) {
+  return preinterpret<Packet>(padd(preinterpret<Integers>(p), plogical_shift_left<23>(n)));
+}
+
+/// To 0.9 ulp, without a fused multiply-add to 1.2. 2^n comes in two halves, each a number with no more than an
+/// exponent: the first is added to the polynomial's exponent, the second multiplied, which rounds what is too small for
+/// a normal number and overflows as it should. Beyond [-104, 89] nothing changes any more; a masked score's 0 is a
+/// product with 0, because rounding a number that small takes a processor a hundred cycles.
 template <class Packet>
 Packet exponential(const Packet& unbounded) {
-  using Integers = typename Eigen::internal::unpacket_traits<Packet>::integer_packet;
+  using Integers = typename PartsOfExponential<Packet>::Integers;
   const auto number = [](float value) { return pset1<Packet>(value); };
-  const auto integer = [](int value) { return pset1<Integers>(value); };
   const Packet x = pmin(pmax(unbounded, number(-104)), number(89));  // of a NaN and a number, the NaN comes first
-  const Packet magic = number(12582912.0f), sum = pmadd(x, number(1.44269504f), magic), n = psub(sum, magic);
-  const Packet r = pmadd(n, number(2.12194440e-4f), pmadd(n, number(-0.693359375f), x));
-  Packet p = number(0.0013814539f);
-  for (const float c : {0.008368745f, 0.04166839f, 0.16666521f, 0.49999994f, 1.0f, 1.0f}) p = pmadd(p, r, number(c));
-  const Integers power = psub(preinterpret<Integers>(sum), preinterpret<Integers>(magic));
-  const Integers half = parithmetic_shift_right<1>(power), rest = padd(psub(power, half), integer(127));
-  const Packet scaled = preinterpret<Packet>(padd(preinterpret<Integers>(p), plogical_shift_left<23>(half)));
+  const PartsOfExponential<Packet> parts(x);
+  const Integers half = parithmetic_shift_right<1>(parts.n), rest = padd(psub(parts.n, half), pset1<Integers>(127));
   const Packet scale = pand(preinterpret<Packet>(plogical_shift_left<23>(rest)), pcmp_lt(number(-104), x));
-  return pmadd(scaled, scale, psub(x, x));  // plus 0, or NaN
+  return pmadd(add_to_exponent(parts.p, half), scale, psub(x, x));  // plus 0, or NaN
 }
 
 /// With e = e^-|x|: 1 / (1 + e), and e / (1 + e) below 0. What 1 + e loses, and what the product with its reciprocal leaves of
@@ -76,7 +91,8 @@ Packet logistic(const Packet& x) {
   return pmadd(rest, inverse, quotient);
 }
 
-/// 1 - 2 / (e^2|x| + 1), and up to 0.6, where that would cancel, x + x^3 p(x^2), right to 1e-9 (fitted to the least largest error).
+/// 1 - 2 / (e^2|x| + 1), and up to 0.6, where that would cancel, x + x^3 p(x^2), right to 1e-9 (fitted to the least
+/// largest error). From 2|x| = 20 on it is 1.
 template <class Packet>
 Packet hyperbolic_tangent(const Packet& x) {
   const auto number = [](float value) { return pset1<Packet>(value); };
@@ -84,8 +100,9 @@ Packet hyperbolic_tangent(const Packet& x) {
   Packet p = number(0.00221490274f);
   for (const float c : {-0.00827245673f, 0.0217461871f, -0.0539563494f, 0.133332907f, -0.333333331f}) p = pmadd(p, square, number(c));
   const Packet near = pmadd(pmul(p, square), x, x);
-  const Packet far = psub(number(1), pdiv(number(2), padd(exponential(padd(size, size)), number(1))));
-  return por(pselect(pcmp_lt(size, number(0.6f)), near, far), sign);
+  const PartsOfExponential<Packet> parts(pmin(padd(size, size), number(20)));
+  const Packet e = add_to_exponent(parts.p, parts.n), far = psub(number(1), pdiv(number(2), padd(e, number(1))));
+  return por(pselect(pcmp_lt(number(0.6f), size), far, near), sign);  // a NaN is not far
 }
 
 template <class T, UnaryOp op, class Packet>
