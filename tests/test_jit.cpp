@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include "always_fused.h"
+#include "small_nets.h"
 #include "teeny/graph/context.h"
 #include "teeny/teeny.h"
 
@@ -30,34 +31,23 @@ Tensor classes(int step, int64_t batch = 6) { return ((Tensor::arange(batch) + s
 template <class Optimizer, class Options>
 void same_as_without(const Options& options) {
   Training mode;
-  std::vector<std::vector<float>> losses[2];
-  std::vector<std::vector<std::byte>> states[2];
+  test::Bytes bytes[2];
   std::pair<uint64_t, uint64_t> random[2];
   for (const bool replayed : {false, true}) {
-    Tensor::manual_seed(5);
-    Net net;
-    Optimizer optimizer(nn::parameters(net), options);
-    const auto call = [&](Tensor x, Tensor y) {
-      optimizer.zero_grad();
-      const Tensor loss = net(x).cross_entropy(y).backward();
-      optimizer.step();
-      return loss;
-    };
+    test::Trained<Net, Optimizer> run(options);
+    const auto call = [&](Tensor x, Tensor y) { return run.step(x, y); };
     Jit step(call);
     for (int i = 0; i < 50; ++i) {
-      if (i == 20) optimizer.set_lr(0.003);
-      const Tensor x = images(i), y = classes(i), loss = replayed ? step(x, y) : call(x, y);
-      losses[replayed].push_back(loss.to_vector());
+      if (i == 20) run.optimizer.set_lr(0.003);
+      const Tensor x = images(i), y = classes(i);
+      bytes[replayed].push_back((replayed ? step(x, y) : call(x, y)).to_bytes());
     }
     if (replayed) CHECK(step.replays() == 46);  // a new rate is a constant in the first call that reads it
-    nn::StateDict all = nn::state_dict(net);
-    for (const auto& entry : nn::state_dict(optimizer)) all.push_back(entry);
-    for (const auto& [name, tensor] : all) states[replayed].push_back(tensor.to_bytes());
-    for (const Tensor& p : nn::parameters(net)) states[replayed].push_back(p.grad().to_bytes());
+    for (const test::Bytes& all : {run.bytes(), run.gradients()})
+      bytes[replayed].insert(bytes[replayed].end(), all.begin(), all.end());
     random[replayed] = Tensor::random_state();
   }
-  CHECK(losses[0] == losses[1]);
-  CHECK(states[0] == states[1]);
+  CHECK(bytes[0] == bytes[1]);
   CHECK(random[0] == random[1]);
 }
 
