@@ -1,5 +1,5 @@
-// A small transformer that is trained on a text, by default teeny's own sources, and then generates more of it. The network
-// is GPT-2's (Radford et al., 2019); its tokens are the 256 bytes.
+// A small transformer that is trained on a text, by default teeny's own sources, and then generates more of it. The
+// network is GPT-2's (Radford et al., 2019); its tokens are the 256 bytes.
 //
 //   gpt --save teeny.safetensors                              train, write a little, and keep what was learned
 //   gpt --load teeny.safetensors --steps 0 --letters 2000     only write
@@ -19,8 +19,8 @@ struct Config {
   int64_t layers = 4, width = 128, heads = 4, context = 64;
 };
 
-/// Attention from every position to itself and the positions before it, then a two-layer network on each position. The result
-/// of both is added to x.
+/// Attention from every position to itself and the positions before it, then a two-layer network on each position. The
+/// result of both is added to x.
 struct Block {
   int64_t heads;
   nn::LayerNorm norm1, norm2;

@@ -24,8 +24,8 @@ using Run = test::Trained<test::TokenNet, Optimizer>;
 Tensor tokens(int step) { return ((Tensor::arange(7) * (step + 1)) % 10).realize(); }
 Tensor classes(int step) { return ((Tensor::arange(7) + step) % 8).realize(); }
 
-/// Calls `fault(n)` before the fourth of five steps, for n = 0, stride, .. until nothing throws: what is left must be the
-/// state before the step or the one after it, and training goes on to the same end.
+/// Calls `fault(n)` before the fourth of five steps, for n = 0, stride, .. until nothing throws: what is left must be
+/// the state before the step or the one after it, and training goes on to the same end.
 template <class Optimizer, class Options, class Fault, class Over>
 void fail_everywhere(const Options& options, bool replayed, int stride, Fault&& fault, Over&& over) {
   Training mode;

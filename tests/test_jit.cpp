@@ -51,7 +51,8 @@ void same_as_without(const Options& options) {
   CHECK(random[0] == random[1]);
 }
 
-/// Steps of two groups, of 16-bit parameters with float32 copies, too: all but the first two are replayed, to the same bits.
+/// Steps of two groups, of 16-bit parameters with float32 copies, too: all but the first two are replayed, to the same
+/// bits.
 template <class Optimizer, class Options>
 void replays_of(Options options) {
   options.master_weights = true;

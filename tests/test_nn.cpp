@@ -533,7 +533,8 @@ total                                    3,114         63,360
   CHECK(context.kernels == before);
   CHECK(nn::state_dict(model)[6].second.item<int64_t>() == 0);  // evaluated, not trained
 
-  // Inside other structs, and what is used outside of layers, or not at all: 6 + 6 parameters, 2 * 5 * 2 * 2 multiply-adds.
+  // Inside other structs, and what is used outside of layers, or not at all: 6 + 6 parameters, 2 * 5 * 2 * 2
+  // multiply-adds.
   CHECK(nn::summary_text(0, Tagger(), Tensor::zeros({2, 5}, DType::Int64)) ==
         R"(layer                       output     parameters  multiply-adds
 words    Embedding          (2, 5, 4)          28              0

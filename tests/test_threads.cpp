@@ -1,5 +1,5 @@
-// Threads inside of kernels: the same bits for any number of them, because every kernel cuts its work by shapes alone. And
-// threads of a program: each has a context of its own.
+// Threads inside of kernels: the same bits for any number of them, because every kernel cuts its work by shapes alone.
+// And threads of a program: each has a context of its own.
 #include <doctest/doctest.h>
 
 #include <atomic>

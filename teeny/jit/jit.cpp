@@ -2,9 +2,9 @@
 //
 //   entry of calls like this one   the call                                      the entry after it
 //   new                            runs: what is made on first use is made       watched
-//   watched                        runs, and is recorded                         with a recording, if that can be replayed
-//   with a recording               is replayed                                   as it is
-//   with one that is stale         runs as a first one does                      watched
+//   watched                        runs, and is recorded                         recorded, if it can be replayed
+//   recorded                       is replayed                                   as it is
+//   recorded, and it is stale      runs as a first one does                      watched
 #include "teeny/jit/jit.h"
 
 #include <algorithm>
@@ -31,8 +31,8 @@ Replayer::Entry& Replayer::entry_of(const std::vector<int64_t>& key) {
       entries_.erase(std::ranges::min_element(entries_, by_use));
       if (debug::level() >= 1)
         std::fprintf(stderr,
-                     "Jit: call %lld has shapes of its own, and the recording that was used least recently goes: there is "
-                     "room for %lld (JitOptions::recordings)\n",
+                     "Jit: call %lld has shapes of its own, and the recording that was used least recently goes: "
+                     "there is room for %lld (JitOptions::recordings)\n",
                      (long long)calls_, (long long)options_.recordings);
     }
     found = entries_.emplace(key, Entry()).first;

@@ -1,6 +1,6 @@
 #pragma once
-// The recording of a call; for this room alone, others include jit.h. The kernels of a call name buffers; in a recording
-// they name slots, empty buffers that another one stands in for, anew at every replay:
+// The recording of a call; for this room alone, others include jit.h. The kernels of a call name buffers; in a
+// recording they name slots, empty buffers that another one stands in for, anew at every replay:
 //
 //   slot of           stands in
 //   an input          the input's buffer; nothing is written there, an input that is assigned to gets a fresh one
@@ -37,7 +37,7 @@
 
 namespace teeny {
 
-/// The kernels of one call, and what stands in for their buffers. While it listens it is the recorder; then it is replayed.
+/// The kernels of one call, and what stands in for their buffers. It is the recorder while it listens, and replayed then.
 class Recording : public Recorder {
  public:
   /// Of a first call (not `kept`) nothing but its mistakes is of interest.
@@ -76,7 +76,7 @@ class Recording : public Recorder {
   void take_back_gradients();
 
   /// The call is over, and what it returned and left behind has been computed. Says why the next call is to be recorded
-  /// instead: something that was a constant or unrealized before this one is memory only now. Empty: it can be replayed.
+  /// instead: something that was a constant or unrealized before this one is memory only now. Empty: it can.
   std::string finish(std::span<const Tensor> returned, std::span<const Tensor> given);
 
   // ---- Replaying

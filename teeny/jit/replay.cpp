@@ -132,8 +132,8 @@ LazyBuffer Recording::now(const Result& result) {
   return {slot.node, result.views};
 }
 
-/// All at once, so that a device can make one graph of them; one by one where each is traced. Where variables are written
-/// over, a kernel that finds no memory is run again: half of them would be neither before nor after the call.
+/// All at once, so that a device can make one graph of them; one by one where each is traced. Where variables are
+/// written over, a kernel that finds no memory is run again: half of them would be neither before nor after the call.
 void Recording::run_kernels() {
   if (context.execution.run == tinyops::run && !debug::watches_each_kernel()) {
     try {

@@ -37,8 +37,8 @@ double kaiming_std(const char* op, const Tensor& x, const KaimingOptions& o) {
   return gain(o.nonlinearity, o.slope) / std::sqrt(o.fan == Fan::In ? f.in : f.out);
 }
 
-/// The inverse of erf in (-1, 1): a first value with a relative error of 1 in 500 (Winitzki, "A handy approximation for the error
-/// function and its inverse", 2008) and two steps of Newton's, each of which squares the error.
+/// The inverse of erf in (-1, 1): a first value with a relative error of 1 in 500 (Winitzki, "A handy approximation for
+/// the error function and its inverse", 2008) and two steps of Newton's, each of which squares the error.
 Tensor erfinv(const Tensor& y) {
   constexpr double a = 0.147, pi = std::numbers::pi;
   const Tensor l = (1 - y.square()).log(), half = l / 2 + 2 / (pi * a);

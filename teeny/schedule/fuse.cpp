@@ -140,8 +140,8 @@ class Scheduler {
     return result.node();
   }
 
-  /// A node with more owners than there are references in this schedule is read again after it has run: by a tensor, or by
-  /// a node that stays unrealized.
+  /// A node with more owners than there are references in this schedule is read again after it has run: by a tensor, or
+  /// by a node that stays unrealized.
   void find_needed_later() {
     for (NodeInfo& i : nodes_) i.needed_later = i.target || i.node.use_count() - 1 > i.references;
   }
@@ -210,8 +210,8 @@ class Scheduler {
 
   // ---- 4. Kernels
 
-  /// Scalars that depend on nothing else come first: a step size must not keep the update of a parameter from joining the
-  /// kernel that computes its gradient.
+  /// Scalars that depend on nothing else come first: a step size must not keep the update of a parameter from joining
+  /// the kernel that computes its gradient.
   void group_roots() {
     const auto is_ready = [&](const FusedInput& read) {
       const Node& node = *read.node;
@@ -257,7 +257,8 @@ class Scheduler {
     return result;
   }
 
-  /// Adds the root to the kernel if it walks the same elements (or rows) and reads what the kernel computes only in step.
+  /// Adds the root to the kernel if it walks the same elements (or rows) and reads what the kernel computes only in
+  /// step.
   bool join(PlannedKernel& plan, int number, const NodeInfo& i, std::span<const FusedInput> reads) {
     if (!plan.open) return false;
     FusionGroup& group = plan.group;

@@ -1,4 +1,5 @@
-// In whose memory: every kernel that fuse.cpp has planned gets buffers for its results, and becomes a program. The rules go on:
+// In whose memory: every kernel that fuse.cpp has planned gets buffers for its results, and becomes a program. The
+// rules go on:
 //
 //  5. A root that is read only in its own kernel is not stored.                             add_program()
 //  6. A result takes over the buffer of an input that is not needed after this kernel, is read in step, and not by a
@@ -23,8 +24,8 @@ std::vector<View*> views_of(tinyops::RowKernel& k) {
   return views;
 }
 
-/// Neighbouring axes that every view walks as one become one. The border before the last `inner` axes stays, and a view may
-/// lack the axes after it.
+/// Neighbouring axes that every view walks as one become one. The border before the last `inner` axes stays, and a view
+/// may lack the axes after it.
 void merge_axes(Shape& shape, int& inner, std::span<View* const> views) {
   if (shape.size() < 2) return;
   std::vector<Dims*> strides;
@@ -107,10 +108,11 @@ class BufferAssignment {
 
   // ---- 6. In place
 
-  /// The buffer of an input that is not needed after this kernel and that is read in step, element by element or, where the
-  /// result is a value of the row, row by row: the result can be written over it. This is how an optimiser updates its
-  /// parameters in place. What a contraction reads it reads many times; so do the elements of a row that is reduced. A value of
-  /// such a row may be stored before the row is over, so nothing else in its kernel may read what it is written over.
+  /// The buffer of an input that is not needed after this kernel and that is read in step, element by element or, where
+  /// the result is a value of the row, row by row: the result can be written over it. This is how an optimiser updates
+  /// its parameters in place. What a contraction reads it reads many times; so do the elements of a row that is
+  /// reduced. A value of such a row may be stored before the row is over, so nothing else in its kernel may read what
+  /// it is written over.
   tinyops::BufferRef reuse_input_buffer(int number, const Node& member) {
     const PlannedKernel& kernel = plan_.kernels[size_t(number)];
     const bool in_rows = kernel.group.inner.empty() || squeezed(member.shape()) == row_shape(kernel.group);
@@ -135,8 +137,9 @@ class BufferAssignment {
 
   // ---- 7. Parts
 
-  /// Parts that a row kernel stores for other readers, too: the output of a recurrent layer's step, say, which the next step
-  /// reads. They get a second destination. The first of overlapping parts is all of the result; those are left alone.
+  /// Parts that a row kernel stores for other readers, too: the output of a recurrent layer's step, say, which the next
+  /// step reads. They get a second destination. The first of overlapping parts is all of the result; those are left
+  /// alone.
   void find_stored_parts() {
     std::map<int, size_t> outputs;  // of a kernel
     for (const PlannedKernel& kernel : plan_.kernels) {
@@ -161,8 +164,8 @@ class BufferAssignment {
     }
   }
 
-  /// A kernel for each part, all into the one buffer:  [ part 0 | part 1 | part 2 ]. A first part that is the whole, and
-  /// that nothing reads later, is there already: a slice is assigned without a copy of the rest.
+  /// A kernel for each part, all into the one buffer:  [ part 0 | part 1 | part 2 ]. A first part that is the whole,
+  /// and that nothing reads later, is there already: a slice is assigned without a copy of the rest.
   void add_parts(NodeInfo& i, std::span<const View> places) {
     std::vector<LazyBuffer> sources;
     std::vector<View> free_places;
@@ -197,8 +200,8 @@ class BufferAssignment {
     return ops <= tinyops::kMaxInstructions && inputs <= tinyops::kMaxInputs && int(parts.size()) <= tinyops::kMaxOutputs;
   }
 
-  /// The buffer of the first part, if it is all of the result, is not needed after this, and the other parts read nothing of it
-  /// but what they are written over.
+  /// The buffer of the first part, if it is all of the result, is not needed after this, and the other parts read
+  /// nothing of it but what they are written over.
   tinyops::BufferRef reuse_first_part(const NodeInfo& i, std::span<const View> places) {
     const LazyBuffer& first = i.sources()[0];
     NodeInfo& from = info(*first.node());

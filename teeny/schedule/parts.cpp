@@ -1,5 +1,5 @@
-// A long history in parts. Scheduling looks up every node of a graph several times and holds all of its kernels: beyond a
-// processor's cache each look-up is an access to memory, and the kernels of a million nodes are a gigabyte.
+// A long history in parts. Scheduling looks up every node of a graph several times and holds all of its kernels: beyond
+// a processor's cache each look-up is an access to memory, and the kernels of a million nodes are a gigabyte.
 #include "teeny/schedule/parts.h"
 
 #include <algorithm>

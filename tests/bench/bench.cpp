@@ -1,7 +1,7 @@
-// How fast teeny is: one line for each workload, `name  milliseconds ms  rate unit`, the median of repeats after a warm-up,
-// and peak memory last. PyTorch, JAX and tinygrad have programs that print the same names for the same work; compare ratios
-// of runs from the same minute, never times of two days. A GPU has larger workloads, and is waited for before the clock is
-// read; one that is played by the CPU has tiny ones, which only show that they run.
+// How fast teeny is: one line for each workload, `name  milliseconds ms  rate unit`, the median of repeats after a
+// warm-up, and peak memory last. PyTorch, JAX and tinygrad have programs that print the same names for the same work;
+// compare ratios of runs from the same minute, never times of two days. A GPU has larger workloads, and is waited for
+// before the clock is read; one that is played by the CPU has tiny ones, which only show that they run.
 #include <sys/resource.h>
 
 #include <algorithm>

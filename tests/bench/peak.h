@@ -7,5 +7,6 @@ struct Peak {
   enum class Device { Cpu, Gpu, Emulated } device = Device::Cpu;
 };
 
-/// Takes `seconds` for each of the two. On a CPU threads as OpenMP would use them: OMP_NUM_THREADS, or one for each core.
+/// Takes `seconds` for each of the two. On a CPU threads as OpenMP would use them: OMP_NUM_THREADS, or one for each
+/// core.
 Peak measure_peak(double seconds);

@@ -2,9 +2,9 @@
 //
 //   home: run_grid ──resume──► fiber 0 ──waits──► home ──resume──► fiber 1 ──waits──► home ──► ..
 //
-// A fiber is a stack of its own and the place where it stopped. It is entered once with setcontext; from then on _setjmp and
-// _longjmp change stacks, which costs some ten nanoseconds where swapcontext would call the system. An exception never leaves
-// its fiber: it is noted there, and thrown at home.
+// A fiber is a stack of its own and the place where it stopped. It is entered once with setcontext; from then on
+// _setjmp and _longjmp change stacks, which costs some ten nanoseconds where swapcontext would call the system. An
+// exception never leaves its fiber: it is noted there, and thrown at home.
 #include <algorithm>
 #include <csetjmp>
 #include <map>

@@ -1,5 +1,5 @@
-// How a kernel accesses its memory. A warp's access is answered in sectors of 32 bytes: where 32 lanes read neighbours, each
-// byte that comes is used. Sectors are counted as if there was no cache, and held against the bytes that
+// How a kernel accesses its memory. A warp's access is answered in sectors of 32 bytes: where 32 lanes read neighbours,
+// each byte that comes is used. Sectors are counted as if there was no cache, and held against the bytes that
 // an operation cannot do without: every element read once and written once.
 #include <doctest/doctest.h>
 
@@ -76,7 +76,8 @@ TEST_CASE("coalescing: tiles of a product") {
     }
 }
 
-/// A window's rows are short, and begin anywhere: what a warp reads is in pieces, each of which may touch a sector more.
+/// A window's rows are short, and begin anywhere: what a warp reads is in pieces, each of which may touch a sector
+/// more.
 TEST_CASE("coalescing: tiles of a convolution and its gradients") {
   Tensor x = floats({4, 16, 24, 24}).requires_grad_(), w = floats({32, 16, 5, 5}).requires_grad_();
   const Tensor grad = floats({4, 32, 20, 20});

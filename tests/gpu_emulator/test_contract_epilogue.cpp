@@ -1,5 +1,5 @@
-// What follows a contraction in its tiles: no more memory is touched than what is read with the sums, and written. Whether
-// the values are right is tested on every backend, by test_contract.cpp.
+// What follows a contraction in its tiles: no more memory is touched than what is read with the sums, and written.
+// Whether the values are right is tested on every backend, by test_contract.cpp.
 #include <doctest/doctest.h>
 
 #include <string>

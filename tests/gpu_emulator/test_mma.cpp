@@ -1,5 +1,5 @@
-// The tensor cores played by the host, against products in plain loops. Which lane holds which element is written here once more, in
-// the words of the PTX manual: group = lane / 4, thread = lane % 4.
+// The tensor cores played by the host, against products in plain loops. Which lane holds which element is written here
+// once more, in the words of the PTX manual: group = lane / 4, thread = lane % 4.
 #include <doctest/doctest.h>
 
 #include <bit>
@@ -69,7 +69,8 @@ __global__ void multiply_16(Global<const uint16_t> a, Global<const uint16_t> b, 
   float sums[4];
   for (int i = 0; i < 4; ++i) sums[i] = c[at(i)];
   if constexpr (which == Which::Half) {
-    // a0, a1: row = group; a2, a3: row = group + 8; column = thread * 2 + (i & 1). b: row = thread * 2 + i, column = group
+    // a0, a1: row = group; a2, a3: row = group + 8; column = thread * 2 + (i & 1). b: row = thread * 2 + i, column =
+    // group
     const uint32_t fa[2] = {pair(a[group * 8 + thread * 2], a[group * 8 + thread * 2 + 1]),
                             pair(a[(group + 8) * 8 + thread * 2], a[(group + 8) * 8 + thread * 2 + 1])};
     const uint32_t fb[1] = {pair(b[thread * 2 * 8 + group], b[(thread * 2 + 1) * 8 + group])};

@@ -48,7 +48,8 @@ RowKernel merged(RowKernel k) {
   return k;
 }
 
-/// Elements [start + part * length, start + (part + 1) * length) of axis `axis`, for `parts` parts, which become the first axis.
+/// Elements [start + part * length, start + (part + 1) * length) of axis `axis`, for `parts` parts, which become the
+/// first axis.
 void cut(RowKernel& k, int axis, int64_t start, int64_t length, int64_t parts) {
   k.shape[axis] = length, k.shape.insert(0, parts);
   for (View* view : views_of(k)) {

@@ -65,8 +65,8 @@ Packet exponential(const Packet& unbounded) {
   return pmadd(scaled, scale, psub(x, x));  // plus 0, or NaN
 }
 
-/// With e = e^-|x|: 1 / (1 + e), and e / (1 + e) below 0. What 1 + e loses, and what the product with its reciprocal leaves of
-/// the quotient, are exact in one multiply-add each, and put back.
+/// With e = e^-|x|: 1 / (1 + e), and e / (1 + e) below 0. What 1 + e loses, and what the product with its reciprocal
+/// leaves of the quotient, are exact in one multiply-add each, and put back.
 template <class Packet>
 Packet logistic(const Packet& x) {
   const Packet zero = pset1<Packet>(0), one = pset1<Packet>(1), e = exponential(psub(zero, pabs(x)));
@@ -76,7 +76,8 @@ Packet logistic(const Packet& x) {
   return pmadd(rest, inverse, quotient);
 }
 
-/// 1 - 2 / (e^2|x| + 1), and up to 0.6, where that would cancel, x + x^3 p(x^2), right to 1e-9 (fitted to the least largest error).
+/// 1 - 2 / (e^2|x| + 1), and up to 0.6, where that would cancel, x + x^3 p(x^2), right to 1e-9 (fitted to the least
+/// largest error).
 template <class Packet>
 Packet hyperbolic_tangent(const Packet& x) {
   const auto number = [](float value) { return pset1<Packet>(value); };

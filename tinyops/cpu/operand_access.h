@@ -97,8 +97,8 @@ void for_each_run(const OperandAccess& access, const int64_t* at, const TileRegi
   }
 }
 
-/// The last lane axes, where they are too short to make a run worth its while, and as many rows of them as fit: where each
-/// of their elements lies, from the first one. A tile is then a few blocks, each read through this table.
+/// The last lane axes, where they are too short to make a run worth its while, and as many rows of them as fit: where
+/// each of their elements lies, from the first one. A tile is then a few blocks, each read through this table.
 ///
 ///   lanes (.., 9, 3), strides (.., 10, 2)      offset = 0 2 4  10 12 14  20 22 24  ...      a block: any few rows
 struct Block {

@@ -1,6 +1,7 @@
 #pragma once
-// The only place that includes Eigen: a packet is as many elements of a type as one vector register holds, and an operation
-// on a packet is one instruction. 16 floats with AVX-512, 8 with AVX2, 4 with SSE2; the code never says which.
+// The only place that includes Eigen: a packet is as many elements of a type as one vector register holds, and an
+// operation on a packet is one instruction. 16 floats with AVX-512, 8 with AVX2, 4 with SSE2; the code never says
+// which.
 //
 // EIGEN_FAST_MATH must be off before Eigen is seen anywhere in this folder: with it, sqrt(infinity) is NaN and some
 // squares are off by a bit.

@@ -11,7 +11,8 @@ using teeny::Tensor;
 
 Tensor floats(const Shape& shape) { return Tensor::rand(shape).realize(); }
 
-/// The sectors in which rows of `count` elements lie, `step` apart, the first `row` behind the one before, from `first` on.
+/// The sectors in which rows of `count` elements lie, `step` apart, the first `row` behind the one before, from `first`
+/// on.
 int64_t sectors_of(int64_t rows, int64_t row, int64_t first, int64_t step, int64_t count) {
   std::set<int64_t> sectors;
   for (int64_t r = 0; r < rows; ++r)

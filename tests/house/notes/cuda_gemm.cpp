@@ -1,5 +1,5 @@
-// The program of notes/cuda_gemm.md: the bytes that products request, as the emulated GPU counts them, and which tiles are
-// chosen for a chip of 132 processors.
+// The program of notes/cuda_gemm.md: the bytes that products request, as the emulated GPU counts them, and which tiles
+// are chosen for a chip of 132 processors.
 #include <iomanip>
 
 #include "tests/house/notes/emulated.h"

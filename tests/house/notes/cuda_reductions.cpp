@@ -1,5 +1,5 @@
-// The program of notes/cuda_reductions.md: sectors as the emulated GPU counts them, sums in many orders, and the sections of a
-// softmax.
+// The program of notes/cuda_reductions.md: sectors as the emulated GPU counts them, sums in many orders, and the
+// sections of a softmax.
 #include <algorithm>
 #include <iomanip>
 #include <numeric>

@@ -1,5 +1,6 @@
 #pragma once
-// What the programs of the pages on CUDA share: arrays in the emulated GPU's memory, and what a kernel's accesses come to.
+// What the programs of the pages on CUDA share: arrays in the emulated GPU's memory, and what a kernel's accesses come
+// to.
 #include <iostream>
 
 #include "teeny/graph/context.h"

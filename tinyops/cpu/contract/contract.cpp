@@ -1,8 +1,8 @@
 // The contraction: a matrix product, or a batch of them, by the axes of common/contraction.h.
 //
-// Many tiny products (a depthwise convolution of small images) are many.h's; with next to no rows or columns (a matrix times
-// a vector) gemv.h multiplies, else gemm.h. Three kinds of contraction are neither and run as a row kernel, multiply and sum:
-// of integers, of next to no rows and columns (dot products), and with guards that cannot be stored.
+// Many tiny products (a depthwise convolution of small images) are many.h's; with next to no rows or columns (a matrix
+// times a vector) gemv.h multiplies, else gemm.h. Three kinds of contraction are neither and run as a row kernel,
+// multiply and sum: of integers, of next to no rows and columns (dot products), and with guards that cannot be stored.
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -36,8 +36,8 @@ constexpr int64_t kManySums = (1 << 20) / kSmaller;     // bytes: fewer are stil
 constexpr double kSlabWork = (1 << 19) / kSmaller;      // multiply-adds that are worth a few tables
 constexpr int64_t kEnoughSlabs = 24, kFewSlabs = 8;
 
-/// A ContractKernel, or a part of one, with a place for its sums: one of its outputs, or, without a buffer, one still to be
-/// found, because only the epilogue reads them.
+/// A ContractKernel, or a part of one, with a place for its sums: one of its outputs, or, without a buffer, one still
+/// to be found, because only the epilogue reads them.
 struct Contraction {
   Shape shape;
   int reduced;
@@ -151,8 +151,8 @@ bool reads_runs(const Contraction& k, const Sides& sides) {
          (count(k.shape, sides.rows) < kFewRows / 2 || count(k.shape, sides.reduced) >= kWorthAddingUp);
 }
 
-/// Whether `operand` has to be copied to be multiplied. Many small products see to padding themselves, if it is the same for
-/// all of them and for each step along what is summed.
+/// Whether `operand` has to be copied to be multiplied. Many small products see to padding themselves, if it is the
+/// same for all of them and for each step along what is summed.
 bool needs_copy(const Operand& operand, const Contraction& k, const Sides& sides) {
   const int64_t free = std::max(count(k.shape, sides.rows), count(k.shape, sides.columns));
   const bool cut = is_cut(count(k.shape, sides.reduced) * free);
@@ -164,8 +164,8 @@ bool needs_copy(const Operand& operand, const Contraction& k, const Sides& sides
   return sides.way == Sides::Way::Many ? std::ranges::any_of(operand.view.guards, differs) : !operand.view.guards.empty();
 }
 
-/// The same with a packet of products at a time: images, in which no window reaches from one into the next, join the batch,
-/// unless a product is small as it is.
+/// The same with a packet of products at a time: images, in which no window reaches from one into the next, join the
+/// batch, unless a product is small as it is.
 Sides in_packets(const Contraction& k, Sides sides) {
   sides.way = Sides::Way::Many;
   if (sides.columns.size() < 2 || is_small(multiply_adds(k) / double(count(k.shape, sides.batch)))) return sides;
@@ -182,7 +182,8 @@ Sides in_packets(const Contraction& k, Sides sides) {
   return sides;
 }
 
-/// Where columns run into padding: the window of one of b's guards, so that its axis can be the outermost that is summed.
+/// Where columns run into padding: the window of one of b's guards, so that its axis can be the outermost that is
+/// summed.
 void find_window(const Contraction& k, Sides& sides) {
   for (const Guard& guard : k.b.view.guards) {
     auto along = [&](int a) { return guard.position.coef[a] != 0; };

@@ -9,8 +9,8 @@
 //   r ──►      │ p │ a thousand r           │            memory, as in the row of an image, need one pointer for all,
 //              └───┴────────────────────────┘            and there may be more of them: 2 packets x 14.
 //
-// Where the next r of a column is far away, and several panels would go that way, b is packed, too, for all tasks. Panels
-// are not: what another core has just written takes longer to read than to pack again.
+// Where the next r of a column is far away, and several panels would go that way, b is packed, too, for all tasks.
+// Panels are not: what another core has just written takes longer to read than to pack again.
 //
 //   for each thousand of r:   pack b, if so  ──►  all tasks, which pack their panels, and add to what is in the output
 //
@@ -302,8 +302,8 @@ class Multiplication {
     }
   }
 
-  /// Some columns from `first` on that are multiplied at once. Neighbours in memory, if there are enough, are cut into as
-  /// few runs as can be, which are as equal as can be.
+  /// Some columns from `first` on that are multiplied at once. Neighbours in memory, if there are enough, are cut into
+  /// as few runs as can be, which are as equal as can be.
   struct ColumnRun {
     int64_t size;
     bool near;

@@ -62,8 +62,8 @@ inline bool evenly(const int64_t* offset, int64_t n, int64_t step) {
 }
 inline bool consecutive(const int64_t* offset, int64_t n) { return evenly(offset, n, 1); }
 
-/// Packs rows that lie in a few runs, as the pixels of several image rows do: a packet at a time, whose surplus the next
-/// one covers. Nothing is read from `end` on.
+/// Packs rows that lie in a few runs, as the pixels of several image rows do: a packet at a time, whose surplus the
+/// next one covers. Nothing is read from `end` on.
 ///
 ///   pixels  a b c | d e f g    panel  [a b c . . .]           then  [a b c d e f g . .]
 ///                                      └ packet of a ┘                     └ packet of d ┘

@@ -84,8 +84,8 @@ void RowPlan::plan_values(bool elementwise) {
 
 // ---- Axes -----------------------------------------------------------------------------------------------------------
 
-/// 0 <= o < n is 0 <= o * K + k < n * K where k is from 0 to K: a guard on an axis that others of K elements lie within looks
-/// at all of them, which can then be one axis. Padding before the last axis of an image leaves long runs.
+/// 0 <= o < n is 0 <= o * K + k < n * K where k is from 0 to K: a guard on an axis that others of K elements lie within
+/// looks at all of them, which can then be one axis. Padding before the last axis of an image leaves long runs.
 static void count_along_all_axes(AffineForm& guard, const Shape& sizes, int outer) {
   int last = sizes.size() - 1;
   while (last >= 0 && (guard.fixed[last] == 0 || sizes[last] == 1)) --last;

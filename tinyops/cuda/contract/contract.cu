@@ -15,7 +15,8 @@
 namespace tinyops::cuda {
 namespace {
 
-/// The epilogue as a row kernel, for all the runs of its contraction: buffers are put in for a run, and taken out again.
+/// The epilogue as a row kernel, for all the runs of its contraction: buffers are put in for a run, and taken out
+/// again.
 struct EpilogueKernel {
   RowKernel kernel = {};
   int written = -1;  ///< the one of the epilogue's outputs that it lacks: the product has stored it
@@ -59,7 +60,8 @@ bool has_room(const RowKernel& epilogue) {
          epilogue.shape.size() < kMaxRank;
 }
 
-/// All that is decided about a contraction. Of where its buffers are it knows only the output that takes the sums, if any.
+/// All that is decided about a contraction. Of where its buffers are it knows only the output that takes the sums, if
+/// any.
 struct Plan {
   int place;
   ProductPlan product;

@@ -27,7 +27,8 @@ TINYOPS_HD void multiply_add(Sum<T>& sum, Sum<T> a, Sum<T> b) {
   else sum += a * b;
 }
 
-/// Calls `f(axis, index along it)` for the axes [first, last), of which element `i` is meant: its number in row-major order.
+/// Calls `f(axis, index along it)` for the axes [first, last), of which element `i` is meant: its number in row-major
+/// order.
 template <class Int, class F>
 __device__ __forceinline__ void for_axes(const Divider* sizes, int first, int last, Int i, F&& f) {
   for (int axis = last - 1; axis >= first; --axis) {
@@ -109,11 +110,13 @@ struct TileProduct {
   int64_t part_stride = 0;
 };
 
-/// What a tile's kernel makes of its sums, before it stores anything: see contract_epilogue.h. No codes: it stores the sums.
+/// What a tile's kernel makes of its sums, before it stores anything: see contract_epilogue.h. No codes: it stores the
+/// sums.
 struct Epilogue {
   static constexpr int kMostCodes = 32, kMostConstants = 16, kMostOperands = 6;
   static constexpr uint8_t kSum = 255;  ///< a Load of the sum; else its operand, like a Store's, counts `operands`
-  /// A block has shared memory for so much: a table of addresses for each operand, and a slot takes as much as four tables.
+  /// A block has shared memory for so much: a table of addresses for each operand, and a slot takes as much as four
+  /// tables.
   static constexpr int kRoom = 10;
 
   struct Operand {

@@ -1,6 +1,6 @@
-// The contraction without tiles: every sum is added up by itself. For products with next to no rows or columns (a matrix
-// times a vector, a dot product, a depthwise convolution), where no element would be used twice, and for whatever the tiles
-// of contract_tiles.cu cannot take.
+// The contraction without tiles: every sum is added up by itself. For products with next to no rows or columns (a
+// matrix times a vector, a dot product, a depthwise convolution), where no element would be used twice, and for
+// whatever the tiles of contract_tiles.cu cannot take.
 //
 //   lanes = 1     thread   0   1   2   3 ..                lanes = 32    warp 0   k k k k k k k k .. ──► shuffles ──► sum 0
 //                    k │   │   │   │   │                                 warp 1   k k k k k k k k .. ──► shuffles ──► sum 1

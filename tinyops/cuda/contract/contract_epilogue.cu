@@ -1,4 +1,5 @@
-// The host's half of what tiles do with their sums: the program that follows a contraction, as codes for contract_epilogue.h.
+// The host's half of what tiles do with their sums: the program that follows a contraction, as codes for
+// contract_epilogue.h.
 #include <algorithm>
 
 #include "tinyops/cuda/contract/contract.h"
@@ -15,7 +16,8 @@ bool has_instructions(BytecodeOp code, DType dtype) {
   return can_inline(code);
 }
 
-/// The codes of a program in which nothing is reduced. Its outputs may lie over its inputs: all loads come before the stores.
+/// The codes of a program in which nothing is reduced. Its outputs may lie over its inputs: all loads come before the
+/// stores.
 Sections codes_of(RowKernel kernel) {
   for (Instruction& step : kernel.program) step.per_row = false;
   for (Input& input : kernel.inputs) input.operand.buffer = nullptr;

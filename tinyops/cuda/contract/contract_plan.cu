@@ -24,8 +24,8 @@ constexpr double kByItself = 10;
 
 // ---- The axes -------------------------------------------------------------------------------------------------------
 
-/// One of the product's indices: its axes, and what moves along them. `coefs`: a's address, a's guards, b's address, b's
-/// guards, what is beside the output, and the output.
+/// One of the product's indices: its axes, and what moves along them. `coefs`: a's address, a's guards, b's address,
+/// b's guards, what is beside the output, and the output.
 using Group = MergedAxes;
 
 /// All axes of a contraction, and what moves along them.

@@ -1,5 +1,5 @@
-// Tiles whose sums are made by tensor cores: of 16-bit values, and, where TEENY_TF32=1 is in the environment, of float32
-// rounded to tf32, which has 10 bits of mantissa.
+// Tiles whose sums are made by tensor cores: of 16-bit values, and, where TEENY_TF32=1 is in the environment, of
+// float32 rounded to tf32, which has 10 bits of mantissa.
 //
 //   a warp's part of a tile      ┌──────┬──────┬──────┬──────┐   one instruction of mma.h adds 16 x 8 sums up over 8 (tf32) or
 //   of 64 x 32 sums              │16 x 8│      │      │      │   16 k. Its lanes read two neighbours along k from shared memory

@@ -9,10 +9,10 @@
 //     │  │          │  registers   │       multiplied  loaded
 //     └──┘          └──────────────┘
 //
-// The address of an element is the sum of a part for its row (or column) and a part for its k, and so is its position in
-// every padded axis. The parts of the rows are looked up once, those of a tile of k while the tile before is loaded, by one
-// warp after the other; so a window over an image, a transpose and a plain matrix are all the same to this kernel. It only
-// depends on whether four neighbours can be read at once, and along what neighbouring threads read.
+// The address of an element is the sum of a part for its row (or column) and a part for its k, and so is its position
+// in every padded axis. The parts of the rows are looked up once, those of a tile of k while the tile before is loaded,
+// by one warp after the other; so a window over an image, a transpose and a plain matrix are all the same to this
+// kernel. It only depends on whether four neighbours can be read at once, and along what neighbouring threads read.
 //
 // How the sums are spread over threads, and multiplied, is up to a Block: of contract_tiles.cu or contract_tensor.cu.
 //

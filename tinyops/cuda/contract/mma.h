@@ -3,8 +3,8 @@
 //
 //   sums (16 x 8)  +=  a (16 x k)  *  b (k x 8)          k = 8 elements of 32 bits (tf32), or 16 of 16 bits
 //
-// A lane is thread t = lane % 4 of group g = lane / 4. A register is 32 bits: one tf32, or two neighbours along k, the first in
-// the lower half; below, a column of `a` and a row of `b` are one register wide (k = 8 or 16 makes 8 of them).
+// A lane is thread t = lane % 4 of group g = lane / 4. A register is 32 bits: one tf32, or two neighbours along k, the
+// first in the lower half; below, a column of `a` and a row of `b` are one register wide (k = 8 or 16 makes 8 of them).
 //
 //        a    t=0 1 2 3  0 1 2 3              b   g=0 .. 7               sums    t=0   1   2   3
 //      g=0   ┌─────────┬─────────┐         t=0 ┌───────────┐           g=0   ┌─────────────────┐
@@ -24,7 +24,8 @@ namespace tinyops::cuda {
 
 // ---- Elements -------------------------------------------------------------------------------------------------------
 
-/// The nearest value with tf32's 10 bits of mantissa, ties away from zero. Without this the tensor core cuts the others off.
+/// The nearest value with tf32's 10 bits of mantissa, ties away from zero. Without this the tensor core cuts the others
+/// off.
 __device__ __forceinline__ uint32_t to_tf32(float x) {
 #if __CUDA_ARCH__ >= 800 && !defined(TINYOPS_ON_HOST)
   uint32_t result;
@@ -80,8 +81,8 @@ __device__ __forceinline__ void mma_float16_half(float (&sums)[4], const uint32_
 #endif
 }
 
-/// sums += a * b, for a of 16 x 8 tf32 elements and b of 8 x 8 (T = float), or for a of 16 x 16 elements of 16 bits and b of
-/// 16 x 8. From sm_80 on; before, only float16, in two halves.
+/// sums += a * b, for a of 16 x 8 tf32 elements and b of 8 x 8 (T = float), or for a of 16 x 16 elements of 16 bits and
+/// b of 16 x 8. From sm_80 on; before, only float16, in two halves.
 template <class T>
 __device__ __forceinline__ void mma(float (&sums)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
 #ifdef TINYOPS_ON_HOST

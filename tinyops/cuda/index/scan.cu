@@ -11,12 +11,12 @@
 //                         total0 total1 total2       from these what each part starts from, one after the other; then
 //                         0 ───► t0 ───► t0+t1       the parts
 //
-// An element is `start op (before op own)`: the totals of the parts, of the chunk's warps and of the warp's groups so far,
-// and each of them is exactly what the last element before it came to. So running sums of positive values never step down
-// at a border, whatever is rounded. Sums grow as trees, which keeps their error small.
+// An element is `start op (before op own)`: the totals of the parts, of the chunk's warps and of the warp's groups so
+// far, and each of them is exactly what the last element before it came to. So running sums of positive values never
+// step down at a border, whatever is rounded. Sums grow as trees, which keeps their error small.
 //
-// Limited by memory, read once and written once; in parts, read twice. Which way is taken depends on the views alone, so
-// that every GPU makes the same bits.
+// Limited by memory, read once and written once; in parts, read twice. Which way is taken depends on the views alone,
+// so that every GPU makes the same bits.
 #include "tinyops/cuda/index/index.h"
 
 namespace tinyops::cuda {
@@ -43,8 +43,8 @@ struct ScanWalk {
 };
 static_assert(sizeof(ScanWalk) < 1024);
 
-/// Every lane's total of the lanes up to its own. Doubling, the upper half of each run takes in the last of the lower half:
-/// so no lane's total of positive values is below that of the lane before it.
+/// Every lane's total of the lanes up to its own. Doubling, the upper half of each run takes in the last of the lower
+/// half: so no lane's total of positive values is below that of the lane before it.
 template <ReduceOp op, class C>
 __device__ C scan_of_warp(C x) {
   const int lane = threadIdx.x % 32;
@@ -55,7 +55,8 @@ __device__ C scan_of_warp(C x) {
   return x;
 }
 
-/// What comes before a warp in its chunk, from the totals of the chunk's warps; and `before` moves on to the next chunk.
+/// What comes before a warp in its chunk, from the totals of the chunk's warps; and `before` moves on to the next
+/// chunk.
 template <ReduceOp op, class C>
 __device__ C before_warp(const C* totals, int stride, int warp, int warps, C& before) {
   C result = before;

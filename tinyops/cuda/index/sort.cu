@@ -1,6 +1,6 @@
-// Sorting by a network (Batcher's bitonic sort, 1968): comparisons whose places are fixed beforehand, half as many side by
-// side as there are elements. Sorted runs of 1, 2, 4, .. merge to runs of twice the length; a merge begins with the second
-// run mirrored, and goes on at half the distance until that is 1:
+// Sorting by a network (Batcher's bitonic sort, 1968): comparisons whose places are fixed beforehand, half as many side
+// by side as there are elements. Sorted runs of 1, 2, 4, .. merge to runs of twice the length; a merge begins with the
+// second run mirrored, and goes on at half the distance until that is 1:
 //
 //   0  ─┬────── ─┬── ─┬─     a merge of two runs of four: 4 comparisons at a time, and only ever upwards, so that what lies
 //   1  ─┼┬───── ─┼┬─ ─┴─     beyond the end of a row counts as larger than all, is never moved, and need not exist
@@ -73,8 +73,8 @@ struct Spans {
   int64_t count;   ///< spans of all rows
 };
 
-/// Sorts every span; or, where they are what a merge has come down to, ends the merge. The places go to `out`, if that is
-/// not null, else the elements back where they were.
+/// Sorts every span; or, where they are what a merge has come down to, ends the merge. The places go to `out`, if that
+/// is not null, else the elements back where they were.
 template <class Element>
 __global__ void __launch_bounds__(kThreads, 1) sort_spans(const __grid_constant__ Spans spans, bool ends_merge, Global<Element> elements,
                            const __grid_constant__ RowAddresses rows, Global<int64_t> out) {

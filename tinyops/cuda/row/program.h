@@ -1,6 +1,6 @@
 #pragma once
-// The interpreter: a thread runs the program of a row kernel on eight elements at a time (four where a value takes 64 bits),
-// instruction by instruction. What an instruction costs to fetch and to decide on is shared by the eight.
+// The interpreter: a thread runs the program of a row kernel on eight elements at a time (four where a value takes 64
+// bits), instruction by instruction. What an instruction costs to fetch and to decide on is shared by the eight.
 //
 //   accumulator   8 registers     the result of the last instruction; most instructions read it, many results are read from nowhere else
 //   lane slots    shared memory   results that are needed later: 8 words a thread, 16 bytes a thread side by side
@@ -8,9 +8,9 @@
 //   scalars       shared memory   one word a thread: the values of a row, where the eight belong to one row
 //   constants     in the kernel's arguments
 //
-// Registers cannot be indexed by a value that is known only at run time, and local memory goes through the same cache as
-// shared memory does, at more instructions: hence shared memory. A word holds a value of any dtype: a float's bits, an
-// int, 0 or 1. Small kernels whose values all fit 32 bits use 32-bit words.
+// Registers cannot be indexed by a value that is known only at run time, and local memory goes through the same cache
+// as shared memory does, at more instructions: hence shared memory. A word holds a value of any dtype: a float's bits,
+// an int, 0 or 1. Small kernels whose values all fit 32 bits use 32-bit words.
 //
 //   gelu, of x:     acc = load 0 -> slot 0     acc = acc * slot 0     acc = acc * c0     acc = acc + slot 0    ...
 #include <vector>
@@ -34,8 +34,8 @@ enum class Opcode : uint8_t {
 using Slot = uint8_t;
 inline constexpr Slot kKept = 96, kScalars = 128, kConstants = 176, kAccumulator = 255;  ///< below kKept: lane slots
 
-/// One step, eight bytes. `type` is what it computes in, `to` what comes out; of a Load and a Store `operand` counts inputs
-/// and outputs, of Accumulate and Finish it is where the totals are.
+/// One step, eight bytes. `type` is what it computes in, `to` what comes out; of a Load and a Store `operand` counts
+/// inputs and outputs, of Accumulate and Finish it is where the totals are.
 struct BytecodeOp {
   Opcode what = Opcode::Constant;
   uint8_t op = 0;
@@ -46,9 +46,9 @@ struct BytecodeOp {
 };
 static_assert(sizeof(BytecodeOp) == 8);
 
-/// A row kernel's program as codes, with a slot for every value. A program with Reduces falls into sections, which take turns
-/// (row_plan.h). `columns`: whether a row has a value in each lane; `keeps`: whether what an earlier section computed may be
-/// kept.
+/// A row kernel's program as codes, with a slot for every value. A program with Reduces falls into sections, which take
+/// turns (row_plan.h). `columns`: whether a row has a value in each lane; `keeps`: whether what an earlier section
+/// computed may be kept.
 struct Sections {
   Sections(const RowKernel& kernel, bool columns, bool keeps);
 
@@ -104,11 +104,13 @@ struct Lanes {
   }
 };
 
-/// A function that is called, where most are copied into the kernel: what is rare, or long, must not cost the rest registers.
+/// A function that is called, where most are copied into the kernel: what is rare, or long, must not cost the rest
+/// registers.
 #define TINYOPS_NOINLINE __device__ __attribute__((noinline))
 
 // ---- Arithmetic on a thread's elements --------------------------------------------------------------------------------
-// Float arithmetic is eight instructions for eight elements. Everything else goes through one function, element by element.
+// Float arithmetic is eight instructions for eight elements. Everything else goes through one function, element by
+// element.
 
 template <class Word>
 TINYOPS_NOINLINE Word compute_one(BytecodeOp code, Word x, Word y) {
@@ -271,8 +273,8 @@ __device__ __forceinline__ void write_lanes(F&& four, const Lanes<Word>& x) {
   }
 }
 
-/// The slots and scalars of a block, as one of its threads sees them. A, the kernel's arguments, says how many there are; so
-/// little of this takes registers.
+/// The slots and scalars of a block, as one of its threads sees them. A, the kernel's arguments, says how many there
+/// are; so little of this takes registers.
 ///
 ///   lane slots   [slot][group][thread]      kept values   [value][stretch][group][thread]      scalars   [scalar][thread]
 template <class A>
@@ -311,8 +313,8 @@ struct Slots {
   }
 };
 
-/// Runs one instruction that only computes; its result is in the accumulator. `memory` has what an argument's Slot names, and
-/// keeps results: the Slots of a row kernel, or the sums of a contraction's tile.
+/// Runs one instruction that only computes; its result is in the accumulator. `memory` has what an argument's Slot
+/// names, and keeps results: the Slots of a row kernel, or the sums of a contraction's tile.
 template <bool kInlined, class Memory, class Word>
 __device__ __forceinline__ void run_code(const BytecodeOp& code, const Memory& memory, Lanes<Word>& accumulator) {
   const Lanes<Word> y = memory.fetch(code.b, accumulator);

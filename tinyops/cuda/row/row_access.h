@@ -1,6 +1,6 @@
 #pragma once
-// How a thread of a row kernel reads and writes its elements: from an operand's forms to addresses, to accesses of 16 bytes
-// where elements lie side by side, and one by one where they do not.
+// How a thread of a row kernel reads and writes its elements: from an operand's forms to addresses, to accesses of 16
+// bytes where elements lie side by side, and one by one where they do not.
 //
 //   in groups   t0 t0 t0 t0 | t1 t1 t1 t1 | .. | t0 t0 t0 t0 | t1 ..      a warp's access is 512 bytes in one piece
 //   apart       t0 | t1 | t2 | .. | t0 | t1 | ..                          128 bytes, of four bytes each: rows of any length
@@ -106,7 +106,8 @@ TINYOPS_NOINLINE Lanes<Word> narrowed(DType to, Lanes<Word> x) {
   return x;
 }
 
-/// Calls `f` with a zero of the unsigned integer that has the size of an element: in an inlined kernel one of 1 or 4 bytes.
+/// Calls `f` with a zero of the unsigned integer that has the size of an element: in an inlined kernel one of 1 or 4
+/// bytes.
 template <bool kInlined, class Word, class F>
 __device__ __forceinline__ void with_raw(DType d, F&& f) {
   if (d <= DType::UInt8) return f(uint8_t{});
@@ -135,8 +136,8 @@ TINYOPS_NOINLINE Lanes<Word> made_up(const A& a, const DeviceOperand& r, DType d
   return x;
 }
 
-/// Calls `group(k, lane)` for the first element of each group that is one access, and `one(k, lane)` for all other elements
-/// that exist. (An inlined kernel looks at all groups at once.)
+/// Calls `group(k, lane)` for the first element of each group that is one access, and `one(k, lane)` for all other
+/// elements that exist. (An inlined kernel looks at all groups at once.)
 template <bool kInlined, class Word, class A, class Exists, class Group, class One>
 __device__ __forceinline__ void for_lanes(const A& a, const DeviceOperand& r, const ThreadPosition<A>& at, Exists&& exists,
                                           Group&& group, One&& one) {
@@ -196,8 +197,8 @@ __device__ __forceinline__ void store_memory(const A& a, const DeviceOperand& r,
   });
 }
 
-// An inlined kernel has no calls, which would cost it registers, and with them threads that hide each other's waiting for
-// memory: its operands have 4 bytes, or 1, and no guards. All others call these.
+// An inlined kernel has no calls, which would cost it registers, and with them threads that hide each other's waiting
+// for memory: its operands have 4 bytes, or 1, and no guards. All others call these.
 
 template <class Word, class A>
 TINYOPS_NOINLINE Lanes<Word> load_any(const A& a, BytecodeOp code, ThreadPosition<A> at) {
