@@ -253,7 +253,8 @@ TEST_CASE("checkpoint: a run with other options, another dataset or other batche
   const std::string fewer = load(same, {dataset.images[{part}], dataset.labels[{part}]}, options);
   CHECK(has(fewer, "loader.samples: 20 in the file, 19 here"));
   CHECK(has(load(same, {dataset.images, dataset.labels.flip({0})}, options), "loader.elements"));
-  CHECK(load({.lr = 0.5, .beta1 = 0.8, .weight_decay = 0.1}, dataset, options) == "");  // the rate is a part of the state
+  // The rate is a part of the state.
+  CHECK(load({.lr = 0.5, .beta1 = 0.8, .weight_decay = 0.1}, dataset, options) == "");
 
   // Without a loader nothing is known of it; an optimiser of another kind is refused by the names of its state.
   optim::Adam again(nn::parameters(model), same);

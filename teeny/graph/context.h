@@ -20,7 +20,8 @@ struct Step;  // schedule.h
 
 /// How `realize` schedules and runs.
 struct Execution {
-  std::optional<bool> fuse = {};                     ///< several nodes in a kernel; unset: as FUSE= in the environment says
+  /// Several nodes in a kernel; unset: as FUSE= in the environment says.
+  std::optional<bool> fuse = {};
   void (*run)(const tinyops::Kernel&) = tinyops::run;
   std::function<void(const Step&)> on_step = {};     ///< called after each kernel
 };

@@ -37,7 +37,7 @@
 
 namespace teeny {
 
-/// The kernels of one call, and what stands in for their buffers. It is the recorder while it listens, and replayed then.
+/// The kernels of one call, and what stands in for their buffers. It is the recorder while it listens, then replayed.
 class Recording : public Recorder {
  public:
   /// Of a first call (not `kept`) nothing but its mistakes is of interest.
@@ -76,7 +76,7 @@ class Recording : public Recorder {
   void take_back_gradients();
 
   /// The call is over, and what it returned and left behind has been computed. Says why the next call is to be recorded
-  /// instead: something that was a constant or unrealized before this one is memory only now. Empty: it can.
+  /// instead: something that was a constant or unrealized before this one is memory only now. Empty: it can be.
   std::string finish(std::span<const Tensor> returned, std::span<const Tensor> given);
 
   // ---- Replaying

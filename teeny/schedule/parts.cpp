@@ -19,7 +19,8 @@ void compute_in_parts(std::span<const LazyBuffer> targets, const std::function<v
     const std::shared_ptr<Node>* node;
     size_t next = 0;
   };
-  std::vector<Visit> stack;  // a walk that ends with the targets; nodes on it are not computed, and so keep their sources
+  // A walk that ends with the targets; nodes on it are not computed, and so keep their sources.
+  std::vector<Visit> stack;
   std::unordered_set<const Node*> finished;
   size_t unchanged = 0;  // so many at the bottom wait for what they waited for at the last part
   for (const LazyBuffer& target : targets) {

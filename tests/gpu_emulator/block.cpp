@@ -264,7 +264,7 @@ void run_grid(const dim3& grid, const dim3& block, size_t shared, const std::fun
   }
 }
 
-// ---- What a thread can do ---------------------------------------------------------------------------------------------
+// ---- What a thread can do -------------------------------------------------------------------------------------------
 
 __attribute__((noinline)) void touch(Range range, const void* address, size_t bytes, size_t alignment) {
   const char* const p = static_cast<const char*>(address);

@@ -215,7 +215,7 @@ T atomicCAS(T* at, std::type_identity_t<T> expected, std::type_identity_t<T> val
   return std::exchange(*at, *at == expected ? value : *at);
 }
 
-// ---- The runtime: the device is the host, a stream is the order of the calls ------------------------------------------
+// ---- The runtime: the device is the host, a stream is the order of the calls ----------------------------------------
 
 enum cudaError_t { cudaSuccess = 0, cudaErrorInvalidValue = 1, cudaErrorMemoryAllocation = 2, cudaErrorNoDevice = 100,
                    cudaErrorInsufficientDriver = 35, cudaErrorLaunchFailure = 719 };
@@ -225,7 +225,8 @@ inline constexpr unsigned cudaStreamNonBlocking = 1, cudaEventDisableTiming = 2;
 struct cudaDeviceProp {
   char name[64] = "a GPU played by the host";
   int major = 9, minor = 0, multiProcessorCount = 4;
-  size_t totalGlobalMem = size_t(1) << 40, sharedMemPerBlockOptin = 64 * 1024;  // the least of any that can run the kernels
+  // The least of any that can run the kernels.
+  size_t totalGlobalMem = size_t(1) << 40, sharedMemPerBlockOptin = 64 * 1024;
 };
 using cudaStream_t = struct gpu_emulator_stream*;
 using cudaEvent_t = struct gpu_emulator_event*;

@@ -44,7 +44,8 @@ TEST_CASE("coalescing: a warp's lanes touch neighbours") {
   check_sectors("softmax", traffic_of([&] { return x.softmax(1); }), 2 * all, 1.05);  // a row stays in shared memory
   const auto norm = [&] { return (x - x.mean({1}, true)) * (x.var({1}, 0, true) + 1e-5).rsqrt(); };
   check_sectors("layer norm", traffic_of(norm), 2 * all, 1.1);
-  check_sectors("running sums", traffic_of([&] { return x.cumsum(1); }), 2 * all, 1.6);  // parts of a row are read twice
+  // Parts of a row are read twice.
+  check_sectors("running sums", traffic_of([&] { return x.cumsum(1); }), 2 * all, 1.6);
   check_sectors("a slice", traffic_of([&] { return x.shrink({0, 0}, {rows, columns / 2}).contiguous(); }), all, 1.05);
 }
 
@@ -86,7 +87,8 @@ TEST_CASE("coalescing: tiles of a convolution and its gradients") {
     check_sectors(name, t, t.bytes / 4, factor);
   };
   check("conv2d", traffic_of([&] { return x.conv2d(w); }), 1.6);
-  check("its gradient of the images", traffic_of([&] { return gradient(sum(), {x})[0]; }), 2.4);  // padded, so in more pieces
+  // Padded, so in more pieces.
+  check("its gradient of the images", traffic_of([&] { return gradient(sum(), {x})[0]; }), 2.4);
   check("its gradient of the weights", traffic_of([&] { return gradient(sum(), {w})[0]; }), 2);
 }
 

@@ -331,7 +331,7 @@ TEST_CASE("gpu_emulator: parts of a warp meet by themselves, and votes") {
   for (int t = 0; t < 32; ++t) CHECK(got[size_t(t)] == 1100 + (t < 16 ? 15 : t | 8));
 }
 
-// ---- The rest ---------------------------------------------------------------------------------------------------------
+// ---- The rest -------------------------------------------------------------------------------------------------------
 
 __global__ void add_up(Global<int> sum, Global<unsigned> most, Global<int> first) {
   atomicAdd(&sum[0], int(threadIdx.x));
@@ -409,7 +409,7 @@ TEST_CASE("gpu_emulator: threads of the host start kernels one after the other")
   }
 }
 
-// ---- Sectors ----------------------------------------------------------------------------------------------------------
+// ---- Sectors --------------------------------------------------------------------------------------------------------
 
 template <class V>
 __global__ void strided(Global<const float> from, Global<float> to, int stride) {

@@ -163,7 +163,8 @@ std::vector<RowKernel> split_reduction(const RowKernel& given, int64_t blocks, c
   for (size_t v = 0; v < k.program.size(); ++v) {
     const Reduce* const reduce = reduction(k.program[v]);
     if (!reduce) continue;
-    const DType dtype = k.program[v].dtype, stored = compute_dtype(dtype);  // a total of 16 bits is not rounded on the way
+    // A total of 16 bits is not rounded on the way.
+    const DType dtype = k.program[v].dtype, stored = compute_dtype(dtype);
     const auto buffer = std::make_shared<Buffer>(size_t(rows * parts * itemsize(stored)));
     const int input = int(k.inputs.size() + partial.size());
     partial.push_back({int(v), reduce->op, dtype, input, totals_of_parts(row_shape, parts, stored, buffer)});

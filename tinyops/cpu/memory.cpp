@@ -32,7 +32,8 @@ constexpr bool kExact = false;
 constexpr size_t kAlignment = 64;       // a cache line, and the widest vector register
 constexpr size_t kHugePage = 2 << 20;  // blocks of this size and more ask for huge pages: fewer misses of the TLB
 
-constexpr size_t kMost = kExact ? size_t(1) << 39 : PTRDIFF_MAX;  // a sanitizer ends the program that asks for more than it has
+// A sanitizer ends the program that asks for more than it has.
+constexpr size_t kMost = kExact ? size_t(1) << 39 : PTRDIFF_MAX;
 
 void* system_allocate(size_t bytes) {
   void* memory = nullptr;

@@ -32,7 +32,8 @@ constexpr int64_t kLongSum = (1 << 12) / kSmaller;
 constexpr int64_t kSlabBytes = (256 << 10) / kSmaller;  // of an operand: its copy stays in the second-level cache
 constexpr int64_t kSlabColumns = 64;
 constexpr int64_t kWorthAddingUp = 256;                 // terms in lanes that are added up for each of several rows
-constexpr int64_t kManySums = (1 << 20) / kSmaller;     // bytes: fewer are still in the cache when all have been computed
+// Bytes: fewer are still in the cache when all have been computed.
+constexpr int64_t kManySums = (1 << 20) / kSmaller;
 constexpr double kSlabWork = (1 << 19) / kSmaller;      // multiply-adds that are worth a few tables
 constexpr int64_t kEnoughSlabs = 24, kFewSlabs = 8;
 

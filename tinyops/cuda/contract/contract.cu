@@ -65,7 +65,8 @@ bool has_room(const RowKernel& epilogue) {
 struct Plan {
   int place;
   ProductPlan product;
-  std::vector<int> operands;  ///< of an epilogue of its tiles: inputs, and outputs by ~output. None: there is no such epilogue
+  /// Of an epilogue of its tiles: inputs, and outputs by ~output. None: there is no such epilogue.
+  std::vector<int> operands;
   EpilogueKernel epilogue_rows;  ///< where there is none
 
   struct Of {

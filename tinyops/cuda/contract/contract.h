@@ -71,7 +71,8 @@ void multiply_directly(const DirectProduct& product, DType dtype, const Places& 
 // ---- Tiles ----------------------------------------------------------------------------------------------------------
 
 inline constexpr int kTileAxes = 6;    ///< of each of the four indices
-inline constexpr int kLines = 1 + kMostGuards;  ///< an operand's address and its guards' positions, each affine in the index
+/// An operand's address and its guards' positions, each affine in the index.
+inline constexpr int kLines = 1 + kMostGuards;
 
 /// An index that stands for several axes.
 struct Index {
@@ -91,14 +92,16 @@ struct TileOperand {
   Read read = Read::AlongX;
   int guards = 0;
   int64_t offset = 0, batch[kTileAxes] = {};
-  int free[kLines][kTileAxes] = {}, reduced[kLines][kTileAxes] = {};  ///< line 0 is the address, line 1 + g guard g's position
+  /// Line 0 is the address, line 1 + g guard g's position.
+  int free[kLines][kTileAxes] = {}, reduced[kLines][kTileAxes] = {};
   int guard_batch[kLines][kTileAxes] = {}, guard_offset[kLines] = {}, guard_size[kLines] = {};  ///< of line 0: nothing
 };
 
 /// How the sums, or what goes with them, lie in memory.
 struct TileView {
   int64_t offset = 0, batch[kTileAxes] = {}, m[kTileAxes] = {}, n[kTileAxes] = {};
-  int64_t runs_of_n = false;  ///< four neighbours along n are neighbours there; a whole word, as padding would be compared, too
+  /// Four neighbours along n are neighbours there; a whole word, as padding would be compared, too.
+  int64_t runs_of_n = false;
 };
 
 struct TileProduct {
@@ -137,7 +140,8 @@ struct TileShape {
 };
 /// The tiles there are.
 inline constexpr TileShape kTileShapes[] = {{128, 128}, {32, 128}, {64, 64}};
-inline constexpr int kSmallTile = 2;   ///< the one that every dtype has; the others are for float32, and for tensor cores
+/// The one that every dtype has; the others are for float32, and for tensor cores.
+inline constexpr int kSmallTile = 2;
 inline constexpr int kTileDepth = 16;  ///< parts of k are multiples of it
 
 struct Tiling {

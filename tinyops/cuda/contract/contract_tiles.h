@@ -73,7 +73,8 @@ struct Loader {
   template <bool along_x>
   __device__ void gather(Global<const T> from, const TileOperand& operand, const Tables& tables, int slot, int left) {
     const int ks = left - k_of<along_x>(0);
-    unsigned valid = along_x && ks < each ? (ks > 0 ? (1u << ks) - 1 : 0) : ks > 0 ? 0xffffffff : 0;  // a bit an element
+    // A bit an element.
+    unsigned valid = along_x && ks < each ? (ks > 0 ? (1u << ks) - 1 : 0) : ks > 0 ? 0xffffffff : 0;
     for (int line = 1; line <= operand.guards; ++line) {
       const unsigned size = unsigned(operand.guard_size[line]);
 #pragma unroll

@@ -97,7 +97,8 @@ __global__ void __launch_bounds__(kThreads, 1) sort_spans(const __grid_constant_
     if (const Place at = span_of(t); t % span < at.count) tile[t] = elements[at.row * spans.n + at.begin + t % span];
   __syncthreads();
 
-  const int first = int(threadIdx.x) * 2 / span * span, i = int(threadIdx.x) - first / 2;  // comparison i of the span at `first`
+  // Comparison i of the span at `first`.
+  const int first = int(threadIdx.x) * 2 / span * span, i = int(threadIdx.x) - first / 2;
   const int count = span_of(first).count;
   const auto step = [&](int distance, bool mirrored) {
     const Places p = compared(i, distance, mirrored);

@@ -108,7 +108,7 @@ struct Lanes {
 /// registers.
 #define TINYOPS_NOINLINE __device__ __attribute__((noinline))
 
-// ---- Arithmetic on a thread's elements --------------------------------------------------------------------------------
+// ---- Arithmetic on a thread's elements ------------------------------------------------------------------------------
 // Float arithmetic is eight instructions for eight elements. Everything else goes through one function, element by
 // element.
 
@@ -249,7 +249,7 @@ __device__ __forceinline__ Word over_lanes(const BytecodeOp& reduction, Lanes<Wo
   }
 }
 
-// ---- A thread's memory ------------------------------------------------------------------------------------------------
+// ---- A thread's memory ----------------------------------------------------------------------------------------------
 
 /// The lanes of a thread that lie in memory as two times 16 bytes: `four(0)` and `four(1)`.
 template <class Word, class F>

@@ -56,7 +56,8 @@ struct RowCounts {
   int16_t group = 1;                        ///< rows: threads for a row
   int16_t lane_slots = 0, kept = 0, stretches = 1, scalars = 0, sections = 0;
   bool columns = false;                     ///< lanes are outer axes
-  bool in_groups = false;                   ///< a thread's elements: twice four neighbours, or eight apart from each other
+  /// A thread's elements: twice four neighbours, or eight apart from each other.
+  bool in_groups = false;
 };
 
 /// All that a kernel needs, as its one argument.

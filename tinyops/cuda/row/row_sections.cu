@@ -175,7 +175,8 @@ class BytecodeEmitter {
   void place_section(int s) {
     std::vector<Draft>& drafts = drafts_[size_t(s)];
     const bool elements = s % 2;
-    std::map<int, int> until;  // an element's, or a row value's that lives in this section only: the last code that reads it
+    // An element's, or a row value's that lives in this section only: the last code that reads it.
+    std::map<int, int> until;
     for (int c = 0; c < int(drafts.size()); ++c)
       for (int arg : drafts[size_t(c)].args)
         if (arg >= 0 && !is_constant(arg)) until[arg] = c;

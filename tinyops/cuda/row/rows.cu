@@ -10,7 +10,7 @@
 namespace tinyops::cuda {
 namespace {
 
-// ---- Reductions -------------------------------------------------------------------------------------------------------
+// ---- Reductions -----------------------------------------------------------------------------------------------------
 
 /// The totals of a group's threads become one, which all of them get: by shuffles within a warp, then through shared
 /// memory.
@@ -62,7 +62,7 @@ __device__ __forceinline__ void accumulate(const A& a, const BytecodeOp& code, c
   total = combine<kInlined>(code, total, over_lanes<kInlined>(code, x));
 }
 
-// ---- The kernels ------------------------------------------------------------------------------------------------------
+// ---- The kernels ----------------------------------------------------------------------------------------------------
 
 /// Runs the codes of one section on the thread's elements. `owner`: the thread stores what the section stores.
 template <bool kInlined, class A, class Word = typename A::Word>

@@ -138,7 +138,8 @@ struct DeviceError {
 };
 /// Where kernels report them, and the number under which the user of an index in `shape` is known there.
 DeviceError* device_errors();
-std::recursive_mutex& launching();  ///< held by the thread of a program that launches kernels, or looks for errors of theirs
+/// Held by the thread of a program that launches kernels, or looks for errors of theirs.
+std::recursive_mutex& launching();
 void throw_device_error();  ///< waits where one is possible, and throws it
 int number_of_origin(const IndexOrigin& origin, const Shape& shape);
 

@@ -202,7 +202,8 @@ std::string device_name() {
   return text("cuda (", chip.name, ", ", chip.processors, " multiprocessors, sm_", chip.architecture, ')');
 }
 
-#if defined(TINYOPS_ON_HOST) || defined(TEENY_CHECKED)  // each block just as large as asked for: an access beyond it shows
+// Each block just as large as asked for: an access beyond it shows.
+#if defined(TINYOPS_ON_HOST) || defined(TEENY_CHECKED)
 void* allocate(size_t bytes) { return cuda::device_allocate(bytes); }
 void deallocate(void* memory, size_t) { cuda::device_release(memory); }
 #else
