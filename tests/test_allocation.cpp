@@ -144,8 +144,8 @@ using Trained = test::Trained<test::TokenNet, optim::Adam>;
 
 /// Every `stride`-th allocation of `f` fails, alone, until none is left; of `rounds` times `f` is done. `f` changes
 /// `trained`, and without a failure does to its twin what `same` does. Returns how many allocations failed.
-int64_t done_or_not(int rounds, int64_t stride, const Trained& trained, const Trained& twin, const std::function<void()>& f,
-                    const std::function<void()>& same) {
+int64_t done_or_not(int rounds, int64_t stride, const Trained& trained, const Trained& twin,
+                    const std::function<void()>& f, const std::function<void()>& same) {
   int64_t failures = 0;
   for (int64_t n = 0, round = 0; round < rounds; n += stride) {
     INFO("allocation ", n, " of round ", round);
@@ -181,10 +181,12 @@ void training_without_memory(int64_t stride) {
   trained.realize(), twin.realize();
   const Tensor x = Tensor::of<int64_t>({0, 3, 4, 1}).realize(), y = Tensor::of<int64_t>({2, 0, 1, 1}).realize();
   Jit step([&](Tensor tokens, Tensor classes) { return trained.step(tokens, classes); });
-  int64_t failures = done_or_not(4, stride, trained, twin, [&] { step(x, y); }, [&] { twin.step(x, y), twin.realize(); });
+  int64_t failures = done_or_not(
+      4, stride, trained, twin, [&] { step(x, y); }, [&] { twin.step(x, y), twin.realize(); });
   CHECK(step.replays() >= 2);
   failures += done_or_not(
-      2, stride, trained, twin, [&] { trained.optimizer.step(), trained.realize(); }, [&] { twin.optimizer.step(), twin.realize(); });
+      2, stride, trained, twin, [&] { trained.optimizer.step(), trained.realize(); },
+      [&] { twin.optimizer.step(), twin.realize(); });
   Tensor loss = trained.net(x).cross_entropy(y);
   const auto grads = [&] {
     std::vector<const void*> all;
@@ -212,9 +214,12 @@ TEST_CASE("allocation: an operation of a long history takes at most a thousand b
   using Operation = Tensor (*)(const Tensor& x, const Tensor& w);
   constexpr int kOperations = 1000;
   for (const Operation operation : std::initializer_list<Operation>{
-           [](const Tensor& x, const Tensor&) { return x * 0.999; }, [](const Tensor& x, const Tensor&) { return x + 1; },
-           [](const Tensor& x, const Tensor& w) { return x * w; }, [](const Tensor& x, const Tensor&) { return x.tanh(); },
-           [](const Tensor& x, const Tensor& w) { return x.maximum(w); }, [](const Tensor& x, const Tensor&) { return x.exp(); }}) {
+           [](const Tensor& x, const Tensor&) { return x * 0.999; },
+           [](const Tensor& x, const Tensor&) { return x + 1; },
+           [](const Tensor& x, const Tensor& w) { return x * w; },
+           [](const Tensor& x, const Tensor&) { return x.tanh(); },
+           [](const Tensor& x, const Tensor& w) { return x.maximum(w); },
+           [](const Tensor& x, const Tensor&) { return x.exp(); }}) {
     Tensor x = w;
     const int64_t before = held;
     for (int i = 0; i < kOperations; ++i) x = operation(x, w);

@@ -154,17 +154,23 @@ TEST_CASE("jit: indexing, sorting and random values with temporary memory of the
   const auto call = [](Tensor x, Tensor index) {
     const Tensor table = Tensor::zeros({7, 3}).requires_grad_();
     const Tensor sum = (table.pad({1, 0}, {0, 2}).embedding(index) * x.reshape({300, 1})).sum();
-    return std::vector<Tensor>{gradient(sum, {table})[0], x.argsort(0, true), x.cumsum(0), (x + Tensor::rand({300})).sort().values,
-                               x.pad({0}, {5}).gather(0, index), x.scatter_add(0, index, x)};
+    return std::vector<Tensor>{gradient(sum, {table})[0],
+                               x.argsort(0, true),
+                               x.cumsum(0),
+                               (x + Tensor::rand({300})).sort().values,
+                               x.pad({0}, {5}).gather(0, index),
+                               x.scatter_add(0, index, x)};
   };
   Jit step(call);
   for (int i = 0; i < 5; ++i) {
-    const Tensor x = (Tensor::arange(300) * (i + 1) % 37).cast(DType::Float32).realize(), index = (Tensor::arange(300) * (i + 2) % 8).realize();
+    const Tensor x = (Tensor::arange(300) * (i + 1) % 37).cast(DType::Float32).realize(),
+                 index = (Tensor::arange(300) * (i + 2) % 8).realize();
     Tensor::manual_seed(3);
     const std::vector<Tensor> got = step(x, index);
     Tensor::manual_seed(3);
     const std::vector<Tensor> want = call(x, index);
-    for (size_t t = 0; t < want.size(); ++t) CHECK_MESSAGE(got[t].to_bytes() == want[t].to_bytes(), text("result ", t, " of call ", i));
+    for (size_t t = 0; t < want.size(); ++t)
+      CHECK_MESSAGE(got[t].to_bytes() == want[t].to_bytes(), text("result ", t, " of call ", i));
   }
 }
 
@@ -173,7 +179,8 @@ TEST_CASE("jit: an index outside is told at the latest where the result is read"
   Jit rows([&](Tensor index) { return table.embedding(index); });
   const Tensor good = Tensor::of<int64_t>({3, 0}).realize(), bad = Tensor::of<int64_t>({3, 4}).realize();
   for (int i = 0; i < 3; ++i) CHECK(rows(good).sum().item() == 33);
-  CHECK(contains(error_of([&] { rows(bad).to_vector(); }), "embedding: index 4 at position (1,) is outside 0 <= index < 4"));
+  CHECK(contains(error_of([&] { rows(bad).to_vector(); }),
+                 "embedding: index 4 at position (1,) is outside 0 <= index < 4"));
   CHECK(rows(good).sum().item() == 33);
 }
 
@@ -234,7 +241,8 @@ TEST_CASE("jit: inputs may be views, and are not written to") {
   const Tensor x = Tensor::arange(12).reshape({3, 4}).cast(DType::Float32).realize();
   for (int i = 0; i < 4; ++i) {
     CHECK(f(x.t()).to_vector() == (x.t() + 1).sum(1).to_vector());
-    CHECK(f(x.flip(0)[{slice(), slice(0, 3)}].t()).to_vector() == (x.flip(0)[{slice(), slice(0, 3)}].t() + 1).sum(1).to_vector());
+    CHECK(f(x.flip(0)[{slice(), slice(0, 3)}].t()).to_vector() ==
+          (x.flip(0)[{slice(), slice(0, 3)}].t() + 1).sum(1).to_vector());
   }
   CHECK(x.to_vector()[5] == 5);
 }
@@ -301,7 +309,9 @@ TEST_CASE("jit: a replay runs the kernels of the call") {
 
 TEST_CASE("jit: a replay draws where the stream is, as a list and kernel by kernel") {
   const Tensor x = Tensor::rand({300}).realize();
-  const auto call = [](const Tensor& x) { return std::pair(x * Tensor::rand({300}), x.sort().values + Tensor::rand({300})); };
+  const auto call = [](const Tensor& x) {
+    return std::pair(x * Tensor::rand({300}), x.sort().values + Tensor::rand({300}));
+  };
   Jit f(call);
   for (int i = 0; i < 6; ++i) {
     const ExecutionScope one_by_one({.run = i < 4 ? tinyops::run : tinyops::reference::check});
@@ -584,13 +594,15 @@ TEST_CASE("jit: assigning to an input writes to the caller's tensor, whichever w
   }
   CHECK(kept.to_vector() == std::vector<float>{1, 2});
   CHECK(view.to_vector() == std::vector<float>{1, 2});
-  CHECK((assigns.replays() == 4 && adds.replays() == 4 && sets.replays() == 4 && exchanges.replays() == 4 && twice.replays() == 4));
+  CHECK((assigns.replays() == 4 && adds.replays() == 4 && sets.replays() == 4 && exchanges.replays() == 4 &&
+         twice.replays() == 4));
 
   Jit shared([&](Tensor a) { return b.assign(b + a), a * 1; });
   const Tensor one = Tensor::ones({2}).contiguous();
   for (int i = 0; i < 4; ++i) {
     const std::vector<float> before = b.to_vector();
-    CHECK(contains(error_of([&] { shared(b); }), "Jit: a tensor of (2,) is an input and is looked at from outside as well"));
+    CHECK(contains(error_of([&] { shared(b); }),
+                   "Jit: a tensor of (2,) is an input and is looked at from outside as well"));
     CHECK(b.to_vector() == before);
     shared(one);
   }
@@ -630,7 +642,8 @@ TEST_CASE("jit: of more shapes than there is room for, the recording used least 
   const size_t live = tinyops::memory_use().live;
   for (int64_t n = 1; n < 200; ++n) call(1000 + n), call(1000 + n), call(1000 + n);
   CHECK(tinyops::memory_use().live < live + 100000);
-  CHECK_THROWS_WITH_AS(Jit([](Tensor x) { return x; }, {.recordings = 0}), doctest::Contains("Jit: room for 0 recordings"), Error);
+  CHECK_THROWS_WITH_AS(Jit([](Tensor x) { return x; }, {.recordings = 0}),
+                       doctest::Contains("Jit: room for 0 recordings"), Error);
 }
 
 TEST_CASE("jit: one that was moved from says so") {

@@ -73,6 +73,7 @@ LazyBuffer special(tinyops::Kernel kernel, DType dtype, const Shape& shape, std:
   tinyops::for_each_operand(kernel, [&](tinyops::Operand& operand, bool written) {
     if (written) operand = {nullptr, dtype, out ? *out : View::contiguous(shape)};
   });
-  return new_node(node::Special{std::make_shared<tinyops::Kernel>(std::move(kernel))}, dtype, shape, std::move(sources));
+  return new_node(node::Special{std::make_shared<tinyops::Kernel>(std::move(kernel))}, dtype, shape,
+                  std::move(sources));
 }
 }  // namespace teeny

@@ -71,7 +71,8 @@ Tensor& trunc_normal_(Tensor& x, double mean, double std, double low, double hig
   const auto at = [&](double end) { return std::erf((end - mean) / (std * std::numbers::sqrt2)); };
   constexpr double kEnd = 1 - 1e-15;  // of the whole line the inverse would be infinite
   const double from = std::clamp(at(low), -kEnd, kEnd), to = std::clamp(at(high), -kEnd, kEnd);
-  if (!(from < to)) fail("trunc_normal_: from ", low, " to ", high, " holds no value of mean ", mean, " and deviation ", std);
+  if (!(from < to))
+    fail("trunc_normal_: from ", low, " to ", high, " holds no value of mean ", mean, " and deviation ", std);
   const Tensor u = Tensor::rand(x.shape(), DType::Float64) * (to - from) + from;
   return assign_values(x, (erfinv(u) * (std * std::numbers::sqrt2) + mean).clamp(low, high));
 }

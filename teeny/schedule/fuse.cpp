@@ -1,15 +1,15 @@
 // Which nodes become one kernel. The rules, in the order in which they are applied:
 //
-//  1. A node that is read through several views, or a constant that is read by a kernel that addresses memory itself, is
-//     copied first.                                                                         replace_sources()
-//  2. These have a buffer of their own (they are roots): targets, reductions, the special kinds and what they read, copies;
-//     what is read more than once and expensive to recompute; and whatever would make a program too long. Everything else is
-//     computed where it is read.                                                            mark_roots()
+//  1. A node that is read through several views, or a constant that is read by a kernel that addresses memory itself,
+//     is copied first.                                                                      replace_sources()
+//  2. These have a buffer of their own (they are roots): targets, reductions, the special kinds and what they read,
+//     copies; what is read more than once and expensive to recompute; and whatever would make a program too long.
+//     Everything else is computed where it is read.                                         mark_roots()
 //  3. What cannot be computed where it is read, because two views do not merge, is a root too.
 //                                                                                           mark_unmergeable()
 //  4. A root joins the kernel of its newest input, or one that reads the same data, when it walks the same elements and
-//     everything else it reads is ready by then; otherwise it starts a kernel. A contraction always starts one, and only
-//     element-wise work on its sums joins it. Scalars that depend on nothing else come first.
+//     everything else it reads is ready by then; otherwise it starts a kernel. A contraction always starts one, and
+//     only element-wise work on its sums joins it. Scalars that depend on nothing else come first.
 //                                                                                           group_roots()
 //
 // Rules 5 to 7, about the memory for the results, are in memory.cpp.
@@ -164,7 +164,8 @@ class Scheduler {
       }
       for (const LazyBuffer& source : i.sources()) {
         NodeInfo& from = info(*source.node());
-        if (!from.is_leaf() && from.cost >= kExpensiveToRepeat && repeats(source.views().view(), *from.node)) from.root = true;
+        if (!from.is_leaf() && from.cost >= kExpensiveToRepeat && repeats(source.views().view(), *from.node))
+          from.root = true;
       }
       while (!fits(i)) largest_source(i).root = true;
       const bool shared = i.uses + i.needed_later > 1;
@@ -270,7 +271,8 @@ class Scheduler {
     if (!per_element && !(inner.empty() && space == rows)) return false;
     if (!inner.empty() && !group.inner.empty() && inner != group.inner) return false;
     const auto computed_here = [&](const FusedInput& read) { return info(*read.node).group == number; };
-    if (is_contraction(group.members[0]->op) && (!inner.empty() || std::ranges::none_of(reads, computed_here))) return false;
+    if (is_contraction(group.members[0]->op) && (!inner.empty() || std::ranges::none_of(reads, computed_here)))
+      return false;
 
     std::vector<FusedInput> inputs = plan.inputs;
     for (const FusedInput& read : reads) {
@@ -308,7 +310,8 @@ class Scheduler {
 
   /// Guards take a load, a zero and a choice between it and the value.
   int instructions(const NodeInfo& i, std::span<const FusedInput> reads) {
-    return i.ops + 3 * int(std::ranges::count_if(reads, [&](const FusedInput& read) { return !info(*read.node).is_leaf(); }));
+    return i.ops +
+           3 * int(std::ranges::count_if(reads, [&](const FusedInput& read) { return !info(*read.node).is_leaf(); }));
   }
 
   void record_reads(const NodeInfo& i, std::span<const FusedInput> reads) {

@@ -4,8 +4,9 @@
 //  5. A root that is read only in its own kernel is not stored.                             add_program()
 //  6. A result takes over the buffer of an input that is not needed after this kernel, is read in step, and not by a
 //     contraction.                                                                          reuse_input_buffer()
-//  7. The parts of an Assemble are written into one buffer, each where it belongs. A first part that is the whole and is not
-//     needed after that is this buffer: assigning a slice copies nothing.                   add_parts(), reuse_first_part()
+//  7. The parts of an Assemble are written into one buffer, each where it belongs. A first part that is the whole and is
+//     not needed after that is this buffer: assigning a slice copies nothing.
+//                                                                                       add_parts(), reuse_first_part()
 //     A part that is stored anyway is written to its place by the same kernel.              find_stored_parts()
 #include <algorithm>
 #include <deque>
@@ -175,7 +176,8 @@ class BufferAssignment {
     for (size_t p = first; p < places.size(); ++p)
       if (!std::ranges::count(i.stored_parts, p)) sources.push_back(i.sources()[p]), free_places.push_back(places[p]);
     std::deque<Node> parts;  // they stay where they are
-    for (const LazyBuffer& source : sources) parts.emplace_back(node::Copy{}, i.node->dtype, source.shape(), std::vector{source});
+    for (const LazyBuffer& source : sources)
+      parts.emplace_back(node::Copy{}, i.node->dtype, source.shape(), std::vector{source});
     const size_t together = !parts.empty() && fit_together(sources) ? parts.size() : 1;  // in one kernel
     for (size_t p = 0; p < parts.size(); p += together) {
       FusionGroup group{squeezed(parts[p].shape()), {}, {}};
@@ -197,7 +199,8 @@ class BufferAssignment {
       if (i.is_leaf() || part.shape() != parts[0].shape()) return false;
       ops += i.ops, inputs += i.inputs;
     }
-    return ops <= tinyops::kMaxInstructions && inputs <= tinyops::kMaxInputs && int(parts.size()) <= tinyops::kMaxOutputs;
+    return ops <= tinyops::kMaxInstructions && inputs <= tinyops::kMaxInputs &&
+           int(parts.size()) <= tinyops::kMaxOutputs;
   }
 
   /// The buffer of the first part, if it is all of the result, is not needed after this, and the other parts read

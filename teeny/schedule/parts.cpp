@@ -14,7 +14,8 @@ bool is_computed(const Node& node) { return !node.realized() && !has_no_memory(n
 
 }  // namespace
 
-void compute_in_parts(std::span<const LazyBuffer> targets, const std::function<void(std::span<const LazyBuffer>)>& compute) {
+void compute_in_parts(std::span<const LazyBuffer> targets,
+                      const std::function<void(std::span<const LazyBuffer>)>& compute) {
   struct Visit {
     const std::shared_ptr<Node>* node;
     size_t next = 0;
@@ -41,7 +42,8 @@ void compute_in_parts(std::span<const LazyBuffer> targets, const std::function<v
       std::vector<LazyBuffer> part;  // what those on the way have walked already: all but the source that they wait for
       for (size_t r = unchanged; r < stack.size(); ++r)
         for (size_t s = 0; s + (r + 1 < stack.size()) < stack[r].next; ++s)
-          if (const LazyBuffer& source = (*stack[r].node)->sources[s]; is_computed(*source.node())) part.emplace_back(source.node());
+          if (const LazyBuffer& source = (*stack[r].node)->sources[s]; is_computed(*source.node()))
+            part.emplace_back(source.node());
       compute(part);
       unchanged = stack.size() - 1;
       finished.clear();

@@ -74,7 +74,9 @@ class NodeTable {
     const Node* node = nullptr;
     int place = -1;
   };
-  size_t first_slot(const Node* node) const { return size_t(reinterpret_cast<uintptr_t>(node) * 0x9e3779b97f4a7c15 >> 32); }
+  size_t first_slot(const Node* node) const {
+    return size_t(reinterpret_cast<uintptr_t>(node) * 0x9e3779b97f4a7c15 >> 32);
+  }
   void insert(const Slot& slot) {
     size_t s = first_slot(slot.node);
     while (slots_[s & (slots_.size() - 1)].node) ++s;
@@ -94,7 +96,9 @@ struct Plan : ScheduledNodes {
   const NodeInfo& info(const Node& node) const { return nodes[size_t(places.find(&node))]; }
 
   /// What is computed in place has no buffer.
-  tinyops::BufferRef buffer_of(const Node& node) const override { return node.realized() ? node.buffer : info(node).buffer; }
+  tinyops::BufferRef buffer_of(const Node& node) const override {
+    return node.realized() ? node.buffer : info(node).buffer;
+  }
   /// A part of an Assemble, which becomes a node while its kernel is written, is in no list.
   std::span<const LazyBuffer> sources_of(const Node& node) const override {
     const int place = places.find(&node);

@@ -208,7 +208,8 @@ void run_block(size_t shared) {
   char* const fence = dynamic + shared;
   std::memset(dynamic, 0xff, shared);
   std::memset(fence, kUntouched, kFence);
-  if (__start_gpu_emulator_shared) std::memset(__start_gpu_emulator_shared, 0xff, size_t(__stop_gpu_emulator_shared - __start_gpu_emulator_shared));
+  if (__start_gpu_emulator_shared)
+    std::memset(__start_gpu_emulator_shared, 0xff, size_t(__stop_gpu_emulator_shared - __start_gpu_emulator_shared));
 
   for (size_t t = 0; t < m.count; ++t) {
     Fiber& f = m.fibers[t];
@@ -272,11 +273,12 @@ __attribute__((noinline)) void touch(Range range, const void* address, size_t by
   if (p < range.begin || p + bytes > range.end)
     wrong(name_of(m.now) + " touches " +
           (!range.begin ? "memory that is not the device's"
-                        : "byte " + std::to_string(p - range.begin) + " of a buffer of " + std::to_string(range.end - range.begin)));
+                        : "byte " + std::to_string(p - range.begin) + " of a buffer of " +
+                              std::to_string(range.end - range.begin)));
   const uintptr_t at = reinterpret_cast<uintptr_t>(p);
   if (at % alignment)
-    wrong(name_of(m.now) + " reads or writes " + std::to_string(bytes) + " bytes at byte " + std::to_string(p - range.begin) +
-          " of a buffer: misaligned");
+    wrong(name_of(m.now) + " reads or writes " + std::to_string(bytes) + " bytes at byte " +
+          std::to_string(p - range.begin) + " of a buffer: misaligned");
   if (!traffic.counting || !m.now) return;
   const void* const place = __builtin_return_address(0);
   std::vector<uintptr_t>& sectors = m.requests[{place, m.now->number / 32, m.now->visits[place]++}];

@@ -102,7 +102,8 @@ class Global {
   __forceinline__ T& operator[](int64_t i) const {
     T* const p = place(i);
     const char* const at = reinterpret_cast<const char*>(p);
-    const bool fine = at >= range_.begin && at + sizeof(T) <= range_.end && reinterpret_cast<uintptr_t>(at) % alignof(T) == 0;
+    const bool fine =
+        at >= range_.begin && at + sizeof(T) <= range_.end && reinterpret_cast<uintptr_t>(at) % alignof(T) == 0;
     if (!fine || traffic.counting) touch(range_, at, sizeof(T), alignof(T));
     return *p;
   }
@@ -258,7 +259,8 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags);
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
 cudaError_t cudaEventSynchronize(cudaEvent_t event);
 cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute attribute, int value);
-cudaError_t cudaLaunchKernel(const void* kernel, dim3 grid, dim3 block, void** arguments, size_t shared, cudaStream_t stream);
+cudaError_t cudaLaunchKernel(const void* kernel, dim3 grid, dim3 block, void** arguments, size_t shared,
+                             cudaStream_t stream);
 
 cudaError_t cudaGraphCreate(cudaGraph_t* graph, unsigned flags);
 cudaError_t cudaGraphDestroy(cudaGraph_t graph);

@@ -71,7 +71,8 @@ TEST_CASE("coalescing: tiles of a product") {
   const Tensor a = floats({128, 192}), b = floats({192, 160});
   for (const bool a_turned : {false, true})
     for (const bool b_turned : {false, true}) {
-      const Tensor x = a_turned ? floats({192, 128}).transpose(0, 1) : a, y = b_turned ? floats({160, 192}).transpose(0, 1) : b;
+      const Tensor x = a_turned ? floats({192, 128}).transpose(0, 1) : a,
+                   y = b_turned ? floats({160, 192}).transpose(0, 1) : b;
       const gpu_emulator::Traffic t = traffic_of([&] { return x.matmul(y); });
       check_sectors("matmul", t, t.bytes / 4, 1.3);
     }

@@ -62,7 +62,8 @@ void cut(RowKernel& k, int axis, int64_t start, int64_t length, int64_t parts) {
 }
 
 /// Marks the values from which those that are marked are computed; what `new_index` has already is not computed again.
-void add_arguments(const std::vector<Instruction>& program, const std::vector<int>& new_index, std::vector<bool>& needed) {
+void add_arguments(const std::vector<Instruction>& program, const std::vector<int>& new_index,
+                   std::vector<bool>& needed) {
   for (size_t v = program.size(); v-- > 0;)
     if (needed[v] && new_index[v] < 0)
       for (int arg : program[v].args)

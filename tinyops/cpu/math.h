@@ -23,7 +23,9 @@ constexpr bool has_packets(UnaryOp op) {
   using enum UnaryOp;
   const bool always = op == Sqrt || op == Floor || op == Trunc;
   if constexpr (std::is_same_v<T, double>) return always || op == Exp || op == Log;
-  else return std::is_same_v<T, float> && (always || op == Exp || op == Sigmoid || op == Tanh || functions::function_of(op));
+  else
+    return std::is_same_v<T, float> &&
+           (always || op == Exp || op == Sigmoid || op == Tanh || functions::function_of(op));
 }
 
 /// Below this, exp is 0 in double.
@@ -83,7 +85,8 @@ Packet hyperbolic_tangent(const Packet& x) {
   const auto number = [](float value) { return pset1<Packet>(value); };
   const Packet size = pabs(x), square = pmul(x, x), sign = pand(x, number(-0.0f));
   Packet p = number(0.00221490274f);
-  for (const float c : {-0.00827245673f, 0.0217461871f, -0.0539563494f, 0.133332907f, -0.333333331f}) p = pmadd(p, square, number(c));
+  for (const float c : {-0.00827245673f, 0.0217461871f, -0.0539563494f, 0.133332907f, -0.333333331f})
+    p = pmadd(p, square, number(c));
   const Packet near = pmadd(pmul(p, square), x, x);
   const Packet far = psub(number(1), pdiv(number(2), padd(exponential(padd(size, size)), number(1))));
   return por(pselect(pcmp_lt(size, number(0.6f)), near, far), sign);

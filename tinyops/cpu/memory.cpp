@@ -24,7 +24,8 @@ namespace {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 constexpr bool kExact = true;
 #elif defined(__has_feature)
-constexpr bool kExact = __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer);
+constexpr bool kExact =
+    __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer);
 #else
 constexpr bool kExact = false;
 #endif
@@ -48,8 +49,8 @@ void* system_allocate(size_t bytes) {
 CachingAllocator& caching_allocator() {
   static auto* all = [] {
     if (omp_get_max_threads() > cpu::kMostThreads)
-      std::fprintf(stderr, "OMP_NUM_THREADS: %d threads are more than teeny starts; it uses %d\n", omp_get_max_threads(),
-                   cpu::kMostThreads);
+      std::fprintf(stderr, "OMP_NUM_THREADS: %d threads are more than teeny starts; it uses %d\n",
+                   omp_get_max_threads(), cpu::kMostThreads);
     return new CachingAllocator(system_allocate, std::free, kAlignment, size_t(1) << 30);
   }();
   return *all;

@@ -18,8 +18,9 @@
 namespace tinyops::cpu {
 
 // The operations on packets.
-using Eigen::internal::pset1, Eigen::internal::padd, Eigen::internal::psub, Eigen::internal::pmul, Eigen::internal::pdiv;
-using Eigen::internal::pmadd, Eigen::internal::pmin, Eigen::internal::pmax, Eigen::internal::pabs, Eigen::internal::psqrt;
+using Eigen::internal::pset1, Eigen::internal::padd, Eigen::internal::psub, Eigen::internal::pmul;
+using Eigen::internal::pdiv, Eigen::internal::pmadd, Eigen::internal::pmin, Eigen::internal::pmax;
+using Eigen::internal::pabs, Eigen::internal::psqrt;
 using Eigen::internal::pand, Eigen::internal::por, Eigen::internal::pcmp_lt, Eigen::internal::pselect;
 using Eigen::internal::pfloor, Eigen::internal::pceil, Eigen::internal::predux, Eigen::internal::ptranspose;
 

@@ -110,7 +110,8 @@ namespace {
 
 /// Sums and products of floats are wide; the greatest of some elements is one of them.
 template <class T, ReduceOp op>
-using Wide = std::conditional_t<std::is_floating_point_v<T> && op != ReduceOp::Max && op != ReduceOp::Min, double, InTile<T>>;
+using Wide =
+    std::conditional_t<std::is_floating_point_v<T> && op != ReduceOp::Max && op != ReduceOp::Min, double, InTile<T>>;
 
 /// One more element. For a bool, `+` is or and `*` is and, as in scalar_ops.h.
 template <class T, ReduceOp op>

@@ -297,7 +297,8 @@ class Multiplication {
           kernel(n, panel + skip * width, column, next, r_offset + skip, to, add && direct);
         };
         if (!run.near) call(far_kernel);
-        else with_count<max_near(packets)>(run.size, [&]<int c>() { call(micro_kernel<T, packets, c, Columns::Near>); });
+        else
+          with_count<max_near(packets)>(run.size, [&]<int c>() { call(micro_kernel<T, packets, c, Columns::Near>); });
         j += run.size;
       }
       if (!direct) store_strip(sums, width, out, out_row, rows, out_column, count, add);

@@ -89,7 +89,8 @@ void pack_runs(const T* from, const int64_t* row_offset, int64_t count, const in
 /// Packs rows along which r runs: squares of a packet each way, turned in registers. The last square of a run of r
 /// reaches back over what is there already.
 template <int width, class T>
-void pack_turned(const T* from, const int64_t* row_offset, int64_t count, const int64_t* r_offset, int64_t n, T* panel) {
+void pack_turned(const T* from, const int64_t* row_offset, int64_t count, const int64_t* r_offset, int64_t n,
+                 T* panel) {
   using P = Packets<T>;
   constexpr int lanes = P::lanes;
   for (int64_t r = 0; r < n;) {

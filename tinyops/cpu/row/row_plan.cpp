@@ -203,7 +203,8 @@ void RowPlan::choose_lanes(const Shape& sizes, int outer, bool elementwise) {
   };
   split(sizes, fixed_shape, lane_shape);
   for (AffineForm& f : forms) split(std::exchange(f.fixed, {}), f.fixed, f.lane);
-  if (packed) row_length = inner_size, block_rows = std::min(std::max(kPackedTile / inner_size, kPackedRows), sizes[outer - 1]);
+  if (packed)
+    row_length = inner_size, block_rows = std::min(std::max(kPackedTile / inner_size, kPackedRows), sizes[outer - 1]);
   row_forms = forms;
   for (AffineForm& f : row_forms) f.lane = {packed ? f.lane[0] : 0};
   if (lane_shape.empty()) {

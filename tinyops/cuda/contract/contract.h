@@ -19,7 +19,8 @@ namespace tinyops::cuda {
 
 /// What a sum of Ts is kept in: unsigned where it may wrap around.
 template <class T>
-using Sum = std::conditional_t<!std::is_integral_v<T>, Compute<T>, std::conditional_t<sizeof(T) == 8, uint64_t, uint32_t>>;
+using Sum =
+    std::conditional_t<!std::is_integral_v<T>, Compute<T>, std::conditional_t<sizeof(T) == 8, uint64_t, uint32_t>>;
 
 template <class T>
 TINYOPS_HD void multiply_add(Sum<T>& sum, Sum<T> a, Sum<T> b) {
@@ -132,7 +133,8 @@ struct Epilogue {
   uint32_t constants[kMostConstants] = {};
   Operand operand[kMostOperands];
 };
-static_assert(sizeof(TileProduct) + sizeof(Epilogue) < 4000 && sizeof(DirectProduct) < 4000, "a kernel has 4 KB of parameters");
+static_assert(sizeof(TileProduct) + sizeof(Epilogue) < 4000 && sizeof(DirectProduct) < 4000,
+              "a kernel has 4 KB of parameters");
 
 /// Rows (m) by columns (n): of a tile, or how many there are from a tile's first one on.
 struct TileShape {

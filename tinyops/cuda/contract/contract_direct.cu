@@ -27,7 +27,8 @@ struct Offsets {
 
   __device__ Offsets(const DirectProduct& p, int first, int last, int64_t i) {
     for_axes(p.axes.sizes, first, last, i, [&](int axis, int64_t along) {
-      a += along * p.a.address.strides[axis], b += along * p.b.address.strides[axis], out += along * p.out.strides[axis];
+      a += along * p.a.address.strides[axis], b += along * p.b.address.strides[axis],
+          out += along * p.out.strides[axis];
 #pragma unroll
       for (int g = 0; g < kMostGuards; ++g) {
         if (g < p.a.guards) in_a[g] += along * p.a.guard[g].coef[axis];

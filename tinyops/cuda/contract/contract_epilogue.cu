@@ -29,7 +29,9 @@ Sections codes_of(RowKernel kernel) {
 
 std::optional<EpilogueProgram> epilogue_of(const RowKernel& epilogue, DType dtype) {
   if (dtype != DType::Float32 && !is_half(dtype)) return {};
-  const auto fits = [&](const Operand& o) { return o.view.guards.empty() && (o.dtype == DType::Float32 || o.dtype == dtype); };
+  const auto fits = [&](const Operand& o) {
+    return o.view.guards.empty() && (o.dtype == DType::Float32 || o.dtype == dtype);
+  };
   for (const Output& output : epilogue.outputs)
     if (!fits(output.operand) || epilogue.program[size_t(output.value)].dtype == DType::Bool) return {};
   for (const Input& input : epilogue.inputs)
@@ -52,7 +54,8 @@ std::optional<EpilogueProgram> epilogue_of(const RowKernel& epilogue, DType dtyp
         code.operand = epilogue.inputs[code.operand].kind == Input::Kind::Sum ? Epilogue::kSum : operand(code.operand);
       e.code[e.codes++] = code;
     }
-  if (sections.constants.size() > Epilogue::kMostConstants || result.operands.size() > Epilogue::kMostOperands) return {};
+  if (sections.constants.size() > Epilogue::kMostConstants || result.operands.size() > Epilogue::kMostOperands)
+    return {};
   std::ranges::transform(sections.constants, e.constants, [](uint64_t word) { return uint32_t(word); });
   e.operands = int(result.operands.size());
   if (e.operands + 4 * sections.lane_slots > Epilogue::kRoom) return {};

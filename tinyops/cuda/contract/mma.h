@@ -43,13 +43,16 @@ __device__ __forceinline__ uint32_t to_tf32(float x) {
 #ifdef TINYOPS_ON_HOST
 /// What the instruction does, in loops. `Element` makes a float of the n-th element of a register.
 template <int elements, size_t registers_a, size_t registers_b, class Element>
-void multiply_fragments(float (&sums)[4], const uint32_t (&a)[registers_a], const uint32_t (&b)[registers_b], Element&& element) {
+void multiply_fragments(float (&sums)[4], const uint32_t (&a)[registers_a], const uint32_t (&b)[registers_b],
+                        Element&& element) {
   struct {
     uint32_t a[registers_a], b[registers_b];
   } fragments;
   std::memcpy(fragments.a, a, sizeof(a)), std::memcpy(fragments.b, b, sizeof(b));
   gpu_emulator::meet(0xffffffff, &fragments, sizeof(fragments));
-  const auto of_lane = [](int lane) { return *static_cast<const decltype(fragments)*>(gpu_emulator::brought_by(lane)); };
+  const auto of_lane = [](int lane) {
+    return *static_cast<const decltype(fragments)*>(gpu_emulator::brought_by(lane));
+  };
   const int g = gpu_emulator::lane() / 4, t = gpu_emulator::lane() % 4;
   for (int i = 0; i < 4; ++i) {
     const int row = g + i / 2 * 8, column = 2 * t + i % 2;

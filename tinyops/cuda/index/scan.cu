@@ -69,8 +69,8 @@ __device__ C before_warp(const C* totals, int stride, int warp, int warps, C& be
 
 /// Warps (row, part, warp of it). `starts` and `totals`: (rows, parts), or null; without `out` only totals are made.
 template <class T, ReduceOp op, class C = Compute<T>>
-__global__ void scan_rows(const __grid_constant__ ScanWalk walk, Global<const T> in, Global<T> out, Global<const C> starts,
-                          Global<C> totals) {
+__global__ void scan_rows(const __grid_constant__ ScanWalk walk, Global<const T> in, Global<T> out,
+                          Global<const C> starts, Global<C> totals) {
   __shared__ C warp_totals[2][kWarps];
   const int lane = threadIdx.x % 32, warps = int(walk.warps), warp = threadIdx.x / 32 % warps;
   const int first = threadIdx.x / 32 - warp;  // in the block, of those that share the row
@@ -109,8 +109,8 @@ __global__ void scan_rows(const __grid_constant__ ScanWalk walk, Global<const T>
 
 /// Block (32 rows, part): a lane a row, a warp kEach steps. The rest as above.
 template <class T, ReduceOp op, class C = Compute<T>>
-__global__ void scan_columns(const __grid_constant__ ScanWalk walk, Global<const T> in, Global<T> out, Global<const C> starts,
-                             Global<C> totals) {
+__global__ void scan_columns(const __grid_constant__ ScanWalk walk, Global<const T> in, Global<T> out,
+                             Global<const C> starts, Global<C> totals) {
   __shared__ C warp_totals[2][kWarps][32];
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   int64_t part = blockIdx.x;
@@ -169,7 +169,8 @@ void scan(const ScanKernel& k, const Operand& in) {
   const bool columns = side_by_side(k.out.view);
   const int64_t warps = n <= kShortRow ? 1 : kWarps, blocks = blocks_for(rows, columns ? 32 : kWarps / warps);
   int64_t part = n;
-  if (blocks < kEnoughBlocks && n > 2 * kPart) part = std::max(kPart, blocks_for(blocks_for(n, kMostParts), kChunk) * kChunk);
+  if (blocks < kEnoughBlocks && n > 2 * kPart)
+    part = std::max(kPart, blocks_for(blocks_for(n, kMostParts), kChunk) * kChunk);
   const int64_t parts = blocks_for(n, part);
   const ScanWalk walk{row_addresses(in.view), row_addresses(k.out.view), rows, n, part,
                       Divider(parts, (rows + kWarps) * parts), warps};

@@ -78,7 +78,8 @@ bool run_elementwise(const RowKernel& k) {
   const int64_t n = numel(k.shape), blocks = blocks_for(n, kThreads * kEach);
   if (blocks > INT32_MAX) return false;
   const auto start = [&](auto op) {
-    launch("elementwise", elementwise<decltype(op)::value>, Grid{unsigned(blocks), kThreads}, inputs[0], inputs[1], constant, y, n);
+    launch("elementwise", elementwise<decltype(op)::value>, Grid{unsigned(blocks), kThreads}, inputs[0], inputs[1],
+           constant, y, n);
   };
   if (const auto* op = std::get_if<BinaryOp>(&operation->op)) return InlinedBinary::visit(*op, start);
   if (const auto* op = std::get_if<UnaryOp>(&operation->op)) return InlinedUnary::visit(*op, start);

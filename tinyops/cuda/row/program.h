@@ -2,7 +2,7 @@
 // The interpreter: a thread runs the program of a row kernel on eight elements at a time (four where a value takes 64
 // bits), instruction by instruction. What an instruction costs to fetch and to decide on is shared by the eight.
 //
-//   accumulator   8 registers     the result of the last instruction; most instructions read it, many results are read from nowhere else
+//   accumulator   8 registers     the result of the last instruction; most read it, many results are read from nowhere else
 //   lane slots    shared memory   results that are needed later: 8 words a thread, 16 bytes a thread side by side
 //   kept values   shared memory   the same, one for each stretch of a row: what a later walk over the row needs again
 //   scalars       shared memory   one word a thread: the values of a row, where the eight belong to one row
@@ -156,10 +156,13 @@ struct OpList {
   template <class Op>
   static constexpr bool contains(Op op) { return ((op == ops) || ...); }
   template <class Op, class F>
-  TINYOPS_HD static bool visit(Op op, F&& f) { return ((op == ops && (f(std::integral_constant<Op, ops>{}), true)) || ...); }
+  TINYOPS_HD static bool visit(Op op, F&& f) {
+    return ((op == ops && (f(std::integral_constant<Op, ops>{}), true)) || ...);
+  }
 };
 // Those that have a few instructions of their own, of floats and of bits.
-using InlinedUnary = OpList<UnaryOp::Neg, UnaryOp::Recip, UnaryOp::Sqrt, UnaryOp::Exp, UnaryOp::Tanh, UnaryOp::Sigmoid, UnaryOp::Log>;
+using InlinedUnary =
+    OpList<UnaryOp::Neg, UnaryOp::Recip, UnaryOp::Sqrt, UnaryOp::Exp, UnaryOp::Tanh, UnaryOp::Sigmoid, UnaryOp::Log>;
 using InlinedBinary = OpList<BinaryOp::Add, BinaryOp::Sub, BinaryOp::Mul, BinaryOp::Div, BinaryOp::Max, BinaryOp::Min>;
 using InlinedCompare = OpList<BinaryOp::Lt, BinaryOp::Le, BinaryOp::Eq>;
 using InlinedBits = OpList<BinaryOp::And, BinaryOp::Or, BinaryOp::Xor>;
@@ -191,10 +194,12 @@ __device__ __forceinline__ Lanes<Word> compute(const BytecodeOp& code, const Lan
   if constexpr (sizeof(Word) == 4) {
     Lanes<Word> result;
     const auto run = [&]<class Op, Op op>(std::integral_constant<Op, op>) {
-      if constexpr (std::is_same_v<Op, UnaryOp>) result = map_lanes<float>(x, y, [](float a, float) { return apply(op, a); });
+      if constexpr (std::is_same_v<Op, UnaryOp>)
+        result = map_lanes<float>(x, y, [](float a, float) { return apply(op, a); });
       else if constexpr (InlinedBits::contains(op))
         result = map_lanes<uint32_t>(x, y, [](uint32_t a, uint32_t b) { return apply(op, a, b); });
-      else if constexpr (gives_bool(op)) result = map_lanes<float>(x, y, [](float a, float b) { return holds(op, a, b); });
+      else if constexpr (gives_bool(op))
+        result = map_lanes<float>(x, y, [](float a, float b) { return holds(op, a, b); });
       else result = map_lanes<float>(x, y, [](float a, float b) { return apply(op, a, b); });
     };
     const bool is_float = code.type >= DType::Float16;
@@ -269,7 +274,8 @@ __device__ __forceinline__ void write_lanes(F&& four, const Lanes<Word>& x) {
   for (int g = 0; g < 2; ++g) {
     if constexpr (sizeof(Word) == 4) four(g) = make_uint4(x[4 * g], x[4 * g + 1], x[4 * g + 2], x[4 * g + 3]);
     else
-      four(g) = make_uint4(uint32_t(x[2 * g]), uint32_t(x[2 * g] >> 32), uint32_t(x[2 * g + 1]), uint32_t(x[2 * g + 1] >> 32));
+      four(g) = make_uint4(uint32_t(x[2 * g]), uint32_t(x[2 * g] >> 32), uint32_t(x[2 * g + 1]),
+                           uint32_t(x[2 * g + 1] >> 32));
   }
 }
 

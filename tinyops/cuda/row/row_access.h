@@ -27,7 +27,8 @@ __device__ __forceinline__ typename A::Index lane_of(const A& a, const ThreadPos
 
 /// What the axes [from, to) add to a form at `index`, counted in row-major order over them.
 template <class A>
-__device__ __forceinline__ int64_t walk_with(const A& a, const Form<A::kAxes>& form, typename A::Index index, int from, int to) {
+__device__ __forceinline__ int64_t walk_with(const A& a, const Form<A::kAxes>& form, typename A::Index index, int from,
+                                             int to) {
   int64_t sum = 0;
 #pragma unroll 1
   for (int axis = to - 1; axis >= from; --axis) {
@@ -44,7 +45,8 @@ TINYOPS_NOINLINE int64_t outlined_walk(const A& a, const Form<A::kAxes>& form, t
 }
 /// A division of 64 bits is long; where it may be needed, it is in one place.
 template <class A>
-__device__ __forceinline__ int64_t walk(const A& a, const Form<A::kAxes>& form, typename A::Index index, int from, int to) {
+__device__ __forceinline__ int64_t walk(const A& a, const Form<A::kAxes>& form, typename A::Index index, int from,
+                                        int to) {
   if constexpr (A::kSmall) return walk_with(a, form, index, from, to);
   else return outlined_walk(a, form, index, from, to);
 }
@@ -139,8 +141,8 @@ TINYOPS_NOINLINE Lanes<Word> made_up(const A& a, const DeviceOperand& r, DType d
 /// Calls `group(k, lane)` for the first element of each group that is one access, and `one(k, lane)` for all other
 /// elements that exist. (An inlined kernel looks at all groups at once.)
 template <bool kInlined, class Word, class A, class Exists, class Group, class One>
-__device__ __forceinline__ void for_lanes(const A& a, const DeviceOperand& r, const ThreadPosition<A>& at, Exists&& exists,
-                                          Group&& group, One&& one) {
+__device__ __forceinline__ void for_lanes(const A& a, const DeviceOperand& r, const ThreadPosition<A>& at,
+                                          Exists&& exists, Group&& group, One&& one) {
   constexpr int n = kGroup<Word>;
   const bool whole = kInlined && r.access == Access::Groups && at.first + at.apart + n <= at.limit;
 #pragma unroll

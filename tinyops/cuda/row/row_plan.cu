@@ -172,7 +172,8 @@ void Planner::plan_work(const RowKernel& k, int64_t word) {
   if (!fits()) place(false, kThreads);
   if (!fits()) place(false, 32);
 
-  all.lane_slots = int16_t(sections->lane_slots), all.kept = int16_t(sections->kept), all.scalars = int16_t(sections->scalars);
+  all.lane_slots = int16_t(sections->lane_slots), all.kept = int16_t(sections->kept),
+  all.scalars = int16_t(sections->scalars);
   all.sections = int16_t(sections->codes.size());
   size_t count = 0;
   for (size_t s = 0; s < sections->codes.size(); ++s) {

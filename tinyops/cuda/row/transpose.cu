@@ -84,7 +84,8 @@ bool run_transpose(const RowKernel& k) {
     if (is_unit(to_strides[a])) x = a;
     if (is_unit(from_strides[a]) && (y < 0 || axes.shape[a] > axes.shape[y])) y = a;
   }
-  if (x < 0 || y < 0 || is_unit(from_strides[x]) || axes.shape[x] < kShortest || axes.shape[y] < kShortest) return false;
+  if (x < 0 || y < 0 || is_unit(from_strides[x]) || axes.shape[x] < kShortest || axes.shape[y] < kShortest)
+    return false;
 
   Turn t;
   t.sizes_x = axes.shape[x], t.from_x = from_strides[x], t.to_x = to_strides[x];

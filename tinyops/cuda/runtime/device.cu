@@ -92,7 +92,8 @@ class StagingRing {
       const size_t part = std::min(bytes - done, StagingBuffer::kBytes);
       check(cudaEventSynchronize(buffer.free), "waiting for a page");
       std::memcpy(buffer.host, static_cast<const char*>(host) + done, part);
-      check(cudaMemcpyAsync(buffer.device, buffer.host, part, cudaMemcpyHostToDevice, stream_), "copying to the device");
+      check(cudaMemcpyAsync(buffer.device, buffer.host, part, cudaMemcpyHostToDevice, stream_),
+            "copying to the device");
       check(cudaEventRecord(buffer.arrived, stream_), "copying to the device");
       check(cudaStreamWaitEvent(stream(), buffer.arrived), "copying to the device");
       check(cudaMemcpyAsync(static_cast<char*>(to) + done, buffer.device, part, cudaMemcpyDeviceToDevice, stream()),
