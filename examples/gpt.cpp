@@ -1,5 +1,5 @@
-// A small transformer that is trained on a text, by default teeny's own sources, and then generates more of it. The network
-// is GPT-2's (Radford et al., 2019); its tokens are the 256 bytes.
+// A small transformer that is trained on a text, by default teeny's own sources, and then generates more of it. The
+// network is GPT-2's (Radford et al., 2019); its tokens are the 256 bytes.
 //
 //   gpt --save teeny.safetensors                              train, write a little, and keep what was learned
 //   gpt --load teeny.safetensors --steps 0 --letters 2000     only write
@@ -19,8 +19,8 @@ struct Config {
   int64_t layers = 4, width = 128, heads = 4, context = 64;
 };
 
-/// Attention from every position to itself and the positions before it, then a two-layer network on each position. The result
-/// of both is added to x.
+/// Attention from every position to itself and the positions before it, then a two-layer network on each position. The
+/// result of both is added to x.
 struct Block {
   int64_t heads;
   nn::LayerNorm norm1, norm2;
@@ -130,8 +130,9 @@ int main(int argc, char** argv) {
     const int64_t known = bytes.numel() * 9 / 10;  // the last tenth is for validation
     const Tensor train = bytes[{slice(0, known)}], test = bytes[{slice(known)}];
     if (test.size(0) <= config.context)
-      throw examples::WrongOption(teeny::text("--context ", config.context, ": more letters than the text's last tenth, ",
-                                              test.size(0), ", which is for validation"));
+      throw examples::WrongOption(teeny::text("--context ", config.context,
+                                              ": more letters than the text's last tenth, ", test.size(0),
+                                              ", which is for validation"));
 
     Gpt model(config);
     if (!load.empty()) nn::load_state_dict(model, io::load_safetensors(load));
@@ -171,7 +172,8 @@ int main(int argc, char** argv) {
                         {"--context", &config.context, "letters that the network sees at once", 1},
                         {"--letters", &letters, "how many letters to write"},
                         {"--prompt", &prompt, "what the writing starts with"},
-                        {"--temperature", &temperature, "of the sampling: 0 takes the likeliest letter, 1 samples the softmax"},
+                        {"--temperature",
+                         &temperature, "of the sampling: 0 takes the likeliest letter, 1 samples the softmax"},
                         {"--seed", &seed, "of the random stream"},
                         {"--checkpoint", &checkpoint.file, "save the training in this file, also after Ctrl-C"},
                         {"--every", &checkpoint.every, "steps from one checkpoint to the next", 1},

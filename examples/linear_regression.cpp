@@ -1,5 +1,5 @@
-// The smallest training there is: a line through noisy points, by hand. No layer, no optimiser: two tensors that require a
-// gradient, a loss, and steps against the gradient.
+// The smallest training there is: a line through noisy points, by hand. No layer, no optimiser: two tensors that
+// require a gradient, a loss, and steps against the gradient.
 #include <cstdio>
 
 #include "examples/common.h"

@@ -52,7 +52,8 @@ Tensor tamed(const Tensor& y) {
 }
 /// Of two fractions, what does not jump.
 Tensor tamed_binary(const Step& s, const Tensor& x, const Tensor& y) {
-  if (!(traits(listed<BinaryOp>(s)) & tinyops::Transcendental)) fail("random graph: ", listed<BinaryOp>(s), " may jump");
+  if (!(traits(listed<BinaryOp>(s)) & tinyops::Transcendental))
+    fail("random graph: ", listed<BinaryOp>(s), " may jump");
   return tamed(any_binary(s, x, y));
 }
 
@@ -125,7 +126,8 @@ Tensor dice(const Step& s) {
 
 using M = Maker;
 const Op table[] = {
-    // ---- What op.h lists, alone: a new primitive is among them. Of fractions it sees leaves, which are the same in any precision.
+    // ---- What op.h lists, alone: a new primitive is among them.
+    // Of fractions it sees leaves, which are the same in any precision.
     {"any_unary", "w", "bi", &M::any<UnaryOp, &M::unary>, RUN(any_unary(s, x)), BOUND(INFINITY)},
     {"any_unary_of_leaf", "s", "f", &M::any<UnaryOp, &M::unary_of_leaf>, RUN(tamed(any_unary(s, x))), BOUND(20),
      ERROR(out.zeros_like())},

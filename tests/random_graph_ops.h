@@ -12,8 +12,8 @@ namespace random_graph {
 inline constexpr int kMostAxes = 8;
 inline constexpr int64_t kMostElements = 8000, kMostInLarge = 60000;
 
-/// Makes a program, step by step. The draws choose a step's arguments and parameters, sometimes after steps of their own;
-/// the shape and dtype of the result are those of the operation applied to prototypes, which computes nothing.
+/// Makes a program, step by step. The draws choose a step's arguments and parameters, sometimes after steps of their
+/// own; the shape and dtype of the result are those of the operation applied to prototypes, which computes nothing.
 class Maker {
  public:
   explicit Maker(uint64_t seed);

@@ -8,6 +8,7 @@
 #include <functional>
 #include <new>
 
+#include "small_nets.h"
 #include "state_helpers.h"
 #include "teeny/teeny.h"
 #include "teeny/tensor/function.h"
@@ -71,9 +72,7 @@ struct Mlp {
 };
 
 /// A training of a few steps.
-struct Run {
-  Mlp model;
-  optim::Adam adam{nn::parameters(model)};
+struct Run : test::Trained<Mlp, optim::Adam> {
   data::DataLoader loader;
 
   explicit Run(uint64_t seed)
@@ -81,14 +80,11 @@ struct Run {
   void train(int64_t steps) {
     while (steps > 0)
       for (auto [x, y] : loader) {
-        adam.zero_grad();
-        model(x + Tensor::rand(x.shape())).cross_entropy(y).backward();
-        adam.step();
+        step(x + Tensor::rand(x.shape()), y);
         if (--steps == 0) break;
       }
-    for (const auto& [name, tensor] : state()) tensor.realize();
+    realize();
   }
-  nn::StateDict state() const { return io::training_state(model, adam); }
   /// A copy that later assignments do not change.
   nn::StateDict snapshot() const {
     nn::StateDict copy = state();
@@ -104,11 +100,11 @@ TEST_CASE("allocation: a save writes the whole file or leaves the old one, which
   const std::string path = directory / "run.safetensors";
   Run run(3);
   run.train(2);
-  io::save_checkpoint(path, run.model, run.adam, run.loader);
+  io::save_checkpoint(path, run.net, run.optimizer, run.loader);
   const std::string before = contents(path);
   run.train(2);
   const nn::StateDict state = run.snapshot();
-  const int64_t failures = fail_each([&] { io::save_checkpoint(path, run.model, run.adam, run.loader); },
+  const int64_t failures = fail_each([&] { io::save_checkpoint(path, run.net, run.optimizer, run.loader); },
                                      [&] {
                                        CHECK(contents(path) == before);
                                        CHECK(directory.files() == 1);
@@ -116,7 +112,7 @@ TEST_CASE("allocation: a save writes the whole file or leaves the old one, which
                                      },
                                      [&] { directory.write("run.safetensors", before); });
   CHECK(failures > 100);
-  io::load_checkpoint(path, run.model, run.adam, run.loader);
+  io::load_checkpoint(path, run.net, run.optimizer, run.loader);
   CHECK(same_bits(run.state(), state));
 }
 
@@ -125,12 +121,12 @@ TEST_CASE("allocation: a load changes everything or nothing, whichever allocatio
   const std::string path = directory / "run.safetensors";
   Run saved(3), run(4);
   saved.train(3);
-  io::save_checkpoint(path, saved.model, saved.adam, saved.loader);
+  io::save_checkpoint(path, saved.net, saved.optimizer, saved.loader);
   run.train(4);
   const nn::StateDict before = run.snapshot();
   const auto random = Tensor::random_state();
   const data::Position position = run.loader.position();
-  const int64_t failures = fail_each([&] { io::load_checkpoint(path, run.model, run.adam, run.loader); },
+  const int64_t failures = fail_each([&] { io::load_checkpoint(path, run.net, run.optimizer, run.loader); },
                                      [&] {
                                        CHECK(same_bits(run.state(), before));
                                        CHECK(Tensor::random_state() == random);
@@ -144,45 +140,17 @@ TEST_CASE("allocation: a load changes everything or nothing, whichever allocatio
 
 namespace {
 
-/// A model with a table, running statistics and dropout; what it and its optimiser hold, the gradients too.
-struct Trained {
-  struct Net {
-    nn::Embedding table{5, 3};
-    nn::Linear hidden{3, 4}, head{4, 3};
-    nn::BatchNorm1d norm{4};
-    nn::Dropout dropout{0.2};
-    Tensor operator()(const Tensor& x) { return head(dropout(norm(hidden(table(x))).relu())); }
-    TEENY_STATE(table, hidden, head, norm)
-  } net;
-  optim::Adam adam{nn::parameters(net)};
-
-  Tensor step(const Tensor& x, const Tensor& y) {
-    adam.zero_grad();
-    const Tensor loss = net(x).cross_entropy(y).backward();
-    adam.step();
-    return loss;
-  }
-  void realize() const {
-    std::vector<Tensor> all;
-    for (const auto& [name, tensor] : io::training_state(net, adam)) all.push_back(tensor);
-    teeny::realize(all);
-  }
-  std::vector<std::vector<std::byte>> bytes() const {
-    std::vector<std::vector<std::byte>> all;
-    for (const auto& [name, tensor] : io::training_state(net, adam)) all.push_back(tensor.to_bytes());
-    for (const Tensor& p : nn::parameters(net)) all.push_back(p.grad().defined() ? p.grad().to_bytes() : all[0]);
-    return all;
-  }
-};
+using Trained = test::Trained<test::TokenNet, optim::Adam>;
 
 /// Every `stride`-th allocation of `f` fails, alone, until none is left; of `rounds` times `f` is done. `f` changes
 /// `trained`, and without a failure does to its twin what `same` does. Returns how many allocations failed.
-int64_t done_or_not(int rounds, int64_t stride, const Trained& trained, const Trained& twin, const std::function<void()>& f,
-                    const std::function<void()>& same) {
+int64_t done_or_not(int rounds, int64_t stride, const Trained& trained, const Trained& twin,
+                    const std::function<void()>& f, const std::function<void()>& same) {
   int64_t failures = 0;
   for (int64_t n = 0, round = 0; round < rounds; n += stride) {
     INFO("allocation ", n, " of round ", round);
-    const auto before = trained.bytes();
+    const auto everything = [](const Trained& x) { return std::pair(x.bytes(), x.gradients()); };
+    const auto before = everything(trained);
     const auto random = Tensor::random_state();
     bool thrown = false;
     left = n;
@@ -192,7 +160,7 @@ int64_t done_or_not(int rounds, int64_t stride, const Trained& trained, const Tr
     const bool none_failed = std::exchange(left, -1) >= 0;
     REQUIRE_FALSE((thrown && none_failed));
     failures += !none_failed;
-    const auto after = trained.bytes();
+    const auto after = everything(trained);
     const auto random_after = Tensor::random_state();
     if (thrown && after == before) {
       REQUIRE(random_after == random);
@@ -201,7 +169,7 @@ int64_t done_or_not(int rounds, int64_t stride, const Trained& trained, const Tr
     Tensor::set_random_state(random.first, random.second);
     same();
     REQUIRE(Tensor::random_state() == random_after);
-    REQUIRE(after == twin.bytes());
+    REQUIRE(after == everything(twin));
     if (none_failed) n = -stride, ++round;
   }
   return failures;
@@ -209,19 +177,16 @@ int64_t done_or_not(int rounds, int64_t stride, const Trained& trained, const Tr
 
 void training_without_memory(int64_t stride) {
   Training mode;
-  const auto seeded = [] {
-    Tensor::manual_seed(3);
-    Trained trained;
-    trained.realize();
-    return trained;
-  };
-  Trained trained = seeded(), twin = seeded();
+  Trained trained, twin;
+  trained.realize(), twin.realize();
   const Tensor x = Tensor::of<int64_t>({0, 3, 4, 1}).realize(), y = Tensor::of<int64_t>({2, 0, 1, 1}).realize();
   Jit step([&](Tensor tokens, Tensor classes) { return trained.step(tokens, classes); });
-  int64_t failures = done_or_not(4, stride, trained, twin, [&] { step(x, y); }, [&] { twin.step(x, y), twin.realize(); });
+  int64_t failures = done_or_not(
+      4, stride, trained, twin, [&] { step(x, y); }, [&] { twin.step(x, y), twin.realize(); });
   CHECK(step.replays() >= 2);
   failures += done_or_not(
-      2, stride, trained, twin, [&] { trained.adam.step(), trained.realize(); }, [&] { twin.adam.step(), twin.realize(); });
+      2, stride, trained, twin, [&] { trained.optimizer.step(), trained.realize(); },
+      [&] { twin.optimizer.step(), twin.realize(); });
   Tensor loss = trained.net(x).cross_entropy(y);
   const auto grads = [&] {
     std::vector<const void*> all;
@@ -249,9 +214,12 @@ TEST_CASE("allocation: an operation of a long history takes at most a thousand b
   using Operation = Tensor (*)(const Tensor& x, const Tensor& w);
   constexpr int kOperations = 1000;
   for (const Operation operation : std::initializer_list<Operation>{
-           [](const Tensor& x, const Tensor&) { return x * 0.999; }, [](const Tensor& x, const Tensor&) { return x + 1; },
-           [](const Tensor& x, const Tensor& w) { return x * w; }, [](const Tensor& x, const Tensor&) { return x.tanh(); },
-           [](const Tensor& x, const Tensor& w) { return x.maximum(w); }, [](const Tensor& x, const Tensor&) { return x.exp(); }}) {
+           [](const Tensor& x, const Tensor&) { return x * 0.999; },
+           [](const Tensor& x, const Tensor&) { return x + 1; },
+           [](const Tensor& x, const Tensor& w) { return x * w; },
+           [](const Tensor& x, const Tensor&) { return x.tanh(); },
+           [](const Tensor& x, const Tensor& w) { return x.maximum(w); },
+           [](const Tensor& x, const Tensor&) { return x.exp(); }}) {
     Tensor x = w;
     const int64_t before = held;
     for (int i = 0; i < kOperations; ++i) x = operation(x, w);

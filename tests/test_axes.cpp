@@ -1,6 +1,6 @@
 // Every function along an axis where the meaning of "along an axis" ends: axes counted from the end or outside, tensors
-// without axes, empty axes, sixteen axes, sizes that no memory holds. Where PyTorch has an answer, it is the same; where
-// it refuses, or where there is no answer, the Error begins with the name of the function.
+// without axes, empty axes, sixteen axes, sizes that no memory holds. Where PyTorch has an answer, it is the same;
+// where it refuses, or where there is no answer, the Error begins with the name of the function.
 #include <doctest/doctest.h>
 
 #include <limits>

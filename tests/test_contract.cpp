@@ -118,21 +118,28 @@ TEST_CASE("contract: many products too small to fill a packet") {
     const int64_t batch = draw({8, 15, 16, 17, 40, 70}), m = draw({1, 2, 3, 5, 9}), n = draw({1, 2, 4, 7, 12});
     const int64_t r = draw({2, 3, 8, 21, 150, 600});
     const DType dtype = draw.dtype();
-    const Tensor x = draw.values({batch, m, r}, dtype, draw({0, 1})), y = draw.values({batch, r, n}, dtype, draw({0, 1}));
-    same_as_reference([&] { return x.matmul(y); }, text("seed ", seed, ": ", batch, " times ", m, " x ", n, " sums of ", r, ", ", dtype));
-    same_as_reference([&] { return x.permute({1, 2, 0}).contiguous().permute({2, 0, 1}).matmul(y); }, text("seed ", seed, ", turned"));
+    const Tensor x = draw.values({batch, m, r}, dtype, draw({0, 1})),
+                 y = draw.values({batch, r, n}, dtype, draw({0, 1}));
+    same_as_reference([&] { return x.matmul(y); },
+                      text("seed ", seed, ": ", batch, " times ", m, " x ", n, " sums of ", r, ", ", dtype));
+    same_as_reference([&] { return x.permute({1, 2, 0}).contiguous().permute({2, 0, 1}).matmul(y); },
+                      text("seed ", seed, ", turned"));
 
-    const int64_t images = draw({1, 2, 5}), channels = draw({9, 16, 35}), each = draw({1, 1, 2}), size = draw({1, 2, 4, 7, 11});
-    const ConvOptions options{.stride = draw({1, 1, 2}), .padding = draw({0, 1, 2}), .dilation = draw({1, 1, 2}), .groups = channels};
+    const int64_t images = draw({1, 2, 5}), channels = draw({9, 16, 35}), each = draw({1, 1, 2}),
+                  size = draw({1, 2, 4, 7, 11});
+    const ConvOptions options{
+        .stride = draw({1, 1, 2}), .padding = draw({0, 1, 2}), .dilation = draw({1, 1, 2}), .groups = channels};
     const int64_t kernel = size > 4 ? 3 : draw({1, 2});
     if (size + 2 * options.padding.list[0] <= options.dilation.list[0] * (kernel - 1)) continue;
-    Tensor image = draw.values({images, channels, size, size}, dtype), weight = draw.values({channels * each, 1, kernel, kernel}, dtype);
+    Tensor image = draw.values({images, channels, size, size}, dtype),
+           weight = draw.values({channels * each, 1, kernel, kernel}, dtype);
     image.requires_grad_(), weight.requires_grad_();
     const std::string what = text("seed ", seed, ": ", image.shape(), " with ", weight.shape(), ", ", dtype);
     same_as_reference([&] { return image.conv2d(weight, {}, options).relu(); }, what);
     const Tensor grad = draw.values(image.conv2d(weight, {}, options).shape(), dtype);
     for (const Tensor& wanted : {image, weight})
-      same_as_reference([&] { return gradient((image.conv2d(weight, {}, options) * grad).sum(), {wanted})[0]; }, what + ", gradient");
+      same_as_reference([&] { return gradient((image.conv2d(weight, {}, options) * grad).sum(), {wanted})[0]; },
+                        what + ", gradient");
   }
 }
 
@@ -149,7 +156,8 @@ TEST_CASE("contract: what is worth being copied slab by slab") {
       same_as_reference([&] { return gradient((x.conv2d(weight, {}, options) * grad).sum(), {x})[0]; },
                         text(groups, " groups, dx, ", dtype));
     }
-  const Tensor images = draw.values({24, 32, 9, 9}, DType::Float32), many = draw.values({128, 32, 3, 3}, DType::Float32);
+  const Tensor images = draw.values({24, 32, 9, 9}, DType::Float32),
+               many = draw.values({128, 32, 3, 3}, DType::Float32);
   same_as_reference([&] { return images.conv2d(many, {}, {.padding = 1}); }, "several panels");
   const Tensor x = draw.values({17, 64, 70}, DType::BFloat16), y = draw.values({17, 70, 62}, DType::BFloat16, true);
   same_as_reference([&] { return x.matmul(y); }, "a batch of matrices");
@@ -193,7 +201,8 @@ TEST_CASE("contract: padded images in tiles") {
     const std::string what = text(x.shape(), " with ", weight.shape(), ", stride ", stride, ", ", dtype);
     same_as_reference([&] { return x.conv2d(weight, {}, options); }, what);
     same_as_reference([&] { return gradient((x.conv2d(weight, {}, options) * grad).sum(), {x})[0]; }, what + ", dx");
-    same_as_reference([&] { return gradient((x.conv2d(weight, {}, options) * grad).sum(), {weight})[0]; }, what + ", dw");
+    same_as_reference([&] { return gradient((x.conv2d(weight, {}, options) * grad).sum(), {weight})[0]; },
+                      what + ", dw");
   }
 }
 
@@ -201,16 +210,20 @@ TEST_CASE("contract: what follows, at the edges of tiles") {
   Draw draw(5);
   const int64_t sizes[] = {31, 32, 33, 63, 64, 65, 127, 128, 129, 132};
   for (int i = 0; i < 12; ++i) {
-    const int64_t batch = draw({1, 1, 2, 3}), m = sizes[i % 10], n = sizes[(i / 10 + i * 3) % 10], r = draw({1, 8, 17, 24, 100});
+    const int64_t batch = draw({1, 1, 2, 3}), m = sizes[i % 10], n = sizes[(i / 10 + i * 3) % 10],
+                  r = draw({1, 8, 17, 24, 100});
     const DType dtype = draw.dtype(), other = draw({0, 0, 1}) ? draw.dtype() : dtype;
     const Tensor x = draw.values({batch, m, r}, dtype, draw({0, 1})), w = draw.values({r, n}, dtype, draw({0, 1}));
-    const Tensor row = draw.values({n}, other), column = draw.values({m, 1}, other), of_batch = draw.values({batch, 1, 1}, dtype);
+    const Tensor row = draw.values({n}, other), column = draw.values({m, 1}, other),
+                 of_batch = draw.values({batch, 1, 1}, dtype);
     const Tensor all = draw.values({batch, m, n}, dtype, draw({0, 1})), scale = draw.values({}, dtype);
     const Tensor wide = draw.values({batch, m + 1, n + 3}, dtype), part = wide[{slice(), slice(1), slice(2, n + 2)}];
-    const std::string what = text(i, ": ", batch, " times ", m, " x ", n, " sums of ", r, ", ", dtype, " and ", other, ", ");
+    const std::string what =
+        text(i, ": ", batch, " times ", m, " x ", n, " sums of ", r, ", ", dtype, " and ", other, ", ");
     const auto check = [&](const char* name, auto&& after) {
       same_as_reference([&] { return after(x.matmul(w)); }, what + name);
-      same_as_reference([&] { return after(w.t().matmul(x.transpose(1, 2)).transpose(1, 2)); }, what + name + ", turned");
+      same_as_reference([&] { return after(w.t().matmul(x.transpose(1, 2)).transpose(1, 2)); },
+                        what + name + ", turned");
     };
     check("a row", [&](const Tensor& y) { return (y + row).relu(); });
     check("a column", [&](const Tensor& y) { return (y + column).relu(); });
@@ -242,7 +255,8 @@ TEST_CASE("contract: what follows, at the edges of tiles") {
 TEST_CASE("contract: what follows a convolution") {
   Draw draw(6);
   for (int i = 0; i < 15; ++i) {
-    const int64_t images = draw({1, 3, 6}), groups = draw({1, 1, 2}), inputs = groups * draw({1, 4}), outputs = groups * draw({8, 31, 65});
+    const int64_t images = draw({1, 3, 6}), groups = draw({1, 1, 2}), inputs = groups * draw({1, 4}),
+                  outputs = groups * draw({8, 31, 65});
     const DType dtype = draw.dtype();
     const ConvOptions options{.stride = draw({1, 1, 2}), .padding = draw({0, 1}), .groups = groups};
     const Tensor x = draw.values({images, inputs, 9, draw({8, 13})}, dtype);
@@ -251,7 +265,8 @@ TEST_CASE("contract: what follows a convolution") {
     const std::string what = text(i, ": ", x.shape(), " with ", weight.shape(), ", ", groups, " groups, ", dtype);
     same_as_reference([&] { return x.conv2d(weight, bias, options).relu(); }, what);
     same_as_reference([&] { return (x.conv2d(weight, bias, options) + residual).relu(); }, what + ", residual");
-    same_as_reference([&] { return x.conv2d(weight, bias, options).permute({0, 2, 3, 1}).relu().contiguous(); }, what + ", turned");
+    same_as_reference([&] { return x.conv2d(weight, bias, options).permute({0, 2, 3, 1}).relu().contiguous(); },
+                      what + ", turned");
   }
 }
 

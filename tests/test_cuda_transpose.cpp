@@ -32,8 +32,8 @@ void same_as_reference(F&& f, const std::string& what) {
 TEST_CASE("transpose: matrices around the size of a tile, of all dtypes") {
   for (const DType dtype : {DType::Float32, DType::Float64, DType::Float16, DType::BFloat16, DType::Int32, DType::Int64,
                             DType::UInt8, DType::Bool})
-    for (const auto& [rows, columns] : {std::pair<int64_t, int64_t>{8, 8}, {7, 40}, {40, 7}, {31, 33}, {32, 32}, {33, 31},
-                                        {64, 100}, {130, 65}}) {
+    for (const auto& [rows, columns] :
+         {std::pair<int64_t, int64_t>{8, 8}, {7, 40}, {40, 7}, {31, 33}, {32, 32}, {33, 31}, {64, 100}, {130, 65}}) {
       const Tensor x = counted({rows, columns}, dtype);
       same_as_reference([&] { return x.transpose(0, 1); }, text(dtype, rows, " x ", columns));
     }
@@ -46,7 +46,8 @@ TEST_CASE("transpose: batches, flips, slices and repeated elements") {
     same_as_reference([&] { return x.permute(axes); }, text("axes ", axes));
     same_as_reference([&] { return x.permute(axes).flip({1, 3}); }, text("flipped axes ", axes));
     same_as_reference([&] { return x.flip({3}).permute(axes); }, text("axes of a flip ", axes));
-    same_as_reference([&] { return x.shrink({1, 2, 0, 3}, {3, 17, 4, 42}).permute(axes); }, text("axes of a slice ", axes));
+    same_as_reference([&] { return x.shrink({1, 2, 0, 3}, {3, 17, 4, 42}).permute(axes); },
+                      text("axes of a slice ", axes));
   }
   const Tensor row = counted({40, 1, 20}, DType::Float32);
   same_as_reference([&] { return row.expand({40, 9, 20}).permute({1, 2, 0}); }, "repeated");

@@ -59,7 +59,8 @@ TEST_CASE("cuda: axes that every operand walks as one become one") {
 }
 
 TEST_CASE("cuda: the address of an element is the view's") {
-  const std::vector<View> views{View::contiguous({2, 3, 4, 5}), View::contiguous({5, 3, 4, 2}).permute({3, 1, 2, 0}).flip({1, 3}),
+  const std::vector<View> views{View::contiguous({2, 3, 4, 5}),
+                                View::contiguous({5, 3, 4, 2}).permute({3, 1, 2, 0}).flip({1, 3}),
                                 View::contiguous({1, 3, 1, 5}).expand({2, 3, 4, 5})};
   std::vector<const Affine*> forms;
   for (const View& view : views) add_forms(view, forms);

@@ -146,7 +146,8 @@ TEST_CASE("datasets: CIFAR-10's binary files") {
   const TemporaryDirectory directory;
   const auto records = [](std::initializer_list<int> labels) {
     std::string bytes;
-    for (int label : labels) bytes += char(label) + std::string(1024, char(label)) + std::string(2048, char(200 + label));
+    for (int label : labels)
+      bytes += char(label) + std::string(1024, char(label)) + std::string(2048, char(200 + label));
     return bytes;
   };
   const auto read = [&] { return error_of([&] { data::cifar10_from(directory / ""); }); };
@@ -219,7 +220,9 @@ TEST_CASE("datasets: random_split") {
   // PyTorch's rule: rounded down to 5, 3, 2, and the one that is left goes to the first.
   CHECK(sizes(labels({0.5, 0.3, 0.2}, 1)) == std::vector<size_t>{6, 3, 2});
   CHECK(sizes(labels({1.0, 0}, 1)) == std::vector<size_t>{11, 0});
-  const auto refused = [&](const std::vector<Scalar>& parts) { return error_of([&] { data::random_split(whole, parts); }); };
+  const auto refused = [&](const std::vector<Scalar>& parts) {
+    return error_of([&] { data::random_split(whole, parts); });
+  };
   CHECK(refused({5, 5}) == "random_split: the parts add up to 10; sizes to 11 wanted");
   CHECK(refused({0.5, 0.4}) == "random_split: the parts add up to 0.9; fractions to 1 wanted");
   CHECK(refused({12, -1}) == "random_split: a part of 12; 0 <= part <= 11");

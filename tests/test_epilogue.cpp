@@ -28,8 +28,8 @@ int64_t kernels(const Tensor& x) {
   return context.kernels - before;
 }
 
-/// `product` makes a contraction and `after` something of it, here in one kernel: is this what the reference computes in one
-/// kernel, and what comes out when the product is stored first?
+/// `product` makes a contraction and `after` something of it, here in one kernel: is this what the reference computes
+/// in one kernel, and what comes out when the product is stored first?
 template <class Product, class After>
 void check_one_kernel(Product&& product, After&& after) {
   const Tensor y = after(product());

@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <fstream>
 
+#include "small_nets.h"
 #include "teeny/graph/context.h"
 #include "teeny/teeny.h"
 #include "teeny/tensor/function.h"
@@ -16,57 +17,15 @@ using namespace teeny;
 
 namespace {
 
-using Bytes = std::vector<std::vector<std::byte>>;
-
-/// A model with a table, running statistics and dropout, and its optimiser.
-template <class Optimizer, class Options>
-struct Run {
-  struct Net {
-    nn::Embedding table{10, 6};
-    nn::Linear first{6, 8}, second{8, 8};
-    nn::BatchNorm1d norm{8};
-    nn::Dropout dropout{0.2};
-    Tensor operator()(const Tensor& tokens) { return second(dropout(norm(first(table(tokens))).relu())); }
-    TEENY_STATE(table, first, second, norm)
-  };
-  Net net;
-  Optimizer optimizer;
-
-  explicit Run(const Options& options = {}) : net(seeded()), optimizer(matrices(net), options) {
-    for (const auto& [name, tensor] : state()) tensor.realize();
-  }
-  static Net seeded() { return Tensor::manual_seed(3), Net(); }
-  static std::vector<Tensor> matrices(const Net& net) {
-    std::vector<Tensor> all = nn::parameters(net);
-    if constexpr (std::is_same_v<Optimizer, optim::Muon>)
-      std::erase_if(all, [](const Tensor& p) { return p.rank() != 2; });
-    return all;
-  }
-
-  Tensor step(const Tensor& tokens, const Tensor& classes) {
-    optimizer.zero_grad();
-    for (Tensor& p : nn::parameters(net)) p.zero_grad();
-    const Tensor loss = net(tokens).cross_entropy(classes).backward();
-    optimizer.step();
-    return loss;
-  }
-  nn::StateDict state() const {
-    nn::StateDict all = nn::state_dict(net);
-    for (const auto& entry : nn::state_dict(optimizer)) all.push_back(entry);
-    return all;
-  }
-  Bytes bytes() const {
-    Bytes all;
-    for (const auto& [name, tensor] : state()) all.push_back(tensor.to_bytes());
-    return all;
-  }
-};
+using test::Bytes;
+template <class Optimizer>
+using Run = test::Trained<test::TokenNet, Optimizer>;
 
 Tensor tokens(int step) { return ((Tensor::arange(7) * (step + 1)) % 10).realize(); }
 Tensor classes(int step) { return ((Tensor::arange(7) + step) % 8).realize(); }
 
-/// Calls `fault(n)` before the fourth of five steps, for n = 0, stride, .. until nothing throws: what is left must be the
-/// state before the step or the one after it, and training goes on to the same end.
+/// Calls `fault(n)` before the fourth of five steps, for n = 0, stride, .. until nothing throws: what is left must be
+/// the state before the step or the one after it, and training goes on to the same end.
 template <class Optimizer, class Options, class Fault, class Over>
 void fail_everywhere(const Options& options, bool replayed, int stride, Fault&& fault, Over&& over) {
   Training mode;
@@ -74,13 +33,13 @@ void fail_everywhere(const Options& options, bool replayed, int stride, Fault&& 
   CAPTURE(replayed);
   std::vector<Bytes> expected;
   {
-    Run<Optimizer, Options> run(options);
+    Run<Optimizer> run(options);
     for (int i = 0; i < 5; ++i) run.step(tokens(i), classes(i)).realize(), expected.push_back(run.bytes());
   }
   int before = 0, after = 0;
   for (int n = 0;; n += stride) {
     CAPTURE(n);
-    Run<Optimizer, Options> run(options);
+    Run<Optimizer> run(options);
     Jit jit([&](Tensor x, Tensor y) { return run.step(x, y); });
     const auto step = [&](const Tensor& x, const Tensor& y) {
       return (replayed ? jit(x, y) : run.step(x, y)).realize();
@@ -158,7 +117,7 @@ TEST_CASE("faults: a step is done or not done with each of the optimisers [train
 TEST_CASE("faults: a refused batch leaves the optimiser, the model and what else is pending as they were") {
   if (tinyops::device_name().starts_with("cuda")) return;  // there the Error comes later: see jit.h
   Training mode;
-  Run<optim::Adam, optim::AdamOptions> run;
+  Run<optim::Adam> run;
   for (int i = 0; i < 2; ++i) run.step(tokens(i), classes(i)).realize();
   const Bytes before = run.bytes();
   Tensor other = Tensor::of({1}).realize();

@@ -65,7 +65,8 @@ TEST_CASE("16-bit floats: a cast rounds, whether or not the values are stored in
 
 TEST_CASE("floats: functions, over all exponents, are libm's to a few units in the last place") {
   std::vector<float> values;
-  for (uint32_t high = 0; high < 1u << 16; ++high) values.push_back(std::bit_cast<float>(high << 16 | (high * 40503u >> 4 & 0xffff)));
+  for (uint32_t high = 0; high < 1u << 16; ++high)
+    values.push_back(std::bit_cast<float>(high << 16 | (high * 40503u >> 4 & 0xffff)));
   const Tensor x = Tensor::from(values);
   struct Function {
     std::string name;

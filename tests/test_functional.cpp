@@ -345,7 +345,10 @@ TEST_CASE("functional: refused arguments") {
        }},
       {"scatter_reduce: not defined on bools", [&] { (void)bools.scatter_reduce(0, at, bools, ScatterReduce::Prod); }},
       {"scatter_reduce: index 7 at position (0,) is outside 0 <= index < 3",
-       [&] { Tensor::ones({3}).scatter_reduce(0, Tensor::of<int64_t>({7, 0, 1}), Tensor::ones({3}), ScatterReduce::Amax).realize(); }},
+       [&] {
+         const Tensor three = Tensor::ones({3});
+         three.scatter_reduce(0, Tensor::of<int64_t>({7, 0, 1}), three, ScatterReduce::Amax).realize();
+       }},
       {"index_reduce: the source is float32 (2,) and must be float32 (3,)",
        [&] { (void)Tensor::ones({3}).index_reduce(0, at, Tensor::ones({2}), ScatterReduce::Mean); }},
       {"index_select: 2 positions of a tensor without axes",

@@ -221,7 +221,8 @@ TEST_CASE("golden: layers are PyTorch's") {
   cases.check("batchnorm1d_untracked_train", nn::BatchNorm1d(3, {.track_running_stats = false}), true);
   cases.check("batchnorm1d_untracked_eval", nn::BatchNorm1d(3, {.track_running_stats = false}));
   cases.check("batchnorm3d_bare", nn::BatchNorm3d(2, {.affine = false, .track_running_stats = false}));
-  cases.check("batchnorm2d_mean_of_all", nn::BatchNorm2d(3, {.momentum = std::nullopt}), RUN(m(m(in[0]) * in[0])), true);
+  cases.check("batchnorm2d_mean_of_all", nn::BatchNorm2d(3, {.momentum = std::nullopt}), RUN(m(m(in[0]) * in[0])),
+              true);
   cases.check("instancenorm2d_alone", nn::InstanceNorm2d(3));
   cases.check("prelu", nn::PReLU());
   cases.check("prelu_channels", nn::PReLU(3));
@@ -230,7 +231,8 @@ TEST_CASE("golden: layers are PyTorch's") {
                                    std::pair(nn::BagMode::Max, "max")}) {
     cases.check(text("bag_", name), nn::EmbeddingBag(5, 3, {.mode = mode}));
     cases.check(text("bag_", name, "_offsets"), nn::EmbeddingBag(5, 3, {.mode = mode}), RUN(m(in[0], starts)));
-    cases.check(text("bag_", name, "_padding"), nn::EmbeddingBag(5, 3, {.mode = mode, .padding = 1}), RUN(m(in[0], starts)));
+    cases.check(text("bag_", name, "_padding"), nn::EmbeddingBag(5, 3, {.mode = mode, .padding = 1}),
+                RUN(m(in[0], starts)));
   }
   const nn::EmbeddingBagOptions sum{.mode = nn::BagMode::Sum};
   cases.check("bag_weights", nn::EmbeddingBag(5, 3, sum), RUN(m(in[0], {}, in[1])));
@@ -238,7 +240,8 @@ TEST_CASE("golden: layers are PyTorch's") {
   const AttentionOptions causal{.causal = true};
   cases.check("encoder", nn::TransformerEncoderLayer(6, 2, {.feedforward = 8}));
   cases.check("encoder_norm_first",
-              nn::TransformerEncoderLayer(6, 2, {.feedforward = 8, .norm_first = true, .bias = false}), RUN(m(in[0], causal)));
+              nn::TransformerEncoderLayer(6, 2, {.feedforward = 8, .norm_first = true, .bias = false}),
+              RUN(m(in[0], causal)));
   cases.check("encoder_gelu",
               nn::TransformerEncoderLayer(6, 2, {.feedforward = 8, .activation = &Tensor::gelu_erf, .eps = 0.1}),
               RUN(m(in[0], Tensor::tri(4, 4))));

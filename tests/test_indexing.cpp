@@ -43,7 +43,8 @@ TEST_CASE("indexing: rows of an embedding, of all widths") {
       if (width > 4) {  // rows that begin anywhere, and go to anywhere
         const Tensor index = draw.indices({7}, 7), part = table[{slice(), slice(1, width - 1)}];
         CHECK_MESSAGE(mismatch([&] { return part.index_select(0, index); }, true) == "", text(dtype, width));
-        CHECK_MESSAGE(mismatch([&] { return Tensor::cat({part.index_select(0, index), part}, 1); }, true) == "", text(dtype, width));
+        CHECK_MESSAGE(mismatch([&] { return Tensor::cat({part.index_select(0, index), part}, 1); }, true) == "",
+                      text(dtype, width));
       }
     }
 }
@@ -59,7 +60,8 @@ TEST_CASE("indexing: gather along every axis of every kind of view") {
         shape[axis] = count;
         const Tensor index = draw.indices(shape, view.shape()[axis]);
         CHECK_MESSAGE(mismatch([&] { return view.gather(axis, index); }, true) == "", text(view.shape(), axis, count));
-        const Tensor padded = index.pad({1, 0, 1}, {0, 1, 0})[{slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2])}];
+        const Tensor padded =
+            index.pad({1, 0, 1}, {0, 1, 0})[{slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2])}];
         CHECK_MESSAGE(mismatch([&] { return view.gather(axis, padded); }, true) == "", text(view.shape(), axis, count));
       }
     }
@@ -70,8 +72,10 @@ TEST_CASE("indexing: gather along every axis of every kind of view") {
 TEST_CASE("indexing: an index outside is named where the user stands") {
   const Tensor table = Tensor::ones({3, 8}).realize();
   check_refused({
-      {"embedding: index 3 at position (1,) is outside 0 <= index < 3", [&] { table.embedding(Tensor::of<int64_t>({2, 3})).realize(); }},
-      {"embedding: index -1 at position (0,) is outside 0 <= index < 3", [&] { table.embedding(Tensor::of<int64_t>({-1, 2})).realize(); }},
+      {"embedding: index 3 at position (1,) is outside 0 <= index < 3",
+       [&] { table.embedding(Tensor::of<int64_t>({2, 3})).realize(); }},
+      {"embedding: index -1 at position (0,) is outside 0 <= index < 3",
+       [&] { table.embedding(Tensor::of<int64_t>({-1, 2})).realize(); }},
   });
   CHECK(table.embedding(Tensor::of<int64_t>({2, 2})).sum().item() == 16);  // and all goes on
 }
@@ -93,17 +97,23 @@ TEST_CASE("indexing: the gradient of an embedding, of all widths and lengths") {
 
 TEST_CASE("indexing: scatter_add along every axis, of all dtypes") {
   Draw draw(4);
-  for (const DType dtype : {DType::UInt8, DType::Int32, DType::Int64, DType::Float16, DType::BFloat16, DType::Float32, DType::Float64})
+  for (const DType dtype :
+       {DType::UInt8, DType::Int32, DType::Int64, DType::Float16, DType::BFloat16, DType::Float32, DType::Float64})
     for (int axis = 0; axis < 3; ++axis)
       for (const int64_t count : {1, 3, 9, 50, 90}) {
         Shape shape{3, 4, 5};
         const Tensor x = draw.values(shape, dtype);
         shape[axis] = count;
         const Tensor index = draw.indices(shape, x.size(axis)), source = draw.values(shape, dtype);
-        CHECK_MESSAGE(mismatch([&] { return x.scatter_add(axis, index, source); }, true) == "", text(dtype, axis, ' ', count));
-        const Tensor padded = source.pad({0, 1, 1}, {2, 0, 1})[{slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2])}];
-        CHECK_MESSAGE(mismatch([&] { return x.scatter_add(axis, index.flip({0, 2}), padded); }, true) == "", text(dtype, axis, ' ', count));
-        CHECK_MESSAGE(mismatch([&] { return x.scatter(axis, index[{slice(0, 3), slice(0, 2), slice(0, 4)}], 7); }, true) == "", text(dtype, axis, ' ', count));
+        CHECK_MESSAGE(mismatch([&] { return x.scatter_add(axis, index, source); }, true) == "",
+                      text(dtype, axis, ' ', count));
+        const Tensor padded =
+            source.pad({0, 1, 1}, {2, 0, 1})[{slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2])}];
+        CHECK_MESSAGE(mismatch([&] { return x.scatter_add(axis, index.flip({0, 2}), padded); }, true) == "",
+                      text(dtype, axis, ' ', count));
+        const Tensor part = index[{slice(0, 3), slice(0, 2), slice(0, 4)}];
+        CHECK_MESSAGE(mismatch([&] { return x.scatter(axis, part, 7); }, true) == "",
+                      text(dtype, axis, ' ', count));
       }
 }
 
@@ -112,12 +122,14 @@ TEST_CASE("indexing: 16-bit sums round at every step, in order") {
   for (const DType dtype : {DType::Float16, DType::BFloat16})
     for (const int64_t count : {20, 3000}) {
       const Tensor index = draw.indices({count}, 3), source = (draw.values({count}) + 0.3).cast(dtype).realize();
-      CHECK_MESSAGE(mismatch([&] { return Tensor::zeros({3}, dtype).scatter_add(0, index, source); }, true) == "", text(dtype, count));
+      CHECK_MESSAGE(mismatch([&] { return Tensor::zeros({3}, dtype).scatter_add(0, index, source); }, true) == "",
+                    text(dtype, count));
     }
 }
 
 TEST_CASE("indexing: scatters that several threads share, and of nothing into much") {
-  const Tensor nothing = Tensor::zeros({1 << 17, 2}).scatter_add(0, Tensor::zeros({0, 2}, DType::Int64), Tensor::zeros({0, 2}));
+  const Tensor nothing =
+      Tensor::zeros({1 << 17, 2}).scatter_add(0, Tensor::zeros({0, 2}, DType::Int64), Tensor::zeros({0, 2}));
   CHECK(nothing.sum().item() == 0);
   // Along each axis: the threads share columns, rows, or the result itself.
   for (const Shape& shape : std::initializer_list<Shape>{{700, 96}, {3, 50000}, {90000}})
@@ -125,15 +137,20 @@ TEST_CASE("indexing: scatters that several threads share, and of nothing into mu
       const Tensor source = (Tensor::arange(numel(shape)) % 7 + 1).reshape(shape);
       const Tensor index = (Tensor::arange(numel(shape)) * 31 % shape[axis]).reshape(shape);
       const Tensor sums = Tensor::zeros(shape, DType::Int64).scatter_add(axis, index, source);
-      const std::vector<int64_t> got = sums.to_vector<int64_t>(), from = source.to_vector<int64_t>(), at = index.to_vector<int64_t>();
+      const std::vector<int64_t> got = sums.to_vector<int64_t>(), from = source.to_vector<int64_t>(),
+                                 at = index.to_vector<int64_t>();
       std::vector<int64_t> want(got.size());
       const int64_t step = row_major(shape)[axis];
-      for (int64_t i = 0; i < numel(shape); ++i) want[size_t(i + (at[size_t(i)] - i / step % shape[axis]) * step)] += from[size_t(i)];
+      for (int64_t i = 0; i < numel(shape); ++i)
+        want[size_t(i + (at[size_t(i)] - i / step % shape[axis]) * step)] += from[size_t(i)];
       CHECK(got == want);
       CHECK(Tensor::zeros(shape).scatter_add(axis, index, source.cast(DType::Float32)).to_vector<int64_t>() == want);
-      const auto narrow = [&] { return Tensor::zeros(shape, DType::BFloat16).scatter_add(axis, index, source.cast(DType::BFloat16)); };
+      const auto narrow = [&] {
+        return Tensor::zeros(shape, DType::BFloat16).scatter_add(axis, index, source.cast(DType::BFloat16));
+      };
       CHECK_MESSAGE(mismatch(narrow, true) == "", text(shape, axis));
-      CHECK(sums.gather(axis, index).to_vector<int64_t>()[1] == want[size_t(1 + (at[1] - 1 / step % shape[axis]) * step)]);
+      CHECK(sums.gather(axis, index).to_vector<int64_t>()[1] ==
+            want[size_t(1 + (at[1] - 1 / step % shape[axis]) * step)]);
     }
 }
 
@@ -216,7 +233,8 @@ TEST_CASE("indexing: scatters of all operations into all kinds of views") {
     tinyops::run(scatter);
     const std::vector<std::byte> got = bytes_of(scatter.out);
     tinyops::reference::check(scatter);
-    CHECK_MESSAGE(got == bytes_of(scatter.out), text("seed ", seed, ": ", dtype, ' ', scatter.op, " of ", shape, " into ", out));
+    CHECK_MESSAGE(got == bytes_of(scatter.out),
+                  text("seed ", seed, ": ", dtype, ' ', scatter.op, " of ", shape, " into ", out));
   }
 }
 

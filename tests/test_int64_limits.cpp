@@ -1,5 +1,5 @@
-// Options at the ends of int64: each either is an error or gives the right values. Sums and products of such integers overflow,
-// which the sanitizers find.
+// Options at the ends of int64: each either is an error or gives the right values. Sums and products of such integers
+// overflow, which the sanitizers find.
 #include <doctest/doctest.h>
 
 #include "teeny/nn/layers.h"

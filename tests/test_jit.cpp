@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include "always_fused.h"
+#include "small_nets.h"
 #include "teeny/graph/context.h"
 #include "teeny/teeny.h"
 
@@ -30,38 +31,28 @@ Tensor classes(int step, int64_t batch = 6) { return ((Tensor::arange(batch) + s
 template <class Optimizer, class Options>
 void same_as_without(const Options& options) {
   Training mode;
-  std::vector<std::vector<float>> losses[2];
-  std::vector<std::vector<std::byte>> states[2];
+  test::Bytes bytes[2];
   std::pair<uint64_t, uint64_t> random[2];
   for (const bool replayed : {false, true}) {
-    Tensor::manual_seed(5);
-    Net net;
-    Optimizer optimizer(nn::parameters(net), options);
-    const auto call = [&](Tensor x, Tensor y) {
-      optimizer.zero_grad();
-      const Tensor loss = net(x).cross_entropy(y).backward();
-      optimizer.step();
-      return loss;
-    };
+    test::Trained<Net, Optimizer> run(options);
+    const auto call = [&](Tensor x, Tensor y) { return run.step(x, y); };
     Jit step(call);
     for (int i = 0; i < 50; ++i) {
-      if (i == 20) optimizer.set_lr(0.003);
-      const Tensor x = images(i), y = classes(i), loss = replayed ? step(x, y) : call(x, y);
-      losses[replayed].push_back(loss.to_vector());
+      if (i == 20) run.optimizer.set_lr(0.003);
+      const Tensor x = images(i), y = classes(i);
+      bytes[replayed].push_back((replayed ? step(x, y) : call(x, y)).to_bytes());
     }
     if (replayed) CHECK(step.replays() == 46);  // a new rate is a constant in the first call that reads it
-    nn::StateDict all = nn::state_dict(net);
-    for (const auto& entry : nn::state_dict(optimizer)) all.push_back(entry);
-    for (const auto& [name, tensor] : all) states[replayed].push_back(tensor.to_bytes());
-    for (const Tensor& p : nn::parameters(net)) states[replayed].push_back(p.grad().to_bytes());
+    for (const test::Bytes& all : {run.bytes(), run.gradients()})
+      bytes[replayed].insert(bytes[replayed].end(), all.begin(), all.end());
     random[replayed] = Tensor::random_state();
   }
-  CHECK(losses[0] == losses[1]);
-  CHECK(states[0] == states[1]);
+  CHECK(bytes[0] == bytes[1]);
   CHECK(random[0] == random[1]);
 }
 
-/// Steps of two groups, of 16-bit parameters with float32 copies, too: all but the first two are replayed, to the same bits.
+/// Steps of two groups, of 16-bit parameters with float32 copies, too: all but the first two are replayed, to the same
+/// bits.
 template <class Optimizer, class Options>
 void replays_of(Options options) {
   options.master_weights = true;
@@ -163,17 +154,23 @@ TEST_CASE("jit: indexing, sorting and random values with temporary memory of the
   const auto call = [](Tensor x, Tensor index) {
     const Tensor table = Tensor::zeros({7, 3}).requires_grad_();
     const Tensor sum = (table.pad({1, 0}, {0, 2}).embedding(index) * x.reshape({300, 1})).sum();
-    return std::vector<Tensor>{gradient(sum, {table})[0], x.argsort(0, true), x.cumsum(0), (x + Tensor::rand({300})).sort().values,
-                               x.pad({0}, {5}).gather(0, index), x.scatter_add(0, index, x)};
+    return std::vector<Tensor>{gradient(sum, {table})[0],
+                               x.argsort(0, true),
+                               x.cumsum(0),
+                               (x + Tensor::rand({300})).sort().values,
+                               x.pad({0}, {5}).gather(0, index),
+                               x.scatter_add(0, index, x)};
   };
   Jit step(call);
   for (int i = 0; i < 5; ++i) {
-    const Tensor x = (Tensor::arange(300) * (i + 1) % 37).cast(DType::Float32).realize(), index = (Tensor::arange(300) * (i + 2) % 8).realize();
+    const Tensor x = (Tensor::arange(300) * (i + 1) % 37).cast(DType::Float32).realize(),
+                 index = (Tensor::arange(300) * (i + 2) % 8).realize();
     Tensor::manual_seed(3);
     const std::vector<Tensor> got = step(x, index);
     Tensor::manual_seed(3);
     const std::vector<Tensor> want = call(x, index);
-    for (size_t t = 0; t < want.size(); ++t) CHECK_MESSAGE(got[t].to_bytes() == want[t].to_bytes(), text("result ", t, " of call ", i));
+    for (size_t t = 0; t < want.size(); ++t)
+      CHECK_MESSAGE(got[t].to_bytes() == want[t].to_bytes(), text("result ", t, " of call ", i));
   }
 }
 
@@ -182,7 +179,8 @@ TEST_CASE("jit: an index outside is told at the latest where the result is read"
   Jit rows([&](Tensor index) { return table.embedding(index); });
   const Tensor good = Tensor::of<int64_t>({3, 0}).realize(), bad = Tensor::of<int64_t>({3, 4}).realize();
   for (int i = 0; i < 3; ++i) CHECK(rows(good).sum().item() == 33);
-  CHECK(contains(error_of([&] { rows(bad).to_vector(); }), "embedding: index 4 at position (1,) is outside 0 <= index < 4"));
+  CHECK(contains(error_of([&] { rows(bad).to_vector(); }),
+                 "embedding: index 4 at position (1,) is outside 0 <= index < 4"));
   CHECK(rows(good).sum().item() == 33);
 }
 
@@ -243,7 +241,8 @@ TEST_CASE("jit: inputs may be views, and are not written to") {
   const Tensor x = Tensor::arange(12).reshape({3, 4}).cast(DType::Float32).realize();
   for (int i = 0; i < 4; ++i) {
     CHECK(f(x.t()).to_vector() == (x.t() + 1).sum(1).to_vector());
-    CHECK(f(x.flip(0)[{slice(), slice(0, 3)}].t()).to_vector() == (x.flip(0)[{slice(), slice(0, 3)}].t() + 1).sum(1).to_vector());
+    CHECK(f(x.flip(0)[{slice(), slice(0, 3)}].t()).to_vector() ==
+          (x.flip(0)[{slice(), slice(0, 3)}].t() + 1).sum(1).to_vector());
   }
   CHECK(x.to_vector()[5] == 5);
 }
@@ -310,7 +309,9 @@ TEST_CASE("jit: a replay runs the kernels of the call") {
 
 TEST_CASE("jit: a replay draws where the stream is, as a list and kernel by kernel") {
   const Tensor x = Tensor::rand({300}).realize();
-  const auto call = [](const Tensor& x) { return std::pair(x * Tensor::rand({300}), x.sort().values + Tensor::rand({300})); };
+  const auto call = [](const Tensor& x) {
+    return std::pair(x * Tensor::rand({300}), x.sort().values + Tensor::rand({300}));
+  };
   Jit f(call);
   for (int i = 0; i < 6; ++i) {
     const ExecutionScope one_by_one({.run = i < 4 ? tinyops::run : tinyops::reference::check});
@@ -593,13 +594,15 @@ TEST_CASE("jit: assigning to an input writes to the caller's tensor, whichever w
   }
   CHECK(kept.to_vector() == std::vector<float>{1, 2});
   CHECK(view.to_vector() == std::vector<float>{1, 2});
-  CHECK((assigns.replays() == 4 && adds.replays() == 4 && sets.replays() == 4 && exchanges.replays() == 4 && twice.replays() == 4));
+  CHECK((assigns.replays() == 4 && adds.replays() == 4 && sets.replays() == 4 && exchanges.replays() == 4 &&
+         twice.replays() == 4));
 
   Jit shared([&](Tensor a) { return b.assign(b + a), a * 1; });
   const Tensor one = Tensor::ones({2}).contiguous();
   for (int i = 0; i < 4; ++i) {
     const std::vector<float> before = b.to_vector();
-    CHECK(contains(error_of([&] { shared(b); }), "Jit: a tensor of (2,) is an input and is looked at from outside as well"));
+    CHECK(contains(error_of([&] { shared(b); }),
+                   "Jit: a tensor of (2,) is an input and is looked at from outside as well"));
     CHECK(b.to_vector() == before);
     shared(one);
   }
@@ -639,7 +642,8 @@ TEST_CASE("jit: of more shapes than there is room for, the recording used least 
   const size_t live = tinyops::memory_use().live;
   for (int64_t n = 1; n < 200; ++n) call(1000 + n), call(1000 + n), call(1000 + n);
   CHECK(tinyops::memory_use().live < live + 100000);
-  CHECK_THROWS_WITH_AS(Jit([](Tensor x) { return x; }, {.recordings = 0}), doctest::Contains("Jit: room for 0 recordings"), Error);
+  CHECK_THROWS_WITH_AS(Jit([](Tensor x) { return x; }, {.recordings = 0}),
+                       doctest::Contains("Jit: room for 0 recordings"), Error);
 }
 
 TEST_CASE("jit: one that was moved from says so") {

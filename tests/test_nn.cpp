@@ -437,7 +437,8 @@ TEST_CASE("nn: what is wrong is said at once") {
        }},
       {"InstanceNorm1d: x of shape (2, 3, 4, 4); 3 axes (N, 3, ...) wanted, or without N 2",
        [&] { nn::InstanceNorm1d(3)(image); }},
-      {"InstanceNorm2d: x of shape (2, 3); 4 axes (N, 3, ...) wanted, or without N 3", [&] { nn::InstanceNorm2d(3)(x); }},
+      {"InstanceNorm2d: x of shape (2, 3); 4 axes (N, 3, ...) wanted, or without N 3",
+       [&] { nn::InstanceNorm2d(3)(x); }},
       {"EmbeddingBag: a size of -1", [] { nn::EmbeddingBag(-1, 2); }},
       {"EmbeddingBag: the padding 5 is none of 5 rows", [] { nn::EmbeddingBag(5, 2, {.padding = 5}); }},
       {"EmbeddingBag: index (2, 3) of float32; integers", [&] { nn::EmbeddingBag(5, 2)(x); }},
@@ -492,7 +493,8 @@ TEST_CASE("nn: what is wrong is said at once") {
        [&] { nn::MultiHeadAttention(6, 2)(x, x, x); }},
       {"MultiHeadAttention: keys (2, 5, 6) and values (2, 4, 6) differ",
        [&] { nn::MultiHeadAttention(6, 2)(words, words, words[{slice(), slice(0, 4)}]); }},
-      {"TransformerEncoderLayer: a dropout probability of 2", [] { nn::TransformerEncoderLayer(4, 2, {.dropout = 2}); }},
+      {"TransformerEncoderLayer: a dropout probability of 2",
+       [] { nn::TransformerEncoderLayer(4, 2, {.dropout = 2}); }},
       {"TransformerEncoderLayer: no activation", [] { nn::TransformerEncoderLayer(4, 2, {.activation = nullptr}); }},
       {"scaled_dot_product_attention: a mask of (2, 1, 2, 5, 5)",
        [&] { nn::MultiHeadAttention(6, 2)(words, words, words, Tensor::ones({2, 1, 2, 5, 5})); }},
@@ -512,8 +514,8 @@ struct Tagger {
 }  // namespace
 
 TEST_CASE("nn: a summary lists layers, shapes, parameters and multiply-adds, and computes nothing") {
-  nn::Sequential model(nn::Conv2d(1, 8, 5, {.stride = 2}), nn::BatchNorm2d(8), nn::ReLU(), nn::MaxPool2d(), nn::Flatten(),
-                       nn::Linear(288, 10));
+  nn::Sequential model(nn::Conv2d(1, 8, 5, {.stride = 2}), nn::BatchNorm2d(8), nn::ReLU(), nn::MaxPool2d(),
+                       nn::Flatten(), nn::Linear(288, 10));
   const Tensor x = Tensor::zeros({2, 1, 28, 28});
   const int64_t before = context.kernels;
   CHECK(nn::summary_text(0, model, x) == R"(layer               output          parameters  multiply-adds
@@ -529,11 +531,13 @@ total                                    3,114         63,360
   const std::string narrow = nn::summary_text(24, model, x);
   CHECK(narrow.starts_with("0 Conv2d\n  (2, 8, 12, 12)\n  208 parameters\n  57,600 multiply-adds\n1 BatchNorm2d\n"));
   CHECK(narrow.ends_with("total\n  3,114 parameters\n  63,360 multiply-adds\n"));
-  for (size_t begin = 0, end; (end = narrow.find('\n', begin)) != narrow.npos; begin = end + 1) CHECK(end - begin <= 24);
+  for (size_t begin = 0, end; (end = narrow.find('\n', begin)) != narrow.npos; begin = end + 1)
+    CHECK(end - begin <= 24);
   CHECK(context.kernels == before);
   CHECK(nn::state_dict(model)[6].second.item<int64_t>() == 0);  // evaluated, not trained
 
-  // Inside other structs, and what is used outside of layers, or not at all: 6 + 6 parameters, 2 * 5 * 2 * 2 multiply-adds.
+  // Inside other structs, and what is used outside of layers, or not at all: 6 + 6 parameters, 2 * 5 * 2 * 2
+  // multiply-adds.
   CHECK(nn::summary_text(0, Tagger(), Tensor::zeros({2, 5}, DType::Int64)) ==
         R"(layer                       output     parameters  multiply-adds
 words    Embedding          (2, 5, 4)          28              0

@@ -319,7 +319,8 @@ TEST_CASE("optim: what is wrong is said at once") {
        [&] {
          optim::Warmup{-1, 0.1, constant}(0);
        }},
-      {"OneCycleLR: step 1; 0 <= step < 1, its total_steps", [] { optim::OneCycleLR{.max_lr = 1, .total_steps = 1, .pct_start = 1}(1); }},
+      {"OneCycleLR: step 1; 0 <= step < 1, its total_steps",
+       [] { optim::OneCycleLR{.max_lr = 1, .total_steps = 1, .pct_start = 1}(1); }},
       {"OneCycleLR: step 10; 0 <= step < 10", [] { optim::OneCycleLR{.max_lr = 1, .total_steps = 10}(10); }},
       {"OneCycleLR: pct_start 2 is outside [0, 1]",
        [] { optim::OneCycleLR{.max_lr = 1, .total_steps = 10, .pct_start = 2}(0); }},

@@ -80,7 +80,8 @@ TEST_CASE("random: the same seed gives the same values, the next draw others") {
 }
 
 TEST_CASE("random: the values are the reference's, wherever the stream is") {
-  for (const uint64_t counter : {uint64_t(0), uint64_t(1), uint64_t(6), uint64_t(1023), (uint64_t(1) << 34) - 2, UINT64_MAX - 40})
+  for (const uint64_t counter :
+       {uint64_t(0), uint64_t(1), uint64_t(6), uint64_t(1023), (uint64_t(1) << 34) - 2, UINT64_MAX - 40})
     for (const int64_t n : {1, 3, 4, 5, 31, 1023, 1024, 1030})
       for (const DType dtype : {DType::Float32, DType::Float64})
         CHECK_MESSAGE(mismatch([&] {

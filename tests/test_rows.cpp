@@ -1,5 +1,6 @@
-// Row kernels of the sizes at which a backend takes another way: rows of every length around what a thread, a warp and a block
-// take, rows that do not fit shared memory, few rows that are cut into parts, memory that is not aligned, many axes.
+// Row kernels of the sizes at which a backend takes another way: rows of every length around what a thread, a warp and
+// a block take, rows that do not fit shared memory, few rows that are cut into parts, memory that is not aligned, many
+// axes.
 #include <doctest/doctest.h>
 
 #include <random>

@@ -15,7 +15,8 @@ Tensor some(const Shape& shape, DType dtype, uint64_t seed = 1) {
   constexpr double infinity = std::numeric_limits<double>::infinity(), nan = std::numeric_limits<double>::quiet_NaN();
   const double odd[] = {0.0, -0.0, infinity, -infinity, nan, -nan};
   std::vector<double> values(size_t(numel(shape)));
-  for (double& v : values) v = is_float(dtype) && random() % 8 == 0 ? odd[random() % 6] : double(int64_t(random() % 201)) - 100;
+  for (double& v : values)
+    v = is_float(dtype) && random() % 8 == 0 ? odd[random() % 6] : double(int64_t(random() % 201)) - 100;
   if (!is_float(dtype)) return (Tensor::from(values, shape).cast(DType::Int64) % 128).cast(dtype).realize();
   return Tensor::from(values, shape).cast(dtype).realize();
 }
@@ -48,9 +49,11 @@ TEST_CASE("sort: long rows, many rows, and strided views") {
   for (const Shape& shape : {Shape{5, 4, 7}, Shape{1, 70, 3}, Shape{200, 2, 1}}) {
     const Tensor x = some(shape, DType::Float16);
     for (int axis = 0; axis < 3; ++axis)
-      for (const Tensor& view : {x, x.flip({axis}), x.permute({1, 2, 0}), x.pad({1, 0, 2}, {0, 3, 0}), x[{slice({}, {}, 2)}]}) {
+      for (const Tensor& view :
+           {x, x.flip({axis}), x.permute({1, 2, 0}), x.pad({1, 0, 2}, {0, 3, 0}), x[{slice({}, {}, 2)}]}) {
         CHECK_MESSAGE(mismatch([&] { return view.argsort(axis); }) == "", text(view.shape(), axis));
-        CHECK_MESSAGE(mismatch([&] { return Tensor::cat({view.argsort(axis), view.argsort(axis, true)}, 1); }) == "", text(view.shape(), axis));
+        CHECK_MESSAGE(mismatch([&] { return Tensor::cat({view.argsort(axis), view.argsort(axis, true)}, 1); }) == "",
+                      text(view.shape(), axis));
       }
   }
   CHECK(Tensor::zeros({0, 3}).argsort(0).numel() == 0);
@@ -77,12 +80,13 @@ TEST_CASE("scan: long rows, columns, and strided views") {
     CHECK_MESSAGE(mismatch([&] { return x.cummin(axis).indices; }) == "", text(x.shape(), axis, x.dtype()));
   };
   for (const DType dtype : {DType::Float32, DType::Int64, DType::BFloat16})
-    for (const Shape& shape : {Shape{1023}, Shape{1024}, Shape{1025}, Shape{5000}, Shape{2, 3000}, Shape{2500, 2}, Shape{2100, 20},
-                               Shape{70, 40}, Shape{33, 100}, Shape{5, 17, 31}, Shape{3, 9, 64}})
+    for (const Shape& shape : {Shape{1023}, Shape{1024}, Shape{1025}, Shape{5000}, Shape{2, 3000}, Shape{2500, 2},
+                               Shape{2100, 20}, Shape{70, 40}, Shape{33, 100}, Shape{5, 17, 31}, Shape{3, 9, 64}})
       for (int axis = 0; axis < shape.size(); ++axis) check(small(shape, dtype), axis);
   const Tensor x = small({7, 40, 6}, DType::Float32);
   for (int axis = 0; axis < 3; ++axis)
-    for (const Tensor& view : {x.flip({axis}), x.permute({1, 2, 0}), x.pad({1, 0, 2}, {0, 3, 0}), x[{slice({}, {}, 2)}]})
+    for (const Tensor& view :
+         {x.flip({axis}), x.permute({1, 2, 0}), x.pad({1, 0, 2}, {0, 3, 0}), x[{slice({}, {}, 2)}]})
       check(view, axis);
   CHECK(Tensor::zeros({0, 3}).cumsum(0).numel() == 0);
 }

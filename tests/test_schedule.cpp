@@ -32,7 +32,9 @@ TEST_CASE("schedule: nothing runs before a value is read") {
 TEST_CASE("schedule: a chain is one kernel") {
   const AlwaysFused fused;
   const Tensor x = data({32, 8}), y = data({8});
-  CHECK(kernels([&] { ((((((((((x + 1) * 2).exp() - y) / 3).tanh() + x) * y).sqrt() - 1).relu()).maximum(y))).realize(); }) == 1);
+  CHECK(kernels([&] {
+          ((((((((((x + 1) * 2).exp() - y) / 3).tanh() + x) * y).sqrt() - 1).relu()).maximum(y))).realize();
+        }) == 1);
   CHECK(kernels([&] { x.t().exp().flip(0).pad({1, 0}, {0, 2}).realize(); }) == 1);
   CHECK(kernels([&] { (x * 2).sum(1).realize(); }) == 1);
   CHECK(kernels([&] { ((x * 2).sum(1) + 1).realize(); }) == 1);
@@ -143,7 +145,8 @@ TEST_CASE("schedule: cat writes each part in its place") {
 TEST_CASE("schedule: a part that others read, too, is written to its place by the kernel that computes it") {
   const AlwaysFused fused;
   const Tensor x = data({4, 6}), y = data({4, 6});
-  const auto check = [](const Tensor& all, const std::vector<Tensor>& others, std::vector<float> wanted, int64_t count) {
+  const auto check = [](const Tensor& all, const std::vector<Tensor>& others, std::vector<float> wanted,
+                        int64_t count) {
     std::vector<Tensor> targets = others;
     targets.push_back(all);
     CHECK(kernels([&] { realize(targets); }) == count);
@@ -259,7 +262,8 @@ TEST_CASE("schedule: a long history is right whatever its branches are") {
       want.emplace_back();
       for (size_t k = 0; k < 3; ++k) want.back().push_back(std::abs(want[size_t(x)][k] - want[size_t(y)][k]) + i % 5);
     }
-    CHECK((values.back() + values[values.size() - 2]).to_vector<int64_t>()[1] == want.back()[1] + want[want.size() - 2][1]);
+    CHECK((values.back() + values[values.size() - 2]).to_vector<int64_t>()[1] ==
+        want.back()[1] + want[want.size() - 2][1]);
     CHECK(values.back().to_vector<int64_t>() == want.back());
   }
 }

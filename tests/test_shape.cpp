@@ -47,7 +47,8 @@ int64_t look_up(const ShapeTracker& tracker, Dims index) {
     if (v == 0) return address;
     const Shape& below = views[v - 1].shape;
     index = Dims::filled(below.size(), 0);
-    for (int64_t a = below.size() - 1, rest = address; a >= 0; rest /= below[int(a)], --a) index[int(a)] = rest % below[int(a)];
+    for (int64_t a = below.size() - 1, rest = address; a >= 0; rest /= below[int(a)], --a)
+      index[int(a)] = rest % below[int(a)];
   }
   return kZero;
 }
@@ -59,11 +60,14 @@ void check_equal(const ShapeTracker& tracker, const Brute& brute) {
 }
 
 using Random = std::mt19937_64;
-int64_t pick(Random& random, int64_t low, int64_t high) { return std::uniform_int_distribution<int64_t>(low, high)(random); }
+int64_t pick(Random& random, int64_t low, int64_t high) {
+  return std::uniform_int_distribution<int64_t>(low, high)(random);
+}
 
 Shape random_shape(Random& random, int64_t most) {
   Shape shape;
-  for (int64_t rank = pick(random, 0, 4); rank > 0; --rank) shape.push_back(pick(random, numel(shape) > most ? 1 : 0, 5));
+  for (int64_t rank = pick(random, 0, 4); rank > 0; --rank)
+    shape.push_back(pick(random, numel(shape) > most ? 1 : 0, 5));
   return shape;
 }
 
@@ -140,7 +144,8 @@ void random_step(Random& random, ShapeTracker& tracker, Brute& brute) {
     }
     case 5:
       tracker = tracker.flip({axis});
-      brute = brute.moved(shape, [&](Dims index) { return index[axis] = shape[axis] - 1 - index[axis], brute.at(index); });
+      brute =
+          brute.moved(shape, [&](Dims index) { return index[axis] = shape[axis] - 1 - index[axis], brute.at(index); });
       break;
     case 6: {
       if (shape[axis] < 1 || rank > 6 || numel(shape) > 300) break;

@@ -213,7 +213,7 @@ TEST_CASE("checkpoint: what is in it, and what it refuses") {
   Tensor::manual_seed(0);
 }
 
-TEST_CASE("checkpoint: a run with other options, another dataset or other batches is refused, and nothing has changed") {
+TEST_CASE("checkpoint: a run with other options, another dataset or other batches is refused, and nothing changes") {
   const TemporaryDirectory directory;
   const std::string path = directory / "run.safetensors";
   const data::Dataset dataset = noise();
@@ -243,17 +243,20 @@ TEST_CASE("checkpoint: a run with other options, another dataset or other batche
   const optim::AdamOptions same{.beta1 = 0.8, .weight_decay = 0.1};
   CHECK(load({.beta1 = 0.9, .weight_decay = 0.1}, dataset, options) ==
         "load_checkpoint: " + path + " is of a training with other settings:\n  adam.beta1: 0.8 in the file, 0.9 here");
-  CHECK(has(load({.beta1 = 0.8, .weight_decay = 0.2}, dataset, options), "adam.weight_decay: 0.1 in the file, 0.2 here"));
+  CHECK(has(load({.beta1 = 0.8, .weight_decay = 0.2}, dataset, options),
+            "adam.weight_decay: 0.1 in the file, 0.2 here"));
   CHECK(has(load({.beta1 = 0.8, .eps = 1e-7, .weight_decay = 0.1}, dataset, options), "adam.eps: 1e-08"));
   CHECK(has(load(same, dataset, {.batch_size = 5, .shuffle = true}), "loader.batch_size: 6 in the file, 5 here"));
   CHECK(has(load(same, dataset, {.batch_size = 6}), "loader.shuffle: true in the file, false here"));
   CHECK(has(load(same, dataset, {.batch_size = 6, .shuffle = true, .drop_last = true}), "loader.drop_last"));
-  CHECK(has(load(same, dataset, {.batch_size = 6, .shuffle = true, .mean = {0.5}}), "loader.mean: 0 in the file, 0.5 here"));
+  CHECK(has(load(same, dataset, {.batch_size = 6, .shuffle = true, .mean = {0.5}}),
+            "loader.mean: 0 in the file, 0.5 here"));
   const auto part = slice(0, 19);
   const std::string fewer = load(same, {dataset.images[{part}], dataset.labels[{part}]}, options);
   CHECK(has(fewer, "loader.samples: 20 in the file, 19 here"));
   CHECK(has(load(same, {dataset.images, dataset.labels.flip({0})}, options), "loader.elements"));
-  CHECK(load({.lr = 0.5, .beta1 = 0.8, .weight_decay = 0.1}, dataset, options) == "");  // the rate is a part of the state
+  // The rate is a part of the state.
+  CHECK(load({.lr = 0.5, .beta1 = 0.8, .weight_decay = 0.1}, dataset, options) == "");
 
   // Without a loader nothing is known of it; an optimiser of another kind is refused by the names of its state.
   optim::Adam again(nn::parameters(model), same);
@@ -371,8 +374,8 @@ TEST_CASE("state: a parameter that TEENY_STATE forgets is noticed in a plain str
   const Tensor weight = Tensor::ones({4, 3}).requires_grad_();
   model.scale = weight;
   CHECK(error(model) ==
-        "TEENY_STATE(in) forgets a member with a parameter of (4, 3) float32: it would be neither trained nor saved; list it, "
-        "or give it no gradient");
+        "TEENY_STATE(in) forgets a member with a parameter of (4, 3) float32: it would be neither trained nor saved; "
+        "list it, or give it no gradient");
   CHECK(has(error_of([&] { nn::state_dict(model); }), "TEENY_STATE(in) forgets"));
   CHECK(has(error_of([&] { nn::load_state_dict(model, nn::StateDict{}); }), "TEENY_STATE(in) forgets"));
   CHECK(has(error(std::vector<Around>(1, Around{.inner = model, .plain = {}})), "TEENY_STATE(in) forgets"));
@@ -388,7 +391,8 @@ TEST_CASE("state: a parameter that TEENY_STATE forgets is noticed in a plain str
   model.head.reset();
   model.blocks.resize(1);
   CHECK(has(error(model), "a parameter of (12, 4)"));
-  CHECK(has(error(Around{.inner = {}, .plain = {weight}}), "TEENY_STATE(inner) forgets a member with a parameter of (4, 3)"));
+  CHECK(has(error(Around{.inner = {}, .plain = {weight}}),
+            "TEENY_STATE(inner) forgets a member with a parameter of (4, 3)"));
   CHECK(error(Tied()) == "");
   CHECK(error(Arrays()) == "");
   CHECK(error(Private()) == "");
@@ -401,7 +405,8 @@ TEST_CASE("state: a struct inside a function") {
     TEENY_STATE(in, more)
   } local;
   local.more.emplace_back(2, 2);
-  CHECK(names(nn::state_dict(local)) == std::vector<std::string>{"in.weight", "in.bias", "more.0.weight", "more.0.bias"});
+  CHECK(names(nn::state_dict(local)) ==
+        std::vector<std::string>{"in.weight", "in.bias", "more.0.weight", "more.0.bias"});
 }
 
 TEST_CASE("state: of many problems the first few are named") {

@@ -207,9 +207,11 @@ TEST_CASE("gradients: an input that was assigned to between the ways there and b
     const NoGrad guard;
     w.assign(Tensor::of({10}));
   }
-  CHECK_THROWS_WITH_AS(loss.backward(),
-                       "backward: a tensor of (1,) was assigned to after Mul had used it, and its old values are needed; "
-                       "assign after backward()", Error);
+  CHECK_THROWS_WITH_AS(
+      loss.backward(),
+      "backward: a tensor of (1,) was assigned to after Mul had used it, and its old values are needed; "
+      "assign after backward()",
+      Error);
 }
 
 TEST_CASE("assign: an error on the way leaves every tensor with its old values") {

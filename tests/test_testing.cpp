@@ -20,7 +20,9 @@ struct Cube : Function {
   }
 };
 
-Tensor doubles(const Shape& shape) { return (Tensor::arange(numel(shape)).cast(DType::Float64) * 0.3 - 1).reshape(shape); }
+Tensor doubles(const Shape& shape) {
+  return (Tensor::arange(numel(shape)).cast(DType::Float64) * 0.3 - 1).reshape(shape);
+}
 
 }  // namespace
 
@@ -32,16 +34,18 @@ TEST_CASE("testing: gradcheck finds whether a rule's backward fits its forward")
   CHECK(wrong.message.find("input 0, element (0, 0): the gradient is 1.08") == 0);
   CHECK(wrong.message.find("and finite differences give 1.62") != wrong.message.npos);
 
-  CHECK(testing::gradcheck([](const Tensor& x, const Tensor& y) { return x.matmul(y); }, {doubles({2, 3}), doubles({3, 2})}));
+  CHECK(testing::gradcheck([](const Tensor& x, const Tensor& y) { return x.matmul(y); },
+                           {doubles({2, 3}), doubles({3, 2})}));
   CHECK(testing::gradcheck([](const Tensor& x, const Tensor& y, const Tensor& z) { return x * y + z; },
                            {doubles({3}), doubles({3}), doubles({3})}));
   CHECK(testing::gradcheck([](const std::vector<Tensor>& xs) { return xs[0] + 1; }, {doubles({3}), doubles({2})}));
   CHECK(testing::gradcheck([](const Tensor& x) { return x.detach(); }, {Tensor::zeros({0}, DType::Float64)}));
-  CHECK(testing::gradcheck([](const Tensor& x) { return x + Tensor::rand({3}, DType::Float64); }, {doubles({3})}).message ==
-        "the function gives other values for the same inputs");
+  CHECK(testing::gradcheck([](const Tensor& x) { return x + Tensor::rand({3}, DType::Float64); }, {doubles({3})})
+            .message == "the function gives other values for the same inputs");
   const auto two = [](const Tensor& x, const Tensor& y) { return x + y; };
   check_refused({
-      {"gradcheck: input 0 is float32; finite differences need float64", [&] { testing::gradcheck(cube_with(3), {Tensor::ones({2})}); }},
+      {"gradcheck: input 0 is float32; finite differences need float64",
+       [&] { testing::gradcheck(cube_with(3), {Tensor::ones({2})}); }},
       {"gradcheck: a function of 2 tensors for 1 inputs", [&] { testing::gradcheck(two, {doubles({2})}); }},
   });
 }

@@ -1,5 +1,5 @@
-// Threads inside of kernels: the same bits for any number of them, because every kernel cuts its work by shapes alone. And
-// threads of a program: each has a context of its own.
+// Threads inside of kernels: the same bits for any number of them, because every kernel cuts its work by shapes alone.
+// And threads of a program: each has a context of its own.
 #include <doctest/doctest.h>
 
 #include <atomic>
@@ -40,7 +40,8 @@ Tensor values(const Shape& shape) { return Tensor::randn(shape).realize(); }
 }  // namespace
 
 TEST_CASE("threads: large kernels of every kind give the same bits") {
-  const Tensor x = values({300, 1000}), y = values({1000, 70}), image = values({6, 8, 20, 20}), w = values({16, 8, 3, 3});
+  const Tensor x = values({300, 1000}), y = values({1000, 70}), image = values({6, 8, 20, 20}),
+               w = values({16, 8, 3, 3});
   const Tensor index = Tensor::randint(0, 300, {5000}).realize(), rows = values({5000, 40});
   SAME_FOR_ALL_THREADS([&] { return x.sum(); });
   SAME_FOR_ALL_THREADS([&] { return x.sum(0); });
@@ -50,9 +51,13 @@ TEST_CASE("threads: large kernels of every kind give the same bits") {
   SAME_FOR_ALL_THREADS([&] { return x.matmul(y); });
   SAME_FOR_ALL_THREADS([&] { return x.t().matmul(x); });
   SAME_FOR_ALL_THREADS([&] { return image.conv2d(w, {}, {.padding = 1}).relu().max_pool2d(); });
-  SAME_FOR_ALL_THREADS([&] { return Tensor::zeros({300, 40}).scatter_add(0, index.unsqueeze(1).expand({5000, 40}), rows); });
+  SAME_FOR_ALL_THREADS([&] {
+    return Tensor::zeros({300, 40}).scatter_add(0, index.unsqueeze(1).expand({5000, 40}), rows);
+  });
   SAME_FOR_ALL_THREADS([&] { return x.index_select(0, index); });
-  SAME_FOR_ALL_THREADS([&] { return Tensor::zeros({300, 40}).scatter(0, index.unsqueeze(1).expand({5000, 40}), rows); });
+  SAME_FOR_ALL_THREADS([&] {
+    return Tensor::zeros({300, 40}).scatter(0, index.unsqueeze(1).expand({5000, 40}), rows);
+  });
   SAME_FOR_ALL_THREADS([&] { return x.cumsum(0); });
   SAME_FOR_ALL_THREADS([&] { return x.cumsum(1); });
   SAME_FOR_ALL_THREADS([&] { return x.flatten().cumsum(0); });

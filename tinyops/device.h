@@ -1,7 +1,7 @@
 #pragma once
 // The whole interface between teeny and what runs it: buffers, kernels (kernel.h), and the eight functions and the one
-// constant that a backend defines. A backend is one folder beside this file; exactly one is the device of a binary, and the
-// reference is always there beside it, to be compared with.
+// constant that a backend defines. A backend is one folder beside this file; exactly one is the device of a binary, and
+// the reference is always there beside it, to be compared with.
 #include <atomic>
 #include <cstddef>
 #include <memory>
@@ -15,16 +15,16 @@ namespace tinyops {
 // ---- The eight functions --------------------------------------------------------------------------------------------
 
 std::string device_name();                                  ///< "cpu (2 threads, 16 float lanes)"
-void* allocate(size_t bytes);                               ///< null when there is no memory; it and the next two: by any thread
+void* allocate(size_t bytes);                               ///< null: no memory; it and the next two: by any thread
 void deallocate(void* memory, size_t bytes);
 void write(void* to, const void* host, size_t bytes);       ///< host -> device
 void read(void* host, const void* from, size_t bytes);      ///< device -> host; waits for what is still running
 void run(const Kernel& kernel);                             ///< may return before the work is done
-/// Runs them in order. They will come again in this order, perhaps with other buffers and counters: what a backend made of
-/// them as a whole may wait in `plan_cache`.
+/// Runs them in order. They will come again in this order, perhaps with other buffers and counters: what a backend made
+/// of them as a whole may wait in `plan_cache`.
 void run_again(std::span<const Kernel* const> kernels, const PlanCache& plan_cache);
-void synchronize();                                         ///< waits, and throws the Error of a kernel, if there was one
-extern const bool kHostMemory;                              ///< it works in the host's memory: a Buffer may be any of it
+void synchronize();                                         ///< waits, and throws the Error of a kernel, if any
+extern const bool kHostMemory;                              ///< it works in host memory: a Buffer may be any of it
 
 /// The same kernels in plain loops, summed in double: what each backend is compared with.
 namespace reference {
@@ -69,7 +69,8 @@ class Buffer {
     if (other_) return other_->data();
     if (data_ || bytes_ == 0) return data_;
     data_ = allocate(bytes_);
-    if (!data_) throw OutOfMemory(text("out of memory: ", bytes_, " bytes more than the ", detail::live.load(), " in use"));
+    if (!data_)
+      throw OutOfMemory(text("out of memory: ", bytes_, " bytes more than the ", detail::live.load(), " in use"));
     const size_t now = detail::live += bytes_;
     for (size_t seen = detail::peak; now > seen && !detail::peak.compare_exchange_weak(seen, now);) {
     }

@@ -68,8 +68,8 @@ struct Instruction {
   bool operator==(const Instruction&) const = default;
 };
 
-/// What a Load reads: a buffer, or, without one, a constant wherever the view's guards hold (0 elsewhere), or the view's
-/// address itself (`arange` costs no memory); and, after a contraction, its sum.
+/// What a Load reads: a buffer, or, without one, a constant wherever the view's guards hold (0 elsewhere), or the
+/// view's address itself (`arange` costs no memory); and, after a contraction, its sum.
 struct Input {
   enum class Kind { Memory, Constant, Address, Sum } kind = Kind::Memory;
   Operand operand;  ///< its view has the kernel's shape
@@ -81,7 +81,7 @@ struct Output {
   int value = 0;
 };
 
-/// What a backend decided about a kernel when it ran it, to be found when the same kernel runs again, as in a recording. It
+/// What a backend decided about a kernel when it ran it, to be found when the kernel runs again, as in a recording. It
 /// may not depend on where buffers are. A copy of a kernel may become another kernel, and starts with none.
 class PlanCache {
  public:
@@ -116,7 +116,7 @@ struct RowKernel {
 //
 //   sum[i] = sum over r of a[i, r] * b[i, r]                     matrix products and convolutions
 //
-// and what is stored is what a row kernel makes of the sums, element by element, while they are in registers or a cache:
+// and what is stored is what a row kernel makes of the sums, element by element, while they are in registers or cache:
 //
 //   relu(x.conv2d(w) + bias)      input 0: the sum    %0 = load 0   %1 = load 1   %2 = Add %0 %1   ..   store %3
 //                                 input 1: bias
@@ -128,17 +128,17 @@ struct ContractKernel {
   Shape shape;      ///< (i axes | r axes)
   int reduced = 0;  ///< how many axes at the end are summed
   Operand a, b;     ///< views have `shape`; both have one dtype, to which a sum is rounded
-  /// Its shape is the i axes, and none of them is inner. An Input::Kind::Sum has no buffer, and a contiguous view. An output
-  /// may lie over an input that is read in step, but not over `a` or `b`; an output that is the sum lies over nothing.
+  /// Its shape is the i axes, and none of them is inner. An Input::Kind::Sum has no buffer, and a contiguous view. An
+  /// output may lie over an input that is read in step, but not over `a` or `b`; one that is the sum lies over nothing.
   RowKernel epilogue;
   static constexpr std::string_view kind = "Contract";
 };
 
 // ---- The other kinds ------------------------------------------------------------------------------------------------
 //
-// Each addresses memory itself and has one result, `out`. Its struct says what the scheduler, the recorder and the trace ask:
-// its name, the operands that it reads, as a node's sources are ordered, and, if any, the operations for each element of
-// the first of them, which has the shape that the kernel walks.
+// Each addresses memory itself and has one result, `out`. Its struct says what the scheduler, the recorder and the
+// trace ask: its name, the operands that it reads, as a node's sources are ordered, and, if any, the operations for
+// each element of the first of them, which has the shape that the kernel walks.
 
 /// out[i] = table[i, index[i]]: the table's view has one axis more than `out`, the last, along which the index picks.
 /// Throws Error when an index is outside 0 <= index < that axis.
@@ -169,8 +169,8 @@ struct ScanKernel {
   static constexpr int flops = 1;
 };
 
-/// out[.., i] = the place, along the last axis, of the i-th element of `in` in ascending (descending) order. Equal elements
-/// keep their order; -0 equals 0, and NaN is larger than all others.
+/// out[.., i] = the place, along the last axis, of the i-th element of `in` in ascending (descending) order. Equal
+/// elements keep their order; -0 equals 0, and NaN is larger than all others.
 struct SortKernel {
   bool descending = false;
   Operand in = {}, out = {};  ///< of one shape; `out` is int64

@@ -76,8 +76,8 @@ Datasets mnist() {
   if (const std::string directory = tinyops::environment::mnist_directory(); !directory.empty())
     return from_variable("TEENY_MNIST_DIR", directory);
   if (const std::optional<fs::path> found = in_source_tree("examples/data/mnist")) return mnist_from(found->string());
-  fail("mnist: no directory examples/data/mnist in ", fs::current_path().string(), " or above it; run from the root of teeny, or ",
-       "set TEENY_MNIST_DIR");
+  fail("mnist: no directory examples/data/mnist in ", fs::current_path().string(),
+       " or above it; run from the root of teeny, or set TEENY_MNIST_DIR");
 }
 
 Datasets fashion_mnist() {
@@ -138,7 +138,8 @@ std::vector<Dataset> random_split(const Dataset& dataset, const std::vector<Scal
     sizes.push_back(fractions ? int64_t(std::floor(size * double(samples))) : part.as<int64_t>());
   }
   if (fractions ? std::abs(all - 1) > 1e-9 : all != double(samples))
-    fail("random_split: the parts add up to ", all, "; ", fractions ? "fractions to 1" : text("sizes to ", samples), " wanted");
+    fail("random_split: the parts add up to ", all, "; ", fractions ? "fractions to 1" : text("sizes to ", samples),
+         " wanted");
   int64_t left = samples - std::accumulate(sizes.begin(), sizes.end(), int64_t(0));
   for (size_t i = 0; left > 0; i = (i + 1) % sizes.size(), --left) ++sizes[i];
 

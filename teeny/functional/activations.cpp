@@ -46,8 +46,8 @@ Tensor Tensor::mish() const {
   return in_float32(*this, [](const Tensor& x) { return apply(Mish{}, x); });
 }
 
-/// x / 2 * (1 + tanh(u)) = x sigmoid(2 u) with u = sqrt(2 / pi) (x + 0.044715 x^3): where tanh is nearly -1, adding 1 would
-/// cancel. Hendrycks and Gimpel 2016, arXiv:1606.08415
+/// x / 2 * (1 + tanh(u)) = x sigmoid(2 u) with u = sqrt(2 / pi) (x + 0.044715 x^3): where tanh is nearly -1, adding 1
+/// would cancel. Hendrycks and Gimpel 2016, arXiv:1606.08415
 Tensor Tensor::gelu() const {
   const double k = 2 * std::sqrt(2 / std::numbers::pi);
   return in_float32(*this, [k](const Tensor& x) { return x * (x * (k + k * 0.044715 * x.square())).sigmoid(); });

@@ -9,8 +9,8 @@ namespace teeny {
 /// Throws in the name of `op` where a size is negative or the elements are too many to count their bytes.
 void check_shape(const Shape& shape, const char* op);
 
-/// `unit`, values in [0, 1), spread over [low, high). Of a sum that is rounded up to the end, which does not belong to it, the
-/// other end is taken.
+/// `unit`, values in [0, 1), spread over [low, high). Of a sum that is rounded up to the end, which does not belong to
+/// it, the other end is taken.
 Tensor spread_over(const Tensor& unit, double low, double high);
 
 /// Throws in the name of `op` where a result would have more axes than a tensor has.

@@ -155,8 +155,8 @@ Tensor Tensor::binary_cross_entropy(const Tensor& target, Reduction reduction) c
   return binary_cross_entropy(target, Tensor(), reduction);
 }
 
-/// With p = sigmoid(x): -log p = softplus(-x) and -log(1 - p) = softplus(x). Neither loses the tail of the other, and what does
-/// not count costs nothing, also where it is infinite.
+/// With p = sigmoid(x): -log p = softplus(-x) and -log(1 - p) = softplus(x). Neither loses the tail of the other, and
+/// what does not count costs nothing, also where it is infinite.
 Tensor Tensor::binary_cross_entropy_with_logits(const Tensor& target, const Tensor& weight, const Tensor& pos_weight,
                                                 Reduction reduction) const {
   const char* op = "binary_cross_entropy_with_logits";
@@ -176,7 +176,8 @@ Tensor Tensor::binary_cross_entropy_with_logits(const Tensor& target, Reduction 
 // ---- Distances -----------------------------------------------------------------------------------------------------
 
 namespace {
-/// `terms` of the difference, which is a float's, reduced: unsigned integers would wrap, and of 16 bits a square leaves the range.
+/// `terms` of the difference, which is a float's, reduced: unsigned integers would wrap, and of 16 bits a square leaves
+/// the range.
 template <class F>
 Tensor distance(const Tensor& x, const Tensor& target, Reduction reduction, const char* op, F terms) {
   check_same(x, target, op);

@@ -1,4 +1,5 @@
-// Elementwise functions under the names that PyTorch gives them: the rules that a first reading can leave out, and formulas.
+// Elementwise functions under the names that PyTorch gives them: the rules that a first reading can leave out, and
+// formulas.
 #include <cfloat>
 #include <cmath>
 #include <limits>

@@ -7,7 +7,8 @@ Tensor Tensor::scalar_like(Scalar value, const char* op) const {
   DType to = lazy(op).dtype();
   if (value.is_fraction() && !is_float(to)) to = DType::Float32;
   if (!value.is_bool() && to == DType::Bool) to = DType::Int64;
-  if (!is_float(to) && !fits(value, to)) fail(op, ": ", value, " does not fit ", to, "; cast the tensor to int64 first");
+  if (!is_float(to) && !fits(value, to))
+    fail(op, ": ", value, " does not fit ", to, "; cast the tensor to int64 first");
   return Tensor(LazyBuffer::constant(value, to, {}));
 }
 
@@ -47,8 +48,12 @@ TEENY_OPERATOR(==, comparable(t, n))
 TEENY_OPERATOR(!=, comparable(t, n))
 #undef TEENY_OPERATOR
 
-Tensor where(const Tensor& condition, const Tensor& x, Scalar y) { return where(condition, x, x.scalar_like(y, "where")); }
-Tensor where(const Tensor& condition, Scalar x, const Tensor& y) { return where(condition, y.scalar_like(x, "where"), y); }
+Tensor where(const Tensor& condition, const Tensor& x, Scalar y) {
+  return where(condition, x, x.scalar_like(y, "where"));
+}
+Tensor where(const Tensor& condition, Scalar x, const Tensor& y) {
+  return where(condition, y.scalar_like(x, "where"), y);
+}
 Tensor where(const Tensor& condition, Scalar x, Scalar y) { return where(condition, Tensor(x), Tensor(y)); }
 
 }  // namespace teeny

@@ -12,7 +12,8 @@ static std::atomic<int> threads{0};
 thread_local Context context(threads++);
 
 namespace {
-/// The memory of a thread that ends. What is stored there later, by the destructors of static objects, is not given back.
+/// The memory of a thread that ends. What is stored there later, by the destructors of static objects, is not given
+/// back.
 struct Emptied {
   ~Emptied() {
     context.execution = {}, context.recent_views = {};

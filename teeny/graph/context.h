@@ -1,9 +1,9 @@
 #pragma once
-// What belongs to a thread: its modes, its random stream, how it runs its graphs, and what it has assigned and not computed
-// yet. A thread has a context of its own from its start to its end, so that threads with tensors of their own never wait for
-// each other. Threads may share tensors that are realized, and read them; a tensor that is not realized belongs to the thread
-// that made it (Node::thread), and computing it on another one is an Error. Not seen, and not allowed: that two threads assign
-// to one realized tensor at the same time, or add to the gradients of the same leaves.
+// What belongs to a thread: its modes, its random stream, how it runs its graphs, and what it has assigned and not
+// computed yet. A thread has a context of its own from its start to its end, so that threads with tensors of their own
+// never wait for each other. Threads may share tensors that are realized, and read them; a tensor that is not realized
+// belongs to the thread that made it (Node::thread), and computing it on another one is an Error. Not seen, and not
+// allowed: that two threads assign to one realized tensor at the same time, or add to the gradients of the same leaves.
 #include <array>
 #include <functional>
 #include <memory>
@@ -20,13 +20,14 @@ struct Step;  // schedule.h
 
 /// How `realize` schedules and runs.
 struct Execution {
-  std::optional<bool> fuse = {};                     ///< several nodes in a kernel; unset: as FUSE= in the environment says
+  /// Several nodes in a kernel; unset: as FUSE= in the environment says.
+  std::optional<bool> fuse = {};
   void (*run)(const tinyops::Kernel&) = tinyops::run;
   std::function<void(const Step&)> on_step = {};     ///< called after each kernel
 };
 
-/// A variable that was assigned to and not computed since. The new values are not held: a tensor that is gone is not computed.
-/// The old ones are, to be there again should computing the new ones fail.
+/// A variable that was assigned to and not computed since. The new values are not held: a tensor that is gone is not
+/// computed. The old ones are, to be there again should computing the new ones fail.
 struct PendingAssignment {
   std::weak_ptr<LazyBuffer> variable;
   std::weak_ptr<Node> now;
@@ -71,8 +72,8 @@ struct Context {
   union { std::array<std::shared_ptr<const std::vector<View>>, 8> recent_views; };
   void add_total(const std::shared_ptr<Node>& total);
 
-  /// This thread's stream. Where nobody has set one it begins with SEED= on the main thread, and on the others with a seed made
-  /// of SEED= and of how many threads have begun a stream before: no two threads draw the same values.
+  /// This thread's stream. Where nobody has set one it begins with SEED= on the main thread, and on the others with a
+  /// seed made of SEED= and of how many threads have begun a stream before: no two threads draw the same values.
   RandomStream& random();
   std::optional<RandomStream> random_set = {};
 
@@ -83,7 +84,8 @@ struct Context {
 /// This thread's.
 extern thread_local Context context;
 
-/// Another way to run, from here to the end of the block: `const ExecutionScope reference({.run = tinyops::reference::check});`
+/// Another way to run, from here to the end of the block:
+/// `const ExecutionScope reference({.run = tinyops::reference::check});`
 class ExecutionScope {
  public:
   explicit ExecutionScope(Execution mode) : before_(std::exchange(context.execution, std::move(mode))) {}
@@ -95,15 +97,16 @@ class ExecutionScope {
   Execution before_;
 };
 
-/// What is assigned while it lives stands or falls together: where one of these values cannot be computed, all variables have
-/// their old ones again. Left by an exception, it takes its assignments back. Inside of another group it is a part of that one.
+/// What is assigned while it lives stands or falls together: where one of these values cannot be computed, all
+/// variables have their old ones again. Left by an exception, it takes its assignments back. Inside of another group it
+/// is a part of that one.
 ///
 ///   const AssignmentGroup together;
 ///   for (Tensor& p : parameters) p.assign(p - rate * p.grad());
 class AssignmentGroup {
  public:
-  /// `with_earlier`: what earlier groups assigned that is still pending belongs to it, too. An optimiser's step stands or falls
-  /// with the running statistics of the forward pass before it.
+  /// `with_earlier`: what earlier groups assigned that is still pending belongs to it, too. An optimiser's step stands
+  /// or falls with the running statistics of the forward pass before it.
   explicit AssignmentGroup(bool with_earlier = false);
   ~AssignmentGroup();
   AssignmentGroup(const AssignmentGroup&) = delete;

@@ -59,24 +59,23 @@ ShapeTracker whole_of(const Shape& shape, std::span<const LazyBuffer> sources) {
 }  // namespace
 
 Node::Node(NodeOp op, DType dtype, const Shape& shape, std::vector<LazyBuffer> from)
-    : op(std::move(op)), dtype(dtype), thread(context.thread), depth(1), whole(whole_of(shape, from)), sources(std::move(from)) {
+    : op(std::move(op)), dtype(dtype), thread(context.thread), whole(whole_of(shape, from)), sources(std::move(from)) {
   for (const LazyBuffer& source : sources)
     if (!source.node()->realized()) depth = std::max(depth, source.node()->depth + 1);
 }
 
 LazyBuffer new_node(NodeOp op, DType dtype, const Shape& shape, std::vector<LazyBuffer> sources) {
-  for (const LazyBuffer& source : sources)
-    if (source.node()->of_another_thread())
-      fail("a tensor of ", source.shape(), " was made by another thread and is not computed yet: realize() it there first");
+  for (const LazyBuffer& x : sources)
+    if (x.node()->of_another_thread())
+      fail("a tensor of ", x.shape(), " was made by another thread and is not computed yet: realize() it there first");
   return LazyBuffer(std::make_shared<Node>(std::move(op), dtype, shape, std::move(sources)));
 }
 
-bool Node::of_another_thread() const {
-  return thread != context.thread && !realized() && !has_no_memory(op);
-}
+bool Node::of_another_thread() const { return thread != context.thread && !realized() && !has_no_memory(op); }
 
-// Dropping the last user of a long history must not recurse along it, and must not need memory. Below each source the walk
-// goes down through nodes that nobody else holds; the way back up is kept in the places of the sources it has left.
+// Dropping the last user of a long history must not recurse along it, and must not need memory. Below each source the
+// walk goes down through nodes that nobody else holds; the way back up is kept in the places of the sources it has
+// left.
 Node::~Node() {
   for (LazyBuffer& source : sources) {
     std::shared_ptr<Node> node = std::move(source.node_), up;

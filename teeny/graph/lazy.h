@@ -1,6 +1,6 @@
 #pragma once
-// The graph of what to compute. Building it computes nothing: a LazyBuffer is unrealized until `realize` (schedule.h) has run the
-// kernels that compute it.
+// The graph of what to compute. Building it computes nothing: a LazyBuffer is unrealized until `realize` (schedule.h)
+// has run the kernels that compute it.
 #include <memory>
 #include <optional>
 #include <span>
@@ -14,8 +14,8 @@
 namespace teeny {
 
 /// Views stacked on each other, the first nearest to the buffer: what one View cannot say, several can. They are merged
-/// as soon as they can be; a scheduler that meets more than one inserts a copy. They are shared: most of a graph looks in a
-/// few ways.
+/// as soon as they can be; a scheduler that meets more than one inserts a copy. They are shared: most of a graph looks
+/// in a few ways.
 class ShapeTracker {
  public:
   ShapeTracker() : ShapeTracker(Shape{}) {}
@@ -118,8 +118,8 @@ LazyBuffer scatter(const Shape& shape, int axis, const LazyBuffer& index, const 
 LazyBuffer concat(std::span<const LazyBuffer> parts, int axis);
 /// `x`, but for the elements that `place` sees in it: these are `part`'s. No element is seen twice.
 LazyBuffer overwrite(const LazyBuffer& x, const LazyBuffer& part, const View& place);
-/// What a kernel of one of tinyops' other kinds makes of `sources`, which become the operands that it reads. It writes the
-/// result through `out`; where there is none, in row-major order.
+/// What a kernel of one of tinyops' other kinds makes of `sources`, which become the operands that it reads. It writes
+/// the result through `out`; where there is none, in row-major order.
 LazyBuffer special(tinyops::Kernel kernel, DType dtype, const Shape& shape, std::vector<LazyBuffer> sources,
                    std::optional<View> out = {});
 
@@ -149,12 +149,12 @@ struct Special {
 using NodeOp = std::variant<node::Source, node::Constant, node::Iota, node::Copy, UnaryOp, BinaryOp, TernaryOp,
                             node::Reduce, node::Contract, node::Assemble, node::Special>;
 
-/// Its elements are laid out row-major over its shape, once it is realized: then `buffer` is set and `sources` is empty.
+/// Its elements are laid out row-major over its shape once it is realized: then `buffer` is set and `sources` is empty.
 struct Node {
   NodeOp op;
   DType dtype;
   int thread;  ///< the one that made it: Context::thread
-  int depth;   ///< the longest way down to what was in memory when it was made, in nodes
+  int depth = 1;  ///< the longest way down to what was in memory when it was made, in nodes
   ShapeTracker whole;  ///< all its elements
   std::vector<LazyBuffer> sources;
   tinyops::BufferRef buffer;

@@ -18,7 +18,8 @@ LazyBuffer along(int axis, tinyops::Kernel kernel, DType dtype, const LazyBuffer
   return special(std::move(kernel), dtype, x.shape(), {x.permute(order)}, View::contiguous(x.shape()).permute(order));
 }
 
-/// How `x[.., axis, ..]` looks from an index of `picked` plus one position along `axis`: shape `picked` + (size of axis).
+/// How `x[.., axis, ..]` looks from an index of `picked` plus one position along `axis`: shape `picked` + (size of
+/// axis).
 ShapeTracker picked_from(const ShapeTracker& x, int axis, const Shape& picked) {
   Shape shorter = picked, whole = picked;
   whole.push_back(shorter[axis] = x.shape()[axis]);
@@ -72,6 +73,7 @@ LazyBuffer special(tinyops::Kernel kernel, DType dtype, const Shape& shape, std:
   tinyops::for_each_operand(kernel, [&](tinyops::Operand& operand, bool written) {
     if (written) operand = {nullptr, dtype, out ? *out : View::contiguous(shape)};
   });
-  return new_node(node::Special{std::make_shared<tinyops::Kernel>(std::move(kernel))}, dtype, shape, std::move(sources));
+  return new_node(node::Special{std::make_shared<tinyops::Kernel>(std::move(kernel))}, dtype, shape,
+                  std::move(sources));
 }
 }  // namespace teeny

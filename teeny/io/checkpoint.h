@@ -9,8 +9,8 @@
 //       io::save_checkpoint("run.safetensors", model, adam, loader);
 //     }
 //
-// A schedule of the rate counts its own steps, and a ReduceLROnPlateau remembers the best value. They are saved with the
-// model, in a struct that refers to both:
+// A schedule of the rate counts its own steps, and a ReduceLROnPlateau remembers the best value. They are saved with
+// the model, in a struct that refers to both:
 //
 //   struct Run {
 //     Model& model;

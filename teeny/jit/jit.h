@@ -15,17 +15,18 @@
 //            tensors that the call assigns to hold the new values         p ──┼─► kernel ─► kernel ─► kernel ──► loss
 //            random values continue the stream                             m ──┘                          └────► p, m
 //
-// The call may do what tensors do, but not read a value (`item`, `to_vector`, printing): what it decided by it could not
-// be decided again. Constants of the host (`Tensor::of(...)`, a loop's bound, a learning rate from `set_lr`) are part of
-// the recording. What the call changes, it changes with `assign`, `set` or `+=`, or in `.grad`; results have no history. It may
-// change its inputs, too: each of the three writes to the caller's tensor, in a replay as in a call that runs; that gets fresh
-// memory, where a tensor that the function captures is updated in place. A gradient by an input is returned, not found in its
-// `.grad`. When tensors that the call looks at are replaced by others (also where the old one lives on: the handles that the
-// call read are looked at), shaped or frozen anew, the next calls are recorded again: `replays()` and `why()` tell, and DEBUG=1
-// prints a line for each call that is not replayed.
+// The call may do what tensors do, but not read a value (`item`, `to_vector`, printing): what it decided by it could
+// not be decided again. Constants of the host (`Tensor::of(...)`, a loop's bound, a learning rate from `set_lr`) are
+// part of the recording. What the call changes, it changes with `assign`, `set` or `+=`, or in `.grad`; results have no
+// history. It may change its inputs, too: each of the three writes to the caller's tensor, in a replay as in a call
+// that runs; that gets fresh memory, where a tensor that the function captures is updated in place. A gradient by an
+// input is returned, not found in its `.grad`. When tensors that the call looks at are replaced by others (also where
+// the old one lives on: the handles that the call read are looked at), shaped or frozen anew, the next calls are
+// recorded again: `replays()` and `why()` tell, and DEBUG=1 prints a line for each call that is not replayed.
 //
-// A call that throws (an index outside) is not done: what it assigned, and the random stream, are as they were before it. On a
-// GPU, which works on while the program does, the Error is thrown where a value is next read, and the call is done.
+// A call that throws (an index outside) is not done: what it assigned, and the random stream, are as they were before
+// it. On a GPU, which works on while the program does, the Error is thrown where a value is next read, and the call is
+// done.
 #include <functional>
 #include <map>
 #include <tuple>
@@ -38,8 +39,8 @@ namespace teeny {
 class Recording;
 
 struct JitOptions {
-  /// For how many combinations of input shapes, dtypes and modes there is room: of more, the one that was used least recently
-  /// goes, which DEBUG=1 tells. Each recording keeps the memory of its temporaries.
+  /// For how many combinations of input shapes, dtypes and modes there is room: of more, the one that was used least
+  /// recently goes, which DEBUG=1 tells. Each recording keeps the memory of its temporaries.
   int64_t recordings = 64;
 };
 
@@ -50,8 +51,8 @@ class Replayer {
   explicit Replayer(JitOptions options);
   ~Replayer();
   Replayer(Replayer&&) noexcept;
-  /// Records or replays; there is one recording for each combination of input shapes, dtypes, Training and GradMode, and
-  /// with it the memory of its temporaries.
+  /// Records or replays; there is one recording for each combination of input shapes, dtypes, Training and GradMode,
+  /// and with it the memory of its temporaries.
   std::vector<Tensor> operator()(std::span<const Tensor> inputs, const Call& call);
   int64_t replays() const { return replays_; }
   const std::string& why() const { return why_; }

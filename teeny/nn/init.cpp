@@ -37,8 +37,8 @@ double kaiming_std(const char* op, const Tensor& x, const KaimingOptions& o) {
   return gain(o.nonlinearity, o.slope) / std::sqrt(o.fan == Fan::In ? f.in : f.out);
 }
 
-/// The inverse of erf in (-1, 1): a first value with a relative error of 1 in 500 (Winitzki, "A handy approximation for the error
-/// function and its inverse", 2008) and two steps of Newton's, each of which squares the error.
+/// The inverse of erf in (-1, 1): a first value with a relative error of 1 in 500 (Winitzki, "A handy approximation for
+/// the error function and its inverse", 2008) and two steps of Newton's, each of which squares the error.
 Tensor erfinv(const Tensor& y) {
   constexpr double a = 0.147, pi = std::numbers::pi;
   const Tensor l = (1 - y.square()).log(), half = l / 2 + 2 / (pi * a);
@@ -71,7 +71,8 @@ Tensor& trunc_normal_(Tensor& x, double mean, double std, double low, double hig
   const auto at = [&](double end) { return std::erf((end - mean) / (std * std::numbers::sqrt2)); };
   constexpr double kEnd = 1 - 1e-15;  // of the whole line the inverse would be infinite
   const double from = std::clamp(at(low), -kEnd, kEnd), to = std::clamp(at(high), -kEnd, kEnd);
-  if (!(from < to)) fail("trunc_normal_: from ", low, " to ", high, " holds no value of mean ", mean, " and deviation ", std);
+  if (!(from < to))
+    fail("trunc_normal_: from ", low, " to ", high, " holds no value of mean ", mean, " and deviation ", std);
   const Tensor u = Tensor::rand(x.shape(), DType::Float64) * (to - from) + from;
   return assign_values(x, (erfinv(u) * (std * std::numbers::sqrt2) + mean).clamp(low, high));
 }

@@ -15,8 +15,8 @@ Tensor& normal_(Tensor& x, double mean = 0, double std = 1);
 /// Normal, given that it is inside [low, high].
 Tensor& trunc_normal_(Tensor& x, double mean = 0, double std = 1, double low = -2, double high = 2);
 
-/// The activation that follows the weights: `gain` is the factor that makes up for what it takes from a signal's standard
-/// deviation.
+/// The activation that follows the weights: `gain` is the factor that makes up for what it takes from a signal's
+/// standard deviation.
 enum class Nonlinearity { Linear, Tanh, Relu, LeakyRelu, Selu };
 double gain(Nonlinearity nonlinearity, double slope = 0.01);  ///< `slope` is leaky_relu's
 

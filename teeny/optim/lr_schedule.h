@@ -79,8 +79,8 @@ class LRScheduler {
   Optimizer& optimizer_;
   LRSchedule schedule_;
   int64_t steps_;
-  // The number as a tensor. It is read only where `teeny_state` has handed it out: reading it in each step would compute
-  // what the optimiser's step leaves for later.
+  // The number as a tensor. It is read only where `teeny_state` has handed it out: reading it in each step would
+  // compute what the optimiser's step leaves for later.
   Tensor saved_steps_;
   mutable bool handed_out_ = false;
 };

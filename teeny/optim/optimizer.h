@@ -1,7 +1,7 @@
 #pragma once
-// What all optimisers have: groups of parameters with rates of their own, float32 copies of 16-bit parameters, and the walk
-// over what has a gradient. A reader of the update rules (optimizers.h) can leave it for later; whoever writes one derives
-// from it.
+// What all optimisers have: groups of parameters with rates of their own, float32 copies of 16-bit parameters, and the
+// walk over what has a gradient. A reader of the update rules (optimizers.h) can leave it for later; whoever writes one
+// derives from it.
 #include <map>
 #include <string>
 #include <string_view>
@@ -49,8 +49,8 @@ class Optimizer {
   void set_lr(double lr);
   void set_lr(double lr, size_t group);  ///< of this group alone
   const std::vector<Tensor>& parameters() const { return params_; }
-  /// What a step follows from beside the gradients and what TEENY_STATE lists. A checkpoint remembers it, and is not loaded
-  /// where it differs. An optimiser with options of its own adds them to these.
+  /// What a step follows from beside the gradients and what TEENY_STATE lists. A checkpoint remembers it, and is not
+  /// loaded where it differs. An optimiser with options of its own adds them to these.
   virtual Hyperparameters hyperparameters() const;
 
  protected:

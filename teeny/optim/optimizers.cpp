@@ -107,7 +107,8 @@ Adam::Adam(std::string_view name, const std::vector<ParamGroup<AdamOptions>>& gr
 
 Hyperparameters Adam::hyperparameters() const {
   return with_options(Optimizer::hyperparameters(), options_, [](const AdamOptions& o) -> Hyperparameters {
-    return {{"beta1", o.beta1}, {"beta2", o.beta2}, {"eps", o.eps}, {"decoupled_weight_decay", o.decoupled_weight_decay}};
+    return {
+        {"beta1", o.beta1}, {"beta2", o.beta2}, {"eps", o.eps}, {"decoupled_weight_decay", o.decoupled_weight_decay}};
   });
 }
 

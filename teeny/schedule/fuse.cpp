@@ -1,15 +1,15 @@
 // Which nodes become one kernel. The rules, in the order in which they are applied:
 //
-//  1. A node that is read through several views, or a constant that is read by a kernel that addresses memory itself, is
-//     copied first.                                                                         replace_sources()
-//  2. These have a buffer of their own (they are roots): targets, reductions, the special kinds and what they read, copies;
-//     what is read more than once and expensive to recompute; and whatever would make a program too long. Everything else is
-//     computed where it is read.                                                            mark_roots()
+//  1. A node that is read through several views, or a constant that is read by a kernel that addresses memory itself,
+//     is copied first.                                                                      replace_sources()
+//  2. These have a buffer of their own (they are roots): targets, reductions, the special kinds and what they read,
+//     copies; what is read more than once and expensive to recompute; and whatever would make a program too long.
+//     Everything else is computed where it is read.                                         mark_roots()
 //  3. What cannot be computed where it is read, because two views do not merge, is a root too.
 //                                                                                           mark_unmergeable()
 //  4. A root joins the kernel of its newest input, or one that reads the same data, when it walks the same elements and
-//     everything else it reads is ready by then; otherwise it starts a kernel. A contraction always starts one, and only
-//     element-wise work on its sums joins it. Scalars that depend on nothing else come first.
+//     everything else it reads is ready by then; otherwise it starts a kernel. A contraction always starts one, and
+//     only element-wise work on its sums joins it. Scalars that depend on nothing else come first.
 //                                                                                           group_roots()
 //
 // Rules 5 to 7, about the memory for the results, are in memory.cpp.
@@ -140,8 +140,8 @@ class Scheduler {
     return result.node();
   }
 
-  /// A node with more owners than there are references in this schedule is read again after it has run: by a tensor, or by
-  /// a node that stays unrealized.
+  /// A node with more owners than there are references in this schedule is read again after it has run: by a tensor, or
+  /// by a node that stays unrealized.
   void find_needed_later() {
     for (NodeInfo& i : nodes_) i.needed_later = i.target || i.node.use_count() - 1 > i.references;
   }
@@ -164,7 +164,8 @@ class Scheduler {
       }
       for (const LazyBuffer& source : i.sources()) {
         NodeInfo& from = info(*source.node());
-        if (!from.is_leaf() && from.cost >= kExpensiveToRepeat && repeats(source.views().view(), *from.node)) from.root = true;
+        if (!from.is_leaf() && from.cost >= kExpensiveToRepeat && repeats(source.views().view(), *from.node))
+          from.root = true;
       }
       while (!fits(i)) largest_source(i).root = true;
       const bool shared = i.uses + i.needed_later > 1;
@@ -210,8 +211,8 @@ class Scheduler {
 
   // ---- 4. Kernels
 
-  /// Scalars that depend on nothing else come first: a step size must not keep the update of a parameter from joining the
-  /// kernel that computes its gradient.
+  /// Scalars that depend on nothing else come first: a step size must not keep the update of a parameter from joining
+  /// the kernel that computes its gradient.
   void group_roots() {
     const auto is_ready = [&](const FusedInput& read) {
       const Node& node = *read.node;
@@ -257,7 +258,8 @@ class Scheduler {
     return result;
   }
 
-  /// Adds the root to the kernel if it walks the same elements (or rows) and reads what the kernel computes only in step.
+  /// Adds the root to the kernel if it walks the same elements (or rows) and reads what the kernel computes only in
+  /// step.
   bool join(PlannedKernel& plan, int number, const NodeInfo& i, std::span<const FusedInput> reads) {
     if (!plan.open) return false;
     FusionGroup& group = plan.group;
@@ -269,7 +271,8 @@ class Scheduler {
     if (!per_element && !(inner.empty() && space == rows)) return false;
     if (!inner.empty() && !group.inner.empty() && inner != group.inner) return false;
     const auto computed_here = [&](const FusedInput& read) { return info(*read.node).group == number; };
-    if (is_contraction(group.members[0]->op) && (!inner.empty() || std::ranges::none_of(reads, computed_here))) return false;
+    if (is_contraction(group.members[0]->op) && (!inner.empty() || std::ranges::none_of(reads, computed_here)))
+      return false;
 
     std::vector<FusedInput> inputs = plan.inputs;
     for (const FusedInput& read : reads) {
@@ -307,7 +310,8 @@ class Scheduler {
 
   /// Guards take a load, a zero and a choice between it and the value.
   int instructions(const NodeInfo& i, std::span<const FusedInput> reads) {
-    return i.ops + 3 * int(std::ranges::count_if(reads, [&](const FusedInput& read) { return !info(*read.node).is_leaf(); }));
+    return i.ops +
+           3 * int(std::ranges::count_if(reads, [&](const FusedInput& read) { return !info(*read.node).is_leaf(); }));
   }
 
   void record_reads(const NodeInfo& i, std::span<const FusedInput> reads) {

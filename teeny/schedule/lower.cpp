@@ -78,8 +78,8 @@ bool rounds(const Node& node) {
 
 namespace {
 
-/// Writes the program of one group. `value(node, view)` is the node's elements, seen through a view whose shape is that of the
-/// member being written; `kernel_view` turns such a view into one of the kernel's shape.
+/// Writes the program of one group. `value(node, view)` is the node's elements, seen through a view whose shape is that
+/// of the member being written; `kernel_view` turns such a view into one of the kernel's shape.
 class KernelBuilder {
  public:
   KernelBuilder(const FusionGroup& group, const ScheduledNodes& nodes) : group_(group), nodes_(nodes) {
@@ -92,7 +92,8 @@ class KernelBuilder {
 
   void add_member(const Node& node) {
     if (std::holds_alternative<node::Contract>(node.op)) {
-      members_[&node] = add_load({Input::Kind::Sum, {nullptr, node.dtype, View::contiguous(group_.space)}, 0}, node.dtype);
+      const Operand sums{nullptr, node.dtype, View::contiguous(group_.space)};
+      members_[&node] = add_load({Input::Kind::Sum, sums, 0}, node.dtype);
       return;
     }
     const auto* reduction = std::get_if<node::Reduce>(&node.op);
@@ -156,8 +157,9 @@ class KernelBuilder {
     size_t i = 0;
     for (; i < kernel_.inputs.size(); ++i) {
       const Input& other = kernel_.inputs[i];
-      if (other.kind == input.kind && other.operand.buffer == input.operand.buffer && other.constant == input.constant &&
-          other.operand.dtype == input.operand.dtype && other.operand.view == input.operand.view)
+      if (other.kind == input.kind && other.constant == input.constant &&
+          other.operand.buffer == input.operand.buffer && other.operand.dtype == input.operand.dtype &&
+          other.operand.view == input.operand.view)
         break;
     }
     if (i == kernel_.inputs.size()) kernel_.inputs.push_back(std::move(input));
@@ -171,7 +173,8 @@ class KernelBuilder {
     if (const tinyops::BufferRef buffer = nodes_.buffer_of(node))
       return add_load({Input::Kind::Memory, {buffer, node.dtype, kernel_view(view)}, 0}, node.dtype);
     if (const auto* constant = std::get_if<node::Constant>(&node.op)) {
-      if (view.guards.empty()) return add({tinyops::Constant{constant->value}, node.dtype, {-1, -1, -1}, kernel_.inner > 0});
+      if (view.guards.empty())
+        return add({tinyops::Constant{constant->value}, node.dtype, {-1, -1, -1}, kernel_.inner > 0});
       return add_load({Input::Kind::Constant, {nullptr, node.dtype, kernel_view(view)}, constant->value}, node.dtype);
     }
     if (std::holds_alternative<node::Iota>(node.op))
@@ -206,7 +209,8 @@ class KernelBuilder {
   int masked(int result, const View& view) {
     View position = View::contiguous(view.shape);
     position.guards = view.guards;
-    const int inside = add_load({Input::Kind::Constant, {nullptr, DType::Bool, kernel_view(position)}, true}, DType::Bool);
+    const Operand guards{nullptr, DType::Bool, kernel_view(position)};
+    const int inside = add_load({Input::Kind::Constant, guards, true}, DType::Bool);
     const DType dtype = kernel_.program[size_t(result)].dtype;
     const int zero = add({tinyops::Constant{0}, dtype, {-1, -1, -1}, kernel_.inner > 0});
     const bool per_row = kernel_.program[size_t(result)].per_row && kernel_.program[size_t(inside)].per_row;
@@ -237,7 +241,8 @@ tinyops::ContractKernel contraction(const Node& node, RowKernel epilogue, const 
 
 }  // namespace
 
-tinyops::Kernel lower(const FusionGroup& group, std::span<const Destination> destinations, const ScheduledNodes& nodes) {
+tinyops::Kernel lower(const FusionGroup& group, std::span<const Destination> destinations,
+                      const ScheduledNodes& nodes) {
   KernelBuilder builder(group, nodes);
   for (const Node* node : group.members) builder.add_member(*node);
   for (const Destination& destination : destinations) builder.add_output(destination);

@@ -8,8 +8,8 @@
 
 namespace teeny {
 
-/// Nodes that one kernel computes, in an order in which each only reads those before it: a row kernel; or, when the first
-/// of them is a contraction, that one and what its sums go through, element by element.
+/// Nodes that one kernel computes, in an order in which each only reads those before it: a row kernel; or, when the
+/// first of them is a contraction, that one and what its sums go through, element by element.
 ///
 /// `space` is the shape they share, without axes of size 1. Its axes in `inner` are reduced by the group's reductions;
 /// a node of shape `space` has a value for each element, one of the shape that is left has a value for each row.
@@ -58,8 +58,8 @@ Shape iteration_shape(const Node& node);
 /// The axes of that shape over which a reduction reduces.
 Dims inner_axes(const Node& node);
 
-/// Whether the node's elements are 16-bit floats that its operation computes in float32. A kernel that reads them where it
-/// computes them rounds them first, as memory would: what comes out does not depend on what was stored on the way.
+/// Whether the node's elements are 16-bit floats that its operation computes in float32. A kernel that reads them where
+/// it computes them rounds them first, as memory would: what comes out does not depend on what was stored on the way.
 bool rounds(const Node& node);
 
 /// Whether f(0, ..) = 0 for the element-wise `op`: only then does a padded input give a padded result.

@@ -1,10 +1,12 @@
-// In whose memory: every kernel that fuse.cpp has planned gets buffers for its results, and becomes a program. The rules go on:
+// In whose memory: every kernel that fuse.cpp has planned gets buffers for its results, and becomes a program. The
+// rules go on:
 //
 //  5. A root that is read only in its own kernel is not stored.                             add_program()
 //  6. A result takes over the buffer of an input that is not needed after this kernel, is read in step, and not by a
 //     contraction.                                                                          reuse_input_buffer()
-//  7. The parts of an Assemble are written into one buffer, each where it belongs. A first part that is the whole and is not
-//     needed after that is this buffer: assigning a slice copies nothing.                   add_parts(), reuse_first_part()
+//  7. The parts of an Assemble are written into one buffer, each where it belongs. A first part that is the whole and is
+//     not needed after that is this buffer: assigning a slice copies nothing.
+//                                                                                       add_parts(), reuse_first_part()
 //     A part that is stored anyway is written to its place by the same kernel.              find_stored_parts()
 #include <algorithm>
 #include <deque>
@@ -23,8 +25,8 @@ std::vector<View*> views_of(tinyops::RowKernel& k) {
   return views;
 }
 
-/// Neighbouring axes that every view walks as one become one. The border before the last `inner` axes stays, and a view may
-/// lack the axes after it.
+/// Neighbouring axes that every view walks as one become one. The border before the last `inner` axes stays, and a view
+/// may lack the axes after it.
 void merge_axes(Shape& shape, int& inner, std::span<View* const> views) {
   if (shape.size() < 2) return;
   std::vector<Dims*> strides;
@@ -107,10 +109,11 @@ class BufferAssignment {
 
   // ---- 6. In place
 
-  /// The buffer of an input that is not needed after this kernel and that is read in step, element by element or, where the
-  /// result is a value of the row, row by row: the result can be written over it. This is how an optimiser updates its
-  /// parameters in place. What a contraction reads it reads many times; so do the elements of a row that is reduced. A value of
-  /// such a row may be stored before the row is over, so nothing else in its kernel may read what it is written over.
+  /// The buffer of an input that is not needed after this kernel and that is read in step, element by element or, where
+  /// the result is a value of the row, row by row: the result can be written over it. This is how an optimiser updates
+  /// its parameters in place. What a contraction reads it reads many times; so do the elements of a row that is
+  /// reduced. A value of such a row may be stored before the row is over, so nothing else in its kernel may read what
+  /// it is written over.
   tinyops::BufferRef reuse_input_buffer(int number, const Node& member) {
     const PlannedKernel& kernel = plan_.kernels[size_t(number)];
     const bool in_rows = kernel.group.inner.empty() || squeezed(member.shape()) == row_shape(kernel.group);
@@ -135,8 +138,9 @@ class BufferAssignment {
 
   // ---- 7. Parts
 
-  /// Parts that a row kernel stores for other readers, too: the output of a recurrent layer's step, say, which the next step
-  /// reads. They get a second destination. The first of overlapping parts is all of the result; those are left alone.
+  /// Parts that a row kernel stores for other readers, too: the output of a recurrent layer's step, say, which the next
+  /// step reads. They get a second destination. The first of overlapping parts is all of the result; those are left
+  /// alone.
   void find_stored_parts() {
     std::map<int, size_t> outputs;  // of a kernel
     for (const PlannedKernel& kernel : plan_.kernels) {
@@ -161,8 +165,8 @@ class BufferAssignment {
     }
   }
 
-  /// A kernel for each part, all into the one buffer:  [ part 0 | part 1 | part 2 ]. A first part that is the whole, and
-  /// that nothing reads later, is there already: a slice is assigned without a copy of the rest.
+  /// A kernel for each part, all into the one buffer:  [ part 0 | part 1 | part 2 ]. A first part that is the whole,
+  /// and that nothing reads later, is there already: a slice is assigned without a copy of the rest.
   void add_parts(NodeInfo& i, std::span<const View> places) {
     std::vector<LazyBuffer> sources;
     std::vector<View> free_places;
@@ -172,7 +176,8 @@ class BufferAssignment {
     for (size_t p = first; p < places.size(); ++p)
       if (!std::ranges::count(i.stored_parts, p)) sources.push_back(i.sources()[p]), free_places.push_back(places[p]);
     std::deque<Node> parts;  // they stay where they are
-    for (const LazyBuffer& source : sources) parts.emplace_back(node::Copy{}, i.node->dtype, source.shape(), std::vector{source});
+    for (const LazyBuffer& source : sources)
+      parts.emplace_back(node::Copy{}, i.node->dtype, source.shape(), std::vector{source});
     const size_t together = !parts.empty() && fit_together(sources) ? parts.size() : 1;  // in one kernel
     for (size_t p = 0; p < parts.size(); p += together) {
       FusionGroup group{squeezed(parts[p].shape()), {}, {}};
@@ -194,11 +199,12 @@ class BufferAssignment {
       if (i.is_leaf() || part.shape() != parts[0].shape()) return false;
       ops += i.ops, inputs += i.inputs;
     }
-    return ops <= tinyops::kMaxInstructions && inputs <= tinyops::kMaxInputs && int(parts.size()) <= tinyops::kMaxOutputs;
+    return ops <= tinyops::kMaxInstructions && inputs <= tinyops::kMaxInputs &&
+           int(parts.size()) <= tinyops::kMaxOutputs;
   }
 
-  /// The buffer of the first part, if it is all of the result, is not needed after this, and the other parts read nothing of it
-  /// but what they are written over.
+  /// The buffer of the first part, if it is all of the result, is not needed after this, and the other parts read
+  /// nothing of it but what they are written over.
   tinyops::BufferRef reuse_first_part(const NodeInfo& i, std::span<const View> places) {
     const LazyBuffer& first = i.sources()[0];
     NodeInfo& from = info(*first.node());

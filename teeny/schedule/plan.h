@@ -32,16 +32,16 @@ struct NodeInfo {
   std::span<const LazyBuffer> sources() const { return replaced.empty() ? node->sources : replaced; }
 };
 
-/// What a root reads, through which view of the root's own shape: a root or leaf; or the guards behind which a node that is
-/// computed in place is 0, though f(0) is not.
+/// What a root reads, through which view of the root's own shape: a root or leaf; or the guards behind which a node
+/// that is computed in place is 0, though f(0) is not.
 struct FusedInput {
   const Node* node;
   View view;
   bool operator==(const FusedInput&) const = default;
 };
 
-/// A kernel in the making: a row kernel of several roots, a contraction and roots that go on with it, or one root of another
-/// special kind.
+/// A kernel in the making: a row kernel of several roots, a contraction and roots that go on with it, or one root of
+/// another special kind.
 struct PlannedKernel {
   FusionGroup group;
   bool open = false;  ///< whether more roots may join
@@ -49,8 +49,8 @@ struct PlannedKernel {
   std::vector<FusedInput> inputs;  ///< what the program loads: nothing of its own group but a contraction's sum
 };
 
-/// The place of each node in a list. A hash table with linear probing: small, because every operation on the graph of a small
-/// model pays for it.
+/// The place of each node in a list. A hash table with linear probing: small, because every operation on the graph of a
+/// small model pays for it.
 class NodeTable {
  public:
   /// -1 for a node that is not there.
@@ -74,7 +74,9 @@ class NodeTable {
     const Node* node = nullptr;
     int place = -1;
   };
-  size_t first_slot(const Node* node) const { return size_t(reinterpret_cast<uintptr_t>(node) * 0x9e3779b97f4a7c15 >> 32); }
+  size_t first_slot(const Node* node) const {
+    return size_t(reinterpret_cast<uintptr_t>(node) * 0x9e3779b97f4a7c15 >> 32);
+  }
   void insert(const Slot& slot) {
     size_t s = first_slot(slot.node);
     while (slots_[s & (slots_.size() - 1)].node) ++s;
@@ -94,15 +96,17 @@ struct Plan : ScheduledNodes {
   const NodeInfo& info(const Node& node) const { return nodes[size_t(places.find(&node))]; }
 
   /// What is computed in place has no buffer.
-  tinyops::BufferRef buffer_of(const Node& node) const override { return node.realized() ? node.buffer : info(node).buffer; }
+  tinyops::BufferRef buffer_of(const Node& node) const override {
+    return node.realized() ? node.buffer : info(node).buffer;
+  }
   /// A part of an Assemble, which becomes a node while its kernel is written, is in no list.
   std::span<const LazyBuffer> sources_of(const Node& node) const override {
     const int place = places.find(&node);
     return place < 0 ? node.sources : nodes[size_t(place)].sources();
   }
 
-  /// Everything computed in place under `source`, down to the roots and leaves; `reads` lists these, and the guards on the
-  /// way. What cannot be computed in place because two views do not merge is made a root.
+  /// Everything computed in place under `source`, down to the roots and leaves; `reads` lists these, and the guards on
+  /// the way. What cannot be computed in place because two views do not merge is made a root.
   void walk(const LazyBuffer& source, const View& view, std::vector<FusedInput>& reads);
   std::vector<FusedInput> reads_of(const Node& node);
 };

@@ -21,8 +21,8 @@ struct Step {
   std::vector<Result> results;
 };
 
-/// The kernels that compute `targets`, each after those it reads from. Nothing is run, nothing is reserved, and the graph stays
-/// as it is. Targets that are realized, or constants, need none.
+/// The kernels that compute `targets`, each after those it reads from. Nothing is run, nothing is reserved, and the
+/// graph stays as it is. Targets that are realized, or constants, need none.
 std::vector<Step> schedule(std::span<const LazyBuffer> targets);
 std::vector<Step> schedule_unfused(std::span<const LazyBuffer> targets);  ///< a kernel for each node: FUSE=0
 std::vector<Step> schedule_fused(std::span<const LazyBuffer> targets);    ///< as few as the rules in fuse.cpp allow
@@ -30,8 +30,8 @@ std::vector<Step> schedule_fused(std::span<const LazyBuffer> targets);    ///< a
 /// Schedules and runs: afterwards the targets' nodes, and those of this thread's pending assignments, are realized.
 void realize(std::span<const LazyBuffer> targets);
 
-/// Computes the totals from before the last call that somebody holds and nobody has read: `total = total + loss.detach()` would
-/// keep all that its step has computed. An optimiser calls it once a step.
+/// Computes the totals from before the last call that somebody holds and nobody has read: one that `loss.detach()` was
+/// added to would keep all that its step has computed. An optimiser calls it once a step.
 void realize_earlier_totals();
 
 /// Runs one kernel as this thread's Execution says, and counts it; where DEBUG= or PROFILE= asks for it, with a trace.
@@ -41,8 +41,8 @@ void run_kernel(const tinyops::Kernel& kernel);
 void realize_alone(std::span<const LazyBuffer> targets);
 
 /// `variable` holds `now` from here on: the next `realize` of anything computes it too, so that running statistics and
-/// parameters do not pile up unevaluated graphs. If a kernel that it needs throws, the variable has its old values again, and
-/// so have those in its AssignmentGroup; other assignments stay as they are.
+/// parameters do not pile up unevaluated graphs. If a kernel that it needs throws, the variable has its old values
+/// again, and so have those in its AssignmentGroup; other assignments stay as they are.
 void assign_pending(const std::shared_ptr<LazyBuffer>& variable, LazyBuffer now);
 
 }  // namespace teeny

@@ -1,5 +1,5 @@
-// The simplest scheduler there is: every node of the graph becomes one kernel, after the nodes that it reads, and gets a buffer
-// of its own. fuse.cpp makes fewer kernels of the same graph; what they compute is the same.
+// The simplest scheduler there is: every node of the graph becomes one kernel, after the nodes that it reads, and gets
+// a buffer of its own. fuse.cpp makes fewer kernels of the same graph; what they compute is the same.
 //
 //   (x + y).relu().sum()      Add  x y -> a       Max  a 0 -> b       Reduce Sum  b -> c
 #include <unordered_map>
@@ -19,13 +19,13 @@ class Unfused : public ScheduledNodes {
   void add(const std::shared_ptr<Node>& target) {
     struct Visit {
       std::shared_ptr<Node> node;
-      size_t next_source = 0;
+      size_t next = 0;
     };
     std::vector<Visit> stack{{target}};
     while (!stack.empty()) {
       Visit& top = stack.back();
       if (is_ready(*top.node)) stack.pop_back();
-      else if (top.next_source < top.node->sources.size()) stack.push_back({top.node->sources[top.next_source++].node()});
+      else if (top.next < top.node->sources.size()) stack.push_back({top.node->sources[top.next++].node()});
       else add_kernel(top.node);
     }
   }
@@ -66,7 +66,7 @@ class Unfused : public ScheduledNodes {
     return lower({iteration_shape(node), inner_axes(node), {&node}}, {&destination, 1}, *this);
   }
 
-  /// `source` as one kernel can read it: through a single view, and from memory where the kernel addresses memory itself.
+  /// `source` as one kernel can read it: through a single view, and from memory where that addresses memory itself.
   LazyBuffer readable(LazyBuffer source, bool from_memory) {
     while (!source.views().is_single()) {
       const std::span<const View> views = source.views().views();

@@ -49,7 +49,7 @@ class Function {
   }
 };
 
-/// A rule of which each element of the result depends on the elements in its place alone, by a slope that may be infinite.
+/// A rule where each element of the result depends on the elements in its place alone, by a slope that may be infinite.
 /// Behind a `where` (`chooses`) the walk back lets nothing flow through what was not chosen: 0 times infinity is NaN.
 struct Elementwise : Function {
   bool chooses = false;

@@ -29,7 +29,8 @@ struct Nested {
       : values{T(value)} {}
   Nested(std::initializer_list<Nested> parts) : shape{int64_t(parts.size())} {
     for (const Nested& part : parts) {
-      if (part.shape != parts.begin()->shape) fail("Tensor::of: a list of ", parts.begin()->shape, " beside one of ", part.shape, "; all must be alike");
+      if (part.shape != parts.begin()->shape)
+        fail("Tensor::of: a list of ", parts.begin()->shape, " beside one of ", part.shape, "; all must be alike");
       values.insert(values.end(), part.values.begin(), part.values.end());
     }
     if (parts.size() > 0)

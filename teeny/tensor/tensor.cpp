@@ -19,8 +19,8 @@ struct Tensor::State : std::enable_shared_from_this<State> {
   Tensor grad;
 
   explicit State(LazyBuffer data) : data(std::move(data)) {}
-  // As nodes die (lazy.cpp): rule after rule, without recursion and without memory. Those on the way back up wait in the states
-  // of the inputs that the walk has left.
+  // As nodes die (lazy.cpp): rule after rule, without recursion and without memory. Those on the way back up wait in
+  // the states of the inputs that the walk has left.
   ~State() {
     std::shared_ptr<Function> up, now = std::move(rule);
     while (now) {
@@ -151,7 +151,7 @@ std::vector<std::byte> Tensor::to_bytes() const {
 namespace {
 template <class T>
 std::vector<T> values_of(const Tensor& x, const char* op) {
-  if constexpr (std::integral<T> && !std::same_as<T, bool>)  // handed out as a narrower integer it must be the same number
+  if constexpr (std::integral<T> && !std::same_as<T, bool>)  // as a narrower integer it must be the same number
     if (is_int(x.lazy(op).dtype()) && itemsize(x.dtype()) > int64_t(sizeof(T)) &&
         (x.cast(dtype_of<T>()) != x).sum().item() > 0)
       fail(op, ": ", x.dtype(), " ", x.shape(), " has an element that does not fit ", dtype_of<T>());

@@ -32,7 +32,7 @@ struct TensorAccess;  // function.h
 }
 
 /// A tensor is a handle: copies share the values, the gradient and the history, as in Python. A method that does not
-/// change a tensor is const, and gives another one. What returns the tensor itself returns it by value from a temporary.
+/// change a tensor is const and gives another one. What returns the tensor itself returns it by value from a temporary.
 class Tensor {
  public:
   Tensor(const Tensor& x) : state_((x.note(), x.state_)) {}

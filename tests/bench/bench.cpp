@@ -1,7 +1,7 @@
-// How fast teeny is: one line for each workload, `name  milliseconds ms  rate unit`, the median of repeats after a warm-up,
-// and peak memory last. PyTorch, JAX and tinygrad have programs that print the same names for the same work; compare ratios
-// of runs from the same minute, never times of two days. A GPU has larger workloads, and is waited for before the clock is
-// read; one that is played by the CPU has tiny ones, which only show that they run.
+// How fast teeny is: one line for each workload, `name  milliseconds ms  rate unit`, the median of repeats after a
+// warm-up, and peak memory last. PyTorch, JAX and tinygrad have programs that print the same names for the same work;
+// compare ratios of runs from the same minute, never times of two days. A GPU has larger workloads, and is waited for
+// before the clock is read; one that is played by the CPU has tiny ones, which only show that they run.
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -68,8 +68,10 @@ class Bench {
     if (json_file.empty()) return;
     std::ofstream file(json_file);
     file << "{\n  \"device\": \"" << (device == Peak::Device::Cpu ? "cpu" : "gpu") << "\", \"device_name\": \""
-         << tinyops::device_name() << "\",\n  \"peak_gflops\": " << peak.gflops << ", \"peak_gb_second\": " << peak.gb_second << ",\n"
-         << "  \"peak_mib\": " << (device == Peak::Device::Cpu ? resident : tensors) << ",\n  \"workloads\": {\n" << json_.str() << "\n  }\n}\n";
+         << tinyops::device_name() << "\",\n  \"peak_gflops\": " << peak.gflops
+         << ", \"peak_gb_second\": " << peak.gb_second << ",\n"
+         << "  \"peak_mib\": " << (device == Peak::Device::Cpu ? resident : tensors) << ",\n  \"workloads\": {\n"
+         << json_.str() << "\n  }\n}\n";
     if (!file.flush()) fail(json_file, ": cannot be written");
   }
 
@@ -229,14 +231,16 @@ static void network(Bench& bench, const std::string& name, const Tensor& x, cons
 
 /// A DCGAN of 16 x 16 images: layers whose images are as small as their kernels.
 struct Generator {
-  nn::ConvTranspose2d c1{100, 512, 4, {}, {.bias = false}}, c2{512, 256, 4, {.stride = 2, .padding = 1}, {.bias = false}};
+  nn::ConvTranspose2d c1{100, 512, 4, {}, {.bias = false}},
+      c2{512, 256, 4, {.stride = 2, .padding = 1}, {.bias = false}};
   nn::ConvTranspose2d c3{256, 1, 4, {.stride = 2, .padding = 1}};
   nn::BatchNorm2d b1{512}, b2{256};
   Tensor operator()(const Tensor& z) { return c3(b2(c2(b1(c1(z)).relu())).relu()).tanh(); }
   TEENY_STATE(c1, c2, c3, b1, b2)
 };
 struct Discriminator {
-  nn::Conv2d c1{1, 256, 4, {.stride = 2, .padding = 1}}, c2{256, 512, 4, {.stride = 2, .padding = 1}, {.bias = false}}, c3{512, 1, 4};
+  nn::Conv2d c1{1, 256, 4, {.stride = 2, .padding = 1}}, c2{256, 512, 4, {.stride = 2, .padding = 1}, {.bias = false}},
+      c3{512, 1, 4};
   nn::BatchNorm2d b{512};
   Tensor operator()(const Tensor& x) { return c3(b(c2(c1(x).leaky_relu(0.2))).leaky_relu(0.2)).flatten(); }
   TEENY_STATE(c1, c2, c3, b)

@@ -34,7 +34,9 @@ __global__ void add(Global<float> out, Global<const float> x, Global<const float
 /// Seconds that the fastest of several calls takes.
 double best_of(double seconds, const std::function<void()>& work) {
   using Clock = std::chrono::steady_clock;
-  const auto since = [](Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); };
+  const auto since = [](Clock::time_point start) {
+    return std::chrono::duration<double>(Clock::now() - start).count();
+  };
   work(), synchronize();
   double best = 1e30;
   for (const auto start = Clock::now(); since(start) < seconds || best == 1e30;) {
@@ -67,7 +69,8 @@ Peak measure_peak(double seconds) {
   });
   peak.gflops = 1e-9 * 2 * kChains * double(rounds) * kThreads * blocks / fma;
   const double sum = best_of(seconds, [&] {
-    launch("add", add, Grid{unsigned(n / 4 / kThreads), kThreads}, out.as<float>(), x.as<const float>(), y.as<const float>());
+    launch("add", add, Grid{unsigned(n / 4 / kThreads), kThreads}, out.as<float>(), x.as<const float>(),
+           y.as<const float>());
   });
   peak.gb_second = 1e-9 * 12 * double(n) / sum;
   return peak;

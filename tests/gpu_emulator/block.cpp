@@ -2,9 +2,9 @@
 //
 //   home: run_grid ──resume──► fiber 0 ──waits──► home ──resume──► fiber 1 ──waits──► home ──► ..
 //
-// A fiber is a stack of its own and the place where it stopped. It is entered once with setcontext; from then on _setjmp and
-// _longjmp change stacks, which costs some ten nanoseconds where swapcontext would call the system. An exception never leaves
-// its fiber: it is noted there, and thrown at home.
+// A fiber is a stack of its own and the place where it stopped. It is entered once with setcontext; from then on
+// _setjmp and _longjmp change stacks, which costs some ten nanoseconds where swapcontext would call the system. An
+// exception never leaves its fiber: it is noted there, and thrown at home.
 #include <algorithm>
 #include <csetjmp>
 #include <map>
@@ -208,7 +208,8 @@ void run_block(size_t shared) {
   char* const fence = dynamic + shared;
   std::memset(dynamic, 0xff, shared);
   std::memset(fence, kUntouched, kFence);
-  if (__start_gpu_emulator_shared) std::memset(__start_gpu_emulator_shared, 0xff, size_t(__stop_gpu_emulator_shared - __start_gpu_emulator_shared));
+  if (__start_gpu_emulator_shared)
+    std::memset(__start_gpu_emulator_shared, 0xff, size_t(__stop_gpu_emulator_shared - __start_gpu_emulator_shared));
 
   for (size_t t = 0; t < m.count; ++t) {
     Fiber& f = m.fibers[t];
@@ -264,7 +265,7 @@ void run_grid(const dim3& grid, const dim3& block, size_t shared, const std::fun
   }
 }
 
-// ---- What a thread can do ---------------------------------------------------------------------------------------------
+// ---- What a thread can do -------------------------------------------------------------------------------------------
 
 __attribute__((noinline)) void touch(Range range, const void* address, size_t bytes, size_t alignment) {
   const char* const p = static_cast<const char*>(address);
@@ -272,11 +273,12 @@ __attribute__((noinline)) void touch(Range range, const void* address, size_t by
   if (p < range.begin || p + bytes > range.end)
     wrong(name_of(m.now) + " touches " +
           (!range.begin ? "memory that is not the device's"
-                        : "byte " + std::to_string(p - range.begin) + " of a buffer of " + std::to_string(range.end - range.begin)));
+                        : "byte " + std::to_string(p - range.begin) + " of a buffer of " +
+                              std::to_string(range.end - range.begin)));
   const uintptr_t at = reinterpret_cast<uintptr_t>(p);
   if (at % alignment)
-    wrong(name_of(m.now) + " reads or writes " + std::to_string(bytes) + " bytes at byte " + std::to_string(p - range.begin) +
-          " of a buffer: misaligned");
+    wrong(name_of(m.now) + " reads or writes " + std::to_string(bytes) + " bytes at byte " +
+          std::to_string(p - range.begin) + " of a buffer: misaligned");
   if (!traffic.counting || !m.now) return;
   const void* const place = __builtin_return_address(0);
   std::vector<uintptr_t>& sectors = m.requests[{place, m.now->number / 32, m.now->visits[place]++}];

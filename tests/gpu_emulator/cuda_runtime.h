@@ -1,21 +1,22 @@
 #pragma once
-// CUDA without a GPU: what tinyops/cuda needs of the language and of the runtime, on the host. With this folder before the
-// toolkit's in the include path a .cu file is plain C++, and a kernel runs block by block, each thread a fiber:
+// CUDA without a GPU: what tinyops/cuda needs of the language and of the runtime, on the host. With this folder before
+// the toolkit's in the include path a .cu file is plain C++, and a kernel runs block by block, each thread a fiber:
 //
 //   warp 0   lane 0   ███▌shuffle    ██▌barrier                     ██ end
 //            lane 1      ███▌shuffle   ██▌barrier                     ██ end      a fiber runs until it must wait for others
 //   warp 1   lane 0                        ███▌shuffle    ██▌barrier    ██ end
 //            lane 1                           ███▌shuffle   ██▌barrier    ██ end                            time ──►
 //
-// A warp runs until all of its lanes are at a barrier or have returned, then the next one does: no two warps are ever in
-// step. Blocks, warps and lanes come forwards, backwards, or the odd ones first, by turns: where a barrier is missing, one
-// of the orders gives a wrong result.
+// A warp runs until all of its lanes are at a barrier or have returned, then the next one does: no two warps are ever
+// in step. Blocks, warps and lanes come forwards, backwards, or the odd ones first, by turns: where a barrier is
+// missing, one of the orders gives a wrong result.
 //
 // It is slow, and exact where a GPU is not. These are errors that name the kernel and the thread: an access outside its
-// buffer, a misaligned vector, a barrier that some threads never reach, a shuffle that waits for a lane that does not come.
-// Memory, and dynamic shared memory, start as NaNs; a static array in shared memory only where clang compiled it, else it
-// keeps what the block before left there. What it cannot show: blocks that run at the same time, a loop that waits for
-// another thread's store, and time. But it counts the 32-byte sectors of memory that each access of a warp touches.
+// buffer, a misaligned vector, a barrier that some threads never reach, a shuffle that waits for a lane that does not
+// come. Memory, and dynamic shared memory, start as NaNs; a static array in shared memory only where clang compiled it,
+// else it keeps what the block before left there. What it cannot show: blocks that run at the same time, a loop that
+// waits for another thread's store, and time. But it counts the 32-byte sectors of memory that each access of a warp
+// touches.
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -73,15 +74,17 @@ struct Range {
 };
 Range allocation_of(const void* address);
 
-/// What the accesses of all kernels since the last `traffic = {}` came to: a warp's access of 32 neighbouring floats is one
-/// request of four sectors, and 128 bytes. There is no cache: what is read twice counts twice. Counted only while `counting`.
+/// What the accesses of all kernels since the last `traffic = {}` came to: a warp's access of 32 neighbouring floats is
+/// one request of four sectors, and 128 bytes. There is no cache: what is read twice counts twice. Counted only while
+/// `counting`.
 struct Traffic {
   bool counting = false;
   int64_t requests = 0, sectors = 0, bytes = 0;
 };
 inline Traffic traffic;
 
-/// Throws unless [address, address + bytes) lies in `range` and `address` is a multiple of `alignment`; counts its sectors.
+/// Throws unless [address, address + bytes) lies in `range` and `address` is a multiple of `alignment`; counts its
+/// sectors.
 void touch(Range range, const void* address, size_t bytes, size_t alignment);
 
 /// A pointer into the device's memory that knows its allocation. Under nvcc it is a plain pointer.
@@ -99,7 +102,8 @@ class Global {
   __forceinline__ T& operator[](int64_t i) const {
     T* const p = place(i);
     const char* const at = reinterpret_cast<const char*>(p);
-    const bool fine = at >= range_.begin && at + sizeof(T) <= range_.end && reinterpret_cast<uintptr_t>(at) % alignof(T) == 0;
+    const bool fine =
+        at >= range_.begin && at + sizeof(T) <= range_.end && reinterpret_cast<uintptr_t>(at) % alignof(T) == 0;
     if (!fine || traffic.counting) touch(range_, at, sizeof(T), alignof(T));
     return *p;
   }
@@ -125,8 +129,8 @@ class Global {
 /// Waits for the other threads of the block. Returns the number of those that passed a predicate that holds.
 int barrier(bool predicate = false);
 
-/// The lanes in `mask` meet, each with at most 64 bytes. Where they met, and until the lane meets others, `brought_by` shows
-/// what one of them brought, and 0xff bytes for a lane that was not there.
+/// The lanes in `mask` meet, each with at most 64 bytes. Where they met, and until the lane meets others, `brought_by`
+/// shows what one of them brought, and 0xff bytes for a lane that was not there.
 void meet(unsigned mask, const void* mine, size_t bytes);
 const void* brought_by(int lane);
 int lane();
@@ -212,7 +216,7 @@ T atomicCAS(T* at, std::type_identity_t<T> expected, std::type_identity_t<T> val
   return std::exchange(*at, *at == expected ? value : *at);
 }
 
-// ---- The runtime: the device is the host, a stream is the order of the calls ------------------------------------------
+// ---- The runtime: the device is the host, a stream is the order of the calls ----------------------------------------
 
 enum cudaError_t { cudaSuccess = 0, cudaErrorInvalidValue = 1, cudaErrorMemoryAllocation = 2, cudaErrorNoDevice = 100,
                    cudaErrorInsufficientDriver = 35, cudaErrorLaunchFailure = 719 };
@@ -222,7 +226,8 @@ inline constexpr unsigned cudaStreamNonBlocking = 1, cudaEventDisableTiming = 2;
 struct cudaDeviceProp {
   char name[64] = "a GPU played by the host";
   int major = 9, minor = 0, multiProcessorCount = 4;
-  size_t totalGlobalMem = size_t(1) << 40, sharedMemPerBlockOptin = 64 * 1024;  // the least of any that can run the kernels
+  // The least of any that can run the kernels.
+  size_t totalGlobalMem = size_t(1) << 40, sharedMemPerBlockOptin = 64 * 1024;
 };
 using cudaStream_t = struct gpu_emulator_stream*;
 using cudaEvent_t = struct gpu_emulator_event*;
@@ -254,7 +259,8 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags);
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
 cudaError_t cudaEventSynchronize(cudaEvent_t event);
 cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute attribute, int value);
-cudaError_t cudaLaunchKernel(const void* kernel, dim3 grid, dim3 block, void** arguments, size_t shared, cudaStream_t stream);
+cudaError_t cudaLaunchKernel(const void* kernel, dim3 grid, dim3 block, void** arguments, size_t shared,
+                             cudaStream_t stream);
 
 cudaError_t cudaGraphCreate(cudaGraph_t* graph, unsigned flags);
 cudaError_t cudaGraphDestroy(cudaGraph_t graph);

@@ -188,7 +188,8 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t ready, cudaStream_t stream) {
   for (GraphNode& node : ready->nodes) {
     std::vector<void*> arguments;
     for (std::vector<uint64_t>& argument : node.arguments) arguments.push_back(argument.data());
-    const cudaError_t error = cudaLaunchKernel(node.kernel, node.grid, node.block, arguments.data(), node.shared, stream);
+    const cudaError_t error =
+        cudaLaunchKernel(node.kernel, node.grid, node.block, arguments.data(), node.shared, stream);
     if (error != cudaSuccess) return error;
   }
   return cudaSuccess;

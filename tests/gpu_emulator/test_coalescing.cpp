@@ -1,5 +1,5 @@
-// How a kernel accesses its memory. A warp's access is answered in sectors of 32 bytes: where 32 lanes read neighbours, each
-// byte that comes is used. Sectors are counted as if there was no cache, and held against the bytes that
+// How a kernel accesses its memory. A warp's access is answered in sectors of 32 bytes: where 32 lanes read neighbours,
+// each byte that comes is used. Sectors are counted as if there was no cache, and held against the bytes that
 // an operation cannot do without: every element read once and written once.
 #include <doctest/doctest.h>
 
@@ -44,7 +44,8 @@ TEST_CASE("coalescing: a warp's lanes touch neighbours") {
   check_sectors("softmax", traffic_of([&] { return x.softmax(1); }), 2 * all, 1.05);  // a row stays in shared memory
   const auto norm = [&] { return (x - x.mean({1}, true)) * (x.var({1}, 0, true) + 1e-5).rsqrt(); };
   check_sectors("layer norm", traffic_of(norm), 2 * all, 1.1);
-  check_sectors("running sums", traffic_of([&] { return x.cumsum(1); }), 2 * all, 1.6);  // parts of a row are read twice
+  // Parts of a row are read twice.
+  check_sectors("running sums", traffic_of([&] { return x.cumsum(1); }), 2 * all, 1.6);
   check_sectors("a slice", traffic_of([&] { return x.shrink({0, 0}, {rows, columns / 2}).contiguous(); }), all, 1.05);
 }
 
@@ -70,13 +71,15 @@ TEST_CASE("coalescing: tiles of a product") {
   const Tensor a = floats({128, 192}), b = floats({192, 160});
   for (const bool a_turned : {false, true})
     for (const bool b_turned : {false, true}) {
-      const Tensor x = a_turned ? floats({192, 128}).transpose(0, 1) : a, y = b_turned ? floats({160, 192}).transpose(0, 1) : b;
+      const Tensor x = a_turned ? floats({192, 128}).transpose(0, 1) : a,
+                   y = b_turned ? floats({160, 192}).transpose(0, 1) : b;
       const gpu_emulator::Traffic t = traffic_of([&] { return x.matmul(y); });
       check_sectors("matmul", t, t.bytes / 4, 1.3);
     }
 }
 
-/// A window's rows are short, and begin anywhere: what a warp reads is in pieces, each of which may touch a sector more.
+/// A window's rows are short, and begin anywhere: what a warp reads is in pieces, each of which may touch a sector
+/// more.
 TEST_CASE("coalescing: tiles of a convolution and its gradients") {
   Tensor x = floats({4, 16, 24, 24}).requires_grad_(), w = floats({32, 16, 5, 5}).requires_grad_();
   const Tensor grad = floats({4, 32, 20, 20});
@@ -85,7 +88,8 @@ TEST_CASE("coalescing: tiles of a convolution and its gradients") {
     check_sectors(name, t, t.bytes / 4, factor);
   };
   check("conv2d", traffic_of([&] { return x.conv2d(w); }), 1.6);
-  check("its gradient of the images", traffic_of([&] { return gradient(sum(), {x})[0]; }), 2.4);  // padded, so in more pieces
+  // Padded, so in more pieces.
+  check("its gradient of the images", traffic_of([&] { return gradient(sum(), {x})[0]; }), 2.4);
   check("its gradient of the weights", traffic_of([&] { return gradient(sum(), {w})[0]; }), 2);
 }
 

@@ -1,5 +1,5 @@
-// What follows a contraction in its tiles: no more memory is touched than what is read with the sums, and written. Whether
-// the values are right is tested on every backend, by test_contract.cpp.
+// What follows a contraction in its tiles: no more memory is touched than what is read with the sums, and written.
+// Whether the values are right is tested on every backend, by test_contract.cpp.
 #include <doctest/doctest.h>
 
 #include <string>
@@ -25,7 +25,8 @@ TEST_CASE("contract epilogue: the sums stay in registers") {
   constexpr int64_t m = 130, n = 140, k = 24, sums = m * n;
   for (const DType dtype : {DType::Float32, DType::Float16, DType::BFloat16}) {
     const auto random = [&](const Shape& shape) { return Tensor::rand(shape).cast(dtype).realize(); };
-    const Tensor x = random({m, k}), w = random({k, n}), row = random({n}), column = random({m, 1}), all = random({m, n});
+    const Tensor x = random({m, k}), w = random({k, n}), row = random({n}), column = random({m, 1}),
+                 all = random({m, n});
     const int64_t size = itemsize(dtype), alone = bytes_of([&] { return x.matmul(w); });
     const auto more = [&](auto&& after) { return bytes_of([&] { return after(x.matmul(w)); }) - alone; };
     CHECK(more([](const Tensor& y) { return y.relu(); }) == 0);

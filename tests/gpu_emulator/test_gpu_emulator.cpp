@@ -67,9 +67,11 @@ TEST_CASE("gpu_emulator: an access outside its buffer, or misaligned, is an erro
   const Memory<float> x(counting(8)), neighbour(counting(8)), y(size_t(1));
   CHECK(complaint(read_at, {1, 1}, x, y, 7) == "");
   CHECK(y.values()[0] == 7);
-  CHECK(complaint(read_at, {1, 1}, x, y, 8) == "cuda: planted: thread 0,0,0 of block 0,0,0 touches byte 32 of a buffer of 32");
+  CHECK(complaint(read_at, {1, 1}, x, y, 8) ==
+        "cuda: planted: thread 0,0,0 of block 0,0,0 touches byte 32 of a buffer of 32");
   CHECK(says(complaint(read_at, {1, 1}, x, y, -1), "touches byte -4 of a buffer of 32"));
-  for (int64_t far = 4; far < int64_t(1) << 40; far *= 3) CHECK(says(complaint(read_at, {1, 1}, x, y, 8 + far), "touches"));
+  for (int64_t far = 4; far < int64_t(1) << 40; far *= 3)
+    CHECK(says(complaint(read_at, {1, 1}, x, y, 8 + far), "touches"));
   CHECK(says(complaint(write_at, {1, 1}, y, 1), "touches byte 4 of a buffer of 4"));
   CHECK(complaint(read_four, {1, 1}, x, y, 4) == "");
   CHECK(says(complaint(read_four, {1, 1}, x, y, 2), "16 bytes at byte 8 of a buffer: misaligned"));
@@ -331,7 +333,7 @@ TEST_CASE("gpu_emulator: parts of a warp meet by themselves, and votes") {
   for (int t = 0; t < 32; ++t) CHECK(got[size_t(t)] == 1100 + (t < 16 ? 15 : t | 8));
 }
 
-// ---- The rest ---------------------------------------------------------------------------------------------------------
+// ---- The rest -------------------------------------------------------------------------------------------------------
 
 __global__ void add_up(Global<int> sum, Global<unsigned> most, Global<int> first) {
   atomicAdd(&sum[0], int(threadIdx.x));
@@ -409,7 +411,7 @@ TEST_CASE("gpu_emulator: threads of the host start kernels one after the other")
   }
 }
 
-// ---- Sectors ----------------------------------------------------------------------------------------------------------
+// ---- Sectors --------------------------------------------------------------------------------------------------------
 
 template <class V>
 __global__ void strided(Global<const float> from, Global<float> to, int stride) {

@@ -1,5 +1,5 @@
-// The tensor cores played by the host, against products in plain loops. Which lane holds which element is written here once more, in
-// the words of the PTX manual: group = lane / 4, thread = lane % 4.
+// The tensor cores played by the host, against products in plain loops. Which lane holds which element is written here
+// once more, in the words of the PTX manual: group = lane / 4, thread = lane % 4.
 #include <doctest/doctest.h>
 
 #include <bit>
@@ -69,7 +69,8 @@ __global__ void multiply_16(Global<const uint16_t> a, Global<const uint16_t> b, 
   float sums[4];
   for (int i = 0; i < 4; ++i) sums[i] = c[at(i)];
   if constexpr (which == Which::Half) {
-    // a0, a1: row = group; a2, a3: row = group + 8; column = thread * 2 + (i & 1). b: row = thread * 2 + i, column = group
+    // a0, a1: row = group; a2, a3: row = group + 8; column = thread * 2 + (i & 1).
+    // b: row = thread * 2 + i, column = group
     const uint32_t fa[2] = {pair(a[group * 8 + thread * 2], a[group * 8 + thread * 2 + 1]),
                             pair(a[(group + 8) * 8 + thread * 2], a[(group + 8) * 8 + thread * 2 + 1])};
     const uint32_t fb[1] = {pair(b[thread * 2 * 8 + group], b[(thread * 2 + 1) * 8 + group])};
@@ -86,7 +87,8 @@ __global__ void multiply_16(Global<const uint16_t> a, Global<const uint16_t> b, 
     const uint32_t fb[2] = {pair(nb[0], nb[1]), pair(nb[2], nb[3])};
     if constexpr (which == Which::Float16) mma<tinyops::float16>(sums, fa, fb);
     else if constexpr (which == Which::BFloat16) mma<tinyops::bfloat16>(sums, fa, fb);
-    else mma_float16_half(sums, {fa[0], fa[1]}, {fb[0]}), mma_float16_half(sums, {fa[2], fa[3]}, {fb[1]});  // as on sm_75
+    else
+      mma_float16_half(sums, {fa[0], fa[1]}, {fb[0]}), mma_float16_half(sums, {fa[2], fa[3]}, {fb[1]});  // as on sm_75
   }
   for (int i = 0; i < 4; ++i) c[at(i)] = sums[i];
 }
@@ -128,8 +130,8 @@ TEST_CASE("mma: tf32 has 10 bits of mantissa, cut off unless they were rounded")
   std::vector<float> a(16 * 8, 0), b(8 * 8, 0), c(16 * 8, 0);
   a[0] = 1 + 0.75f * step, b[0] = 1;
   const BufferRef da = on_device(a), db = on_device(b), dc = on_device(c);
-  launch("mma", multiply_tf32, {1, 32}, static_cast<const uint32_t*>(da->data()), static_cast<const uint32_t*>(db->data()),
-         static_cast<float*>(dc->data()));
+  launch("mma", multiply_tf32, {1, 32}, static_cast<const uint32_t*>(da->data()),
+         static_cast<const uint32_t*>(db->data()), static_cast<float*>(dc->data()));
   CHECK(back_on_host<float>(dc)[0] == 1);
 }
 

@@ -1,5 +1,6 @@
-// The program of the code tour: one expression, evaluated unfused on the reference, and then the address of each function that
-// was entered, in order, on standard output. tour.py compiles it and the library with -finstrument-functions.
+// The program of the code tour: one expression, evaluated unfused on the reference, and then the address of each
+// function that was entered, in order, on standard output. tour.py compiles it and the library with
+// -finstrument-functions.
 #include <dlfcn.h>
 #include <unistd.h>
 

@@ -17,8 +17,8 @@ namespace tinyops {
 /// Takes new blocks from `allocate`, which may return null, and gives them back to `release`.
 class CachingAllocator {
  public:
-  /// `least` bytes, a power of two, is the smallest block; no more than `most_waiting` bytes wait in all classes together: a
-  /// program that changed its sizes must not keep the old ones.
+  /// `least` bytes, a power of two, is the smallest block; no more than `most_waiting` bytes wait in all classes
+  /// together: a program that changed its sizes must not keep the old ones.
   CachingAllocator(void* (*allocate)(size_t), void (*release)(void*), size_t least, size_t most_waiting)
       : allocate_(allocate), release_(release), least_(least), most_waiting_(most_waiting) {}
 

@@ -35,7 +35,7 @@ constexpr bool is_int(DType d) { return d >= DType::UInt8 && d <= DType::Int64; 
 /// The type of `a op b`, as in PyTorch: the wider of the two, a float beats any integer, and float16 with bfloat16,
 /// neither of which holds the other, gives float32.
 constexpr DType promote(DType a, DType b) {
-  if ((a == DType::Float16 && b == DType::BFloat16) || (a == DType::BFloat16 && b == DType::Float16)) return DType::Float32;
+  if (a != b && itemsize(a) == 2 && itemsize(b) == 2) return DType::Float32;
   return a < b ? b : a;
 }
 
@@ -77,7 +77,7 @@ class Scalar {
  public:
   template <std::integral T>
   Scalar(T value) : dtype_(std::same_as<T, bool> ? DType::Bool : DType::Int64), integer_(int64_t(value)) {
-    if (std::unsigned_integral<T> && int64_t(value) < 0) fail("Scalar: ", value, " does not fit int64; write it as a double");
+    if (value > T(0) && int64_t(value) < 0) fail("Scalar: ", value, " does not fit int64; write it as a double");
   }
   template <std::floating_point T>
   Scalar(T value) : dtype_(DType::Float64), real_(double(value)) {}
@@ -101,7 +101,8 @@ class Scalar {
            std::bit_cast<uint64_t>(real_) == std::bit_cast<uint64_t>(other.real_);
   }
   friend std::ostream& operator<<(std::ostream& out, const Scalar& s) {
-    return s.is_fraction() ? out << (s.real_ == s.real_ ? s.real_ : std::numeric_limits<double>::quiet_NaN()) : out << s.integer_;
+    if (!s.is_fraction()) return out << s.integer_;
+    return out << (s.real_ == s.real_ ? s.real_ : std::numeric_limits<double>::quiet_NaN());
   }
 
  private:

@@ -1,6 +1,6 @@
 #pragma once
-// The two 16-bit floats that C++20 does not have, as they are stored. Arithmetic happens in float32; a value is rounded (to nearest, ties to
-// even) when it is stored. A NaN keeps its sign and what of its other bits there is room for.
+// The two 16-bit floats that C++20 does not have, as they are stored. Arithmetic happens in float32; a value is rounded
+// (to nearest, ties to even) when it is stored. A NaN keeps its sign and what of its other bits there is room for.
 //
 //   float16    1 sign | 5 exponent | 10 fraction       bfloat16   the upper half of a float32
 #include <bit>
@@ -8,8 +8,8 @@
 
 namespace tinyops {
 
-/// x as a float whose last bit says whether something was cut off. What is rounded from that to fewer bits is what x itself
-/// would be rounded to; rounded to nearest twice, it could end on the wrong side of a tie.
+/// x as a float whose last bit says whether something was cut off. What is rounded from that to fewer bits is what x
+/// itself would be rounded to; rounded to nearest twice, it could end on the wrong side of a tie.
 constexpr float round_to_odd(double x) {
   const float near = float(x);
   if (double(near) == x || x != x) return near;

@@ -17,7 +17,7 @@ enum OpTrait : unsigned {
   Cheap = 0,           ///< about one instruction
   Division = 1,        ///< or a square root: costs as much as three
   Transcendental = 2,  ///< as much as eight: computing it again costs more than reading it from memory
-  NonzeroAtZero = 4,   ///< f(0), or f(0, 0), is neither 0 nor -0: where the operands are padded with 0, the result is not
+  NonzeroAtZero = 4,   ///< f(0), or f(0, 0), is neither 0 nor -0: where operands are padded with 0, the result is not
   GivesBool = 8,       ///< the result is a bool; of the others it has the operands' dtype
   Exact = 16,          ///< of 16-bit floats the result is one: nothing is rounded
 };

@@ -147,7 +147,7 @@ struct View {
   View pad(const Dims& before, const Dims& after) const;                ///< with zeros; amounts >= 0
   View shrink(const Dims& begin, const Dims& end) const;                ///< keeps [begin, end) of each axis
   View flip(const Dims& axes) const;
-  View diagonal(int a, int b) const;                                    ///< axes a and b, of equal size, walk together; last
+  View diagonal(int a, int b) const;                                    ///< a and b, of equal size, walk together; last
   /// Axis `axis` of size n becomes two: (n - dilation*(size-1) - 1)/step + 1 positions, and `size` taps at each. The
   /// taps come last of all axes.
   View unfold(int axis, int64_t size, int64_t step, int64_t dilation = 1) const;

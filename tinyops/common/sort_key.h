@@ -7,8 +7,8 @@
 
 namespace tinyops {
 
-/// An unsigned integer of the same order as x, for sorting by its bits: -0 equals 0, and NaN is larger than all others. A Key
-/// has as many bits as T, or more.
+/// An unsigned integer of the same order as x, for sorting by its bits: -0 equals 0, and NaN is larger than all others.
+/// A Key has as many bits as T, or more.
 template <class Key, class T>
 TINYOPS_HD Key sort_key(T x) {
   if constexpr (std::is_unsigned_v<T>) return Key(x);  // bool, too

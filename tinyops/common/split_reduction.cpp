@@ -48,7 +48,8 @@ RowKernel merged(RowKernel k) {
   return k;
 }
 
-/// Elements [start + part * length, start + (part + 1) * length) of axis `axis`, for `parts` parts, which become the first axis.
+/// Elements [start + part * length, start + (part + 1) * length) of axis `axis`, for `parts` parts, which become the
+/// first axis.
 void cut(RowKernel& k, int axis, int64_t start, int64_t length, int64_t parts) {
   k.shape[axis] = length, k.shape.insert(0, parts);
   for (View* view : views_of(k)) {
@@ -61,7 +62,8 @@ void cut(RowKernel& k, int axis, int64_t start, int64_t length, int64_t parts) {
 }
 
 /// Marks the values from which those that are marked are computed; what `new_index` has already is not computed again.
-void add_arguments(const std::vector<Instruction>& program, const std::vector<int>& new_index, std::vector<bool>& needed) {
+void add_arguments(const std::vector<Instruction>& program, const std::vector<int>& new_index,
+                   std::vector<bool>& needed) {
   for (size_t v = program.size(); v-- > 0;)
     if (needed[v] && new_index[v] < 0)
       for (int arg : program[v].args)
@@ -162,7 +164,8 @@ std::vector<RowKernel> split_reduction(const RowKernel& given, int64_t blocks, c
   for (size_t v = 0; v < k.program.size(); ++v) {
     const Reduce* const reduce = reduction(k.program[v]);
     if (!reduce) continue;
-    const DType dtype = k.program[v].dtype, stored = compute_dtype(dtype);  // a total of 16 bits is not rounded on the way
+    // A total of 16 bits is not rounded on the way.
+    const DType dtype = k.program[v].dtype, stored = compute_dtype(dtype);
     const auto buffer = std::make_shared<Buffer>(size_t(rows * parts * itemsize(stored)));
     const int input = int(k.inputs.size() + partial.size());
     partial.push_back({int(v), reduce->op, dtype, input, totals_of_parts(row_shape, parts, stored, buffer)});

@@ -1,6 +1,6 @@
 #pragma once
-// One operand along some of its axes, usually one, while the index along the others stands still: how everything reads and
-// writes that is neither a row kernel nor the inner loop of a product.
+// One operand along some of its axes, usually one, while the index along the others stands still: how everything reads
+// and writes that is neither a row kernel nor the inner loop of a product.
 //
 //   axis ──►    index  x x x [ x x x x x ] x x     go_to(index), read(5, tile): five elements from `index` on, as they are
 //                                                  computed (16-bit floats widened), 0 where a guard does not hold
@@ -12,7 +12,8 @@
 namespace tinyops::cpu {
 
 /// Made before the threads start (a buffer's memory is reserved when it is first used), and copied by each of them. The
-/// operand is kept by reference. `picked`: of a table that is indexed by data, the axis from which an element is picked.
+/// operand is kept by reference. `picked`: of a table that is indexed by data, the axis from which an element is
+/// picked.
 class AxisCursor {
  public:
   AxisCursor(const Operand& operand, const Dims& axes, int picked = -1);
@@ -20,8 +21,8 @@ class AxisCursor {
   /// An index over all axes but perhaps the last, where it is then 0.
   void go_to(const Dims& index);
 
-  /// n elements from there on, in row-major order over the axes; of 16-bit floats at most kTile, and `tile` has room for
-  /// whole steps.
+  /// n elements from there on, in row-major order over the axes; of 16-bit floats at most kTile, and `tile` has room
+  /// for whole steps.
   void read(int64_t n, void* tile);
   void write(int64_t n, const void* tile);
 
@@ -29,8 +30,8 @@ class AxisCursor {
   int64_t stride() const { return forms_[0].lane.back(); }
   /// Whether these differ at all.
   bool moves() const;
-  /// Of elements [begin, end) along the one axis, narrowed to those that exist: the address of the first one at `index`,
-  /// where the table's picked axis has the index `pick`.
+  /// Of elements [begin, end) along the one axis, narrowed to those that exist: the address of the first one at
+  /// `index`, where the table's picked axis has the index `pick`.
   int64_t run(int64_t pick, int64_t& begin, int64_t& end) const;
 
  private:

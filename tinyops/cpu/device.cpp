@@ -15,7 +15,7 @@ void run(const Kernel& kernel) {
 void run_again(std::span<const Kernel* const> kernels, const PlanCache&) {
   for (const Kernel* kernel : kernels) try {
       run(*kernel);
-    } catch (const std::bad_alloc&) { run(*kernel); }  // a call that is replayed half would be worse than one that waits
+    } catch (const std::bad_alloc&) { run(*kernel); }  // half a replayed call would be worse than one that waits
 }
 
 }  // namespace tinyops

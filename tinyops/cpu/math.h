@@ -23,7 +23,9 @@ constexpr bool has_packets(UnaryOp op) {
   using enum UnaryOp;
   const bool always = op == Sqrt || op == Floor || op == Trunc;
   if constexpr (std::is_same_v<T, double>) return always || op == Exp || op == Log;
-  else return std::is_same_v<T, float> && (always || op == Exp || op == Sigmoid || op == Tanh || functions::function_of(op));
+  else
+    return std::is_same_v<T, float> &&
+           (always || op == Exp || op == Sigmoid || op == Tanh || functions::function_of(op));
 }
 
 /// Below this, exp is 0 in double.
@@ -80,8 +82,8 @@ Packet exponential(const Packet& unbounded) {
   return pmadd(add_to_exponent(parts.p, half), scale, psub(x, x));  // plus 0, or NaN
 }
 
-/// With e = e^-|x|: 1 / (1 + e), and e / (1 + e) below 0. What 1 + e loses, and what the product with its reciprocal leaves of
-/// the quotient, are exact in one multiply-add each, and put back.
+/// With e = e^-|x|: 1 / (1 + e), and e / (1 + e) below 0. What 1 + e loses, and what the product with its reciprocal
+/// leaves of the quotient, are exact in one multiply-add each, and put back.
 template <class Packet>
 Packet logistic(const Packet& x) {
   const Packet zero = pset1<Packet>(0), one = pset1<Packet>(1), e = exponential(psub(zero, pabs(x)));
@@ -98,7 +100,8 @@ Packet hyperbolic_tangent(const Packet& x) {
   const auto number = [](float value) { return pset1<Packet>(value); };
   const Packet size = pabs(x), square = pmul(x, x), sign = pand(x, number(-0.0f));
   Packet p = number(0.00221490274f);
-  for (const float c : {-0.00827245673f, 0.0217461871f, -0.0539563494f, 0.133332907f, -0.333333331f}) p = pmadd(p, square, number(c));
+  for (const float c : {-0.00827245673f, 0.0217461871f, -0.0539563494f, 0.133332907f, -0.333333331f})
+    p = pmadd(p, square, number(c));
   const Packet near = pmadd(pmul(p, square), x, x);
   const PartsOfExponential<Packet> parts(pmin(padd(size, size), number(20)));
   const Packet e = add_to_exponent(parts.p, parts.n), far = psub(number(1), pdiv(number(2), padd(e, number(1))));

@@ -24,7 +24,8 @@ namespace {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 constexpr bool kExact = true;
 #elif defined(__has_feature)
-constexpr bool kExact = __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer);
+constexpr bool kExact =
+    __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer);
 #else
 constexpr bool kExact = false;
 #endif
@@ -32,7 +33,8 @@ constexpr bool kExact = false;
 constexpr size_t kAlignment = 64;       // a cache line, and the widest vector register
 constexpr size_t kHugePage = 2 << 20;  // blocks of this size and more ask for huge pages: fewer misses of the TLB
 
-constexpr size_t kMost = kExact ? size_t(1) << 39 : PTRDIFF_MAX;  // a sanitizer ends the program that asks for more than it has
+// A sanitizer ends the program that asks for more than it has.
+constexpr size_t kMost = kExact ? size_t(1) << 39 : PTRDIFF_MAX;
 
 void* system_allocate(size_t bytes) {
   void* memory = nullptr;
@@ -47,8 +49,8 @@ void* system_allocate(size_t bytes) {
 CachingAllocator& caching_allocator() {
   static auto* all = [] {
     if (omp_get_max_threads() > cpu::kMostThreads)
-      std::fprintf(stderr, "OMP_NUM_THREADS: %d threads are more than teeny starts; it uses %d\n", omp_get_max_threads(),
-                   cpu::kMostThreads);
+      std::fprintf(stderr, "OMP_NUM_THREADS: %d threads are more than teeny starts; it uses %d\n",
+                   omp_get_max_threads(), cpu::kMostThreads);
     return new CachingAllocator(system_allocate, std::free, kAlignment, size_t(1) << 30);
   }();
   return *all;

@@ -144,10 +144,11 @@ void gather(const OperandAccess& access, const int64_t* at, const TileRegion& re
     }
     const int64_t stride = step[region.lanes.size() - 1];
     if (const Block block(access, region); block.saves_runs(region))
-      return for_each_block(block, access, at, region, [&](int64_t done, int64_t length, int64_t first, int64_t address) {
-        const int32_t* offset = block.offset + first;
-        const T* from = memory + address;
-        T* into = to + done;
+      return for_each_block(block, access, at, region,
+                            [&](int64_t done, int64_t length, int64_t first, int64_t address) {
+                              const int32_t* offset = block.offset + first;
+                              const T* from = memory + address;
+                              T* into = to + done;
 #pragma omp simd
         for (int64_t i = 0; i < length; ++i) into[i] = from[offset[i]];
       });
@@ -167,19 +168,20 @@ void gather(const OperandAccess& access, const int64_t* at, const TileRegion& re
   });
 }
 
-void scatter(const OperandAccess& access, const int64_t* at, const TileRegion& region, int64_t itemsize, const void* tile,
-             bool stream) {
+void scatter(const OperandAccess& access, const int64_t* at, const TileRegion& region, int64_t itemsize,
+             const void* tile, bool stream) {
   with_bits(itemsize, [&]<class T>(T) {
     const T* from = static_cast<const T*>(tile);
     T* memory = reinterpret_cast<T*>(access.memory);
     const int64_t stride = access.forms[0].lane[region.lanes.size() - 1];
     if (const Block block(access, region); block.saves_runs(region))
-      return for_each_block(block, access, at, region, [&](int64_t done, int64_t length, int64_t first, int64_t address) {
-        const int32_t* offset = block.offset + first;
-        const T* part = from + done;
-        T* into = memory + address;
-        for (int64_t i = 0; i < length; ++i) into[offset[i]] = part[i];
-      });
+      return for_each_block(block, access, at, region,
+                            [&](int64_t done, int64_t length, int64_t first, int64_t address) {
+                              const int32_t* offset = block.offset + first;
+                              const T* part = from + done;
+                              T* into = memory + address;
+                              for (int64_t i = 0; i < length; ++i) into[offset[i]] = part[i];
+                            });
     for_each_run(access, at, region, [&](int64_t done, int64_t length, int64_t, int64_t, int64_t address) {
       check(access, address, stride, length);
       T* to = memory + address;

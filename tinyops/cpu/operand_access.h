@@ -38,7 +38,8 @@ struct TileRegion {
 };
 
 /// For the checked build: elements `first` and `last`, and so all between them, are inside a buffer of `elements`.
-inline void check_inside([[maybe_unused]] int64_t first, [[maybe_unused]] int64_t last, [[maybe_unused]] int64_t elements) {
+inline void check_inside([[maybe_unused]] int64_t first, [[maybe_unused]] int64_t last,
+                         [[maybe_unused]] int64_t elements) {
 #ifdef TEENY_CHECKED
   if (std::min(first, last) < 0 || std::max(first, last) >= elements)
     fail("cpu: elements ", first, " to ", last, " are not all inside a buffer of ", elements);
@@ -97,8 +98,8 @@ void for_each_run(const OperandAccess& access, const int64_t* at, const TileRegi
   }
 }
 
-/// The last lane axes, where they are too short to make a run worth its while, and as many rows of them as fit: where each
-/// of their elements lies, from the first one. A tile is then a few blocks, each read through this table.
+/// The last lane axes, where they are too short to make a run worth its while, and as many rows of them as fit: where
+/// each of their elements lies, from the first one. A tile is then a few blocks, each read through this table.
 ///
 ///   lanes (.., 9, 3), strides (.., 10, 2)      offset = 0 2 4  10 12 14  20 22 24  ...      a block: any few rows
 struct Block {
@@ -115,7 +116,8 @@ struct Block {
 /// Calls `run(done, length, first, address)`: elements [done, done + length) of the tile are the block's elements
 /// [first, first + length), and `address` is that of the block's beginning.
 template <class Run>
-void for_each_block(const Block& block, const OperandAccess& access, const int64_t* at, const TileRegion& region, Run&& run) {
+void for_each_block(const Block& block, const OperandAccess& access, const int64_t* at, const TileRegion& region,
+                    Run&& run) {
   const int outer = region.lanes.size() - block.axes, last = outer - 1;
   Dims index = region.start;
   int64_t first = 0, address = at[0];
@@ -144,8 +146,8 @@ char* in_place(const OperandAccess& access, const int64_t* at, const TileRegion&
 void gather(const OperandAccess& access, const int64_t* at, const TileRegion& region, int64_t itemsize, void* tile);
 
 /// The reverse. `stream` goes around the processor's cache: for results too big to still be there when they are read.
-void scatter(const OperandAccess& access, const int64_t* at, const TileRegion& region, int64_t itemsize, const void* tile,
-             bool stream);
+void scatter(const OperandAccess& access, const int64_t* at, const TileRegion& region, int64_t itemsize,
+             const void* tile, bool stream);
 
 /// Makes streamed stores visible to other threads.
 void finish_streaming();

@@ -1,6 +1,7 @@
 #pragma once
-// The only place that includes Eigen: a packet is as many elements of a type as one vector register holds, and an operation
-// on a packet is one instruction. 16 floats with AVX-512, 8 with AVX2, 4 with SSE2; the code never says which.
+// The only place that includes Eigen: a packet is as many elements of a type as one vector register holds, and an
+// operation on a packet is one instruction. 16 floats with AVX-512, 8 with AVX2, 4 with SSE2; the code never says
+// which.
 //
 // EIGEN_FAST_MATH must be off before Eigen is seen anywhere in this folder: with it, sqrt(infinity) is NaN and some
 // squares are off by a bit.
@@ -17,8 +18,9 @@
 namespace tinyops::cpu {
 
 // The operations on packets.
-using Eigen::internal::pset1, Eigen::internal::padd, Eigen::internal::psub, Eigen::internal::pmul, Eigen::internal::pdiv;
-using Eigen::internal::pmadd, Eigen::internal::pmin, Eigen::internal::pmax, Eigen::internal::pabs, Eigen::internal::psqrt;
+using Eigen::internal::pset1, Eigen::internal::padd, Eigen::internal::psub, Eigen::internal::pmul;
+using Eigen::internal::pdiv, Eigen::internal::pmadd, Eigen::internal::pmin, Eigen::internal::pmax;
+using Eigen::internal::pabs, Eigen::internal::psqrt;
 using Eigen::internal::pand, Eigen::internal::por, Eigen::internal::pcmp_lt, Eigen::internal::pselect;
 using Eigen::internal::pfloor, Eigen::internal::pceil, Eigen::internal::predux, Eigen::internal::ptranspose;
 

@@ -16,7 +16,8 @@ namespace tinyops::cpu {
 /// An OpenMP region costs a few microseconds: work below about as many simple steps stays on the calling thread.
 inline constexpr int64_t kWorthThreads = 1 << 15;
 
-/// OMP_NUM_THREADS may ask for more than a system starts, which libgomp does not survive; no machine has more cores than this.
+/// OMP_NUM_THREADS may ask for more than a system starts, which libgomp does not survive; no machine has more cores
+/// than this.
 inline constexpr int kMostThreads = 1024;
 
 /// How many threads share the work that is handed out here.

@@ -6,8 +6,9 @@
 
 namespace tinyops::cpu {
 
-/// Memory of a thread that is kept from one kernel to the next: `thread_local Scratch scratch; thread_local Scratch::End end{scratch};`
-/// A Scratch itself is not destroyed: the destructor of a static object, which comes later, may still run a kernel.
+/// Memory of a thread that is kept from one kernel to the next: `thread_local Scratch scratch; thread_local
+/// Scratch::End end{scratch};` A Scratch itself is not destroyed: the destructor of a static object, which comes later,
+/// may still run a kernel.
 class Scratch {
  public:
   struct End {

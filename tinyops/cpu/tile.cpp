@@ -1,5 +1,5 @@
-// The element operations of one tile. Whatever is one instruction of the machine is a plain loop over scalar_ops.h's own
-// definition, which the compiler turns into packets; exp and its kind are in math.h.
+// The element operations of one tile. Whatever is one instruction of the machine is a plain loop over scalar_ops.h's
+// own definition, which the compiler turns into packets; exp and its kind are in math.h.
 #include "tinyops/cpu/tile.h"
 
 #include "tinyops/cpu/math.h"
@@ -110,7 +110,8 @@ namespace {
 
 /// Sums and products of floats are wide; the greatest of some elements is one of them.
 template <class T, ReduceOp op>
-using Wide = std::conditional_t<std::is_floating_point_v<T> && op != ReduceOp::Max && op != ReduceOp::Min, double, InTile<T>>;
+using Wide =
+    std::conditional_t<std::is_floating_point_v<T> && op != ReduceOp::Max && op != ReduceOp::Min, double, InTile<T>>;
 
 /// One more element. For a bool, `+` is or and `*` is and, as in scalar_ops.h.
 template <class T, ReduceOp op>
@@ -132,8 +133,8 @@ struct Reduction {
 
   static void reset(int64_t n, void* totals) { std::fill_n(static_cast<W*>(totals), n, W(identity<start_type>(op))); }
 
-  /// Whether a row is added up in packets first. A product could leave float's range on the way to a result inside it, so
-  /// it is wide from the start.
+  /// Whether a row is added up in packets first. A product could leave float's range on the way to a result inside it,
+  /// so it is wide from the start.
   static constexpr bool in_packets =
       std::is_floating_point_v<T> && (op == ReduceOp::Sum || op == ReduceOp::Max || op == ReduceOp::Min);
 

@@ -27,8 +27,8 @@ using InTile = std::conditional_t<std::is_same_v<T, bool>, uint8_t, T>;
 using TileOp = void (*)(int64_t n, void* out, const void* a, const void* b, const void* c);
 
 /// The operation of an instruction whose arguments have dtype `from` (for `Where`, its branches). Not for Load,
-/// Constant and Reduce. Where bit i of `single` is set, argument i is one scalar for all elements: of a binary operation
-/// one of the two may be, of `Where` the branches.
+/// Constant and Reduce. Where bit i of `single` is set, argument i is one scalar for all elements: of a binary
+/// operation one of the two may be, of `Where` the branches.
 TileOp tile_op(const Instruction& instruction, DType from, unsigned single = 0);
 
 /// Between memory and a tile: widening or rounding of the 16-bit floats, of any n; null where the bytes are the same.
@@ -44,8 +44,8 @@ void spread_tile(DType dtype, void* to, int64_t count, int64_t length, const voi
 //   many rows     x x x x x x x x              element i into total i
 //                 t t t t t t t t
 //
-// The order of the additions in a row depends on n alone, so the same values give the same bits at any address. `packed`
-// takes rows of any length; for the others n is a whole number of steps or 1.
+// The order of the additions in a row depends on n alone, so the same values give the same bits at any address.
+// `packed` takes rows of any length; for the others n is a whole number of steps or 1.
 struct TileReduction {
   void (*reset)(int64_t n, void* totals);
   void (*packed)(int64_t count, int64_t n, void* totals, const void* values);  ///< `count` rows of n; one is a row

@@ -121,8 +121,8 @@ Element reduce(ReduceOp op, DType dtype, const RowValue& value, int64_t inner) {
   });
 }
 
-/// The row with this outer index. `sum`: what a contraction has for it. `values` are those of the row before: with their
-/// memory, no row but the first can fail for want of it, and that one before anything is stored.
+/// The row with this outer index. `sum`: what a contraction has for it. `values` are those of the row before: with
+/// their memory, no row but the first can fail for want of it, and that one before anything is stored.
 void run_row(const RowKernel& k, const Dims& row, const Element& sum, std::vector<RowValue>& values) {
   const int outer_rank = k.shape.size() - k.inner;
   const Shape inner(k.shape.begin() + outer_rank, k.shape.end());
@@ -251,7 +251,8 @@ void run_kernel(const SortKernel& k) {
     std::ranges::stable_sort(elements, [&](const auto& x, const auto& y) {
       return k.descending ? less(y.first, x.first) : less(x.first, y.first);
     });
-    for (int64_t i = 0; i < k.in.view.shape.back(); ++i) store(k.out, concat(row, {i}), {0, elements[size_t(i)].second});
+    for (int64_t i = 0; i < k.in.view.shape.back(); ++i)
+      store(k.out, concat(row, {i}), {0, elements[size_t(i)].second});
   });
 }
 

@@ -1,4 +1,5 @@
-// The program of README.md's Jit: its losses are as many as there are batches, and all but the first two come from a replay.
+// The program of README.md's Jit: its losses are as many as there are batches, and all but the first two come from a
+// replay.
 #include <iostream>
 
 #include "teeny/teeny.h"

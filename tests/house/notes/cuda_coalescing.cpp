@@ -11,7 +11,8 @@ using teeny::Tensor;
 
 Tensor floats(const Shape& shape) { return Tensor::rand(shape).realize(); }
 
-/// The sectors in which rows of `count` elements lie, `step` apart, the first `row` behind the one before, from `first` on.
+/// The sectors in which rows of `count` elements lie, `step` apart, the first `row` behind the one before, from `first`
+/// on.
 int64_t sectors_of(int64_t rows, int64_t row, int64_t first, int64_t step, int64_t count) {
   std::set<int64_t> sectors;
   for (int64_t r = 0; r < rows; ++r)
@@ -64,8 +65,8 @@ void print_turns() {
   const Traffic whole = turned(256), other = turned(250);
   expect(whole.sectors == 2 * 65536 / 8, "every sector once");
   std::cout << "| through tiles | " << whole.requests << " | " << whole.sectors << ", the least there is |\n"
-            << "| through tiles, 250 x 250: rows begin inside a sector | " << other.requests << " | " << other.sectors << ", and "
-            << 2 * ((250 * 250 + 7) / 8) << " would be the least |\n";
+            << "| through tiles, 250 x 250: rows begin inside a sector | " << other.requests << " | " << other.sectors
+            << ", and " << 2 * ((250 * 250 + 7) / 8) << " would be the least |\n";
 }
 
 }  // namespace tinyops::cuda
@@ -80,7 +81,8 @@ int main() {
             << "| `x[4 * i]` | " << reads(read<float>, 16384, 4, 0) << " |\n"
             << "| `x[8 * i]` | " << reads(read<float>, 16384, 8, 0) << " |\n"
             << "| `x[32 * i]` | " << reads(read<float>, 16384, 32, 0) << " |\n"
-            << "| thread i has 4i to 4i + 3, one by one | " << reads(read_four, 4096) << " at each, all of it after four |\n"
+            << "| thread i has 4i to 4i + 3, one by one | " << reads(read_four, 4096)
+            << " at each, all of it after four |\n"
             << "| thread i has 4i to 4i + 3, as one `float4` | " << reads(read<float4>, 4096, 4, 0) << " |\n";
 
   std::cout << "== shapes\n";
@@ -94,11 +96,14 @@ int main() {
   row("`x + y`", traffic_of_sum(x, y), 3 * matrix);
   row("`x + y`, y without its first column of 257", traffic([&] { return x + wide.shrink({0, 1}, {256, 257}); }),
       2 * matrix + sectors_of(256, 257, 1, 1, 256));
-  row("`2 * x`, x every second column of 512", traffic([&] { return 2 * wider[{teeny::slice(), teeny::slice({}, {}, 2)}]; }),
+  row("`2 * x`, x every second column of 512", traffic([&] {
+        return 2 * wider[{teeny::slice(), teeny::slice({}, {}, 2)}];
+      }),
       matrix + sectors_of(256, 512, 0, 2, 256));
   row("`x.transpose(0, 1) + y`", traffic([&] { return x.transpose(0, 1) + y; }), 3 * matrix);
   const Tensor images = floats({4, 16, 24, 24});
-  row("max pooling, 2 x 2, of (4, 16, 24, 24)", traffic([&] { return images.max_pool2d(); }), images.numel() / 8 * 5 / 4);
+  row("max pooling, 2 x 2, of (4, 16, 24, 24)", traffic([&] { return images.max_pool2d(); }),
+      images.numel() / 8 * 5 / 4);
 
   print_turns();
 
@@ -116,6 +121,7 @@ int main() {
             << windows.numel() << " floats, " << windows.numel() / image.numel() << " times the image\n"
             << copy.sectors << " sectors where the image has " << image.numel() / 8 << "\n";
   const Traffic conv = traffic([&] { return images.conv2d(filters); });
-  std::cout << std::fixed << std::setprecision(2) << "requested " << double(conv.bytes) / 1e6 << " MB and touched sectors of "
-            << double(conv.sectors) * 32 / 1e6 << " MB, " << double(conv.sectors) * 32 / double(conv.bytes) << " times as much\n";
+  std::cout << std::fixed << std::setprecision(2) << "requested " << double(conv.bytes) / 1e6
+            << " MB and touched sectors of " << double(conv.sectors) * 32 / 1e6 << " MB, "
+            << double(conv.sectors) * 32 / double(conv.bytes) << " times as much\n";
 }

@@ -1,5 +1,5 @@
-// The program of notes/cuda_first_kernel.md: its kernels, without a GPU and on it as the emulator plays it, and what the
-// emulator says of planted mistakes.
+// The program of notes/cuda_first_kernel.md: its kernels, without a GPU and on it as the emulator plays it, and what
+// the emulator says of planted mistakes.
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 

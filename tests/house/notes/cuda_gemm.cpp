@@ -1,5 +1,5 @@
-// The program of notes/cuda_gemm.md: the bytes that products request, as the emulated GPU counts them, and which tiles are
-// chosen for a chip of 132 processors.
+// The program of notes/cuda_gemm.md: the bytes that products request, as the emulated GPU counts them, and which tiles
+// are chosen for a chip of 132 processors.
 #include <iomanip>
 
 #include "tests/house/notes/emulated.h"
@@ -63,19 +63,21 @@ struct Matrices {
     for (int64_t row = 0; row < kSize; ++row)
       for (int64_t column = 0; column < kSize; ++column) {
         float sum = 0;
-        for (int64_t k = 0; k < kSize; ++k) sum += values_a[size_t(row * kSize + k)] * values_b[size_t(k * kSize + column)];
+        for (int64_t k = 0; k < kSize; ++k)
+          sum += values_a[size_t(row * kSize + k)] * values_b[size_t(k * kSize + column)];
         expect(got[size_t(row * kSize + column)] == sum, "a product is that of a plain loop");
       }
   }
 };
 
-void print_bytes(const char* what, double computed, const char* shared, const std::function<void(Matrices&)>& multiply) {
+void print_bytes(const char* what, double computed, const char* shared,
+                 const std::function<void(Matrices&)>& multiply) {
   Matrices m;
   const Traffic t = traffic_of([&] { multiply(m); });
   m.check();
   constexpr double all = double(kSize * kSize * kSize);
-  std::cout << "| " << what << " | " << computed << " | " << double(t.bytes) / all << " | " << 32 * double(t.sectors) / all
-            << " | " << shared << " |\n";
+  std::cout << "| " << what << " | " << computed << " | " << double(t.bytes) / all << " | "
+            << 32 * double(t.sectors) / all << " | " << shared << " |\n";
 }
 
 /// The contraction of two matrices; and its plan with a tile of this shape, its k whole.
@@ -99,7 +101,8 @@ void print_bytes() {
 
   const auto places = [](const Matrices& m) {
     return Places{reinterpret_cast<const char*>(static_cast<const float*>(m.a)),
-                  reinterpret_cast<const char*>(static_cast<const float*>(m.b)), reinterpret_cast<char*>(static_cast<float*>(m.out))};
+                  reinterpret_cast<const char*>(static_cast<const float*>(m.b)),
+                  reinterpret_cast<char*>(static_cast<float*>(m.out))};
   };
   print_bytes("`contract_direct.cu`", 8, "16, for the tables, the same in all lanes", [&](Matrices& m) {
     DirectProduct p;
@@ -157,8 +160,9 @@ void print_choices() {
   const auto print = [](int64_t m, int64_t n, int64_t k, const char* what) {
     const Choice choice = choose(m, n, k, 1, DType::Float32, true);
     const TileShape tile = kTileShapes[choice.shape];
-    std::cout << "| " << m << " x " << n << " x " << k << what << " | " << tile.rows << " x " << tile.columns << " | " << choice.parts
-              << " | " << blocks_for(m, tile.rows) * blocks_for(n, tile.columns) * choice.parts << " |\n";
+    std::cout << "| " << m << " x " << n << " x " << k << what << " | " << tile.rows << " x " << tile.columns << " | "
+              << choice.parts << " | " << blocks_for(m, tile.rows) * blocks_for(n, tile.columns) * choice.parts
+              << " |\n";
   };
   print(128, 512, 784, "");
   print(1024, 1024, 1024, "");

@@ -1,5 +1,5 @@
-// The program of notes/cuda_reductions.md: sectors as the emulated GPU counts them, sums in many orders, and the sections of a
-// softmax.
+// The program of notes/cuda_reductions.md: sectors as the emulated GPU counts them, sums in many orders, and the
+// sections of a softmax.
 #include <algorithm>
 #include <iomanip>
 #include <numeric>
@@ -76,12 +76,15 @@ int main() {
             << "| (16, 4096) | " << softmax_of({16, 4096}, 1) << " |\n"
             << "| (8, 8192) | " << softmax_of({8, 8192}, 1) << " |\n"
             << "| (4, 16384) | " << softmax_of({4, 16384}, 1) << ": more than the emulated chip can keep |\n"
-            << "| (96, 1024), softmax over the columns | " << softmax_of({96, 1024}, 0) << ": nothing is kept, the matrix is read three times |\n"
+            << "| (96, 1024), softmax over the columns | " << softmax_of({96, 1024}, 0)
+            << ": nothing is kept, the matrix is read three times |\n"
             << "| (2, 32768): several kernels, of long rows in parts | " << softmax_of({2, 32768}, 1) << " |\n"
             << "| (2, 65536) | " << softmax_of({2, 65536}, 1) << " |\n";
-  std::cout << "== layer norm\n" << matrices_of(x, (x - x.mean({1}, true)) * (x.var({1}, 0, true) + 1e-5).rsqrt()) << " as well\n";
+  std::cout << "== layer norm\n"
+            << matrices_of(x, (x - x.mean({1}, true)) * (x.var({1}, 0, true) + 1e-5).rsqrt()) << " as well\n";
 
   const Tensor row = floats({65536});
   std::cout << "== scan\n"
-            << "(65536) took " << sectors_of([&] { return row.cumsum(0); }) << " sectors, and " << 2 * 65536 / 8 << " are the least\n";
+            << "(65536) took " << sectors_of([&] { return row.cumsum(0); }) << " sectors, and " << 2 * 65536 / 8
+            << " are the least\n";
 }

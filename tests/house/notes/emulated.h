@@ -1,5 +1,6 @@
 #pragma once
-// What the programs of the pages on CUDA share: arrays in the emulated GPU's memory, and what a kernel's accesses come to.
+// What the programs of the pages on CUDA share: arrays in the emulated GPU's memory, and what a kernel's accesses come
+// to.
 #include <iostream>
 
 #include "teeny/graph/context.h"
@@ -13,7 +14,9 @@ namespace tinyops::cuda {
 class Floats {
  public:
   explicit Floats(int64_t count, float value = 0) : Floats(std::vector<float>(size_t(count), value)) {}
-  explicit Floats(const std::vector<float>& values) : buffer_(values.size() * 4) { write(buffer_.data(), values.data(), values.size() * 4); }
+  explicit Floats(const std::vector<float>& values) : buffer_(values.size() * 4) {
+    write(buffer_.data(), values.data(), values.size() * 4);
+  }
   operator float*() const { return static_cast<float*>(buffer_.data()); }
   operator const float*() const { return static_cast<float*>(buffer_.data()); }
   std::vector<float> values() const {

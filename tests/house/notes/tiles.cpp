@@ -11,6 +11,7 @@ int main() {
   debug::Counters work;
   for (const Step& step : schedule_unfused(std::span(&y.lazy(), 1))) work += debug::work(step.kernel);
   const char* const words[] = {"no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"};
-  std::cout << "== gelu\n" << words[work.kernels] << " operations of a GELU over 2^24 floats that is " << double(work.bytes / 10000000) / 100
-            << " GB.\n";
+  std::cout << "== gelu\n"
+            << words[work.kernels] << " operations of a GELU over 2^24 floats that is "
+            << double(work.bytes / 10000000) / 100 << " GB.\n";
 }

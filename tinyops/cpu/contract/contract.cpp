@@ -1,8 +1,8 @@
 // The contraction: a matrix product, or a batch of them, by the axes of common/contraction.h.
 //
-// Many tiny products (a depthwise convolution of small images) are many.h's; with next to no rows or columns (a matrix times
-// a vector) gemv.h multiplies, else gemm.h. Three kinds of contraction are neither and run as a row kernel, multiply and sum:
-// of integers, of next to no rows and columns (dot products), and with guards that cannot be stored.
+// Many tiny products (a depthwise convolution of small images) are many.h's; with next to no rows or columns (a matrix
+// times a vector) gemv.h multiplies, else gemm.h. Three kinds of contraction are neither and run as a row kernel,
+// multiply and sum: of integers, of next to no rows and columns (dot products), and with guards that cannot be stored.
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -32,12 +32,13 @@ constexpr int64_t kLongSum = (1 << 12) / kSmaller;
 constexpr int64_t kSlabBytes = (256 << 10) / kSmaller;  // of an operand: its copy stays in the second-level cache
 constexpr int64_t kSlabColumns = 64;
 constexpr int64_t kWorthAddingUp = 256;                 // terms in lanes that are added up for each of several rows
-constexpr int64_t kManySums = (1 << 20) / kSmaller;     // bytes: fewer are still in the cache when all have been computed
+// Bytes: fewer are still in the cache when all have been computed.
+constexpr int64_t kManySums = (1 << 20) / kSmaller;
 constexpr double kSlabWork = (1 << 19) / kSmaller;      // multiply-adds that are worth a few tables
 constexpr int64_t kEnoughSlabs = 24, kFewSlabs = 8;
 
-/// A ContractKernel, or a part of one, with a place for its sums: one of its outputs, or, without a buffer, one still to be
-/// found, because only the epilogue reads them.
+/// A ContractKernel, or a part of one, with a place for its sums: one of its outputs, or, without a buffer, one still
+/// to be found, because only the epilogue reads them.
 struct Contraction {
   Shape shape;
   int reduced;
@@ -76,7 +77,8 @@ void run_as_rows(const Contraction& k) {
   for (int i = 0; i < k.reduced; ++i) out.view.address.coef.push_back(0);
   const std::vector<Instruction> program{
       {Load{0}, d}, {Load{1}, d}, {BinaryOp::Mul, d, {0, 1, -1}}, {Reduce{ReduceOp::Sum}, d, {2, -1, -1}, true}};
-  run_kernel(RowKernel{k.shape, k.reduced, {{Input::Kind::Memory, k.a}, {Input::Kind::Memory, k.b}}, program, {{out, 3}}});
+  run_kernel(
+      RowKernel{k.shape, k.reduced, {{Input::Kind::Memory, k.a}, {Input::Kind::Memory, k.b}}, program, {{out, 3}}});
 }
 
 /// Few outputs, each a long sum, are too few tasks: one summed axis is cut into parts, which become a batch of
@@ -105,7 +107,8 @@ void run_in_parts(const Contraction& k, int axis, int64_t parts) {
   products.shape = products.a.view.shape;
   const Shape sums(products.shape.begin(), products.shape.begin() + kept);
   const DType wide = compute_dtype(k.out.dtype);
-  products.out = totals_of_parts(sums, parts, wide, std::make_shared<Buffer>(size_t(numel(sums) * parts * itemsize(wide))));
+  products.out =
+      totals_of_parts(sums, parts, wide, std::make_shared<Buffer>(size_t(numel(sums) * parts * itemsize(wide))));
   run(products);
   const RowKernel store{sums, 0, {Input{}}, {{Load{0}, wide}}, {{k.out, 0}}};
   run_kernel(reduce_parts(store, parts, {{0, ReduceOp::Sum, wide, 0, products.out}}));
@@ -151,8 +154,8 @@ bool reads_runs(const Contraction& k, const Sides& sides) {
          (count(k.shape, sides.rows) < kFewRows / 2 || count(k.shape, sides.reduced) >= kWorthAddingUp);
 }
 
-/// Whether `operand` has to be copied to be multiplied. Many small products see to padding themselves, if it is the same for
-/// all of them and for each step along what is summed.
+/// Whether `operand` has to be copied to be multiplied. Many small products see to padding themselves, if it is the
+/// same for all of them and for each step along what is summed.
 bool needs_copy(const Operand& operand, const Contraction& k, const Sides& sides) {
   const int64_t free = std::max(count(k.shape, sides.rows), count(k.shape, sides.columns));
   const bool cut = is_cut(count(k.shape, sides.reduced) * free);
@@ -161,11 +164,12 @@ bool needs_copy(const Operand& operand, const Contraction& k, const Sides& sides
     return std::ranges::any_of(sides.batch, along) || (cut && along(sides.reduced.front()));
   };
   if (operand.dtype != compute_dtype(k.out.dtype)) return true;
-  return sides.way == Sides::Way::Many ? std::ranges::any_of(operand.view.guards, differs) : !operand.view.guards.empty();
+  return sides.way == Sides::Way::Many ? std::ranges::any_of(operand.view.guards, differs)
+                                       : !operand.view.guards.empty();
 }
 
-/// The same with a packet of products at a time: images, in which no window reaches from one into the next, join the batch,
-/// unless a product is small as it is.
+/// The same with a packet of products at a time: images, in which no window reaches from one into the next, join the
+/// batch, unless a product is small as it is.
 Sides in_packets(const Contraction& k, Sides sides) {
   sides.way = Sides::Way::Many;
   if (sides.columns.size() < 2 || is_small(multiply_adds(k) / double(count(k.shape, sides.batch)))) return sides;
@@ -182,7 +186,8 @@ Sides in_packets(const Contraction& k, Sides sides) {
   return sides;
 }
 
-/// Where columns run into padding: the window of one of b's guards, so that its axis can be the outermost that is summed.
+/// Where columns run into padding: the window of one of b's guards, so that its axis can be the outermost that is
+/// summed.
 void find_window(const Contraction& k, Sides& sides) {
   for (const Guard& guard : k.b.view.guards) {
     auto along = [&](int a) { return guard.position.coef[a] != 0; };
@@ -219,7 +224,8 @@ Product product_of(const Contraction& k, const Sides& sides) {
   std::vector<Dims*> along_rows{&p.a.free, &p.out_rows}, along_columns{&p.b.free, &p.out_columns};
   std::vector<Dims*> along_reduced{&p.a.reduced, &p.b.reduced};
   for (Padding& padding : p.a.padding) along_rows.push_back(&padding.free), along_reduced.push_back(&padding.reduced);
-  for (Padding& padding : p.b.padding) along_columns.push_back(&padding.free), along_reduced.push_back(&padding.reduced);
+  for (Padding& padding : p.b.padding)
+    along_columns.push_back(&padding.free), along_reduced.push_back(&padding.reduced);
   if (p.window.taps > 1) along_columns.push_back(&p.window.coef);
   merge_axes(p.rows, along_rows), merge_axes(p.columns, along_columns), merge_axes(p.reduced, along_reduced);
   return p;
@@ -301,7 +307,8 @@ void run_in_slabs(const Contraction& k, const Sides& sides) {
   if (!of_batch) {
     if (needs_copy(shared.a, k, sides)) shared.a = pad_copy(shared.a, compute_dtype(k.out.dtype));
     check_bounds(shared.a);
-    if (sides.way == Sides::Way::Gemm) packed_rows = pack_rows(product_of(shared, sides), compute_dtype(k.out.dtype) == DType::Float64);
+    if (sides.way == Sides::Way::Gemm)
+      packed_rows = pack_rows(product_of(shared, sides), compute_dtype(k.out.dtype) == DType::Float64);
   }
   if (shared.out.buffer) shared.out.buffer->data();  // reserved here: a buffer is not made for several threads
   for (Output& output : shared.epilogue.outputs) output.operand.buffer->data();
@@ -355,8 +362,9 @@ void run_kernel(const ContractKernel& kernel) {
   const RowKernel& epilogue = kernel.epilogue;
   const int o = output_for_sums(epilogue, kernel.a.dtype);
   const Operand nowhere_yet{nullptr, kernel.a.dtype, View::contiguous(epilogue.shape)};
-  Contraction k{kernel.shape, kernel.reduced, kernel.a, kernel.b, o < 0 ? nowhere_yet : epilogue.outputs[size_t(o)].operand,
-                epilogue};
+  Contraction k{
+      kernel.shape, kernel.reduced, kernel.a, kernel.b, o < 0 ? nowhere_yet : epilogue.outputs[size_t(o)].operand,
+      epilogue};
   if (o >= 0 && is_sum(epilogue, epilogue.outputs[size_t(o)])) k.epilogue.outputs.erase(k.epilogue.outputs.begin() + o);
   run(k);
 }

@@ -9,8 +9,8 @@
 //   r ──►      │ p │ a thousand r           │            memory, as in the row of an image, need one pointer for all,
 //              └───┴────────────────────────┘            and there may be more of them: 2 packets x 14.
 //
-// Where the next r of a column is far away, and several panels would go that way, b is packed, too, for all tasks. Panels
-// are not: what another core has just written takes longer to read than to pack again.
+// Where the next r of a column is far away, and several panels would go that way, b is packed, too, for all tasks.
+// Panels are not: what another core has just written takes longer to read than to pack again.
 //
 //   for each thousand of r:   pack b, if so  ──►  all tasks, which pack their panels, and add to what is in the output
 //
@@ -66,7 +66,8 @@ void micro_kernel(int64_t n, const T* panel, const T* const* column, const T* co
   const T* c[near ? 1 : columns];
   for (int j = 0; j < columns; ++j) {
     if (!near || j == 0) c[j] = column[j];
-    for (int p = 0; p < packets; ++p) __builtin_prefetch(to[j] + p * P::lanes, 1);  // it will be there when it is written
+    // It will be there when it is written.
+    for (int p = 0; p < packets; ++p) __builtin_prefetch(to[j] + p * P::lanes, 1);
   }
   for (int64_t r = 0; r < n; ++r, panel += width) {
     const int64_t at = r_offset[r];
@@ -275,7 +276,8 @@ class Multiplication {
       offsets(p_.columns, p_.out_columns, first_column + start, count, out_column);
       for (int64_t j = 0; j < count;) {
         const ColumnRun run = next_run<packets>(b_column, j, count);
-        const T* column[max_far(packets)];  // past the last column, the last once more: of its sums only one set is stored
+        // Past the last column, the last once more: of its sums only one set is stored.
+        const T* column[max_far(packets)];
         const T* next[max_far(packets)];
         T* to[max_near(packets)];
         Range met = p_.window.taps == 1 ? range : Range{range.last, range.first};
@@ -295,15 +297,16 @@ class Multiplication {
           kernel(n, panel + skip * width, column, next, r_offset + skip, to, add && direct);
         };
         if (!run.near) call(far_kernel);
-        else with_count<max_near(packets)>(run.size, [&]<int c>() { call(micro_kernel<T, packets, c, Columns::Near>); });
+        else
+          with_count<max_near(packets)>(run.size, [&]<int c>() { call(micro_kernel<T, packets, c, Columns::Near>); });
         j += run.size;
       }
       if (!direct) store_strip(sums, width, out, out_row, rows, out_column, count, add);
     }
   }
 
-  /// Some columns from `first` on that are multiplied at once. Neighbours in memory, if there are enough, are cut into as
-  /// few runs as can be, which are as equal as can be.
+  /// Some columns from `first` on that are multiplied at once. Neighbours in memory, if there are enough, are cut into
+  /// as few runs as can be, which are as equal as can be.
   struct ColumnRun {
     int64_t size;
     bool near;
@@ -330,7 +333,8 @@ class Multiplication {
     int64_t position[kStrip];
     offsets(p_.columns, w.coef, first, count, position);
     for (int64_t j = 0; j < count; ++j) {
-      const int64_t before = -(position[j] + w.offset), after = before + w.size;  // inside: before <= tap * step < after
+      // Inside: before <= tap * step < after.
+      const int64_t before = -(position[j] + w.offset), after = before + w.size;
       auto tap = [&](int64_t x) { return std::clamp<int64_t>(x <= 0 ? 0 : (x + w.step - 1) / w.step, 0, w.taps); };
       const int64_t a_tap = r_ / w.taps;
       to[j] = {std::clamp(tap(before) * a_tap, range.first, range.last),

@@ -32,9 +32,9 @@ struct Factor {
   std::vector<Padding> padding;  ///< only multiply_many takes some
 };
 
-/// Where b is known to be 0, because it was padded there: the outermost summed axis counts `taps` of a window, and tap t
-/// lies inside the image where 0 <= position + t * step < size. The others may be left out: what b is 0 for counts as 0,
-/// even against an infinity.
+/// Where b is known to be 0, because it was padded there: the outermost summed axis counts `taps` of a window, and tap
+/// t lies inside the image where 0 <= position + t * step < size. The others may be left out: what b is 0 for counts as
+/// 0, even against an infinity.
 struct Window {
   int64_t taps = 1, step = 1, size = 1;
   int64_t offset = 0;  ///< position of a column = offset + sum coef * i

@@ -224,7 +224,8 @@ class Gemv {
 }  // namespace
 
 bool has_runs(const Shape& sizes, const Dims& strides, bool wide) {
-  return !sizes.empty() && strides.back() == 1 && sizes.back() >= (wide ? Packets<double>::lanes : Packets<float>::lanes);
+  return !sizes.empty() && strides.back() == 1 &&
+         sizes.back() >= (wide ? Packets<double>::lanes : Packets<float>::lanes);
 }
 
 void gemv(const Product& product, bool wide) {

@@ -62,8 +62,8 @@ inline bool evenly(const int64_t* offset, int64_t n, int64_t step) {
 }
 inline bool consecutive(const int64_t* offset, int64_t n) { return evenly(offset, n, 1); }
 
-/// Packs rows that lie in a few runs, as the pixels of several image rows do: a packet at a time, whose surplus the next
-/// one covers. Nothing is read from `end` on.
+/// Packs rows that lie in a few runs, as the pixels of several image rows do: a packet at a time, whose surplus the
+/// next one covers. Nothing is read from `end` on.
 ///
 ///   pixels  a b c | d e f g    panel  [a b c . . .]           then  [a b c d e f g . .]
 ///                                      └ packet of a ┘                     └ packet of d ┘
@@ -89,7 +89,8 @@ void pack_runs(const T* from, const int64_t* row_offset, int64_t count, const in
 /// Packs rows along which r runs: squares of a packet each way, turned in registers. The last square of a run of r
 /// reaches back over what is there already.
 template <int width, class T>
-void pack_turned(const T* from, const int64_t* row_offset, int64_t count, const int64_t* r_offset, int64_t n, T* panel) {
+void pack_turned(const T* from, const int64_t* row_offset, int64_t count, const int64_t* r_offset, int64_t n,
+                 T* panel) {
   using P = Packets<T>;
   constexpr int lanes = P::lanes;
   for (int64_t r = 0; r < n;) {

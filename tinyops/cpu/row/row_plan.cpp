@@ -84,8 +84,8 @@ void RowPlan::plan_values(bool elementwise) {
 
 // ---- Axes -----------------------------------------------------------------------------------------------------------
 
-/// 0 <= o < n is 0 <= o * K + k < n * K where k is from 0 to K: a guard on an axis that others of K elements lie within looks
-/// at all of them, which can then be one axis. Padding before the last axis of an image leaves long runs.
+/// 0 <= o < n is 0 <= o * K + k < n * K where k is from 0 to K: a guard on an axis that others of K elements lie within
+/// looks at all of them, which can then be one axis. Padding before the last axis of an image leaves long runs.
 static void count_along_all_axes(AffineForm& guard, const Shape& sizes, int outer) {
   int last = sizes.size() - 1;
   while (last >= 0 && (guard.fixed[last] == 0 || sizes[last] == 1)) --last;
@@ -203,7 +203,8 @@ void RowPlan::choose_lanes(const Shape& sizes, int outer, bool elementwise) {
   };
   split(sizes, fixed_shape, lane_shape);
   for (AffineForm& f : forms) split(std::exchange(f.fixed, {}), f.fixed, f.lane);
-  if (packed) row_length = inner_size, block_rows = std::min(std::max(kPackedTile / inner_size, kPackedRows), sizes[outer - 1]);
+  if (packed)
+    row_length = inner_size, block_rows = std::min(std::max(kPackedTile / inner_size, kPackedRows), sizes[outer - 1]);
   row_forms = forms;
   for (AffineForm& f : row_forms) f.lane = {packed ? f.lane[0] : 0};
   if (lane_shape.empty()) {

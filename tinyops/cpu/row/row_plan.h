@@ -28,7 +28,8 @@ namespace tinyops::cpu {
 /// One thing to do with a tile, or with the values of a row.
 struct Step {
   enum class Kind { Load, Constant, Op, Accumulate, Finish, Store } kind;
-  int value;                           ///< the index of the instruction, which is its result's; of a Store, what it stores
+  /// The index of the instruction, which is its result's; of a Store, what it stores.
+  int value;
   std::array<int, 3> args{-1, -1, -1};
   TileOp op = nullptr;
   unsigned single = 0;                 ///< bit i: argument i is one scalar, for the whole kernel or for a row

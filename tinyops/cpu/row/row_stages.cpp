@@ -27,8 +27,8 @@ bool RowPlan::reads_later(int o) const {
 }
 
 /// The arguments that an operation takes as one scalar each; the others it finds in every lane. Of packed rows it then
-/// takes one at a time, which must be whole steps. An operation on rows has rows in its lanes, so that only the kernel's
-/// scalars are alone.
+/// takes one at a time, which must be whole steps. An operation on rows has rows in its lanes, so that only the
+/// kernel's scalars are alone.
 unsigned RowPlan::single_arguments(int v) const {
   const Instruction& instruction = kernel.program[size_t(v)];
   const bool where = std::holds_alternative<TernaryOp>(instruction.op);
@@ -123,8 +123,8 @@ void RowPlan::plan_stages() {
   for (int o : late) need(kernel.outputs[size_t(o)].value, values[size_t(kernel.outputs[size_t(o)].value)].stage);
   for (int o : late) stage(values[size_t(kernel.outputs[size_t(o)].value)].stage).tiles.push_back(store_step(o));
 
-  // Every value of the kernel or of a row has a slot of its own (two, where the row's scalar fills lanes); those of a tile
-  // share what is left.
+  // Every value of the kernel or of a row has a slot of its own (two, where the row's scalar fills lanes); those of a
+  // tile share what is left.
   for (Step& step : constants) step.slot = slots++;
   for (Stage& s : stages)
     for (Step& step : s.rows)

@@ -1,10 +1,10 @@
 // The contraction: what is multiplied how is decided in contract_plan.cu; here is what its epilogue makes of the sums.
 //
 //   product ──────────────────────────► output                  the epilogue only stores the sums
-//   product and epilogue ─────────────► outputs                 tiles do it while the sums are in registers: contract_epilogue.h
-//   product ──► sums ──► row kernel ──► outputs                 what these cannot; the sums wait in an output of their dtype, if any
-//   product ──► parts of the sums ──► row kernel ──► outputs    too few tiles to fill the chip: k is cut into parts, and what
-//                                                               adds them up goes on with the epilogue
+//   product and epilogue ─────────────► outputs                 in tiles, with the sums in registers: contract_epilogue.h
+//   product ──► sums ──► row kernel ──► outputs                 what these cannot; sums may wait in an output of their dtype
+//   product ──► parts of the sums ──► row kernel ──► outputs    too few tiles to fill the chip: k is cut into parts, and
+//                                                               what adds them up goes on with the epilogue
 #include <algorithm>
 #include <optional>
 
@@ -15,7 +15,8 @@
 namespace tinyops::cuda {
 namespace {
 
-/// The epilogue as a row kernel, for all the runs of its contraction: buffers are put in for a run, and taken out again.
+/// The epilogue as a row kernel, for all the runs of its contraction: buffers are put in for a run, and taken out
+/// again.
 struct EpilogueKernel {
   RowKernel kernel = {};
   int written = -1;  ///< the one of the epilogue's outputs that it lacks: the product has stored it
@@ -28,7 +29,8 @@ struct EpilogueKernel {
       kernel.inputs[i].operand.buffer = from.kind == Input::Kind::Sum ? sums : from.operand.buffer;
     }
     for (int o = 0; o < int(kernel.outputs.size()); ++o)
-      kernel.outputs[size_t(o)].operand.buffer = epilogue.outputs[size_t(o + (written >= 0 && o >= written))].operand.buffer;
+      kernel.outputs[size_t(o)].operand.buffer =
+          epilogue.outputs[size_t(o + (written >= 0 && o >= written))].operand.buffer;
     run_kernel(kernel);
     for (Input& input : kernel.inputs) input.operand.buffer = nullptr;
     for (Output& output : kernel.outputs) output.operand.buffer = nullptr;
@@ -59,11 +61,13 @@ bool has_room(const RowKernel& epilogue) {
          epilogue.shape.size() < kMaxRank;
 }
 
-/// All that is decided about a contraction. Of where its buffers are it knows only the output that takes the sums, if any.
+/// All that is decided about a contraction. Of where its buffers are it knows only the output that takes the sums, if
+/// any.
 struct Plan {
   int place;
   ProductPlan product;
-  std::vector<int> operands;  ///< of an epilogue of its tiles: inputs, and outputs by ~output. None: there is no such epilogue
+  /// Of an epilogue of its tiles: inputs, and outputs by ~output. None: there is no such epilogue.
+  std::vector<int> operands;
   EpilogueKernel epilogue_rows;  ///< where there is none
 
   struct Of {
@@ -72,13 +76,15 @@ struct Plan {
     int place;
   };
   explicit Plan(const Of& of) : place(of.place), product(of.contraction, has_room(of.epilogue)) {
-    if (product.parts() > 1 || !fuse(of)) epilogue_rows = epilogue_kernel(of.epilogue, of.contraction, product.parts(), place);
+    if (product.parts() > 1 || !fuse(of))
+      epilogue_rows = epilogue_kernel(of.epilogue, of.contraction, product.parts(), place);
   }
 
   /// Tries to let the tiles do all of it.
   bool fuse(const Of& of) {
     const RowKernel& epilogue = of.epilogue;
-    if (!product.tiling || (epilogue.outputs.size() == 1 && place == 0 && is_sum(epilogue, epilogue.outputs[0]))) return false;
+    if (!product.tiling || (epilogue.outputs.size() == 1 && place == 0 && is_sum(epilogue, epilogue.outputs[0])))
+      return false;
     auto program = epilogue_of(epilogue, of.contraction.dtype);
     if (!program) return false;
     Contraction all = of.contraction;
@@ -109,7 +115,13 @@ void run_kernel(const ContractKernel& kernel) {
   const DType dtype = kernel.a.dtype;
   const int place = output_for_sums(epilogue, dtype);
   const Operand* const output = place >= 0 ? &epilogue.outputs[size_t(place)].operand : nullptr;
-  Contraction c{kernel.shape, kernel.reduced, kernel.a, kernel.b, output ? output->view : View::contiguous(epilogue.shape), dtype, {}};
+  Contraction c{kernel.shape,
+                kernel.reduced,
+                kernel.a,
+                kernel.b,
+                output ? output->view : View::contiguous(epilogue.shape),
+                dtype,
+                {}};
   for (Operand* operand : {&c.a, &c.b})
     if (operand->view.guards.size() > kMostGuards) *operand = without_guards(*operand);
 
@@ -121,7 +133,8 @@ void run_kernel(const ContractKernel& kernel) {
     plan->find_operands(epilogue);
     return multiply(c, plan->product, memory_of(epilogue.outputs[0].operand));
   }
-  const int64_t parts = plan->product.parts(), bytes = count * parts * itemsize(parts == 1 ? dtype : compute_dtype(dtype));
+  const int64_t parts = plan->product.parts(),
+                bytes = count * parts * itemsize(parts == 1 ? dtype : compute_dtype(dtype));
   const BufferRef sums = output && parts == 1 ? output->buffer : Scratch(size_t(bytes)).buffer();
   multiply(c, plan->product, static_cast<char*>(sums->data()));
   plan->epilogue_rows.run(epilogue, sums);

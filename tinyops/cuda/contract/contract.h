@@ -19,7 +19,8 @@ namespace tinyops::cuda {
 
 /// What a sum of Ts is kept in: unsigned where it may wrap around.
 template <class T>
-using Sum = std::conditional_t<!std::is_integral_v<T>, Compute<T>, std::conditional_t<sizeof(T) == 8, uint64_t, uint32_t>>;
+using Sum =
+    std::conditional_t<!std::is_integral_v<T>, Compute<T>, std::conditional_t<sizeof(T) == 8, uint64_t, uint32_t>>;
 
 template <class T>
 TINYOPS_HD void multiply_add(Sum<T>& sum, Sum<T> a, Sum<T> b) {
@@ -27,7 +28,8 @@ TINYOPS_HD void multiply_add(Sum<T>& sum, Sum<T> a, Sum<T> b) {
   else sum += a * b;
 }
 
-/// Calls `f(axis, index along it)` for the axes [first, last), of which element `i` is meant: its number in row-major order.
+/// Calls `f(axis, index along it)` for the axes [first, last), of which element `i` is meant: its number in row-major
+/// order.
 template <class Int, class F>
 __device__ __forceinline__ void for_axes(const Divider* sizes, int first, int last, Int i, F&& f) {
   for (int axis = last - 1; axis >= first; --axis) {
@@ -70,7 +72,8 @@ void multiply_directly(const DirectProduct& product, DType dtype, const Places& 
 // ---- Tiles ----------------------------------------------------------------------------------------------------------
 
 inline constexpr int kTileAxes = 6;    ///< of each of the four indices
-inline constexpr int kLines = 1 + kMostGuards;  ///< an operand's address and its guards' positions, each affine in the index
+/// An operand's address and its guards' positions, each affine in the index.
+inline constexpr int kLines = 1 + kMostGuards;
 
 /// An index that stands for several axes.
 struct Index {
@@ -90,14 +93,16 @@ struct TileOperand {
   Read read = Read::AlongX;
   int guards = 0;
   int64_t offset = 0, batch[kTileAxes] = {};
-  int free[kLines][kTileAxes] = {}, reduced[kLines][kTileAxes] = {};  ///< line 0 is the address, line 1 + g guard g's position
+  /// Line 0 is the address, line 1 + g guard g's position.
+  int free[kLines][kTileAxes] = {}, reduced[kLines][kTileAxes] = {};
   int guard_batch[kLines][kTileAxes] = {}, guard_offset[kLines] = {}, guard_size[kLines] = {};  ///< of line 0: nothing
 };
 
 /// How the sums, or what goes with them, lie in memory.
 struct TileView {
   int64_t offset = 0, batch[kTileAxes] = {}, m[kTileAxes] = {}, n[kTileAxes] = {};
-  int64_t runs_of_n = false;  ///< four neighbours along n are neighbours there; a whole word, as padding would be compared, too
+  /// Four neighbours along n are neighbours there; a whole word, as padding would be compared, too.
+  int64_t runs_of_n = false;
 };
 
 struct TileProduct {
@@ -109,11 +114,13 @@ struct TileProduct {
   int64_t part_stride = 0;
 };
 
-/// What a tile's kernel makes of its sums, before it stores anything: see contract_epilogue.h. No codes: it stores the sums.
+/// What a tile's kernel makes of its sums, before it stores anything: see contract_epilogue.h. No codes: it stores the
+/// sums.
 struct Epilogue {
   static constexpr int kMostCodes = 32, kMostConstants = 16, kMostOperands = 6;
   static constexpr uint8_t kSum = 255;  ///< a Load of the sum; else its operand, like a Store's, counts `operands`
-  /// A block has shared memory for so much: a table of addresses for each operand, and a slot takes as much as four tables.
+  /// A block has shared memory for so much: a table of addresses for each operand, and a slot takes as much as four
+  /// tables.
   static constexpr int kRoom = 10;
 
   struct Operand {
@@ -126,7 +133,8 @@ struct Epilogue {
   uint32_t constants[kMostConstants] = {};
   Operand operand[kMostOperands];
 };
-static_assert(sizeof(TileProduct) + sizeof(Epilogue) < 4000 && sizeof(DirectProduct) < 4000, "a kernel has 4 KB of parameters");
+static_assert(sizeof(TileProduct) + sizeof(Epilogue) < 4000 && sizeof(DirectProduct) < 4000,
+              "a kernel has 4 KB of parameters");
 
 /// Rows (m) by columns (n): of a tile, or how many there are from a tile's first one on.
 struct TileShape {
@@ -134,7 +142,8 @@ struct TileShape {
 };
 /// The tiles there are.
 inline constexpr TileShape kTileShapes[] = {{128, 128}, {32, 128}, {64, 64}};
-inline constexpr int kSmallTile = 2;   ///< the one that every dtype has; the others are for float32, and for tensor cores
+/// The one that every dtype has; the others are for float32, and for tensor cores.
+inline constexpr int kSmallTile = 2;
 inline constexpr int kTileDepth = 16;  ///< parts of k are multiples of it
 
 struct Tiling {

@@ -1,6 +1,6 @@
-// The contraction without tiles: every sum is added up by itself. For products with next to no rows or columns (a matrix
-// times a vector, a dot product, a depthwise convolution), where no element would be used twice, and for whatever the tiles
-// of contract_tiles.cu cannot take.
+// The contraction without tiles: every sum is added up by itself. For products with next to no rows or columns (a
+// matrix times a vector, a dot product, a depthwise convolution), where no element would be used twice, and for
+// whatever the tiles of contract_tiles.cu cannot take.
 //
 //   lanes = 1     thread   0   1   2   3 ..                lanes = 32    warp 0   k k k k k k k k .. ──► shuffles ──► sum 0
 //                    k │   │   │   │   │                                 warp 1   k k k k k k k k .. ──► shuffles ──► sum 1
@@ -27,7 +27,8 @@ struct Offsets {
 
   __device__ Offsets(const DirectProduct& p, int first, int last, int64_t i) {
     for_axes(p.axes.sizes, first, last, i, [&](int axis, int64_t along) {
-      a += along * p.a.address.strides[axis], b += along * p.b.address.strides[axis], out += along * p.out.strides[axis];
+      a += along * p.a.address.strides[axis], b += along * p.b.address.strides[axis],
+          out += along * p.out.strides[axis];
 #pragma unroll
       for (int g = 0; g < kMostGuards; ++g) {
         if (g < p.a.guards) in_a[g] += along * p.a.guard[g].coef[axis];

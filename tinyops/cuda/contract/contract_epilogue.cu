@@ -1,4 +1,5 @@
-// The host's half of what tiles do with their sums: the program that follows a contraction, as codes for contract_epilogue.h.
+// The host's half of what tiles do with their sums: the program that follows a contraction, as codes for
+// contract_epilogue.h.
 #include <algorithm>
 
 #include "tinyops/cuda/contract/contract.h"
@@ -15,7 +16,8 @@ bool has_instructions(BytecodeOp code, DType dtype) {
   return can_inline(code);
 }
 
-/// The codes of a program in which nothing is reduced. Its outputs may lie over its inputs: all loads come before the stores.
+/// The codes of a program in which nothing is reduced. Its outputs may lie over its inputs: all loads come before the
+/// stores.
 Sections codes_of(RowKernel kernel) {
   for (Instruction& step : kernel.program) step.per_row = false;
   for (Input& input : kernel.inputs) input.operand.buffer = nullptr;
@@ -27,7 +29,9 @@ Sections codes_of(RowKernel kernel) {
 
 std::optional<EpilogueProgram> epilogue_of(const RowKernel& epilogue, DType dtype) {
   if (dtype != DType::Float32 && !is_half(dtype)) return {};
-  const auto fits = [&](const Operand& o) { return o.view.guards.empty() && (o.dtype == DType::Float32 || o.dtype == dtype); };
+  const auto fits = [&](const Operand& o) {
+    return o.view.guards.empty() && (o.dtype == DType::Float32 || o.dtype == dtype);
+  };
   for (const Output& output : epilogue.outputs)
     if (!fits(output.operand) || epilogue.program[size_t(output.value)].dtype == DType::Bool) return {};
   for (const Input& input : epilogue.inputs)
@@ -50,7 +54,8 @@ std::optional<EpilogueProgram> epilogue_of(const RowKernel& epilogue, DType dtyp
         code.operand = epilogue.inputs[code.operand].kind == Input::Kind::Sum ? Epilogue::kSum : operand(code.operand);
       e.code[e.codes++] = code;
     }
-  if (sections.constants.size() > Epilogue::kMostConstants || result.operands.size() > Epilogue::kMostOperands) return {};
+  if (sections.constants.size() > Epilogue::kMostConstants || result.operands.size() > Epilogue::kMostOperands)
+    return {};
   std::ranges::transform(sections.constants, e.constants, [](uint64_t word) { return uint32_t(word); });
   e.operands = int(result.operands.size());
   if (e.operands + 4 * sections.lane_slots > Epilogue::kRoom) return {};

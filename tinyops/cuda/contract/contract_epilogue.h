@@ -1,15 +1,15 @@
 #pragma once
-// What follows a contraction, element by element, in the kernel that makes the sums: relu(x.matmul(w) + bias) never has its
-// sums in memory. When a tile is done, each thread goes through its own sums, eight at a time, with the codes of a row
-// kernel's program (program.h); what they read and write lies where the sums would.
+// What follows a contraction, element by element, in the kernel that makes the sums: relu(x.matmul(w) + bias) never has
+// its sums in memory. When a tile is done, each thread goes through its own sums, eight at a time, with the codes of a
+// row kernel's program (program.h); what they read and write lies where the sums would.
 //
 //   registers   64 sums  [ 8 ][ 8 ][ 8 ] ..          for each eight, for each code:
 //                          │
 //                          ▼                         accumulator = sums, or an operand's eight, or op(accumulator, slot, ..)
 //                     accumulator ◄──► slots
 //
-// The sums stay where they are: a register cannot be indexed at run time, so all are looked at, and eight are taken. The
-// slots, and each operand's addresses of rows and columns, lie in shared memory, which the tiles no longer need.
+// The sums stay where they are: a register cannot be indexed at run time, so all are looked at, and eight are taken.
+// The slots, and each operand's addresses of rows and columns, lie in shared memory, which the tiles no longer need.
 #include "tinyops/cuda/contract/contract.h"
 
 namespace tinyops::cuda {
@@ -85,7 +85,8 @@ struct Finisher {
     return x;
   }
 
-  /// Calls `f(address of the columns, the run's number, columns left)` for every run of the eight that is in the output.
+  /// Calls `f(address of the columns, the run's number, columns left)` for every run of the eight that is in the
+  /// output.
   template <class Stored, class F>
   __device__ __forceinline__ void for_runs(int operand, F&& f) const {
     const auto& tables = memory.tables[operand];

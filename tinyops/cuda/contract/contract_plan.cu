@@ -24,8 +24,8 @@ constexpr double kByItself = 10;
 
 // ---- The axes -------------------------------------------------------------------------------------------------------
 
-/// One of the product's indices: its axes, and what moves along them. `coefs`: a's address, a's guards, b's address, b's
-/// guards, what is beside the output, and the output.
+/// One of the product's indices: its axes, and what moves along them. `coefs`: a's address, a's guards, b's address,
+/// b's guards, what is beside the output, and the output.
 using Group = MergedAxes;
 
 /// All axes of a contraction, and what moves along them.
@@ -83,7 +83,8 @@ Read nearest(size_t form, const Group& free, const Group& k) {
     return g.shape.empty() ? INT64_MAX : std::max<int64_t>(1, std::abs(g.coefs[form].back()));
   };
   if (stride(free) != stride(k)) return stride(free) < stride(k) ? Read::AlongX : Read::AlongK;
-  return k.shape.empty() || free.shape.back() >= std::min<int64_t>(k.shape.back(), kTileDepth) ? Read::AlongX : Read::AlongK;
+  return k.shape.empty() || free.shape.back() >= std::min<int64_t>(k.shape.back(), kTileDepth) ? Read::AlongX
+                                                                                               : Read::AlongK;
 }
 
 Index index_of(const Group& group) {
@@ -108,7 +109,8 @@ std::optional<TileOperand> tile_operand(const Operand& from, size_t form, const 
   }
   for (int line = 1; line <= to.guards; ++line) {
     const Guard& guard = view.guards[size_t(line) - 1];
-    if (reach(view.shape, guard.position.coef) + std::abs(guard.position.offset) >= kFits || guard.size >= kFits) return {};
+    if (reach(view.shape, guard.position.coef) + std::abs(guard.position.offset) >= kFits || guard.size >= kFits)
+      return {};
     std::ranges::copy(all.batch.coefs[form + size_t(line)], to.guard_batch[line]);
     to.guard_offset[line] = int(guard.position.offset), to.guard_size[line] = int(guard.size);
   }
@@ -172,7 +174,8 @@ std::optional<Tiling> tiling_of(const Contraction& c, const Group& whole, bool m
   const size_t out = whole.coefs.size() - 1;
   for (std::vector<int>* sums : {&axes.a, &axes.b})  // rows and columns: in the order in which they lie in the output
     std::ranges::stable_sort(*sums, std::greater(), [&](int i) { return std::abs(whole.coefs[out][i]); });
-  TileGroups all{group_of(whole, axes.batch), group_of(whole, axes.a), group_of(whole, axes.b), group_of(whole, axes.reduced)};
+  TileGroups all{group_of(whole, axes.batch), group_of(whole, axes.a), group_of(whole, axes.b),
+                 group_of(whole, axes.reduced)};
   for (const Group* g : {&all.batch, &all.m, &all.n, &all.k})
     if (g->shape.size() > kTileAxes || numel(g->shape) >= kFits / 2) return {};
   const double rows = double(numel(all.m.shape)), columns = double(numel(all.n.shape));

@@ -1,5 +1,5 @@
-// Tiles whose sums are made by tensor cores: of 16-bit values, and, where TEENY_TF32=1 is in the environment, of float32
-// rounded to tf32, which has 10 bits of mantissa.
+// Tiles whose sums are made by tensor cores: of 16-bit values, and, where TEENY_TF32=1 is in the environment, of
+// float32 rounded to tf32, which has 10 bits of mantissa.
 //
 //   a warp's part of a tile      ┌──────┬──────┬──────┬──────┐   one instruction of mma.h adds 16 x 8 sums up over 8 (tf32) or
 //   of 64 x 32 sums              │16 x 8│      │      │      │   16 k. Its lanes read two neighbours along k from shared memory
@@ -48,7 +48,8 @@ struct Tensor {
 #pragma unroll
       for (int i = 0; i < down; ++i)
 #pragma unroll
-        for (int r = 0; r < 4; ++r) x[i][r] = word(a, first_row() + 16 * i + group() + r % 2 * 8, w + lane() + r / 2 * 4);
+        for (int r = 0; r < 4; ++r)
+          x[i][r] = word(a, first_row() + 16 * i + group() + r % 2 * 8, w + lane() + r / 2 * 4);
 #pragma unroll
       for (int j = 0; j < across; ++j)
 #pragma unroll
@@ -62,7 +63,8 @@ struct Tensor {
 
   static constexpr int runs = 2 * down * across;
   static __device__ int2 place(int i) {
-    return {first_row() + 16 * (i / 2 / across) + 8 * (i % 2) + group(), first_column() + 8 * (i / 2 % across) + 2 * lane()};
+    return {first_row() + 16 * (i / 2 / across) + 8 * (i % 2) + group(),
+            first_column() + 8 * (i / 2 % across) + 2 * lane()};
   }
   __device__ void get(int i, float (&to)[run]) const {
 #pragma unroll

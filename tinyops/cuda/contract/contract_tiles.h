@@ -9,10 +9,10 @@
 //     │  │          │  registers   │       multiplied  loaded
 //     └──┘          └──────────────┘
 //
-// The address of an element is the sum of a part for its row (or column) and a part for its k, and so is its position in
-// every padded axis. The parts of the rows are looked up once, those of a tile of k while the tile before is loaded, by one
-// warp after the other; so a window over an image, a transpose and a plain matrix are all the same to this kernel. It only
-// depends on whether four neighbours can be read at once, and along what neighbouring threads read.
+// The address of an element is the sum of a part for its row (or column) and a part for its k, and so is its position
+// in every padded axis. The parts of the rows are looked up once, those of a tile of k while the tile before is loaded,
+// by one warp after the other; so a window over an image, a transpose and a plain matrix are all the same to this
+// kernel. It only depends on whether four neighbours can be read at once, and along what neighbouring threads read.
 //
 // How the sums are spread over threads, and multiplied, is up to a Block: of contract_tiles.cu or contract_tensor.cu.
 //
@@ -73,7 +73,8 @@ struct Loader {
   template <bool along_x>
   __device__ void gather(Global<const T> from, const TileOperand& operand, const Tables& tables, int slot, int left) {
     const int ks = left - k_of<along_x>(0);
-    unsigned valid = along_x && ks < each ? (ks > 0 ? (1u << ks) - 1 : 0) : ks > 0 ? 0xffffffff : 0;  // a bit an element
+    // A bit an element.
+    unsigned valid = along_x && ks < each ? (ks > 0 ? (1u << ks) - 1 : 0) : ks > 0 ? 0xffffffff : 0;
     for (int line = 1; line <= operand.guards; ++line) {
       const unsigned size = unsigned(operand.guard_size[line]);
 #pragma unroll
@@ -101,7 +102,7 @@ struct Loader {
     constexpr int x_fours = width / 4, k_fours = depth / 4;
     if constexpr (!along_x) return {number / k_fours, number % k_fours * 4};
     else if constexpr (!Block::k_neighbours) return {number % x_fours * 4, number / x_fours};
-    else return {number / 8 % x_fours * 4, number % 8 + number / (8 * x_fours) * 8};  // eight k: they go to different banks
+    else return {number / 8 % x_fours * 4, number % 8 + number / (8 * x_fours) * 8};  // eight k go to different banks
   }
   template <bool along_x>
   __device__ void read_fours(Global<const T> from, const Tables& tables, int slot, int left) {
@@ -125,7 +126,8 @@ struct Loader {
         Pack<Factor, 4> run;
 #pragma unroll
         for (int j = 0; j < 4; ++j) run.v[j] = Block::factor(elements[4 * i + j]);
-        if constexpr (along_x != Block::k_neighbours) reinterpret_cast<Pack<Factor, 4>&>(at(to, first.x, first.y)) = run;
+        if constexpr (along_x != Block::k_neighbours)
+          reinterpret_cast<Pack<Factor, 4>&>(at(to, first.x, first.y)) = run;
         else
 #pragma unroll
           for (int j = 0; j < 4; ++j) at(to, first.x + (along_x ? j : 0), first.y + (along_x ? 0 : j)) = run.v[j];
@@ -161,8 +163,8 @@ __device__ inline void follow(const Index& index, const int (&coef)[kLines][kTil
 
 /// The entry of a free index: beyond the last it is the first's, whose sums are not stored.
 template <class Tables>
-__device__ void note_free(Tables& tables, const TileOperand& operand, const Index& index, const Index& batches, int batch,
-                          int first, int i) {
+__device__ void note_free(Tables& tables, const TileOperand& operand, const Index& index, const Index& batches,
+                          int batch, int first, int i) {
   int lines[kLines];
 #pragma unroll
   for (int line = 0; line < kLines; ++line) lines[line] = operand.guard_offset[line];
@@ -206,8 +208,8 @@ struct TilePlace {
 
 /// The addresses of a block's rows and columns in a view. A row beyond the last has none, and needs none.
 template <class Tables>
-__device__ void note_addresses(Tables& tables, const TileView& view, int64_t more, const TileProduct& p, const TilePlace& place,
-                               const TileShape& left) {
+__device__ void note_addresses(Tables& tables, const TileView& view, int64_t more, const TileProduct& p,
+                               const TilePlace& place, const TileShape& left) {
   const int64_t base = view.offset + address(p.batch, view.batch, place.batch) + more;
   for (int i = int(threadIdx.x); i < Tables::row_count && i < left.rows; i += int(blockDim.x))
     tables.rows[i] = base + address(p.m, view.m, place.row + i);
@@ -248,8 +250,10 @@ __global__ __launch_bounds__(Block::threads, Block::blocks) void tiles(
     if (lane < Block::depth) note_reduced(tables.a, p.a, p.k, slot, k, lane);
     else if (lane < 2 * Block::depth) note_reduced(tables.b, p.b, p.k, slot, k, lane - Block::depth);
   };
-  for (int i = t; i < Block::rows; i += Block::threads) note_free(tables.a, p.a, p.m, p.batch, place.batch, place.row, i);
-  for (int i = t; i < Block::columns; i += Block::threads) note_free(tables.b, p.b, p.n, p.batch, place.batch, place.column, i);
+  for (int i = t; i < Block::rows; i += Block::threads)
+    note_free(tables.a, p.a, p.m, p.batch, place.batch, place.row, i);
+  for (int i = t; i < Block::columns; i += Block::threads)
+    note_free(tables.b, p.b, p.n, p.batch, place.batch, place.column, i);
   if (warp < 2) note_ks(warp, first + warp * Block::depth);
   __syncthreads();
 
@@ -273,7 +277,8 @@ __global__ __launch_bounds__(Block::threads, Block::blocks) void tiles(
   const TileShape left{p.m.count - place.row, p.n.count - place.column};
   if constexpr (std::is_same_v<Sum<T>, float>)
     if (epilogue.codes > 0) {
-      for (int o = 0; o < epilogue.operands; ++o) note_addresses(after.tables[o], epilogue.operand[o].view, 0, p, place, left);
+      for (int o = 0; o < epilogue.operands; ++o)
+        note_addresses(after.tables[o], epilogue.operand[o].view, 0, p, place, left);
       __syncthreads();
       Finisher<T, Block> finisher{epilogue, after, left, {}};
 #pragma unroll 1
@@ -297,7 +302,8 @@ __global__ __launch_bounds__(Block::threads, Block::blocks) void tiles(
 template <class T, class Block>
 void multiply(const Tiling& tiling, const Places& places) {
   const TileProduct& p = tiling.product;
-  const int64_t blocks = blocks_for(p.m.count, Block::rows) * blocks_for(p.n.count, Block::columns) * p.batch.count * p.parts;
+  const int64_t blocks =
+      blocks_for(p.m.count, Block::rows) * blocks_for(p.n.count, Block::columns) * p.batch.count * p.parts;
   launch("contract", tiles<T, Block>, Grid{unsigned(blocks), Block::threads}, reinterpret_cast<const T*>(places.a),
          reinterpret_cast<const T*>(places.b), reinterpret_cast<T*>(places.out), p, tiling.epilogue);
 }

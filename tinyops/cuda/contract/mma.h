@@ -3,8 +3,8 @@
 //
 //   sums (16 x 8)  +=  a (16 x k)  *  b (k x 8)          k = 8 elements of 32 bits (tf32), or 16 of 16 bits
 //
-// A lane is thread t = lane % 4 of group g = lane / 4. A register is 32 bits: one tf32, or two neighbours along k, the first in
-// the lower half; below, a column of `a` and a row of `b` are one register wide (k = 8 or 16 makes 8 of them).
+// A lane is thread t = lane % 4 of group g = lane / 4. A register is 32 bits: one tf32, or two neighbours along k, the
+// first in the lower half; below, a column of `a` and a row of `b` are one register wide (k = 8 or 16 makes 8 of them).
 //
 //        a    t=0 1 2 3  0 1 2 3              b   g=0 .. 7               sums    t=0   1   2   3
 //      g=0   ┌─────────┬─────────┐         t=0 ┌───────────┐           g=0   ┌─────────────────┐
@@ -24,7 +24,8 @@ namespace tinyops::cuda {
 
 // ---- Elements -------------------------------------------------------------------------------------------------------
 
-/// The nearest value with tf32's 10 bits of mantissa, ties away from zero. Without this the tensor core cuts the others off.
+/// The nearest value with tf32's 10 bits of mantissa, ties away from zero. Without this the tensor core cuts the others
+/// off.
 __device__ __forceinline__ uint32_t to_tf32(float x) {
 #if __CUDA_ARCH__ >= 800 && !defined(TINYOPS_ON_HOST)
   uint32_t result;
@@ -42,13 +43,16 @@ __device__ __forceinline__ uint32_t to_tf32(float x) {
 #ifdef TINYOPS_ON_HOST
 /// What the instruction does, in loops. `Element` makes a float of the n-th element of a register.
 template <int elements, size_t registers_a, size_t registers_b, class Element>
-void multiply_fragments(float (&sums)[4], const uint32_t (&a)[registers_a], const uint32_t (&b)[registers_b], Element&& element) {
+void multiply_fragments(float (&sums)[4], const uint32_t (&a)[registers_a], const uint32_t (&b)[registers_b],
+                        Element&& element) {
   struct {
     uint32_t a[registers_a], b[registers_b];
   } fragments;
   std::memcpy(fragments.a, a, sizeof(a)), std::memcpy(fragments.b, b, sizeof(b));
   gpu_emulator::meet(0xffffffff, &fragments, sizeof(fragments));
-  const auto of_lane = [](int lane) { return *static_cast<const decltype(fragments)*>(gpu_emulator::brought_by(lane)); };
+  const auto of_lane = [](int lane) {
+    return *static_cast<const decltype(fragments)*>(gpu_emulator::brought_by(lane));
+  };
   const int g = gpu_emulator::lane() / 4, t = gpu_emulator::lane() % 4;
   for (int i = 0; i < 4; ++i) {
     const int row = g + i / 2 * 8, column = 2 * t + i % 2;
@@ -80,8 +84,8 @@ __device__ __forceinline__ void mma_float16_half(float (&sums)[4], const uint32_
 #endif
 }
 
-/// sums += a * b, for a of 16 x 8 tf32 elements and b of 8 x 8 (T = float), or for a of 16 x 16 elements of 16 bits and b of
-/// 16 x 8. From sm_80 on; before, only float16, in two halves.
+/// sums += a * b, for a of 16 x 8 tf32 elements and b of 8 x 8 (T = float), or for a of 16 x 16 elements of 16 bits and
+/// b of 16 x 8. From sm_80 on; before, only float16, in two halves.
 template <class T>
 __device__ __forceinline__ void mma(float (&sums)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
 #ifdef TINYOPS_ON_HOST

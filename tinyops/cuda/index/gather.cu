@@ -36,7 +36,8 @@ __global__ void gather(const __grid_constant__ GatherWalk walk, Global<const Wor
 
 /// Of how many elements a word can be made, so that `word` divides whole rows and all steps between them.
 int64_t elements_in_word(const MergedAxes& merged, const GatherKernel& k, int64_t itemsize) {
-  if (merged.shape.empty() || merged.coefs[0].back() != 1 || merged.coefs[1].back() != 0 || merged.coefs[2].back() != 1) return 1;
+  if (merged.shape.empty() || merged.coefs[0].back() != 1 || merged.coefs[1].back() != 0 || merged.coefs[2].back() != 1)
+    return 1;
   for (int64_t count = 16 / itemsize; count > 1; count /= 2) {
     bool fits = merged.shape.back() % count == 0 && k.table.view.address.coef.back() % count == 0 &&
                 k.table.view.address.offset % count == 0 && k.out.view.address.offset % count == 0;
@@ -56,7 +57,8 @@ void start(const GatherKernel& k, const GatherWalk& walk) {
 
 void gather_rows(const GatherKernel& k) {
   const Affine position = position_of(k.index.view);
-  MergedAxes merged = merge_axes(k.out.view.shape, {&k.table.view.address, &k.index.view.address, &k.out.view.address, &position});
+  MergedAxes merged =
+      merge_axes(k.out.view.shape, {&k.table.view.address, &k.index.view.address, &k.out.view.address, &position});
 
   const int64_t itemsize = tinyops::itemsize(k.out.dtype), word = elements_in_word(merged, k, itemsize);
   if (word > 1) {  // addresses in words
@@ -64,9 +66,13 @@ void gather_rows(const GatherKernel& k) {
     for (int f : {0, 2})
       for (int a = 0; a + 1 < merged.shape.size(); ++a) merged.coefs[size_t(f)][a] /= word;
   }
-  const GatherWalk walk{merged.axes(), merged.strides(0, k.table.view.address.offset / word),
-                        merged.strides(1, k.index.view.address.offset), merged.strides(2, k.out.view.address.offset / word),
-                        merged.strides(3), numel(merged.shape), k.table.view.address.coef.back() / word,
+  const GatherWalk walk{merged.axes(),
+                        merged.strides(0, k.table.view.address.offset / word),
+                        merged.strides(1, k.index.view.address.offset),
+                        merged.strides(2, k.out.view.address.offset / word),
+                        merged.strides(3),
+                        numel(merged.shape),
+                        k.table.view.address.coef.back() / word,
                         k.table.view.shape.back()};
   switch (itemsize * word) {
     case 1: return start<uint8_t>(k, walk);

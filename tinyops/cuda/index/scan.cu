@@ -11,12 +11,12 @@
 //                         total0 total1 total2       from these what each part starts from, one after the other; then
 //                         0 ───► t0 ───► t0+t1       the parts
 //
-// An element is `start op (before op own)`: the totals of the parts, of the chunk's warps and of the warp's groups so far,
-// and each of them is exactly what the last element before it came to. So running sums of positive values never step down
-// at a border, whatever is rounded. Sums grow as trees, which keeps their error small.
+// An element is `start op (before op own)`: the totals of the parts, of the chunk's warps and of the warp's groups so
+// far, and each of them is exactly what the last element before it came to. So running sums of positive values never
+// step down at a border, whatever is rounded. Sums grow as trees, which keeps their error small.
 //
-// Limited by memory, read once and written once; in parts, read twice. Which way is taken depends on the views alone, so
-// that every GPU makes the same bits.
+// Limited by memory, read once and written once; in parts, read twice. Which way is taken depends on the views alone,
+// so that every GPU makes the same bits.
 #include "tinyops/cuda/index/index.h"
 
 namespace tinyops::cuda {
@@ -43,8 +43,8 @@ struct ScanWalk {
 };
 static_assert(sizeof(ScanWalk) < 1024);
 
-/// Every lane's total of the lanes up to its own. Doubling, the upper half of each run takes in the last of the lower half:
-/// so no lane's total of positive values is below that of the lane before it.
+/// Every lane's total of the lanes up to its own. Doubling, the upper half of each run takes in the last of the lower
+/// half: so no lane's total of positive values is below that of the lane before it.
 template <ReduceOp op, class C>
 __device__ C scan_of_warp(C x) {
   const int lane = threadIdx.x % 32;
@@ -55,7 +55,8 @@ __device__ C scan_of_warp(C x) {
   return x;
 }
 
-/// What comes before a warp in its chunk, from the totals of the chunk's warps; and `before` moves on to the next chunk.
+/// What comes before a warp in its chunk, from the totals of the chunk's warps; and `before` moves on to the next
+/// chunk.
 template <ReduceOp op, class C>
 __device__ C before_warp(const C* totals, int stride, int warp, int warps, C& before) {
   C result = before;
@@ -68,8 +69,8 @@ __device__ C before_warp(const C* totals, int stride, int warp, int warps, C& be
 
 /// Warps (row, part, warp of it). `starts` and `totals`: (rows, parts), or null; without `out` only totals are made.
 template <class T, ReduceOp op, class C = Compute<T>>
-__global__ void scan_rows(const __grid_constant__ ScanWalk walk, Global<const T> in, Global<T> out, Global<const C> starts,
-                          Global<C> totals) {
+__global__ void scan_rows(const __grid_constant__ ScanWalk walk, Global<const T> in, Global<T> out,
+                          Global<const C> starts, Global<C> totals) {
   __shared__ C warp_totals[2][kWarps];
   const int lane = threadIdx.x % 32, warps = int(walk.warps), warp = threadIdx.x / 32 % warps;
   const int first = threadIdx.x / 32 - warp;  // in the block, of those that share the row
@@ -108,8 +109,8 @@ __global__ void scan_rows(const __grid_constant__ ScanWalk walk, Global<const T>
 
 /// Block (32 rows, part): a lane a row, a warp kEach steps. The rest as above.
 template <class T, ReduceOp op, class C = Compute<T>>
-__global__ void scan_columns(const __grid_constant__ ScanWalk walk, Global<const T> in, Global<T> out, Global<const C> starts,
-                             Global<C> totals) {
+__global__ void scan_columns(const __grid_constant__ ScanWalk walk, Global<const T> in, Global<T> out,
+                             Global<const C> starts, Global<C> totals) {
   __shared__ C warp_totals[2][kWarps][32];
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   int64_t part = blockIdx.x;
@@ -168,7 +169,8 @@ void scan(const ScanKernel& k, const Operand& in) {
   const bool columns = side_by_side(k.out.view);
   const int64_t warps = n <= kShortRow ? 1 : kWarps, blocks = blocks_for(rows, columns ? 32 : kWarps / warps);
   int64_t part = n;
-  if (blocks < kEnoughBlocks && n > 2 * kPart) part = std::max(kPart, blocks_for(blocks_for(n, kMostParts), kChunk) * kChunk);
+  if (blocks < kEnoughBlocks && n > 2 * kPart)
+    part = std::max(kPart, blocks_for(blocks_for(n, kMostParts), kChunk) * kChunk);
   const int64_t parts = blocks_for(n, part);
   const ScanWalk walk{row_addresses(in.view), row_addresses(k.out.view), rows, n, part,
                       Divider(parts, (rows + kWarps) * parts), warps};

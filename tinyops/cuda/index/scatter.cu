@@ -79,8 +79,8 @@ struct Collisions {
 static_assert(sizeof(Destinations) + sizeof(Collisions) < 2048);
 
 template <class T, ReduceOp op>
-__global__ void walk(const __grid_constant__ Destinations to, const __grid_constant__ Collisions from, Global<const T> source,
-                     Global<const uint8_t> index, DType index_dtype, Global<T> out) {
+__global__ void walk(const __grid_constant__ Destinations to, const __grid_constant__ Collisions from,
+                     Global<const T> source, Global<const uint8_t> index, DType index_dtype, Global<T> out) {
   using W = Total<T, op>;
   const int64_t i = int64_t(blockIdx.x) * kThreads + threadIdx.x;
   if (i >= to.count) return;
@@ -96,8 +96,8 @@ __global__ void walk(const __grid_constant__ Destinations to, const __grid_const
 }
 
 /// begins: (rows, size + 1), how many of the row's keys are below each number. keys, order: (rows, n).
-__global__ void find_begins(int64_t count, int64_t size, int64_t n, Global<const int64_t> keys, Global<const int64_t> order,
-                            Global<int64_t> begins) {
+__global__ void find_begins(int64_t count, int64_t size, int64_t n, Global<const int64_t> keys,
+                            Global<const int64_t> order, Global<int64_t> begins) {
   const int64_t i = int64_t(blockIdx.x) * kThreads + threadIdx.x;
   if (i >= count) return;
   const int64_t first = i / (size + 1) * n, number = i % (size + 1);
@@ -112,7 +112,8 @@ __global__ void find_begins(int64_t count, int64_t size, int64_t n, Global<const
 
 template <class T, ReduceOp op>
 __global__ void segments(const __grid_constant__ Destinations to, const __grid_constant__ Collisions from,
-                         Global<const T> source, Global<const int64_t> order, Global<const int64_t> begins, Global<T> out) {
+                         Global<const T> source, Global<const int64_t> order, Global<const int64_t> begins,
+                         Global<T> out) {
   using W = Total<T, op>;
   const int64_t i = int64_t(blockIdx.x) * kThreads + threadIdx.x;
   if (i >= to.count) return;
@@ -152,9 +153,13 @@ bool is_distinct(const View& view) {
 /// One scatter of operands without guards, some elements to some.
 class Scatter {
  public:
-  explicit Scatter(const ScatterKernel& k) : k_(k), rank_(k.source.view.rank()), picked_(k.out.view.address.coef.back()),
-      size_(k.out.view.shape.back()), elements_(int64_t(k.out.buffer->bytes()) / itemsize(k.out.dtype)),
-      distinct_(is_distinct(k.out.view)) {}
+  explicit Scatter(const ScatterKernel& k)
+      : k_(k),
+        rank_(k.source.view.rank()),
+        picked_(k.out.view.address.coef.back()),
+        size_(k.out.view.shape.back()),
+        elements_(int64_t(k.out.buffer->bytes()) / itemsize(k.out.dtype)),
+        distinct_(is_distinct(k.out.view)) {}
 
   template <class T, ReduceOp op>
   void run() {
@@ -164,7 +169,8 @@ class Scatter {
     const bool sorts = distinct_ && to_.count > 0 && from_.count > kFewCollisions &&
                        (from_.count > kManyCollisions || comparisons > kManyComparisons);
     if (elements_ > to_.count)
-      launch(k_.origin.op, fill<T>, grid_for(elements_, kThreads), elements_, T(identity<Compute<T>>(op)), memory_of<T>(k_.out));
+      launch(k_.origin.op, fill<T>, grid_for(elements_, kThreads), elements_, T(identity<Compute<T>>(op)),
+             memory_of<T>(k_.out));
     if (nothing) return;
     if (sorts) return by_segments<T, op>();
     check(nullptr);
@@ -182,8 +188,8 @@ class Scatter {
     check(keys.as<int64_t>());
     const View view = View::contiguous({rows_, n});
     run_kernel(SortKernel{false, {keys.buffer(), DType::Int64, view}, {order.buffer(), DType::Int64, view}});
-    launch(k_.origin.op, find_begins, grid_for(rows_ * (size_ + 1), kThreads), rows_ * (size_ + 1), size_, n, keys.as<int64_t>(),
-           order.as<int64_t>(), begins.as<int64_t>());
+    launch(k_.origin.op, find_begins, grid_for(rows_ * (size_ + 1), kThreads), rows_ * (size_ + 1), size_, n,
+           keys.as<int64_t>(), order.as<int64_t>(), begins.as<int64_t>());
     launch(k_.origin.op, segments<T, op>, grid_for(to_.count, kThreads), to_, from_, memory_of<const T>(k_.source),
            order.as<int64_t>(), begins.as<int64_t>(), memory_of<T>(k_.out));
   }
@@ -218,8 +224,13 @@ class Scatter {
     to_ = {destinations.axes(), destinations.strides(0, distinct_ ? to.offset : 0), destinations.strides(1, to.offset),
            destinations.strides(2, source.offset), destinations.strides(3, index.offset), destinations.strides(4),
            destinations.strides(5), size_ > 0 || !distinct_ ? numel(destinations.shape) : 0};
-    from_ = {collisions.axes(), collisions.strides(0), collisions.strides(1), collisions.strides(2), numel(collisions.shape),
-             picked_, size_};
+    from_ = {collisions.axes(),
+             collisions.strides(0),
+             collisions.strides(1),
+             collisions.strides(2),
+             numel(collisions.shape),
+             picked_,
+             size_};
   }
 
   /// Reports indices that are outside; and, if asked to, collects all of them as rows of keys.
@@ -234,11 +245,13 @@ class Scatter {
     MergedAxes space;
     space.coefs.resize(3);
     for (int a = 0; a < rank_; ++a)
-      if (index.coef[a] || (keys && !is_parallel(a))) space.add_axis(shape()[a], {index.coef[a], position.coef[a], key[size_t(a)]});
+      if (index.coef[a] || (keys && !is_parallel(a)))
+        space.add_axis(shape()[a], {index.coef[a], position.coef[a], key[size_t(a)]});
     space.merge();
-    const Indices indices{space.axes(), space.strides(0, index.offset), space.strides(1), space.strides(2), numel(space.shape), size_};
-    launch(k_.origin.op, check_indices, grid_for(indices.count, kThreads), indices, memory_of<const uint8_t>(k_.index), k_.index.dtype,
-           keys, device_errors(), number_of_origin(k_.origin, shape()));
+    const Indices indices{
+        space.axes(), space.strides(0, index.offset), space.strides(1), space.strides(2), numel(space.shape), size_};
+    launch(k_.origin.op, check_indices, grid_for(indices.count, kThreads), indices, memory_of<const uint8_t>(k_.index),
+           k_.index.dtype, keys, device_errors(), number_of_origin(k_.origin, shape()));
   }
 
   const Shape& shape() const { return k_.source.view.shape; }

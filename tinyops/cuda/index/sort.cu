@@ -1,6 +1,6 @@
-// Sorting by a network (Batcher's bitonic sort, 1968): comparisons whose places are fixed beforehand, half as many side by
-// side as there are elements. Sorted runs of 1, 2, 4, .. merge to runs of twice the length; a merge begins with the second
-// run mirrored, and goes on at half the distance until that is 1:
+// Sorting by a network (Batcher's bitonic sort, 1968): comparisons whose places are fixed beforehand, half as many side
+// by side as there are elements. Sorted runs of 1, 2, 4, .. merge to runs of twice the length; a merge begins with the
+// second run mirrored, and goes on at half the distance until that is 1:
 //
 //   0  ─┬────── ─┬── ─┬─     a merge of two runs of four: 4 comparisons at a time, and only ever upwards, so that what lies
 //   1  ─┼┬───── ─┼┬─ ─┴─     beyond the end of a row counts as larger than all, is never moved, and need not exist
@@ -34,14 +34,17 @@ struct alignas(16) Wide {
   uint64_t key, place;
 };
 __device__ inline bool is_less(Narrow a, Narrow b) { return a < b; }
-__device__ inline bool is_less(const Wide& a, const Wide& b) { return a.key != b.key ? a.key < b.key : a.place < b.place; }
+__device__ inline bool is_less(const Wide& a, const Wide& b) {
+  return a.key != b.key ? a.key < b.key : a.place < b.place;
+}
 __device__ inline int64_t place_of(Narrow e) { return int64_t(e & UINT32_MAX); }
 __device__ inline int64_t place_of(const Wide& e) { return int64_t(e.place); }
 
 /// elements: (rows, n), contiguous.
 template <class T, class Element>
-__global__ void make_elements(const __grid_constant__ RowAddresses rows, int64_t count, const __grid_constant__ Divider n,
-                              bool descending, Global<const T> in, Global<Element> elements) {
+__global__ void make_elements(const __grid_constant__ RowAddresses rows, int64_t count,
+                              const __grid_constant__ Divider n, bool descending, Global<const T> in,
+                              Global<Element> elements) {
   int64_t place = int64_t(blockIdx.x) * kMakers + threadIdx.x;
   if (place >= count) return;
   const int64_t i = place, row = n.divide(place);
@@ -73,11 +76,12 @@ struct Spans {
   int64_t count;   ///< spans of all rows
 };
 
-/// Sorts every span; or, where they are what a merge has come down to, ends the merge. The places go to `out`, if that is
-/// not null, else the elements back where they were.
+/// Sorts every span; or, where they are what a merge has come down to, ends the merge. The places go to `out`, if that
+/// is not null, else the elements back where they were.
 template <class Element>
-__global__ void __launch_bounds__(kThreads, 1) sort_spans(const __grid_constant__ Spans spans, bool ends_merge, Global<Element> elements,
-                           const __grid_constant__ RowAddresses rows, Global<int64_t> out) {
+__global__ void __launch_bounds__(kThreads, 1)
+    sort_spans(const __grid_constant__ Spans spans, bool ends_merge, Global<Element> elements,
+               const __grid_constant__ RowAddresses rows, Global<int64_t> out) {
   __shared__ Element tile[kTile];
   const int span = int(spans.span);
 
@@ -97,7 +101,8 @@ __global__ void __launch_bounds__(kThreads, 1) sort_spans(const __grid_constant_
     if (const Place at = span_of(t); t % span < at.count) tile[t] = elements[at.row * spans.n + at.begin + t % span];
   __syncthreads();
 
-  const int first = int(threadIdx.x) * 2 / span * span, i = int(threadIdx.x) - first / 2;  // comparison i of the span at `first`
+  // Comparison i of the span at `first`.
+  const int first = int(threadIdx.x) * 2 / span * span, i = int(threadIdx.x) - first / 2;
   const int count = span_of(first).count;
   const auto step = [&](int distance, bool mirrored) {
     const Places p = compared(i, distance, mirrored);
@@ -124,7 +129,8 @@ __global__ void __launch_bounds__(kThreads, 1) sort_spans(const __grid_constant_
 
 /// One step of a merge over `distance`, in rows of n elements and 2^log_pairs comparisons.
 template <class Element>
-__global__ void merge_step(int64_t rows, int64_t n, int log_pairs, int64_t distance, bool mirrored, Global<Element> elements) {
+__global__ void merge_step(int64_t rows, int64_t n, int log_pairs, int64_t distance, bool mirrored,
+                           Global<Element> elements) {
   const int64_t i = int64_t(blockIdx.x) * kMakers + threadIdx.x, row = i >> log_pairs;
   const Places p = compared(i - (row << log_pairs), distance, mirrored);
   if (row >= rows || p.high >= n) return;
@@ -150,8 +156,8 @@ void sort(const SortKernel& k, const Operand& in) {
   const int64_t spans_of_row = blocks_for(n, span), all_spans = rows * spans_of_row;
   const Spans spans{span, n, Divider(spans_of_row, all_spans), all_spans};
   const auto in_tiles = [&](bool ends_merge, bool last) {
-    launch("sort", sort_spans<Element>, Grid{unsigned(blocks_for(all_spans, kTile / span)), kThreads}, spans, ends_merge,
-           elements, to, last ? out : nullptr);
+    launch("sort", sort_spans<Element>, Grid{unsigned(blocks_for(all_spans, kTile / span)), kThreads}, spans,
+           ends_merge, elements, to, last ? out : nullptr);
   };
   in_tiles(false, whole == span);
   for (int64_t run = span; run < whole; run *= 2) {

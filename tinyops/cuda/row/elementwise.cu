@@ -1,5 +1,5 @@
-// The first kernel: one operation on arrays of floats, y[i] = op(a[i], b[i]). It is the whole of GPU programming in a few
-// lines: a thread finds out which elements are its own, reads, computes, writes.
+// The first kernel: one operation on arrays of floats, y[i] = op(a[i], b[i]). It is the whole of GPU programming in a
+// few lines: a thread finds out which elements are its own, reads, computes, writes.
 //
 //   a   0 1 2 3 | 4 5 6 7 | 8 ..                 a thread has four neighbours, in one access of 16 bytes, and four more
 //       thread 0  thread 1   ..                  a block of threads further on: while it waits for the first ones the
@@ -38,7 +38,8 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-/// Where the elements of an operand are that is read or written from its first to its last; null where it is another way.
+/// Where the elements of an operand are that is read or written from its first to its last; null where it is another
+/// way.
 float* straight(const Operand& operand) {
   const bool plain = operand.dtype == DType::Float32 && operand.view.is_contiguous();
   return plain ? memory_of<float>(operand) : nullptr;
@@ -77,7 +78,8 @@ bool run_elementwise(const RowKernel& k) {
   const int64_t n = numel(k.shape), blocks = blocks_for(n, kThreads * kEach);
   if (blocks > INT32_MAX) return false;
   const auto start = [&](auto op) {
-    launch("elementwise", elementwise<decltype(op)::value>, Grid{unsigned(blocks), kThreads}, inputs[0], inputs[1], constant, y, n);
+    launch("elementwise", elementwise<decltype(op)::value>, Grid{unsigned(blocks), kThreads}, inputs[0], inputs[1],
+           constant, y, n);
   };
   if (const auto* op = std::get_if<BinaryOp>(&operation->op)) return InlinedBinary::visit(*op, start);
   if (const auto* op = std::get_if<UnaryOp>(&operation->op)) return InlinedUnary::visit(*op, start);

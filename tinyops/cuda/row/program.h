@@ -1,16 +1,16 @@
 #pragma once
-// The interpreter: a thread runs the program of a row kernel on eight elements at a time (four where a value takes 64 bits),
-// instruction by instruction. What an instruction costs to fetch and to decide on is shared by the eight.
+// The interpreter: a thread runs the program of a row kernel on eight elements at a time (four where a value takes 64
+// bits), instruction by instruction. What an instruction costs to fetch and to decide on is shared by the eight.
 //
-//   accumulator   8 registers     the result of the last instruction; most instructions read it, many results are read from nowhere else
+//   accumulator   8 registers     the result of the last instruction; most read it, many results are read from nowhere else
 //   lane slots    shared memory   results that are needed later: 8 words a thread, 16 bytes a thread side by side
 //   kept values   shared memory   the same, one for each stretch of a row: what a later walk over the row needs again
 //   scalars       shared memory   one word a thread: the values of a row, where the eight belong to one row
 //   constants     in the kernel's arguments
 //
-// Registers cannot be indexed by a value that is known only at run time, and local memory goes through the same cache as
-// shared memory does, at more instructions: hence shared memory. A word holds a value of any dtype: a float's bits, an
-// int, 0 or 1. Small kernels whose values all fit 32 bits use 32-bit words.
+// Registers cannot be indexed by a value that is known only at run time, and local memory goes through the same cache
+// as shared memory does, at more instructions: hence shared memory. A word holds a value of any dtype: a float's bits,
+// an int, 0 or 1. Small kernels whose values all fit 32 bits use 32-bit words.
 //
 //   gelu, of x:     acc = load 0 -> slot 0     acc = acc * slot 0     acc = acc * c0     acc = acc + slot 0    ...
 #include <vector>
@@ -34,8 +34,8 @@ enum class Opcode : uint8_t {
 using Slot = uint8_t;
 inline constexpr Slot kKept = 96, kScalars = 128, kConstants = 176, kAccumulator = 255;  ///< below kKept: lane slots
 
-/// One step, eight bytes. `type` is what it computes in, `to` what comes out; of a Load and a Store `operand` counts inputs
-/// and outputs, of Accumulate and Finish it is where the totals are.
+/// One step, eight bytes. `type` is what it computes in, `to` what comes out; of a Load and a Store `operand` counts
+/// inputs and outputs, of Accumulate and Finish it is where the totals are.
 struct BytecodeOp {
   Opcode what = Opcode::Constant;
   uint8_t op = 0;
@@ -46,9 +46,9 @@ struct BytecodeOp {
 };
 static_assert(sizeof(BytecodeOp) == 8);
 
-/// A row kernel's program as codes, with a slot for every value. A program with Reduces falls into sections, which take turns
-/// (row_plan.h). `columns`: whether a row has a value in each lane; `keeps`: whether what an earlier section computed may be
-/// kept.
+/// A row kernel's program as codes, with a slot for every value. A program with Reduces falls into sections, which take
+/// turns (row_plan.h). `columns`: whether a row has a value in each lane; `keeps`: whether what an earlier section
+/// computed may be kept.
 struct Sections {
   Sections(const RowKernel& kernel, bool columns, bool keeps);
 
@@ -104,11 +104,13 @@ struct Lanes {
   }
 };
 
-/// A function that is called, where most are copied into the kernel: what is rare, or long, must not cost the rest registers.
+/// A function that is called, where most are copied into the kernel: what is rare, or long, must not cost the rest
+/// registers.
 #define TINYOPS_NOINLINE __device__ __attribute__((noinline))
 
-// ---- Arithmetic on a thread's elements --------------------------------------------------------------------------------
-// Float arithmetic is eight instructions for eight elements. Everything else goes through one function, element by element.
+// ---- Arithmetic on a thread's elements ------------------------------------------------------------------------------
+// Float arithmetic is eight instructions for eight elements. Everything else goes through one function, element by
+// element.
 
 template <class Word>
 TINYOPS_NOINLINE Word compute_one(BytecodeOp code, Word x, Word y) {
@@ -154,10 +156,13 @@ struct OpList {
   template <class Op>
   static constexpr bool contains(Op op) { return ((op == ops) || ...); }
   template <class Op, class F>
-  TINYOPS_HD static bool visit(Op op, F&& f) { return ((op == ops && (f(std::integral_constant<Op, ops>{}), true)) || ...); }
+  TINYOPS_HD static bool visit(Op op, F&& f) {
+    return ((op == ops && (f(std::integral_constant<Op, ops>{}), true)) || ...);
+  }
 };
 // Those that have a few instructions of their own, of floats and of bits.
-using InlinedUnary = OpList<UnaryOp::Neg, UnaryOp::Recip, UnaryOp::Sqrt, UnaryOp::Exp, UnaryOp::Tanh, UnaryOp::Sigmoid, UnaryOp::Log>;
+using InlinedUnary =
+    OpList<UnaryOp::Neg, UnaryOp::Recip, UnaryOp::Sqrt, UnaryOp::Exp, UnaryOp::Tanh, UnaryOp::Sigmoid, UnaryOp::Log>;
 using InlinedBinary = OpList<BinaryOp::Add, BinaryOp::Sub, BinaryOp::Mul, BinaryOp::Div, BinaryOp::Max, BinaryOp::Min>;
 using InlinedCompare = OpList<BinaryOp::Lt, BinaryOp::Le, BinaryOp::Eq>;
 using InlinedBits = OpList<BinaryOp::And, BinaryOp::Or, BinaryOp::Xor>;
@@ -189,10 +194,12 @@ __device__ __forceinline__ Lanes<Word> compute(const BytecodeOp& code, const Lan
   if constexpr (sizeof(Word) == 4) {
     Lanes<Word> result;
     const auto run = [&]<class Op, Op op>(std::integral_constant<Op, op>) {
-      if constexpr (std::is_same_v<Op, UnaryOp>) result = map_lanes<float>(x, y, [](float a, float) { return apply(op, a); });
+      if constexpr (std::is_same_v<Op, UnaryOp>)
+        result = map_lanes<float>(x, y, [](float a, float) { return apply(op, a); });
       else if constexpr (InlinedBits::contains(op))
         result = map_lanes<uint32_t>(x, y, [](uint32_t a, uint32_t b) { return apply(op, a, b); });
-      else if constexpr (gives_bool(op)) result = map_lanes<float>(x, y, [](float a, float b) { return holds(op, a, b); });
+      else if constexpr (gives_bool(op))
+        result = map_lanes<float>(x, y, [](float a, float b) { return holds(op, a, b); });
       else result = map_lanes<float>(x, y, [](float a, float b) { return apply(op, a, b); });
     };
     const bool is_float = code.type >= DType::Float16;
@@ -247,7 +254,7 @@ __device__ __forceinline__ Word over_lanes(const BytecodeOp& reduction, Lanes<Wo
   }
 }
 
-// ---- A thread's memory ------------------------------------------------------------------------------------------------
+// ---- A thread's memory ----------------------------------------------------------------------------------------------
 
 /// The lanes of a thread that lie in memory as two times 16 bytes: `four(0)` and `four(1)`.
 template <class Word, class F>
@@ -267,12 +274,13 @@ __device__ __forceinline__ void write_lanes(F&& four, const Lanes<Word>& x) {
   for (int g = 0; g < 2; ++g) {
     if constexpr (sizeof(Word) == 4) four(g) = make_uint4(x[4 * g], x[4 * g + 1], x[4 * g + 2], x[4 * g + 3]);
     else
-      four(g) = make_uint4(uint32_t(x[2 * g]), uint32_t(x[2 * g] >> 32), uint32_t(x[2 * g + 1]), uint32_t(x[2 * g + 1] >> 32));
+      four(g) = make_uint4(uint32_t(x[2 * g]), uint32_t(x[2 * g] >> 32), uint32_t(x[2 * g + 1]),
+                           uint32_t(x[2 * g + 1] >> 32));
   }
 }
 
-/// The slots and scalars of a block, as one of its threads sees them. A, the kernel's arguments, says how many there are; so
-/// little of this takes registers.
+/// The slots and scalars of a block, as one of its threads sees them. A, the kernel's arguments, says how many there
+/// are; so little of this takes registers.
 ///
 ///   lane slots   [slot][group][thread]      kept values   [value][stretch][group][thread]      scalars   [scalar][thread]
 template <class A>
@@ -311,8 +319,8 @@ struct Slots {
   }
 };
 
-/// Runs one instruction that only computes; its result is in the accumulator. `memory` has what an argument's Slot names, and
-/// keeps results: the Slots of a row kernel, or the sums of a contraction's tile.
+/// Runs one instruction that only computes; its result is in the accumulator. `memory` has what an argument's Slot
+/// names, and keeps results: the Slots of a row kernel, or the sums of a contraction's tile.
 template <bool kInlined, class Memory, class Word>
 __device__ __forceinline__ void run_code(const BytecodeOp& code, const Memory& memory, Lanes<Word>& accumulator) {
   const Lanes<Word> y = memory.fetch(code.b, accumulator);

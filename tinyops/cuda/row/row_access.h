@@ -1,6 +1,6 @@
 #pragma once
-// How a thread of a row kernel reads and writes its elements: from an operand's forms to addresses, to accesses of 16 bytes
-// where elements lie side by side, and one by one where they do not.
+// How a thread of a row kernel reads and writes its elements: from an operand's forms to addresses, to accesses of 16
+// bytes where elements lie side by side, and one by one where they do not.
 //
 //   in groups   t0 t0 t0 t0 | t1 t1 t1 t1 | .. | t0 t0 t0 t0 | t1 ..      a warp's access is 512 bytes in one piece
 //   apart       t0 | t1 | t2 | .. | t0 | t1 | ..                          128 bytes, of four bytes each: rows of any length
@@ -27,7 +27,8 @@ __device__ __forceinline__ typename A::Index lane_of(const A& a, const ThreadPos
 
 /// What the axes [from, to) add to a form at `index`, counted in row-major order over them.
 template <class A>
-__device__ __forceinline__ int64_t walk_with(const A& a, const Form<A::kAxes>& form, typename A::Index index, int from, int to) {
+__device__ __forceinline__ int64_t walk_with(const A& a, const Form<A::kAxes>& form, typename A::Index index, int from,
+                                             int to) {
   int64_t sum = 0;
 #pragma unroll 1
   for (int axis = to - 1; axis >= from; --axis) {
@@ -44,7 +45,8 @@ TINYOPS_NOINLINE int64_t outlined_walk(const A& a, const Form<A::kAxes>& form, t
 }
 /// A division of 64 bits is long; where it may be needed, it is in one place.
 template <class A>
-__device__ __forceinline__ int64_t walk(const A& a, const Form<A::kAxes>& form, typename A::Index index, int from, int to) {
+__device__ __forceinline__ int64_t walk(const A& a, const Form<A::kAxes>& form, typename A::Index index, int from,
+                                        int to) {
   if constexpr (A::kSmall) return walk_with(a, form, index, from, to);
   else return outlined_walk(a, form, index, from, to);
 }
@@ -106,7 +108,8 @@ TINYOPS_NOINLINE Lanes<Word> narrowed(DType to, Lanes<Word> x) {
   return x;
 }
 
-/// Calls `f` with a zero of the unsigned integer that has the size of an element: in an inlined kernel one of 1 or 4 bytes.
+/// Calls `f` with a zero of the unsigned integer that has the size of an element: in an inlined kernel one of 1 or 4
+/// bytes.
 template <bool kInlined, class Word, class F>
 __device__ __forceinline__ void with_raw(DType d, F&& f) {
   if (d <= DType::UInt8) return f(uint8_t{});
@@ -135,11 +138,11 @@ TINYOPS_NOINLINE Lanes<Word> made_up(const A& a, const DeviceOperand& r, DType d
   return x;
 }
 
-/// Calls `group(k, lane)` for the first element of each group that is one access, and `one(k, lane)` for all other elements
-/// that exist. (An inlined kernel looks at all groups at once.)
+/// Calls `group(k, lane)` for the first element of each group that is one access, and `one(k, lane)` for all other
+/// elements that exist. (An inlined kernel looks at all groups at once.)
 template <bool kInlined, class Word, class A, class Exists, class Group, class One>
-__device__ __forceinline__ void for_lanes(const A& a, const DeviceOperand& r, const ThreadPosition<A>& at, Exists&& exists,
-                                          Group&& group, One&& one) {
+__device__ __forceinline__ void for_lanes(const A& a, const DeviceOperand& r, const ThreadPosition<A>& at,
+                                          Exists&& exists, Group&& group, One&& one) {
   constexpr int n = kGroup<Word>;
   const bool whole = kInlined && r.access == Access::Groups && at.first + at.apart + n <= at.limit;
 #pragma unroll
@@ -196,8 +199,8 @@ __device__ __forceinline__ void store_memory(const A& a, const DeviceOperand& r,
   });
 }
 
-// An inlined kernel has no calls, which would cost it registers, and with them threads that hide each other's waiting for
-// memory: its operands have 4 bytes, or 1, and no guards. All others call these.
+// An inlined kernel has no calls, which would cost it registers, and with them threads that hide each other's waiting
+// for memory: its operands have 4 bytes, or 1, and no guards. All others call these.
 
 template <class Word, class A>
 TINYOPS_NOINLINE Lanes<Word> load_any(const A& a, BytecodeOp code, ThreadPosition<A> at) {

@@ -79,7 +79,8 @@ void Planner::plan_axes(const RowKernel& k) {
   std::vector<int> order(size_t(rank), 0);  // of the merged axes: fixed, steps, lanes
   std::iota(order.begin(), order.end(), 0);
   if (all.columns) {
-    constexpr int64_t kEnough = 1024;  // lanes; then further axes may be fixed, whose place is found once for eight elements
+    // Lanes; then further axes may be fixed, whose place is found once for eight elements.
+    constexpr int64_t kEnough = 1024;
     int first = border;
     while (first > 0 && count(first, border) < kEnough) --first;
     std::rotate(order.begin() + first, order.begin() + border, order.end());
@@ -171,7 +172,8 @@ void Planner::plan_work(const RowKernel& k, int64_t word) {
   if (!fits()) place(false, kThreads);
   if (!fits()) place(false, 32);
 
-  all.lane_slots = int16_t(sections->lane_slots), all.kept = int16_t(sections->kept), all.scalars = int16_t(sections->scalars);
+  all.lane_slots = int16_t(sections->lane_slots), all.kept = int16_t(sections->kept),
+  all.scalars = int16_t(sections->scalars);
   all.sections = int16_t(sections->codes.size());
   size_t count = 0;
   for (size_t s = 0; s < sections->codes.size(); ++s) {
@@ -187,7 +189,8 @@ void Planner::plan_work(const RowKernel& k, int64_t word) {
   int64_t x = threads, y = 1;
   if (all.columns) {
     x = std::min(threads, across);
-    if (all.steps >= 32) {  // many steps are shared by the rows of a block's threads, few are taken by each thread for itself
+    // Many steps are shared by the rows of a block's threads, few are taken by each thread for itself.
+    if (all.steps >= 32) {
       x = std::min<int64_t>(x, 32);
       y = std::min<int64_t>(threads / x, int64_t(std::bit_floor(uint64_t(all.steps / 8))));
     }

@@ -13,13 +13,14 @@
 //     softmax, layer norm, sum over the last axis                 sum over the first axis, pooling; without inner axes
 //                                                                 everything element-wise: a single step
 //
-// Whichever way the largest operands are contiguous is taken. A program with Reduces falls into sections, which take turns:
+// Whichever way the largest operands are contiguous is taken. A program with Reduces falls into sections, which take
+// turns:
 //
 //   rows 0   |  elements 0     |  rows 1   |  elements 1                      |  rows 2   |  elements 2
 //            |  x; m = max(x)  |  m        |  e = exp(x - m); s = sum(e)      |  s        |  store e / s
 //
-// What a later section needs of an earlier one (x, then e) is kept in shared memory where it fits, so that a row is read from
-// memory once; else it is computed again.
+// What a later section needs of an earlier one (x, then e) is kept in shared memory where it fits, so that a row is
+// read from memory once; else it is computed again.
 #include <vector>
 
 #include "tinyops/cuda/row/program.h"
@@ -43,8 +44,8 @@ struct DeviceOperand {
   Slot constant = 0;  ///< of a constant: its slot
 };
 
-/// Threads of a block, at most. Half of what is usual: the kernels have many registers, and twice as many blocks of half the
-/// size fill a multiprocessor better.
+/// Threads of a block, at most. Half of what is usual: the kernels have many registers, and twice as many blocks of
+/// half the size fill a multiprocessor better.
 inline constexpr int kRowThreads = 128;
 
 /// How much there is of everything in a row kernel, and how it is walked.
@@ -55,7 +56,8 @@ struct RowCounts {
   int16_t group = 1;                        ///< rows: threads for a row
   int16_t lane_slots = 0, kept = 0, stretches = 1, scalars = 0, sections = 0;
   bool columns = false;                     ///< lanes are outer axes
-  bool in_groups = false;                   ///< a thread's elements: twice four neighbours, or eight apart from each other
+  /// A thread's elements: twice four neighbours, or eight apart from each other.
+  bool in_groups = false;
 };
 
 /// All that a kernel needs, as its one argument.
@@ -94,11 +96,11 @@ struct RowPlan {
   std::variant<SmallRows, LargeRows> arguments;
 };
 
-/// Runs `kernel` if it is one operation of float32 arithmetic on whole arrays, or on an array and a constant; false, and
-/// nothing happened, where it is not.
+/// Runs `kernel` if it is one operation of float32 arithmetic on whole arrays, or on an array and a constant; false,
+/// and nothing happened, where it is not.
 bool run_elementwise(const RowKernel& kernel);
-/// Runs `kernel` if it is nothing but a copy whose two sides are contiguous along different axes, as x.transpose(0, 1) copied
-/// into row-major order is; false, and nothing happened, where it is not.
+/// Runs `kernel` if it is nothing but a copy whose two sides are contiguous along different axes, as x.transpose(0, 1)
+/// copied into row-major order is; false, and nothing happened, where it is not.
 bool run_transpose(const RowKernel& kernel);
 
 }  // namespace tinyops::cuda

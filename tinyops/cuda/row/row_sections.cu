@@ -175,7 +175,8 @@ class BytecodeEmitter {
   void place_section(int s) {
     std::vector<Draft>& drafts = drafts_[size_t(s)];
     const bool elements = s % 2;
-    std::map<int, int> until;  // an element's, or a row value's that lives in this section only: the last code that reads it
+    // An element's, or a row value's that lives in this section only: the last code that reads it.
+    std::map<int, int> until;
     for (int c = 0; c < int(drafts.size()); ++c)
       for (int arg : drafts[size_t(c)].args)
         if (arg >= 0 && !is_constant(arg)) until[arg] = c;
@@ -187,7 +188,8 @@ class BytecodeEmitter {
       // `b` is fetched first, then `a` takes the accumulator over, then the third argument is fetched.
       const auto place_of = [&](int value) -> Slot {
         if (value < 0) return kAccumulator;
-        if (const auto* number = std::get_if<Constant>(&at(value).op)) return constant(word(number->value, type_of(value)));
+        if (const auto* number = std::get_if<Constant>(&at(value).op))
+          return constant(word(number->value, type_of(value)));
         return value == in_accumulator ? kAccumulator : places_.at(value);
       };
       if (d.code.what != Opcode::Constant) d.code.a = place_of(d.args[0]);
@@ -215,7 +217,8 @@ class BytecodeEmitter {
           in_accumulator = d.value;
           if (const auto kept = kept_.find(d.value); kept != kept_.end() && !is_row(d.value)) {
             d.code.result = places_[d.value] = Slot(kKept + kept_pool_.take());
-          } else if (is_row(d.value) ? needs_place(d.value, s, c) : until.contains(d.value) && !dies_next(drafts, c, until)) {
+          } else if (is_row(d.value) ? needs_place(d.value, s, c)
+                                     : until.contains(d.value) && !dies_next(drafts, c, until)) {
             d.code.result = places_[d.value] = is_row(d.value) ? take_row() : Slot(slots_.take());
           }
         }
@@ -238,7 +241,8 @@ class BytecodeEmitter {
   }
   bool needs_place(int value, int s, int c) const {
     const auto [section, code] = row_until_[size_t(value)];
-    return section > s || code > c + 1 || (code == c + 1 && !reads_from_accumulator(drafts_[size_t(s)][size_t(code)], value));
+    return section > s || code > c + 1 ||
+           (code == c + 1 && !reads_from_accumulator(drafts_[size_t(s)][size_t(code)], value));
   }
   bool dies_next(const std::vector<Draft>& drafts, int c, const std::map<int, int>& until) const {
     const int value = drafts[size_t(c)].value;
@@ -270,7 +274,8 @@ Sections::Sections(const RowKernel& kernel, bool columns, bool keeps) {
     for (const Instruction& step : kernel.program)
       if (const auto* load = std::get_if<Load>(&step.op); load && load->input == int(i)) dtype = step.dtype;
     const bool number = kernel.inputs[i].kind == Input::Kind::Constant;
-    input_constants.push_back(number ? writer.constant(BytecodeEmitter::word(kernel.inputs[i].constant, dtype)) : Slot(0));
+    input_constants.push_back(number ? writer.constant(BytecodeEmitter::word(kernel.inputs[i].constant, dtype))
+                                     : Slot(0));
   }
 }
 

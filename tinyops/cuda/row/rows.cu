@@ -1,8 +1,8 @@
-// Row kernels: everything that is element-wise, and everything that sums, or the like, over axes (see row_plan.h for how
-// threads lie on elements, program.h for how they run the program).
+// Row kernels: everything that is element-wise, and everything that sums, or the like, over axes (see row_plan.h for
+// how threads lie on elements, program.h for how they run the program).
 //
-// Limits: memory, for a program of a few operations. Each of them is fetched and decided on once for eight elements; long
-// programs are limited by that, and by their arithmetic.
+// Limits: memory, for a program of a few operations. Each of them is fetched and decided on once for eight elements;
+// long programs are limited by that, and by their arithmetic.
 #include <algorithm>
 
 #include "tinyops/cuda/row/row_access.h"
@@ -10,9 +10,10 @@
 namespace tinyops::cuda {
 namespace {
 
-// ---- Reductions -------------------------------------------------------------------------------------------------------
+// ---- Reductions -----------------------------------------------------------------------------------------------------
 
-/// The totals of a group's threads become one, which all of them get: by shuffles within a warp, then through shared memory.
+/// The totals of a group's threads become one, which all of them get: by shuffles within a warp, then through shared
+/// memory.
 ///
 ///   lane    0 1 2 3 4 5 6 7      each step adds the value of the lane whose number differs in one bit; after the last one
 ///   bit 2   └───────┘            all have the same bits, since a + b = b + a
@@ -61,7 +62,7 @@ __device__ __forceinline__ void accumulate(const A& a, const BytecodeOp& code, c
   total = combine<kInlined>(code, total, over_lanes<kInlined>(code, x));
 }
 
-// ---- The kernels ------------------------------------------------------------------------------------------------------
+// ---- The kernels ----------------------------------------------------------------------------------------------------
 
 /// Runs the codes of one section on the thread's elements. `owner`: the thread stores what the section stores.
 template <bool kInlined, class A, class Word = typename A::Word>
@@ -89,8 +90,8 @@ __device__ __forceinline__ void run_section(const A& a, int section, const Threa
   }
 }
 
-/// One piece of work after the other: some rows, or a stretch of lanes. A section of elements is run for every stretch of a
-/// row, or every step of the lanes.
+/// One piece of work after the other: some rows, or a stretch of lanes. A section of elements is run for every stretch
+/// of a row, or every step of the lanes.
 template <bool kInlined, class A>
 __global__ void __launch_bounds__(kRowThreads, kInlined ? 5 : 1) rows_kernel(const __grid_constant__ A a) {
   using Word = typename A::Word;

@@ -7,13 +7,13 @@
 //       │ 0"         │ and stores      │ row 2:  0"           │.│            ▼   │ 2          │
 //       └────────────┴───              └──────────────────────┴─┘                └────────────┴───
 //
-// A block is 32 x 8 threads and takes a tile of 32 x 32 elements, each thread four of them. Either way 32 lanes touch 32
-// neighbours of global memory: no sector is fetched for a few of its bytes, and memory is the limit.
+// A block is 32 x 8 threads and takes a tile of 32 x 32 elements, each thread four of them. Either way 32 lanes touch
+// 32 neighbours of global memory: no sector is fetched for a few of its bytes, and memory is the limit.
 //
-// The tile's rows are 33 elements apart. Shared memory has 32 banks, word i in bank i % 32, and answers one word of each at a
-// time: 32 apart, the 32 elements of a column would all be in one bank, one after the other. The column that is never used
-// moves each row on by one bank. (Elements of 1, 2 and 8 bytes: 32 rows of 33 meet no bank twice either, 8 bytes going as
-// two halves of a warp.)
+// The tile's rows are 33 elements apart. Shared memory has 32 banks, word i in bank i % 32, and answers one word of
+// each at a time: 32 apart, the 32 elements of a column would all be in one bank, one after the other. The column that
+// is never used moves each row on by one bank. (Elements of 1, 2 and 8 bytes: 32 rows of 33 meet no bank twice either,
+// 8 bytes going as two halves of a warp.)
 #include "tinyops/cuda/row/row_plan.h"
 
 namespace tinyops::cuda {
@@ -84,7 +84,8 @@ bool run_transpose(const RowKernel& k) {
     if (is_unit(to_strides[a])) x = a;
     if (is_unit(from_strides[a]) && (y < 0 || axes.shape[a] > axes.shape[y])) y = a;
   }
-  if (x < 0 || y < 0 || is_unit(from_strides[x]) || axes.shape[x] < kShortest || axes.shape[y] < kShortest) return false;
+  if (x < 0 || y < 0 || is_unit(from_strides[x]) || axes.shape[x] < kShortest || axes.shape[y] < kShortest)
+    return false;
 
   Turn t;
   t.sizes_x = axes.shape[x], t.from_x = from_strides[x], t.to_x = to_strides[x];

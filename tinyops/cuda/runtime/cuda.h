@@ -1,6 +1,6 @@
 #pragma once
-// What every file of this folder stands on: pointers into the device's memory, and how a kernel is started. nvcc compiles
-// these files for a GPU; with `EMULATE=1` the host's compiler takes them, and tests/gpu_emulator runs them.
+// What every file of this folder stands on: pointers into the device's memory, and how a kernel is started. nvcc
+// compiles these files for a GPU; with `EMULATE=1` the host's compiler takes them, and tests/gpu_emulator runs them.
 #include <cuda_runtime.h>
 
 #include <array>
@@ -112,9 +112,9 @@ void launch(const char* name, void (*kernel)(P...), const Grid& grid, const A&..
   launch(Launch{name, reinterpret_cast<const void*>(kernel), grid, pointers, sizes});
 }
 
-/// Memory for the duration of a kernel: given back at the end of the scope, and reused by later kernels only, since all of
-/// them run in order. Launches that are recorded for a graph have not begun by then, so it is the graph that keeps theirs.
-/// Throws Error where there is none.
+/// Memory for the duration of a kernel: given back at the end of the scope, and reused by later kernels only, since all
+/// of them run in order. Launches that are recorded for a graph have not begun by then, so it is the graph that keeps
+/// theirs. Throws Error where there is none.
 class Scratch {
  public:
   explicit Scratch(size_t bytes) : buffer_(scratch_of_recording(bytes)) {
@@ -138,7 +138,8 @@ struct DeviceError {
 };
 /// Where kernels report them, and the number under which the user of an index in `shape` is known there.
 DeviceError* device_errors();
-std::recursive_mutex& launching();  ///< held by the thread of a program that launches kernels, or looks for errors of theirs
+/// Held by the thread of a program that launches kernels, or looks for errors of theirs.
+std::recursive_mutex& launching();
 void throw_device_error();  ///< waits where one is possible, and throws it
 int number_of_origin(const IndexOrigin& origin, const Shape& shape);
 

@@ -92,7 +92,8 @@ class StagingRing {
       const size_t part = std::min(bytes - done, StagingBuffer::kBytes);
       check(cudaEventSynchronize(buffer.free), "waiting for a page");
       std::memcpy(buffer.host, static_cast<const char*>(host) + done, part);
-      check(cudaMemcpyAsync(buffer.device, buffer.host, part, cudaMemcpyHostToDevice, stream_), "copying to the device");
+      check(cudaMemcpyAsync(buffer.device, buffer.host, part, cudaMemcpyHostToDevice, stream_),
+            "copying to the device");
       check(cudaEventRecord(buffer.arrived, stream_), "copying to the device");
       check(cudaStreamWaitEvent(stream(), buffer.arrived), "copying to the device");
       check(cudaMemcpyAsync(static_cast<char*>(to) + done, buffer.device, part, cudaMemcpyDeviceToDevice, stream()),
@@ -202,7 +203,8 @@ std::string device_name() {
   return text("cuda (", chip.name, ", ", chip.processors, " multiprocessors, sm_", chip.architecture, ')');
 }
 
-#if defined(TINYOPS_ON_HOST) || defined(TEENY_CHECKED)  // each block just as large as asked for: an access beyond it shows
+// Each block just as large as asked for: an access beyond it shows.
+#if defined(TINYOPS_ON_HOST) || defined(TEENY_CHECKED)
 void* allocate(size_t bytes) { return cuda::device_allocate(bytes); }
 void deallocate(void* memory, size_t) { cuda::device_release(memory); }
 #else

@@ -103,7 +103,8 @@ class Graph {
     static std::unordered_map<const void*, size_t> allowed;
     if (bytes <= 32 * 1024) return;
     if (size_t& most = allowed[kernel]; most < bytes) {
-      check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(bytes)), "asking for shared memory");
+      check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(bytes)),
+            "asking for shared memory");
       most = bytes;
     }
   }
@@ -114,7 +115,8 @@ class Graph {
       allow_shared(launch.kernel, launch.grid.shared);
       const cudaKernelNodeParams p = launch.parameters();
       cudaGraphNode_t node;
-      check(cudaGraphAddKernelNode(&node, graph_, nodes_.empty() ? nullptr : &nodes_.back(), !nodes_.empty(), &p), launch.name);
+      check(cudaGraphAddKernelNode(&node, graph_, nodes_.empty() ? nullptr : &nodes_.back(), !nodes_.empty(), &p),
+            launch.name);
       nodes_.push_back(node);
     }
     check(cudaGraphInstantiate(&ready_, graph_), "making a graph");

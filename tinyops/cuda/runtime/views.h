@@ -7,8 +7,8 @@
 //        ▼
 //   address = offset + 23 * stride[0] + 111 * stride[1]
 //
-// The host's half knows Views and is plain C++; the device's half is Divider, Axes and Strides, which travel as arguments.
-// They have no padding: a replay compares the arguments' bytes with those of the time before.
+// The host's half knows Views and is plain C++; the device's half is Divider, Axes and Strides, which travel as
+// arguments. They have no padding: a replay compares the arguments' bytes with those of the time before.
 #include <algorithm>
 #include <array>
 #include <cstdint>
@@ -26,7 +26,8 @@ namespace tinyops::cuda {
 ///
 ///   n / d = n * m / 2^(31+s)     for s = log2(d), rounded up, and m = 2^(31+s) / d, rounded up, which is below 2^32.
 ///
-/// m is too large by less than 1, the product by less than n < 2^31 <= 2^(31+s) / d: not enough to reach the next integer.
+/// m is too large by less than 1, the product by less than n < 2^31 <= 2^(31+s) / d: not enough to reach the next
+/// integer.
 class Divider {
  public:
   Divider() = default;  ///< by 1
