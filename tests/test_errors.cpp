@@ -85,7 +85,7 @@ TEST_CASE("errors: an undefined tensor, in the name of what was called") {
            {"<", [&] { return rows < none; }},
            {"neg", [&] { return -none; }},
            {"where", [&] { return where(rows > 0, none, rows); }},
-           {"Exp", [&] { return none.exp(); }},
+           {"exp", [&] { return none.exp(); }},
            {"relu", [&] { return none.relu(); }},
            {"cast", [&] { return none.cast(DType::Int32); }},
            {"sum", [&] { return none.sum(); }},
@@ -199,7 +199,7 @@ TEST_CASE("errors: creation and numbers") {
       {"kaiming_normal: needs weights", FN(Tensor::kaiming_normal({2}))},
       {"add: this tensor is undefined", FN(Tensor() + x)},
       {"matmul: this tensor is undefined", FN(x.matmul(Tensor()))},
-      {"this tensor is undefined", FN((Tensor().shape(), x))},
+      {"shape: this tensor is undefined", FN((Tensor().shape(), x))},
       {"cat: this tensor is undefined", FN(Tensor::cat({x, Tensor()}))},
       {"size: axis 2 is outside -2 <= axis < 2 of (3, 4)", FN((x.size(2), x))},
       {"item: (3, 4) has 12 elements, not one", FN((x.item(), x))},
@@ -658,7 +658,7 @@ TEST_CASE("errors: names from PyTorch") {
       {"argmax: axis 1 is outside", FN(Tensor(1.0).argmax(1))},
       {"squeeze: axis -2 of a tensor without axes", FN(Tensor(1.0).squeeze(-2))},
       {"size: axis 0 of a tensor without axes", FN((Tensor(1.0).size(0), x))},
-      {"or it is the grad() of one that no backward has reached", FN(x.grad() * 2)},
+      {"or it is a grad() that no backward has reached", FN(x.grad() * 2)},
   });
 }
 

@@ -58,7 +58,7 @@ Tensor Tensor::scaled_dot_product_attention(const Tensor& key, const Tensor& val
                                             const AttentionOptions& options) const {
   if (options.causal) fail(kName, ": causal beside a mask; let the mask say it: mask & Tensor::tri(queries, keys)");
   const Tensor score = attention_scores(*this, key, value, options);
-  const bool chooses = mask.dtype() == DType::Bool;
+  const bool chooses = mask.lazy(kName).dtype() == DType::Bool;
   if (!chooses && !is_float(mask.dtype())) fail(kName, ": the mask is ", mask.dtype(), " and must be bool or floats");
   if (broadcast(mask.shape(), score.shape(), kName) != score.shape())
     fail(kName, ": a mask of ", mask.shape(), " is larger than the scores ", score.shape());

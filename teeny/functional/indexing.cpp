@@ -20,7 +20,7 @@ void check_index(const Tensor& x, int axis, const Tensor& index, const IndexOrig
 Tensor with_an_axis(const Tensor& x) { return x.rank() == 0 ? x.reshape({1}) : x; }
 
 Tensor scattered(const Tensor& x, const Tensor& index, const Tensor& source, const IndexOrigin& op) {
-  bool fits = source.rank() == index.rank() && source.dtype() == x.dtype();
+  bool fits = source.lazy(op.op).shape().size() == index.rank() && source.dtype() == x.dtype();
   for (int a = 0; fits && a < index.rank(); ++a) fits = index.shape()[a] <= source.shape()[a];
   if (!fits)
     fail(op, ": the source is ", source.dtype(), ' ', source.shape(), " and must be ", x.dtype(),
@@ -82,8 +82,9 @@ Tensor selected(const Tensor& x, int axis, const Tensor& index, const IndexOrigi
 }
 
 Tensor Tensor::index_select(int64_t axis, const Tensor& index) const {
-  if (rank() > 0)
-    return selected(*this, axis_index(axis, "index_select"), with_an_axis(index), {"index_select", index.shape()});
+  const IndexOrigin origin("index_select", index.lazy("index_select").shape());
+  if (!lazy("index_select").shape().empty())
+    return selected(*this, axis_index(axis, "index_select"), with_an_axis(index), origin);
   if (index.numel() != 1) fail("index_select: ", index.numel(), " positions of a tensor without axes, which has one");
   return flatten().index_select(axis, index).reshape({});
 }
@@ -261,17 +262,18 @@ Tensor Tensor::operator[](std::initializer_list<Index> entries) const {
 
 // ---- What the values say -------------------------------------------------------------------------------------------
 
-Tensor Tensor::nonzero() const { return true_positions(*this, "nonzero"); }
+Tensor Tensor::nonzero() const { return lazy("nonzero"), true_positions(*this, "nonzero"); }
 
 Tensor Tensor::masked_select(const Tensor& mask) const {
-  if (mask.dtype() != DType::Bool) fail("masked_select: the mask is ", mask.dtype(), " and must be bool");
-  const Shape both = broadcast(shape(), mask.shape(), "masked_select");
+  if (mask.lazy("masked_select").dtype() != DType::Bool) fail("masked_select: the mask is ", mask.dtype(), " and must be bool");
+  const Shape both = broadcast(lazy("masked_select").shape(), mask.shape(), "masked_select");
   const Tensor positions = true_positions(mask.expand(both).flatten(), "masked_select").flatten();
   return selected(expand(both).flatten(), 0, positions, "masked_select");
 }
 
 /// Sorted, equals are neighbours: a value begins where one differs from the one before. A NaN differs from every other.
 UniqueElements Tensor::unique() const {
+  lazy("unique");
   const auto [sorted, from] = detach().flatten().sort();
   const int64_t n = numel();
   if (n == 0) return {sorted, from.reshape(shape()), from};

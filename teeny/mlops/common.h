@@ -18,8 +18,8 @@ void refuse_bools(const Tensor& x, const char* op);
 /// Throws in the name of `op` unless x holds floats.
 void refuse_non_floats(const Tensor& x, const char* op);
 
-/// A float tensor as it is, anything else as float32: what `exp` and its like work on.
-Tensor as_float(const Tensor& x);
+/// A float tensor as it is, anything else as float32: what `exp` and its like work on. `op` is for an undefined x.
+Tensor as_float(const Tensor& x, const char* op = "as_float");
 
 /// A float32 or float64 tensor as it is, anything else as float32: what squares and long sums are computed in. A
 /// float16 ends at 65504, where the square of 256 is beyond it, and a bfloat16 stands still at 256, if ones are added

@@ -31,7 +31,7 @@ MultiHeadAttention::Projected MultiHeadAttention::project(const Tensor& query, c
                                                           const Tensor& value) const {
   const int64_t width = out_proj.weight.size(1);
   for (const Tensor* x : {&query, &key, &value})
-    if (x->rank() != 3 || x->size(2) != width || x->size(0) != query.size(0))
+    if (x->lazy("MultiHeadAttention").shape().size() != 3 || x->size(2) != width || x->size(0) != query.size(0))
       fail("MultiHeadAttention: ", query.shape(), ", ", key.shape(), " and ", value.shape(), " must be (N, L, ", width,
            ") and twice (N, S, ", width, ")");
   if (key.shape() != value.shape())
@@ -67,6 +67,7 @@ Tensor MultiHeadAttention::operator()(const Tensor& query, const Tensor& key, co
 }
 Tensor MultiHeadAttention::operator()(const Tensor& query, const Tensor& key, const Tensor& value,
                                       const Tensor& mask) const {
+  mask.lazy("MultiHeadAttention");
   return detail::called("MultiHeadAttention", *this, query, [&] {
     const Projected p = project(query, key, value);
     return merge(p.query.scaled_dot_product_attention(p.key, p.value, mask, completed({})));
@@ -85,6 +86,7 @@ TransformerEncoderLayer::TransformerEncoderLayer(int64_t width, int64_t heads, T
 
 template <class Attention>
 Tensor TransformerEncoderLayer::run(const Tensor& x, const Attention& attention) const {
+  x.lazy("TransformerEncoderLayer");
   const auto attend = [&](const Tensor& x) { return self_attn(x, x, x, attention).dropout(options.dropout); };
   const auto feed = [&](const Tensor& x) {
     return linear2(options.activation(linear1(x)).dropout(options.dropout)).dropout(options.dropout);
@@ -99,6 +101,8 @@ Tensor TransformerEncoderLayer::run(const Tensor& x, const Attention& attention)
 Tensor TransformerEncoderLayer::operator()(const Tensor& x, const AttentionOptions& attention) const {
   return run(x, attention);
 }
-Tensor TransformerEncoderLayer::operator()(const Tensor& x, const Tensor& mask) const { return run(x, mask); }
+Tensor TransformerEncoderLayer::operator()(const Tensor& x, const Tensor& mask) const {
+  return mask.lazy("TransformerEncoderLayer"), run(x, mask);
+}
 
 }  // namespace teeny::nn

@@ -97,7 +97,7 @@ Embedding::Embedding(int64_t count, int64_t size, std::optional<int64_t> padding
 
 Tensor Embedding::operator()(const Tensor& index) const {
   return detail::called("Embedding", *this, index, [&] {
-    const Tensor rows = weight.embedding(index);
+    const Tensor rows = (index.lazy("Embedding"), weight.embedding(index));
     return padding ? where((index == *padding).unsqueeze(-1), rows.detach(), rows) : rows;
   });
 }
@@ -107,7 +107,7 @@ EmbeddingBag::EmbeddingBag(int64_t count, int64_t size, EmbeddingBagOptions opti
 
 Tensor EmbeddingBag::operator()(const Tensor& index, const Tensor& offsets, const Tensor& weights) const {
   const char* name = "EmbeddingBag";
-  if (!is_int(index.dtype()) || index.rank() < 1 || index.rank() > 2)
+  if (!is_int(index.lazy(name).dtype()) || index.rank() < 1 || index.rank() > 2)
     fail(name, ": index ", index.shape(), " of ", index.dtype(), "; integers (B, L), or (L) with offsets, wanted");
   if ((index.rank() == 1) != offsets.defined())
     fail(name, ": index ", index.shape(),
@@ -147,6 +147,7 @@ PReLU::PReLU(int64_t channels, double initial) {
 }
 
 Tensor PReLU::operator()(const Tensor& x) const {
+  x.lazy("PReLU");
   const int64_t channels = weight.size(0);
   if (channels != 1 && (x.rank() < 2 || x.size(1) != channels))
     fail("PReLU: x of shape ", x.shape(), "; (N, ", channels, ", ...) wanted");
@@ -161,7 +162,7 @@ Dropout::Dropout(double p) : p(p) { check_probability("Dropout", p); }
 DropoutChannels::DropoutChannels(double p) : p(p) { check_probability("Dropout2d", p); }
 
 Tensor DropoutChannels::operator()(const Tensor& x) const {
-  if (x.rank() < 2) fail("Dropout2d: x of shape ", x.shape(), "; (N, C, ...) wanted");
+  if (x.lazy("Dropout2d").shape().size() < 2) fail("Dropout2d: x of shape ", x.shape(), "; (N, C, ...) wanted");
   return detail::called("Dropout2d", *this, x, [&] {
     Shape channels = x.shape();
     for (int a = 2; a < x.rank(); ++a) channels[a] = 1;
@@ -171,7 +172,7 @@ Tensor DropoutChannels::operator()(const Tensor& x) const {
 
 Tensor Upsample::operator()(const Tensor& x) const {
   return detail::called("Upsample", *this, x, [&] {
-    if (x.rank() < 3) fail("Upsample: x of shape ", x.shape(), "; (N, C, ...) wanted");
+    if (x.lazy("Upsample").shape().size() < 3) fail("Upsample: x of shape ", x.shape(), "; (N, C, ...) wanted");
     Sizes size = 1;
     size.list = per_axis(scale, x.rank() - 2, "Upsample", "scale", 1);
     for (int a = 2; a < x.rank(); ++a) size.list[a - 2] *= x.size(a);

@@ -13,7 +13,7 @@ std::vector<Tensor> parameters(const StateDict& dict) {
   std::vector<Tensor> found;
   std::set<const void*> seen;
   for (const auto& [name, tensor] : dict)
-    if (tensor.requires_grad() && seen.insert(teeny::detail::TensorAccess::id(tensor)).second) found.push_back(tensor);
+    if (tensor.lazy("parameters"); tensor.requires_grad() && seen.insert(teeny::detail::TensorAccess::id(tensor)).second) found.push_back(tensor);
   return found;
 }
 
