@@ -33,6 +33,7 @@ Tensor attention_scores(const Tensor& query, const Tensor& key, const Tensor& va
     fail(kName, ": queries ", query.shape(), " do not fit keys ", key.shape());
   if (value.rank() < 2 || key.size(-2) != value.size(-2))
     fail(kName, ": keys ", key.shape(), " do not fit values ", value.shape());
+  numel({query.numel(), key.size(-2)}, kName);
   const Tensor keys = to_accumulate_dtype(options.enable_gqa ? for_each_query(key, query, "keys") : key);
   return to_accumulate_dtype(query).matmul(keys.transpose()) *
          options.scale.value_or(1 / std::sqrt(double(query.size(-1))));

@@ -9,7 +9,7 @@ namespace teeny {
 Tensor pixel_shuffle(const Tensor& x, int64_t r) {
   if (x.lazy("pixel_shuffle").shape().size() < 3 || r < 1 || r > x.size(-3) || x.size(-3) % r || x.size(-3) / r % r)
     fail("pixel_shuffle: ", x.shape(), " with r = ", r, ": (.., C r^2, H, W)");
-  check_rank(x.rank() + 2, "pixel_shuffle");
+  check_rank(x.rank() + 2, "pixel_shuffle", x.shape());
   const int c = x.rank() - 3;  // (.., C, r, r, H, W) to (.., C, H, r, W, r)
   Dims order = range(0, c + 1);
   for (int64_t a : {3, 1, 4, 2}) order.push_back(c + a);
@@ -19,7 +19,7 @@ Tensor pixel_shuffle(const Tensor& x, int64_t r) {
 Tensor pixel_unshuffle(const Tensor& x, int64_t r) {
   if (x.lazy("pixel_unshuffle").shape().size() < 3 || r < 1 || x.size(-1) % r || x.size(-2) % r)
     fail("pixel_unshuffle: ", x.shape(), " with r = ", r, ": (.., C, H r, W r)");
-  check_rank(x.rank() + 2, "pixel_unshuffle");
+  check_rank(x.rank() + 2, "pixel_unshuffle", x.shape());
   const int c = x.rank() - 3;  // (.., C, H, r, W, r) to (.., C, r, r, H, W)
   Dims order = range(0, c + 1);
   for (int64_t a : {2, 4, 1, 3}) order.push_back(c + a);

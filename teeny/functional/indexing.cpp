@@ -14,7 +14,7 @@ void check_index(const Tensor& x, int axis, const Tensor& index, const IndexOrig
   bool fits = index.rank() == x.rank();
   for (int a = 0; fits && a < x.rank(); ++a) fits = a == axis || index.shape()[a] <= x.shape()[a];
   if (!fits) fail(op, ": an index of ", index.shape(), " does not fit ", x.shape(), " along axis ", axis);
-  check_rank(index.rank() + 1, op.op);  // the kernel's: those of the index, and the one that it picks along
+  check_rank(index.rank() + 1, op.op, index.shape());  // the kernel's: those of the index, and the one that it picks along
 }
 
 Tensor with_an_axis(const Tensor& x) { return x.rank() == 0 ? x.reshape({1}) : x; }
@@ -94,6 +94,7 @@ Tensor Tensor::embedding(const Tensor& index) const {
     fail("embedding: the weight has shape ", shape(), " and must be (rows, width)");
   if (!is_int(index.lazy("embedding").dtype()))
     fail("embedding: the index is ", index.dtype(), " and must be integers");
+  check_rank(index.rank() + 1, "embedding", index.shape());
   Shape to = index.shape();
   to.push_back(shape()[1]);
   return selected(*this, 0, index.reshape({-1}), {"embedding", index.shape()}).reshape(to);
@@ -185,6 +186,7 @@ Indexed index_views(const Tensor& x, std::initializer_list<Index> entries) {
       if (std::exchange(seen_ellipsis, true)) fail("index: more than one ellipsis");
       axis += x.rank() - used, from += x.rank() - used;
     } else if (entry.get<NewAxis>()) {
+      check_rank(part.rank() + 1, "index", part.shape());
       part = part.unsqueeze(axis++);
     } else if (const auto* at = entry.get<int64_t>()) {
       const int64_t n = part.shape()[axis];
@@ -249,7 +251,7 @@ Tensor Tensor::operator[](std::initializer_list<Index> entries) const {
   // What is outside its own axis may be inside the common one; -1 is outside of every axis.
   if (count > 1) at = where(outside, -1, at);
 
-  check_rank(part.rank() - count + at.rank(), "index");
+  check_rank(part.rank() - count + at.rank(), "index", shape());
   Dims picked, order;
   for (const auto& pick : picks) picked.push_back(pick.axis);
   for (int a = 0; a < front; ++a) order.push_back(a);
@@ -288,7 +290,7 @@ Tensor Tensor::one_hot(int64_t classes) const {
     fail("one_hot: ", classes, " classes of ", dtype(), "; needs integers, and a class");
   if (classes > std::numeric_limits<int32_t>::max())
     fail("one_hot: ", classes, " classes are more than 31 bits can count");
-  check_rank(rank() + 1, "one_hot");
+  check_rank(rank() + 1, "one_hot", shape());
   Shape to = shape();
   to.push_back(classes);
   teeny::numel(to, "one_hot");

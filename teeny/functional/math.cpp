@@ -288,6 +288,8 @@ Tensor Tensor::bitcast(DType to) const {
   if (rank() == 0 || size(-1) * from_size % to_size)
     fail("bitcast: ", dtype(), " to ", to, ": the last axis of ", shape(), " does not make whole numbers of ", to_size,
          " bytes");
+  if (rank() == kMaxRank) return flatten(0, 1).bitcast(to).unflatten(0, {shape()[0], shape()[1]});
+  teeny::numel({numel(), std::max<int64_t>(from_size / to_size, 1)}, "bitcast");
   const Tensor bits = bits_of(*this).unsqueeze(-1);
   const Tensor bytes =
       dtype() == DType::UInt8 ? *this : (bits >> byte_shifts(dtype(), bits.dtype())).cast(DType::UInt8).flatten(-2);

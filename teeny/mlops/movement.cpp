@@ -197,7 +197,7 @@ Tensor Tensor::unsqueeze(int64_t axis) const {
   Shape to = lazy("unsqueeze").shape();
   if (axis < -rank() - 1 || axis > rank())
     fail("unsqueeze: axis ", axis, " is outside ", -rank() - 1, " <= axis <= ", rank(), " of ", shape());
-  if (rank() == kMaxRank) fail("unsqueeze: needs 17 axes, and a tensor has at most ", kMaxRank);
+  if (rank() == kMaxRank) fail("unsqueeze: needs 17 axes for ", shape(), ", and a tensor has at most ", kMaxRank);
   to.insert(int(axis < 0 ? axis + rank() + 1 : axis), 1);
   return reshape(to);
 }

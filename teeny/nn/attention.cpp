@@ -1,5 +1,6 @@
 #include "teeny/nn/attention.h"
 
+#include "teeny/functional/functional.h"
 #include "teeny/nn/init.h"
 
 namespace teeny::nn {
@@ -15,10 +16,12 @@ MultiHeadAttention::MultiHeadAttention(int64_t width, int64_t heads, MultiHeadAt
     : heads(heads), options(options), out_proj(width, width, {.bias = options.bias}) {
   if (heads < 1 || width < 1 || width % heads)
     fail("MultiHeadAttention: a width of ", width, " does not divide into ", heads, " heads");
-  const int64_t shared = options.key_heads.value_or(heads), rows = width + 2 * shared * (width / heads);
+  const int64_t shared = options.key_heads.value_or(heads);
   if (shared < 1 || heads % shared)
     fail("MultiHeadAttention: ", heads, " heads of queries are no multiple of ", shared, " of keys");
   checked("MultiHeadAttention", options.dropout);
+  const int64_t rows = width + 2 * shared * (width / heads);
+  check_shape({rows, width}, "MultiHeadAttention");
   in_proj_weight = Tensor::glorot_uniform({rows, width}).requires_grad_();
   if (!options.bias) return;
   in_proj_bias = Tensor::zeros({rows}).requires_grad_();

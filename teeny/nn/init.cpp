@@ -103,13 +103,14 @@ Tensor& kaiming_normal_(Tensor& x, const KaimingOptions& options) {
   return normal_(x, 0, kaiming_std("kaiming_normal_", x, options));
 }
 
-Tensor fan_in_uniform(const Shape& shape, int64_t fan_in) {
+Tensor fan_in_uniform(const char* layer, const Shape& shape, int64_t fan_in) {
+  check_shape(shape, layer);
   const double bound = fan_in > 0 ? 1 / std::sqrt(double(fan_in)) : 0;
   return Tensor::uniform(shape, -bound, bound).requires_grad_();
 }
 
 void check_sizes(const char* layer, std::initializer_list<int64_t> sizes) {
-  constexpr int64_t kMost = int64_t(1) << 60;  // a few of them can be added, or one be taken four times
+  constexpr int64_t kMost = int64_t(1) << 59;  // a few of them can be added, or one be taken four times
   for (int64_t size : sizes)
     if (size < 0 || size > kMost) fail(layer, ": a size of ", size, "; 0 <= size <= ", kMost);
 }

@@ -29,8 +29,7 @@ Dims last_axes(const char* layer, const Tensor& x, const Shape& shape) {
 
 void check_normalized(const char* layer, const Shape& shape) {
   if (shape.empty()) fail(layer, ": over no axes");
-  for (int64_t size : shape)
-    if (size < 0) fail(layer, ": a size in ", shape, " is negative");
+  check_shape(shape, layer);
 }
 
 void check_eps(const char* layer, double eps) {
@@ -143,9 +142,10 @@ GroupNorm::GroupNorm(const char* name, int64_t groups, int64_t channels, GroupNo
 Tensor GroupNorm::operator()(const Tensor& x) const {
   check_channels(name_, x, channels);
   return detail::called(name_, *this, x, [&] {
-    Shape grouped = {x.size(0), groups, channels / groups};
-    for (int a = 2; a < x.rank(); ++a) grouped.push_back(x.size(a));
-    const Tensor y = x.reshape(grouped).layernorm(x.rank() - 1, eps).reshape(x.shape());
+    // A group's channels and the first axis behind them are one: there may be no room for another axis.
+    Shape grouped = {x.size(0), groups, channels / groups * (x.rank() > 2 ? x.size(2) : 1)};
+    for (int a = 3; a < x.rank(); ++a) grouped.push_back(x.size(a));
+    const Tensor y = x.reshape(grouped).layernorm(grouped.size() - 2, eps).reshape(x.shape());
     return weight.defined() ? y * reshape_to_axis(weight, 1, x.rank()) + reshape_to_axis(bias, 1, x.rank()) : y;
   });
 }

@@ -10,12 +10,12 @@ namespace teeny::nn {
 RecurrentCell::RecurrentCell(const char* name, int64_t gates, int64_t in, int64_t hidden, LayerOptions layer,
                              int64_t projection) {
   init::check_sizes(name, {in, hidden, projection});
-  weight_ih = init::fan_in_uniform({gates * hidden, in}, hidden);
-  weight_hh = init::fan_in_uniform({gates * hidden, projection > 0 ? projection : hidden}, hidden);
-  if (projection > 0) weight_hr = init::fan_in_uniform({projection, hidden}, hidden);
+  weight_ih = init::fan_in_uniform(name, {gates * hidden, in}, hidden);
+  weight_hh = init::fan_in_uniform(name, {gates * hidden, projection > 0 ? projection : hidden}, hidden);
+  if (projection > 0) weight_hr = init::fan_in_uniform(name, {projection, hidden}, hidden);
   if (!layer.bias) return;
-  bias_ih = init::fan_in_uniform({gates * hidden}, hidden);
-  bias_hh = init::fan_in_uniform({gates * hidden}, hidden);
+  bias_ih = init::fan_in_uniform(name, {gates * hidden}, hidden);
+  bias_hh = init::fan_in_uniform(name, {gates * hidden}, hidden);
 }
 
 namespace {
