@@ -299,7 +299,7 @@ TEST_CASE("functional: sizes beyond 63 bits, of products, windows, draws and lay
       {"LayerNorm: (2147483648, 2147483648) is too large", [] { nn::LayerNorm({k31, k31}); }},
       {"BatchNorm2d: a size of 1152921504606846976", [] { nn::BatchNorm2d(k59 * 2); }},
       {"MultiHeadAttention: 2 heads of queries are no multiple of 9223372036854775807 of keys",
-       [] { nn::MultiHeadAttention(4, 2, {.key_heads = kMax}); }},
+       [&] { nn::MultiHeadAttention(4, 2, {.key_heads = kMax}); }},
   });
 }
 
