@@ -83,8 +83,9 @@ static T parse(const Option& option, const std::string& given) {
     const bool whole = std::is_integral_v<T>, open = !whole && option.most == std::numeric_limits<int64_t>::max();
     if (error != std::errc() || end != given.data() + given.size() || !std::isfinite(double(value)) ||
         value < T(option.least) || (!open && value > T(option.most)))
-      throw CLI::ValidationError(option.name, teeny::text("\"", given, "\" is not a ", whole ? "whole " : "", "number from ",
-                                                          option.least, open ? " on" : teeny::text(" to ", option.most)));
+      throw CLI::ValidationError(
+          option.name, teeny::text("\"", given, "\" is not a ", whole ? "whole " : "", "number from ", option.least,
+                                   open ? " on" : teeny::text(" to ", option.most)));
     return value;
   }
 }

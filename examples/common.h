@@ -28,8 +28,9 @@ struct WrongOption : std::runtime_error {
   using runtime_error::runtime_error;
 };
 
-/// Throws where what the options ask for takes at least `bytes` of memory and this machine has less: before the work starts,
-/// since a system may only say so after minutes, by ending the program. `what` says which options, and what they come to.
+/// Throws where what the options ask for takes at least `bytes` of memory and this machine has less: before the work
+/// starts, since a system may only say so after minutes, by ending the program. `what` says which options, and what
+/// they come to.
 void check_memory(const std::string& what, double bytes);
 
 /// A whole `main`: reads the options (`--help` lists them), runs the body, and returns the exit code. A teeny::Error,
@@ -61,8 +62,8 @@ bool on_terminal();
 /// How many characters a line of the terminal has, now; 80 where stdout is no terminal.
 int columns();
 
-/// Throws, with the step's number, where a loss is no number, or beyond 1e10: the training has diverged. The first loss is
-/// that of a model which has not learned anything yet: then it is not the rate that is wrong.
+/// Throws, with the step's number, where a loss is no number, or beyond 1e10: the training has diverged. The first loss
+/// is that of a model which has not learned anything yet: then it is not the rate that is wrong.
 void check_loss(double loss, int64_t step, bool first = false);
 
 /// `fraction` of `width` filled, in eighths of a character: `██████▌   `.

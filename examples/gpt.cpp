@@ -63,11 +63,13 @@ struct Gpt {
   TEENY_STATE(tokens, positions, blocks, norm, head)
 };
 
-/// Throws where there is not enough memory. To train, there are a gradient and two moments beside each parameter, and each layer
-/// keeps the weights of its attention and eight vectors a letter for the way back. Doubles: options may ask for anything.
+/// Throws where there is not enough memory. To train, there are a gradient and two moments beside each parameter, and
+/// each layer keeps the weights of its attention and eight vectors a letter for the way back. Doubles: options may ask
+/// for anything.
 static void check_size(const Config& s, int64_t batch, bool trains) {
   const double width = double(s.width), letters = double(batch) * double(s.context);
-  const double parameters = (512 + double(s.context)) * width + double(s.layers) * (12 * width + 13) * width + 2 * width;
+  const double parameters =
+      (512 + double(s.context)) * width + double(s.layers) * (12 * width + 13) * width + 2 * width;
   const double kept = letters * (256 + double(s.layers) * (double(s.heads) * double(s.context) + 8 * width));
   examples::check_memory(text("--layers ", s.layers, " --width ", s.width, " --context ", s.context, " --batch ", batch,
                               ", ", parameters, " parameters"),

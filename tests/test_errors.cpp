@@ -101,8 +101,14 @@ TEST_CASE("errors: an undefined tensor, in the name of what was called") {
            {"matmul", [&] { return rows.matmul(none); }},
            {"linear", [&] { return rows.linear(none); }},
            {"einsum", [&] { return Tensor::einsum("i->i", {none}); }},
-           {"cat", [&] { return Tensor::cat({rows, none}); }},
-           {"stack", [&] { return Tensor::stack({none, rows}); }},
+           {"cat",
+            [&] {
+              return Tensor::cat({rows, none});
+            }},
+           {"stack",
+            [&] {
+              return Tensor::stack({none, rows});
+            }},
            {"index", [&] { return none[0]; }},
            {"index", [&] { return rows[{none}]; }},
            {"gather", [&] { return rows.gather(0, none); }},
@@ -185,7 +191,8 @@ TEST_CASE("errors: creation and numbers") {
       {"full: a size in (2, -1) is negative", FN(Tensor::zeros({2, -1}))},
       {"full: (4294967296, 4294967296) is too large", FN(Tensor::zeros({1LL << 32, 1LL << 32}))},
       {"full: (2305843009213693952,) is too large", FN(Tensor::zeros({1LL << 61}))},
-      {"unsqueeze: needs 17 axes for (1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1), and a tensor has at most 16", FN(Tensor::zeros(Dims::filled(16, 1)).unsqueeze(0))},
+      {"unsqueeze: needs 17 axes for (1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1), and a tensor has at most 16",
+       FN(Tensor::zeros(Dims::filled(16, 1)).unsqueeze(0))},
       {"arange: from 0 to 5 in steps of 0", FN(Tensor::arange(0, 5, 0))},
       {"arange: from 0 to inf in steps of 1", FN(Tensor::arange(0, INFINITY))},
       {"linspace: -1 steps", FN(Tensor::linspace(0, 1, -1))},

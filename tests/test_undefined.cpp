@@ -1,5 +1,6 @@
 // Every public function that takes a tensor, given one without a value: it is refused in the name of what was called.
-// Left out are arguments that may be undefined (a bias, a state before the first step), and what only hands a tensor on.
+// Left out are arguments that may be undefined (a bias, a state before the first step), and what only hands a tensor
+// on.
 #include <doctest/doctest.h>
 
 #include "teeny/data/loader.h"
@@ -17,10 +18,10 @@ struct Call {
   std::string op;
   void (*run)(const Tensor& u, const Tensor& x, const Tensor& image, const Tensor& i);
 };
-#define CALL(...)                                                                          \
-  [](const Tensor& u, const Tensor& x, const Tensor& image, const Tensor& i) {             \
-    (void)u, (void)x, (void)image, (void)i;                                                \
-    (void)(__VA_ARGS__);                                                                   \
+#define CALL(...)                                                              \
+  [](const Tensor& u, const Tensor& x, const Tensor& image, const Tensor& i) { \
+    (void)u, (void)x, (void)image, (void)i;                                    \
+    (void)(__VA_ARGS__);                                                       \
   }
 
 void check(const std::vector<Call>& calls) {
@@ -221,8 +222,8 @@ TEST_CASE("undefined: one element in") {
 
 TEST_CASE("undefined: two elements in") {
 #define BOTH(name, f) {name, CALL(f(u, x))}, {name, CALL(f(x, u))}
-#define OPERATOR(op, name, number)                                                                                 \
-  {name, CALL(u op x)}, {name, CALL(x op u)}, {number, CALL(u op 1)}, {number, CALL(1 op u)}
+#define OPERATOR(op, name, number) \
+  {name, CALL(u op x)}, {name, CALL(x op u)}, {number, CALL(u op 1)}, { number, CALL(1 op u) }
   check({
       OPERATOR(+, "add", "+"),
       OPERATOR(-, "sub", "-"),
@@ -487,6 +488,7 @@ TEST_CASE("undefined: initial values, training, data, tests") {
       {"kaiming_uniform_", CALL(nn::init::kaiming_uniform_(*std::make_unique<Tensor>()))},
       {"kaiming_normal_", CALL(nn::init::kaiming_normal_(*std::make_unique<Tensor>()))},
       {"parameters", CALL(nn::parameters(nn::StateDict{{"weight", u}}))},
+      {"load_state_dict", CALL(nn::load_state_dict(nn::StateDict{{"w", u}}, nn::StateDict{{"w", x}}))},
       {"clip_grad_norm", CALL(optim::clip_grad_norm(std::vector{x, u}, 1))},
       {"clip_grad_value", CALL(optim::clip_grad_value(std::vector{x, u}, 1))},
       {"DataLoader", CALL(data::DataLoader({u, i}))},

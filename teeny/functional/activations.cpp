@@ -8,8 +8,8 @@ namespace teeny {
 
 namespace {
 
-/// f(x), where 16-bit floats are computed in float32 and rounded once, and integers are float32 from the start. `op` is for an
-/// undefined x.
+/// f(x), where 16-bit floats are computed in float32 and rounded once, and integers are float32 from the start. `op` is
+/// for an undefined x.
 template <class F>
 Tensor in_float32(const Tensor& x, const char* op, F f) {
   const DType result = as_float(x, op).dtype();
@@ -52,7 +52,8 @@ Tensor Tensor::mish() const {
 /// would cancel. Hendrycks and Gimpel 2016, arXiv:1606.08415
 Tensor Tensor::gelu() const {
   const double k = 2 * std::sqrt(2 / std::numbers::pi);
-  return in_float32(*this, "gelu", [k](const Tensor& x) { return x * (x * (k + k * 0.044715 * x.square())).sigmoid(); });
+  return in_float32(*this, "gelu",
+                    [k](const Tensor& x) { return x * (x * (k + k * 0.044715 * x.square())).sigmoid(); });
 }
 
 /// x / 2 * (1 + erf(x / sqrt(2))), where 1 + erf(t) is erfc(-t).
@@ -82,12 +83,14 @@ Tensor Tensor::leaky_relu(double slope) const {
 
 /// expm1 sees no positive number: what overflowed there would come back as NaN in the gradient.
 Tensor Tensor::elu(double alpha) const {
-  return in_float32(*this, "elu", [=](const Tensor& x) { return where(x <= 0, where(x <= 0, x, 0).expm1() * alpha, x); });
+  return in_float32(*this, "elu",
+                    [=](const Tensor& x) { return where(x <= 0, where(x <= 0, x, 0).expm1() * alpha, x); });
 }
 
 Tensor Tensor::celu(double alpha) const {
   if (alpha == 0) fail("celu: alpha is 0, and x is divided by it");
-  return in_float32(*this, "celu", [=](const Tensor& x) { return where(x <= 0, (where(x <= 0, x, 0) / alpha).expm1() * alpha, x); });
+  return in_float32(*this, "celu",
+                    [=](const Tensor& x) { return where(x <= 0, (where(x <= 0, x, 0) / alpha).expm1() * alpha, x); });
 }
 
 /// Klambauer et al., "Self-normalizing neural networks", 2017.
@@ -98,7 +101,8 @@ Tensor Tensor::selu() const {
 /// log(1 + e^(beta x)) / beta, with the large part taken out so that nothing overflows. Not relu, whose slope at 0 is
 /// 0.
 Tensor Tensor::softplus(double beta) const {
-  return in_float32(*this, "softplus", [=](const Tensor& x) { return x.maximum(0) + (-(x * beta).abs()).exp().log1p() / beta; });
+  return in_float32(*this, "softplus",
+                    [=](const Tensor& x) { return x.maximum(0) + (-(x * beta).abs()).exp().log1p() / beta; });
 }
 
 Tensor Tensor::hardtanh(double low, double high) const {

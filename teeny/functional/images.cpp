@@ -50,7 +50,8 @@ struct Columns {
 }  // namespace
 
 Tensor unfold(const Tensor& x, const Sizes& window, const WindowOptions& options) {
-  if (x.lazy("unfold").shape().size() < 3 || x.rank() > 4) fail("unfold: an image of ", x.shape(), "; (N, C, H, W) or (C, H, W)");
+  if (x.lazy("unfold").shape().size() < 3 || x.rank() > 4)
+    fail("unfold: an image of ", x.shape(), "; (N, C, H, W) or (C, H, W)");
   const int c = x.rank() - 3;  // (.., C, OH, OW, KH, KW) to (.., C, KH, KW, OH, OW)
   const Columns columns({x.size(-2), x.size(-1)}, window, options, "unfold");
   const Tensor taps =
@@ -124,7 +125,8 @@ std::vector<Tap> taps_along(const Tensor& at, int64_t n, const GridSampleOptions
 /// Each element near a place weighs the product of what it weighs along every axis.
 Tensor grid_sample(const Tensor& image, const Tensor& grid, const GridSampleOptions& options) {
   const int n = image.lazy("grid_sample").shape().size() - 2;
-  if (grid.lazy("grid_sample"); n < 2 || n > 3 || grid.rank() != n + 2 || grid.size(0) != image.size(0) || grid.size(-1) != n)
+  if (grid.lazy("grid_sample");
+      n < 2 || n > 3 || grid.rank() != n + 2 || grid.size(0) != image.size(0) || grid.size(-1) != n)
     fail("grid_sample: an image of ", image.shape(), " and a grid of ", grid.shape(),
          ": (N, C, H, W) and (N, OH, OW, 2), or (N, C, D, H, W) and (N, OD, OH, OW, 3)");
   if (options.mode == Interpolation::NearestExact) fail("grid_sample: the mode is Linear, Nearest or Cubic");

@@ -14,7 +14,8 @@ void check_index(const Tensor& x, int axis, const Tensor& index, const IndexOrig
   bool fits = index.rank() == x.rank();
   for (int a = 0; fits && a < x.rank(); ++a) fits = a == axis || index.shape()[a] <= x.shape()[a];
   if (!fits) fail(op, ": an index of ", index.shape(), " does not fit ", x.shape(), " along axis ", axis);
-  check_rank(index.rank() + 1, op.op, index.shape());  // the kernel's: those of the index, and the one that it picks along
+  // The kernel's: those of the index, and the one that it picks along.
+  check_rank(index.rank() + 1, op.op, index.shape());
 }
 
 Tensor with_an_axis(const Tensor& x) { return x.rank() == 0 ? x.reshape({1}) : x; }
@@ -267,7 +268,8 @@ Tensor Tensor::operator[](std::initializer_list<Index> entries) const {
 Tensor Tensor::nonzero() const { return lazy("nonzero"), true_positions(*this, "nonzero"); }
 
 Tensor Tensor::masked_select(const Tensor& mask) const {
-  if (mask.lazy("masked_select").dtype() != DType::Bool) fail("masked_select: the mask is ", mask.dtype(), " and must be bool");
+  if (mask.lazy("masked_select").dtype() != DType::Bool)
+    fail("masked_select: the mask is ", mask.dtype(), " and must be bool");
   const Shape both = broadcast(lazy("masked_select").shape(), mask.shape(), "masked_select");
   const Tensor positions = true_positions(mask.expand(both).flatten(), "masked_select").flatten();
   return selected(expand(both).flatten(), 0, positions, "masked_select");

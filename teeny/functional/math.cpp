@@ -329,8 +329,7 @@ Tensor copysign(const Tensor& x, double y) { return copysign(x, as_float(x, "cop
 
 Tensor Tensor::outer(const Tensor& y) const {
   lazy("outer"), y.lazy("outer");
-  if (rank() != 1 || y.rank() != 1)
-    fail("outer: ", shape(), " and ", y.shape(), ": both need one axis");
+  if (rank() != 1 || y.rank() != 1) fail("outer: ", shape(), " and ", y.shape(), ": both need one axis");
   teeny::numel({numel(), y.numel()}, "outer");
   return unsqueeze(-1) * y;
 }

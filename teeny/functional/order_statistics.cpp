@@ -22,7 +22,8 @@ struct Median : Function {
 }  // namespace
 
 Tensor Tensor::median() const {
-  if (lazy("median"); numel() == 0 && is_float(dtype())) return full({}, std::numeric_limits<double>::quiet_NaN(), dtype());
+  if (lazy("median"); numel() == 0 && is_float(dtype()))
+    return full({}, std::numeric_limits<double>::quiet_NaN(), dtype());
   return apply(Median{}, flatten());
 }
 

@@ -316,7 +316,8 @@ Tensor adaptive_mean(const Tensor& x, int64_t out) {
 
 Tensor Tensor::adaptive_avg_pool2d(const Sizes& size) const {
   const Dims out = per_axis(size, 2, "adaptive_avg_pool2d", "size", 1);
-  if (lazy("adaptive_avg_pool2d").shape().size() < 3 || rank() > 4 || shape()[rank() - 2] == 0 || shape()[rank() - 1] == 0)
+  if (lazy("adaptive_avg_pool2d").shape().size() < 3 || rank() > 4 || shape()[rank() - 2] == 0 ||
+      shape()[rank() - 1] == 0)
     fail("adaptive_avg_pool2d: an image of ", shape(), "; (N, C, H, W) or (C, H, W)");
   refuse_non_floats(*this, "adaptive_avg_pool2d");
   const Tensor x = cast(promote(dtype(), DType::Float32));

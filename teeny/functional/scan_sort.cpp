@@ -57,9 +57,9 @@ struct CumProd : Function {
   }
 };
 
-/// out[i] = log(exp(x[0]) + .. + exp(x[i])) along the last axis of x (rows, n): first of the n / 2 pairs, each added up, and
-/// from these of the elements in between. Blelloch, "Prefix sums and their applications", 1990. That is n logaddexps, which
-/// stay in range; no single number that all terms are divided by would do for all of the sums.
+/// out[i] = log(exp(x[0]) + .. + exp(x[i])) along the last axis of x (rows, n): first of the n / 2 pairs, each added
+/// up, and from these of the elements in between. Blelloch, "Prefix sums and their applications", 1990. That is 2 n
+/// logaddexps, which stay in range; no single number that all terms are divided by would do for all of the sums.
 ///
 ///   x       a    b      c      d          of pairs   a+b   a+b+c+d
 ///   out     a   a+b   a+b+c  a+b+c+d

@@ -90,8 +90,7 @@ Tensor overwritten(const Tensor& x, int axis, const Tensor& index, const Tensor&
 }
 Tensor Tensor::scatter(int64_t axis, const Tensor& index, const Tensor& source) const {
   for (const Tensor* t : {this, &index, &source}) t->lazy("scatter");
-  if (rank() == 0)
-    return flatten().scatter(axis, with_an_axis(index), with_an_axis(source)).reshape({});
+  if (rank() == 0) return flatten().scatter(axis, with_an_axis(index), with_an_axis(source)).reshape({});
   return overwritten(*this, axis_index(axis, "scatter"), with_an_axis(index), with_an_axis(source),
                      {"scatter", index.shape()});
 }

@@ -49,7 +49,9 @@ Tensor erfinv(const Tensor& y) {
 
 }  // namespace
 
-Tensor& constant_(Tensor& x, double value) { return assign_values(x, Tensor::full(x.lazy("constant_").shape(), value)); }
+Tensor& constant_(Tensor& x, double value) {
+  return assign_values(x, Tensor::full(x.lazy("constant_").shape(), value));
+}
 
 Tensor& uniform_(Tensor& x, double low, double high) {
   check_float("uniform_", x);
