@@ -42,6 +42,7 @@ int main(int argc, char** argv) {
     const auto [train, test] = data::mnist();
     if (test_images > test.size())
       throw examples::WrongOption(text("--test ", test_images, ": there are ", test.size(), " test images"));
+    examples::check_memory(text("--batch ", batch), double(batch) * (32 * 24 * 24 + 32 * 20 * 20) * sizeof(float));
     Model model;
     optim::Adam adam(nn::parameters(model), {.lr = lr});
     const io::Metadata run = {{"batch", text(batch)}, {"images", text(train.size())}};

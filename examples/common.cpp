@@ -80,12 +80,12 @@ static T parse(const Option& option, const std::string& given) {
   } else {
     T value = 0;
     const auto [end, error] = std::from_chars(given.data(), given.data() + given.size(), value);
-    const bool whole = std::is_integral_v<T>;
+    const bool whole = std::is_integral_v<T>, open = !whole && option.most == std::numeric_limits<int64_t>::max();
     if (error != std::errc() || end != given.data() + given.size() || !std::isfinite(double(value)) ||
-        value < T(option.least))
+        value < T(option.least) || (!open && value > T(option.most)))
       throw CLI::ValidationError(
           option.name, teeny::text("\"", given, "\" is not a ", whole ? "whole " : "", "number from ", option.least,
-                                   whole ? " to 9223372036854775807" : " on"));
+                                   open ? " on" : teeny::text(" to ", option.most)));
     return value;
   }
 }
@@ -159,9 +159,19 @@ int columns() {
   return on_terminal() && ioctl(STDOUT_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col ? window.ws_col : 80;
 }
 
-void check_loss(double loss, int64_t step) {
-  if (!(loss < 1e10))
-    teeny::fail("the loss of step ", step, " is ", std::abs(loss), ": the training has diverged; try a smaller --lr");
+void check_loss(double loss, int64_t step, bool first) {
+  if (loss < 1e10) return;
+  teeny::fail("the loss of step ", step, " is ", std::abs(loss), ": ",
+              first ? "nothing is learned yet, so the data or the weights to start with are out of range"
+                    : "the training has diverged; try a smaller --lr");
+}
+
+void check_memory(const std::string& what, double bytes) {
+  const double here = double(sysconf(_SC_PHYS_PAGES)) * double(sysconf(_SC_PAGESIZE));
+  const auto gigabytes = [](double b) { return teeny::text(std::ceil(b / 1e8) / 10, " GB"); };
+  if (bytes > here)
+    throw WrongOption(teeny::text(what, ": this takes at least ", gigabytes(bytes), " of memory, and this machine has ",
+                                  gigabytes(here)));
 }
 
 std::string bar(double fraction, int width) {
@@ -191,7 +201,7 @@ Progress::Progress(std::string title, int64_t steps, int64_t done)
     : title_(std::move(title)), steps_(steps), before_(done), done_(done) {}
 
 void Progress::step(double loss, std::optional<double> accuracy) {
-  check_loss(loss, done_ + 1);
+  check_loss(loss, done_ + 1, done_ == before_);
   const double weight = 1.0 / double(std::min<int64_t>(++done_ - before_, 50));
   loss_ += (loss - loss_) * weight;
   if (accuracy) accuracy_ = accuracy_.value_or(0) + (*accuracy - accuracy_.value_or(0)) * weight;

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <initializer_list>
+#include <limits>
 #include <optional>
 #include <span>
 #include <stdexcept>
@@ -13,18 +14,24 @@
 namespace examples {
 
 /// One option of the command line and the variable it fills. A bool is a switch; an optional stays empty when the
-/// option is not given. An int or a double is finite and at least `least`; text is not empty.
+/// option is not given. An int or a double is finite and from `least` to `most`, which holds for a double only where it
+/// is given; text is not empty.
 struct Option {
   const char* name;
   std::variant<int64_t*, double*, std::string*, bool*, std::optional<int64_t>*> value;
   const char* help;
-  int64_t least = 0;
+  int64_t least = 0, most = std::numeric_limits<int64_t>::max();
 };
 
 /// Thrown by a body where the options do not fit each other or the data, before the work starts.
 struct WrongOption : std::runtime_error {
   using runtime_error::runtime_error;
 };
+
+/// Throws where what the options ask for takes at least `bytes` of memory and this machine has less: before the work
+/// starts, since a system may only say so after minutes, by ending the program. `what` says which options, and what
+/// they come to.
+void check_memory(const std::string& what, double bytes);
 
 /// A whole `main`: reads the options (`--help` lists them), runs the body, and returns the exit code. A teeny::Error,
 /// and output that cannot be written, becomes one line on stderr and the code 1; a wrong option, the code 2.
@@ -55,8 +62,9 @@ bool on_terminal();
 /// How many characters a line of the terminal has, now; 80 where stdout is no terminal.
 int columns();
 
-/// Throws, with the step's number, where a loss is no number, or beyond 1e10: the training has diverged.
-void check_loss(double loss, int64_t step);
+/// Throws, with the step's number, where a loss is no number, or beyond 1e10: the training has diverged. The first loss
+/// is that of a model which has not learned anything yet: then it is not the rate that is wrong.
+void check_loss(double loss, int64_t step, bool first = false);
 
 /// `fraction` of `width` filled, in eighths of a character: `██████▌   `.
 std::string bar(double fraction, int width);

@@ -63,6 +63,19 @@ struct Gpt {
   TEENY_STATE(tokens, positions, blocks, norm, head)
 };
 
+/// Throws where there is not enough memory. To train, there are a gradient and two moments beside each parameter, and
+/// each layer keeps the weights of its attention and eight vectors a letter for the way back. Doubles: options may ask
+/// for anything.
+static void check_size(const Config& s, int64_t batch, bool trains) {
+  const double width = double(s.width), letters = double(batch) * double(s.context);
+  const double parameters =
+      (512 + double(s.context)) * width + double(s.layers) * (12 * width + 13) * width + 2 * width;
+  const double kept = letters * (256 + double(s.layers) * (double(s.heads) * double(s.context) + 8 * width));
+  examples::check_memory(text("--layers ", s.layers, " --width ", s.width, " --context ", s.context, " --batch ", batch,
+                              ", ", parameters, " parameters"),
+                         sizeof(float) * (trains ? 4 * parameters + kept : parameters));
+}
+
 /// The file, or without a name all of teeny's sources, one after the other.
 static std::string read_text(const std::string& file) {
   namespace fs = std::filesystem;
@@ -134,6 +147,7 @@ int main(int argc, char** argv) {
                                               ": more letters than the text's last tenth, ", test.size(0),
                                               ", which is for validation"));
 
+    check_size(config, batch, steps > 0);
     Gpt model(config);
     if (!load.empty()) nn::load_state_dict(model, io::load_safetensors(load));
     optim::AdamW adam(nn::parameters(model), {.lr = lr});

@@ -13,6 +13,7 @@ int main(int argc, char** argv) {
   std::optional<int64_t> seed;
 
   const auto body = [&] {
+    examples::check_memory(text("--points ", points), 16.0 * double(points));  // x, y, and a step's values
     if (seed) Tensor::manual_seed(*seed);
     // The truth, which the training never sees: y = 3 x - 2.
     const Tensor x = Tensor::uniform({points}, -2, 2).realize();
@@ -27,7 +28,7 @@ int main(int argc, char** argv) {
       slope.assign(slope - lr * slope.grad());
       shift.assign(shift - lr * shift.grad());
       last = loss.item();
-      examples::check_loss(last, step);
+      examples::check_loss(last, step, step == 0);
       if (step == 0) first = last;
       if (step % 10 == 0) std::printf("step %3lld  loss %.4f\n", (long long)step, last);
     }
@@ -39,7 +40,7 @@ int main(int argc, char** argv) {
                        {{"--points", &points, "how many points", 1},
                         {"--steps", &steps, "steps of gradient descent"},
                         {"--lr", &lr, "how far a step goes along the gradient"},
-                        {"--noise", &noise, "standard deviation of the points around the line"},
+                        {"--noise", &noise, "standard deviation of the points around the line", 0, 1000},
                         {"--seed", &seed, "of the random stream"}},
                        body);
 }

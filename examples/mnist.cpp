@@ -93,6 +93,8 @@ int main(int argc, char** argv) {
     if (!save.empty()) io::check_can_save(save);
     if (seed) Tensor::manual_seed(*seed);
     const auto [images, test] = fashion ? data::fashion_mnist() : data::mnist();
+    if (batch > images.size())
+      throw examples::WrongOption(text("--batch ", batch, ": there are ", images.size(), " training images"));
     if (index && *index >= test.size())
       throw examples::WrongOption(text("--predict ", *index, ": the test images are 0 to ", test.size() - 1));
     Convnet model;

@@ -28,6 +28,7 @@ int main(int argc, char** argv) {
   const auto body = [&] {
     if (seed) Tensor::manual_seed(*seed);
     const auto [train, test] = data::mnist();
+    examples::check_memory(text("--batch ", batch), double(batch) * (28 * 28 + 8 * 26 * 26) * sizeof(float));
     TinyConvNet model;
     optim::Adam adam(nn::parameters(model), {.lr = lr});
     {

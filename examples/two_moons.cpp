@@ -73,6 +73,7 @@ int main(int argc, char** argv) {
   std::optional<int64_t> seed;
 
   const auto body = [&] {
+    examples::check_memory(text("--points ", points), 2.0 * double(points) * 66 * sizeof(float));  // both hidden layers
     if (seed) Tensor::manual_seed(*seed);
     const Moons train = moons(points, noise), test = moons(1000, noise);
     Mlp model;
@@ -97,7 +98,7 @@ int main(int argc, char** argv) {
                        {{"--points", &points, "points of each moon to train on", 1},
                         {"--steps", &steps, "training steps, each on all points"},
                         {"--lr", &lr, "learning rate of Adam"},
-                        {"--noise", &noise, "standard deviation of the points around their moon"},
+                        {"--noise", &noise, "standard deviation of the points around their moon", 0, 1000},
                         {"--seed", &seed, "of the random stream"}},
                        body);
 }

@@ -50,6 +50,7 @@ inline Dims position(int64_t element, const Shape& shape) {
 /// Whether `got` has the shape and the dtype of `want`, and each of its elements is close to the wanted one. The report
 /// names the first that is not, and how many there are.
 inline Report allclose(const Tensor& got, const Tensor& want, double tolerance) {
+  want.lazy("allclose");
   if (!got.defined()) return {"is undefined"};
   if (got.dtype() != want.dtype()) return {text("is ", got.dtype(), " and should be ", want.dtype())};
   if (got.shape() != want.shape()) return {text("has shape ", got.shape(), " and should have ", want.shape())};
@@ -66,7 +67,7 @@ inline Report allclose(const Tensor& got, const Tensor& want, double tolerance) 
   return {exact && !is_float(want.dtype()) ? "differs in the last digits" : ""};  // of integers that no double holds
 }
 inline Report allclose(const Tensor& got, const Tensor& want) {
-  return allclose(got, want, tolerance_of(want.dtype()));
+  return allclose(got, want, tolerance_of(want.lazy("allclose").dtype()));
 }
 
 struct GradcheckOptions {
@@ -97,7 +98,7 @@ Report gradcheck(const F& f, const std::vector<Tensor>& inputs, const GradcheckO
   };
   std::vector<Tensor> xs;
   for (const Tensor& input : inputs) {
-    if (input.dtype() != DType::Float64)
+    if (input.lazy("gradcheck").dtype() != DType::Float64)
       fail("gradcheck: input ", xs.size(), " is ", input.dtype(),
            "; finite differences need float64: cast(DType::Float64)");
     xs.push_back(input.detach().clone().realize().requires_grad_());

@@ -85,7 +85,7 @@ TEST_CASE("errors: an undefined tensor, in the name of what was called") {
            {"<", [&] { return rows < none; }},
            {"neg", [&] { return -none; }},
            {"where", [&] { return where(rows > 0, none, rows); }},
-           {"Exp", [&] { return none.exp(); }},
+           {"exp", [&] { return none.exp(); }},
            {"relu", [&] { return none.relu(); }},
            {"cast", [&] { return none.cast(DType::Int32); }},
            {"sum", [&] { return none.sum(); }},
@@ -101,8 +101,14 @@ TEST_CASE("errors: an undefined tensor, in the name of what was called") {
            {"matmul", [&] { return rows.matmul(none); }},
            {"linear", [&] { return rows.linear(none); }},
            {"einsum", [&] { return Tensor::einsum("i->i", {none}); }},
-           {"cat", [&] { return Tensor::cat({rows, none}); }},
-           {"stack", [&] { return Tensor::stack({none, rows}); }},
+           {"cat",
+            [&] {
+              return Tensor::cat({rows, none});
+            }},
+           {"stack",
+            [&] {
+              return Tensor::stack({none, rows});
+            }},
            {"index", [&] { return none[0]; }},
            {"index", [&] { return rows[{none}]; }},
            {"gather", [&] { return rows.gather(0, none); }},
@@ -185,7 +191,8 @@ TEST_CASE("errors: creation and numbers") {
       {"full: a size in (2, -1) is negative", FN(Tensor::zeros({2, -1}))},
       {"full: (4294967296, 4294967296) is too large", FN(Tensor::zeros({1LL << 32, 1LL << 32}))},
       {"full: (2305843009213693952,) is too large", FN(Tensor::zeros({1LL << 61}))},
-      {"unsqueeze: needs 17 axes, and a tensor has at most 16", FN(Tensor::zeros(Dims::filled(16, 1)).unsqueeze(0))},
+      {"unsqueeze: needs 17 axes for (1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1), and a tensor has at most 16",
+       FN(Tensor::zeros(Dims::filled(16, 1)).unsqueeze(0))},
       {"arange: from 0 to 5 in steps of 0", FN(Tensor::arange(0, 5, 0))},
       {"arange: from 0 to inf in steps of 1", FN(Tensor::arange(0, INFINITY))},
       {"linspace: -1 steps", FN(Tensor::linspace(0, 1, -1))},
@@ -199,7 +206,7 @@ TEST_CASE("errors: creation and numbers") {
       {"kaiming_normal: needs weights", FN(Tensor::kaiming_normal({2}))},
       {"add: this tensor is undefined", FN(Tensor() + x)},
       {"matmul: this tensor is undefined", FN(x.matmul(Tensor()))},
-      {"this tensor is undefined", FN((Tensor().shape(), x))},
+      {"shape: this tensor is undefined", FN((Tensor().shape(), x))},
       {"cat: this tensor is undefined", FN(Tensor::cat({x, Tensor()}))},
       {"size: axis 2 is outside -2 <= axis < 2 of (3, 4)", FN((x.size(2), x))},
       {"item: (3, 4) has 12 elements, not one", FN((x.item(), x))},
@@ -658,7 +665,7 @@ TEST_CASE("errors: names from PyTorch") {
       {"argmax: axis 1 is outside", FN(Tensor(1.0).argmax(1))},
       {"squeeze: axis -2 of a tensor without axes", FN(Tensor(1.0).squeeze(-2))},
       {"size: axis 0 of a tensor without axes", FN((Tensor(1.0).size(0), x))},
-      {"or it is the grad() of one that no backward has reached", FN(x.grad() * 2)},
+      {"or it is a grad() that no backward has reached", FN(x.grad() * 2)},
   });
 }
 

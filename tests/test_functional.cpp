@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 
 #include "teeny/jit/jit.h"
+#include "teeny/nn/nn.h"
 #include "tests/check.h"
 #include "tests/check_close.h"
 #include "tests/check_refused.h"
@@ -209,7 +210,25 @@ TEST_CASE("functional: sizes beyond 63 bits and beyond sixteen axes are refused 
       {"pad: (1729382256910270464,) is too large", [&] { (void)wide.pad({k60}, {0}); }},
       {"outer: (576460752303423488, 576460752303423488) is too large", [&] { (void)wide.outer(wide); }},
       {"diag_embed: (576460752303423488, 576460752303423488) is too large", [&] { (void)wide.diag_embed(); }},
-      {"unfold: needs 17 axes, and a tensor has at most 16", [&] { (void)deep.unfold(0, 1, 1); }},
+      {"unfold: needs 17 axes for (1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1), and a tensor has at most 16; "
+       "reshape()",
+       [&] { (void)deep.unfold(0, 1, 1); }},
+      {"embedding: needs 17 axes for (1, 1,",
+       [&] {
+         (void)Tensor::ones({2, 3}).embedding(deep.cast(DType::Int64));
+       }},
+      {"index: needs 17 axes for (1, 1,", [&] { (void)deep[none]; }},
+      {"index: needs 17 axes for (1, 1,",
+       [&] {
+         (void)deep[{0, none, none}];
+       }},
+      {"index: needs 17 axes for (1, 1,", [&] { Tensor(deep).set({none}, 1); }},
+      {"quantile: needs 17 axes for (1, 1,",
+       [&] {
+         (void)deep.quantile({0.5, 0.2}, 0, true);
+       }},
+      {"meshgrid: needs 17 axes", [&] { (void)Tensor::meshgrid(std::vector<Tensor>(17, bytes)); }},
+      {"pixel_shuffle: needs 18 axes for (1, 1,", [&] { (void)pixel_shuffle(deep, 1); }},
       {"one_hot: needs 17 axes", [&] { (void)deep.cast(DType::Int64).one_hot(2); }},
       {"stack: needs 17 axes",
        [&] {
@@ -244,6 +263,99 @@ TEST_CASE("functional: sizes beyond 63 bits and beyond sixteen axes are refused 
          (void)deep[Tensor::zeros({2, 2}, DType::Int64)];
        }},
   });
+}
+
+TEST_CASE("functional: sizes beyond 63 bits, of products, windows, draws and layers") {
+  constexpr int64_t k31 = int64_t(1) << 31, k59 = int64_t(1) << 59, kMax = std::numeric_limits<int64_t>::max();
+  const Tensor one = Tensor::ones({1}), wide = one.expand({k59}), column = wide.unsqueeze(1), row = wide.unsqueeze(0);
+  const auto image = [&](int64_t n, int64_t c, int64_t h, int64_t w) {
+    return one.reshape({1, 1, 1, 1}).expand({n, c, h, w});
+  };
+  const std::string square = "(576460752303423488, 576460752303423488";
+  check_refused({
+      {"expand: (9223372036854775807,) is too large",
+       [&] {
+         (void)(one.expand({kMax}) * Tensor::ones({2, 1}));
+       }},
+      {"mul: (2, 576460752303423488) is too large",
+       [&] {
+         (void)(wide * Tensor::ones({2, 1}));
+       }},
+      {"<: (2, 576460752303423488) is too large",
+       [&] {
+         (void)(wide < Tensor::ones({2, 1}));
+       }},
+      {"atan2: " + square, [&] { (void)column.atan2(wide); }},
+      {"lerp: " + square, [&] { (void)wide.lerp(wide, column); }},
+      {"masked_select: " + square, [&] { (void)wide.masked_select(column > 0); }},
+      {"matmul: " + square, [&] { (void)column.matmul(row); }},
+      {"linear: " + square, [&] { (void)column.linear(column); }},
+      {"einsum: " + square,
+       [&] {
+         (void)Tensor::einsum("i,j->ij", {wide, wide});
+       }},
+      {"einsum: (576460752303423488, 1, 576460752303423488",
+       [&] {
+         (void)Tensor::einsum("ik,jk->ij", {column, column});
+       }},
+      {"scaled_dot_product_attention: " + square, [&] { (void)column.scaled_dot_product_attention(column, column); }},
+      {"pad: (1729382256910270462,) is too large", [&] { (void)wide.pad({k59 - 1}, {k59 - 1}, PadMode::Circular); }},
+      {"pad: (1729382256910270462,) is too large", [&] { (void)wide.pad({k59 - 1}, {k59 - 1}, PadMode::Reflect); }},
+      {"bitcast: (576460752303423488, 4) is too large", [&] { (void)wide.bitcast(DType::UInt8); }},
+      {"embedding: (576460752303423488, 4) is too large",
+       [&] {
+         (void)Tensor::ones({1, 4}).embedding(wide.cast(DType::Int64));
+       }},
+      {"conv2d: ", [&] { (void)image(1, 1, k31, k31 / 16).conv2d(image(k31, 1, 1, 1)); }},
+      {"conv2d: ", [&] { (void)image(1, k31, k31 / 16, 1).conv2d(image(k31 / 16, k31, 1, 1)); }},
+      {"conv_transpose2d: ", [&] { (void)image(1, 1, k31, k31 / 16).conv_transpose2d(image(1, k31, 1, 1)); }},
+      {"conv_transpose2d: ", [&] { (void)image(1, k31, k31 / 16, 1).conv_transpose2d(image(k31, k31 / 16, 1, 1)); }},
+      {"interpolate: (1, 1, 2147483647, 2147483647) is too large",
+       [&] { (void)image(1, 1, 1, 1).interpolate(k31 - 1); }},
+      {"Upsample: (2147483647, 576460752303423488) is too large",
+       [&] { (void)nn::Upsample{k31 - 1}(image(1, 1, k59, 1)); }},
+      {"full: (9223372036854775807, 0) is too large",
+       [] {
+         (void)Tensor::zeros({kMax, 0});
+       }},
+      {"expand: (4294967296, 4294967296, 0) is too large",
+       [] {
+         (void)Tensor::zeros({0}).expand({k31 * 2, k31 * 2, 0});
+       }},
+      {"randn: (9223372036854775807,) is too large", [] { (void)Tensor::randn({kMax}); }},
+      {"uniform: (9223372036854775807,) is too large", [] { (void)Tensor::uniform({kMax}, 0, 1); }},
+      {"normal: (9223372036854775807,) is too large", [] { (void)Tensor::normal({kMax}, 0, 1); }},
+      {"randint: (9223372036854775807,) is too large", [] { (void)Tensor::randint(0, 5, {kMax}); }},
+      {"multinomial: (9223372036854775807,) is too large", [&] { (void)one.multinomial(kMax, true); }},
+      {"kaiming_uniform: (9223372036854775807, 2) is too large",
+       [] {
+         (void)Tensor::kaiming_uniform({kMax, 2});
+       }},
+      {"Linear: (17179869184, 17179869184) is too large", [] { nn::Linear(k31 * 8, k31 * 8); }},
+      {"Conv2d: (2147483648, 2147483648, 3, 3) is too large", [] { nn::Conv2d(k31, k31, 3); }},
+      {"ConvTranspose1d: (2147483648, 2147483648, 3) is too large", [] { nn::ConvTranspose1d(k31, k31, 3); }},
+      {"Embedding: (17179869184, 17179869184) is too large", [] { nn::Embedding(k31 * 8, k31 * 8); }},
+      {"LSTMCell: (34359738368, 8589934592) is too large", [] { nn::LSTM(k31 * 4, k31 * 4); }},
+      {"LayerNorm: (2147483648, 2147483648) is too large",
+       [] {
+         nn::LayerNorm({k31, k31});
+       }},
+      {"BatchNorm2d: a size of 1152921504606846976", [] { nn::BatchNorm2d(k59 * 2); }},
+      {"MultiHeadAttention: 2 heads of queries are no multiple of 9223372036854775807 of keys",
+       [&] { nn::MultiHeadAttention(4, 2, {.key_heads = kMax}); }},
+  });
+}
+
+TEST_CASE("functional: what has room in sixteen axes") {
+  Shape shape = Dims::filled(16, 1);
+  shape[1] = 4, shape[2] = 3, shape[15] = 2;
+  const Tensor x = Tensor::randn(shape), flat = x.reshape({1, 4, 3, 2});
+  CHECK(difference(nn::GroupNorm(2, 4)(x).reshape({1, 4, 3, 2}), nn::GroupNorm(2, 4)(flat)) == "");
+  CHECK(difference(x.quantile(0.5, 2, true).flatten(), flat.quantile(0.5, 2, true).flatten()) == "");
+  CHECK(x.quantile(0.5, 2, true).rank() == 16);
+  const Tensor bytes = x.bitcast(DType::UInt8);
+  CHECK(difference(bytes.reshape({1, 4, 3, 8}), flat.bitcast(DType::UInt8)) == "");
+  CHECK(difference(bytes.bitcast(DType::Float32), x) == "");
 }
 
 TEST_CASE("functional: sixteen axes are gathered, sorted and picked from") {

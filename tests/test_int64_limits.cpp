@@ -57,8 +57,10 @@ TEST_CASE("int64 limits: options that are errors") {
   check_refused({
       {"index: a slice with step 0", [&] { (void)x[{slice({}, {}, 0)}]; }},
       {"unfold: a window of 2 taps, 9223372036854775807 apart, is longer", [&] { (void)x.unfold(0, 2, 1, kMax); }},
-      {"unfold: a window of 9223372036854775807 taps, 9223372036854775807 apart", [&] { (void)x.unfold(0, kMax, kMax, kMax); }},
-      {"conv1d: 3 channels of (1, 3, 4) in 4611686018427387904 groups do not fit", [&] { (void)image.conv1d(weight, {}, {.groups = kHuge}); }},
+      {"unfold: a window of 9223372036854775807 taps, 9223372036854775807 apart",
+       [&] { (void)x.unfold(0, kMax, kMax, kMax); }},
+      {"conv1d: 3 channels of (1, 3, 4) in 4611686018427387904 groups do not fit",
+       [&] { (void)image.conv1d(weight, {}, {.groups = kHuge}); }},
       {"conv_transpose1d: 3 channels of (1, 3, 4) in 4611686018427387904 groups do not fit",
        [&] { (void)image.conv_transpose1d(weight.transpose(0, 1), {}, {.groups = kHuge}); }},
       {"conv1d: dilation (9223372036854775807,) is more than 31 bits can count",
@@ -77,18 +79,35 @@ TEST_CASE("int64 limits: options that are errors") {
       {"arange: 1.84467e+19 elements are too many", [] { (void)Tensor::arange(kMin, kMax); }},
       {"arange: 1.84467e+19 elements are too many", [] { (void)Tensor::arange(kMax, kMin, -1); }},
       {"linspace: (9223372036854775807,) is too large", [] { (void)Tensor::linspace(0, 1, kMax); }},
-      {"tri: (9223372036854775807, 2) is too large: its bytes are more than 63 bits can count", [] { (void)Tensor::tri(kMax, 2); }},
+      {"tri: (9223372036854775807, 2) is too large: its bytes are more than 63 bits can count",
+       [] { (void)Tensor::tri(kMax, 2); }},
       {"eye: (9223372036854775807, 9223372036854775807) is too large", [] { (void)Tensor::eye(kMax); }},
-      {"rand: (9223372036854775807,) is too large", [] { (void)Tensor::randperm(kMax); }},
+      {"randperm: (9223372036854775807,) is too large", [] { (void)Tensor::randperm(kMax); }},
       {"repeat: (9223372036854775807, 3) is too large", [&] { (void)x.repeat({kMax}); }},
-      {"repeat: (4611686018427387904, 1) is too large", [&] { (void)x.repeat({kHuge, kHuge}); }},
-      {"pad: (9223372036854775807,) and (9223372036854775807,): no axis has that many", [&] { (void)x.pad({kMax}, {kMax}); }},
+      {"repeat: (4611686018427387904, 1) is too large",
+       [&] {
+         (void)x.repeat({kHuge, kHuge});
+       }},
+      {"pad: (9223372036854775807,) and (9223372036854775807,): no axis has that many",
+       [&] { (void)x.pad({kMax}, {kMax}); }},
       {"pad: (-9223372036854775808,) and (0,): no axis has that many", [&] { (void)x.pad({kMin}, {0}); }},
-      {"pad: (0,) and (9223372036854775807,): no axis has that many", [&] { (void)x.pad({0}, {kMax}, PadMode::Replicate); }},
-      {"a view that reaches 67108864 * 1125899906842624 elements from where it begins is beyond 63 bits",
-       [] { (void)Tensor::arange(int64_t(1) << 52).reshape({1 << 26, 1 << 26}).shrink({0, 0}, {2, 1}).pad({int64_t(1) << 50, 0}, {0, 0}); }},
-      {"unflatten: axis 0 of (3,) does not split into (4611686018427387904, 4)", [&] { (void)x.unflatten(0, {kHuge, 4}); }},
-      {"reshape: (3,) to (4611686018427387904, 4): too large", [&] { (void)x.reshape({kHuge, 4}); }},
+      {"pad: (0,) and (9223372036854775807,): no axis has that many",
+       [&] { (void)x.pad({0}, {kMax}, PadMode::Replicate); }},
+      {"pad: a view that reaches 67108864 * 1125899906842624 elements from where it begins is beyond 63 bits",
+       [] {
+         (void)Tensor::arange(int64_t(1) << 52)
+             .reshape({1 << 26, 1 << 26})
+             .shrink({0, 0}, {2, 1})
+             .pad({int64_t(1) << 50, 0}, {0, 0});
+       }},
+      {"unflatten: axis 0 of (3,) does not split into (4611686018427387904, 4)",
+       [&] {
+         (void)x.unflatten(0, {kHuge, 4});
+       }},
+      {"reshape: (3,) to (4611686018427387904, 4): too large",
+       [&] {
+         (void)x.reshape({kHuge, 4});
+       }},
       {"one_hot: 9223372036854775807 classes are more than 31 bits can count", [&] { (void)x.one_hot(kMax); }},
       {"topk: 9223372036854775807 of the 3", [&] { (void)x.topk(kMax); }},
       {"cumsum: axis -9223372036854775808 is outside", [&] { (void)x.cumsum(kMin); }},

@@ -1,6 +1,8 @@
 // Sorting and scans at the sizes where a kernel chooses another algorithm, compared with the reference.
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <limits>
 #include <random>
 
@@ -110,6 +112,26 @@ TEST_CASE("scan: running sums of positive values never decrease") {
     const std::vector<double> sums = x.cumsum(0).to_vector<double>();
     CHECK(std::is_sorted(sums.begin(), sums.end()));
   }
+}
+
+TEST_CASE("scan: logcumsumexp of all lengths, also where terms differ by more than any exponential") {
+  Tensor::manual_seed(6);
+  for (const int64_t n : {1, 2, 3, 4, 5, 6, 7, 8, 9, 31, 64, 1000, 4097})
+    for (const double spread : {1.0, 300.0}) {
+      const Tensor x = (Tensor::randn({3, n}) * spread).realize();
+      const std::vector<double> values = x.to_vector<double>(), got = x.logcumsumexp(1).to_vector<double>();
+      double worst = 0, top = 0, sum = 0;  // the sum is exp(top) times `sum`
+      for (size_t i = 0; i < values.size(); ++i) {
+        const double value = values[i], before = i % size_t(n) ? top : value;
+        if (i % size_t(n) == 0) sum = 0;
+        top = std::max(before, value);
+        sum = sum * std::exp(before - top) + std::exp(value - top);
+        const double want = top + std::log(sum);
+        worst = std::max(worst, std::abs(got[i] - want) / std::max(1.0, std::abs(want)));
+      }
+      CHECK_MESSAGE(worst < 1e-6, text(n, " of ", spread, ": ", worst));
+      CHECK(difference(x.t().contiguous().logcumsumexp(0).t(), x.logcumsumexp(1)) == "");
+    }
 }
 
 }  // namespace teeny::test

@@ -127,6 +127,7 @@ Datasets cifar10_from(const std::string& directory) {
 }
 
 std::vector<Dataset> random_split(const Dataset& dataset, const std::vector<Scalar>& parts, uint64_t seed) {
+  dataset.images.lazy("random_split"), dataset.labels.lazy("random_split");
   const int64_t samples = dataset.size();
   const bool fractions = std::ranges::any_of(parts, &Scalar::is_fraction);
   std::vector<int64_t> sizes;

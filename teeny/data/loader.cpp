@@ -209,6 +209,7 @@ struct DataLoader::Iterator::Epoch {
 
 DataLoader::DataLoader(const Dataset& dataset, const LoaderOptions& options) : state_(std::make_shared<State>()) {
   const Tensor &images = dataset.images, &labels = dataset.labels;
+  images.lazy("DataLoader"), labels.lazy("DataLoader");
   if (images.rank() < 1 || labels.rank() != 1 || images.size(0) != labels.size(0))
     fail("DataLoader: images ", images.shape(), " and labels ", labels.shape(), "; (N, ...) and (N,) wanted");
   if (images.dtype() != DType::UInt8 && images.dtype() != DType::Float32)
@@ -226,6 +227,7 @@ DataLoader::DataLoader(const Dataset& dataset, const LoaderOptions& options) : s
 
 DataLoader::DataLoader(const Tensor& x, const Tensor& y, const LoaderOptions& options)
     : state_(std::make_shared<State>()) {
+  x.lazy("DataLoader"), y.lazy("DataLoader");
   if (x.rank() < 1 || y.rank() < 1 || x.size(0) != y.size(0))
     fail("DataLoader: ", x.shape(), " and ", y.shape(),
          " do not have equally many samples; (N, ...) and (N, ...) wanted");

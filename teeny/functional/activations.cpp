@@ -8,10 +8,12 @@ namespace teeny {
 
 namespace {
 
-/// f(x), where 16-bit floats are computed in float32 and rounded once, and integers are float32 from the start.
+/// f(x), where 16-bit floats are computed in float32 and rounded once, and integers are float32 from the start. `op` is
+/// for an undefined x.
 template <class F>
-Tensor in_float32(const Tensor& x, F f) {
-  return f(to_accumulate_dtype(x)).cast(as_float(x).dtype());
+Tensor in_float32(const Tensor& x, const char* op, F f) {
+  const DType result = as_float(x, op).dtype();
+  return f(to_accumulate_dtype(x)).cast(result);
 }
 
 // Rules, because by parts the gradient passes through grad * x, which may be infinite where the slope is 0.
@@ -35,73 +37,77 @@ struct Mish : Elementwise {
 
 }  // namespace
 
-Tensor Tensor::relu6() const { return clamp(0, 6); }
-Tensor Tensor::logsigmoid() const { return -(-as_float(*this)).softplus(); }
+Tensor Tensor::relu6() const { return lazy("relu6"), clamp(0, 6); }
+Tensor Tensor::logsigmoid() const { return -(-as_float(*this, "logsigmoid")).softplus(); }
 
 Tensor Tensor::silu() const {
-  return in_float32(*this, [](const Tensor& x) { return apply(Silu{}, x); });
+  return in_float32(*this, "silu", [](const Tensor& x) { return apply(Silu{}, x); });
 }
 
 Tensor Tensor::mish() const {
-  return in_float32(*this, [](const Tensor& x) { return apply(Mish{}, x); });
+  return in_float32(*this, "mish", [](const Tensor& x) { return apply(Mish{}, x); });
 }
 
 /// x / 2 * (1 + tanh(u)) = x sigmoid(2 u) with u = sqrt(2 / pi) (x + 0.044715 x^3): where tanh is nearly -1, adding 1
 /// would cancel. Hendrycks and Gimpel 2016, arXiv:1606.08415
 Tensor Tensor::gelu() const {
   const double k = 2 * std::sqrt(2 / std::numbers::pi);
-  return in_float32(*this, [k](const Tensor& x) { return x * (x * (k + k * 0.044715 * x.square())).sigmoid(); });
+  return in_float32(*this, "gelu",
+                    [k](const Tensor& x) { return x * (x * (k + k * 0.044715 * x.square())).sigmoid(); });
 }
 
 /// x / 2 * (1 + erf(x / sqrt(2))), where 1 + erf(t) is erfc(-t).
 Tensor Tensor::gelu_erf() const {
-  return in_float32(*this, [](const Tensor& x) { return x * 0.5 * (x * -std::sqrt(0.5)).erfc(); });
+  return in_float32(*this, "gelu_erf", [](const Tensor& x) { return x * 0.5 * (x * -std::sqrt(0.5)).erfc(); });
 }
 
 Tensor Tensor::quick_gelu() const {
-  return in_float32(*this, [](const Tensor& x) { return x * (x * 1.702).sigmoid(); });
+  return in_float32(*this, "quick_gelu", [](const Tensor& x) { return x * (x * 1.702).sigmoid(); });
 }
 
 Tensor Tensor::hardswish() const {
-  return in_float32(*this, [](const Tensor& x) { return x * (x + 3).relu6() / 6; });
+  return in_float32(*this, "hardswish", [](const Tensor& x) { return x * (x + 3).relu6() / 6; });
 }
 
 Tensor Tensor::hardsigmoid() const {
-  return in_float32(*this, [](const Tensor& x) { return (x + 3).relu6() / 6; });
+  return in_float32(*this, "hardsigmoid", [](const Tensor& x) { return (x + 3).relu6() / 6; });
 }
 
 Tensor Tensor::softsign() const {
-  return in_float32(*this, [](const Tensor& x) { return x / (1 + x.abs()); });
+  return in_float32(*this, "softsign", [](const Tensor& x) { return x / (1 + x.abs()); });
 }
 
 Tensor Tensor::leaky_relu(double slope) const {
-  return in_float32(*this, [=](const Tensor& x) { return where(x > 0, x, x * slope); });
+  return in_float32(*this, "leaky_relu", [=](const Tensor& x) { return where(x > 0, x, x * slope); });
 }
 
 /// expm1 sees no positive number: what overflowed there would come back as NaN in the gradient.
 Tensor Tensor::elu(double alpha) const {
-  return in_float32(*this, [=](const Tensor& x) { return where(x <= 0, where(x <= 0, x, 0).expm1() * alpha, x); });
+  return in_float32(*this, "elu",
+                    [=](const Tensor& x) { return where(x <= 0, where(x <= 0, x, 0).expm1() * alpha, x); });
 }
 
 Tensor Tensor::celu(double alpha) const {
   if (alpha == 0) fail("celu: alpha is 0, and x is divided by it");
-  return in_float32(*this, [=](const Tensor& x) { return where(x <= 0, (where(x <= 0, x, 0) / alpha).expm1() * alpha, x); });
+  return in_float32(*this, "celu",
+                    [=](const Tensor& x) { return where(x <= 0, (where(x <= 0, x, 0) / alpha).expm1() * alpha, x); });
 }
 
 /// Klambauer et al., "Self-normalizing neural networks", 2017.
 Tensor Tensor::selu() const {
-  return in_float32(*this, [](const Tensor& x) { return x.elu(1.6732632423543772) * 1.0507009873554805; });
+  return in_float32(*this, "selu", [](const Tensor& x) { return x.elu(1.6732632423543772) * 1.0507009873554805; });
 }
 
 /// log(1 + e^(beta x)) / beta, with the large part taken out so that nothing overflows. Not relu, whose slope at 0 is
 /// 0.
 Tensor Tensor::softplus(double beta) const {
-  return in_float32(*this, [=](const Tensor& x) { return x.maximum(0) + (-(x * beta).abs()).exp().log1p() / beta; });
+  return in_float32(*this, "softplus",
+                    [=](const Tensor& x) { return x.maximum(0) + (-(x * beta).abs()).exp().log1p() / beta; });
 }
 
 Tensor Tensor::hardtanh(double low, double high) const {
   if (low > high) fail("hardtanh: [", low, ", ", high, "] is no interval");
-  return clamp(low, high).cast(dtype());
+  return lazy("hardtanh"), clamp(low, high).cast(dtype());
 }
 
 Tensor Tensor::glu(int64_t axis) const {

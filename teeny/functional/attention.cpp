@@ -33,6 +33,7 @@ Tensor attention_scores(const Tensor& query, const Tensor& key, const Tensor& va
     fail(kName, ": queries ", query.shape(), " do not fit keys ", key.shape());
   if (value.rank() < 2 || key.size(-2) != value.size(-2))
     fail(kName, ": keys ", key.shape(), " do not fit values ", value.shape());
+  numel({query.numel(), key.size(-2)}, kName);
   const Tensor keys = to_accumulate_dtype(options.enable_gqa ? for_each_query(key, query, "keys") : key);
   return to_accumulate_dtype(query).matmul(keys.transpose()) *
          options.scale.value_or(1 / std::sqrt(double(query.size(-1))));
@@ -58,7 +59,7 @@ Tensor Tensor::scaled_dot_product_attention(const Tensor& key, const Tensor& val
                                             const AttentionOptions& options) const {
   if (options.causal) fail(kName, ": causal beside a mask; let the mask say it: mask & Tensor::tri(queries, keys)");
   const Tensor score = attention_scores(*this, key, value, options);
-  const bool chooses = mask.dtype() == DType::Bool;
+  const bool chooses = mask.lazy(kName).dtype() == DType::Bool;
   if (!chooses && !is_float(mask.dtype())) fail(kName, ": the mask is ", mask.dtype(), " and must be bool or floats");
   if (broadcast(mask.shape(), score.shape(), kName) != score.shape())
     fail(kName, ": a mask of ", mask.shape(), " is larger than the scores ", score.shape());

@@ -300,14 +300,16 @@ Tensor conv(const Tensor& x, const Tensor& weight, const Tensor& bias, const Con
     const int64_t reach = g.dilation[a] * (kernel[2 + a] - 1);
     g.padding[a] = reach / 2, g.padding_end[a] = reach - reach / 2;
   }
-  Dims outputs;
+  Dims outputs, products{image[0], kernel[0], kernel[1]};
   for (int a = 0; a < n; ++a) {
     const int64_t padded = image[2 + a] + g.padding[a] + g.padding_end[a], taps = kernel[2 + a];
     if (taps < 1 || taps > padded || taps - 1 > (padded - 1) / g.dilation[a])
       fail(op, ": a kernel of ", kernel, ", dilation ", g.dilation, ", is larger than the padded image ", image,
            ", padding ", g.padding, " and ", g.padding_end);
     outputs.push_back(output_size(image[2 + a], taps, g, a));
+    products.push_back(outputs[a]), products.push_back(taps);
   }
+  numel(products, op);
   const DType common = common_dtype(x, weight, op);
   const Tensor taps = without_idle_taps(weight.cast(common), image, outputs, g);
   return with_bias(apply(Conv(g), x.cast(common), taps), bias);
@@ -348,6 +350,7 @@ Tensor conv_transpose(const Tensor& x, const Tensor& weight, const Tensor& bias,
            ": nothing is left along axis ", 2 + a);
   }
   numel(image, op);
+  numel({numel(input), numel(kernel) / std::max<int64_t>(kernel[0], 1)}, op);  // the products
   const DType common = common_dtype(x, weight, op);
   const Tensor taps = without_idle_taps(weight.cast(common), image, spatial(input), g);
   return with_bias(apply(ConvTranspose(image, g), x.cast(common), taps), bias);

@@ -13,8 +13,10 @@ void check_shape(const Shape& shape, const char* op) {
   numel(shape, op);
 }
 
-void check_rank(int rank, const char* op) {
-  if (rank > kMaxRank) fail(op, ": needs ", rank, " axes, and a tensor has at most ", kMaxRank);
+void check_rank(int rank, const char* op, const Shape& from) {
+  if (rank > kMaxRank)
+    fail(op, ": needs ", rank, " axes", from.empty() ? "" : text(" for ", from), ", and a tensor has at most ",
+         kMaxRank, "; reshape() some of them into one");
 }
 
 Tensor Tensor::from_bytes(std::span<const std::byte> bytes, DType dtype, const Shape& shape) {

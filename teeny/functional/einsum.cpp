@@ -207,6 +207,7 @@ Tensor Tensor::einsum(std::string_view formula, std::span<const Tensor> operands
     }
     for (int a = 0; a < all.size(); ++a)
       if (!plan.needs(all[a], k + 1)) summed.push_back(a);
+    broadcast(aligned(product, all).shape(), aligned(next, all).shape(), "einsum");
     const DType type = promote(product.x.dtype(), next.x.dtype());
     if (type == DType::Bool && !summed.empty()) fail("einsum: bools are not added; \"", formula, "\" sums a product");
     product = {product_sum(aligned(product, all).cast(type), aligned(next, all).cast(type), summed), all};

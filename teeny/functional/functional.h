@@ -13,8 +13,9 @@ void check_shape(const Shape& shape, const char* op);
 /// it, the other end is taken.
 Tensor spread_over(const Tensor& unit, double low, double high);
 
-/// Throws in the name of `op` where a result would have more axes than a tensor has.
-void check_rank(int rank, const char* op);
+/// Throws in the name of `op` where what it makes (of `from`, unless that is empty) would have more axes than a tensor
+/// has.
+void check_rank(int rank, const char* op, const Shape& from = {});
 
 /// `x`; but if `holds`, a bool without axes, turns out false when x is computed, that throws `message` instead. It has
 /// a colon: the operation's name stands before it.

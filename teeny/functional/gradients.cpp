@@ -7,7 +7,8 @@ namespace {
 
 /// The number whose gradient by `y` is `grad`.
 Tensor weighted_sum(const Tensor& y, const Tensor& grad, const char* op) {
-  if (grad.shape() != y.shape()) fail(op, ": a gradient of ", grad.shape(), " for a tensor of ", y.shape());
+  if (grad.lazy(op).shape() != y.lazy(op).shape())
+    fail(op, ": a gradient of ", grad.shape(), " for a tensor of ", y.shape());
   if (!is_float(grad.dtype())) fail(op, ": a gradient is floats, not ", grad.dtype());
   return (y * grad.detach().cast(y.dtype())).sum();
 }
@@ -34,7 +35,7 @@ std::vector<Tensor> gradient(const Tensor& y, std::span<const Tensor> xs, const 
 
 //   rule ──► x        becomes        rule ──► x as it was ──► RetainGrad ──► x
 void Tensor::retain_grad() {
-  if (!requires_grad()) fail("retain_grad: this tensor of ", shape(), " requires no gradient");
+  if (lazy("retain_grad"); !requires_grad()) fail("retain_grad: this tensor of ", shape(), " requires no gradient");
   const std::shared_ptr<Function> rule = detail::TensorAccess::rule(*this);
   if (!rule || dynamic_cast<const RetainGrad*>(rule.get())) return;
   Tensor before = detach();

@@ -7,9 +7,9 @@
 namespace teeny {
 
 Tensor pixel_shuffle(const Tensor& x, int64_t r) {
-  if (x.rank() < 3 || r < 1 || r > x.size(-3) || x.size(-3) % r || x.size(-3) / r % r)
+  if (x.lazy("pixel_shuffle").shape().size() < 3 || r < 1 || r > x.size(-3) || x.size(-3) % r || x.size(-3) / r % r)
     fail("pixel_shuffle: ", x.shape(), " with r = ", r, ": (.., C r^2, H, W)");
-  check_rank(x.rank() + 2, "pixel_shuffle");
+  check_rank(x.rank() + 2, "pixel_shuffle", x.shape());
   const int c = x.rank() - 3;  // (.., C, r, r, H, W) to (.., C, H, r, W, r)
   Dims order = range(0, c + 1);
   for (int64_t a : {3, 1, 4, 2}) order.push_back(c + a);
@@ -17,9 +17,9 @@ Tensor pixel_shuffle(const Tensor& x, int64_t r) {
 }
 
 Tensor pixel_unshuffle(const Tensor& x, int64_t r) {
-  if (x.rank() < 3 || r < 1 || x.size(-1) % r || x.size(-2) % r)
+  if (x.lazy("pixel_unshuffle").shape().size() < 3 || r < 1 || x.size(-1) % r || x.size(-2) % r)
     fail("pixel_unshuffle: ", x.shape(), " with r = ", r, ": (.., C, H r, W r)");
-  check_rank(x.rank() + 2, "pixel_unshuffle");
+  check_rank(x.rank() + 2, "pixel_unshuffle", x.shape());
   const int c = x.rank() - 3;  // (.., C, H, r, W, r) to (.., C, r, r, H, W)
   Dims order = range(0, c + 1);
   for (int64_t a : {2, 4, 1, 3}) order.push_back(c + a);
@@ -50,7 +50,8 @@ struct Columns {
 }  // namespace
 
 Tensor unfold(const Tensor& x, const Sizes& window, const WindowOptions& options) {
-  if (x.rank() < 3 || x.rank() > 4) fail("unfold: an image of ", x.shape(), "; (N, C, H, W) or (C, H, W)");
+  if (x.lazy("unfold").shape().size() < 3 || x.rank() > 4)
+    fail("unfold: an image of ", x.shape(), "; (N, C, H, W) or (C, H, W)");
   const int c = x.rank() - 3;  // (.., C, OH, OW, KH, KW) to (.., C, KH, KW, OH, OW)
   const Columns columns({x.size(-2), x.size(-1)}, window, options, "unfold");
   const Tensor taps =
@@ -61,6 +62,7 @@ Tensor unfold(const Tensor& x, const Sizes& window, const WindowOptions& options
 }
 
 Tensor fold(const Tensor& x, const Sizes& size, const Sizes& window, const WindowOptions& options) {
+  x.lazy("fold");
   const Dims image = per_axis(size, 2, "fold", "size", 1);
   const Columns columns(image, window, options, "fold");
   const int64_t taps = columns.window[0] * columns.window[1], count = columns.count[0] * columns.count[1];
@@ -122,8 +124,9 @@ std::vector<Tap> taps_along(const Tensor& at, int64_t n, const GridSampleOptions
 
 /// Each element near a place weighs the product of what it weighs along every axis.
 Tensor grid_sample(const Tensor& image, const Tensor& grid, const GridSampleOptions& options) {
-  const int n = image.rank() - 2;
-  if (n < 2 || n > 3 || grid.rank() != n + 2 || grid.size(0) != image.size(0) || grid.size(-1) != n)
+  const int n = image.lazy("grid_sample").shape().size() - 2;
+  if (grid.lazy("grid_sample");
+      n < 2 || n > 3 || grid.rank() != n + 2 || grid.size(0) != image.size(0) || grid.size(-1) != n)
     fail("grid_sample: an image of ", image.shape(), " and a grid of ", grid.shape(),
          ": (N, C, H, W) and (N, OH, OW, 2), or (N, C, D, H, W) and (N, OD, OH, OW, 3)");
   if (options.mode == Interpolation::NearestExact) fail("grid_sample: the mode is Linear, Nearest or Cubic");

@@ -14,13 +14,14 @@ void check_index(const Tensor& x, int axis, const Tensor& index, const IndexOrig
   bool fits = index.rank() == x.rank();
   for (int a = 0; fits && a < x.rank(); ++a) fits = a == axis || index.shape()[a] <= x.shape()[a];
   if (!fits) fail(op, ": an index of ", index.shape(), " does not fit ", x.shape(), " along axis ", axis);
-  check_rank(index.rank() + 1, op.op);  // the kernel's: those of the index, and the one that it picks along
+  // The kernel's: those of the index, and the one that it picks along.
+  check_rank(index.rank() + 1, op.op, index.shape());
 }
 
 Tensor with_an_axis(const Tensor& x) { return x.rank() == 0 ? x.reshape({1}) : x; }
 
 Tensor scattered(const Tensor& x, const Tensor& index, const Tensor& source, const IndexOrigin& op) {
-  bool fits = source.rank() == index.rank() && source.dtype() == x.dtype();
+  bool fits = source.lazy(op.op).shape().size() == index.rank() && source.dtype() == x.dtype();
   for (int a = 0; fits && a < index.rank(); ++a) fits = index.shape()[a] <= source.shape()[a];
   if (!fits)
     fail(op, ": the source is ", source.dtype(), ' ', source.shape(), " and must be ", x.dtype(),
@@ -82,8 +83,9 @@ Tensor selected(const Tensor& x, int axis, const Tensor& index, const IndexOrigi
 }
 
 Tensor Tensor::index_select(int64_t axis, const Tensor& index) const {
-  if (rank() > 0)
-    return selected(*this, axis_index(axis, "index_select"), with_an_axis(index), {"index_select", index.shape()});
+  const IndexOrigin origin("index_select", index.lazy("index_select").shape());
+  if (!lazy("index_select").shape().empty())
+    return selected(*this, axis_index(axis, "index_select"), with_an_axis(index), origin);
   if (index.numel() != 1) fail("index_select: ", index.numel(), " positions of a tensor without axes, which has one");
   return flatten().index_select(axis, index).reshape({});
 }
@@ -93,6 +95,7 @@ Tensor Tensor::embedding(const Tensor& index) const {
     fail("embedding: the weight has shape ", shape(), " and must be (rows, width)");
   if (!is_int(index.lazy("embedding").dtype()))
     fail("embedding: the index is ", index.dtype(), " and must be integers");
+  check_rank(index.rank() + 1, "embedding", index.shape());
   Shape to = index.shape();
   to.push_back(shape()[1]);
   return selected(*this, 0, index.reshape({-1}), {"embedding", index.shape()}).reshape(to);
@@ -184,6 +187,7 @@ Indexed index_views(const Tensor& x, std::initializer_list<Index> entries) {
       if (std::exchange(seen_ellipsis, true)) fail("index: more than one ellipsis");
       axis += x.rank() - used, from += x.rank() - used;
     } else if (entry.get<NewAxis>()) {
+      check_rank(part.rank() + 1, "index", part.shape());
       part = part.unsqueeze(axis++);
     } else if (const auto* at = entry.get<int64_t>()) {
       const int64_t n = part.shape()[axis];
@@ -248,7 +252,7 @@ Tensor Tensor::operator[](std::initializer_list<Index> entries) const {
   // What is outside its own axis may be inside the common one; -1 is outside of every axis.
   if (count > 1) at = where(outside, -1, at);
 
-  check_rank(part.rank() - count + at.rank(), "index");
+  check_rank(part.rank() - count + at.rank(), "index", shape());
   Dims picked, order;
   for (const auto& pick : picks) picked.push_back(pick.axis);
   for (int a = 0; a < front; ++a) order.push_back(a);
@@ -261,17 +265,19 @@ Tensor Tensor::operator[](std::initializer_list<Index> entries) const {
 
 // ---- What the values say -------------------------------------------------------------------------------------------
 
-Tensor Tensor::nonzero() const { return true_positions(*this, "nonzero"); }
+Tensor Tensor::nonzero() const { return lazy("nonzero"), true_positions(*this, "nonzero"); }
 
 Tensor Tensor::masked_select(const Tensor& mask) const {
-  if (mask.dtype() != DType::Bool) fail("masked_select: the mask is ", mask.dtype(), " and must be bool");
-  const Shape both = broadcast(shape(), mask.shape(), "masked_select");
+  if (mask.lazy("masked_select").dtype() != DType::Bool)
+    fail("masked_select: the mask is ", mask.dtype(), " and must be bool");
+  const Shape both = broadcast(lazy("masked_select").shape(), mask.shape(), "masked_select");
   const Tensor positions = true_positions(mask.expand(both).flatten(), "masked_select").flatten();
   return selected(expand(both).flatten(), 0, positions, "masked_select");
 }
 
 /// Sorted, equals are neighbours: a value begins where one differs from the one before. A NaN differs from every other.
 UniqueElements Tensor::unique() const {
+  lazy("unique");
   const auto [sorted, from] = detach().flatten().sort();
   const int64_t n = numel();
   if (n == 0) return {sorted, from.reshape(shape()), from};
@@ -286,7 +292,7 @@ Tensor Tensor::one_hot(int64_t classes) const {
     fail("one_hot: ", classes, " classes of ", dtype(), "; needs integers, and a class");
   if (classes > std::numeric_limits<int32_t>::max())
     fail("one_hot: ", classes, " classes are more than 31 bits can count");
-  check_rank(rank() + 1, "one_hot");
+  check_rank(rank() + 1, "one_hot", shape());
   Shape to = shape();
   to.push_back(classes);
   teeny::numel(to, "one_hot");

@@ -85,7 +85,7 @@ Tensor Tensor::pow(const Tensor& exponent) const {
 }
 
 Tensor Tensor::pow(Scalar exponent) const {
-  if (!is_float(dtype()) && !exponent.is_fraction() && exponent.as<int64_t>() < 0)
+  if (!is_float(lazy("pow").dtype()) && !exponent.is_fraction() && exponent.as<int64_t>() < 0)
     fail("pow: ", dtype(), " to the power ", exponent, " would be fractions; cast to a float first");
   return pow(scalar_like(exponent, "pow"));
 }
@@ -95,8 +95,8 @@ Tensor Tensor::fmod(const Tensor& y) const {
   return remainder(a, b, "fmod");
 }
 
-Tensor Tensor::square() const { return *this * *this; }
-Tensor Tensor::rsqrt() const { return sqrt().reciprocal(); }
+Tensor Tensor::square() const { return lazy("square"), *this * *this; }
+Tensor Tensor::rsqrt() const { return lazy("rsqrt"), sqrt().reciprocal(); }
 
 Tensor Tensor::abs() const {
   refuse_bools(*this, "abs");
@@ -108,11 +108,11 @@ Tensor Tensor::ceil() const {
   return is_float(dtype()) ? -(-*this).floor() : *this;
 }
 
-Tensor Tensor::isnan() const { return *this != *this; }
+Tensor Tensor::isnan() const { return lazy("isnan"), *this != *this; }
 Tensor Tensor::isinf() const {
-  return is_float(dtype()) ? (*this == kInf) | (*this == -kInf) : zeros(shape(), DType::Bool);
+  return is_float(lazy("isinf").dtype()) ? (*this == kInf) | (*this == -kInf) : zeros(shape(), DType::Bool);
 }
-Tensor Tensor::isfinite() const { return (isnan() | isinf()).logical_not(); }
+Tensor Tensor::isfinite() const { return lazy("isfinite"), (isnan() | isinf()).logical_not(); }
 
 Tensor Tensor::clamp(std::optional<Scalar> low, std::optional<Scalar> high) const {
   lazy("clamp");
@@ -138,7 +138,7 @@ Tensor Tensor::lerp(const Tensor& end, double weight) const {
 
 Tensor Tensor::lerp(const Tensor& end, const Tensor& weight) const {
   const auto [a, b] = promote_and_broadcast(*this, end, "lerp");
-  broadcast(a.shape(), weight.shape(), "lerp");
+  broadcast(a.shape(), weight.lazy("lerp").shape(), "lerp");
   return where(weight < 0.5, a + (b - a) * weight, b - (b - a) * (1 - weight));
 }
 
@@ -179,7 +179,7 @@ Tensor Tensor::isclose(const Tensor& other, double rtol, double atol, bool equal
 }
 
 bool Tensor::allclose(const Tensor& y, double rtol, double atol, bool equal_nan) const {
-  return isclose(y, rtol, atol, equal_nan).all().item<bool>();
+  return lazy("allclose"), y.lazy("allclose"), isclose(y, rtol, atol, equal_nan).all().item<bool>();
 }
 
 namespace {
@@ -194,7 +194,7 @@ double largest(DType d) {
 }  // namespace
 
 Tensor Tensor::nan_to_num(double nan, std::optional<double> inf, std::optional<double> minus_inf) const {
-  if (!is_float(dtype())) return *this;
+  if (!is_float(lazy("nan_to_num").dtype())) return *this;
   const double high = inf.value_or(largest(dtype())), low = minus_inf.value_or(-largest(dtype()));
   return where(isnan(), nan, where(*this == INFINITY, high, where(*this == -INFINITY, low, *this)));
 }
@@ -243,7 +243,7 @@ Tensor softmin(const Tensor& x, int64_t axis) {
 Tensor floor_divide(const Tensor& x, Scalar y) { return floor_divide(x, x.scalar_like(y, "floor_divide")); }
 
 Tensor Tensor::operator~() const {
-  if (is_float(dtype())) fail("~: needs integers or bools, not ", dtype());
+  if (is_float(lazy("~").dtype())) fail("~: needs integers or bools, not ", dtype());
   return dtype() == DType::Bool ? logical_not() : *this ^ (dtype() == DType::UInt8 ? 255 : -1);
 }
 
@@ -288,6 +288,8 @@ Tensor Tensor::bitcast(DType to) const {
   if (rank() == 0 || size(-1) * from_size % to_size)
     fail("bitcast: ", dtype(), " to ", to, ": the last axis of ", shape(), " does not make whole numbers of ", to_size,
          " bytes");
+  if (rank() == kMaxRank) return flatten(0, 1).bitcast(to).unflatten(0, {shape()[0], shape()[1]});
+  teeny::numel({numel(), std::max<int64_t>(from_size / to_size, 1)}, "bitcast");
   const Tensor bits = bits_of(*this).unsqueeze(-1);
   const Tensor bytes =
       dtype() == DType::UInt8 ? *this : (bits >> byte_shifts(dtype(), bits.dtype())).cast(DType::UInt8).flatten(-2);
@@ -323,11 +325,11 @@ Tensor copysign(const Tensor& x, const Tensor& y) {
   const auto [a, b] = promote_and_broadcast(x, y, "copysign");
   return apply(CopySign{}, as_float(a), as_float(b));
 }
-Tensor copysign(const Tensor& x, double y) { return copysign(x, as_float(x).scalar_like(y, "copysign")); }
+Tensor copysign(const Tensor& x, double y) { return copysign(x, as_float(x, "copysign").scalar_like(y, "copysign")); }
 
 Tensor Tensor::outer(const Tensor& y) const {
-  if (lazy("outer").shape().size() != 1 || y.lazy("outer").shape().size() != 1)
-    fail("outer: ", shape(), " and ", y.shape(), ": both need one axis");
+  lazy("outer"), y.lazy("outer");
+  if (rank() != 1 || y.rank() != 1) fail("outer: ", shape(), " and ", y.shape(), ": both need one axis");
   teeny::numel({numel(), y.numel()}, "outer");
   return unsqueeze(-1) * y;
 }

@@ -15,7 +15,8 @@ Tensor Tensor::batchnorm(const Tensor& weight, const Tensor& bias, const Tensor&
   if (lazy("batchnorm").shape().size() < 2) fail("batchnorm: x of ", shape(), " must be (N, C, ...)");
   DType common = as_float(*this).dtype();
   const auto spread = [&](const Tensor& x, const char* what) {
-    if (x.shape() != Shape{size(1)}) fail("batchnorm: a ", what, " of ", x.shape(), " for x of ", shape());
+    if (x.lazy("batchnorm").shape() != Shape{size(1)})
+      fail("batchnorm: a ", what, " of ", x.shape(), " for x of ", shape());
     common = promote(common, x.dtype());
     return reshape_to_axis(to_accumulate_dtype(x), 1, rank());
   };

@@ -33,7 +33,7 @@ Tensor comparable(const Tensor& x, Scalar y) {
 TEENY_OPERATOR(+, t)
 TEENY_OPERATOR(-, t)
 TEENY_OPERATOR(*, t)
-TEENY_OPERATOR(/, as_float(t))  // division makes floats of both
+TEENY_OPERATOR(/, as_float(t, "/"))  // division makes floats of both
 TEENY_OPERATOR(%, t)
 TEENY_OPERATOR(&, t)
 TEENY_OPERATOR(|, t)

@@ -22,7 +22,8 @@ struct Median : Function {
 }  // namespace
 
 Tensor Tensor::median() const {
-  if (numel() == 0 && is_float(dtype())) return full({}, std::numeric_limits<double>::quiet_NaN(), dtype());
+  if (lazy("median"); numel() == 0 && is_float(dtype()))
+    return full({}, std::numeric_limits<double>::quiet_NaN(), dtype());
   return apply(Median{}, flatten());
 }
 
@@ -41,16 +42,17 @@ ValuesIndices Tensor::median(int64_t axis, bool keepdim) const {
   return {values.squeeze(a), indices.squeeze(a)};
 }
 
+namespace {
 /// A quantile lies at the rank q (n - 1) of the sorted elements, counted from 0. As in PyTorch, q is rounded to the
 /// elements' dtype before: which elements are the neighbours of 0.3 (11 - 1) depends on it.
-Tensor Tensor::quantile(std::span<const double> qs, std::optional<int64_t> axis, bool keepdim,
-                        QuantileMode mode) const {
-  refuse_non_floats(*this, "quantile");
+std::vector<Tensor> quantiles(const Tensor& data, std::span<const double> qs, std::optional<int64_t> axis, bool keepdim,
+                              QuantileMode mode) {
+  refuse_non_floats(data, "quantile");
   if (qs.empty()) fail("quantile: none is asked for");
-  const Tensor x = axis && rank() > 0 ? to_accumulate_dtype(*this) : to_accumulate_dtype(*this).flatten();
+  const Tensor x = axis && data.rank() > 0 ? to_accumulate_dtype(data) : to_accumulate_dtype(data).flatten();
   const int a = x.axis_index(axis.value_or(0), "quantile");
   const int64_t n = x.shape()[a];
-  if (numel() == 0) fail("quantile: ", shape(), " is empty");
+  if (data.numel() == 0) fail("quantile: ", data.shape(), " is empty");
   const Tensor sorted = x.sort(a).values;
   const auto at = [&](double rank) {
     Dims begin = Dims::filled(x.rank(), 0), end = x.shape();
@@ -73,15 +75,22 @@ Tensor Tensor::quantile(std::span<const double> qs, std::optional<int64_t> axis,
       }
       return below == above ? at(below) : at(below).lerp(at(above), rank - below);
     };
-    const Tensor result = where(last.isnan(), last, value()).cast(dtype());
-    const bool whole = x.rank() != this->rank() || !axis;
-    found.push_back(!keepdim ? result.squeeze(a) : whole ? result.reshape(Dims::filled(this->rank(), 1)) : result);
+    const Tensor result = where(last.isnan(), last, value()).cast(data.dtype());
+    const bool whole = x.rank() != data.rank() || !axis;
+    found.push_back(!keepdim ? result.squeeze(a) : whole ? result.reshape(Dims::filled(data.rank(), 1)) : result);
   }
-  return stack(found);
+  return found;
+}
+}  // namespace
+
+Tensor Tensor::quantile(std::span<const double> q, std::optional<int64_t> axis, bool keepdim, QuantileMode mode) const {
+  lazy("quantile");
+  check_rank(rank() + keepdim, "quantile", shape());
+  return stack(quantiles(*this, q, axis, keepdim, mode));
 }
 
 Tensor Tensor::quantile(double q, std::optional<int64_t> axis, bool keepdim, QuantileMode mode) const {
-  return quantile(std::span<const double>(&q, 1), axis, keepdim, mode).squeeze(0);
+  return quantiles(*this, std::span<const double>(&q, 1), axis, keepdim, mode)[0];
 }
 
 }  // namespace teeny

@@ -238,9 +238,9 @@ ValuesIndices max_pool_with_indices(const Tensor& x, const Sizes& window, const 
 
 Tensor max_unpool(const Tensor& x, const Tensor& indices, const Sizes& size, const UnpoolOptions& options, int n,
                   const char* op) {
-  if (x.rank() != n + 1 && x.rank() != n + 2)
+  if (x.lazy(op).shape().size() != n + 1 && x.rank() != n + 2)
     fail(op, ": an input of ", x.shape(), " must have ", n, " spatial axes behind (N, C) or (C)");
-  if (indices.shape() != x.shape()) fail(op, ": indices of ", indices.shape(), " for elements of ", x.shape());
+  if (indices.lazy(op).shape() != x.shape()) fail(op, ": indices of ", indices.shape(), " for elements of ", x.shape());
   const Dims window = per_axis(size, n, op, "window", 1), padding = per_axis(options.padding, n, op, "padding", 0);
   const Dims stride = options.stride ? per_axis(*options.stride, n, op, "stride", 1) : window;
   Dims smallest;
@@ -316,7 +316,8 @@ Tensor adaptive_mean(const Tensor& x, int64_t out) {
 
 Tensor Tensor::adaptive_avg_pool2d(const Sizes& size) const {
   const Dims out = per_axis(size, 2, "adaptive_avg_pool2d", "size", 1);
-  if (rank() < 3 || rank() > 4 || shape()[rank() - 2] == 0 || shape()[rank() - 1] == 0)
+  if (lazy("adaptive_avg_pool2d").shape().size() < 3 || rank() > 4 || shape()[rank() - 2] == 0 ||
+      shape()[rank() - 1] == 0)
     fail("adaptive_avg_pool2d: an image of ", shape(), "; (N, C, H, W) or (C, H, W)");
   refuse_non_floats(*this, "adaptive_avg_pool2d");
   const Tensor x = cast(promote(dtype(), DType::Float32));

@@ -37,6 +37,7 @@ Tensor Tensor::rand(const Shape& shape, DType dtype) {
 
 // Box & Muller, "A note on the generation of random normal deviates", 1958. 1 - u is never 0.
 Tensor Tensor::randn(const Shape& shape, DType dtype) {
+  check_shape(shape, "randn");
   if (!is_float(dtype)) fail("randn: makes floats, not ", dtype);
   const DType drawn = dtype == DType::Float64 ? dtype : DType::Float32;
   const Tensor u = rand(shape, drawn), v = rand(shape, drawn);
@@ -49,16 +50,19 @@ Tensor spread_over(const Tensor& unit, double low, double high) {
 }
 
 Tensor Tensor::uniform(const Shape& shape, double low, double high) {
+  check_shape(shape, "uniform");
   if (!(low <= high) || !std::isfinite(high - low)) fail("uniform: [", low, ", ", high, ") is no interval");
   return spread_over(rand(shape), low, high);
 }
 
 Tensor Tensor::normal(const Shape& shape, double mean, double std) {
+  check_shape(shape, "normal");
   if (!(std >= 0)) fail("normal: a standard deviation of ", std);
   return randn(shape) * std + mean;
 }
 
 Tensor Tensor::randint(int64_t low, int64_t high, const Shape& shape) {
+  check_shape(shape, "randint");
   if (high <= low) fail("randint: no integer is in [", low, ", ", high, ")");
   const uint64_t count = uint64_t(high) - uint64_t(low);
   if (count > uint64_t(1) << 53)
@@ -76,10 +80,12 @@ Tensor Tensor::bernoulli() const {
 // ---- Initial weights -----------------------------------------------------------------------------------------------
 
 Tensor Tensor::scaled_uniform(const Shape& shape) {
+  check_shape(shape, "scaled_uniform");
   return uniform(shape, -1, 1) / std::sqrt(double(std::max<int64_t>(teeny::numel(shape), 1)));
 }
 
 Fans fans(const Shape& shape, const char* op) {
+  check_shape(shape, op);
   if (shape.size() < 2) fail(op, ": needs weights (out, in, ...), not ", shape);
   const double window = double(numel(Shape(shape.begin() + 2, shape.end())));
   return {double(shape[1]) * window, double(shape[0]) * window};
@@ -124,6 +130,7 @@ Tensor gumbel_softmax(const Tensor& logits, double tau, bool hard, int64_t axis)
 /// Of values in [0, 1) in float64 hardly two are equal, so every order is as likely.
 Tensor Tensor::randperm(int64_t n) {
   if (n < 0) fail("randperm: of ", n, " elements");
+  check_shape({n}, "randperm");
   return rand({n}, DType::Float64).argsort();
 }
 
@@ -152,6 +159,7 @@ Tensor Tensor::multinomial(int64_t samples, bool replacement) const {
   }
   Shape drawn = shape();
   drawn[rank() - 1] = samples;
+  check_shape(drawn, "multinomial");
   // A number below the last of the sums, which another sum of the weights may miss by a rounding. Where a weight is 0
   // no sum is larger than the one before, and no number falls between them.
   const Tensor sums = weights.cumsum(-1), total = sums[{ellipsis, slice(-1)}];

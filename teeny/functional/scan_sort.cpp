@@ -57,21 +57,33 @@ struct CumProd : Function {
   }
 };
 
-/// log(exp(x[0]) + .. + exp(x[i])). The sums double their reach in every step, from 1 term to 2, 4, 8, ..., and each
-/// step is a logaddexp, which stays in range: no single number that all terms are divided by would do for all of the
-/// sums.
+/// out[i] = log(exp(x[0]) + .. + exp(x[i])) along the last axis of x (rows, n): first of the n / 2 pairs, each added
+/// up, and from these of the elements in between. Blelloch, "Prefix sums and their applications", 1990. That is 2 n
+/// logaddexps, which stay in range; no single number that all terms are divided by would do for all of the sums.
+///
+///   x       a    b      c      d          of pairs   a+b   a+b+c+d
+///   out     a   a+b   a+b+c  a+b+c+d
+Tensor log_sums(const Tensor& x) {
+  const int64_t n = x.size(-1);
+  if (n < 2) return x;
+  if (n % 2) {
+    const Tensor most = log_sums(x[{ellipsis, slice(0, n - 1)}]);
+    return Tensor::cat({most, most[{ellipsis, slice(-1)}].logaddexp(x[{ellipsis, slice(-1)}])}, -1);
+  }
+  const Tensor pairs = x.unflatten(-1, {n / 2, 2}), first = pairs[{ellipsis, 0}], second = pairs[{ellipsis, 1}];
+  const Tensor with_second = log_sums(first.logaddexp(second).contiguous());
+  const Tensor before = with_second.pad({0, 1}, {0, -1}, -kInf);
+  return Tensor::stack({first.logaddexp(before), with_second}, -1).flatten(-2).contiguous();
+}
+
 struct LogCumSumExp : Function {
   int axis;
   explicit LogCumSumExp(int axis) : axis(axis) {}
   LazyBuffer forward(const LazyBuffer& data) {
     const NoGrad guard;
-    Tensor x(data);
-    Dims none = Dims::filled(x.rank(), 0), kept = x.shape(), before = none;
-    for (int64_t reach = 1; reach < x.shape()[axis]; reach *= 2) {
-      kept[axis] = x.shape()[axis] - reach, before[axis] = reach;
-      x = x.logaddexp(x.shrink(none, kept).pad(before, none, -kInf)).contiguous();
-    }
-    return x.lazy();
+    const Tensor moved = Tensor(data).movedim(axis, -1);
+    if (moved.numel() == 0) return data;
+    return log_sums(moved.reshape({-1, moved.size(-1)})).reshape(moved.shape()).movedim(-1, axis).lazy();
   }
   // dx[i] is the sum over k >= i of grad[k] exp(x[i] - out[k]): a logcumsumexp from the other end, of the positive
   // parts of the gradient and of the negative ones. A sum of terms that are all exp(-inf) has no part in it.
@@ -88,7 +100,7 @@ struct LogCumSumExp : Function {
 /// An element that equals the extreme so far is where that extreme was seen last: the largest such position so far. A
 /// NaN stays the extreme from where it stands on. The values are gathered, so that a gradient finds its way.
 ValuesIndices running_extreme(const Tensor& x, int64_t axis, ReduceOp op, const char* name) {
-  if (x.rank() == 0) return without_axes(running_extreme(x.flatten(), axis, op, name));
+  if (x.lazy(name).shape().empty()) return without_axes(running_extreme(x.flatten(), axis, op, name));
   const int a = x.axis_index(axis, name);
   const Tensor so_far(x.lazy().scan(op, a));
   const Tensor position = reshape_to_axis(Tensor::arange(x.shape()[a]), a, x.rank());
@@ -100,13 +112,13 @@ ValuesIndices running_extreme(const Tensor& x, int64_t axis, ReduceOp op, const 
 }  // namespace
 
 Tensor Tensor::cumsum(int64_t axis) const {
-  if (rank() == 0) return flatten().cumsum(axis).reshape({});
+  if (lazy("cumsum").shape().empty()) return flatten().cumsum(axis).reshape({});
   const int a = axis_index(axis, "cumsum");
   return apply(CumSum(a), is_float(dtype()) ? *this : cast(DType::Int64));
 }
 
 Tensor Tensor::cumprod(int64_t axis) const {
-  if (rank() == 0) return flatten().cumprod(axis).reshape({});
+  if (lazy("cumprod").shape().empty()) return flatten().cumprod(axis).reshape({});
   const int a = axis_index(axis, "cumprod");
   return apply(CumProd(a), is_float(dtype()) ? *this : cast(DType::Int64));
 }
@@ -115,7 +127,7 @@ ValuesIndices Tensor::cummax(int64_t axis) const { return running_extreme(*this,
 ValuesIndices Tensor::cummin(int64_t axis) const { return running_extreme(*this, axis, ReduceOp::Min, "cummin"); }
 
 Tensor Tensor::logcumsumexp(int64_t axis) const {
-  if (rank() == 0) return flatten().logcumsumexp(axis).reshape({});
+  if (lazy("logcumsumexp").shape().empty()) return flatten().logcumsumexp(axis).reshape({});
   const int a = axis_index(axis, "logcumsumexp");
   return apply(LogCumSumExp(a), to_accumulate_dtype(*this)).cast(as_float(*this).dtype());
 }
@@ -128,14 +140,14 @@ Tensor Tensor::argsort(int64_t axis, bool descending) const {
 }
 
 ValuesIndices Tensor::sort(int64_t axis, bool descending) const {
-  if (rank() == 0) return without_axes(flatten().sort(axis, descending));
+  if (lazy("sort").shape().empty()) return without_axes(flatten().sort(axis, descending));
   const int a = axis_index(axis, "sort");
   const Tensor indices = argsort(a, descending);
   return {gather(a, indices), indices};
 }
 
 ValuesIndices Tensor::topk(int64_t k, int64_t axis, bool largest) const {
-  if (rank() == 0) return without_axes(flatten().topk(k == 0 ? 1 : k, axis, largest));
+  if (lazy("topk").shape().empty()) return without_axes(flatten().topk(k == 0 ? 1 : k, axis, largest));
   const int a = axis_index(axis, "topk");
   if (k < 0 || k > shape()[a]) fail("topk: ", k, " of the ", shape()[a], " along axis ", a, " of ", shape());
   Dims begin = Dims::filled(rank(), 0), end = shape();

@@ -84,6 +84,7 @@ Tensor reduced(const Tensor& x, int axis, const Tensor& index, const Tensor& sou
 /// What all of these methods do, under the name of each.
 Tensor sent(const Tensor& x, int64_t axis, const Tensor& index, const Tensor& source, ScatterReduce how,
             bool include_self, const char* op) {
+  for (const Tensor* t : {&x, &index, &source}) t->lazy(op);
   if (x.rank() == 0)
     return sent(x.flatten(), axis, index, with_an_axis(source), how, include_self, op).reshape({});
   const int a = x.axis_index(axis, op);
@@ -95,6 +96,7 @@ Tensor sent(const Tensor& x, int64_t axis, const Tensor& index, const Tensor& so
 /// The same with one index for all that lies at a position of the axis.
 Tensor sent_whole(const Tensor& x, int64_t axis, const Tensor& index, const Tensor& source, ScatterReduce how,
                   bool include_self, const char* op) {
+  for (const Tensor* t : {&x, &index, &source}) t->lazy(op);
   if (x.rank() == 0)
     return sent_whole(x.flatten(), axis, index, with_an_axis(source), how, include_self, op).reshape({});
   const int a = x.axis_index(axis, op);

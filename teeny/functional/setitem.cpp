@@ -41,6 +41,9 @@ namespace {
 /// x with x[index] = value, as a new tensor.
 Tensor written(const Tensor& x, std::initializer_list<Index> index, const Tensor& value) {
   const auto is_tensor = [](const Index& i) { return i.tensor() != nullptr; };
+  x.lazy("set"), value.lazy("set");
+  for (const Index& entry : index)
+    if (is_tensor(entry)) entry.tensor()->lazy("set");
   const auto fitting = [&](const Shape& part) {
     if (broadcast(value.shape(), part, "set") != part) fail("set: ", value.shape(), " does not fit the part of ", part);
     return value.cast(x.dtype()).expand(part);
@@ -69,7 +72,7 @@ Tensor& Tensor::set(std::initializer_list<Index> index, const Tensor& value) & {
   return assign_or_rebind(*this, written(*this, index, value), "set");
 }
 Tensor& Tensor::set(std::initializer_list<Index> index, Scalar value) & {
-  if (!fits(value, dtype())) fail("set: ", value, " does not fit ", dtype());
+  if (!fits(value, lazy("set").dtype())) fail("set: ", value, " does not fit ", dtype());
   return set(index, full({}, value, dtype()));
 }
 
@@ -86,14 +89,14 @@ Tensor overwritten(const Tensor& x, int axis, const Tensor& index, const Tensor&
   return where(last >= 0, chosen, x);
 }
 Tensor Tensor::scatter(int64_t axis, const Tensor& index, const Tensor& source) const {
-  if (lazy("scatter").shape().empty())
-    return flatten().scatter(axis, with_an_axis(index), with_an_axis(source)).reshape({});
+  for (const Tensor* t : {this, &index, &source}) t->lazy("scatter");
+  if (rank() == 0) return flatten().scatter(axis, with_an_axis(index), with_an_axis(source)).reshape({});
   return overwritten(*this, axis_index(axis, "scatter"), with_an_axis(index), with_an_axis(source),
                      {"scatter", index.shape()});
 }
 Tensor Tensor::scatter(int64_t axis, const Tensor& index, Scalar value) const {
   if (!fits(value, lazy("scatter").dtype())) fail("scatter: ", value, " does not fit ", dtype());
-  return scatter(axis, index, full(index.shape(), value, dtype()));
+  return scatter(axis, index, full(index.lazy("scatter").shape(), value, dtype()));
 }
 
 }  // namespace teeny

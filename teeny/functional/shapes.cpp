@@ -53,13 +53,13 @@ Tensor Tensor::diagonal(int64_t a, int64_t b, int64_t offset) const {
 }
 
 Tensor Tensor::diag(int64_t offset) const {
-  if (rank() < 1 || rank() > 2) fail("diag: ", shape(), "; a vector (n), or a matrix (n, m)");
+  if (lazy("diag").shape().empty() || rank() > 2) fail("diag: ", shape(), "; a vector (n), or a matrix (n, m)");
   return rank() == 2 ? diagonal(0, 1, offset) : diag_embed(offset);
 }
 
 Tensor Tensor::diag_embed(int64_t offset, int64_t a, int64_t b) const {
-  if (rank() == 0) fail("diag_embed: a tensor without axes has no diagonal to give");
-  check_rank(rank() + 1, "diag_embed");
+  if (lazy("diag_embed").shape().empty()) fail("diag_embed: a tensor without axes has no diagonal to give");
+  check_rank(rank() + 1, "diag_embed", shape());
   const int64_t n = shape()[rank() - 1];
   constexpr int64_t kMost = std::numeric_limits<int32_t>::max();
   if (offset < -kMost || offset > kMost) fail("diag_embed: offset ", offset, " is more than 31 bits can count");
@@ -84,9 +84,12 @@ Tensor Tensor::diag_embed(int64_t offset, int64_t a, int64_t b) const {
 // and a negative amount leaves positions out. As in PyTorch, what was left out still shows in a reflection, but not in
 // a circle.
 Tensor Tensor::pad(const Dims& before, const Dims& after, PadMode mode) const {
-  if (before.size() != rank() || after.size() != rank())
+  if (before.size() != lazy("pad").shape().size() || after.size() != rank())
     fail("pad: ", before, " and ", after, " must have an amount for each axis of ", shape());
   check_pad_amounts(before, after);
+  Shape to = shape();
+  for (int a = 0; a < rank(); ++a) to[a] = std::max<int64_t>(to[a] + before[a] + after[a], 0);  // fewer: refused below
+  teeny::numel(to, "pad");
   Tensor x = *this;
   for (int a = 0; a < rank(); ++a) {
     const int64_t n = shape()[a], last = n - 1, most = std::max(before[a], after[a]);
@@ -109,7 +112,7 @@ Tensor Tensor::pad(const Dims& before, const Dims& after, PadMode mode) const {
 
 Tensor Tensor::unflatten(int64_t axis, const Shape& sizes) const {
   const int at = axis_index(axis, "unflatten");
-  check_rank(rank() - 1 + sizes.size(), "unflatten");
+  check_rank(rank() - 1 + sizes.size(), "unflatten", shape());
   Shape inner = sizes;
   int64_t known = 1, open = 0;
   bool large = false;
@@ -126,7 +129,7 @@ Tensor Tensor::unflatten(int64_t axis, const Shape& sizes) const {
 }
 
 Tensor Tensor::movedim(int64_t from, int64_t to) const {
-  if (rank() == 0) return unsqueeze(0).movedim(from, to).squeeze(0);
+  if (lazy("movedim").shape().empty()) return unsqueeze(0).movedim(from, to).squeeze(0);
   const int first = axis_index(from, "movedim"), last = axis_index(to, "movedim");
   Dims order;
   for (int a = 0; a < rank(); ++a)
@@ -134,6 +137,8 @@ Tensor Tensor::movedim(int64_t from, int64_t to) const {
   order.insert(last, first);
   return permute(order);
 }
+
+Tensor Tensor::expand_as(const Tensor& y) const { return lazy("expand_as"), expand(y.lazy("expand_as").shape()); }
 
 Tensor Tensor::repeat(const Dims& times) const {
   if (times.size() < lazy("repeat").shape().size()) fail("repeat: ", times, " names fewer axes than ", shape());
@@ -144,7 +149,7 @@ Tensor Tensor::repeat(const Dims& times) const {
     if (times[a] < 0) fail("repeat: ", times, ": a count is negative");
     to.push_back(teeny::numel({times[a], n}, "repeat"));
     const bool both = n != 1 && times[a] != 1;  // a single element, or a single time, needs no axis of its own
-    check_rank(apart.size() + 1 + both, "repeat");
+    check_rank(apart.size() + 1 + both, "repeat", shape());
     if (both) apart.push_back(1), grown.push_back(times[a]);
     apart.push_back(n), grown.push_back(n == 1 ? times[a] : n);
   }
@@ -154,9 +159,9 @@ Tensor Tensor::repeat(const Dims& times) const {
 
 Tensor Tensor::repeat_interleave(int64_t times, std::optional<int64_t> axis) const {
   if (times < 0) fail("repeat_interleave: ", times, " times");
-  if (!axis) return flatten().repeat_interleave(times, 0);
+  if (lazy("repeat_interleave"); !axis) return flatten().repeat_interleave(times, 0);
   const int a = axis_index(*axis, "repeat_interleave");
-  check_rank(rank() + 1, "repeat_interleave");
+  check_rank(rank() + 1, "repeat_interleave", shape());
   Shape grown = shape();
   grown.insert(a + 1, times);
   teeny::numel(grown, "repeat_interleave");
@@ -164,7 +169,7 @@ Tensor Tensor::repeat_interleave(int64_t times, std::optional<int64_t> axis) con
 }
 
 Tensor Tensor::roll(int64_t shift, std::optional<int64_t> axis) const {
-  if (!axis) return flatten().roll(shift, 0).reshape(shape());
+  if (lazy("roll"); !axis) return flatten().roll(shift, 0).reshape(shape());
   const int a = axis_index(*axis, "roll");
   const int64_t n = shape()[a];
   if (n == 0) return *this;
@@ -173,7 +178,7 @@ Tensor Tensor::roll(int64_t shift, std::optional<int64_t> axis) const {
 }
 
 Tensor Tensor::roll(const Dims& shifts, const Dims& axes) const {
-  if (shifts.size() != axes.size()) fail("roll: ", shifts, " has not one shift for each axis of ", axes);
+  if (lazy("roll"); shifts.size() != axes.size()) fail("roll: ", shifts, " has not one shift for each axis of ", axes);
   Tensor x = *this;
   for (int i = 0; i < axes.size(); ++i) x = x.roll(shifts[i], axes[i]);
   return x;
@@ -221,7 +226,7 @@ Tensor Tensor::stack(std::span<const Tensor> parts, int64_t axis) {
   for (const Tensor& part : parts) {
     if (part.lazy("stack").shape() != parts[0].lazy("stack").shape())
       fail("stack: ", parts[0].shape(), " and ", part.shape(), " differ; all parts have one shape");
-    check_rank(part.rank() + 1, "stack");
+    check_rank(part.rank() + 1, "stack", part.shape());
     raised.push_back(part.unsqueeze(axis));
   }
   return joined(raised, axis, "stack");
@@ -289,8 +294,8 @@ std::vector<Tensor> Tensor::meshgrid(std::span<const Tensor> axes, std::string_v
   if (axes.empty()) fail("meshgrid: of nothing");
   Shape grid;
   for (const Tensor& axis : axes) {
-    if (axis.rank() > 1) fail("meshgrid: ", axis.shape(), " has more than one axis");
-    check_rank(grid.size() + 1, "meshgrid");
+    if (axis.lazy("meshgrid").shape().size() > 1) fail("meshgrid: ", axis.shape(), " has more than one axis");
+    check_rank(grid.size() + 1, "meshgrid", grid);
     grid.push_back(axis.numel());
   }
   check_shape(grid, "meshgrid");

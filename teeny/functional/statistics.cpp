@@ -32,7 +32,8 @@ Tensor Tensor::var(const Axes& axes, double correction, bool keepdim) const {
 }
 
 Tensor Tensor::std(const Axes& axes, double correction, bool keepdim) const {
-  const Tensor v = cast(DType::Float64).var(axis_list(axes, "std"), correction, keepdim);
+  const Dims list = axis_list(axes, "std");
+  const Tensor v = cast(DType::Float64).var(list, correction, keepdim);
   return where(v == 0, 0, v).sqrt().cast(as_float(*this).dtype());  // equal values get the gradient 0, not inf * 0
 }
 
@@ -46,11 +47,11 @@ std::pair<Tensor, Tensor> std_mean(const Tensor& x, const Axes& axes, double cor
 }
 
 Tensor Tensor::any(const Axes& axes, bool keepdim) const {
-  return (*this != 0).sum(axis_list(axes, "any"), keepdim) != 0;
+  return lazy("any"), (*this != 0).sum(axis_list(axes, "any"), keepdim) != 0;
 }
 
 Tensor Tensor::all(const Axes& axes, bool keepdim) const {
-  return (*this == 0).sum(axis_list(axes, "all"), keepdim) == 0;
+  return lazy("all"), (*this == 0).sum(axis_list(axes, "all"), keepdim) == 0;
 }
 
 namespace {

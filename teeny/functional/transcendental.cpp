@@ -24,10 +24,6 @@ struct Transcendental : Elementwise {
   }
 };
 
-Tensor transcendental(UnaryOp op, const Tensor& x, Tensor (*slope)(const Tensor& x, const Tensor& out)) {
-  return apply(Transcendental(op, slope), as_float(x));
-}
-
 /// `near`, which squares x, and `far` from 1e9 on, where the square may overflow and the 1 beside it is lost.
 Tensor without_overflow(const Tensor& x, const Tensor& near, const Tensor& far) {
   return where(x.abs() < 1e9, near, far);
@@ -46,28 +42,33 @@ Tensor bell(const Tensor& x) { return (-x.square()).exp() * (2 * std::numbers::i
 
 }  // namespace
 
-#define SLOPE(...) [](const Tensor& x, const Tensor& y) -> Tensor { return (void)x, (void)y, __VA_ARGS__; }
+/// The method `name`: the primitive `op`, and its slope at x, where it is y.
+#define TEENY_FUNCTION(name, op, ...)                                                                            \
+  Tensor Tensor::name() const {                                                                                  \
+    const auto slope = [](const Tensor& x, const Tensor& y) -> Tensor { return (void)x, (void)y, __VA_ARGS__; }; \
+    return apply(Transcendental(UnaryOp::op, slope), as_float(*this, #name));                                    \
+  }
 
-Tensor Tensor::exp2() const { return transcendental(UnaryOp::Exp2, *this, SLOPE(y * ln2)); }
-Tensor Tensor::expm1() const { return transcendental(UnaryOp::Expm1, *this, SLOPE(x.exp())); }
-Tensor Tensor::log2() const { return transcendental(UnaryOp::Log2, *this, SLOPE(x.reciprocal() * (1 / ln2))); }
-Tensor Tensor::log10() const { return transcendental(UnaryOp::Log10, *this, SLOPE(x.reciprocal() * (1 / ln10))); }
-Tensor Tensor::log1p() const { return transcendental(UnaryOp::Log1p, *this, SLOPE((x + 1).reciprocal())); }
+TEENY_FUNCTION(exp2, Exp2, y* ln2)
+TEENY_FUNCTION(expm1, Expm1, x.exp())
+TEENY_FUNCTION(log2, Log2, x.reciprocal() * (1 / ln2))
+TEENY_FUNCTION(log10, Log10, x.reciprocal() * (1 / ln10))
+TEENY_FUNCTION(log1p, Log1p, (x + 1).reciprocal())
 
-Tensor Tensor::tan() const { return transcendental(UnaryOp::Tan, *this, SLOPE(1 + y.square())); }
-Tensor Tensor::asin() const { return transcendental(UnaryOp::Asin, *this, SLOPE(((1 - x) * (1 + x)).rsqrt())); }
-Tensor Tensor::acos() const { return transcendental(UnaryOp::Acos, *this, SLOPE(-((1 - x) * (1 + x)).rsqrt())); }
-Tensor Tensor::atan() const { return transcendental(UnaryOp::Atan, *this, SLOPE(slope_of_atan(x))); }
+TEENY_FUNCTION(tan, Tan, 1 + y.square())
+TEENY_FUNCTION(asin, Asin, ((1 - x) * (1 + x)).rsqrt())
+TEENY_FUNCTION(acos, Acos, -((1 - x) * (1 + x)).rsqrt())
+TEENY_FUNCTION(atan, Atan, slope_of_atan(x))
 
-Tensor Tensor::sinh() const { return transcendental(UnaryOp::Sinh, *this, SLOPE(x.cosh())); }
-Tensor Tensor::cosh() const { return transcendental(UnaryOp::Cosh, *this, SLOPE(x.sinh())); }
-Tensor Tensor::asinh() const { return transcendental(UnaryOp::Asinh, *this, SLOPE(slope_of_asinh(x))); }
-Tensor Tensor::acosh() const { return transcendental(UnaryOp::Acosh, *this, SLOPE(slope_of_acosh(x))); }
-Tensor Tensor::atanh() const { return transcendental(UnaryOp::Atanh, *this, SLOPE(((1 - x) * (1 + x)).reciprocal())); }
+TEENY_FUNCTION(sinh, Sinh, x.cosh())
+TEENY_FUNCTION(cosh, Cosh, x.sinh())
+TEENY_FUNCTION(asinh, Asinh, slope_of_asinh(x))
+TEENY_FUNCTION(acosh, Acosh, slope_of_acosh(x))
+TEENY_FUNCTION(atanh, Atanh, ((1 - x) * (1 + x)).reciprocal())
 
-Tensor Tensor::erf() const { return transcendental(UnaryOp::Erf, *this, SLOPE(bell(x))); }
-Tensor Tensor::erfc() const { return transcendental(UnaryOp::Erfc, *this, SLOPE(-bell(x))); }
+TEENY_FUNCTION(erf, Erf, bell(x))
+TEENY_FUNCTION(erfc, Erfc, -bell(x))
 
-#undef SLOPE
+#undef TEENY_FUNCTION
 
 }  // namespace teeny

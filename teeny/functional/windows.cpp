@@ -57,11 +57,11 @@ Tensor windows(const Tensor& x, const Dims& window, const Dims& step, const Dims
 }
 
 Tensor Tensor::unfold(int64_t axis, int64_t size, int64_t step, int64_t dilation) const {
-  if (rank() == 0) return flatten().unfold(axis, size, step, dilation).flatten();
+  if (lazy("unfold").shape().empty()) return flatten().unfold(axis, size, step, dilation).flatten();
   const int a = axis_index(axis, "unfold");
   if (size < 0 || step < 1 || dilation < 1)
     fail("unfold: size ", size, " must be at least 0, step ", step, " and dilation ", dilation, " at least 1");
-  check_rank(rank() + 1, "unfold");
+  check_rank(rank() + 1, "unfold", shape());
   if (size == 0) {  // before, between and behind the elements is room for nothing
     Shape nothing = shape();
     nothing[a] = shape()[a] / step + 1;

@@ -18,8 +18,8 @@ void refuse_bools(const Tensor& x, const char* op);
 /// Throws in the name of `op` unless x holds floats.
 void refuse_non_floats(const Tensor& x, const char* op);
 
-/// A float tensor as it is, anything else as float32: what `exp` and its like work on.
-Tensor as_float(const Tensor& x);
+/// A float tensor as it is, anything else as float32: what `exp` and its like work on. `op` is for an undefined x.
+Tensor as_float(const Tensor& x, const char* op = "as_float");
 
 /// A float32 or float64 tensor as it is, anything else as float32: what squares and long sums are computed in. A
 /// float16 ends at 65504, where the square of 256 is beyond it, and a bfloat16 stands still at 256, if ones are added
@@ -32,8 +32,8 @@ Tensor reshape_to_axis(const Tensor& x, int axis, int rank);
 /// Throws where an amount to pad with is so large that it cannot be added to a size.
 void check_pad_amounts(const Dims& before, const Dims& after);
 
-/// Sum of a * b over the last `reduced` axes, which disappear. The two have equally many axes and broadcast.
-Tensor contract(const Tensor& a, const Tensor& b, int reduced);
+/// Sum of a * b over the last `reduced` axes, which disappear. The two have equally many axes and broadcast, or `op` fails.
+Tensor contract(const Tensor& a, const Tensor& b, int reduced, const char* op = "contract");
 
 /// Sum of a * b over `axes`, which stay with size 1. The two have equally many axes and broadcast.
 Tensor product_sum(const Tensor& a, const Tensor& b, const Dims& axes);

@@ -10,10 +10,11 @@ namespace {
 
 struct Contract : Function {
   int reduced;
-  explicit Contract(int reduced) : reduced(reduced) {}
+  const char* op;
+  Contract(int reduced, const char* op) : reduced(reduced), op(op) {}
 
   LazyBuffer forward(const LazyBuffer& a, const LazyBuffer& b) {
-    const Shape whole = broadcast(a.shape(), b.shape(), "contract");
+    const Shape whole = broadcast(a.shape(), b.shape(), op);
     return contract(a.expand(whole), b.expand(whole), reduced);
   }
 
@@ -37,7 +38,7 @@ struct Contract : Function {
 
 }  // namespace
 
-Tensor contract(const Tensor& a, const Tensor& b, int reduced) { return apply(Contract(reduced), a, b); }
+Tensor contract(const Tensor& a, const Tensor& b, int reduced, const char* op) { return apply(Contract(reduced, op), a, b); }
 
 Tensor product_sum(const Tensor& a, const Tensor& b, const Dims& axes) {
   if (axes.empty()) return a * b;
@@ -76,7 +77,7 @@ Tensor Tensor::matmul(const Tensor& y) const {
   };
   Tensor out = axes == kMaxRank
                    ? joined(a).matmul(joined(b)).unflatten(0, {both[0], both[1]})
-                   : contract(aligned(a, axes).unsqueeze(-2), aligned(b, axes).transpose().unsqueeze(-3), 1);
+                   : contract(aligned(a, axes).unsqueeze(-2), aligned(b, axes).transpose().unsqueeze(-3), 1, "matmul");
   if (column) out = out.squeeze(-1);
   return row ? out.squeeze(column ? -1 : -2) : out;
 }
@@ -86,6 +87,7 @@ Tensor Tensor::linear(const Tensor& weight, const Tensor& bias) const {
     fail("linear: an input of ", shape(), " does not fit a weight of ", weight.shape(), ": (.., in) x (out, in)");
   if (bias.defined() && bias.shape() != Shape{weight.shape()[0]})
     fail("linear: a bias of ", bias.shape(), " does not fit a weight of ", weight.shape());
+  teeny::numel({numel(), weight.shape()[0]}, "linear");
   const Tensor out = matmul(weight.t());
   return bias.defined() ? out + bias : out;
 }

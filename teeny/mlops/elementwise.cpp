@@ -29,9 +29,8 @@ std::pair<Tensor, Tensor> promote_and_broadcast(const Tensor& x, const Tensor& y
   return {expanded(x.cast(common)), expanded(y.cast(common))};
 }
 
-// An undefined one stays as it is: the operation that gets it will say so.
-Tensor as_float(const Tensor& x) { return !x.defined() || is_float(x.dtype()) ? x : x.cast(DType::Float32); }
-Tensor to_accumulate_dtype(const Tensor& x) { return x.defined() ? x.cast(promote(x.dtype(), DType::Float32)) : x; }
+Tensor as_float(const Tensor& x, const char* op) { return is_float(x.lazy(op).dtype()) ? x : x.cast(DType::Float32); }
+Tensor to_accumulate_dtype(const Tensor& x) { return x.cast(promote(x.dtype(), DType::Float32)); }
 
 Tensor reshape_to_axis(const Tensor& x, int axis, int rank) {
   Shape shape = Dims::filled(rank, 1);
@@ -128,14 +127,14 @@ Tensor Tensor::neg() const {
   return apply(Neg{}, *this);
 }
 
-Tensor Tensor::reciprocal() const { return apply(Reciprocal{}, as_float(*this)); }
-Tensor Tensor::sqrt() const { return apply(Sqrt{}, as_float(*this)); }
-Tensor Tensor::exp() const { return apply(Exp{}, as_float(*this)); }
-Tensor Tensor::log() const { return apply(Log{}, as_float(*this)); }
-Tensor Tensor::sin() const { return apply(Sin{}, as_float(*this)); }
-Tensor Tensor::cos() const { return apply(Cos{}, as_float(*this)); }
-Tensor Tensor::tanh() const { return apply(Tanh{}, as_float(*this)); }
-Tensor Tensor::sigmoid() const { return apply(Sigmoid{}, as_float(*this)); }
+Tensor Tensor::reciprocal() const { return apply(Reciprocal{}, as_float(*this, "reciprocal")); }
+Tensor Tensor::sqrt() const { return apply(Sqrt{}, as_float(*this, "sqrt")); }
+Tensor Tensor::exp() const { return apply(Exp{}, as_float(*this, "exp")); }
+Tensor Tensor::log() const { return apply(Log{}, as_float(*this, "log")); }
+Tensor Tensor::sin() const { return apply(Sin{}, as_float(*this, "sin")); }
+Tensor Tensor::cos() const { return apply(Cos{}, as_float(*this, "cos")); }
+Tensor Tensor::tanh() const { return apply(Tanh{}, as_float(*this, "tanh")); }
+Tensor Tensor::sigmoid() const { return apply(Sigmoid{}, as_float(*this, "sigmoid")); }
 
 Tensor Tensor::relu() const {
   refuse_bools(*this, "relu");

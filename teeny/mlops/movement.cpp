@@ -163,12 +163,12 @@ Tensor Tensor::shrink(const Dims& begin, const Dims& end) const {
 }
 
 Tensor Tensor::flip(const Axes& axes) const { return apply(Flip(axis_list(axes, "flip")), *this); }
-Tensor Tensor::contiguous() const { return apply(Contiguous{}, *this); }
+Tensor Tensor::contiguous() const { return lazy("contiguous"), apply(Contiguous{}, *this); }
 
 // ---- What is made of them ------------------------------------------------------------------------------------------
 
 Tensor Tensor::transpose(int64_t a, int64_t b) const {
-  if (rank() == 0) return unsqueeze(0).transpose(a, b).squeeze(0);
+  if (lazy("transpose").shape().empty()) return unsqueeze(0).transpose(a, b).squeeze(0);
   const int first = axis_index(a, "transpose"), second = axis_index(b, "transpose");
   Dims order;
   for (int i = 0; i < rank(); ++i) order.push_back(i == first ? second : i == second ? first : i);
@@ -197,7 +197,7 @@ Tensor Tensor::unsqueeze(int64_t axis) const {
   Shape to = lazy("unsqueeze").shape();
   if (axis < -rank() - 1 || axis > rank())
     fail("unsqueeze: axis ", axis, " is outside ", -rank() - 1, " <= axis <= ", rank(), " of ", shape());
-  if (rank() == kMaxRank) fail("unsqueeze: needs 17 axes, and a tensor has at most ", kMaxRank);
+  if (rank() == kMaxRank) fail("unsqueeze: needs 17 axes for ", shape(), ", and a tensor has at most ", kMaxRank);
   to.insert(int(axis < 0 ? axis + rank() + 1 : axis), 1);
   return reshape(to);
 }

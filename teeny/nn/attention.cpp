@@ -1,5 +1,6 @@
 #include "teeny/nn/attention.h"
 
+#include "teeny/functional/functional.h"
 #include "teeny/nn/init.h"
 
 namespace teeny::nn {
@@ -15,10 +16,12 @@ MultiHeadAttention::MultiHeadAttention(int64_t width, int64_t heads, MultiHeadAt
     : heads(heads), options(options), out_proj(width, width, {.bias = options.bias}) {
   if (heads < 1 || width < 1 || width % heads)
     fail("MultiHeadAttention: a width of ", width, " does not divide into ", heads, " heads");
-  const int64_t shared = options.key_heads.value_or(heads), rows = width + 2 * shared * (width / heads);
+  const int64_t shared = options.key_heads.value_or(heads);
   if (shared < 1 || heads % shared)
     fail("MultiHeadAttention: ", heads, " heads of queries are no multiple of ", shared, " of keys");
   checked("MultiHeadAttention", options.dropout);
+  const int64_t rows = width + 2 * shared * (width / heads);
+  check_shape({rows, width}, "MultiHeadAttention");
   in_proj_weight = Tensor::glorot_uniform({rows, width}).requires_grad_();
   if (!options.bias) return;
   in_proj_bias = Tensor::zeros({rows}).requires_grad_();
@@ -31,7 +34,7 @@ MultiHeadAttention::Projected MultiHeadAttention::project(const Tensor& query, c
                                                           const Tensor& value) const {
   const int64_t width = out_proj.weight.size(1);
   for (const Tensor* x : {&query, &key, &value})
-    if (x->rank() != 3 || x->size(2) != width || x->size(0) != query.size(0))
+    if (x->lazy("MultiHeadAttention").shape().size() != 3 || x->size(2) != width || x->size(0) != query.size(0))
       fail("MultiHeadAttention: ", query.shape(), ", ", key.shape(), " and ", value.shape(), " must be (N, L, ", width,
            ") and twice (N, S, ", width, ")");
   if (key.shape() != value.shape())
@@ -67,6 +70,7 @@ Tensor MultiHeadAttention::operator()(const Tensor& query, const Tensor& key, co
 }
 Tensor MultiHeadAttention::operator()(const Tensor& query, const Tensor& key, const Tensor& value,
                                       const Tensor& mask) const {
+  mask.lazy("MultiHeadAttention");
   return detail::called("MultiHeadAttention", *this, query, [&] {
     const Projected p = project(query, key, value);
     return merge(p.query.scaled_dot_product_attention(p.key, p.value, mask, completed({})));
@@ -85,6 +89,7 @@ TransformerEncoderLayer::TransformerEncoderLayer(int64_t width, int64_t heads, T
 
 template <class Attention>
 Tensor TransformerEncoderLayer::run(const Tensor& x, const Attention& attention) const {
+  x.lazy("TransformerEncoderLayer");
   const auto attend = [&](const Tensor& x) { return self_attn(x, x, x, attention).dropout(options.dropout); };
   const auto feed = [&](const Tensor& x) {
     return linear2(options.activation(linear1(x)).dropout(options.dropout)).dropout(options.dropout);
@@ -99,6 +104,8 @@ Tensor TransformerEncoderLayer::run(const Tensor& x, const Attention& attention)
 Tensor TransformerEncoderLayer::operator()(const Tensor& x, const AttentionOptions& attention) const {
   return run(x, attention);
 }
-Tensor TransformerEncoderLayer::operator()(const Tensor& x, const Tensor& mask) const { return run(x, mask); }
+Tensor TransformerEncoderLayer::operator()(const Tensor& x, const Tensor& mask) const {
+  return mask.lazy("TransformerEncoderLayer"), run(x, mask);
+}
 
 }  // namespace teeny::nn

@@ -20,7 +20,7 @@ Tensor& assign_values(Tensor& x, const Tensor& values) {
 DType random_dtype(const Tensor& x) { return promote(x.dtype(), DType::Float32); }
 
 void check_float(const char* op, const Tensor& x) {
-  if (!is_float(x.dtype())) fail(op, ": makes floats, not ", x.dtype());
+  if (!is_float(x.lazy(op).dtype())) fail(op, ": makes floats, not ", x.dtype());
 }
 void check_range(const char* op, double low, double high) {
   if (!(low <= high)) fail(op, ": from ", low, " to ", high);
@@ -33,7 +33,7 @@ void check_std(const char* op, double std) {
 Tensor& uniform_of_std(Tensor& x, double std) { return uniform_(x, -std::sqrt(3.0) * std, std::sqrt(3.0) * std); }
 
 double kaiming_std(const char* op, const Tensor& x, const KaimingOptions& o) {
-  const Fans f = fans(x.shape(), op);
+  const Fans f = fans(x.lazy(op).shape(), op);
   return gain(o.nonlinearity, o.slope) / std::sqrt(o.fan == Fan::In ? f.in : f.out);
 }
 
@@ -49,7 +49,9 @@ Tensor erfinv(const Tensor& y) {
 
 }  // namespace
 
-Tensor& constant_(Tensor& x, double value) { return assign_values(x, Tensor::full(x.shape(), value)); }
+Tensor& constant_(Tensor& x, double value) {
+  return assign_values(x, Tensor::full(x.lazy("constant_").shape(), value));
+}
 
 Tensor& uniform_(Tensor& x, double low, double high) {
   check_float("uniform_", x);
@@ -89,11 +91,11 @@ double gain(Nonlinearity nonlinearity, double slope) {
 }
 
 Tensor& xavier_uniform_(Tensor& x, double gain) {
-  const Fans f = fans(x.shape(), "xavier_uniform_");
+  const Fans f = fans(x.lazy("xavier_uniform_").shape(), "xavier_uniform_");
   return uniform_of_std(x, gain * std::sqrt(2 / (f.in + f.out)));
 }
 Tensor& xavier_normal_(Tensor& x, double gain) {
-  const Fans f = fans(x.shape(), "xavier_normal_");
+  const Fans f = fans(x.lazy("xavier_normal_").shape(), "xavier_normal_");
   return normal_(x, 0, gain * std::sqrt(2 / (f.in + f.out)));
 }
 Tensor& kaiming_uniform_(Tensor& x, const KaimingOptions& options) {
@@ -103,13 +105,14 @@ Tensor& kaiming_normal_(Tensor& x, const KaimingOptions& options) {
   return normal_(x, 0, kaiming_std("kaiming_normal_", x, options));
 }
 
-Tensor fan_in_uniform(const Shape& shape, int64_t fan_in) {
+Tensor fan_in_uniform(const char* layer, const Shape& shape, int64_t fan_in) {
+  check_shape(shape, layer);
   const double bound = fan_in > 0 ? 1 / std::sqrt(double(fan_in)) : 0;
   return Tensor::uniform(shape, -bound, bound).requires_grad_();
 }
 
 void check_sizes(const char* layer, std::initializer_list<int64_t> sizes) {
-  constexpr int64_t kMost = int64_t(1) << 60;  // a few of them can be added, or one be taken four times
+  constexpr int64_t kMost = int64_t(1) << 59;  // a few of them can be added, or one be taken four times
   for (int64_t size : sizes)
     if (size < 0 || size > kMost) fail(layer, ": a size of ", size, "; 0 <= size <= ", kMost);
 }

@@ -39,8 +39,8 @@ Tensor& kaiming_normal_(Tensor& x, const KaimingOptions& options = {});
 // ---- For layers
 
 /// A parameter that starts uniform in ±1/sqrt(fan_in): each output is a sum of `fan_in` products, so that the
-/// output's variance does not grow with fan_in.
-Tensor fan_in_uniform(const Shape& shape, int64_t fan_in);
+/// output's variance does not grow with fan_in. `layer` is for errors.
+Tensor fan_in_uniform(const char* layer, const Shape& shape, int64_t fan_in);
 /// Throws when one of the sizes is negative or beyond any memory, naming the layer.
 void check_sizes(const char* layer, std::initializer_list<int64_t> sizes);
 

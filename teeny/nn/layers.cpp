@@ -10,18 +10,17 @@ namespace teeny::nn {
 
 Linear::Linear(int64_t in, int64_t out, LayerOptions layer) {
   init::check_sizes("Linear", {in, out});
-  weight = init::fan_in_uniform({out, in}, in);
-  if (layer.bias) bias = init::fan_in_uniform({out}, in);
+  weight = init::fan_in_uniform("Linear", {out, in}, in);
+  if (layer.bias) bias = init::fan_in_uniform("Linear", {out}, in);
 }
 
 namespace {
 /// `kernel` with a size for each of `axes` axes, after the checks that both kinds of convolution share.
 Dims kernel_sizes(const char* layer, int axes, int64_t in, int64_t out, const Sizes& kernel, int64_t groups) {
-  const std::string name = text(layer, axes, "d");
-  const Dims k = per_axis(kernel, axes, name.c_str(), "kernel", 1);
-  init::check_sizes(name.c_str(), {in, out});
+  const Dims k = per_axis(kernel, axes, layer, "kernel", 1);
+  init::check_sizes(layer, {in, out});
   if (groups < 1 || in % groups || out % groups)
-    fail(name, ": ", in, " and ", out, " channels do not divide into ", groups, " groups");
+    fail(layer, ": ", in, " and ", out, " channels do not divide into ", groups, " groups");
   return k;
 }
 /// (channels out, channels in, kernel...); of a transposed convolution in comes before out.
@@ -35,10 +34,11 @@ Shape weight_shape(int64_t first_channels, int64_t second_channels, const Dims& 
 template <int kAxes>
 Conv<kAxes>::Conv(int64_t in, int64_t out, const Sizes& kernel, const ConvOptions& options, LayerOptions layer)
     : options(options) {
-  const Dims k = kernel_sizes("Conv", kAxes, in, out, kernel, options.groups);
-  const int64_t fan_in = numel(weight_shape(1, in / options.groups, k));
-  weight = init::fan_in_uniform(weight_shape(out, in / options.groups, k), fan_in);
-  if (layer.bias) bias = init::fan_in_uniform({out}, fan_in);
+  const std::string name = text("Conv", kAxes, "d");
+  const Dims k = kernel_sizes(name.c_str(), kAxes, in, out, kernel, options.groups);
+  const int64_t fan_in = numel(weight_shape(1, in / options.groups, k), name.c_str());
+  weight = init::fan_in_uniform(name.c_str(), weight_shape(out, in / options.groups, k), fan_in);
+  if (layer.bias) bias = init::fan_in_uniform(name.c_str(), {out}, fan_in);
 }
 template <int kAxes>
 Tensor Conv<kAxes>::operator()(const Tensor& x) const {
@@ -57,11 +57,12 @@ template <int kAxes>
 ConvTranspose<kAxes>::ConvTranspose(int64_t in, int64_t out, const Sizes& kernel, const ConvTransposeOptions& options,
                                     LayerOptions layer)
     : options(options) {
-  const Dims k = kernel_sizes("ConvTranspose", kAxes, in, out, kernel, options.groups);
+  const std::string name = text("ConvTranspose", kAxes, "d");
+  const Dims k = kernel_sizes(name.c_str(), kAxes, in, out, kernel, options.groups);
   // Of axis 1, as in PyTorch: the fan-in of the adjoint.
-  const int64_t fan_in = numel(weight_shape(1, out / options.groups, k));
-  weight = init::fan_in_uniform(weight_shape(in, out / options.groups, k), fan_in);
-  if (layer.bias) bias = init::fan_in_uniform({out}, fan_in);
+  const int64_t fan_in = numel(weight_shape(1, out / options.groups, k), name.c_str());
+  weight = init::fan_in_uniform(name.c_str(), weight_shape(in, out / options.groups, k), fan_in);
+  if (layer.bias) bias = init::fan_in_uniform(name.c_str(), {out}, fan_in);
 }
 template <int kAxes>
 Tensor ConvTranspose<kAxes>::operator()(const Tensor& x) const {
@@ -80,6 +81,7 @@ namespace {
 /// A table of standard normal rows; that of `padding` is zeros.
 Tensor table(const char* layer, int64_t count, int64_t size, std::optional<int64_t> padding) {
   init::check_sizes(layer, {count, size});
+  check_shape({count, size}, layer);
   if (padding && (*padding < 0 || *padding >= count))
     fail(layer, ": the padding ", *padding, " is none of ", count, " rows");
   Tensor weight = Tensor::randn({count, size});
@@ -97,7 +99,7 @@ Embedding::Embedding(int64_t count, int64_t size, std::optional<int64_t> padding
 
 Tensor Embedding::operator()(const Tensor& index) const {
   return detail::called("Embedding", *this, index, [&] {
-    const Tensor rows = weight.embedding(index);
+    const Tensor rows = (index.lazy("Embedding"), weight.embedding(index));
     return padding ? where((index == *padding).unsqueeze(-1), rows.detach(), rows) : rows;
   });
 }
@@ -107,7 +109,7 @@ EmbeddingBag::EmbeddingBag(int64_t count, int64_t size, EmbeddingBagOptions opti
 
 Tensor EmbeddingBag::operator()(const Tensor& index, const Tensor& offsets, const Tensor& weights) const {
   const char* name = "EmbeddingBag";
-  if (!is_int(index.dtype()) || index.rank() < 1 || index.rank() > 2)
+  if (!is_int(index.lazy(name).dtype()) || index.rank() < 1 || index.rank() > 2)
     fail(name, ": index ", index.shape(), " of ", index.dtype(), "; integers (B, L), or (L) with offsets, wanted");
   if ((index.rank() == 1) != offsets.defined())
     fail(name, ": index ", index.shape(),
@@ -147,6 +149,7 @@ PReLU::PReLU(int64_t channels, double initial) {
 }
 
 Tensor PReLU::operator()(const Tensor& x) const {
+  x.lazy("PReLU");
   const int64_t channels = weight.size(0);
   if (channels != 1 && (x.rank() < 2 || x.size(1) != channels))
     fail("PReLU: x of shape ", x.shape(), "; (N, ", channels, ", ...) wanted");
@@ -161,7 +164,7 @@ Dropout::Dropout(double p) : p(p) { check_probability("Dropout", p); }
 DropoutChannels::DropoutChannels(double p) : p(p) { check_probability("Dropout2d", p); }
 
 Tensor DropoutChannels::operator()(const Tensor& x) const {
-  if (x.rank() < 2) fail("Dropout2d: x of shape ", x.shape(), "; (N, C, ...) wanted");
+  if (x.lazy("Dropout2d").shape().size() < 2) fail("Dropout2d: x of shape ", x.shape(), "; (N, C, ...) wanted");
   return detail::called("Dropout2d", *this, x, [&] {
     Shape channels = x.shape();
     for (int a = 2; a < x.rank(); ++a) channels[a] = 1;
@@ -171,10 +174,10 @@ Tensor DropoutChannels::operator()(const Tensor& x) const {
 
 Tensor Upsample::operator()(const Tensor& x) const {
   return detail::called("Upsample", *this, x, [&] {
-    if (x.rank() < 3) fail("Upsample: x of shape ", x.shape(), "; (N, C, ...) wanted");
+    if (x.lazy("Upsample").shape().size() < 3) fail("Upsample: x of shape ", x.shape(), "; (N, C, ...) wanted");
     Sizes size = 1;
     size.list = per_axis(scale, x.rank() - 2, "Upsample", "scale", 1);
-    for (int a = 2; a < x.rank(); ++a) size.list[a - 2] *= x.size(a);
+    for (int a = 2; a < x.rank(); ++a) size.list[a - 2] = numel({size.list[a - 2], x.size(a)}, "Upsample");
     return x.interpolate(size, options);
   });
 }

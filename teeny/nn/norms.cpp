@@ -13,13 +13,13 @@ Tensor ones(const Shape& shape) { return Tensor::ones(shape).requires_grad_(); }
 Tensor zeros(const Shape& shape) { return Tensor::zeros(shape).requires_grad_(); }
 
 void check_channels(const char* layer, const Tensor& x, int64_t channels) {
-  if (x.rank() < 2 || x.size(1) != channels)
+  if (x.lazy(layer).shape().size() < 2 || x.size(1) != channels)
     fail(layer, ": x of shape ", x.shape(), "; (N, ", channels, ", ...) wanted");
 }
 
 /// The last axes of x, which must have `shape`.
 Dims last_axes(const char* layer, const Tensor& x, const Shape& shape) {
-  const int first = x.rank() - shape.size();
+  const int first = x.lazy(layer).shape().size() - shape.size();
   if (first < 0 || Shape(x.shape().begin() + first, x.shape().end()) != shape)
     fail(layer, ": x of ", x.shape(), " does not end in ", shape);
   Dims axes;
@@ -29,8 +29,7 @@ Dims last_axes(const char* layer, const Tensor& x, const Shape& shape) {
 
 void check_normalized(const char* layer, const Shape& shape) {
   if (shape.empty()) fail(layer, ": over no axes");
-  for (int64_t size : shape)
-    if (size < 0) fail(layer, ": a size in ", shape, " is negative");
+  check_shape(shape, layer);
 }
 
 void check_eps(const char* layer, double eps) {
@@ -57,7 +56,7 @@ BatchNorm::BatchNorm(const char* name, const char* axes, int least, int most, in
 }
 
 Tensor BatchNorm::operator()(const Tensor& x) {
-  if (x.rank() < least_ || x.rank() > most_ || x.size(1) != channels)
+  if (x.lazy(name_).shape().size() < least_ || x.rank() > most_ || x.size(1) != channels)
     fail(name_, ": x of shape ", x.shape(), "; (N, ", channels, ", ", axes_, ")",
          least_ == 2 && most_ == 3 ? text(" or (N, ", channels, ")") : "", " wanted");
   return detail::called(name_, *this, x, [&] {
@@ -143,9 +142,10 @@ GroupNorm::GroupNorm(const char* name, int64_t groups, int64_t channels, GroupNo
 Tensor GroupNorm::operator()(const Tensor& x) const {
   check_channels(name_, x, channels);
   return detail::called(name_, *this, x, [&] {
-    Shape grouped = {x.size(0), groups, channels / groups};
-    for (int a = 2; a < x.rank(); ++a) grouped.push_back(x.size(a));
-    const Tensor y = x.reshape(grouped).layernorm(x.rank() - 1, eps).reshape(x.shape());
+    // A group's channels and the first axis behind them are one: there may be no room for another axis.
+    Shape grouped = {x.size(0), groups, channels / groups * (x.rank() > 2 ? x.size(2) : 1)};
+    for (int a = 3; a < x.rank(); ++a) grouped.push_back(x.size(a));
+    const Tensor y = x.reshape(grouped).layernorm(grouped.size() - 2, eps).reshape(x.shape());
     return weight.defined() ? y * reshape_to_axis(weight, 1, x.rank()) + reshape_to_axis(bias, 1, x.rank()) : y;
   });
 }
@@ -163,7 +163,7 @@ InstanceNorm::InstanceNorm(const char* name, int axes, int64_t channels, Instanc
 
 /// x (N, C, ...), with a batch of one if it has none.
 Tensor InstanceNorm::batched(const Tensor& x) const {
-  if (axes_ > 0 && x.rank() == axes_ + 1) return batched(x.unsqueeze(0));
+  if (x.lazy(name_); axes_ > 0 && x.rank() == axes_ + 1) return batched(x.unsqueeze(0));
   if (axes_ > 0 && x.rank() != axes_ + 2)
     fail(name_, ": x of shape ", x.shape(), "; ", axes_ + 2, " axes (N, ", channels, ", ...) wanted, or without N ",
          axes_ + 1);

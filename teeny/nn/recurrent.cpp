@@ -10,12 +10,12 @@ namespace teeny::nn {
 RecurrentCell::RecurrentCell(const char* name, int64_t gates, int64_t in, int64_t hidden, LayerOptions layer,
                              int64_t projection) {
   init::check_sizes(name, {in, hidden, projection});
-  weight_ih = init::fan_in_uniform({gates * hidden, in}, hidden);
-  weight_hh = init::fan_in_uniform({gates * hidden, projection > 0 ? projection : hidden}, hidden);
-  if (projection > 0) weight_hr = init::fan_in_uniform({projection, hidden}, hidden);
+  weight_ih = init::fan_in_uniform(name, {gates * hidden, in}, hidden);
+  weight_hh = init::fan_in_uniform(name, {gates * hidden, projection > 0 ? projection : hidden}, hidden);
+  if (projection > 0) weight_hr = init::fan_in_uniform(name, {projection, hidden}, hidden);
   if (!layer.bias) return;
-  bias_ih = init::fan_in_uniform({gates * hidden}, hidden);
-  bias_hh = init::fan_in_uniform({gates * hidden}, hidden);
+  bias_ih = init::fan_in_uniform(name, {gates * hidden}, hidden);
+  bias_hh = init::fan_in_uniform(name, {gates * hidden}, hidden);
 }
 
 namespace {
@@ -38,7 +38,7 @@ RecurrentState with_zeros(const char* op, const Cell& cell, const Tensor& x, Sha
 template <class Cell>
 typename Cell::State one_step(const char* op, const Cell& cell, const Tensor& x, const typename Cell::State& before) {
   const int64_t in = cell.weight_ih.size(1);
-  if (x.rank() < 1 || x.rank() > 2 || x.size(-1) != in)
+  if (x.lazy(op).shape().empty() || x.rank() > 2 || x.size(-1) != in)
     fail(op, ": x of ", x.shape(), "; (N, ", in, ") or (", in, ",) wanted");
   const RecurrentState state = with_zeros(op, cell, x, x.shape(), Cell::list(before));
   return detail::called(op, cell, x, [&] { return Cell::state(cell.step(cell.project(x), state)); });
@@ -146,7 +146,7 @@ template <class Cell>
 typename Recurrent<Cell>::Output Recurrent<Cell>::operator()(const Tensor& x, const State& before,
                                                              const Tensor& lengths) const {
   const char* name = Cell::kName;
-  const bool batched = x.rank() == 3, batch_first = options.batch_first && batched;
+  const bool batched = x.lazy(name).shape().size() == 3, batch_first = options.batch_first && batched;
   if (x.rank() < 2 || x.rank() > 3 || x.size(-1) != in)
     fail(name, ": x of ", x.shape(), "; (", batch_first ? "N, T, " : "T, N, ", in, ") or (T, ", in, ") wanted");
   if (x.size(batch_first ? 1 : 0) == 0) fail(name, ": x of ", x.shape(), " has no steps");

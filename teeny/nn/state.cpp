@@ -13,7 +13,9 @@ std::vector<Tensor> parameters(const StateDict& dict) {
   std::vector<Tensor> found;
   std::set<const void*> seen;
   for (const auto& [name, tensor] : dict)
-    if (tensor.requires_grad() && seen.insert(teeny::detail::TensorAccess::id(tensor)).second) found.push_back(tensor);
+    if (tensor.lazy("parameters");
+        tensor.requires_grad() && seen.insert(teeny::detail::TensorAccess::id(tensor)).second)
+      found.push_back(tensor);
   return found;
 }
 
@@ -83,6 +85,7 @@ void check_state_dict(const StateDict& into, const StateDict& from) {
     if (!given.emplace(name, &tensor).second) problems.push_back(text("given twice: ", name));
 
   for (const auto& [name, wanted] : into) {
+    wanted.lazy("load_state_dict");
     const auto found = given.find(name);
     if (found == given.end()) {
       problems.push_back(text("missing: ", name, " ", wanted.shape(), " ", wanted.dtype()));

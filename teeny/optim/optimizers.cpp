@@ -392,7 +392,7 @@ Tensor clip_grad_norm(std::span<const Tensor> params, double max_norm, double no
   const bool largest = std::isinf(norm_type);
   Tensor total = Tensor::zeros({});
   for (const Tensor& p : params) {
-    const Tensor g = p.grad();
+    const Tensor g = (p.lazy("clip_grad_norm"), p.grad());
     if (!g.defined() || g.numel() == 0) continue;
     const Tensor x = g.cast(accumulate_dtype(g));
     if (largest) total = total.maximum(x.abs().max());
@@ -407,6 +407,7 @@ Tensor clip_grad_norm(std::span<const Tensor> params, double max_norm, double no
 void clip_grad_value(std::span<const Tensor> params, double limit) {
   if (!(limit >= 0)) fail("clip_grad_value: a limit of ", limit);
   NoGrad guard;
+  for (const Tensor& p : params) p.lazy("clip_grad_value");
   set_grads(params, [&](const Tensor& g) { return g.clamp(-limit, limit); });
 }
 

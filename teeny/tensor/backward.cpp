@@ -124,7 +124,7 @@ Tensor& Tensor::backward(bool keep_graph) & {
 std::vector<Tensor> gradient(const Tensor& y, std::span<const Tensor> xs) {
   check_start(y, "gradient");
   GradOf wanted;
-  for (const Tensor& x : xs) wanted[Access::id(x)] = {};
+  for (const Tensor& x : xs) x.lazy("gradient"), wanted[Access::id(x)] = {};
   const GradOf grads = walk_back(history(y), wanted);
   std::vector<Tensor> result;
   for (const Tensor& x : xs) {

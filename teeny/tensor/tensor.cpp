@@ -51,8 +51,7 @@ Tensor::Tensor(Scalar value) : Tensor(full({}, value)) {}
 
 const LazyBuffer& Tensor::lazy(const char* op) const {
   if (!state_)
-    fail(op ? op : "", op ? ": " : "",
-         "this tensor is undefined: no value was given to it, or it is the grad() of one that no backward has reached");
+    fail(op, ": this tensor is undefined: no value was given to it, or it is a grad() that no backward has reached");
   note();
   if (context.recorder) context.recorder->on_read({state_, &state_->data}, {state_, &state_->requires_grad});
   return state_->data;
@@ -72,17 +71,17 @@ void TensorAccess::set_rule(Tensor& x, std::shared_ptr<Function> rule) {
   }
   x.state_->rule = std::move(rule);
 }
-int64_t TensorAccess::version(const Tensor& x) { return x.lazy(), x.state_->version; }
-void TensorAccess::drop_graph(const Tensor& x) { x.lazy(), x.state_->rule = nullptr; }
+int64_t TensorAccess::version(const Tensor& x) { return x.lazy("version"), x.state_->version; }
+void TensorAccess::drop_graph(const Tensor& x) { x.lazy("drop_graph"), x.state_->rule = nullptr; }
 const Tensor* TensorAccess::grad(const Tensor& x) { return &x.state_->grad; }
 void TensorAccess::replace(const Tensor& x, LazyBuffer data) noexcept {
   x.state_->data = std::move(data), x.state_->rule = nullptr, ++x.state_->version;
 }
 }  // namespace detail
 
-bool Tensor::is_leaf() const { return lazy(), !state_->rule; }
+bool Tensor::is_leaf() const { return lazy("is_leaf"), !state_->rule; }
 
-bool Tensor::requires_grad() const { return lazy(), state_->requires_grad || state_->rule; }
+bool Tensor::requires_grad() const { return lazy("requires_grad"), state_->requires_grad || state_->rule; }
 Tensor& Tensor::requires_grad_(bool on) & {
   if (!is_float(lazy("requires_grad_").dtype()) && on)
     fail("requires_grad_: only floats have gradients, this is ", dtype());
@@ -94,7 +93,7 @@ void Tensor::set_requires_grad(bool on) {
   // Other handles would not be owners. Then its gradient is kept with its history: a circle, if that is kept, too.
   if (on && !was_on && state_.use_count() == 1) state_ = std::shared_ptr<State>(state_.get(), Owner{state_});
 }
-Tensor Tensor::grad() const { return lazy(), state_->grad; }
+Tensor Tensor::grad() const { return lazy("grad"), state_->grad; }
 void Tensor::set_grad(const Tensor& grad) {
   if (!state_) fail(grad.state_ ? "set_grad" : "zero_grad", ": this tensor is undefined: no value was given to it");
   if (grad.defined() && (grad.shape() != shape() || !is_float(grad.dtype())))
@@ -102,7 +101,7 @@ void Tensor::set_grad(const Tensor& grad) {
   if (context.recorder) context.recorder->on_set_grad(*this, grad);
   if (!state_->orphaned) state_->grad.state_ = grad.state_;  // not noted as a handle: a recorder has been told
 }
-Tensor Tensor::detach() const { return Tensor(lazy()); }
+Tensor Tensor::detach() const { return Tensor(lazy("detach")); }
 
 int Tensor::axis_index(int64_t axis, const char* op) const {
   if (lazy(op).shape().empty()) fail(op, ": axis ", axis, " of a tensor without axes");
@@ -219,9 +218,11 @@ Tensor& assign_or_rebind(Tensor& x, const Tensor& value, const char* op) {
   return x = value.cast(x.dtype());
 }
 
-#define TEENY_OPERATOR(op)                                                                            \
-  Tensor& operator op##=(Tensor& x, const Tensor& y) { return assign_or_rebind(x, x op y, #op "="); } \
-  Tensor& operator op##=(Tensor& x, Scalar y) { return assign_or_rebind(x, x op y, #op "="); }
+#define TEENY_OPERATOR(op)                                                                                      \
+  Tensor& operator op##=(Tensor& x, const Tensor& y) {                                                          \
+    return x.lazy(#op "="), y.lazy(#op "="), assign_or_rebind(x, x op y, #op "=");                              \
+  }                                                                                                             \
+  Tensor& operator op##=(Tensor& x, Scalar y) { return x.lazy(#op "="), assign_or_rebind(x, x op y, #op "="); }
 TEENY_OPERATOR(+)
 TEENY_OPERATOR(-)
 TEENY_OPERATOR(*)

@@ -45,12 +45,12 @@ class Tensor {
 
   // ---- Properties
   bool defined() const { return note(), state_ != nullptr; }
-  const Shape& shape() const& { return lazy().shape(); }
+  const Shape& shape() const& { return lazy("shape").shape(); }
   Shape shape() && { return shape(); }
-  int64_t size(int64_t axis) const { return shape()[axis_index(axis, "size")]; }
-  int rank() const { return shape().size(); }
-  int64_t numel() const { return teeny::numel(shape()); }
-  DType dtype() const { return lazy().dtype(); }
+  int64_t size(int64_t axis) const { return lazy("size").shape()[axis_index(axis, "size")]; }
+  int rank() const { return lazy("rank").shape().size(); }
+  int64_t numel() const { return teeny::numel(lazy("numel").shape()); }
+  DType dtype() const { return lazy("dtype").dtype(); }
   bool same(const Tensor& other) const { return state_ == other.state_; }  ///< handles of one tensor
 
   // ---- Values
@@ -82,20 +82,19 @@ class Tensor {
 
   // ---- mlops/movement.cpp: nothing is copied
   [[nodiscard]] Tensor reshape(const Shape& shape) const;  ///< one size may be -1
-  [[nodiscard]] Tensor view(const Shape& shape) const { return reshape(shape); }
+  [[nodiscard]] Tensor view(const Shape& shape) const { return lazy("view"), reshape(shape); }
   [[nodiscard]] Tensor permute(const Dims& axes) const;
   [[nodiscard]] Tensor transpose(int64_t a = -2, int64_t b = -1) const;
-  [[nodiscard]] Tensor t() const { return rank() < 2 ? *this : transpose(0, 1); }
+  [[nodiscard]] Tensor t() const { return lazy("t").shape().size() < 2 ? *this : transpose(0, 1); }
   [[nodiscard]] Tensor flatten(int64_t start = 0, int64_t end = -1) const;
   [[nodiscard]] Tensor squeeze(const Axes& axes = {}) const;  ///< those of size 1
   [[nodiscard]] Tensor unsqueeze(int64_t axis) const;
   [[nodiscard]] Tensor expand(const Shape& shape) const;  ///< -1 keeps a size; new axes may stand in front
-  [[nodiscard]] Tensor expand_as(const Tensor& y) const { return expand(y.shape()); }
   [[nodiscard]] Tensor flip(const Axes& axes) const;
   [[nodiscard]] Tensor pad(const Dims& before, const Dims& after, Scalar value = 0) const;  ///< negative amounts cut
   [[nodiscard]] Tensor shrink(const Dims& begin, const Dims& end) const;
   [[nodiscard]] Tensor contiguous() const;  ///< in a buffer of its own
-  [[nodiscard]] Tensor clone() const { return contiguous(); }
+  [[nodiscard]] Tensor clone() const { return lazy("clone"), contiguous(); }
 
   // ---- mlops/elementwise.cpp: a function of real arguments takes integers and bools as float32. Operators: below
   [[nodiscard]] Tensor cast(DType to) const;
@@ -117,12 +116,12 @@ class Tensor {
   [[nodiscard]] Tensor max(const Axes& axes = {}, bool keepdim = false) const;  ///< ties share the gradient
   [[nodiscard]] Tensor min(const Axes& axes = {}, bool keepdim = false) const;
   [[nodiscard]] Tensor matmul(const Tensor& y) const;  ///< (.., M, K) x (.., K, N), broadcast; or vectors (K)
-  [[nodiscard]] Tensor dot(const Tensor& y) const { return matmul(y); }
+  [[nodiscard]] Tensor dot(const Tensor& y) const { return lazy("dot"), y.lazy("dot"), matmul(y); }
   [[nodiscard]] Tensor linear(const Tensor& weight,
                               const Tensor& bias = {}) const;  ///< x (.., in), weight (out, in), bias (out)
 
   // ---- For whoever writes a rule
-  const LazyBuffer& lazy(const char* op = nullptr) const;  ///< throws, naming `op`, where this is undefined
+  const LazyBuffer& lazy(const char* op = "lazy") const;  ///< throws, naming `op`, where this is undefined
   /// An axis counted from either end, as 0 <= axis < rank; throws naming `op`.
   int axis_index(int64_t axis, const char* op) const;
   Dims axis_list(const Axes& axes, const char* op) const;  ///< all of them when none is named; sorted
@@ -163,10 +162,10 @@ class Tensor {
   [[nodiscard]] static Tensor ones(const Shape& shape, DType dtype = DType::Float32) { return full(shape, 1, dtype); }
   /// Zeros: where nothing is computed before it is asked for, there is no memory with something else in it.
   [[nodiscard]] static Tensor empty(const Shape& shape, DType dtype = DType::Float32) { return zeros(shape, dtype); }
-  [[nodiscard]] Tensor full_like(Scalar value) const { return full(shape(), value, dtype()); }
-  [[nodiscard]] Tensor zeros_like() const { return full_like(0); }
-  [[nodiscard]] Tensor ones_like() const { return full_like(1); }
-  [[nodiscard]] Tensor empty_like() const { return zeros_like(); }
+  [[nodiscard]] Tensor full_like(Scalar value) const { return lazy("full_like"), full(shape(), value, dtype()); }
+  [[nodiscard]] Tensor zeros_like() const { return lazy("zeros_like"), full_like(0); }
+  [[nodiscard]] Tensor ones_like() const { return lazy("ones_like"), full_like(1); }
+  [[nodiscard]] Tensor empty_like() const { return lazy("empty_like"), zeros_like(); }
   /// start, start+step, ... below stop: int64 unless one of them is a fraction, then float32.
   [[nodiscard]] static Tensor arange(Scalar start, Scalar stop, Scalar step = 1, std::optional<DType> dtype = {});
   [[nodiscard]] static Tensor arange(Scalar stop) { return arange(0, stop); }
@@ -183,8 +182,8 @@ class Tensor {
   [[nodiscard]] static Tensor randn(const Shape& shape, DType dtype = DType::Float32);  ///< standard normal
   [[nodiscard]] static Tensor uniform(const Shape& shape, double low, double high);
   [[nodiscard]] static Tensor normal(const Shape& shape, double mean, double std);
-  [[nodiscard]] Tensor rand_like() const { return rand(shape(), dtype()); }
-  [[nodiscard]] Tensor randn_like() const { return randn(shape(), dtype()); }
+  [[nodiscard]] Tensor rand_like() const { return lazy("rand_like"), rand(shape(), dtype()); }
+  [[nodiscard]] Tensor randn_like() const { return lazy("randn_like"), randn(shape(), dtype()); }
   [[nodiscard]] static Tensor randint(int64_t low, int64_t high, const Shape& shape);  ///< int64 in [low, high)
   [[nodiscard]] static Tensor randperm(int64_t n);  ///< 0 .. n-1 in random order, int64
   /// Positions drawn from weights (n) or (rows, n), which need not add up to 1: (samples) or (rows, samples), int64.
@@ -198,6 +197,7 @@ class Tensor {
 
   // ---- shapes.cpp
   [[nodiscard]] Tensor movedim(int64_t from, int64_t to) const;
+  [[nodiscard]] Tensor expand_as(const Tensor& y) const;
   [[nodiscard]] Tensor unflatten(int64_t axis, const Shape& sizes) const;
   [[nodiscard]] Tensor repeat(const Dims& times) const;  ///< 1 2 1 2
   [[nodiscard]] Tensor repeat_interleave(int64_t times,

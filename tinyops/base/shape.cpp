@@ -21,10 +21,9 @@ Dims range(int64_t begin, int64_t end) {
 
 int64_t numel(const Shape& shape, const char* op) {
   int64_t bytes = 8;
-  if (shape.contains(0)) return 0;
   for (int64_t size : shape)
-    if (__builtin_mul_overflow(bytes, size, &bytes)) fail(op, ": ", shape, " is too large: its bytes are more than 63 bits can count");
-  return bytes / 8;
+    if (__builtin_mul_overflow(bytes, std::max<int64_t>(size, 1), &bytes)) fail(op, ": ", shape, " is too large: its bytes are more than 63 bits can count");
+  return shape.contains(0) ? 0 : bytes / 8;
 }
 
 Dims row_major(const Shape& shape) {
@@ -85,12 +84,12 @@ View rewrite(const View& view, Shape shape, F&& change) {
   return result;
 }
 
-/// a * b, where it is small enough for a view to add up a few of them.
-int64_t far(int64_t a, int64_t b) {
+/// a * b, where it is small enough for a view to add up a few of them; else `op` throws.
+int64_t far(int64_t a, int64_t b, const char* op) {
   constexpr int64_t kFar = int64_t(1) << 60;
   int64_t product;
   if (__builtin_mul_overflow(a, b, &product) || product > kFar || product < -kFar)
-    fail("a view that reaches ", a, " * ", b, " elements from where it begins is beyond 63 bits");
+    fail(op, ": a view that reaches ", a, " * ", b, " elements from where it begins is beyond 63 bits");
   return product;
 }
 
@@ -135,7 +134,7 @@ View View::pad(const Dims& before, const Dims& after) const {
   Shape padded = shape;
   for (int a = 0; a < rank(); ++a) padded[a] += before[a] + after[a];
   View result = rewrite(*this, padded, [&](Affine f) {
-    for (int a = 0; a < rank(); ++a) f.offset -= far(f.coef[a], before[a]);
+    for (int a = 0; a < rank(); ++a) f.offset -= far(f.coef[a], before[a], "pad");
     return f;
   });
   for (int a = 0; a < rank(); ++a) {
@@ -185,8 +184,8 @@ View View::unfold(int axis, int64_t size, int64_t step, int64_t dilation) const 
   windows[axis] = (shape[axis] - dilation * (size - 1) - 1) / step + 1;
   windows.push_back(size);
   return rewrite(*this, windows, [&](Affine f) {
-    f.coef.push_back(far(f.coef[axis], dilation));
-    f.coef[axis] = far(f.coef[axis], step);
+    f.coef.push_back(far(f.coef[axis], dilation, "unfold"));
+    f.coef[axis] = far(f.coef[axis], step, "unfold");
     return f;
   }).simplified();
 }
