@@ -128,7 +128,8 @@ std::string refusal(const AlongAxis& f, const Tensor& x, int64_t axis, bool real
     return "";
   } catch (const Error& error) {
     const std::string said = error.what();
-    CHECK_MESSAGE(said.starts_with(f.name + ": "), f.name << " of " << text(x.shape()) << " along " << axis << " says: " << said);
+    CHECK_MESSAGE(said.starts_with(f.name + ": "),
+                  f.name << " of " << text(x.shape()) << " along " << axis << " says: " << said);
     return said;
   } catch (const std::exception& error) {
     FAIL_CHECK(f.name << " of " << text(x.shape()) << " along " << axis << " throws: " << error.what());
@@ -158,7 +159,8 @@ TEST_CASE("axes: counted from the end, and outside") {
     }
     for (const int64_t axis : {int64_t(3), int64_t(-4), kMost, kLeast}) {
       const std::string said = refusal(f, x, axis);
-      CHECK_MESSAGE(said.find(text("axis ", axis, " is outside -3 <= axis < 3 of (")) != said.npos, f.name << ": " << said);
+      CHECK_MESSAGE(said.find(text("axis ", axis, " is outside -3 <= axis < 3 of (")) != said.npos,
+                    f.name << ": " << said);
     }
   }
 }

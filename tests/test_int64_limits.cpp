@@ -52,7 +52,8 @@ TEST_CASE("int64 limits: options that have a meaning") {
 }
 
 TEST_CASE("int64 limits: options that are errors") {
-  const Tensor x = three(), virtual_image = Tensor::zeros({1, 1, int64_t(1) << 40}), large = Tensor::zeros({1, 1, 1 << 30});
+  const Tensor x = three(), virtual_image = Tensor::zeros({1, 1, int64_t(1) << 40});
+  const Tensor large = Tensor::zeros({1, 1, 1 << 30});
   const Tensor image = Tensor::zeros({1, 3, 4}), weight = Tensor::zeros({2, 3, 2});
   check_refused({
       {"index: a slice with step 0", [&] { (void)x[{slice({}, {}, 0)}]; }},

@@ -30,6 +30,7 @@ struct Operand {
   BufferRef buffer;
   DType dtype = DType::Float32;
   View view;
+  bool operator==(const Operand&) const = default;
 };
 
 // ---- The row kernel -------------------------------------------------------------------------------------------------
@@ -74,6 +75,7 @@ struct Input {
   enum class Kind { Memory, Constant, Address, Sum } kind = Kind::Memory;
   Operand operand;  ///< its view has the kernel's shape
   Scalar constant = 0;
+  bool operator==(const Input&) const = default;
 };
 
 struct Output {

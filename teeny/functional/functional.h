@@ -74,7 +74,8 @@ Tensor windows(const Tensor& x, const Dims& window, const Dims& step, const Dims
 
 /// The adjoint of sliding windows (.., O0, O1, K0, K1) that begin at `axis`: each tap is added to the position it came
 /// from, in a tensor with `sizes` elements along the axes. `taps_first`: they are (.., K0, K1, O0, O1).
-Tensor fold(const Tensor& windows, int axis, const Dims& sizes, Dims steps, const Dims& dilations, bool taps_first = false);
+Tensor fold(const Tensor& windows, int axis, const Dims& sizes, Dims steps, const Dims& dilations,
+            bool taps_first = false);
 
 /// Of a place `t` behind an element, in [0, 1], what the element before, this one and the two behind it weigh. Keys,
 /// "Cubic convolution interpolation for digital image processing", 1981, with a = -3/4.

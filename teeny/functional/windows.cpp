@@ -89,10 +89,12 @@ Tensor spread_last(const Tensor& x, int64_t every) {
   return x.unsqueeze(-1).pad(none, gap).flatten(-2, -1).shrink(begin, end);
 }
 
-/// Windows that lie side by side and have no gaps, if their taps are filled up to the step, are the image cut into pieces.
+/// Windows that lie side by side and have no gaps are the image cut into pieces, once their taps are filled up to the
+/// step.
 static Tensor joined(const Tensor& grad, int axis, const Dims& sizes, const Dims& steps) {
   const int n = sizes.size();
-  Dims none = Dims::filled(grad.rank(), 0), fill = none, order = range(0, axis), before = Dims::filled(axis + n, 0), after = before;
+  Dims none = Dims::filled(grad.rank(), 0), fill = none;
+  Dims order = range(0, axis), before = Dims::filled(axis + n, 0), after = before;
   Shape whole(grad.shape().begin(), grad.shape().begin() + axis);
   for (int a = 0; a < n; ++a) {
     fill[axis + n + a] = steps[a] - grad.size(axis + n + a);

@@ -32,7 +32,7 @@ Tensor reshape_to_axis(const Tensor& x, int axis, int rank);
 /// Throws where an amount to pad with is so large that it cannot be added to a size.
 void check_pad_amounts(const Dims& before, const Dims& after);
 
-/// Sum of a * b over the last `reduced` axes, which disappear. The two have equally many axes and broadcast, or `op` fails.
+/// Sum of a * b over the last `reduced` axes. Both have equally many axes and broadcast, or `op` fails.
 Tensor contract(const Tensor& a, const Tensor& b, int reduced, const char* op = "contract");
 
 /// Sum of a * b over `axes`, which stay with size 1. The two have equally many axes and broadcast.

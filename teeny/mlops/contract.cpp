@@ -38,7 +38,7 @@ struct Contract : Function {
 
 }  // namespace
 
-Tensor contract(const Tensor& a, const Tensor& b, int reduced, const char* op) { return apply(Contract(reduced, op), a, b); }
+Tensor contract(const Tensor& a, const Tensor& b, int n, const char* op) { return apply(Contract(n, op), a, b); }
 
 Tensor product_sum(const Tensor& a, const Tensor& b, const Dims& axes) {
   if (axes.empty()) return a * b;

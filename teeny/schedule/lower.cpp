@@ -154,14 +154,7 @@ class KernelBuilder {
     // An element of an empty row is not there to be read, though its address may not depend on the row's axes.
     const bool readable = per_row_ || numel(kernel_.shape) > 0;
     const bool per_row = kernel_.inner > 0 && readable && !moves_inside_rows(input.operand.view);
-    size_t i = 0;
-    for (; i < kernel_.inputs.size(); ++i) {
-      const Input& other = kernel_.inputs[i];
-      if (other.kind == input.kind && other.constant == input.constant &&
-          other.operand.buffer == input.operand.buffer && other.operand.dtype == input.operand.dtype &&
-          other.operand.view == input.operand.view)
-        break;
-    }
+    const size_t i = size_t(std::ranges::find(kernel_.inputs, input) - kernel_.inputs.begin());
     if (i == kernel_.inputs.size()) kernel_.inputs.push_back(std::move(input));
     return add({tinyops::Load{int(i)}, dtype, {-1, -1, -1}, per_row});
   }

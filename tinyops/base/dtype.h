@@ -1,6 +1,5 @@
 #pragma once
 // The data types, and how they mix.
-#include <algorithm>
 #include <bit>
 #include <concepts>
 #include <cstdint>
@@ -36,7 +35,7 @@ constexpr bool is_int(DType d) { return d >= DType::UInt8 && d <= DType::Int64; 
 /// The type of `a op b`, as in PyTorch: the wider of the two, a float beats any integer, and float16 with bfloat16,
 /// neither of which holds the other, gives float32.
 constexpr DType promote(DType a, DType b) {
-  if (std::minmax({a, b}) == std::minmax({DType::Float16, DType::BFloat16})) return DType::Float32;
+  if (a != b && itemsize(a) == 2 && itemsize(b) == 2) return DType::Float32;  // the two 16-bit floats
   return a < b ? b : a;
 }
 

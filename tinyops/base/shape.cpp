@@ -22,7 +22,8 @@ Dims range(int64_t begin, int64_t end) {
 int64_t numel(const Shape& shape, const char* op) {
   int64_t bytes = 8;
   for (int64_t size : shape)
-    if (__builtin_mul_overflow(bytes, std::max<int64_t>(size, 1), &bytes)) fail(op, ": ", shape, " is too large: its bytes are more than 63 bits can count");
+    if (__builtin_mul_overflow(bytes, std::max<int64_t>(size, 1), &bytes))
+      fail(op, ": ", shape, " is too large: its bytes are more than 63 bits can count");
   return shape.contains(0) ? 0 : bytes / 8;
 }
 

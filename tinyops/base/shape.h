@@ -84,7 +84,7 @@ std::ostream& operator<<(std::ostream& out, const Dims& dims);
 /// begin, begin + 1, ... below end: a run of axes.
 Dims range(int64_t begin, int64_t end);
 
-/// How many elements; 1 for the empty shape. Throws, naming `op`, when 63 bits cannot count their bytes, were none of 0 sizes.
+/// How many elements; 1 for no axes. Throws, naming `op`, when 63 bits cannot count the bytes, beside a 0 those of the rest.
 int64_t numel(const Shape& shape, const char* op = "shape");
 
 /// The strides of row-major order: the last axis moves by 1.

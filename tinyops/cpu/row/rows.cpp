@@ -155,7 +155,8 @@ class Worker {
         const TileReduction& reduction = *plan_.totals[size_t(step.operand)];
         const char* values = data_[size_t(step.args[0])];
         if (!plan_.lanes_are_inner) reduction.rows(region_.n, total(step.operand), values);
-        else reduction.packed(rows_of_block(), plan_.packed ? plan_.row_length : region_.n, total(step.operand), values);
+        else
+          reduction.packed(rows_of_block(), plan_.packed ? plan_.row_length : region_.n, total(step.operand), values);
         break;
       }
       case Step::Kind::Store: store(step, data_[size_t(step.value)]); break;
