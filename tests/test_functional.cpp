@@ -391,6 +391,23 @@ TEST_CASE("functional: sixteen axes are gathered, sorted and picked from") {
   CHECK(same(x.gather(3, index), flat.gather(0, index.reshape({2, 2, 1}))));
 }
 
+TEST_CASE("functional: an infinite gradient of a mean stays in its window") {
+  using Windows = std::pair<int64_t, int64_t>;
+  for (const auto& [window, stride] : {Windows{3, 1}, {3, 2}, {4, 2}, {2, 2}, {2, 3}, {5, 2}, {11, 1}}) {
+    Tensor x = Tensor::ones({1, 1, 11, 11}).requires_grad_();
+    const Tensor y = x.avg_pool2d(window, {.stride = stride});
+    const int64_t n = y.size(-1), at = n > 1 ? 1 : 0;
+    const Tensor row = Tensor::arange(n) == at, one = row.unsqueeze(1) & row;
+    Tensor loss = y;
+    loss.backward(where(one, INFINITY, Tensor::zeros({n, n})).expand(y.shape()));
+    const std::vector<float> dx = x.grad().to_vector();
+    for (int64_t i = 0; i < 121; ++i) {
+      const auto inside = [&](int64_t k) { return k >= at * stride && k < at * stride + window; };
+      CHECK_MESSAGE(dx[size_t(i)] == (inside(i / 11) && inside(i % 11) ? INFINITY : 0.0f), text(window, ' ', stride));
+    }
+  }
+}
+
 TEST_CASE("functional: interpolation along an axis that float32 cannot count") {
   const int64_t n = (int64_t(1) << 24) + 4;
   const Tensor x = (Tensor::arange(n) % 1000).cast(DType::Float32).reshape({1, 1, n});

@@ -168,8 +168,9 @@ Tensor max_pool(const Tensor& x, const Sizes& window, const PoolOptions& options
   return apply(MaxPool(Pool(x, window, options, n, op)), x);
 }
 
-/// The sum of each window. A position's gradient is the sum over the windows that it lies in: what a transposed
-/// convolution with ones computes.
+/// The sum of each window. A position's gradient is the sum over the windows that it lies in. Where the step divides the
+/// window a transposed convolution with ones computes it; elsewhere that would fill up its kernel with zeros, and an
+/// infinite gradient times 0 is NaN.
 struct WindowSum : Function {
   Dims window, stride;
   WindowSum(Dims window, Dims stride) : window(std::move(window)), stride(std::move(stride)) {}
@@ -181,16 +182,17 @@ struct WindowSum : Function {
   Grads backward(const Tensor& grad, const Tensor&) override {
     const Shape& x = inputs[0].shape();
     const int n = window.size(), first = x.size() - n;
-    bool overlap = false;
+    bool overlap = false, divides = true;
     Shape taps = grad.shape(), images{1, 1}, ones{1, 1};
     for (int a = 0; a < first; ++a) images[0] *= x[a];
     Tensor g = grad;
     for (int a = 0; a < n; ++a) {
-      overlap |= window[a] > stride[a];
+      overlap |= window[a] > stride[a], divides &= window[a] % stride[a] == 0;
       images.push_back(grad.size(first + a)), ones.push_back(window[a]), taps.push_back(window[a]);
       g = g.unsqueeze(-1);
     }
-    if (!overlap) return {fold(g.expand(taps), first, Dims(x.begin() + first, x.end()), stride, Dims::filled(n, 1))};
+    if (!overlap || !divides)
+      return {fold(g.expand(taps), first, Dims(x.begin() + first, x.end()), stride, Dims::filled(n, 1))};
     const Tensor kernel = Tensor::ones(ones, grad.dtype());
     ConvTransposeOptions options;
     options.stride.list = stride;
