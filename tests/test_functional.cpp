@@ -391,6 +391,55 @@ TEST_CASE("functional: sixteen axes are gathered, sorted and picked from") {
   CHECK(same(x.gather(3, index), flat.gather(0, index.reshape({2, 2, 1}))));
 }
 
+TEST_CASE("functional: formulas at the edges of their options and operands") {
+  const auto grad = [](std::initializer_list<double> values, auto&& f) {
+    Tensor x = Tensor::from(std::vector<double>(values)).cast(DType::Float32).requires_grad_();
+    Tensor y = f(x);
+    y.sum().backward();
+    return x.grad().to_vector();
+  };
+  const Tensor zero = Tensor::zeros({1});
+  for (const DType dtype : {DType::Float16, DType::Float32, DType::Float64})
+    CHECK(Tensor::of({200}).cast(dtype).huber_loss(zero.cast(dtype), 1e20).item() == 20000);
+  CHECK(Tensor::of({1e-8}).huber_loss(zero, 1e30).item() == doctest::Approx(5e-17));
+  CHECK(Tensor::of({1e29}).smooth_l1_loss(zero, 1e30).item() == doctest::Approx(5e27));
+  CHECK(grad({3, -0.25}, [](const Tensor& x) { return x.huber_loss(x.zeros_like(), 2, Reduction::Sum); }) ==
+        std::vector<float>{2, -0.25});
+  CHECK(std::isnan(grad({NAN}, [&](const Tensor& x) { return x.smooth_l1_loss(zero, 1); })[0]));
+  CHECK(grad({1.4e-45, -1.4e-45, 0}, [](const Tensor& x) { return x.softplus(0.5); }) == std::vector<float>(3, 0.5));
+  CHECK(Tensor::of({2}).softplus(-1).item() == doctest::Approx(-0.126928));
+  CHECK(Tensor::of({-2}).softplus(-1).item() == doctest::Approx(-2.126928));
+  for (const Rounding rounding : {Rounding::Trunc, Rounding::Floor}) {
+    const Tensor divisor = Tensor::of({0, 2, 3});
+    CHECK(grad({1, NAN, 7}, [&](const Tensor& x) { return div(x, divisor, rounding); }) == std::vector<float>(3, 0));
+    CHECK(grad({0, 2, 3}, [&](const Tensor& y) { return div(divisor + 1, y, rounding); }) == std::vector<float>(3, 0));
+  }
+  for (const Tensor& x : {Tensor::of({1, 2}), Tensor::of({1, 2}).cast(DType::Float16)})
+    for (const Tensor& y : {x.clamp(NAN), x.clamp({}, NAN), x.clamp(0., NAN), x.clamp(NAN, 1.)})
+      CHECK(y.isnan().all().item<bool>());
+  const Tensor narrow = Tensor::zeros({2, 3, 0}), values = Tensor::ones({2, 3, 6});
+  CHECK(narrow.scaled_dot_product_attention(narrow, values).to_vector() == std::vector<float>(36, 1));
+  CHECK(Tensor::kaiming_uniform({0, 0}).numel() + Tensor::glorot_uniform({0, 0}).numel() == 0);
+  // The windows at 0 and 2 hold padding alone.
+  CHECK(grad({5}, [](const Tensor& x) {
+          return x.reshape({1, 1, 1}).max_pool1d(2, {.stride = 1, .padding = 1, .dilation = 2});
+        }) == std::vector<float>{0});
+}
+
+TEST_CASE("functional: offsets of bags are refused where they are none") {
+  nn::EmbeddingBag bag(4, 2);
+  const Tensor index = Tensor::of<int64_t>({0, 1, 2});
+  const char* message = "EmbeddingBag: the offsets must begin with 0, ascend, and stay within the index";
+  for (const std::vector<int64_t>& offsets : std::vector<std::vector<int64_t>>{{0, 5}, {0, -1}, {0, 2, 1}, {1, 2}, {4}})
+    for (const nn::BagMode mode : {nn::BagMode::Sum, nn::BagMode::Mean, nn::BagMode::Max}) {
+      bag.options.mode = mode;
+      CHECK_THROWS_WITH_AS(bag(index, Tensor::from(offsets)).to_vector(), message, Error);
+    }
+  for (const std::vector<int64_t>& offsets : std::vector<std::vector<int64_t>>{{0}, {0, 0, 3}, {0, 2}})
+    CHECK(bag(index, Tensor::from(offsets)).to_vector().size() == offsets.size() * 2);
+  CHECK(bag(index, Tensor::zeros({0}, DType::Int64)).shape() == Shape{0, 2});
+}
+
 TEST_CASE("functional: an infinite gradient of a mean stays in its window") {
   using Windows = std::pair<int64_t, int64_t>;
   for (const auto& [window, stride] : {Windows{3, 1}, {3, 2}, {4, 2}, {2, 2}, {2, 3}, {5, 2}, {11, 1}}) {

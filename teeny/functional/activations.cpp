@@ -99,10 +99,12 @@ Tensor Tensor::selu() const {
 }
 
 /// log(1 + e^(beta x)) / beta, with the large part taken out so that nothing overflows. Not relu, whose slope at 0 is
-/// 0.
+/// 0, nor |beta x|, which may be 0 where x is not.
 Tensor Tensor::softplus(double beta) const {
-  return in_float32(*this, "softplus",
-                    [=](const Tensor& x) { return x.maximum(0) + (-(x * beta).abs()).exp().log1p() / beta; });
+  return in_float32(*this, "softplus", [=](const Tensor& x) {
+    const Tensor large = beta < 0 ? x.minimum(0) : x.maximum(0);
+    return large + (x.abs() * -std::abs(beta)).exp().log1p() / beta;
+  });
 }
 
 Tensor Tensor::hardtanh(double low, double high) const {

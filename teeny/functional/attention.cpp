@@ -36,7 +36,7 @@ Tensor attention_scores(const Tensor& query, const Tensor& key, const Tensor& va
   numel({query.numel(), key.size(-2)}, kName);
   const Tensor keys = to_accumulate_dtype(options.enable_gqa ? for_each_query(key, query, "keys") : key);
   return to_accumulate_dtype(query).matmul(keys.transpose()) *
-         options.scale.value_or(1 / std::sqrt(double(query.size(-1))));
+         options.scale.value_or(1 / std::sqrt(double(std::max<int64_t>(query.size(-1), 1))));
 }
 Tensor attended(const Tensor& chances, const Tensor& value, const Tensor& query, const Tensor& key,
                 const AttentionOptions& options) {

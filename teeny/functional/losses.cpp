@@ -192,12 +192,13 @@ Tensor Tensor::mse_loss(const Tensor& target, Reduction reduction) const {
 Tensor Tensor::l1_loss(const Tensor& target, Reduction reduction) const {
   return distance(*this, target, reduction, "l1_loss", [](const Tensor& d) { return d.abs(); });
 }
-/// A parabola up to |x - target| = beta, where it meets its tangent of slope 1. Girshick, "Fast R-CNN", 2015.
+/// A parabola up to |x - target| = beta, where it meets its tangent of slope 1: with c = min(|d|, beta), both are
+/// c / beta (|d| - c / 2). Girshick, "Fast R-CNN", 2015.
 Tensor Tensor::smooth_l1_loss(const Tensor& target, double beta, Reduction reduction) const {
   if (!(beta >= 0)) fail("smooth_l1_loss: beta ", beta, " is negative");
   return distance(*this, target, reduction, "smooth_l1_loss", [beta](const Tensor& difference) {
-    const Tensor d = difference.abs();
-    return beta == 0 ? d : where(d < beta, d * d / beta * 0.5, d - 0.5 * beta);
+    const Tensor d = difference.abs(), c = d.minimum(beta);
+    return beta == 0 ? d : c / beta * (d - c * 0.5);
   });
 }
 /// Kullback & Leibler, "On information and sufficiency", 1951. t log t is 0 where the target is 0, so that
@@ -208,12 +209,13 @@ Tensor Tensor::kl_div(const Tensor& target, bool log_target, Reduction reduction
   return reduced(target * (where(target == 0, 1, target).log() - *this), reduction);
 }
 
-/// Huber, "Robust estimation of a location parameter", 1964.
+/// The same times delta, which may be large. Huber, "Robust estimation of a location parameter", 1964.
 Tensor Tensor::huber_loss(const Tensor& target, double delta, Reduction reduction) const {
   if (!(delta > 0)) fail("huber_loss: delta ", delta, " is not above 0");
-  if (lazy("huber_loss").shape() != target.lazy("huber_loss").shape())
-    fail("huber_loss: ", shape(), " and ", target.shape(), " differ");
-  return smooth_l1_loss(target, delta, reduction) * delta;
+  return distance(*this, target, reduction, "huber_loss", [delta](const Tensor& difference) {
+    const Tensor d = difference.abs(), c = d.minimum(delta);
+    return c * (d - c * 0.5);
+  });
 }
 
 }  // namespace teeny

@@ -125,8 +125,9 @@ Tensor Tensor::clamp(std::optional<Scalar> low, std::optional<Scalar> high) cons
   if (beyond(low) && low->as<int64_t>() > 0) fail("clamp: ", *low, " does not fit ", dtype());
   if (beyond(high) && high->as<int64_t>() < 0) fail("clamp: ", *high, " does not fit ", dtype());
   Tensor x = is_float(dtype()) ? where(isnan(), detach(), *this) : *this;  // a NaN stays, and gets no gradient
-  if (low && !beyond(low)) x = where(x <= *low, *low, x);
-  if (high && !beyond(high)) x = where(x >= *high, *high, x);
+  const auto is_nan = [](Scalar bound) { return std::isnan(bound.as<double>()); };  // holds everything, as in PyTorch
+  if (low && !beyond(low)) x = where((x <= *low) | is_nan(*low), *low, x);
+  if (high && !beyond(high)) x = where((x >= *high) | is_nan(*high), *high, x);
   return x;
 }
 
@@ -215,13 +216,21 @@ Tensor operator%(const Tensor& x, const Tensor& y) {
   return where(other_side(r, b), r + b, r);
 }
 
+namespace {
+/// A quotient that stays where its operands move a little. Their gradients are 0, also where a quotient has none.
+struct StepFunction : Function {
+  LazyBuffer forward(const LazyBuffer&, const LazyBuffer&, const LazyBuffer& quotient) { return quotient; }
+  Grads backward(const Tensor&, const Tensor&) override { return {inputs[0].zeros_like(), inputs[1].zeros_like(), {}}; }
+};
+}  // namespace
+
 static Tensor floored_quotient(const Tensor& x, const Tensor& y, const char* op) {
   const auto [a, b] = promote_and_broadcast(x, y, op);
   const Tensor r = remainder(a, b, op);
   // Not floor(a / b), where the rounding of a / b can reach the next integer: floor_divide(1, 0.1) is 9.
   const Tensor q = is_float(a.dtype()) ? ((a - r) / b).round() : Tensor(a.lazy().binary(BinaryOp::IDiv, b.lazy()));
   const Tensor down = where(other_side(r, b), q - 1, q);
-  return is_float(a.dtype()) ? where(b == 0, a / b, down) : down;
+  return is_float(a.dtype()) ? apply(StepFunction{}, a, b, where(b == 0, a / b, down).detach()) : down;
 }
 
 Tensor floor_divide(const Tensor& x, const Tensor& y) { return floored_quotient(x, y, "floor_divide"); }
@@ -231,7 +240,8 @@ Tensor div(const Tensor& x, const Tensor& y, Rounding rounding) {
   const auto [a, b] = promote_and_broadcast(x, y, "div");
   refuse_bools(a, "div");
   refuse_zero_divisor(b, "div");
-  return is_float(a.dtype()) ? (a / b).trunc() : Tensor(a.lazy().binary(BinaryOp::IDiv, b.lazy()));
+  if (is_float(a.dtype())) return apply(StepFunction{}, a, b, (a / b).trunc().detach());
+  return Tensor(a.lazy().binary(BinaryOp::IDiv, b.lazy()));
 }
 Tensor div(const Tensor& x, Scalar y, Rounding rounding) { return div(x, x.scalar_like(y, "div"), rounding); }
 

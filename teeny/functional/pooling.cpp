@@ -42,6 +42,13 @@ struct Pool {
     }
   }
 
+  /// Whether taps may lie on both sides of the image, and none in it.
+  bool gaps_over_image(const Tensor& x) const {
+    bool result = false;
+    for (int a = 0; a < window.size(); ++a)
+      result |= padding_end[a] > 0 && dilation[a] > x.size(a - window.size());
+    return result;
+  }
   bool pads() const { return padding_end != Dims::filled(window.size(), 0); }  ///< never less than the padding before
   /// A buffer of its own, where there is padding: each tap would ask again whether it lies in the image.
   Tensor padded(const Tensor& x, Scalar beyond) const {
@@ -77,8 +84,12 @@ struct MaxPool : Function {
     const Tensor& x = inputs[0];
     if (in_pairs()) return {of_pairs(x, grad)};
     const Shape flat = x.flatten(-axes()).shape();
-    const Tensor index = positions(x.detach()).flatten(-axes());
-    return {scatter_sum(flat, flat.size() - 1, index, grad.flatten(-axes()), "max_pool").reshape(x.shape())};
+    Tensor index = positions(x.detach()).flatten(-axes()), g = grad.flatten(-axes());
+    if (pool.gaps_over_image(x)) {  // a window may hold padding alone, and has no gradient then
+      const Tensor inside = index < flat.back();
+      index = where(inside, index, 0), g = where(inside, g, 0);
+    }
+    return {scatter_sum(flat, flat.size() - 1, index, g, "max_pool").reshape(x.shape())};
   }
 
   /// Where in its flat image the element of each window is.

@@ -88,7 +88,7 @@ Fans fans(const Shape& shape, const char* op) {
   check_shape(shape, op);
   if (shape.size() < 2) fail(op, ": needs weights (out, in, ...), not ", shape);
   const double window = double(numel(Shape(shape.begin() + 2, shape.end())));
-  return {double(shape[1]) * window, double(shape[0]) * window};
+  return {std::max(double(shape[1]) * window, 1.0), std::max(double(shape[0]) * window, 1.0)};  // 0: without weights
 }
 
 Tensor Tensor::glorot_uniform(const Shape& shape) {

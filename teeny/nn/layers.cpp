@@ -126,8 +126,15 @@ Tensor EmbeddingBag::operator()(const Tensor& index, const Tensor& offsets, cons
         (options.padding ? index != *options.padding : Tensor::ones(index.shape(), DType::Bool)).unsqueeze(-1);
     if (weights.defined()) rows = rows * weights.unsqueeze(-1);
     const int64_t bags = offsets.defined() ? offsets.size(0) : index.size(0), length = index.size(-1);
+    if (bags == 0) return Tensor::zeros({0, weight.size(1)}, rows.dtype());
     // The bag of each place: the last that begins there or before.
-    const Tensor bag = offsets.defined() ? (offsets.unsqueeze(-1) <= Tensor::arange(length)).sum(0) - 1 : Tensor();
+    Tensor bag;
+    if (offsets.defined()) {
+      const Tensor begin = offsets.cast(DType::Int64), ends = Tensor::full({1}, length, DType::Int64);
+      const Tensor lengths = Tensor::cat({begin[slice(1)], ends}) - begin;
+      bag = require((begin.unsqueeze(-1) <= Tensor::arange(length)).sum(0) - 1, (lengths >= 0).all() & (begin[0] == 0),
+                    "EmbeddingBag: the offsets must begin with 0, ascend, and stay within the index");
+    }
     const auto sum = [&](const Tensor& x) {
       return offsets.defined() ? Tensor::zeros({bags, x.size(-1)}, x.dtype()).index_add(0, bag, x) : x.sum(1);
     };

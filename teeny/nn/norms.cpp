@@ -64,7 +64,8 @@ Tensor BatchNorm::operator()(const Tensor& x) {
       return x.batchnorm(weight, bias, running_mean, running_var, options.eps);
 
     const int64_t n = x.numel() / std::max<int64_t>(channels, 1);
-    if (n < 2) fail(name_, ": x of shape ", x.shape(), " has one value a channel; its variance needs two");
+    if (n < 2) fail(name_, ": x of shape ", x.shape(), " has ", n == 1 ? "one value" : "no values",
+                    " a channel; its variance needs two");
     Dims axes = {0};
     for (int a = 2; a < x.rank(); ++a) axes.push_back(a);
     // With any constant a,  x - mean = (x - a) - (mean - a)  and  var = E[(x-a)^2] - (mean - a)^2. Here a is the mean
