@@ -179,9 +179,9 @@ Tensor max_pool(const Tensor& x, const Sizes& window, const PoolOptions& options
   return apply(MaxPool(Pool(x, window, options, n, op)), x);
 }
 
-/// The sum of each window. A position's gradient is the sum over the windows that it lies in. Where the step divides the
-/// window a transposed convolution with ones computes it; elsewhere that would fill up its kernel with zeros, and an
-/// infinite gradient times 0 is NaN.
+/// The sum of each window. A position's gradient is the sum over the windows that it lies in. Where the step divides
+/// the window a transposed convolution with ones computes it; elsewhere that would fill up its kernel with zeros, and
+/// an infinite gradient times 0 is NaN.
 struct WindowSum : Function {
   Dims window, stride;
   WindowSum(Dims window, Dims stride) : window(std::move(window)), stride(std::move(stride)) {}
