@@ -131,6 +131,15 @@ TEST_CASE("indexing: scatters that several threads share, and of nothing into mu
   const Tensor nothing =
       Tensor::zeros({1 << 17, 2}).scatter_add(0, Tensor::zeros({0, 2}, DType::Int64), Tensor::zeros({0, 2}));
   CHECK(nothing.sum().item() == 0);
+  // Rows with an index each, into a result larger than a thread's part of it.
+  for (const DType dtype : {DType::Float32, DType::BFloat16, DType::Int32})
+    for (const int64_t width : {1, 5, 96, 3000}) {
+      const int64_t count = 200000 / width + 1;
+      const Tensor index = (Tensor::arange(count / 2) * 37 % (count / 3)).reshape({-1, 1}).expand({count / 2, width});
+      const Tensor source = (Tensor::arange(numel(index.shape())) % 7 - 2).reshape(index.shape()).cast(dtype);
+      const auto rows = [&] { return Tensor::zeros({count, width}, dtype).scatter_add(0, index, source); };
+      CHECK_MESSAGE(mismatch(rows, true) == "", text(dtype, ' ', width));
+    }
   // Along each axis: the threads share columns, rows, or the result itself.
   for (const Shape& shape : std::initializer_list<Shape>{{700, 96}, {3, 50000}, {90000}})
     for (int axis = 0; axis < shape.size(); ++axis) {

@@ -142,14 +142,14 @@ void gather(const GatherKernel& k, const IndexedRows& rows) {
   });
 }
 
-/// Adds what falls into [first, last) of the result to `totals`, which are of this part.
-template <class T, ReduceOp op, class W>
-void scatter(const ScatterKernel& k, const IndexWalk& walk, W* totals, int64_t first, int64_t last) {
+/// Adds what falls into [first, last) of the result to `totals`, which are of this part. `for_rows` walks the rows.
+template <class T, ReduceOp op, class W, class Rows>
+void scatter(const ScatterKernel& k, const IndexWalk& walk, Rows&& for_rows, W* totals, int64_t first, int64_t last) {
   const T* memory = static_cast<const T*>(k.source.buffer->data());
   const int64_t n = walk.length(), pick = walk.pick(), step = walk.stride(IndexWalk::kIndex);
   const int64_t to_step = walk.stride(IndexWalk::kPicked), from_step = walk.stride(IndexWalk::kOther);
   with_indices(k.index, [&](const auto* indices) {
-    walk.for_rows(0, walk.rows(), [&](const IndexWalk::Addresses& at) {
+    for_rows([&](const IndexWalk::Addresses& at) {
       const auto* index = indices + at[IndexWalk::kIndex];
       const T* from = memory + at[IndexWalk::kOther];
       const int64_t to = at[IndexWalk::kPicked];
@@ -171,10 +171,33 @@ void scatter(const ScatterKernel& k, const IndexWalk& walk, W* totals, int64_t f
   });
 }
 
+template <class T, ReduceOp op, class W>
+void scatter(const ScatterKernel& k, const IndexWalk& walk, W* totals, int64_t first, int64_t last) {
+  scatter<T, op>(k, walk, [&](auto&& row) { walk.for_rows(0, walk.rows(), row); }, totals, first, last);
+}
+
+/// Where a row has one index, the rows that fall into each of the parts [0, length), [length, 2 length), .. of a result
+/// of `size` elements. Nothing if a row falls into two.
+std::optional<std::vector<std::vector<IndexWalk::Addresses>>> rows_of_parts(const ScatterKernel& k, const IndexWalk& walk,
+                                                                            int64_t size, int64_t length) {
+  std::vector<std::vector<IndexWalk::Addresses>> result(size_t((size + length - 1) / length));
+  const int64_t reach = (walk.length() - 1) * walk.stride(IndexWalk::kPicked);
+  bool apart = true;
+  with_indices(k.index, [&](const auto* indices) {
+    walk.for_rows(0, walk.rows(), [&](const IndexWalk::Addresses& at) {
+      const int64_t begin = at[IndexWalk::kPicked] + indices[at[IndexWalk::kIndex]] * walk.pick();
+      apart &= begin / length == (begin + reach) / length;
+      result[size_t(begin / length)].push_back(at);
+    });
+  });
+  if (!apart) return std::nullopt;
+  return result;
+}
+
 /// The threads share an axis whose positions never meet. Where there is none, each walks everything for a part of the
 /// result.
 /// Totals that the result itself is too narrow for wait in memory of their own: in that of a thread, a part after the
-/// other that fits its cache, where positions of the axis have parts of the result to themselves.
+/// other that fits its cache, where positions of the axis, or rows, have parts of the result to themselves.
 template <class T, ReduceOp op>
 void scatter(const ScatterKernel& k, const IndexWalk& walk) {
   using W = Total<T, op>;
@@ -202,6 +225,19 @@ void scatter(const ScatterKernel& k, const IndexWalk& walk) {
       };
     });
   }
+  const int64_t length = std::max<int64_t>(1, kPart / std::max<int64_t>(walk.pick(), 1)) * walk.pick();
+  if constexpr (is_wide)
+    if (size > kPart && length > 0 && walk.stride(IndexWalk::kIndex) == 0)
+      if (const auto rows = rows_of_parts(k, walk, size, length))
+        return parallel(int64_t(rows->size()), steps, [&] {
+          return [&, room = std::vector<W>()](int64_t p) mutable {
+            const int64_t first = p * length, last = std::min(size, first + length);
+            const auto for_rows = [&](auto&& row) { std::ranges::for_each((*rows)[size_t(p)], row); };
+            room.assign(size_t(last - first), identity<W>(op));
+            scatter<T, op>(k, walk, for_rows, room.data(), first, last);
+            round(room.data(), first, last);
+          };
+        });
   Buffer wide(is_wide ? size_t(size) * sizeof(W) : 0);
   W* totals = reinterpret_cast<W*>(is_wide ? wide.data() : static_cast<void*>(result));
   const auto in_parts = [&](auto&& part_of) {
