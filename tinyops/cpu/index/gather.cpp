@@ -178,9 +178,9 @@ void scatter(const ScatterKernel& k, const IndexWalk& walk, W* totals, int64_t f
 
 /// Where a row has one index, the rows that fall into each of the parts [0, length), [length, 2 length), .. of a result
 /// of `size` elements. Nothing if a row falls into two.
-std::optional<std::vector<std::vector<IndexWalk::Addresses>>> rows_of_parts(const ScatterKernel& k, const IndexWalk& walk,
-                                                                            int64_t size, int64_t length) {
-  std::vector<std::vector<IndexWalk::Addresses>> result(size_t((size + length - 1) / length));
+using RowsOfParts = std::vector<std::vector<IndexWalk::Addresses>>;
+std::optional<RowsOfParts> rows_of_parts(const ScatterKernel& k, const IndexWalk& walk, int64_t size, int64_t length) {
+  RowsOfParts result(size_t((size + length - 1) / length));
   const int64_t reach = (walk.length() - 1) * walk.stride(IndexWalk::kPicked);
   bool apart = true;
   with_indices(k.index, [&](const auto* indices) {
@@ -285,7 +285,8 @@ void scatter(const ScatterKernel& k, const IndexedRows& rows) {
         else
           for (int64_t i = 0; i < rows.length; ++i) add(indices[i], i, i + 1);
       }
-      if constexpr (!std::is_same_v<T, W>) std::transform(totals + first, totals + last, result + first, [](W x) { return T(x); });
+      if constexpr (!std::is_same_v<T, W>)
+        std::transform(totals + first, totals + last, result + first, [](W x) { return T(x); });
     };
   });
 }

@@ -1,6 +1,6 @@
 #pragma once
-// The positions of a Gather or a Scatter whose operands have no guards. Every address is then a sum of strides, and the step to
-// the next position one addition for each operand:
+// The positions of a Gather or a Scatter whose operands have no guards. Every address is then a sum of strides, and the
+// step to the next position one addition for each operand:
 //
 //   index     at[kIndex]  + i * stride            which says, of the picked axis, the element
 //   picked    at[kPicked] + i * stride + index * pick       of the table, or of the result that is added to
@@ -52,8 +52,8 @@ class IndexWalk {
 
   /// An axis whose positions never meet at an address of `picked`, whatever the indices are; the longest one.
   std::optional<int> independent_axis() const;
-  /// Whether the positions of an independent axis have equal parts of all `size` elements of `picked` to themselves, one
-  /// after the other.
+  /// Whether the positions of an independent axis have equal parts of all `size` elements of `picked` to themselves,
+  /// one after the other.
   bool divides(int a, int64_t size) const { return begin_[kPicked] == 0 && strides_[kPicked][a] * shape_[a] == size; }
   /// The part of the walk in which axis a runs over [begin, end).
   IndexWalk part(int a, int64_t begin, int64_t end) const;

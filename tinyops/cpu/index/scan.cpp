@@ -10,9 +10,9 @@
 //                     total0    total1    total2   these, one after the other, what each piece starts from; then the
 //                     0 ──────► t0 ─────► t0+t1    pieces, again on all threads
 //
-// An element of a piece is `start op total`, the total of the piece alone so far, added up in the same order both times:
-// so the last element of a piece is exactly what the next piece starts from, and running sums of positive values never
-// step down at a border.
+// An element of a piece is `start op total`, the total of the piece alone so far, added up in the same order both
+// times: so the last element of a piece is exactly what the next piece starts from, and running sums of positive values
+// never step down at a border.
 //
 // The way depends on the shape alone, so that any number of threads makes the same bits.
 #include <cstddef>
@@ -137,8 +137,8 @@ class Scan {
     return total;
   }
 
-  /// Elements [begin, end) of a row, written if there is somewhere to; `start` is the total of those before. Returns the
-  /// total of these alone.
+  /// Elements [begin, end) of a row, written if there is somewhere to; `start` is the total of those before. Returns
+  /// the total of these alone.
   Total scan(AxisCursor& in, AxisCursor* out, Dims index, int64_t begin, int64_t end, const Total& start) const {
     alignas(64) double values[kTile];
     Total total = nothing();
