@@ -176,9 +176,10 @@ void scatter(const ScatterKernel& k, const IndexWalk& walk, W* totals, int64_t f
   scatter<T, op>(k, walk, [&](auto&& row) { walk.for_rows(0, walk.rows(), row); }, totals, first, last);
 }
 
+using RowsOfParts = std::vector<std::vector<IndexWalk::Addresses>>;
+
 /// Where a row has one index, the rows that fall into each of the parts [0, length), [length, 2 length), .. of a result
 /// of `size` elements. Nothing if a row falls into two.
-using RowsOfParts = std::vector<std::vector<IndexWalk::Addresses>>;
 std::optional<RowsOfParts> rows_of_parts(const ScatterKernel& k, const IndexWalk& walk, int64_t size, int64_t length) {
   RowsOfParts result(size_t((size + length - 1) / length));
   const int64_t reach = (walk.length() - 1) * walk.stride(IndexWalk::kPicked);
