@@ -125,9 +125,10 @@ Tensor Tensor::clamp(std::optional<Scalar> low, std::optional<Scalar> high) cons
   if (beyond(low) && low->as<int64_t>() > 0) fail("clamp: ", *low, " does not fit ", dtype());
   if (beyond(high) && high->as<int64_t>() < 0) fail("clamp: ", *high, " does not fit ", dtype());
   Tensor x = is_float(dtype()) ? where(isnan(), detach(), *this) : *this;  // a NaN stays, and gets no gradient
-  const auto is_nan = [](Scalar bound) { return std::isnan(bound.as<double>()); };  // holds everything, as in PyTorch
-  if (low && !beyond(low)) x = where((x <= *low) | is_nan(*low), *low, x);
-  if (high && !beyond(high)) x = where((x >= *high) | is_nan(*high), *high, x);
+  for (const std::optional<Scalar>& bound : {low, high})  // a NaN holds everything, as in PyTorch
+    if (bound && std::isnan(bound->as<double>())) return where(Tensor::full({}, true), *bound, x);
+  if (low && !beyond(low)) x = where(x <= *low, *low, x);
+  if (high && !beyond(high)) x = where(x >= *high, *high, x);
   return x;
 }
 

@@ -49,7 +49,7 @@ Tensor bell(const Tensor& x) { return (-x.square()).exp() * (2 * std::numbers::i
     return apply(Transcendental(UnaryOp::op, slope), as_float(*this, #name));                                    \
   }
 
-TEENY_FUNCTION(exp2, Exp2, y* ln2)
+TEENY_FUNCTION(exp2, Exp2, (y * ln2))
 TEENY_FUNCTION(expm1, Expm1, x.exp())
 TEENY_FUNCTION(log2, Log2, x.reciprocal() * (1 / ln2))
 TEENY_FUNCTION(log10, Log10, x.reciprocal() * (1 / ln10))

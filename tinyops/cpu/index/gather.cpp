@@ -176,6 +176,21 @@ void scatter(const ScatterKernel& k, const IndexWalk& walk, W* totals, int64_t f
   scatter<T, op>(k, walk, [&](auto&& row) { walk.for_rows(0, walk.rows(), row); }, totals, first, last);
 }
 
+/// Elements [first, last) of the result: its totals, in `room` if the result itself is too narrow for them, and rounded.
+template <class T, ReduceOp op, class Rows>
+void scatter_part(const ScatterKernel& k, const IndexWalk& walk, Rows&& for_rows, std::vector<Total<T, op>>& room,
+                  int64_t first, int64_t last) {
+  using W = Total<T, op>;
+  T* result = static_cast<T*>(k.out.buffer->data()) + first;
+  W* totals;
+  if constexpr (std::is_same_v<T, W>) totals = result;
+  else room.resize(size_t(last - first)), totals = room.data();
+  std::fill_n(totals, last - first, identity<W>(op));
+  scatter<T, op>(k, walk, for_rows, totals, first, last);
+  if constexpr (!std::is_same_v<T, W>)
+    std::transform(totals, totals + (last - first), result, [](W x) { return T(x); });
+}
+
 using RowsOfParts = std::vector<std::vector<IndexWalk::Addresses>>;
 
 /// Where a row has one index, the rows that fall into each of the parts [0, length), [length, 2 length), .. of a result
@@ -206,23 +221,16 @@ void scatter(const ScatterKernel& k, const IndexWalk& walk) {
   constexpr int64_t kPart = (128 << 10) / sizeof(W);
   T* result = static_cast<T*>(k.out.buffer->data());
   const int64_t size = int64_t(k.out.buffer->bytes() / sizeof(T)), steps = size + walk.rows() * (walk.length() + kStep);
-  const auto round = [=](const W* totals, int64_t first, int64_t last) {
-    std::transform(totals, totals + (last - first), result + first, [](W x) { return T(x); });
-  };
   const int64_t parts = steps < kWorthThreads ? 1 : threads();
   const std::optional<int> axis = walk.independent_axis();
   if (axis && walk.size(*axis) >= parts && walk.divides(*axis, size)) {
     const int64_t n = walk.size(*axis), pieces = std::min(n, std::max(parts, size / kPart));
     return parallel(pieces, steps, [&] {
-      return [&, n, pieces, room = std::vector<std::conditional_t<is_wide, W, int>>()](int64_t p) mutable {
+      return [&, n, pieces, room = std::vector<W>()](int64_t p) mutable {
         const int64_t begin = n * p / pieces, end = n * (p + 1) / pieces;
-        const int64_t first = size / n * begin, last = size / n * end;
-        W* totals;
-        if constexpr (is_wide) room.resize(size_t(last - first)), totals = room.data();
-        else totals = result + first;
-        std::fill_n(totals, last - first, identity<W>(op));
-        scatter<T, op>(k, walk.part(*axis, begin, end), totals, first, last);
-        if constexpr (is_wide) round(totals, first, last);
+        const IndexWalk part = walk.part(*axis, begin, end);
+        const auto for_rows = [&](auto&& row) { part.for_rows(0, part.rows(), row); };
+        scatter_part<T, op>(k, part, for_rows, room, size / n * begin, size / n * end);
       };
     });
   }
@@ -232,11 +240,8 @@ void scatter(const ScatterKernel& k, const IndexWalk& walk) {
       if (const auto rows = rows_of_parts(k, walk, size, length))
         return parallel(int64_t(rows->size()), steps, [&] {
           return [&, room = std::vector<W>()](int64_t p) mutable {
-            const int64_t first = p * length, last = std::min(size, first + length);
             const auto for_rows = [&](auto&& row) { std::ranges::for_each((*rows)[size_t(p)], row); };
-            room.assign(size_t(last - first), identity<W>(op));
-            scatter<T, op>(k, walk, for_rows, room.data(), first, last);
-            round(room.data(), first, last);
+            scatter_part<T, op>(k, walk, for_rows, room, p * length, std::min(size, (p + 1) * length));
           };
         });
   Buffer wide(is_wide ? size_t(size) * sizeof(W) : 0);
@@ -251,7 +256,10 @@ void scatter(const ScatterKernel& k, const IndexWalk& walk) {
       scatter<T, op>(k, walk.part(*axis, n * p / parts, n * (p + 1) / parts), totals, 0, size);
     });
   else in_parts([&](int64_t first, int64_t last, int64_t) { scatter<T, op>(k, walk, totals + first, first, last); });
-  if constexpr (is_wide) in_parts([&](int64_t first, int64_t last, int64_t) { round(totals + first, first, last); });
+  if constexpr (is_wide)
+    in_parts([&](int64_t first, int64_t last, int64_t) {
+      std::transform(totals + first, totals + last, result + first, [](W x) { return T(x); });
+    });
 }
 
 template <class T, ReduceOp op>
