@@ -326,7 +326,7 @@ void run(const Contraction& k) {
   const int64_t in_a = count(k.shape, axes.a), in_b = count(k.shape, axes.b), r = count(k.shape, axes.reduced);
   const int64_t batches = count(k.shape, axes.batch);
   if (in_a * in_b * batches == 0) return;
-  if (!is_float(k.out.dtype) || r < 2) return run_whole(k, run_as_rows);
+  if (!is_float(k.out.dtype) || r < 1) return run_whole(k, run_as_rows);
   for (const Operand* operand : {&k.a, &k.b})
     if (!is_plain(*operand, k) && !can_pad_copy(*operand)) return run_whole(k, run_as_rows);
 

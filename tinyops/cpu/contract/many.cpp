@@ -21,6 +21,7 @@ namespace {
 
 constexpr int kBlock = 4;                           // rows, and columns, whose sums are in registers
 constexpr int64_t kMostPlaces = 16384 / kSmaller;   // of a factor at a time, if its outermost summed axis can be cut so
+constexpr double kMove = 4;                         // of an element in or out, in multiply-adds
 constexpr int64_t kSmallProduct = 4096 / kSmaller;  // multiply-adds: less than it costs to prepare one
 
 /// Which elements of a factor one product reads, each of them once, and where the one at (free, r) is packed: padding
@@ -90,7 +91,9 @@ class Many {
   }
 
   void run() {
-    const double steps = double(batches_) * double(rows_ * columns_) * double(numel(p_.reduced)) / lanes;
+    const double multiply_adds = double(rows_ * columns_) * double(numel(p_.reduced));
+    const double moved = double(a_.size() + b_.size() + rows_ * columns_);
+    const double steps = double(batches_) * (multiply_adds + kMove * moved) / lanes;
     parallel((batches_ + lanes - 1) / lanes, steps < double(kWorthThreads) ? 0 : kWorthThreads, [&] {
       return [&](int64_t group) { multiply(group * lanes, std::min<int64_t>(lanes, batches_ - group * lanes)); };
     });
@@ -185,7 +188,16 @@ bool fills_packets(int64_t batches, bool wide) {
 bool is_small(double multiply_adds) { return multiply_adds <= kSmallProduct; }
 bool is_cut(int64_t places) { return places > kMostPlaces; }
 
-void multiply_many(const Product& product, bool wide) {
+/// Rows and columns change places where this puts the sums into the order in which the result lies in memory.
+static Product in_order_of_result(Product p) {
+  const auto runs = [](const Dims& strides) { return !strides.empty() && strides.back() == 1; };
+  if (runs(p.out_columns) || !runs(p.out_rows)) return p;
+  std::swap(p.a, p.b), std::swap(p.rows, p.columns), std::swap(p.out_rows, p.out_columns);
+  return p;
+}
+
+void multiply_many(const Product& given, bool wide) {
+  const Product product = in_order_of_result(given);
   with_types(product, wide, [&]<class T, class Out>(T, Out) { Many<T, Out>(product).run(); });
 }
 
