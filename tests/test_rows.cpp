@@ -105,6 +105,39 @@ TEST_CASE("rows: sixteen axes, in another order, padded") {
   CHECK(mismatch([&] { return (x.permute(order) + x).sum({0, 3, 7, 12}); }, true) == "");
 }
 
+TEST_CASE("rows: padding around short axes") {
+  std::mt19937_64 random(7);
+  const auto up_to = [&](int64_t most) { return int64_t(random() % uint64_t(most + 1)); };
+  for (int round = 0; round < 300; ++round) {
+    const int rank = 1 + int(up_to(4));
+    Shape shape;
+    Dims before, after, begin, end;
+    for (int a = 0; a < rank; ++a) {
+      shape.push_back(1 + up_to(a == 0 ? 40 : 8));
+      const bool padded = up_to(2) > 0;
+      before.push_back(padded ? up_to(3) : 0), after.push_back(padded ? up_to(3) : 0);
+      const int64_t size = before[a] + shape[a] + after[a];
+      begin.push_back(up_to(size) / 3), end.push_back(size - up_to(size - begin[a]) / 3);
+    }
+    const DType dtype = std::array{DType::Float32, DType::Float64, DType::BFloat16, DType::UInt8}[size_t(up_to(3))];
+    Tensor x = whole(shape, dtype, uint64_t(round));
+    if (up_to(3) == 0) x = x.flip({-1});
+    if (rank > 1 && up_to(2) == 0) {
+      const int other = int(up_to(rank - 2));
+      x = x.transpose(other, rank - 1);
+      for (Dims* dims : {&before, &after, &begin, &end}) std::swap((*dims)[other], (*dims)[rank - 1]);
+    }
+    CAPTURE(x.shape());
+    CAPTURE(before);
+    CAPTURE(after);
+    CAPTURE(dtype);
+    CHECK(mismatch([&] { return x.pad(before, after); }, true) == "");
+    CHECK(mismatch([&] { return x.pad(before, after).shrink(begin, end) + 1; }, true) == "");
+    CHECK(mismatch([&] { return x.pad(before, after, 3).flatten() * 2; }, true) == "");
+    CHECK(mismatch([&] { return x.pad(before, after).sum({0}); }, true) == "");
+  }
+}
+
 TEST_CASE("rows: many operands and a long program") {
   std::vector<Tensor> xs;
   for (uint64_t i = 0; i < 14; ++i) xs.push_back(whole({3, 50}, DType::Float32, i));

@@ -20,6 +20,7 @@ AxisCursor::AxisCursor(const Operand& operand, const Dims& axes, int picked)
   for (const Guard& guard : view_->guards) add(guard.position, guard.size);
   region_.lanes = along(view_->shape, 1);
   region_.start = Dims::filled(region_.lanes.size(), 0);
+  if (forms_.size() == 1) block_ = Block(forms_.data(), 1, region_.lanes);
 }
 
 void AxisCursor::go_to(const Dims& index) {

@@ -35,7 +35,7 @@ class AxisCursor {
   int64_t run(int64_t pick, int64_t& begin, int64_t& end) const;
 
  private:
-  OperandAccess access() const { return {forms_.data(), int(forms_.size()), memory_, elements_}; }
+  OperandAccess access() const { return {forms_.data(), int(forms_.size()), memory_, elements_, &block_}; }
 
   const View* view_;
   Dims axes_;
@@ -45,6 +45,7 @@ class AxisCursor {
   std::vector<AffineForm> forms_;  ///< `fixed` is the coefficient along the picked axis
   std::vector<int64_t> at_;        ///< their values at the index
   TileRegion region_;
+  Block block_;                    ///< only without guards: what they see differs from index to index
 };
 
 /// The index of row `row` over `shape`; 0 along `axis` and `other`, which rows do not count.

@@ -2,6 +2,7 @@
 #include "tinyops/cpu/operand_access.h"
 
 #include <cstring>
+#include <numeric>
 
 #include "tinyops/cpu/packets.h"
 
@@ -92,26 +93,83 @@ void gather_turned(T* tile, const T* from, int64_t rows, int64_t columns, int64_
     for (int64_t r = done; r < rows; ++r) tile[r * columns + c] = from[c * column_stride + r];
 }
 
+/// n elements of a block, from its element `first` on.
+template <class T>
+void gather_block(T* to, const T* from, const Block& block, int64_t first, int64_t n) {
+  const int32_t* offset = block.offset.data() + first;
+  if (block.keep.empty()) {
+#pragma omp simd
+    for (int64_t i = 0; i < n; ++i) to[i] = from[offset[i]];
+    return;
+  }
+  const int32_t* keep = block.keep.data() + first;
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) to[i] = T(from[offset[i]] & T(keep[i]));
+}
+
 }  // namespace
 
-Block::Block(const OperandAccess& access, const TileRegion& region) {
-  const int rank = region.lanes.size();
-  if (access.count != 1 || region.lanes[rank - 1] >= kShort) return;
-  const Dims& stride = access.forms[0].lane;
-  int64_t filled = 1, reach = 0;
-  offset[0] = 0;
-  for (int a = rank - 1; a >= 0 && filled < kMost / 2; --a) {
-    const int64_t times = std::min(region.lanes[a], kMost / filled);
+Block::Block(const AffineForm* forms, int count, const Shape& lanes) {
+  const int rank = lanes.size();
+  if (numel(lanes) == 0 || lanes[rank - 1] >= (count == 1 ? kShort : kShortGuarded)) return;
+  const Dims& stride = forms[0].lane;
+  const auto guarded = [&](int a) {
+    return std::any_of(forms + 1, forms + count, [&](const AffineForm& guard) { return guard.lane[a] != 0; });
+  };
+  offset = {0};
+  int64_t reach = 0;
+  for (int a = rank - 1; a >= 0 && row < kMost / 2; --a) {
+    const int64_t times = std::min(lanes[a], kMost / row);
     reach += std::abs(stride[a]) * (times - 1);
-    if (reach > INT32_MAX) break;
-    for (int64_t i = filled; i < filled * times; ++i) offset[i] = offset[i - filled] + int32_t(stride[a]);
-    filled *= times;
-    if (times < region.lanes[a]) {
+    if (reach > INT32_MAX || (times < lanes[a] && guarded(a))) break;
+    for (int64_t i = row; i < row * times; ++i) offset.push_back(offset[size_t(i - row)] + int32_t(stride[a]));
+    if (times < lanes[a]) {
       rows = times;
-      return;
+      break;
     }
-    row = filled, ++axes;
+    row *= times, ++axes;
   }
+  if (row * rows <= lanes[rank - 1] || !find_guards(forms, count, lanes)) *this = {};
+}
+
+/// Whether a guard says the same of a whole block: its position there is a multiple of what it moves by from block to
+/// block, and the elements do not reach the next multiple.
+static bool sees_whole_blocks(const AffineForm& guard, const Shape& lanes, int first_axis) {
+  int64_t reach = 0, unit = std::gcd(guard.offset, guard.size);
+  for (int64_t step : guard.fixed) unit = std::gcd(unit, step);
+  for (int a = 0; a < lanes.size(); ++a)
+    if (a < first_axis) unit = std::gcd(unit, guard.lane[a]);
+    else if (guard.lane[a] < 0) return false;
+    else reach += guard.lane[a] * (lanes[a] - 1);
+  return reach < unit;
+}
+
+/// Which elements exist; or says no, where blocks differ or none of theirs exists.
+bool Block::find_guards(const AffineForm* forms, int count, const Shape& lanes) {
+  const int first_axis = lanes.size() - axes;
+  for (int f = 1; f < count; ++f) {
+    const AffineForm& guard = forms[f];
+    const auto moves = [](int64_t step) { return step != 0; };
+    const bool inside = std::any_of(guard.lane.begin() + first_axis, guard.lane.end(), moves);
+    if (!inside || sees_whole_blocks(guard, lanes, first_axis)) {
+      outside.push_back(f);
+      continue;
+    }
+    if (std::any_of(guard.lane.begin(), guard.lane.begin() + first_axis, moves) || std::ranges::any_of(guard.fixed, moves)) return false;
+    keep.resize(offset.size(), -1);
+    for (size_t i = 0; i < keep.size(); ++i) {
+      int64_t position = guard.offset, rest = int64_t(i) % row;
+      for (int a = lanes.size() - 1; a >= first_axis; rest /= lanes[a--]) position += guard.lane[a] * (rest % lanes[a]);
+      if (position < 0 || position >= guard.size) keep[i] = 0;
+    }
+  }
+  const auto some = std::ranges::find(keep, -1);
+  if (keep.empty()) return true;
+  if (some == keep.end()) return false;
+  const int32_t existing = offset[size_t(some - keep.begin())];
+  for (size_t i = 0; i < keep.size(); ++i)
+    if (!keep[i]) offset[i] = existing;
+  return true;
 }
 
 /// Whether the elements follow each other in memory as they do in the tile, over all lane axes.
@@ -143,14 +201,11 @@ void gather(const OperandAccess& access, const int64_t* at, const TileRegion& re
       return gather_turned(to, memory + at[0], region.lanes[0], region.lanes[1], step[1]);
     }
     const int64_t stride = step[region.lanes.size() - 1];
-    if (const Block block(access, region); block.saves_runs(region))
-      return for_each_block(block, access, at, region,
-                            [&](int64_t done, int64_t length, int64_t first, int64_t address) {
-                              const int32_t* offset = block.offset + first;
-                              const T* from = memory + address;
-                              T* into = to + done;
-#pragma omp simd
-        for (int64_t i = 0; i < length; ++i) into[i] = from[offset[i]];
+    if (access.block && access.block->axes > 0)
+      return for_each_block(*access.block, access, at, region,
+                            [&](int64_t done, int64_t length, int64_t first, int64_t address, bool present) {
+        gather_block(to + done, memory + address, *access.block, first, present ? length : 0);
+        if (!present) std::fill_n(to + done, length, T(0));
       });
     if (access.count == 1)
       return for_each_run(access, at, region, [&](int64_t done, int64_t length, int64_t, int64_t, int64_t address) {
@@ -174,14 +229,19 @@ void scatter(const OperandAccess& access, const int64_t* at, const TileRegion& r
     const T* from = static_cast<const T*>(tile);
     T* memory = reinterpret_cast<T*>(access.memory);
     const int64_t stride = access.forms[0].lane[region.lanes.size() - 1];
-    if (const Block block(access, region); block.saves_runs(region))
-      return for_each_block(block, access, at, region,
-                            [&](int64_t done, int64_t length, int64_t first, int64_t address) {
-                              const int32_t* offset = block.offset + first;
-                              const T* part = from + done;
-                              T* into = memory + address;
-                              for (int64_t i = 0; i < length; ++i) into[offset[i]] = part[i];
-                            });
+    if (T* to = reinterpret_cast<T*>(in_place(access, at, region, itemsize))) {
+      if (stream) stream_run(to, from, region.n);
+      else std::memcpy(to, from, size_t(region.n) * sizeof(T));
+      return;
+    }
+    if (access.block && access.block->axes > 0)
+      return for_each_block(*access.block, access, at, region,
+                            [&](int64_t done, int64_t length, int64_t first, int64_t address, bool) {
+        const int32_t* offset = access.block->offset.data() + first;
+        const T* part = from + done;
+        T* into = memory + address;
+        for (int64_t i = 0; i < length; ++i) into[offset[i]] = part[i];
+      });
     for_each_run(access, at, region, [&](int64_t done, int64_t length, int64_t, int64_t, int64_t address) {
       check(access, address, stride, length);
       T* to = memory + address;

@@ -9,6 +9,7 @@
 // Padding costs nothing an element: each guard is a straight line too, so it leaves of a run one interval [low, high)
 // that is read, and zeros before and after it.
 #include <algorithm>
+#include <vector>
 
 #include "tinyops/device.h"
 
@@ -28,6 +29,7 @@ struct OperandAccess {
   int count = 1;
   char* memory = nullptr;
   int64_t elements = 0;  ///< of the buffer, for the checked build
+  const struct Block* block = nullptr;  ///< through which tiles of these lanes are read; perhaps none
 };
 
 /// Where a tile is.
@@ -102,38 +104,56 @@ void for_each_run(const OperandAccess& access, const int64_t* at, const TileRegi
 /// each of their elements lies, from the first one. A tile is then a few blocks, each read through this table.
 ///
 ///   lanes (.., 9, 3), strides (.., 10, 2)      offset = 0 2 4  10 12 14  20 22 24  ...      a block: any few rows
+///   lanes (.., 4, 4), padded by 1 all around   keep   = 0 0 0 0  0 1 1 0  0 1 1 0  0 0 0 0
+///
+/// Guards along these axes must look the same in every block, so they see no other axis; those along others say of a
+/// block as a whole whether it is there.
 struct Block {
-  static constexpr int64_t kMost = 256, kShort = 16;
-  int axes = 0;        ///< how many make a row; 0 where runs serve better
-  int64_t row = 1;     ///< its elements
-  int64_t rows = 1;    ///< at most, in one block
-  int32_t offset[kMost];
+  static constexpr int64_t kMost = 256, kShort = 16, kShortGuarded = 32;
+  int axes = 0;       ///< how many make a row; 0 where runs serve better
+  int64_t row = 1;    ///< its elements
+  int64_t rows = 1;   ///< at most, in one block
+  std::vector<int32_t> offset;  ///< of an element that does not exist, the one of some that does
+  std::vector<int32_t> keep;    ///< all bits of it, or none where a guard says no; empty where all exist
+  std::vector<int> outside;     ///< the guards along other axes
 
-  Block(const OperandAccess& access, const TileRegion& region);
-  bool saves_runs(const TileRegion& region) const { return row * rows > region.lanes[region.lanes.size() - 1]; }
+  Block() = default;
+  Block(const AffineForm* forms, int count, const Shape& lanes);
+
+ private:
+  bool find_guards(const AffineForm* forms, int count, const Shape& lanes);
 };
 
-/// Calls `run(done, length, first, address)`: elements [done, done + length) of the tile are the block's elements
-/// [first, first + length), and `address` is that of the block's beginning.
+/// Calls `run(done, length, first, address, present)`: elements [done, done + length) of the tile are the block's
+/// elements [first, first + length), and `address` is that of the block's beginning.
 template <class Run>
 void for_each_block(const Block& block, const OperandAccess& access, const int64_t* at, const TileRegion& region,
                     Run&& run) {
   const int outer = region.lanes.size() - block.axes, last = outer - 1;
+  const AffineForm* forms = access.forms;
   Dims index = region.start;
-  int64_t first = 0, address = at[0];
-  for (int a = outer; a < region.lanes.size(); ++a) first = first * region.lanes[a] + index[a];
-  address -= block.offset[first];
+  int64_t first = 0, value[kMaxForms];
+  std::copy_n(at, access.count, value);
+  const auto move = [&](int a, int64_t steps) {
+    value[0] += forms[0].lane[a] * steps;
+    for (int f : block.outside) value[f] += forms[f].lane[a] * steps;
+  };
+  const int64_t *const lanes = region.lanes.begin(), *const start = region.start.begin();
+  for (int a = outer; a < region.lanes.size(); ++a) first = first * lanes[a] + start[a], move(a, -start[a]);
   for (int64_t done = 0;;) {
     const int64_t rows = last < 0 ? 1 : std::min(block.rows, region.lanes[last] - index[last]);
     const int64_t length = std::min(region.n - done, rows * block.row - first);
-    for (int64_t i = first; i < first + length; ++i)
-      check_inside(address + block.offset[i], address + block.offset[i], access.elements);
-    run(done, length, first, address);
+    bool present = true;
+    for (int f : block.outside) present &= value[f] >= 0 && value[f] < forms[f].size;
+    if (present)
+      for (int64_t i = first; i < first + length; ++i)
+        check_inside(value[0] + block.offset[size_t(i)], value[0] + block.offset[size_t(i)], access.elements);
+    run(done, length, first, value[0], present);
     done += length, first = 0;
-    if (done == region.n) return;
-    index[last] += rows, address += access.forms[0].lane[last] * rows;
+    if (done == region.n || last < 0) return;
+    index[last] += rows, move(last, rows);
     for (int a = last; a > 0 && index[a] == region.lanes[a]; --a) {
-      address += access.forms[0].lane[a - 1] - access.forms[0].lane[a] * region.lanes[a];
+      move(a, -region.lanes[a]), move(a - 1, 1);
       index[a] = 0, ++index[a - 1];
     }
   }

@@ -51,6 +51,10 @@ RowPlan::RowPlan(const RowKernel& k) : kernel(k) {
   plan_axes(elementwise);
   plan_stages();
   plan_tiles(elementwise);
+  if (!box.empty()) return;  // whose lanes differ from tile to tile
+  for (std::vector<PlannedOperand>* all : {&inputs, &outputs})
+    for (PlannedOperand& planned : *all)
+      planned.block = Block(&forms[size_t(planned.first_form)], planned.access.count, lane_shape);
 }
 
 void RowPlan::find_memory() {

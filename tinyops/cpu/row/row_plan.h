@@ -54,6 +54,7 @@ struct PlannedOperand {
   const Operand* operand = nullptr;
   Input::Kind kind = Input::Kind::Memory;
   OperandAccess access;
+  Block block;
   int first_form = 0;
   int64_t itemsize = 0;
   TileOp convert = nullptr;  ///< between memory and tile, for the 16-bit floats

@@ -190,6 +190,7 @@ class Worker {
   OperandAccess access(const PlannedOperand& operand) const {
     OperandAccess access = operand.access;
     access.forms = forms_ + operand.first_form;
+    if (forms_ == plan_.forms.data()) access.block = &operand.block;
     return access;
   }
   char* in_place(const PlannedOperand& operand) const {
@@ -229,6 +230,14 @@ class Worker {
     with_compute(plan_.values[size_t(step.value)].dtype, [&]<class T>(T) {
       InTile<T>* out = reinterpret_cast<InTile<T>*>(to);
       const T constant = plan_.kernel.inputs[size_t(step.operand)].constant.as<T>();
+      if (const Block* block = w.block; block && block->axes > 0 && input.kind == Input::Kind::Constant)
+        return for_each_block(*block, w, at(input), region_,
+                              [&](int64_t done, int64_t length, int64_t first, int64_t, bool present) {
+          if (!present || block->keep.empty()) std::fill_n(out + done, length, InTile<T>(present ? constant : T(0)));
+          else
+            for (int64_t i = 0; i < length; ++i)
+              out[done + i] = block->keep[size_t(first + i)] ? InTile<T>(constant) : InTile<T>(0);
+        });
       for_each_run(w, at(input), region_, [&](int64_t done, int64_t length, int64_t low, int64_t high, int64_t address) {
         std::fill_n(out + done, low, InTile<T>(0));
         if (input.kind == Input::Kind::Constant) std::fill_n(out + done + low, high - low, InTile<T>(constant));
