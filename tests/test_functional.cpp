@@ -4,6 +4,9 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
+#include <random>
+
 #include "teeny/jit/jit.h"
 #include "teeny/nn/nn.h"
 #include "tests/check.h"
@@ -424,6 +427,46 @@ TEST_CASE("functional: formulas at the edges of their options and operands") {
   CHECK(grad({5}, [](const Tensor& x) {
           return x.reshape({1, 1, 1}).max_pool1d(2, {.stride = 1, .padding = 1, .dilation = 2});
         }) == std::vector<float>{0});
+}
+
+/// The position of a window's element as PyTorch finds it: walks the window, and keeps what is larger than all before,
+/// or NaN.
+static int64_t position_of_largest(const std::vector<float>& image, int64_t height, int64_t width, int64_t top,
+                                   int64_t left, int64_t window, int64_t dilation) {
+  int64_t found = -1;
+  for (int64_t i = 0; i < window; ++i)
+    for (int64_t j = 0; j < window; ++j) {
+      const int64_t y = top + i * dilation, x = left + j * dilation, here = y * width + x;
+      if (y < 0 || y >= height || x < 0 || x >= width) continue;
+      if (found < 0 || image[size_t(here)] > image[size_t(found)] || std::isnan(image[size_t(here)])) found = here;
+    }
+  return found;
+}
+
+TEST_CASE("functional: of equals a maximum's gradient takes the first, of NaNs the last") {
+  std::mt19937_64 random(1);
+  const float kinds[] = {0, 1, 1, -INFINITY, NAN};
+  for (int round = 0; round < 200; ++round) {
+    const int64_t window = 2 + int64_t(random() % 6), stride = 1 + int64_t(random() % 3);
+    const int64_t padding = int64_t(random() % uint64_t(window / 2 + 1)), dilation = 1 + int64_t(random() % 2);
+    const int64_t height = 7 + int64_t(random() % 6), width = 7 + int64_t(random() % 6);
+    const int64_t reach = dilation * (window - 1) + 1;
+    if (reach > std::min(height, width) + 2 * padding || dilation > std::min(height, width)) continue;
+    const uint64_t few = 2 + random() % 4;  // kinds of elements
+    std::vector<float> image;
+    for (int64_t i = 0; i < height * width; ++i) image.push_back(kinds[random() % few]);
+    std::vector<int64_t> want;
+    for (int64_t y = -padding; y + reach <= height + padding; y += stride)
+      for (int64_t x = -padding; x + reach <= width + padding; x += stride)
+        want.push_back(position_of_largest(image, height, width, y, x, window, dilation));
+    CAPTURE(window);
+    CAPTURE(stride);
+    CAPTURE(padding);
+    CAPTURE(dilation);
+    const PoolOptions options{.stride = stride, .padding = padding, .dilation = dilation};
+    const Tensor x = Tensor::from(image, {1, height, width});
+    CHECK(max_pool2d_with_indices(x, window, options).indices.to_vector<int64_t>() == want);
+  }
 }
 
 TEST_CASE("functional: offsets of bags are refused where they are none") {

@@ -50,9 +50,12 @@ struct Pool {
     return result;
   }
   bool pads() const { return padding_end != Dims::filled(window.size(), 0); }  ///< never less than the padding before
-  /// A buffer of its own, where there is padding: each tap would ask again whether it lies in the image.
-  Tensor padded(const Tensor& x, Scalar beyond) const {
-    return pads() ? pad_spatial(x, padding, padding_end, beyond).contiguous() : x;
+  /// Padded along one axis. A buffer of its own: each tap would ask again whether it lies in the image.
+  Tensor padded(const Tensor& x, int a, Scalar beyond) const {
+    if (padding[a] == 0 && padding_end[a] == 0) return x;
+    Dims before = Dims::filled(window.size(), 0), after = before;
+    before[a] = padding[a], after[a] = padding_end[a];
+    return pad_spatial(x, before, after, beyond).contiguous();
   }
 };
 
@@ -64,7 +67,8 @@ Scalar lowest(DType dtype) {
   });
 }
 
-/// The maximum of a window is the maximum of its rows' maxima: one axis after the other, the last one first.
+/// The maximum of a window is the maximum of its columns' maxima: one axis after the other, the first one first, as rows
+/// lie in memory in one piece; and what is left of them is less to take the last axis' scattered taps of.
 ///
 /// The gradient goes to one element of each window, as in PyTorch, which walks a window and keeps what is larger than
 /// all before, or NaN: the first of equals, of NaNs the last. It begins with the first element of the input, which is
@@ -76,8 +80,8 @@ struct MaxPool : Function {
 
   LazyBuffer forward(const LazyBuffer& x) {
     const NoGrad guard;
-    Tensor y = pool.padded(Tensor(x), lowest(x.dtype()));
-    for (int a = axes() - 1; a >= 0; --a) y = largest(windows_along(y, a));
+    Tensor y(x);
+    for (int a = 0; a < axes(); ++a) y = largest(windows_along(pool.padded(y, a, lowest(x.dtype())), a));
     return y.lazy();
   }
   Grads backward(const Tensor& grad, const Tensor&) override {
@@ -98,10 +102,11 @@ struct MaxPool : Function {
     const int64_t nowhere = numel(image);  // of padding: behind all others
     const DType dtype = nowhere < std::numeric_limits<int32_t>::max() ? DType::Int32 : DType::Int64;
     const Tensor numbers = Tensor::arange(nowhere).cast(dtype).reshape(image);
-    Largest all{pool.padded(x, lowest(x.dtype())), pool.padded(numbers, nowhere).contiguous()};
-    for (int a = axes() - 1; a >= 0; --a) {
-      const Tensor taps = windows_along(all.value, a), positions = windows_along(all.position, a);
-      all = pool.window[a] <= kFew / 2 ? walked(taps, positions) : reduced(taps, positions, nowhere);
+    Largest all{x, numbers};
+    for (int a = 0; a < axes(); ++a) {
+      const Tensor taps = windows_along(pool.padded(all.value, a, lowest(x.dtype())), a);
+      const Tensor positions = windows_along(pool.padded(all.position, a, nowhere).contiguous(), a);
+      all = pool.window[a] <= kFew / 2 ? walked(taps, positions, a == 0) : reduced(taps, positions, nowhere);
     }
     return all.position.expand(all.value.shape());  // windows of one element have met no image yet
   }
@@ -153,13 +158,16 @@ struct MaxPool : Function {
     return grad;
   }
 
-  /// Few taps are walked. A position behind the tap's own is that of padding, which has been the largest so far.
-  Largest walked(const Tensor& taps, const Tensor& positions) const {
+  /// Few taps are walked. `in_order`: positions grow from tap to tap. That of padding, which may be the largest so far,
+  /// stands behind all others.
+  Largest walked(const Tensor& taps, const Tensor& positions, bool in_order) const {
     Largest best{taps[{ellipsis, 0}], positions[{ellipsis, 0}]};
     for (int64_t i = 1; i < taps.size(-1); ++i) {
       const Tensor tap = taps[{ellipsis, i}], position = positions[{ellipsis, i}];
-      Tensor beats = (tap > best.value) | tap.isnan();
-      if (pool.pads()) beats = beats | (position < best.position);
+      const Tensor earlier = position < best.position, nan = tap.isnan();
+      Tensor beats = tap > best.value;
+      if (in_order) beats = pool.pads() ? beats | nan | earlier : beats | nan;
+      else beats = beats | (earlier & (tap == best.value)) | (nan & !(earlier & best.value.isnan()));
       best = {where(beats, tap, best.value), where(beats, position, best.position)};
     }
     return best;
@@ -179,41 +187,41 @@ Tensor max_pool(const Tensor& x, const Sizes& window, const PoolOptions& options
   return apply(MaxPool(Pool(x, window, options, n, op)), x);
 }
 
-/// The sum of each window. A position's gradient is the sum over the windows that it lies in. Where the step divides
-/// the window a transposed convolution with ones computes it; elsewhere that would fill up its kernel with zeros, and
-/// an infinite gradient times 0 is NaN.
+/// The sum of each window along one axis. Element i = q * stride + r lies in windows q, q - 1, .., as many as begin less
+/// than a window before it: one more where r is small.
+///
+///   window 5, stride 2    window 0  x x x x x           windows of element  0  1  2    3    4      5    6      ..
+///                                1      x x x x x                           0  0  0 1  0 1  0 1 2  1 2  1 2 3
+///
+/// So the gradient is made of sums of neighbours, again: `most` of them, or one less. Nothing is multiplied: an infinity
+/// stays with the elements that its window has.
 struct WindowSum : Function {
-  Dims window, stride;
-  WindowSum(Dims window, Dims stride) : window(std::move(window)), stride(std::move(stride)) {}
+  int axis;
+  int64_t window, stride;
+  WindowSum(int axis, int64_t window, int64_t stride) : axis(axis), window(window), stride(stride) {}
   LazyBuffer forward(const LazyBuffer& x) {
     const NoGrad guard;
-    const int n = window.size(), rank = x.shape().size();
-    return windows(Tensor(x), window, stride, Dims::filled(n, 1)).sum(range(rank, rank + n)).lazy();
+    return Tensor(x).unfold(axis, window, stride).sum(-1).lazy();
   }
   Grads backward(const Tensor& grad, const Tensor&) override {
     const Shape& x = inputs[0].shape();
-    const int n = window.size(), first = x.size() - n;
-    bool overlap = false, divides = true;
-    Shape taps = grad.shape(), images{1, 1}, ones{1, 1};
-    for (int a = 0; a < first; ++a) images[0] *= x[a];
-    Tensor g = grad;
-    for (int a = 0; a < n; ++a) {
-      overlap |= window[a] > stride[a], divides &= window[a] % stride[a] == 0;
-      images.push_back(grad.size(first + a)), ones.push_back(window[a]), taps.push_back(window[a]);
-      g = g.unsqueeze(-1);
+    const int64_t steps = (x[axis] + stride - 1) / stride, most = (window + stride - 1) / stride;
+    const int64_t with_most = window - (most - 1) * stride;  // of the `stride` elements of a step
+    const auto neighbours = [&](int64_t n) {
+      if (n == 0) return Tensor(0);
+      Dims before = Dims::filled(x.size(), 0), after = before;
+      before[axis] = n - 1, after[axis] = steps - grad.size(axis);
+      const Tensor g = grad.pad(before, after);
+      return (n == 1 ? g : apply(WindowSum(axis, n, 1), g)).unsqueeze(axis + 1);
+    };
+    Shape each = x;
+    each[axis] = steps, each.insert(axis + 1, stride);
+    Tensor dx = neighbours(most);
+    if (with_most < stride) {
+      const Tensor r = reshape_to_axis(Tensor::arange(stride), axis + 1, each.size());
+      dx = where(r < with_most, dx, neighbours(most - 1));
     }
-    if (!overlap || !divides)
-      return {fold(g.expand(taps), first, Dims(x.begin() + first, x.end()), stride, Dims::filled(n, 1))};
-    const Tensor kernel = Tensor::ones(ones, grad.dtype());
-    ConvTransposeOptions options;
-    options.stride.list = stride;
-    g = grad.reshape(images);
-    g = n == 1   ? g.conv_transpose1d(kernel, {}, options)
-        : n == 2 ? g.conv_transpose2d(kernel, {}, options)
-                 : g.conv_transpose3d(kernel, {}, options);
-    Dims none = Dims::filled(n, 0), unreached = none;
-    for (int a = 0; a < n; ++a) unreached[a] = x[first + a] - g.size(2 + a);
-    return {pad_spatial(g, none, unreached).reshape(x)};
+    return {dx.expand(each).flatten(axis, axis + 1).shrink(Dims::filled(x.size(), 0), x)};
   }
 };
 
@@ -221,7 +229,12 @@ Tensor avg_pool(const Tensor& x, const Sizes& window, const PoolOptions& options
   if (!is_float(x.lazy(op).dtype())) fail(op, ": needs floats, not ", x.dtype());
   const Pool pool(x, window, options, n, op);
   if (pool.dilation != Dims::filled(n, 1)) fail(op, ": dilation ", pool.dilation, " must be 1; only max_pool has one");
-  const Tensor sums = apply(WindowSum(pool.window, pool.stride), pool.padded(to_accumulate_dtype(x), 0));
+  Tensor sums = to_accumulate_dtype(x);
+  for (int a = 0; a < n; ++a) {
+    const int axis = x.rank() - n + a;
+    if (pool.window[a] == 1 && pool.stride[a] == 1) continue;
+    sums = apply(WindowSum(axis, pool.window[a], std::min(pool.stride[a], x.size(axis))), pool.padded(sums, a, 0));
+  }
   const bool padded = pool.padding != Dims::filled(n, 0) || pool.padding_after != Dims::filled(n, 0);
   if (!pool.hangs_over && (options.count_include_pad || !padded))
     return (sums / double(numel(pool.window))).cast(x.dtype());
