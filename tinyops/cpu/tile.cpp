@@ -201,9 +201,40 @@ struct Reduction {
     }
     for (; r < count; ++r) row(n, total + r, x + r * n);
   }
-  static void rows(int64_t n, void* totals, const void* values) {
-    each<W>(n, totals, [](W t, InTile<T> x) { return step_wide<T, op>(t, W(x)); }, static_cast<const W*>(totals),
-            in<T>(values));
+
+  /// A packet of neighbouring rows, n to the next elements of theirs: a few elements of each are put together in
+  /// registers, then with the totals of all rows from `first` on.
+  static void columns(int64_t count, int64_t n, int first, W* total, const T* x) {
+    using P = Packets<T>;
+    constexpr int64_t together = 16;
+    for (int64_t r = 0; r < count; r += together, x += together * n) {
+      const int64_t here = std::min(together, count - r);
+      auto even = P::load(x), odd = P::fill(identity<T>(op));
+      for (int64_t i = 1; i < here; i += 2) odd = step_packet<op>(odd, P::load(x + i * n));
+      for (int64_t i = 2; i < here; i += 2) even = step_packet<op>(even, P::load(x + i * n));
+      T parts[P::lanes];
+      P::store(parts, step_packet<op>(even, odd));
+      if (first == 0)
+        for (int j = 0; j < P::lanes; ++j) total[j] = step_wide<T, op>(total[j], W(parts[j]));
+      else
+        for (int j = first; j < P::lanes; ++j) total[j] = step_wide<T, op>(total[j], W(parts[j]));
+    }
+  }
+  static void rows(int64_t count, int64_t n, void* totals, const void* values) {
+    W* total = static_cast<W*>(totals);
+    const InTile<T>* x = in<T>(values);
+    if constexpr (in_packets) {
+      constexpr int lanes = Packets<T>::lanes;
+      if (count > 1 && n >= lanes) {
+        int64_t i = 0;
+        for (; i + lanes <= n; i += lanes) columns(count, n, 0, total + i, x + i);
+        const int64_t last = n - lanes;  // what is left has a packet that begins earlier
+        if (i < n) columns(count, n, int(i - last), total + last, x + last);
+        return;
+      }
+    }
+    for (; count > 0; --count, x += n)
+      each<W>(n, total, [](W t, InTile<T> x) { return step_wide<T, op>(t, W(x)); }, static_cast<const W*>(total), x);
   }
   static void combine(int64_t n, void* totals, const void* others) {
     each<W>(n, totals, step_wide<T, op>, static_cast<const W*>(totals), static_cast<const W*>(others));

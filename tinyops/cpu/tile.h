@@ -41,15 +41,16 @@ void spread_tile(DType dtype, void* to, int64_t count, int64_t length, const voi
 //
 //   one row       x x x x x x x x  ->  t       the elements of a tile into one total
 //   packed rows   x x x x | x x x x      ->  t t   each row of a tile into a total of its own
-//   many rows     x x x x x x x x              element i into total i
+//   many rows     x x x x x x x x              element i of each of the tile's pieces into total i
+//                 x x x x x x x x
 //                 t t t t t t t t
 //
 // The order of the additions in a row depends on n alone, so the same values give the same bits at any address.
-// `packed` takes rows of any length; for the others n is a whole number of steps or 1.
+// n may be any number.
 struct TileReduction {
   void (*reset)(int64_t n, void* totals);
   void (*packed)(int64_t count, int64_t n, void* totals, const void* values);  ///< `count` rows of n; one is a row
-  void (*rows)(int64_t n, void* totals, const void* values);
+  void (*rows)(int64_t count, int64_t n, void* totals, const void* values);    ///< `count` elements of n rows
   void (*combine)(int64_t n, void* totals, const void* others);  ///< totals of two parts of a row
   void (*finish)(int64_t n, void* values, const void* totals);
 };

@@ -96,7 +96,7 @@ class Scan {
         for (index[axis_] = 0; index[axis_] < n_; ++index[axis_]) {
           in.go_to(index), out.go_to(index);
           in.read(count, values);
-          reduction_.rows(whole, totals, values);
+          reduction_.rows(1, whole, totals, values);
           reduction_.finish(whole, values, totals);
           out.write(count, values);
         }

@@ -15,6 +15,7 @@ namespace {
 constexpr int64_t kShortRow = 32;         // rows shorter than this are better taken side by side
 constexpr int64_t kPackedTile = 4 * kTile;   // rows up to kPackedLength share the set-up of a tile, a few at least
 constexpr int64_t kPackedRows = 4, kPackedLength = 1024;
+constexpr int64_t kNarrow = 64, kWide = 128;  // rows side by side, at least and where there are plenty: runs in memory
 constexpr int64_t kLongAxis = 128;        // tiles do not cross the end of a last lane axis this long: no run is cut
 // A box is read in runs of a cache line, along the axis that is contiguous in the operand, and written in longer ones.
 constexpr int64_t kBoxRows = 16, kBoxColumns = 128;
@@ -197,6 +198,7 @@ void RowPlan::choose_lanes(const Shape& sizes, int outer, bool elementwise) {
     }
     const int64_t columns = std::min(kBoxColumns, lane_shape[1]);
     box = {std::min(kBoxRows * kBoxColumns / columns, lane_shape[0]), columns};
+    box_axes = {last - 1, last};
     return;
   }
   // Short rows are packed: the last outer axis becomes a lane, too.
@@ -219,13 +221,24 @@ void RowPlan::choose_lanes(const Shape& sizes, int outer, bool elementwise) {
 
 // ---- Tiles ----------------------------------------------------------------------------------------------------------
 
+/// The axes that boxes are cut from count them.
+void RowPlan::count_boxes() {
+  for (int i : {0, 1}) {
+    int64_t& size = fixed_shape[int(box_axes[i])];
+    size = (size + box[i] - 1) / box[i];
+  }
+}
+
+bool RowPlan::is_one_pass() const {
+  return std::ranges::count_if(stages, [](const Stage& s) { return !s.tiles.empty(); }) <= 1;
+}
+
 void RowPlan::plan_tiles(bool elementwise) {
   const int64_t lanes = numel(lane_shape), fixed = numel(fixed_shape);
   work = (box.empty() ? lanes * fixed : fixed) * int64_t(values.size() + 1);
   if (!box.empty()) {
     tile = whole_steps(box[0] * box[1]);
-    const int last = fixed_shape.size() - 1;
-    for (int i : {0, 1}) fixed_shape[last - 1 + i] = (fixed_shape[last - 1 + i] + box[i] - 1) / box[i];
+    count_boxes();
     blocks = numel(fixed_shape);
     return;
   }
@@ -236,28 +249,76 @@ void RowPlan::plan_tiles(bool elementwise) {
   }
   const int64_t last = lane_shape[lane_shape.size() - 1];
   period = last >= kLongAxis ? last : lanes;
-  const bool one_pass = std::ranges::count_if(stages, [](const Stage& s) { return !s.tiles.empty(); }) <= 1;
   int64_t most = kTile;
   if (!lanes_are_inner && !elementwise) {
-    if (kept > 0) most = std::min(most, kKeptBytes / (kept * value_bytes * std::max<int64_t>(fixed, 1)));
-    if (!one_pass) most = std::min(most, lanes / kEnoughBlocks);
-    most = std::max(most, 4 * kStep);
+    if (kept > 0) most = std::clamp(kKeptBytes / (kept * value_bytes * std::max<int64_t>(fixed, 1)), kWide, most);
+    if (!is_one_pass()) most = std::min(most, 2 * lanes / kEnoughBlocks);
+    most = std::max(most, kNarrow);
+    if (fixed > 1 && 2 * std::min(most, lanes) <= kTile) return plan_deep_tiles(most);
   }
   per_period = std::max<int64_t>(1, (period + most - 1) / most);
   tile = std::max(kStep, whole_steps((period + per_period - 1) / per_period));
   per_period = (period + tile - 1) / tile;
   const int64_t stretches = period ? lanes / period * per_period : 0;
   blocks = lanes_are_inner ? fixed : stretches;
+  if (!lanes_are_inner) block_rows = tile;
   tiles = lanes_are_inner ? stretches : fixed;
-  if (one_pass && !totals.empty() && blocks < kEnoughBlocks) {
-    const int64_t by_size = lanes * fixed / (std::max<int64_t>(blocks, 1) * kChunkElements);
-    chunks = std::max<int64_t>(1, std::min({tiles, by_size, 2 * kEnoughBlocks / std::max<int64_t>(blocks, 1)}));
-  }
+  plan_chunks(lanes * fixed);
+}
+
+/// Where few rows go side by side, be it that there are no more or that what is kept of more would not fit the cache, a
+/// tile takes several inner elements of each. The lanes of a tile are then a stretch of the last inner axis, a stretch
+/// of one outer axis and the outer axes within that.
+///
+///   rows     a b c d        one tile     a0 b0 a1 b1 a2 b2      and the next ones    c0 d0 c1 d1 c2 d2
+///   inner 0  . . | .                                                                 a3 b3 ...
+///         1  . . | .
+///         2  . . | .
+///         3  ----+--
+void RowPlan::plan_deep_tiles(int64_t most) {
+  deep = true;
+  const int last = fixed_shape.size() - 1;
+  int cut = lane_shape.size() - 1;
+  int64_t within = 1;
+  while (cut > 0 && 2 * within * lane_shape[cut] <= most) within *= lane_shape[cut--];
+  auto part = [](int64_t size, int64_t most) {
+    const int64_t parts = (size + most - 1) / most;
+    return (size + parts - 1) / parts;
+  };
+  int64_t across = part(lane_shape[cut], std::max<int64_t>(1, most / within));
+  if (within == 1) across = std::min(whole_steps(across), lane_shape[cut]);
+  block_rows = across * within;
+  box = {part(fixed_shape[last], std::max<int64_t>(1, kTile / block_rows)), across};
+  tile = whole_steps(box[0] * block_rows);
+
+  auto head = [](const Dims& dims, int n) { return Dims(dims.begin(), dims.begin() + n); };
+  auto rearrange = [&](Dims& fixed, Dims& lane) {
+    Dims outer = head(lane, cut + 1), tile_axes{fixed[last]};
+    for (int64_t d : fixed) outer.push_back(d);
+    for (int a = cut; a < lane.size(); ++a) tile_axes.push_back(lane[a]);
+    fixed = outer, lane = tile_axes;
+  };
+  const int64_t elements = numel(lane_shape) * numel(fixed_shape);
+  rearrange(fixed_shape, lane_shape);
+  for (AffineForm& f : forms) rearrange(f.fixed, f.lane);
+  box_axes = {fixed_shape.size() - 1, cut};
+  count_boxes();
+  blocks = numel(head(fixed_shape, cut + 1)), tiles = numel(fixed_shape) / std::max<int64_t>(blocks, 1);
+  for (PlannedValue& value : values)
+    if (value.is_row && !value.is_fixed && value.in_lanes) value.wide_slot = slots++;
+  plan_chunks(elements);
+}
+
+/// A block that is walked through once may be cut into chunks, where there are too few for many threads.
+void RowPlan::plan_chunks(int64_t elements) {
+  if (!is_one_pass() || totals.empty() || blocks >= kEnoughBlocks) return;
+  const int64_t blocks_or_one = std::max<int64_t>(blocks, 1), by_size = elements / (blocks_or_one * kChunkElements);
+  chunks = std::max<int64_t>(1, std::min({tiles, by_size, 2 * kEnoughBlocks / blocks_or_one}));
 }
 
 void RowPlan::place(int64_t b, int64_t t, TileRegion& region, int64_t* at) const {
   const int fixed_rank = fixed_shape.size(), lane_rank = lane_shape.size();
-  int64_t fixed[kMaxRank] = {}, rest = lanes_are_inner || !box.empty() ? b : t;
+  int64_t fixed[kMaxRank] = {}, rest = !box.empty() ? b * tiles + t : lanes_are_inner ? b : t;
   if (packed) {
     const int64_t groups = (lane_shape[0] + block_rows - 1) / block_rows;
     region.start[0] = b % groups * block_rows;
@@ -271,8 +332,9 @@ void RowPlan::place(int64_t b, int64_t t, TileRegion& region, int64_t* at) const
   fixed[0] = rest;
   if (!box.empty()) {
     region.n = 1;
+    for (int a = 2; a < lane_rank; ++a) region.n *= lane_shape[a];
     for (int i : {0, 1}) {
-      int64_t& first = fixed[fixed_rank - 2 + i];
+      int64_t& first = fixed[box_axes[i]];
       first *= box[i];
       region.lanes[i] = std::min(box[i], lane_shape[i] - first);
       region.n *= region.lanes[i];

@@ -7,8 +7,8 @@
 //   lanes = inner                          lanes = outer
 //     block: one row, or a tile of short     block: up to a tile of rows, side by side
 //            ones, one after the other
-//     tile:  a stretch of the row, or all    tile:  one inner element of each of them
-//            of the short rows
+//     tile:  a stretch of the row, or all    tile:  one inner element of each of them, or where that is
+//            of the short rows                      little, several (deep)
 //     a row's value is one scalar            a row's value has one element a lane
 //     softmax over the last axis             sum over columns, pooling windows, plain elementwise (one tile a block)
 //
@@ -20,6 +20,7 @@
 // What a later stage reads again is kept for the whole block (e), except what comes straight from memory (x).
 #include <vector>
 
+#include "tinyops/common/stages.h"
 #include "tinyops/cpu/tile.h"
 #include "tinyops/cpu/operand_access.h"
 
@@ -46,7 +47,7 @@ struct PlannedValue {
   bool is_fixed = false;         ///< one scalar for the whole kernel
   bool in_lanes = false;         ///< a row's or the kernel's scalar that is needed in every lane
   int wide_slot = -1;            ///< where a row's then is
-  int kept = -1;                 ///< which kept value
+  int kept = -1;                 ///< where it is kept for later stages; -1: it is not
   int stage = 0;
 };
 
@@ -87,8 +88,10 @@ struct RowPlan {
   Shape lane_shape, fixed_shape;
   bool lanes_are_inner = false;
   bool packed = false;                     ///< short rows, several in a tile
-  int64_t row_length = 0, block_rows = 1;  ///< where they are packed: elements of a row, and rows of a full block
-  Dims box;                            ///< where one operand is transposed, tiles are boxes of this size
+  int64_t row_length = 0, block_rows = 1;  ///< where they are packed: elements of a row; and rows of a full block
+  Dims box;                            ///< where tiles are boxes: their size in the first two lane axes ...
+  Dims box_axes;                       ///< ... and which fixed axes count the boxes there
+  bool deep = false;                   ///< a box is some inner elements by some rows
   int64_t tile = kTile;                ///< most elements of a tile, a whole number of steps
   int64_t period = 1, per_period = 1;  ///< tiles are cut from stretches of `period` lanes, `per_period` from each
   int64_t blocks = 1, tiles = 1;       ///< and tiles in a block
@@ -106,8 +109,12 @@ struct RowPlan {
   void choose_lanes(const Shape& sizes, int outer, bool elementwise);
   void plan_stages();
   unsigned single_arguments(int value) const;
-  void plan_slots(std::vector<Step>& steps, int first_free);
+  void plan_slots(const std::vector<Step*>& steps, bool for_kept, SlotPool& pool);
   void plan_tiles(bool elementwise);
+  void plan_deep_tiles(int64_t most);
+  void plan_chunks(int64_t elements);
+  void count_boxes();
+  bool is_one_pass() const;
   bool reads_later(int output) const;
 };
 

@@ -8,7 +8,6 @@
 //   4 ... * c                                 tiles  store e
 #include <algorithm>
 
-#include "tinyops/common/stages.h"
 #include "tinyops/cpu/row/row_plan.h"
 
 namespace tinyops::cpu {
@@ -63,7 +62,7 @@ void RowPlan::plan_stages() {
     else if (is_load(kernel.program[size_t(v)])) {
       if (!(loaded[size_t(v)] >> (s % 64) & 1)) stage(s).tiles.push_back(load_step(v));
       loaded[size_t(v)] |= uint64_t(1) << (s % 64);
-    } else if (value.stage != s && value.kept < 0) value.kept = kept++;
+    } else if (value.stage != s) value.kept = 0;
   };
   auto store_step = [&](int o) {
     return Step{.kind = Step::Kind::Store, .value = kernel.outputs[size_t(o)].value, .operand = o};
@@ -132,22 +131,33 @@ void RowPlan::plan_stages() {
   if (lanes_are_inner)
     for (PlannedValue& value : values)
       if (value.is_row && !value.is_fixed && value.in_lanes) value.wide_slot = slots++;
+  std::vector<Step*> all;
   const int first_free = slots;
-  for (Stage& s : stages) plan_slots(s.tiles, first_free);
+  for (Stage& s : stages) {
+    std::vector<Step*> steps;
+    for (Step& step : s.tiles) steps.push_back(&step), all.push_back(&step);
+    SlotPool pool(first_free);
+    plan_slots(steps, false, pool);
+    slots = std::max(slots, pool.end());
+  }
+  SlotPool pool;
+  plan_slots(all, true, pool);
+  kept = pool.end();
 }
 
-/// A slot is free again when its value was read for the last time. A result may take the slot of an argument whose
-/// elements are as wide: no operation looks back.
-void RowPlan::plan_slots(std::vector<Step>& steps, int first_free) {
+/// Slots of the values that one stage's tiles need, or those of all stages where what is kept between them lies. A slot
+/// is free again when its value was read for the last time. A result may take the slot of an argument whose elements
+/// are as wide: no operation looks back.
+void RowPlan::plan_slots(const std::vector<Step*>& steps, bool for_kept, SlotPool& pool) {
   std::vector<int> last_use(values.size(), -1), slot(values.size(), -1);
-  SlotPool pool(first_free);
   for (int i = 0; i < int(steps.size()); ++i) {
-    for (int arg : steps[size_t(i)].args)
+    const Step& step = *steps[size_t(i)];
+    for (int arg : step.args)
       if (arg >= 0) last_use[size_t(arg)] = i;
-    if (steps[size_t(i)].kind == Step::Kind::Store) last_use[size_t(steps[size_t(i)].value)] = i;
+    if (step.kind == Step::Kind::Store) last_use[size_t(step.value)] = i;
   }
   for (int i = 0; i < int(steps.size()); ++i) {
-    Step& step = steps[size_t(i)];
+    Step& step = *steps[size_t(i)];
     auto release = [&](bool same_width) {
       auto one = [&](int v) {
         if (v < 0 || last_use[size_t(v)] != i || slot[size_t(v)] < 0) return;
@@ -161,10 +171,10 @@ void RowPlan::plan_slots(std::vector<Step>& steps, int first_free) {
     };
     release(true);
     const bool has_result = step.kind == Step::Kind::Load || step.kind == Step::Kind::Op;
-    if (has_result && values[size_t(step.value)].kept < 0) step.slot = slot[size_t(step.value)] = pool.take();
+    if (PlannedValue& value = values[size_t(step.value)]; has_result && (value.kept >= 0) == for_kept)
+      (for_kept ? value.kept : step.slot) = slot[size_t(step.value)] = pool.take();
     release(false);
   }
-  slots = std::max(slots, pool.end());
 }
 
 }  // namespace tinyops::cpu

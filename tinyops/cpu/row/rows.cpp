@@ -21,7 +21,7 @@ class Worker {
  public:
   explicit Worker(const RowPlan& plan)
       : plan_(plan), slot_bytes_(plan.tile * plan.value_bytes), at_(plan.forms.size()), data_(plan.values.size()),
-        row_data_(plan.values.size()), expected_(plan.inputs.size()) {
+        row_data_(plan.values.size()), expected_(plan.inputs.size() + (plan.deep ? plan.outputs.size() : 0)) {
     thread_local Scratch scratch;
     thread_local const Scratch::End end{scratch};
     const int64_t slots = plan.slots * slot_bytes_, packed = plan.tile * 8, kept = plan.kept * plan.tiles * slot_bytes_;
@@ -53,24 +53,35 @@ class Worker {
 
   /// The rest of a block, from the totals of its chunks.
   void finish_block(int64_t block, const char* totals) {
-    const int64_t n = plan_.lanes_are_inner ? 1 : plan_.tile;
     std::memcpy(totals_, totals, size_t(plan_.totals_bytes()));
     for (int64_t chunk = 1; chunk < plan_.chunks; ++chunk) {
       totals += plan_.totals_bytes();
       for (int i = 0; i < int(plan_.totals.size()); ++i)
-        plan_.totals[size_t(i)]->combine(n, total(i), totals + (total(i) - totals_));
+        plan_.totals[size_t(i)]->combine(plan_.block_rows, total(i), totals + (total(i) - totals_));
     }
     for (size_t s = 0; s < plan_.stages.size(); ++s) run_rows(block, s, true);
   }
 
  private:
+  struct Expected {
+    uintptr_t before = 0, next = 0, end = 0;
+    uintptr_t bytes = 0, stride = 0;  // of a run, and from one to the next
+    int64_t runs = 0;                 // that follow
+    bool next_run() {
+      if (runs == 0) return false;
+      --runs, end += stride, next = end - bytes;
+      return true;
+    }
+  };
+
   char* slot(int index) { return slots_ + index * slot_bytes_; }
   char* total(int index) { return totals_ + index * plan_.tile * 8; }
   char* kept(int index, int64_t tile) { return kept_ + (index * plan_.tiles + tile) * slot_bytes_; }
 
   /// How many totals and row values a block has.
   int64_t rows_of_block() const {
-    return plan_.packed ? region_.n / plan_.row_length : plan_.lanes_are_inner ? 1 : region_.n;
+    if (plan_.lanes_are_inner) return plan_.packed ? region_.n / plan_.row_length : 1;
+    return plan_.deep ? region_.n / region_.lanes[0] : region_.n;
   }
 
   void run_rows(int64_t block, size_t stage, bool with_stores) {
@@ -82,7 +93,7 @@ class Worker {
       row_region_.n = rows_of_block();
       std::swap(region_, row_region_);
       forms_ = plan_.row_forms.data();
-    }
+    } else if (plan_.deep) region_.n = rows_of_block(), region_.lanes[0] = 1;
     for (const Step& step : steps)
       if (step.kind != Step::Kind::Store) run_row_step(step);
       else if (with_stores) store(step, row_data_[size_t(step.value)]);
@@ -112,8 +123,11 @@ class Worker {
     }
     if (value.is_fixed && value.in_lanes) spread_tile(value.dtype, result, 1, plan_.tile, result);
     if (value.wide_slot < 0) return;
-    data_[size_t(step.value)] = slot(value.wide_slot);
-    spread_tile(value.dtype, slot(value.wide_slot), n, plan_.packed ? plan_.row_length : plan_.tile, result);
+    char* wide = data_[size_t(step.value)] = slot(value.wide_slot);
+    if (plan_.deep)  // a b c  a b c  ...
+      for (int64_t d = 0, bytes = n * itemsize(value.dtype); d < plan_.box[0]; ++d)
+        std::memcpy(wide + d * bytes, result, size_t(bytes));
+    else spread_tile(value.dtype, wide, n, plan_.packed ? plan_.row_length : plan_.tile, result);
   }
 
   void run_tiles(int64_t block, size_t stage, int64_t begin, int64_t end) {
@@ -121,10 +135,10 @@ class Worker {
     if (steps.empty()) return;
     for (const Step& step : steps)
       if (step.kind == Step::Kind::Accumulate)
-        plan_.totals[size_t(step.operand)]->reset(plan_.lanes_are_inner ? plan_.block_rows : plan_.tile,
-                                                  total(step.operand));
+        plan_.totals[size_t(step.operand)]->reset(plan_.block_rows, total(step.operand));
     for (int64_t t = begin; t < end; ++t) {
       plan_.place(block, t, region_, at_.data());
+      last_tile_ = t + 1 == end;
       if (plan_.kept)
         for (size_t v = 0; v < data_.size(); ++v)
           if (plan_.values[v].kept >= 0) data_[v] = kept(plan_.values[v].kept, t);
@@ -142,8 +156,9 @@ class Worker {
         data = nullptr;
         if (!step.copied && can_touch_memory(plan_.inputs[size_t(step.operand)]))
           data = in_place(plan_.inputs[size_t(step.operand)]);
+        if (plan_.deep) expect_next(plan_.inputs[size_t(step.operand)], expected_[size_t(step.operand)]);
+        else if (data && plan_.prefetch) expect_next(step.operand, data);
         if (!data) data = slot(step.slot), load(step, data);
-        else if (plan_.prefetch) expect_next(step.operand, data);
         break;
       case Step::Kind::Op:
         if (step.slot >= 0) data = slot(step.slot);
@@ -154,12 +169,15 @@ class Worker {
       case Step::Kind::Accumulate: {
         const TileReduction& reduction = *plan_.totals[size_t(step.operand)];
         const char* values = data_[size_t(step.args[0])];
-        if (!plan_.lanes_are_inner) reduction.rows(region_.n, total(step.operand), values);
-        else
-          reduction.packed(rows_of_block(), plan_.packed ? plan_.row_length : region_.n, total(step.operand), values);
+        const int64_t rows = rows_of_block();
+        if (!plan_.lanes_are_inner) reduction.rows(plan_.deep ? region_.lanes[0] : 1, rows, total(step.operand), values);
+        else reduction.packed(rows, plan_.packed ? plan_.row_length : region_.n, total(step.operand), values);
         break;
       }
-      case Step::Kind::Store: store(step, data_[size_t(step.value)]); break;
+      case Step::Kind::Store:
+        store(step, data_[size_t(step.value)]);
+        if (plan_.deep) expect_next(plan_.outputs[size_t(step.operand)], expected_[plan_.inputs.size() + size_t(step.operand)]);
+        break;
       default: break;
     }
   }
@@ -175,10 +193,22 @@ class Worker {
     e.end = e.next == here + bytes ? e.next : e.next + bytes;
     e.before = here;
   }
+  /// Of a deep tile, its runs in memory.
+  void expect_next(const PlannedOperand& operand, Expected& e) {
+    const Dims& step = forms_[operand.first_form].lane;
+    if (!plan_.prefetch || operand.kind != Input::Kind::Memory || step[step.size() - 1] != 1) return;
+    if (last_tile_ && plan_.tiles > 1) return;
+    e.stride = uintptr_t(step[0] * operand.itemsize);
+    e.next = reinterpret_cast<uintptr_t>(operand.access.memory) + uintptr_t(*at(operand) * operand.itemsize);
+    const int axis = plan_.tiles == 1;
+    e.next += uintptr_t(step[axis] * plan_.box[axis] * operand.itemsize);
+    e.bytes = uintptr_t(rows_of_block() * operand.itemsize);
+    e.end = e.next + e.bytes, e.runs = plan_.box[0] - 1;
+  }
   void prefetch() {
     int lines = 16;
     for (Expected& e : expected_)
-      for (; e.next < e.end && lines > 0; e.next += 64, --lines)
+      for (; lines > 0 && (e.next < e.end || e.next_run()); e.next += 64, --lines)
         __builtin_prefetch(reinterpret_cast<const void*>(e.next));
   }
 
@@ -261,11 +291,9 @@ class Worker {
   std::vector<char*> data_;   // where every value is now, for tiles ...
   std::vector<char*> row_data_;  // ... and for rows: one scalar each
   const AffineForm* forms_ = plan_.forms.data();
-  struct Expected {
-    uintptr_t before = 0, next = 0, end = 0;
-  };
   std::vector<Expected> expected_;  // of every input: where its last tile was, and what is left to prefetch
   TileRegion region_, row_region_;
+  bool last_tile_ = false;
 };
 
 }  // namespace
