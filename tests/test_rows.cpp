@@ -60,6 +60,49 @@ TEST_CASE("rows: what is reduced and then read again") {
   }
 }
 
+TEST_CASE("rows: side by side, few or long ones") {
+  struct Case {
+    Shape shape;
+    int axis;
+  };
+  for (const auto& [shape, axis] :
+       {Case{{1000, 16}, 0}, Case{{700, 65}, 0}, Case{{257, 300}, 0}, Case{{3, 130, 70}, 1}, Case{{40, 33, 5}, 1},
+        Case{{6, 50, 2, 9}, 1}, Case{{5, 300, 200}, 1}, Case{{2, 3, 65, 4, 30}, 2}, Case{{2100, 140}, 0}}) {
+    CAPTURE(shape);
+    CAPTURE(axis);
+    const Tensor x = fractions(shape), g = fractions(shape, 2);
+    const Shape kept = x.sum({axis}, true).shape();
+    for (const Tensor& y : {x, x.cast(DType::Float16).realize(), x.cast(DType::Float64).realize()}) {
+      CHECK(mismatch([&] { return y.softmax(axis); }) == "");
+      CHECK(mismatch([&] { return y.var({axis}) + y.max({axis}); }) == "");
+    }
+    CHECK(mismatch([&] { return (x - fractions(kept, 3)).log_softmax(axis) * g; }) == "");
+    CHECK(mismatch([&] { return whole(shape, DType::Float32).sum({axis}); }, true) == "");
+    CHECK(mismatch([&] { return (whole(shape, DType::Int32) * 3).max({axis}); }, true) == "");
+    CHECK(mismatch([&] { return x.transpose(0, -1).softmax(axis); }) == "");
+    Shape turned = shape;
+    std::swap(turned[0], turned[shape.size() - 1]);
+    CHECK(mismatch([&] { return (x + fractions(turned, 4).transpose(0, -1)).softmax(axis); }) == "");
+    Dims before = Dims::filled(shape.size(), 0), after = before;
+    before[0] = 1, after[shape.size() - 1] = 2, before[axis] += 2;
+    CHECK(mismatch([&] { return x.pad(before, after).softmax(axis); }) == "");
+    CHECK(mismatch([&] {
+      Tensor leaf = x.detach().requires_grad_();
+      return gradient((leaf.softmax(axis) * g).sum(), {leaf})[0];
+    }) == "");
+  }
+}
+
+TEST_CASE("rows: a NaN among rows side by side stays in its own") {
+  std::vector<float> numbers(100 * 70, 1);
+  numbers[57 * 70 + 69] = NAN;
+  const Tensor x = Tensor::from(numbers, {100, 70}).realize();
+  for (const Tensor& y : {x.max({0}), x.min({0}), x.sum({0})}) {
+    const std::vector<float> values = y.to_vector<float>();
+    for (int i = 0; i < 70; ++i) CHECK(std::isnan(values[size_t(i)]) == (i == 69));
+  }
+}
+
 TEST_CASE("rows: few long ones") {
   for (const Shape& shape : {Shape{20011}, Shape{16384}, Shape{2, 16411}, Shape{1009, 37}, Shape{3, 40, 200}})
     for (const DType dtype : {DType::Float32, DType::Float16, DType::Float64, DType::UInt8}) {

@@ -15,7 +15,8 @@ namespace {
 constexpr int64_t kShortRow = 32;         // rows shorter than this are better taken side by side
 constexpr int64_t kPackedTile = 4 * kTile;   // rows up to kPackedLength share the set-up of a tile, a few at least
 constexpr int64_t kPackedRows = 4, kPackedLength = 1024;
-constexpr int64_t kNarrow = 64, kWide = 128;  // rows side by side, at least and where there are plenty: runs in memory
+constexpr int64_t kNarrow = 64;           // rows side by side, at least; where they are many, kWide: each of their runs
+constexpr int64_t kWide = 128;            // in memory is in another page
 constexpr int64_t kLongAxis = 128;        // tiles do not cross the end of a last lane axis this long: no run is cut
 // A box is read in runs of a cache line, along the axis that is contiguous in the operand, and written in longer ones.
 constexpr int64_t kBoxRows = 16, kBoxColumns = 128;
@@ -52,10 +53,12 @@ RowPlan::RowPlan(const RowKernel& k) : kernel(k) {
   plan_axes(elementwise);
   plan_stages();
   plan_tiles(elementwise);
-  if (!box.empty()) return;  // whose lanes differ from tile to tile
+  if (!box.empty() && !deep) return;  // the lanes differ from tile to tile
+  Shape lanes = lane_shape;
+  if (deep) lanes[0] = lanes[1] = Block::kMost + 1;  // so that no block has all of them
   for (std::vector<PlannedOperand>* all : {&inputs, &outputs})
     for (PlannedOperand& planned : *all)
-      planned.block = Block(&forms[size_t(planned.first_form)], planned.access.count, lane_shape);
+      planned.block = Block(&forms[size_t(planned.first_form)], planned.access.count, lanes);
 }
 
 void RowPlan::find_memory() {
@@ -252,7 +255,7 @@ void RowPlan::plan_tiles(bool elementwise) {
   int64_t most = kTile;
   if (!lanes_are_inner && !elementwise) {
     if (kept > 0) most = std::clamp(kKeptBytes / (kept * value_bytes * std::max<int64_t>(fixed, 1)), kWide, most);
-    if (!is_one_pass()) most = std::min(most, 2 * lanes / kEnoughBlocks);
+    if (!is_one_pass()) most = std::min(most, lanes / (kEnoughBlocks / 2));
     most = std::max(most, kNarrow);
     if (fixed > 1 && 2 * std::min(most, lanes) <= kTile) return plan_deep_tiles(most);
   }
@@ -267,8 +270,8 @@ void RowPlan::plan_tiles(bool elementwise) {
 }
 
 /// Where few rows go side by side, be it that there are no more or that what is kept of more would not fit the cache, a
-/// tile takes several inner elements of each. The lanes of a tile are then a stretch of the last inner axis, a stretch
-/// of one outer axis and the outer axes within that.
+/// tile takes several inner elements of each. Its lanes are a stretch of the last inner axis, a stretch of one outer
+/// axis and the outer axes within that.
 ///
 ///   rows     a b c d        one tile     a0 b0 a1 b1 a2 b2      and the next ones    c0 d0 c1 d1 c2 d2
 ///   inner 0  . . | .                                                                 a3 b3 ...

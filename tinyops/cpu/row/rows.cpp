@@ -63,10 +63,11 @@ class Worker {
   }
 
  private:
+  /// What of an operand is left to prefetch.
   struct Expected {
-    uintptr_t before = 0, next = 0, end = 0;
-    uintptr_t bytes = 0, stride = 0;  // of a run, and from one to the next
-    int64_t runs = 0;                 // that follow
+    uintptr_t before = 0, next = 0, end = 0;  // the last tile, and what is left of a run
+    uintptr_t bytes = 0, stride = 0;          // of a run, and from one to the next
+    int64_t runs = 0;                         // that follow
     bool next_run() {
       if (runs == 0) return false;
       --runs, end += stride, next = end - bytes;
@@ -156,7 +157,7 @@ class Worker {
         data = nullptr;
         if (!step.copied && can_touch_memory(plan_.inputs[size_t(step.operand)]))
           data = in_place(plan_.inputs[size_t(step.operand)]);
-        if (plan_.deep) expect_next(plan_.inputs[size_t(step.operand)], expected_[size_t(step.operand)]);
+        if (plan_.deep) expect_runs(plan_.inputs[size_t(step.operand)], expected_[size_t(step.operand)]);
         else if (data && plan_.prefetch) expect_next(step.operand, data);
         if (!data) data = slot(step.slot), load(step, data);
         break;
@@ -169,14 +170,15 @@ class Worker {
       case Step::Kind::Accumulate: {
         const TileReduction& reduction = *plan_.totals[size_t(step.operand)];
         const char* values = data_[size_t(step.args[0])];
-        const int64_t rows = rows_of_block();
-        if (!plan_.lanes_are_inner) reduction.rows(plan_.deep ? region_.lanes[0] : 1, rows, total(step.operand), values);
-        else reduction.packed(rows, plan_.packed ? plan_.row_length : region_.n, total(step.operand), values);
+        char* totals = total(step.operand);
+        if (!plan_.lanes_are_inner) reduction.rows(plan_.deep ? region_.lanes[0] : 1, rows_of_block(), totals, values);
+        else reduction.packed(rows_of_block(), plan_.packed ? plan_.row_length : region_.n, totals, values);
         break;
       }
       case Step::Kind::Store:
         store(step, data_[size_t(step.value)]);
-        if (plan_.deep) expect_next(plan_.outputs[size_t(step.operand)], expected_[plan_.inputs.size() + size_t(step.operand)]);
+        if (plan_.deep)
+          expect_runs(plan_.outputs[size_t(step.operand)], expected_[plan_.inputs.size() + size_t(step.operand)]);
         break;
       default: break;
     }
@@ -193,15 +195,16 @@ class Worker {
     e.end = e.next == here + bytes ? e.next : e.next + bytes;
     e.before = here;
   }
-  /// Of a deep tile, its runs in memory.
-  void expect_next(const PlannedOperand& operand, Expected& e) {
+  /// The same for the runs of a deep tile. They are far from each other, so the processor sees none of them coming; the
+  /// next tile has the next inner elements, or where this one has all, the next rows.
+  void expect_runs(const PlannedOperand& operand, Expected& e) {
     const Dims& step = forms_[operand.first_form].lane;
     if (!plan_.prefetch || operand.kind != Input::Kind::Memory || step[step.size() - 1] != 1) return;
     if (last_tile_ && plan_.tiles > 1) return;
-    e.stride = uintptr_t(step[0] * operand.itemsize);
-    e.next = reinterpret_cast<uintptr_t>(operand.access.memory) + uintptr_t(*at(operand) * operand.itemsize);
     const int axis = plan_.tiles == 1;
-    e.next += uintptr_t(step[axis] * plan_.box[axis] * operand.itemsize);
+    const int64_t first = *at(operand) + step[axis] * plan_.box[axis];
+    e.next = reinterpret_cast<uintptr_t>(operand.access.memory) + uintptr_t(first * operand.itemsize);
+    e.stride = uintptr_t(step[0] * operand.itemsize);
     e.bytes = uintptr_t(rows_of_block() * operand.itemsize);
     e.end = e.next + e.bytes, e.runs = plan_.box[0] - 1;
   }
@@ -291,9 +294,9 @@ class Worker {
   std::vector<char*> data_;   // where every value is now, for tiles ...
   std::vector<char*> row_data_;  // ... and for rows: one scalar each
   const AffineForm* forms_ = plan_.forms.data();
-  std::vector<Expected> expected_;  // of every input: where its last tile was, and what is left to prefetch
+  std::vector<Expected> expected_;  // of every input, and of deep tiles every output
   TileRegion region_, row_region_;
-  bool last_tile_ = false;
+  bool last_tile_ = false;  // of the stage
 };
 
 }  // namespace
