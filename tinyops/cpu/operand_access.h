@@ -145,7 +145,7 @@ void for_each_block(const Block& block, const OperandAccess& access, const int64
     const int64_t length = std::min(region.n - done, rows * block.row - first);
     bool present = true;
     for (int f : block.outside) present &= value[f] >= 0 && value[f] < forms[f].size;
-    if (present)
+    if (present && access.memory)  // a constant has none
       for (int64_t i = first; i < first + length; ++i)
         check_inside(value[0] + block.offset[size_t(i)], value[0] + block.offset[size_t(i)], access.elements);
     run(done, length, first, value[0], present);
