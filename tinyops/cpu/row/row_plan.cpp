@@ -15,8 +15,8 @@ namespace {
 constexpr int64_t kShortRow = 32;         // rows shorter than this are better taken side by side
 constexpr int64_t kPackedTile = 4 * kTile;   // rows up to kPackedLength share the set-up of a tile, a few at least
 constexpr int64_t kPackedRows = 4, kPackedLength = 1024;
-constexpr int64_t kNarrow = 64;           // rows side by side, at least; where they are many, kWide: each of their runs
-constexpr int64_t kWide = 128;            // in memory is in another page
+constexpr int64_t kNarrow = 64;           // rows side by side, at least; where there are many, kWide at least: each of
+constexpr int64_t kWide = 128;            // their runs in memory may be in another page
 constexpr int64_t kLongAxis = 128;        // tiles do not cross the end of a last lane axis this long: no run is cut
 // A box is read in runs of a cache line, along the axis that is contiguous in the operand, and written in longer ones.
 constexpr int64_t kBoxRows = 16, kBoxColumns = 128;
@@ -254,9 +254,9 @@ void RowPlan::plan_tiles(bool elementwise) {
   period = last >= kLongAxis ? last : lanes;
   int64_t most = kTile;
   if (!lanes_are_inner && !elementwise) {
-    if (kept > 0) most = std::clamp(kKeptBytes / (kept * value_bytes * std::max<int64_t>(fixed, 1)), kWide, most);
-    if (!is_one_pass()) most = std::min(most, lanes / (kEnoughBlocks / 2));
-    most = std::max(most, kNarrow);
+    if (kept > 0) most = std::min(most, kKeptBytes / (kept * value_bytes * std::max<int64_t>(fixed, 1)));
+    if (!is_one_pass()) most = std::min(most, lanes / kEnoughBlocks);
+    most = std::max(most, std::clamp(2 * lanes / kEnoughBlocks, kNarrow, kWide));
     if (fixed > 1 && 2 * std::min(most, lanes) <= kTile) return plan_deep_tiles(most);
   }
   per_period = std::max<int64_t>(1, (period + most - 1) / most);
