@@ -104,8 +104,6 @@ Tensor tail(const Tensor& x, int axis, int64_t begin) {
   return x.shrink(from, x.shape());
 }
 
-constexpr int64_t kMostPhases = 4;  // along one axis: each is a product of its own
-
 /// The adjoint where both a stride and a dilation are above 1 along axis a. Pixels i, i + stride, .. are met by the
 /// same taps alone, at one distance, so each such phase of the image is the adjoint of a convolution of stride 1 by
 /// these.
@@ -130,6 +128,44 @@ Tensor conv_adjoint_in_phases(const Tensor& grad, const Tensor& weight, const Sh
   return Tensor::stack(phases, 3 + a).flatten(2 + a, 3 + a).shrink(Dims::filled(x.size(), 0), x);
 }
 
+/// Whether the adjoint is a product at each pixel of `grad`, whose results are added where they belong, rather than a
+/// contraction at each pixel of x. The contraction also multiplies what meets nothing: padding, and tails of `grad`
+/// that a dilation leaves holes in. The product is written and read again. Both are counted in multiply-adds, by what
+/// was measured on CPUs.
+bool adds_products(const Shape& grad, const Shape& weight, const Shape& x, const Geometry& g) {
+  constexpr double kWritten = 128, kLaunched = 5e5;  // an element that is written and added; a kernel or two
+  constexpr double kMostWritten = 1 << 24;           // elements
+  double met = double(x[0]) * double(grad[1]), at_pixels = met, rows = double(x[1] / g.groups), phases = 1;
+  bool apart = true;  // the taps meet one pixel each, and all of them others: nothing is added
+  for (int a = 0; a < g.axes(); ++a) {
+    const int64_t taps = weight[2 + a], stride = g.stride[a], dilation = g.dilation[a];
+    const int64_t common = std::gcd(stride, dilation), period = stride / common;  // of the taps that meet a pixel
+    apart &= taps <= stride && dilation == 1;
+    met *= double(grad[2 + a]) * double(taps);
+    at_pixels *= double(x[2 + a]) / double(common) * double((taps + period - 1) / period);
+    (dilation == 1 ? rows : phases) *= double(stride);
+  }
+  const double written = met / double(grad[1]) * double(x[1]), channels = double(x[1] / g.groups);
+  return apart || (written <= kMostWritten &&
+                   met * channels + written * kWritten + 2 * kLaunched <
+                       at_pixels * channels * (1 + 8 / rows) + (phases - 1) * kLaunched);  // few rows fill no tile
+}
+
+/// The adjoint that adds products.
+Tensor add_products(const Tensor& grad, const Tensor& weight, const Shape& x, const Geometry& g) {
+  const int n = g.axes();
+  Tensor w = weight.unflatten(0, {g.groups, -1}).movedim(1, -1).unsqueeze(0);  // (1, G, C/G, K.., O/G)
+  Tensor y = grad.unflatten(1, {g.groups, -1}).movedim(2, -1).unsqueeze(2);    // (N, G, 1, O.., O/G)
+  for (int a = 0; a < n; ++a) w = w.unsqueeze(-2), y = y.unsqueeze(3);
+  const Tensor products = contract(to_accumulate_dtype(y), to_accumulate_dtype(w), 1).flatten(1, 2);  // (N, C, K.., O..)
+  Dims reach, before, after;  // of the windows, and what x has beyond that
+  for (int a = 0; a < n; ++a) {
+    reach.push_back((grad.size(2 + a) - 1) * g.stride[a] + (weight.size(2 + a) - 1) * g.dilation[a] + 1);
+    before.push_back(-g.padding[a]), after.push_back(x[2 + a] + g.padding[a] - reach[a]);
+  }
+  return pad_spatial(fold(products, 2, reach, g.stride, g.dilation, true), before, after).cast(grad.dtype());
+}
+
 // d/dx is the convolution of the output's gradient with the weights mirrored. Along one axis, x[h] met output o through
 // tap k where h + padding = o*stride + k*dilation. With h + padding = stride*q + r (q: position, r: phase) only the
 // taps k = stride*j + r of its phase reach x[h], from output q - j:
@@ -144,12 +180,7 @@ Tensor conv_adjoint(const Tensor& grad, const Tensor& weight, const Shape& x, Ge
   if (sees_all(x, weight.shape(), grad.shape(), g)) return multiply_all(grad, weight, x, g, true);
   for (int a = 0; a < n; ++a) {
     const int64_t taps = weight.size(2 + a), dilation = std::exchange(g.dilation[a], taps == 1 ? 1 : g.dilation[a]);
-    if (grad.size(2 + a) > 1) {
-      if (g.stride[a] == 1 || dilation == 1) continue;
-      if (g.stride[a] <= kMostPhases) return conv_adjoint_in_phases(grad, weight, x, g, a);
-      g.dilation[a] = 1;  // the taps' gaps become taps of 0
-      return conv_adjoint(grad, spread_last(weight.transpose(2 + a, -1), dilation).transpose(2 + a, -1), x, g);
-    }
+    if (grad.size(2 + a) > 1) continue;
     if (g.dilation[a] == 1) {  // one window takes no step: any stride that none of its taps reaches over will do
       g.stride[a] = std::max(taps, g.padding[a] + x[2 + a]);
       continue;
@@ -162,6 +193,9 @@ Tensor conv_adjoint(const Tensor& grad, const Tensor& weight, const Shape& x, Ge
     const Tensor dx = conv_adjoint(grad, weight, dense, g).transpose(2 + a, -1);
     return pad_spatial(spread_last(dx, dilation).transpose(2 + a, -1), before, after);
   }
+  if (adds_products(grad.shape(), weight.shape(), x, g)) return add_products(grad, weight, x, g);
+  for (int a = 0; a < n; ++a)
+    if (g.stride[a] > 1 && g.dilation[a] > 1) return conv_adjoint_in_phases(grad, weight, x, g, a);
   Tensor w = weight.unflatten(0, {g.groups, -1});  // (G, O/G, C/G, K..)
   Dims taps, first, before, after;
   for (int a = 0; a < n; ++a) {
