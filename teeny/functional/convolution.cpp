@@ -128,27 +128,33 @@ Tensor conv_adjoint_in_phases(const Tensor& grad, const Tensor& weight, const Sh
   return Tensor::stack(phases, 3 + a).flatten(2 + a, 3 + a).shrink(Dims::filled(x.size(), 0), x);
 }
 
-/// Whether the adjoint is a product at each pixel of `grad`, whose results are added where they belong, rather than a
-/// contraction at each pixel of x. The contraction also multiplies what meets nothing: padding, and tails of `grad`
-/// that a dilation leaves holes in. The product is written and read again. Both are counted in multiply-adds, by what
-/// was measured on CPUs.
+/// Whether the adjoint is a product at each pixel of `grad` whose results are added where they belong, rather than a
+/// contraction at each pixel of x. The contraction also multiplies padding, and zeros where strides or dilations leave
+/// gaps; the product is written to memory and read again. Both costs are counted in multiply-adds, as measured on CPUs.
 bool adds_products(const Shape& grad, const Shape& weight, const Shape& x, const Geometry& g) {
-  constexpr double kWritten = 128, kLaunched = 5e5;  // an element that is written and added; a kernel or two
+  constexpr double kWritten = 320, kLaunched = 1e6;  // what an element that is written and added costs, and a kernel
   constexpr double kMostWritten = 1 << 24;           // elements
-  double met = double(x[0]) * double(grad[1]), at_pixels = met, rows = double(x[1] / g.groups), phases = 1;
-  bool apart = true;  // the taps meet one pixel each, and all of them others: nothing is added
+  const double channels = double(x[1] / g.groups);
+  double met = double(x[0]) * double(grad[1]) * channels, multiplied = met, rows = channels, phases = 1;
+  bool apart = true, interleaved = false;
   for (int a = 0; a < g.axes(); ++a) {
-    const int64_t taps = weight[2 + a], stride = g.stride[a], dilation = g.dilation[a];
-    const int64_t common = std::gcd(stride, dilation), period = stride / common;  // of the taps that meet a pixel
-    apart &= taps <= stride && dilation == 1;
-    met *= double(grad[2 + a]) * double(taps);
-    at_pixels *= double(x[2 + a]) / double(common) * double((taps + period - 1) / period);
-    (dilation == 1 ? rows : phases) *= double(stride);
+    const int64_t taps = weight[2 + a], outputs = grad[2 + a], stride = g.stride[a], dilation = g.dilation[a];
+    met *= double(outputs) * double(taps);
+    apart &= (taps - 1) * dilation < stride;  // no two windows meet a pixel: nothing is added
+    if (outputs == 1 || taps == 1) {
+      multiplied *= double(std::max(outputs, taps));
+      continue;
+    }
+    const int64_t common = std::gcd(stride, dilation), period = stride / common;  // of the taps that meet one pixel
+    multiplied *= double(x[2 + a]) / double(common) * double((taps + period - 1) / period);
+    (dilation == 1 ? rows : phases) *= double(period);
+    interleaved |= stride > 1;
   }
-  const double written = met / double(grad[1]) * double(x[1]), channels = double(x[1] / g.groups);
-  return apart || (written <= kMostWritten &&
-                   met * channels + written * kWritten + 2 * kLaunched <
-                       at_pixels * channels * (1 + 8 / rows) + (phases - 1) * kLaunched);  // few rows fill no tile
+  if (apart) return interleaved;
+  const double written = met / double(grad[1] / g.groups);
+  const double by_product = met + written * kWritten + kLaunched;
+  const double by_contraction = multiplied * (1 + 16 / (1 + rows)) + (phases - 1) * 2 * kLaunched;  // few rows: slow
+  return written <= kMostWritten && by_product < by_contraction;
 }
 
 /// The adjoint that adds products.
@@ -179,21 +185,23 @@ Tensor conv_adjoint(const Tensor& grad, const Tensor& weight, const Shape& x, Ge
   const int n = g.axes();
   if (sees_all(x, weight.shape(), grad.shape(), g)) return multiply_all(grad, weight, x, g, true);
   for (int a = 0; a < n; ++a) {
-    const int64_t taps = weight.size(2 + a), dilation = std::exchange(g.dilation[a], taps == 1 ? 1 : g.dilation[a]);
-    if (grad.size(2 + a) > 1) continue;
-    if (g.dilation[a] == 1) {  // one window takes no step: any stride that none of its taps reaches over will do
-      g.stride[a] = std::max(taps, g.padding[a] + x[2 + a]);
-      continue;
-    }
-    // The taps' gaps are pixels that nothing reaches.
-    Shape dense = x;
-    Dims before = Dims::filled(n, 0), after = before;
-    dense[2 + a] = taps, before[a] = -g.padding[a], after[a] = x[2 + a] + g.padding[a] - ((taps - 1) * dilation + 1);
-    g.padding[a] = 0, g.dilation[a] = 1;
-    const Tensor dx = conv_adjoint(grad, weight, dense, g).transpose(2 + a, -1);
-    return pad_spatial(spread_last(dx, dilation).transpose(2 + a, -1), before, after);
+    if (weight.size(2 + a) == 1) g.dilation[a] = 1;
+    if (grad.size(2 + a) == 1)  // takes no step: any will do that is as long as it reaches
+      g.stride[a] = std::max((weight.size(2 + a) - 1) * g.dilation[a] + 1, g.padding[a] + x[2 + a]);
   }
   if (adds_products(grad.shape(), weight.shape(), x, g)) return add_products(grad, weight, x, g);
+  for (int a = 0; a < n; ++a) {  // between windows of one tap, and between the taps of one window, nothing is reached
+    const int64_t taps = weight.size(2 + a), outputs = grad.size(2 + a), reached = std::max(taps, outputs);
+    const int64_t every = outputs == 1 ? g.dilation[a] : taps == 1 ? g.stride[a] : 1;
+    if (every == 1) continue;
+    Shape dense = x;
+    Dims before = Dims::filled(n, 0), after = before;
+    dense[2 + a] = reached, before[a] = -g.padding[a];
+    after[a] = x[2 + a] + g.padding[a] - ((reached - 1) * every + 1);
+    g.padding[a] = 0, g.stride[a] = g.dilation[a] = 1;
+    const Tensor dx = conv_adjoint(grad, weight, dense, g).transpose(2 + a, -1);
+    return pad_spatial(spread_last(dx, every).transpose(2 + a, -1), before, after);
+  }
   for (int a = 0; a < n; ++a)
     if (g.stride[a] > 1 && g.dilation[a] > 1) return conv_adjoint_in_phases(grad, weight, x, g, a);
   Tensor w = weight.unflatten(0, {g.groups, -1});  // (G, O/G, C/G, K..)

@@ -89,10 +89,12 @@ Tensor spread_last(const Tensor& x, int64_t every) {
   return x.unsqueeze(-1).pad(none, gap).flatten(-2, -1).shrink(begin, end);
 }
 
-/// Windows that lie side by side and have no gaps are the image cut into pieces, once their taps are filled up to the
-/// step.
-static Tensor joined(const Tensor& grad, int axis, const Dims& sizes, const Dims& steps) {
+/// Windows that lie side by side are the image cut into pieces, once the gaps between their taps, and those up to the
+/// step, are filled.
+static Tensor joined(Tensor grad, int axis, const Dims& sizes, const Dims& steps, const Dims& dilations) {
   const int n = sizes.size();
+  for (int a = 0, tap = axis + n; a < n; ++a, ++tap)
+    if (grad.size(tap) > 1) grad = spread_last(grad.transpose(tap, -1), dilations[a]).transpose(tap, -1);
   Dims none = Dims::filled(grad.rank(), 0), fill = none;
   Dims order = range(0, axis), before = Dims::filled(axis + n, 0), after = before;
   Shape whole(grad.shape().begin(), grad.shape().begin() + axis);
@@ -113,15 +115,15 @@ Tensor fold(const Tensor& grad, int axis, const Dims& sizes, Dims steps, const D
   const int n = sizes.size(), first_window = taps_first ? n : 0, first_tap = n - first_window;
   bool side_by_side = true;
   for (int a = 0; a < n; ++a) {
-    const int64_t taps = grad.size(axis + first_tap + a);
-    if (grad.size(axis + first_window + a) == 1) steps[a] = std::min(steps[a], taps);  // one window takes no step
-    side_by_side &= taps <= steps[a] && (taps == 1 || dilations[a] == 1);
+    const int64_t reach = (grad.size(axis + first_tap + a) - 1) * dilations[a] + 1;
+    if (grad.size(axis + first_window + a) == 1) steps[a] = std::min(steps[a], reach);  // one window takes no step
+    side_by_side &= reach <= steps[a];
   }
   if (side_by_side) {
     Dims order = range(0, axis);
     for (int first : {first_window, first_tap})
       for (int a = 0; a < n; ++a) order.push_back(axis + first + a);
-    return joined(grad.permute(order), axis, sizes, steps);
+    return joined(grad.permute(order), axis, sizes, steps, dilations);
   }
   const Dims strides = row_major(sizes);
   Tensor position = Tensor::zeros({}, DType::Int64);
