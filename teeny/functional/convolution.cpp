@@ -163,7 +163,8 @@ Tensor add_products(const Tensor& grad, const Tensor& weight, const Shape& x, co
   Tensor w = weight.unflatten(0, {g.groups, -1}).movedim(1, -1).unsqueeze(0);  // (1, G, C/G, K.., O/G)
   Tensor y = grad.unflatten(1, {g.groups, -1}).movedim(2, -1).unsqueeze(2);    // (N, G, 1, O.., O/G)
   for (int a = 0; a < n; ++a) w = w.unsqueeze(-2), y = y.unsqueeze(3);
-  const Tensor products = contract(to_accumulate_dtype(y), to_accumulate_dtype(w), 1).flatten(1, 2);  // (N, C, K.., O..)
+  // (N, C, K.., O..)
+  const Tensor products = contract(to_accumulate_dtype(y), to_accumulate_dtype(w), 1).flatten(1, 2);
   Dims reach, before, after;  // of the windows, and what x has beyond that
   for (int a = 0; a < n; ++a) {
     reach.push_back((grad.size(2 + a) - 1) * g.stride[a] + (weight.size(2 + a) - 1) * g.dilation[a] + 1);
