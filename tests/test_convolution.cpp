@@ -148,6 +148,7 @@ TEST_CASE("convolution: where most taps meet nothing, the adjoint adds products,
       square(2, 2, 6, 6, 6, 13, 2, 3, 0, 1),    // windows side by side, depthwise
       square(2, 2, 6, 6, 2, 13, 2, 3, 1, 2),    // and with gaps between their taps
       square(2, 3, 4, 4, 4, 9, 1, 2, 0, 3),     // windows of one tap
+      square(2, 2, 3, 4, 1, 30, 3, 6, 2, 4),    // strides and dilations that pass over the same pixels
   };
   std::mt19937_64 random(2);
   int label = 0;

@@ -104,25 +104,24 @@ Tensor tail(const Tensor& x, int axis, int64_t begin) {
   return x.shrink(from, x.shape());
 }
 
-/// The adjoint where both a stride and a dilation are above 1 along axis a. Pixels i, i + stride, .. are met by the
-/// same taps alone, at one distance, so each such phase of the image is the adjoint of a convolution of stride 1 by
-/// these.
+/// The adjoint where both a stride and a dilation are above 1 along axis a, without a common divisor. Pixels i,
+/// i + stride, .. are met by the same taps alone, at one distance, so each such phase of the image is the adjoint of a
+/// convolution of stride 1 by these.
 Tensor conv_adjoint_in_phases(const Tensor& grad, const Tensor& weight, const Shape& x, const Geometry& g, int a) {
-  const int64_t stride = g.stride[a], dilation = g.dilation[a], common = std::gcd(stride, dilation);
+  const int64_t stride = g.stride[a];
   Shape part = x;
   part[2 + a] = (x[2 + a] + stride - 1) / stride;
   std::vector<Tensor> phases;
   for (int64_t i = 0; i < stride; ++i) {
     int64_t tap = 0;  // the first that meets pixel i, and so pixel i + stride, from the next output
-    while (tap < stride / common && (i + g.padding[a] - tap * dilation) % stride != 0) ++tap;
-    if (tap == stride / common || tap >= weight.size(2 + a)) {
+    while ((i + g.padding[a] - tap * g.dilation[a]) % stride != 0) ++tap;
+    if (tap >= weight.size(2 + a)) {
       phases.push_back(Tensor::zeros(part, grad.dtype()));
       continue;
     }
     Geometry phase = g;
-    phase.stride[a] = 1, phase.dilation[a] = dilation / common,
-    phase.padding[a] = (i + g.padding[a] - tap * dilation) / stride;
-    const Tensor taps = tail(weight, 2 + a, tap).unfold(2 + a, 1, stride / common).squeeze(-1);
+    phase.stride[a] = 1, phase.padding[a] = (i + g.padding[a] - tap * g.dilation[a]) / stride;
+    const Tensor taps = tail(weight, 2 + a, tap).unfold(2 + a, 1, stride).squeeze(-1);
     phases.push_back(conv_adjoint(grad, taps, part, phase));
   }
   return Tensor::stack(phases, 3 + a).flatten(2 + a, 3 + a).shrink(Dims::filled(x.size(), 0), x);
@@ -133,7 +132,7 @@ Tensor conv_adjoint_in_phases(const Tensor& grad, const Tensor& weight, const Sh
 /// gaps; the product is written to memory and read again. Both costs are counted in multiply-adds, as measured on CPUs.
 bool adds_products(const Shape& grad, const Shape& weight, const Shape& x, const Geometry& g) {
   constexpr double kWritten = 320, kLaunched = 1e6;  // what an element that is written and added costs, and a kernel
-  constexpr double kMostWritten = 1 << 24;           // elements
+  constexpr double kMostWritten = 1 << 24;           // elements that may be more than the result has
   const double channels = double(x[1] / g.groups);
   double met = double(x[0]) * double(grad[1]) * channels, multiplied = met, rows = channels, phases = 1;
   bool apart = true, interleaved = false;
@@ -147,14 +146,14 @@ bool adds_products(const Shape& grad, const Shape& weight, const Shape& x, const
     }
     const int64_t common = std::gcd(stride, dilation), period = stride / common;  // of the taps that meet one pixel
     multiplied *= double(x[2 + a]) / double(common) * double((taps + period - 1) / period);
-    (dilation == 1 ? rows : phases) *= double(period);
+    (dilation == common ? rows : phases) *= double(period);
     interleaved |= stride > 1;
   }
   if (apart) return interleaved;
   const double written = met / double(grad[1] / g.groups);
   const double by_product = met + written * kWritten + kLaunched;
   const double by_contraction = multiplied * (1 + 16 / (1 + rows)) + (phases - 1) * 2 * kLaunched;  // few rows: slow
-  return written <= kMostWritten && by_product < by_contraction;
+  return written <= std::max(kMostWritten, double(numel(x))) && by_product < by_contraction;
 }
 
 /// The adjoint that adds products.
@@ -191,15 +190,16 @@ Tensor conv_adjoint(const Tensor& grad, const Tensor& weight, const Shape& x, Ge
       g.stride[a] = std::max((weight.size(2 + a) - 1) * g.dilation[a] + 1, g.padding[a] + x[2 + a]);
   }
   if (adds_products(grad.shape(), weight.shape(), x, g)) return add_products(grad, weight, x, g);
-  for (int a = 0; a < n; ++a) {  // between windows of one tap, and between the taps of one window, nothing is reached
-    const int64_t taps = weight.size(2 + a), outputs = grad.size(2 + a), reached = std::max(taps, outputs);
-    const int64_t every = outputs == 1 ? g.dilation[a] : taps == 1 ? g.stride[a] : 1;
-    if (every == 1) continue;
+  for (int a = 0; a < n; ++a) {  // where all lie on every i-th pixel, a dense adjoint's result is moved apart
+    const int64_t taps = weight.size(2 + a), outputs = grad.size(2 + a);
+    const int64_t stride = outputs > 1 ? g.stride[a] : 0, dilation = taps > 1 ? g.dilation[a] : 0;
+    const int64_t every = std::gcd(stride, dilation), reach = (outputs - 1) * stride + (taps - 1) * dilation + 1;
+    if (every <= 1) continue;
     Shape dense = x;
     Dims before = Dims::filled(n, 0), after = before;
-    dense[2 + a] = reached, before[a] = -g.padding[a];
-    after[a] = x[2 + a] + g.padding[a] - ((reached - 1) * every + 1);
-    g.padding[a] = 0, g.stride[a] = g.dilation[a] = 1;
+    dense[2 + a] = (reach - 1) / every + 1, before[a] = -g.padding[a], after[a] = x[2 + a] + g.padding[a] - reach;
+    g.padding[a] = 0, g.stride[a] = std::max<int64_t>(stride / every, 1);
+    g.dilation[a] = std::max<int64_t>(dilation / every, 1);
     const Tensor dx = conv_adjoint(grad, weight, dense, g).transpose(2 + a, -1);
     return pad_spatial(spread_last(dx, every).transpose(2 + a, -1), before, after);
   }
