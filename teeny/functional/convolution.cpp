@@ -190,15 +190,17 @@ Tensor conv_adjoint(const Tensor& grad, const Tensor& weight, const Shape& x, Ge
       g.stride[a] = std::max((weight.size(2 + a) - 1) * g.dilation[a] + 1, g.padding[a] + x[2 + a]);
   }
   if (adds_products(grad.shape(), weight.shape(), x, g)) return add_products(grad, weight, x, g);
-  for (int a = 0; a < n; ++a) {  // where all lie on every i-th pixel, a dense adjoint's result is moved apart
-    const int64_t taps = weight.size(2 + a), outputs = grad.size(2 + a);
-    const int64_t stride = outputs > 1 ? g.stride[a] : 0, dilation = taps > 1 ? g.dilation[a] : 0;
-    const int64_t every = std::gcd(stride, dilation), reach = (outputs - 1) * stride + (taps - 1) * dilation + 1;
+  for (int a = 0; a < n; ++a) {  // where all meet every i-th pixel alone, the result for these is moved apart
+    const int64_t stride = grad.size(2 + a) > 1 ? g.stride[a] : 0;
+    const int64_t dilation = weight.size(2 + a) > 1 ? g.dilation[a] : 0, every = std::gcd(stride, dilation);
     if (every <= 1) continue;
+    const int64_t first = -div_floor(-g.padding[a], every);  // such pixel
     Shape dense = x;
     Dims before = Dims::filled(n, 0), after = before;
-    dense[2 + a] = (reach - 1) / every + 1, before[a] = -g.padding[a], after[a] = x[2 + a] + g.padding[a] - reach;
-    g.padding[a] = 0, g.stride[a] = std::max<int64_t>(stride / every, 1);
+    before[a] = first * every - g.padding[a], dense[2 + a] = div_floor(x[2 + a] - 1 - before[a], every) + 1;
+    if (dense[2 + a] < 1) return Tensor::zeros(x, grad.dtype());
+    after[a] = x[2 + a] - before[a] - ((dense[2 + a] - 1) * every + 1);
+    g.padding[a] = first, g.stride[a] = std::max<int64_t>(stride / every, 1);
     g.dilation[a] = std::max<int64_t>(dilation / every, 1);
     const Tensor dx = conv_adjoint(grad, weight, dense, g).transpose(2 + a, -1);
     return pad_spatial(spread_last(dx, every).transpose(2 + a, -1), before, after);
