@@ -12,7 +12,8 @@
 //
 // Passes: fwd; dx and dw, the gradients by the first and by the second operand, without the forward pass; both, the
 // forward pass and dx, computed together. Where the gradient is made of the forward pass's result, as softmax's, PyTorch
-// has that already: only both compares. `peak` is answered by the machine's limits, GFLOP/s and GB/s.
+// has that already: only both compares. All are replayed by a Jit. `peak` is answered by the machine's limits, GFLOP/s
+// and GB/s.
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -51,18 +52,19 @@ class Numbers {
 using Work = std::function<void()>;
 using Operation = std::function<Tensor(const Tensor&, const Tensor&)>;
 
-/// One pass of f(x, y).
-static Work work_of(const std::string& pass, Tensor x, Tensor y, Operation f) {
-  if (pass == "fwd") return [=] { f(x, y).realize(); };
-  if (pass != "dx" && pass != "dw" && pass != "both") fail("pass ", pass, ": fwd, dx, dw or both");
-  x.requires_grad_(), y.requires_grad_();
-  const Tensor grad = values(f(x, y).shape()), wanted = pass == "dw" ? y : x;
-  return [=] {
-    const Tensor out = f(x, y);
-    const Tensor found = gradient((out * grad).sum(), {wanted})[0];
-    if (pass == "both") realize(std::array{out, found});  // as in a training step
-    else found.realize();
+/// One pass of f(x, y), replayed by a Jit: a slow kernel is looked for, not the preparation of a call.
+static Work work_of(const std::string& pass, const Tensor& x, const Tensor& y, const Operation& f) {
+  if (pass != "fwd" && pass != "dx" && pass != "dw" && pass != "both") fail("pass ", pass, ": fwd, dx, dw or both");
+  const Tensor grad = pass == "fwd" ? Tensor() : values(f(x, y).shape());
+  const Replayer::Call call = [=](std::span<const Tensor> inputs) -> std::vector<Tensor> {
+    Tensor a = inputs[0].detach(), b = inputs[1].detach();
+    if (pass == "fwd") return {f(a, b)};
+    a.requires_grad_(), b.requires_grad_();
+    const Tensor out = f(a, b), found = gradient((out * grad).sum(), {pass == "dw" ? b : a})[0];
+    if (pass == "both") return {out, found};
+    return {found};
   };
+  return [=, step = std::make_shared<Replayer>(JitOptions{})] { (*step)(std::array{x, y}, call); };
 }
 
 static Work convolution(const std::string& kind, std::istream& line) {

@@ -7,9 +7,10 @@ SWEEP is the program of sweep.cpp; PYTHON an interpreter that can import torch, 
 program after the other. A row's limit is the time that its multiply-adds, or the bytes it must read and write, need at the
 machine's best; only those multiply-adds count that do not meet padding. The table shows the worst rows.
 
-Counted as slow is what takes more than twice PyTorch's time, and what has more than a million operations and stays below 5 %
-of the limit. Nothing below TINY milliseconds counts: there the preparation of a call is most of it. Rows that look slow are
-measured again at the end, up to twice, and the best times stay: other programs must not make a cliff.
+teeny's passes are replayed by a Jit. Counted as slow is what takes more than twice PyTorch's time, and what has more than a
+million operations and stays below 5 % of the limit. Nothing below TINY milliseconds counts: there the preparation of a call
+is most of it. Rows that look slow are measured again at the end, up to twice, and the best times stay: other programs must
+not make a cliff.
 """
 import argparse
 import math
