@@ -50,12 +50,14 @@ struct Pool {
     return result;
   }
   bool pads() const { return padding_end != Dims::filled(window.size(), 0); }  ///< never less than the padding before
-  /// Padded along one axis. A buffer of its own: each tap would ask again whether it lies in the image.
+  /// Padded along one axis. A buffer of its own where elements have many taps, or a row only few: each tap would ask
+  /// again whether it lies in the image.
   Tensor padded(const Tensor& x, int a, Scalar beyond) const {
     if (padding[a] == 0 && padding_end[a] == 0) return x;
     Dims before = Dims::filled(window.size(), 0), after = before;
     before[a] = padding[a], after[a] = padding_end[a];
-    return pad_spatial(x, before, after, beyond).contiguous();
+    const Tensor result = pad_spatial(x, before, after, beyond);
+    return a + 1 == window.size() || window[a] >= 3 * stride[a] ? result.contiguous() : result;
   }
 };
 
@@ -104,7 +106,8 @@ struct MaxPool : Function {
     const Tensor numbers = Tensor::arange(nowhere).cast(dtype).reshape(image);
     Largest all{x, numbers};
     for (int a = 0; a < axes(); ++a) {
-      const Tensor taps = windows_along(pool.padded(all.value, a, lowest(x.dtype())), a);
+      const Tensor value = pool.padded(all.value, a, lowest(x.dtype()));
+      const Tensor taps = windows_along(pool.pads() ? value.contiguous() : value, a);
       const Tensor positions = windows_along(pool.padded(all.position, a, nowhere).contiguous(), a);
       all = pool.window[a] <= kFew / 2 ? walked(taps, positions, a == 0) : reduced(taps, positions, nowhere);
     }
@@ -196,6 +199,7 @@ Tensor max_pool(const Tensor& x, const Sizes& window, const PoolOptions& options
 /// So the gradient is made of sums of neighbours, again: `most` of them, or one less. Nothing is multiplied: an infinity
 /// stays with the elements that its window has.
 struct WindowSum : Function {
+  static constexpr int64_t kFew = 2;
   int axis;
   int64_t window, stride;
   WindowSum(int axis, int64_t window, int64_t stride) : axis(axis), window(window), stride(stride) {}
@@ -207,19 +211,25 @@ struct WindowSum : Function {
     const Shape& x = inputs[0].shape();
     const int64_t steps = (x[axis] + stride - 1) / stride, most = (window + stride - 1) / stride;
     const int64_t with_most = window - (most - 1) * stride;  // of the `stride` elements of a step
-    const auto neighbours = [&](int64_t n) {
-      if (n == 0) return Tensor(0);
+    const auto moved = [&](int64_t by, int64_t size) {       // window q at q + by, of `size`
       Dims before = Dims::filled(x.size(), 0), after = before;
-      before[axis] = n - 1, after[axis] = steps - grad.size(axis);
-      const Tensor g = grad.pad(before, after);
-      return (n == 1 ? g : apply(WindowSum(axis, n, 1), g)).unsqueeze(axis + 1);
+      before[axis] = by, after[axis] = size - grad.size(axis) - by;
+      return grad.pad(before, after);
+    };
+    const auto neighbours = [&](int64_t n) {
+      if (n > kFew) return apply(WindowSum(axis, n, 1), moved(n - 1, steps + n - 1)).unsqueeze(axis + 1);
+      Tensor sum = moved(0, steps);
+      for (int64_t by = 1; by < n; ++by) sum = sum + moved(by, steps);
+      return sum.unsqueeze(axis + 1);
     };
     Shape each = x;
     each[axis] = steps, each.insert(axis + 1, stride);
-    Tensor dx = neighbours(most);
-    if (with_most < stride) {
+    Tensor dx;
+    if (with_most == stride) dx = neighbours(most);
+    else {
       const Tensor r = reshape_to_axis(Tensor::arange(stride), axis + 1, each.size());
-      dx = where(r < with_most, dx, neighbours(most - 1));
+      const Tensor last = where(r < with_most, moved(most - 1, steps).unsqueeze(axis + 1), 0);
+      dx = most == 1 ? last : neighbours(most - 1) + last;
     }
     return {dx.expand(each).flatten(axis, axis + 1).shrink(Dims::filled(x.size(), 0), x)};
   }
