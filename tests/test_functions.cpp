@@ -7,6 +7,7 @@
 // Prints how far off the worst value is, in units of the last place (ulp) of the right one.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstdlib>
@@ -76,14 +77,16 @@ const RealFunction kFunctions[] = {
      OF(selu_scale(x) * (x > 0 ? 1 : std::exp(x))), 2.5},
 };
 
-/// In ulp of `want`, which is in double; a subnormal's ulp is the smallest number.
+/// In ulp of `want`, which is in double; a subnormal's ulp is the smallest number, and what overflows is the number that
+/// would come next.
 double error_in_ulp(float got, double want) {
   const float nearest = float(want);
   if (got == nearest || (std::isnan(got) && std::isnan(want))) return 0;
-  if (!std::isfinite(got) || !std::isfinite(nearest)) return std::numeric_limits<double>::infinity();
+  if (std::isnan(got) || !std::isfinite(want)) return std::numeric_limits<double>::infinity();
+  const double least = 0x1p-126, most = 0x1p128;
   int exponent;
-  std::frexp(std::fmax(std::abs(want), 0x1p-126), &exponent);
-  return std::abs(double(got) - want) / std::ldexp(1.0, exponent - 24);
+  std::frexp(std::clamp(std::abs(want), least, std::nextafter(most, 0)), &exponent);
+  return std::abs(std::clamp(double(got), -most, most) - std::clamp(want, -most, most)) / std::ldexp(1.0, exponent - 24);
 }
 
 struct Worst {
