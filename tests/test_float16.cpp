@@ -63,6 +63,20 @@ TEST_CASE("16-bit floats: a cast rounds, whether or not the values are stored in
   }
 }
 
+TEST_CASE("16-bit floats: a constant is what the dtype holds of it, rounded once, wherever it is used") {
+  const double above_tie = 1 + 0x1p-11 + 0x1p-40;  // as a float32 it is the tie between 1 and the next float16
+  CHECK(Tensor::full({2}, above_tie, DType::Float16).to_vector<double>() == std::vector<double>(2, 1 + 0x1p-10));
+  for (DType half : {DType::Float16, DType::BFloat16}) {
+    const Tensor x = Tensor::full({2}, 0.1, half), stored = x.contiguous().realize(), one = Tensor::ones({2});
+    CHECK(x.to_vector<double>() == stored.to_vector<double>());
+    CHECK((x + one).to_vector<double>() == (stored + one).to_vector<double>());
+    CHECK((x.cast(DType::Float64) * 3).to_vector<double>() == (stored.cast(DType::Float64) * 3).to_vector<double>());
+    CHECK((stored.full_like(0.1) == stored).all().item<bool>());
+    CHECK((stored == 0.1).all().item<bool>());
+    CHECK_FALSE(((0.1 < stored) | (0.1 > stored) | (stored != 0.1)).any().item<bool>());
+  }
+}
+
 TEST_CASE("floats: functions, over all exponents, are libm's to a few units in the last place") {
   std::vector<float> values;
   for (uint32_t high = 0; high < 1u << 16; ++high)

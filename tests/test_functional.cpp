@@ -401,6 +401,9 @@ TEST_CASE("functional: formulas at the edges of their options and operands") {
     y.sum().backward();
     return x.grad().to_vector();
   };
+  const Tensor bytes = Tensor::of<uint8_t>({0, 5, 255});  // whose distances are no bytes
+  CHECK(bytes.lerp(bytes.flip(0), 0.5).to_vector() == std::vector<float>{127.5, 5, 127.5});
+  CHECK(bytes.lerp(bytes.flip(0), Tensor::of({0.25, 0.5, 0.75})).to_vector() == std::vector<float>{63.75, 5, 63.75});
   const Tensor zero = Tensor::zeros({1});
   for (const DType dtype : {DType::Float16, DType::Float32, DType::Float64})
     CHECK(Tensor::of({200}).cast(dtype).huber_loss(zero.cast(dtype), 1e20).item() == 20000);

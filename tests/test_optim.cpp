@@ -245,6 +245,12 @@ TEST_CASE("optim: gradients are clipped in their dtype") {
     CHECK_FALSE(params[2].grad().defined());
   }
   CHECK(optim::clip_grad_norm(std::vector{parameter()}, 1).item() == 0);
+  for (const double size : {1e25, 1e-25}) {  // whose squares leave the range of float32
+    const std::vector<Tensor> params = {Tensor::zeros({2}).requires_grad_()};
+    Tensor(params[0]).set_grad(Tensor::of({3 * size, 4 * size}));
+    check_close(optim::clip_grad_norm(params, size), {5 * size}, 1e-6);
+    if (size > 1) check_close(params[0].grad(), {0.6 * size, 0.8 * size}, 1e-6);
+  }
 }
 
 TEST_CASE("optim: what is wrong is said at once") {

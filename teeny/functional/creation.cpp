@@ -35,12 +35,18 @@ Tensor Tensor::from(const std::vector<bool>& values, const Shape& shape) {
   return from_bytes(std::as_bytes(std::span(bytes)), DType::Bool, shape);
 }
 
+Scalar rounded(Scalar value, DType dtype) {
+  if (dtype == DType::Float16) return float(tinyops::float16(value.as<double>()));
+  if (dtype == DType::BFloat16) return float(tinyops::bfloat16(value.as<double>()));
+  return value;
+}
+
 Tensor Tensor::full(const Shape& shape, Scalar value, std::optional<DType> dtype) {
   check_shape(shape, "full");
   const DType natural = value.is_bool() ? DType::Bool : value.is_fraction() ? DType::Float32 : DType::Int64;
   const DType to = dtype.value_or(natural);
   if (!fits(value, to)) fail("full: ", value, " does not fit ", to);
-  return Tensor(LazyBuffer::constant(value, to, shape));
+  return Tensor(LazyBuffer::constant(rounded(value, to), to, shape));
 }
 
 namespace {
@@ -73,6 +79,8 @@ Tensor Tensor::linspace(double start, double stop, int64_t steps, DType dtype) {
   if (steps < 0) fail("linspace: ", steps, " steps");
   check_shape({steps}, "linspace");
   if (dtype == DType::Bool) fail("linspace: counts, and bools do not");
+  for (const double end : {start, stop})
+    if (!fits(end, dtype)) fail("linspace: ", end, " does not fit ", dtype);
   // Counted from the nearer end, so that the last is `stop`; the distance of the two may be beyond all doubles.
   const double n = std::max(1.0, double(steps - 1)), step = stop / n - start / n;
   const Tensor i = Tensor(LazyBuffer::iota(steps)).cast(DType::Float64);

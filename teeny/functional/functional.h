@@ -9,6 +9,10 @@ namespace teeny {
 /// Throws in the name of `op` where a size is negative or the elements are too many to count their bytes.
 void check_shape(const Shape& shape, const char* op);
 
+/// What a tensor of `dtype` holds of `value`, if that is one of the 16-bit floats: a kernel takes a constant in the type
+/// that it computes in, float32.
+Scalar rounded(Scalar value, DType dtype);
+
 /// `unit`, values in [0, 1), spread over [low, high). Of a sum that is rounded up to the end, which does not belong to
 /// it, the other end is taken.
 Tensor spread_over(const Tensor& unit, double low, double high);

@@ -132,14 +132,14 @@ Tensor Tensor::clamp(std::optional<Scalar> low, std::optional<Scalar> high) cons
   return x;
 }
 
-// From the nearer end, so that a weight of 1 gives the end itself.
+// From the nearer end, so that a weight of 1 gives the end itself. The distance of two integers may leave their type.
 Tensor Tensor::lerp(const Tensor& end, double weight) const {
-  const auto [a, b] = promote_and_broadcast(*this, end, "lerp");
+  const auto [a, b] = promote_and_broadcast(as_float(*this, "lerp"), as_float(end, "lerp"), "lerp");
   return weight < 0.5 ? a + (b - a) * weight : b - (b - a) * (1 - weight);
 }
 
 Tensor Tensor::lerp(const Tensor& end, const Tensor& weight) const {
-  const auto [a, b] = promote_and_broadcast(*this, end, "lerp");
+  const auto [a, b] = promote_and_broadcast(as_float(*this, "lerp"), as_float(end, "lerp"), "lerp");
   broadcast(a.shape(), weight.lazy("lerp").shape(), "lerp");
   return where(weight < 0.5, a + (b - a) * weight, b - (b - a) * (1 - weight));
 }

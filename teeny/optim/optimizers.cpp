@@ -390,18 +390,20 @@ Tensor clip_grad_norm(std::span<const Tensor> params, double max_norm, double no
   if (!(norm_type > 0)) fail("clip_grad_norm: norm_type ", norm_type, " is not above 0");
   NoGrad guard;
   const bool largest = std::isinf(norm_type);
-  Tensor total = Tensor::zeros({});
+  Tensor total = Tensor::zeros({}, DType::Float64);  // powers leave a float's range where the norm does not
+  DType dtype = DType::Float32;
   for (const Tensor& p : params) {
     const Tensor g = (p.lazy("clip_grad_norm"), p.grad());
     if (!g.defined() || g.numel() == 0) continue;
-    const Tensor x = g.cast(accumulate_dtype(g));
+    if (g.dtype() == DType::Float64) dtype = DType::Float64;
+    const Tensor x = g.cast(DType::Float64);
     if (largest) total = total.maximum(x.abs().max());
     else total = total + (norm_type == 2 ? x.square() : x.abs().pow(norm_type)).sum();  // a square is cheap
   }
   if (!largest) total = total.pow(1 / norm_type);
   const Tensor scale = (max_norm / (total + 1e-6)).minimum(1);
-  set_grads(params, [&](const Tensor& g) { return (g * scale).cast(g.dtype()); });
-  return total;
+  set_grads(params, [&](const Tensor& g) { return (g * scale.cast(accumulate_dtype(g))).cast(g.dtype()); });
+  return total.cast(dtype);
 }
 
 void clip_grad_value(std::span<const Tensor> params, double limit) {

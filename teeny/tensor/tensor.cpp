@@ -150,9 +150,9 @@ std::vector<std::byte> Tensor::to_bytes() const {
 namespace {
 template <class T>
 std::vector<T> values_of(const Tensor& x, const char* op) {
-  if constexpr (std::integral<T> && !std::same_as<T, bool>)  // as a narrower integer it must be the same number
-    if (is_int(x.lazy(op).dtype()) && itemsize(x.dtype()) > int64_t(sizeof(T)) &&
-        (x.cast(dtype_of<T>()) != x).sum().item() > 0)
+  if constexpr (std::integral<T> && !std::same_as<T, bool>)  // it must be the same number, without its fraction
+    if ((is_float(x.lazy(op).dtype()) || itemsize(x.dtype()) > int64_t(sizeof(T))) &&
+        (x.cast(dtype_of<T>()).cast(DType::Float64) != x.cast(DType::Float64).trunc()).sum().item() > 0)
       fail(op, ": ", x.dtype(), " ", x.shape(), " has an element that does not fit ", dtype_of<T>());
   if (x.lazy(op).dtype() != dtype_of<T>()) x.realize();  // the same value as any type: it is not cast in its kernel
   const std::vector<std::byte> bytes = x.cast(dtype_of<T>()).to_bytes();
