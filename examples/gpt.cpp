@@ -151,8 +151,10 @@ int main(int argc, char** argv) {
     Gpt model(config);
     if (!load.empty()) nn::load_state_dict(model, io::load_safetensors(load));
     optim::AdamW adam(nn::parameters(model), {.lr = lr});
-    const io::Metadata run = {
-        {"batch", teeny::text(batch)}, {"heads", teeny::text(config.heads)}, {"letters", teeny::text(known)}};
+    const io::Metadata run = {{"batch", teeny::text(batch)},
+                              {"heads", teeny::text(config.heads)},
+                              {"letters", teeny::text(known)},
+                              {"lr", teeny::text(lr)}};
     int64_t done = checkpoint.begin() ? io::load_checkpoint(checkpoint.file, model, adam, run).index : 0;
     const auto save_run = [&] { io::save_checkpoint(checkpoint.file, model, adam, {.index = done}, run); };
     Jit step([&] {

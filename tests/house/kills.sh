@@ -54,6 +54,8 @@ check() {
   done
   "${command[@]}" "$folder/killed" --resume > "$folder.log"
   cmp "$folder/whole" "$folder/killed" || fail "$name ends with other bits after $killed kills"
+  ! "${command[@]}" "$folder/killed" --resume --lr 0.0625 > "$folder.log" 2>&1 || fail "$name goes on with another rate"
+  grep -q 'run.lr: .* in the file, 0.0625 here' "$folder.log" || fail "$name does not name the rate that differs"
 
   "${command[@]}" "$folder/stopped" > "$folder.log" 2>&1 &
   while [ ! -e "$folder/stopped" ]; do sleep 0.01; done
