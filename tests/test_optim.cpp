@@ -526,3 +526,29 @@ TEST_CASE("optim: totals that nobody reads keep one number of a step, and cost n
     }
   CHECK(kernels[true] == kernels[false]);
 }
+
+TEST_CASE("optim: nor do totals of several elements, averages of weights and running statistics keep their steps") {
+  nn::Linear layer(64, 64);
+  nn::BatchNorm1d norm(64);
+  std::vector<Tensor> params = nn::parameters(layer, norm);
+  optim::SGD sgd(params);
+  const Tensor x = Tensor::rand({512, 64}).realize();
+  Tensor by_class = Tensor::zeros({64}), added = Tensor::zeros({64}), average = Tensor::zeros({64, 64});
+  Training mode;
+  const auto train = [&] {
+    sgd.zero_grad();
+    const Tensor y = norm(layer(x));
+    y.square().mean().backward();
+    sgd.step();
+    by_class = by_class + (y.detach() > 0).sum(0), added += y.detach().sum(0);
+    average.assign(average * 0.9 + layer.weight.detach() * 0.1);
+  };
+  for (int i = 0; i < 4; ++i) train();
+  const size_t live = tinyops::memory_use().live;
+  for (int i = 0; i < 10; ++i) train();
+  // An output has 128 KB, the weight 16 KB, and the statistics have 512 bytes.
+  CHECK(tinyops::memory_use().live < live + 10 * 1024);
+  CHECK(norm.num_batches_tracked.item<int64_t>() == 14);
+  CHECK(by_class.sum().item() > 0);
+  CHECK(std::isfinite(added.sum().item() + average.sum().item() + norm.running_var.sum().item()));
+}

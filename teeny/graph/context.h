@@ -65,7 +65,9 @@ struct Context {
   // and save in its destructor.
   union { Execution execution; };
   union { std::vector<PendingAssignment> pending; };
-  /// What was reduced to one element, and is still to be computed: since the last step of an optimiser, and before it.
+  /// What was reduced to one element or a few (one a class, one a sample), and is still to be computed: since the last
+  /// step of an optimiser, and before it. The latter has the assignments that were pending then, too.
+  static constexpr int64_t kLargestTotal = 1024;
   union { std::vector<std::weak_ptr<Node>> totals; };
   union { std::vector<std::weak_ptr<Node>> earlier_totals; };
   /// Those that a ShapeTracker made last.

@@ -134,7 +134,7 @@ LazyBuffer LazyBuffer::reduce(ReduceOp op, const Dims& axes) const {
   for (int64_t a : axes) reduced[int(a)] = 1;
   if (reduced == shape()) return *this;  // only axes of size 1
   LazyBuffer result = new_node(node::Reduce{op}, dtype(), reduced, {*this});
-  if (numel(reduced) == 1) context.add_total(result.node());
+  if (numel(reduced) <= Context::kLargestTotal) context.add_total(result.node());
   return result;
 }
 

@@ -30,8 +30,9 @@ std::vector<Step> schedule_fused(std::span<const LazyBuffer> targets);    ///< a
 /// Schedules and runs: afterwards the targets' nodes, and those of this thread's pending assignments, are realized.
 void realize(std::span<const LazyBuffer> targets);
 
-/// Computes the totals from before the last call that somebody holds and nobody has read: one that `loss.detach()` was
-/// added to would keep all that its step has computed. An optimiser calls it once a step.
+/// Computes the totals and assignments from before the last call that somebody holds and nobody has read: one that
+/// `loss.detach()` was added to would keep all that its step has computed, and running statistics the chain of all
+/// steps. An optimiser calls it once a step.
 void realize_earlier_totals();
 
 /// Runs one kernel as this thread's Execution says, and counts it; where DEBUG= or PROFILE= asks for it, with a trace.
