@@ -204,8 +204,8 @@ void gather(const OperandAccess& access, const int64_t* at, const TileRegion& re
     if (access.block && access.block->axes > 0)
       return for_each_block(*access.block, access, at, region,
                             [&](int64_t done, int64_t length, int64_t first, int64_t address, bool present) {
-        gather_block(to + done, memory + address, *access.block, first, present ? length : 0);
-        if (!present) std::fill_n(to + done, length, T(0));
+        if (present) gather_block(to + done, memory + address, *access.block, first, length);
+        else std::fill_n(to + done, length, T(0));
       });
     if (access.count == 1)
       return for_each_run(access, at, region, [&](int64_t done, int64_t length, int64_t, int64_t, int64_t address) {
