@@ -45,7 +45,10 @@ int main(int argc, char** argv) {
     examples::check_memory(text("--batch ", batch), double(batch) * (32 * 24 * 24 + 32 * 20 * 20) * sizeof(float));
     Model model;
     optim::Adam adam(nn::parameters(model), {.lr = lr});
-    const io::Metadata run = {{"batch", text(batch)}, {"images", text(train.size())}, {"lr", text(lr)}};
+    const io::Metadata run = {{"batch", text(batch)},
+                              {"images", text(train.size())},
+                              {"lr", text(lr)},
+                              {"seed", text(Tensor::random_state().first)}};
     int64_t done = checkpoint.begin() ? io::load_checkpoint(checkpoint.file, model, adam, run).index : 0;
     const auto save = [&] { io::save_checkpoint(checkpoint.file, model, adam, {.index = done}, run); };
     Jit step([&] {

@@ -17,6 +17,7 @@
 #include <filesystem>
 
 #include "teeny/io/io.h"
+#include "teeny/schedule/draw.h"
 
 namespace examples {
 
@@ -118,6 +119,7 @@ static int run_body(const std::string& name, const std::function<void()>& body) 
   };
   try {
     body();
+    teeny::end_traces();
     return 0;
   } catch (const Interrupted& interrupted) {
     std::printf("%s\n", interrupted.message.c_str());
@@ -242,11 +244,20 @@ void Progress::draw() {
 Progress::~Progress() {
   if (on_terminal()) std::printf("\r\033[K");
   if (std::uncaught_exceptions()) return;  // the error says enough
-  std::printf("%s: %lld step%s in %.1f s", title_.c_str(), (long long)(done_ - before_),
-              done_ == before_ + 1 ? "" : "s", seconds());
-  if (done_ > before_) std::printf("  loss %.4f", loss_);
-  if (accuracy_) std::printf("  accuracy %.2f %%", 100 * *accuracy_);
-  std::printf("\n");
+  std::string text = title_ + ':';
+  size_t line = text.size();
+  const auto add = [&](const char* between, const std::string& part) {  // on a line of its own where this one is full
+    if (on_terminal() && line + std::strlen(between) + part.size() > size_t(columns())) between = "\n", line = 0;
+    else line += std::strlen(between);
+    text += between + part;
+    line += part.size();
+  };
+  const long long done = done_ - before_;
+  add(" ", format("%lld step%s", done, done == 1 ? "" : "s"));
+  add(" ", format("in %.1f s", seconds()));
+  if (done > 0) add("  ", format("loss %.4f", loss_));
+  if (accuracy_) add("  ", format("accuracy %.2f %%", 100 * *accuracy_));
+  std::printf("%s\n", text.c_str());
   std::fflush(stdout);
 }
 

@@ -34,7 +34,8 @@ struct WrongOption : std::runtime_error {
 void check_memory(const std::string& what, double bytes);
 
 /// A whole `main`: reads the options (`--help` lists them), runs the body, and returns the exit code. A teeny::Error,
-/// and output that cannot be written, becomes one line on stderr and the code 1; a wrong option, the code 2.
+/// and output or a file of GRAPH= or PROFILE= that cannot be written, becomes one line on stderr and the code 1; a
+/// wrong option, the code 2.
 int run(int argc, char** argv, const char* description, std::initializer_list<Option> options,
         const std::function<void()>& body);
 
@@ -75,7 +76,7 @@ std::string picture(std::span<const float> pixels, int width);
 
 /// One line about a running training, redrawn in place; what does not fit into the terminal's line is left out. Where
 /// stdout is no terminal, a line after each tenth of the training, or after half a minute. When it is done, its last
-/// state:
+/// state, on several lines where they are short:
 ///
 ///   epoch 1 ████████████▌             218/468  loss 0.0931  accuracy 97.21 %  6 s left
 ///   epoch 1: 468 steps in 11.2 s  loss 0.0604  accuracy 98.10 %

@@ -12,6 +12,7 @@
 #include "teeny/data/file.h"
 #include "teeny/teeny.h"
 #include "tinyops/base/decimal.h"
+#include "tinyops/base/hash.h"
 
 using namespace teeny;
 
@@ -154,7 +155,9 @@ int main(int argc, char** argv) {
     const io::Metadata run = {{"batch", teeny::text(batch)},
                               {"heads", teeny::text(config.heads)},
                               {"letters", teeny::text(known)},
-                              {"lr", teeny::text(lr)}};
+                              {"lr", teeny::text(lr)},
+                              {"seed", teeny::text(Tensor::random_state().first)},
+                              {"text_checksum", teeny::text(tinyops::xxh64(std::as_bytes(std::span(text))))}};
     int64_t done = checkpoint.begin() ? io::load_checkpoint(checkpoint.file, model, adam, run).index : 0;
     const auto save_run = [&] { io::save_checkpoint(checkpoint.file, model, adam, {.index = done}, run); };
     Jit step([&] {

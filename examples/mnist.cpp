@@ -31,7 +31,8 @@ static void train(const Convnet& model, data::DataLoader& loader, double lr, int
                   examples::Checkpoint& checkpoint) {
   const Training mode;
   optim::Adam adam(nn::parameters(model));
-  const io::Metadata run = {{"lr", text(lr)}};  // where the schedule starts
+  const io::Metadata run = {{"lr", text(lr)},  // where the schedule starts
+                            {"seed", text(Tensor::random_state().first)}};
   const auto save = [&] { io::save_checkpoint(checkpoint.file, model, adam, loader, run); };
   if (checkpoint.begin()) io::load_checkpoint(checkpoint.file, model, adam, loader, run);
   Jit step([&](const Tensor& x, const Tensor& y) {  // recorded once, then only run

@@ -189,13 +189,22 @@ class Timeline {
     file_ << "[" << std::fixed;
   }
   ~Timeline() {
-    if (on() && !(file_ << "\n]\n").flush()) print(text("PROFILE: ", path_, " is not whole: the disk may be full"));
+    if (const std::string problem = end(); !problem.empty()) print(problem);
+  }
+  /// What is wrong with the file, which gets nothing more.
+  std::string end() {
+    const std::lock_guard lock(mutex_);
+    if (!on()) return "";
+    file_ << "\n]\n";
+    file_.close();
+    return file_ ? "" : text("PROFILE: ", path_, " is not whole: the disk may be full");
   }
   bool on() const { return file_.is_open(); }
   void add(const std::string& name, double start, double seconds, const Counters& c) {
     static std::atomic<int> threads{0};
     thread_local const int thread = ++threads;
     const std::lock_guard lock(mutex_);
+    if (!on()) return;
     file_ << (first_ ? "" : ",") << "\n{\"name\": \"" << name << "\", \"ph\": \"X\", \"pid\": 1, \"tid\": " << thread
           << ", \"ts\": " << start * 1e6 << ", \"dur\": " << seconds * 1e6 << ", \"args\": {\"flops\": " << c.flops
           << ", \"bytes\": " << c.bytes << "}}";
@@ -252,6 +261,10 @@ Time timed(const Counters& work, const std::function<void()>& run) {
 }
 
 }  // namespace
+
+void end_timeline() {
+  if (const std::string problem = timeline().end(); !problem.empty()) fail(problem);
+}
 
 bool is_watched() { return level() >= 1 || timeline().on(); }
 bool watches_each_kernel() { return level() >= 2 || timeline().on(); }

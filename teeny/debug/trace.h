@@ -31,7 +31,11 @@ std::string op_name(const tinyops::Instruction& instruction);
 /// The whole kernel, with its program, as text.
 std::string listing(const tinyops::Kernel& kernel);
 
-/// Whether DEBUG= or PROFILE= asks for anything. It stays as it is while the program runs.
+/// Ends the file of PROFILE=. Throws where it is not whole; without this call, that is a line on stderr when the
+/// program ends.
+void end_timeline();
+
+/// Whether DEBUG= or PROFILE= asks for anything. It stays as it is until `end_timeline`.
 bool is_watched();
 /// Calls `run`, which runs `kernel`, then times and reports it: a device may return from a kernel before it is done, so
 /// it is waited for, before and after.

@@ -12,6 +12,7 @@
 #include <map>
 #include <mutex>
 #include <set>
+#include <utility>
 
 #include "teeny/debug/trace.h"
 #include "tinyops/base/environment.h"
@@ -169,8 +170,8 @@ std::string dot_source(std::span<const LazyBuffer> targets, std::span<const Step
   return out + "}\n";
 }
 
-/// The largest graph so far. Its end is the program's: then it is drawn. What goes wrong is a line on stderr, and the
-/// program ends as it would have.
+/// The largest graph so far. Its end is the program's: then it is drawn. What goes wrong there is a line on stderr, and
+/// the program ends as it would have.
 class Drawing {
  public:
   void offer(std::span<const LazyBuffer> targets, std::span<const Step> steps) {
@@ -186,26 +187,31 @@ class Drawing {
   }
 
   ~Drawing() {
-    const char* file = file_.c_str();
-    if (left_out_)
+    if (const std::string problem = draw(); !problem.empty()) std::fprintf(stderr, "%s\n", problem.c_str());
+  }
+
+  /// Draws it, once. Returns why it cannot; that there is no Graphviz is only a line on stderr.
+  std::string draw() {
+    const std::lock_guard lock(mutex_);
+    const std::string source = std::exchange(source_, "");
+    if (const size_t kernels = std::exchange(left_out_, 0))
       std::fprintf(
           stderr,
           "GRAPH: a graph of %zu kernels is not drawn, Graphviz would take minutes; a .dot file takes all sizes\n",
-          left_out_);
-    if (source_.empty()) return;
+          kernels);
+    if (source.empty()) return "";
     if (file_.ends_with(".dot")) {
       std::ofstream out(file_);
-      if (!(out << source_).flush()) std::fprintf(stderr, "GRAPH: cannot write %s: %s\n", file, std::strerror(errno));
-      return;
+      return (out << source).flush() ? "" : text("GRAPH: cannot write ", file_, ": ", std::strerror(errno));
     }
-    switch (const int status = run_dot()) {
-      case 0: return;
+    switch (const int status = run_dot(source)) {
+      case 0: return "";
       case kNoDot:
         std::fprintf(stderr,
                      "GRAPH: %s is not drawn: Graphviz's dot is missing (package graphviz); a .dot file needs none\n",
-                     file);
-        return;
-      default: std::fprintf(stderr, "GRAPH: %s is not drawn: Graphviz's dot ended with status %d\n", file, status);
+                     file_.c_str());
+        return "";
+      default: return text("GRAPH: ", file_, " is not drawn: Graphviz's dot ended with status ", status);
     }
   }
 
@@ -213,7 +219,7 @@ class Drawing {
   static constexpr int kNoDot = 127;  ///< a shell's answer to a command that is not there
 
   /// The status with which dot ends.
-  int run_dot() const {
+  int run_dot(const std::string& source) const {
     std::string quoted;  // the path is one argument, whatever characters it has
     for (char c : file_) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
     const std::string command = text("command -v dot > /dev/null || exit ", kNoDot, "; exec dot -T",
@@ -221,7 +227,7 @@ class Drawing {
     const auto before =
         std::signal(SIGPIPE, SIG_IGN);  // where dot ends before it has read everything, that is no reason to die
     std::FILE* dot = popen(command.c_str(), "w");
-    if (dot) std::fwrite(source_.data(), 1, source_.size(), dot);
+    if (dot) std::fwrite(source.data(), 1, source.size(), dot);
     const int status = dot ? pclose(dot) : -1;
     std::signal(SIGPIPE, before);
     return WIFEXITED(status) ? WEXITSTATUS(status) : status;
@@ -233,11 +239,20 @@ class Drawing {
   std::string source_;
 };
 
+Drawing& largest_of_the_run() {
+  static Drawing drawing;
+  return drawing;
+}
+
 }  // namespace
 
 void draw_at_exit(std::span<const LazyBuffer> targets, std::span<const Step> steps) {
-  static Drawing largest_of_the_run;
-  largest_of_the_run.offer(targets, steps);
+  largest_of_the_run().offer(targets, steps);
+}
+
+void end_traces() {
+  if (const std::string problem = largest_of_the_run().draw(); !problem.empty()) fail(problem);
+  debug::end_timeline();
 }
 
 }  // namespace teeny

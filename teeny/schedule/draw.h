@@ -11,4 +11,8 @@ namespace teeny {
 /// Notes the kernels that are about to run for `targets`, if their graph is the largest so far.
 void draw_at_exit(std::span<const LazyBuffer> targets, std::span<const Step> steps);
 
+/// For the end of a program's work: draws now, and ends the file of PROFILE=. When the program ends, what goes wrong is
+/// a line on stderr and cannot change the exit status any more; here it is an Error.
+void end_traces();
+
 }  // namespace teeny

@@ -56,6 +56,8 @@ check() {
   cmp "$folder/whole" "$folder/killed" || fail "$name ends with other bits after $killed kills"
   ! "${command[@]}" "$folder/killed" --resume --lr 0.0625 > "$folder.log" 2>&1 || fail "$name goes on with another rate"
   grep -q 'run.lr: .* in the file, 0.0625 here' "$folder.log" || fail "$name does not name the rate that differs"
+  ! "${command[@]}" "$folder/killed" --resume --seed 9 > "$folder.log" 2>&1 || fail "$name goes on with another seed"
+  grep -q 'run.seed: 0 in the file, 9 here' "$folder.log" || fail "$name does not name the seed that differs"
 
   "${command[@]}" "$folder/stopped" > "$folder.log" 2>&1 &
   while [ ! -e "$folder/stopped" ]; do sleep 0.01; done
@@ -74,3 +76,11 @@ check() {
 check mnist --batch 25 --epochs 1
 check beautiful_mnist --steps 20 --batch 16 --test 100
 check gpt --layers 1 --width 16 --heads 2 --context 16 --batch 4 --steps 60 --letters 0
+
+# Another text of the same length.
+gpt=("$programs/gpt" --layers 1 --width 16 --heads 2 --context 16 --steps 1 --letters 0 --checkpoint "$scratch/text")
+head -c 4000 examples/gpt.cpp > "$scratch/a.txt"
+tr e u < "$scratch/a.txt" > "$scratch/b.txt"
+"${gpt[@]}" --text "$scratch/a.txt" > "$scratch/text.log"
+! "${gpt[@]}" --text "$scratch/b.txt" --resume > "$scratch/text.log" 2>&1 || fail "gpt goes on with another text"
+grep -q 'run.text_checksum: ' "$scratch/text.log" || fail "gpt does not name the text that differs"

@@ -33,7 +33,7 @@ ROOMS = [
     ('tinyops/cuda/contract', []),
     ('teeny/debug', ['trace.h']),
     ('teeny/graph', ['base.h', 'context.h', 'lazy.h']),
-    ('teeny/schedule', ['schedule.h', 'assignments.h']),
+    ('teeny/schedule', ['schedule.h', 'assignments.h', 'draw.h']),
     ('teeny/tensor', ['tensor.h', 'function.h', 'recorder.h', 'index.h', 'modes.h', 'options.h']),
     ('teeny/mlops', ['common.h']),
     ('teeny/functional', ['functional.h', 'functions.h']),
