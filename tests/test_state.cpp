@@ -206,8 +206,7 @@ TEST_CASE("checkpoint: what is in it, and what it refuses") {
   const auto before = model.in.weight.to_bytes();
   model.in.weight.assign(model.in.weight);
   const std::string error = error_of([&] { io::load_checkpoint(path, model, sgd); });
-  CHECK(has(error, "missing: sgd.lr"));
-  CHECK(has(error, "unexpected: adamw.m.0"));
+  CHECK(error.starts_with("load_checkpoint: " + path + " is of a training with adamw, and this optimiser is sgd;"));
   CHECK(model.in.weight.to_bytes() == before);
   CHECK(Tensor::random_state().first == 5);
   Tensor::manual_seed(0);
@@ -243,8 +242,8 @@ TEST_CASE("checkpoint: a run with other options, another dataset or other batche
   const optim::AdamOptions same{.beta1 = 0.8, .weight_decay = 0.1};
   CHECK(load({.beta1 = 0.9, .weight_decay = 0.1}, dataset, options) ==
         "load_checkpoint: " + path + " is of a training with other settings:\n  adam.beta1: 0.8 in the file, 0.9 here");
-  CHECK(has(load({.beta1 = 0.8, .weight_decay = 0.2}, dataset, options),
-            "adam.weight_decay: 0.1 in the file, 0.2 here"));
+  CHECK(
+      has(load({.beta1 = 0.8, .weight_decay = 0.2}, dataset, options), "adam.weight_decay: 0.1 in the file, 0.2 here"));
   CHECK(has(load({.beta1 = 0.8, .eps = 1e-7, .weight_decay = 0.1}, dataset, options), "adam.eps: 1e-08"));
   CHECK(has(load(same, dataset, {.batch_size = 5, .shuffle = true}), "loader.batch_size: 6 in the file, 5 here"));
   CHECK(has(load(same, dataset, {.batch_size = 6}), "loader.shuffle: true in the file, false here"));
@@ -258,7 +257,7 @@ TEST_CASE("checkpoint: a run with other options, another dataset or other batche
   // The rate is a part of the state.
   CHECK(load({.lr = 0.5, .beta1 = 0.8, .weight_decay = 0.1}, dataset, options) == "");
 
-  // Without a loader nothing is known of it; an optimiser of another kind is refused by the names of its state.
+  // Without a loader nothing is known of it; an optimiser of another kind is refused by its name.
   optim::Adam again(nn::parameters(model), same);
   CHECK(io::load_checkpoint(path, model, again) == data::Position{0, 1, 0});
   CHECK(again.lr() == 0.25);
@@ -318,6 +317,8 @@ TEST_CASE("checkpoint: values that no training has are refused before anything c
   CHECK(has(load("adam.lr", Tensor::full({}, -1, DType::Float64)), "adam.lr is -1"));
   CHECK(has(load("adam.lr", Tensor::full({}, INFINITY, DType::Float64)), "adam.lr is inf"));
   CHECK(has(load("adam.step", Tensor::full({}, -3, DType::Int64)), "adam.step is -3"));
+  for (int64_t steps : {int64_t(1) << 53, INT64_MAX})
+    CHECK(has(load("adam.step", Tensor::full({}, steps, DType::Int64)), "it is 0 or more, and less than 2^53"));
   CHECK(has(load("position", at(-5, 0)), "epoch -5"));
   CHECK(has(load("position", at(INT64_MAX, 0)), "epoch 9223372036854775807"));
   CHECK(has(load("position", at(0, -1)), "sample -1"));

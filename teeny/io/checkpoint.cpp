@@ -1,5 +1,6 @@
 #include "teeny/io/checkpoint.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 
@@ -29,14 +30,36 @@ void check_settings(const std::string& path, const Metadata& ours, const Metadat
   if (!differences.empty()) fail("load_checkpoint: ", path, " is of a training with other settings:", differences);
 }
 
-/// Throws where the optimiser could not go on: its rates and its step count are not negative, and are numbers.
+/// The name in front of the optimiser's tensors; empty where it has none.
+std::string optimizer_of(const nn::StateDict& state) {
+  for (const auto& [name, tensor] : state)
+    if (const std::string owner = name.substr(0, name.find('.')); owner.size() < name.size() && owner != "model")
+      return owner;
+  return "";
+}
+
+/// Throws where a checkpoint, which has a position, is of an optimiser of another name: of its tensors all are missing
+/// or unexpected then.
+void check_optimizer(const std::string& path, const nn::StateDict& ours, const nn::StateDict& file) {
+  const auto is_position = [](const auto& entry) { return entry.first == "position"; };
+  const std::string mine = optimizer_of(ours), saved = optimizer_of(file);
+  if (mine == saved || mine.empty() || saved.empty() || std::ranges::none_of(file, is_position)) return;
+  fail("load_checkpoint: ", path, " is of a training with ", saved, ", and this optimiser is ", mine, "; go on with ",
+       saved, ", or load the model alone with under(file, \"model\")");
+}
+
+/// Throws where the optimiser could not go on: its rates are numbers and not negative, and its steps can be counted
+/// further.
 void check_values(const std::string& path, const nn::StateDict& file) {
+  constexpr double kMostSteps = 0x1p53;  // from there on a float64, in which the corrections are computed, skips some
   for (const auto& [name, tensor] : file) {
     if (name.starts_with("model.") || tensor.dtype() == DType::Bool) continue;
-    if (!name.ends_with(".lr") && !name.ends_with(".step")) continue;
+    const bool steps = name.ends_with(".step");
+    if (!steps && !name.ends_with(".lr")) continue;
     for (double value : tensor.to_vector<double>())
-      if (!std::isfinite(value) || value < 0)
-        fail("load_checkpoint: ", path, ": ", name, " is ", value, "; it is 0 or more");
+      if (!std::isfinite(value) || value < 0 || (steps && value >= kMostSteps))
+        fail("load_checkpoint: ", path, ": ", name, " is ", value, "; it is 0 or more",
+             steps ? ", and less than 2^53" : "");
   }
 }
 
@@ -69,6 +92,7 @@ data::Position load_checkpoint(const std::string& path, nn::StateDict state, con
   const size_t count = state.size();
   state.emplace_back("random", random_entry());
   state.emplace_back("position", position_entry({}));
+  check_optimizer(path, state, file.tensors);
   check_left_out(state, file);
   nn::check_state_dict(state, file.tensors);
   check_settings(path, settings, file.metadata);

@@ -64,8 +64,8 @@ void save_checkpoint(const std::string& path, const Model& model, const Optimize
 }
 
 /// Returns the position that was saved. Throws what `load_safetensors` and `load_state_dict` throw, and where the run
-/// that was saved had other options, another dataset or other batches, or where its rate, step count or position cannot
-/// be: then nothing has changed. What the file does not say is not compared.
+/// that was saved had another optimiser, other options, another dataset or other batches, or where its rate, step count
+/// or position cannot be: then nothing has changed. What the file does not say is not compared.
 template <class Model, class Optimizer>
 data::Position load_checkpoint(const std::string& path, Model& model, Optimizer& optimizer, const Metadata& run = {}) {
   return load_checkpoint(path, training_state(model, optimizer),
