@@ -202,7 +202,7 @@ TEST_CASE("functional: sizes beyond 63 bits and beyond sixteen axes are refused 
       {"expand: (9223372036854775807,) is too large", [] { (void)Tensor::ones({1}).expand({kMax}); }},
       {"cat: (1729382256910270464,) is too large", [&] { (void)Tensor::cat(many); }},
       {"cat: axis 0 is longer than 63 bits can count", [&] { (void)Tensor::cat(most); }},
-      {"add: (576460752303423488, 4) is too large", [&] { (void)(wide.unsqueeze(1) + Tensor::ones({4})); }},
+      {"+: (576460752303423488, 4) is too large", [&] { (void)(wide.unsqueeze(1) + Tensor::ones({4})); }},
       {"where: (576460752303423488, 4) is too large", [&] { (void)where(wide.unsqueeze(1), Tensor::ones({4}), 0); }},
       {"stack: (3, 576460752303423488) is too large", [&] { (void)Tensor::stack(many); }},
       {"repeat_interleave: (576460752303423488, 4) is too large", [&] { (void)wide.repeat_interleave(4, 0); }},
@@ -280,7 +280,7 @@ TEST_CASE("functional: sizes beyond 63 bits, of products, windows, draws and lay
        [&] {
          (void)(one.expand({kMax}) * Tensor::ones({2, 1}));
        }},
-      {"mul: (2, 576460752303423488) is too large",
+      {"*: (2, 576460752303423488) is too large",
        [&] {
          (void)(wide * Tensor::ones({2, 1}));
        }},
@@ -317,7 +317,7 @@ TEST_CASE("functional: sizes beyond 63 bits, of products, windows, draws and lay
        [&] { (void)image(1, 1, 1, 1).interpolate(k31 - 1); }},
       {"Upsample: (2147483647, 576460752303423488) is too large",
        [&] { (void)nn::Upsample{k31 - 1}(image(1, 1, k59, 1)); }},
-      {"full: (9223372036854775807, 0) is too large",
+      {"zeros: (9223372036854775807, 0) is too large",
        [] {
          (void)Tensor::zeros({kMax, 0});
        }},

@@ -225,10 +225,10 @@ TEST_CASE("undefined: two elements in") {
 #define OPERATOR(op, name, number) \
   {name, CALL(u op x)}, {name, CALL(x op u)}, {number, CALL(u op 1)}, { number, CALL(1 op u) }
   check({
-      OPERATOR(+, "add", "+"),
-      OPERATOR(-, "sub", "-"),
-      OPERATOR(*, "mul", "*"),
-      OPERATOR(/, "div", "/"),
+      OPERATOR(+, "+", "+"),
+      OPERATOR(-, "-", "-"),
+      OPERATOR(*, "*", "*"),
+      OPERATOR(/, "/", "/"),
       OPERATOR(%, "%", "%"),
       OPERATOR(&, "&", "&"),
       OPERATOR(|, "|", "|"),

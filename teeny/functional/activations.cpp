@@ -129,14 +129,14 @@ Tensor without_max(const Tensor& x, int axis) { return x.numel() ? x - x.detach(
 }  // namespace
 
 Tensor Tensor::softmax(int64_t axis) const {
-  if (lazy("softmax").shape().empty()) return unsqueeze(0).softmax(axis).squeeze(0);
+  if (axis_list(axis, "softmax"); rank() == 0) return unsqueeze(0).softmax().squeeze(0);
   const int a = axis_index(axis, "softmax");
   const Tensor e = without_max(to_accumulate_dtype(*this), a).exp();
   return (e * e.sum(a, true).reciprocal()).cast(as_float(*this).dtype());  // one division a row
 }
 
 Tensor Tensor::log_softmax(int64_t axis) const {
-  if (lazy("log_softmax").shape().empty()) return unsqueeze(0).log_softmax(axis).squeeze(0);
+  if (axis_list(axis, "log_softmax"); rank() == 0) return unsqueeze(0).log_softmax().squeeze(0);
   const int a = axis_index(axis, "log_softmax");
   const Tensor x = without_max(to_accumulate_dtype(*this), a);
   return (x - x.exp().sum(a, true).log()).cast(as_float(*this).dtype());

@@ -41,12 +41,24 @@ Scalar rounded(Scalar value, DType dtype) {
   return value;
 }
 
+namespace {
+Tensor filled(const Shape& shape, Scalar value, DType dtype, const char* op) {
+  check_shape(shape, op);
+  if (!fits(value, dtype)) fail(op, ": ", value, " does not fit ", dtype);
+  return Tensor(LazyBuffer::constant(rounded(value, dtype), dtype, shape));
+}
+}  // namespace
+
 Tensor Tensor::full(const Shape& shape, Scalar value, std::optional<DType> dtype) {
-  check_shape(shape, "full");
   const DType natural = value.is_bool() ? DType::Bool : value.is_fraction() ? DType::Float32 : DType::Int64;
-  const DType to = dtype.value_or(natural);
-  if (!fits(value, to)) fail("full: ", value, " does not fit ", to);
-  return Tensor(LazyBuffer::constant(rounded(value, to), to, shape));
+  return filled(shape, value, dtype.value_or(natural), "full");
+}
+Tensor Tensor::zeros(const Shape& shape, DType dtype) { return filled(shape, 0, dtype, "zeros"); }
+Tensor Tensor::ones(const Shape& shape, DType dtype) { return filled(shape, 1, dtype, "ones"); }
+Tensor Tensor::empty(const Shape& shape, DType dtype) { return filled(shape, 0, dtype, "empty"); }
+Tensor Tensor::full_like(Scalar value) const {
+  const LazyBuffer& x = lazy("full_like");
+  return filled(x.shape(), value, x.dtype(), "full_like");
 }
 
 namespace {
@@ -63,8 +75,8 @@ uint64_t whole_steps(int64_t start, int64_t stop, int64_t step) {
 Tensor Tensor::arange(Scalar start, Scalar stop, Scalar step, std::optional<DType> dtype) {
   const double first = start.as<double>(), last = stop.as<double>(), by = step.as<double>();
   if (by == 0 || !std::isfinite(first) || !std::isfinite(last) || !std::isfinite(by))
-    fail("arange: from ", first, " to ", last, " in steps of ", by);
-  if (dtype == DType::Bool) fail("arange: counts, and bools do not");
+    fail("arange: from ", first, " to ", last, " in steps of ", by, "; all three are finite, and the step is not 0");
+  if (dtype == DType::Bool) fail("arange: counts, and bools do not; cast(DType::Bool) its result");
   const bool fraction = start.is_fraction() || stop.is_fraction() || step.is_fraction();
   const uint64_t whole = fraction ? 0 : whole_steps(start.as<int64_t>(), stop.as<int64_t>(), step.as<int64_t>());
   const double count = fraction ? std::max(0.0, std::ceil((last - first) / by)) : double(whole);
@@ -76,9 +88,9 @@ Tensor Tensor::arange(Scalar start, Scalar stop, Scalar step, std::optional<DTyp
 }
 
 Tensor Tensor::linspace(double start, double stop, int64_t steps, DType dtype) {
-  if (steps < 0) fail("linspace: ", steps, " steps");
+  if (steps < 0) fail("linspace: ", steps, " steps; 0 is the least");
   check_shape({steps}, "linspace");
-  if (dtype == DType::Bool) fail("linspace: counts, and bools do not");
+  if (dtype == DType::Bool) fail("linspace: counts, and bools do not; cast(DType::Bool) its result");
   for (const double end : {start, stop})
     if (!fits(end, dtype)) fail("linspace: ", end, " does not fit ", dtype);
   // Counted from the nearer end, so that the last is `stop`; the distance of the two may be beyond all doubles.

@@ -9,8 +9,8 @@ namespace teeny {
 /// Throws in the name of `op` where a size is negative or the elements are too many to count their bytes.
 void check_shape(const Shape& shape, const char* op);
 
-/// What a tensor of `dtype` holds of `value`, if that is one of the 16-bit floats: a kernel takes a constant in the type
-/// that it computes in, float32.
+/// What a tensor of `dtype` holds of `value`, if that is one of the 16-bit floats: a kernel takes a constant in the
+/// type that it computes in, float32.
 Scalar rounded(Scalar value, DType dtype);
 
 /// `unit`, values in [0, 1), spread over [low, high). Of a sum that is rounded up to the end, which does not belong to
@@ -34,6 +34,18 @@ Fans fans(const Shape& shape, const char* op);
 /// The mean of the squares over `axes`, which stay with size 1, in float64: the squares of a float32 leave its range
 /// from 1e19 on, and below 1e-19.
 Tensor mean_square(const Tensor& x, const Dims& axes);
+
+/// run(); an Error that it throws in the name of `inner` comes in that of `op`, which the user called.
+template <class Run>
+auto in_the_name_of(const char* op, const char* inner, const Run& run) {
+  try {
+    return run();
+  } catch (const Error& error) {
+    const std::string message = error.what(), name = text(inner, ':');
+    if (!message.starts_with(name)) throw;
+    fail(op, ':', message.substr(name.size()));
+  }
+}
 
 // ---- Indexing ------------------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ namespace {
 /// The number whose gradient by `y` is `grad`.
 Tensor weighted_sum(const Tensor& y, const Tensor& grad, const char* op) {
   if (grad.lazy(op).shape() != y.lazy(op).shape())
-    fail(op, ": a gradient of ", grad.shape(), " for a tensor of ", y.shape());
+    fail(op, ": a gradient of ", grad.shape(), " for a tensor of ", y.shape(), "; both have one shape");
   if (!is_float(grad.dtype())) fail(op, ": a gradient is floats, not ", grad.dtype());
   return (y * grad.detach().cast(y.dtype())).sum();
 }

@@ -64,7 +64,7 @@ Tensor gathered(const Tensor& x, int axis, const Tensor& index, const IndexOrigi
   return apply(Gather(axis, op), x, index);
 }
 Tensor Tensor::gather(int64_t axis, const Tensor& index) const {
-  if (lazy("gather").shape().empty()) return flatten().gather(axis, index);
+  if (axis_list(axis, "gather"); rank() == 0) return flatten().gather(axis, index);
   const IndexOrigin origin("gather", index.lazy("gather").shape());
   return gathered(*this, axis_index(axis, "gather"), with_an_axis(index), origin).reshape(index.shape());
 }
@@ -86,6 +86,7 @@ Tensor Tensor::index_select(int64_t axis, const Tensor& index) const {
   const IndexOrigin origin("index_select", index.lazy("index_select").shape());
   if (!lazy("index_select").shape().empty())
     return selected(*this, axis_index(axis, "index_select"), with_an_axis(index), origin);
+  (void)axis_list(axis, "index_select");
   if (index.numel() != 1) fail("index_select: ", index.numel(), " positions of a tensor without axes, which has one");
   return flatten().index_select(axis, index).reshape({});
 }
@@ -109,7 +110,7 @@ namespace {
 
 /// Python's rule: bounds count from either end and are cut to the axis.
 Tensor sliced(const Tensor& x, int axis, const Slice& s) {
-  if (s.step == 0) fail("index: a slice with step 0");
+  if (s.step == 0) fail("index: a slice with step 0 of ", x.shape(), "; a step is above 0, or below 0 to go backwards");
   const int64_t n = x.shape()[axis];
   const bool up = s.step > 0;
   auto bound = [&](std::optional<int64_t> value, int64_t missing) {
@@ -176,7 +177,8 @@ Indexed index_views(const Tensor& x, std::initializer_list<Index> entries) {
     else used += !entry.get<Ellipsis>() && !entry.get<NewAxis>();
   }
   if (used > x.lazy("index").shape().size())
-    fail("index: ", used, " entries for the ", x.rank(), " axes of ", x.shape());
+    fail("index: ", used, used == 1 ? " entry" : " entries", " for ", x.shape(), ", which has ", x.rank(),
+         x.rank() == 1 ? " axis" : " axes", "; at most one for each, beside new_axis and one ellipsis");
 
   Indexed result{x, {}};
   Tensor& part = result.part;
@@ -184,7 +186,8 @@ Indexed index_views(const Tensor& x, std::initializer_list<Index> entries) {
   bool seen_ellipsis = false;
   for (const Index& entry : entries) {
     if (entry.get<Ellipsis>()) {
-      if (std::exchange(seen_ellipsis, true)) fail("index: more than one ellipsis");
+      if (std::exchange(seen_ellipsis, true))
+        fail("index: more than one ellipsis for ", x.shape(), "; slice() takes one whole axis");
       axis += x.rank() - used, from += x.rank() - used;
     } else if (entry.get<NewAxis>()) {
       check_rank(part.rank() + 1, "index", part.shape());

@@ -99,14 +99,18 @@ Tensor class_loss(const Tensor& log_p, const Tensor& target, const Tensor& weigh
 }  // namespace
 
 Tensor Tensor::cross_entropy(const Tensor& target, const Tensor& weight, const CrossEntropyOptions& options) const {
-  if (lazy("cross_entropy").shape().empty()) fail("cross_entropy: logits need an axis of classes");
+  if (lazy("cross_entropy").shape().empty())
+    fail("cross_entropy: logits of () have no axis of classes; (C), (N, C) or (N, C, ..), as unsqueeze() makes them");
   return class_loss(log_softmax(rank() == 1 ? 0 : 1), target, weight, options, "cross_entropy");
 }
 Tensor Tensor::cross_entropy(const Tensor& target, const CrossEntropyOptions& options) const {
   return cross_entropy(target, Tensor(), options);
 }
 Tensor Tensor::nll_loss(const Tensor& target, const Tensor& weight, const CrossEntropyOptions& options) const {
-  if (lazy("nll_loss").shape().empty()) fail("nll_loss: log-probabilities need an axis of classes");
+  if (lazy("nll_loss").shape().empty())
+    fail(
+        "nll_loss: log-probabilities of () have no axis of classes; (C), (N, C) or (N, C, ..), as unsqueeze() makes "
+        "them");
   return class_loss(*this, target, weight, options, "nll_loss");
 }
 Tensor Tensor::nll_loss(const Tensor& target, const CrossEntropyOptions& options) const {

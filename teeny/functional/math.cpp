@@ -5,6 +5,7 @@
 #include <limits>
 #include <numbers>
 
+#include "teeny/functional/functional.h"
 #include "teeny/functional/functions.h"
 #include "teeny/mlops/common.h"
 
@@ -125,7 +126,7 @@ Tensor Tensor::clamp(std::optional<Scalar> low, std::optional<Scalar> high) cons
   if (beyond(low) && low->as<int64_t>() > 0) fail("clamp: ", *low, " does not fit ", dtype());
   if (beyond(high) && high->as<int64_t>() < 0) fail("clamp: ", *high, " does not fit ", dtype());
   Tensor x = is_float(dtype()) ? where(isnan(), detach(), *this) : *this;  // a NaN stays, and gets no gradient
-  for (const std::optional<Scalar>& bound : {low, high})  // a NaN holds everything, as in PyTorch
+  for (const std::optional<Scalar>& bound : {low, high})                   // a NaN holds everything, as in PyTorch
     if (bound && std::isnan(bound->as<double>())) return where(Tensor::full({}, true), *bound, x);
   if (low && !beyond(low)) x = where(x <= *low, *low, x);
   if (high && !beyond(high)) x = where(x >= *high, *high, x);
@@ -337,6 +338,11 @@ Tensor copysign(const Tensor& x, const Tensor& y) {
   return apply(CopySign{}, as_float(a), as_float(b));
 }
 Tensor copysign(const Tensor& x, double y) { return copysign(x, as_float(x, "copysign").scalar_like(y, "copysign")); }
+
+Tensor Tensor::dot(const Tensor& y) const {
+  lazy("dot"), y.lazy("dot");
+  return in_the_name_of("dot", "matmul", [&] { return matmul(y); });
+}
 
 Tensor Tensor::outer(const Tensor& y) const {
   lazy("outer"), y.lazy("outer");

@@ -4,7 +4,8 @@
 namespace teeny {
 
 Tensor Tensor::layernorm(int64_t axes, double eps) const {
-  if (axes < 1 || axes > lazy("layernorm").shape().size()) fail("layernorm: ", axes, " axes of ", shape());
+  if (axes < 1 || axes > lazy("layernorm").shape().size())
+    fail("layernorm: the last ", axes, " axes of ", shape(), "; 1 <= axes <= ", rank(), ", which all are");
   const Dims last = range(rank() - axes, rank());
   const Tensor x = to_accumulate_dtype(*this), centered = x - x.mean(last, true);
   return (centered * (mean_square(centered, last) + eps).rsqrt().cast(x.dtype())).cast(as_float(*this).dtype());

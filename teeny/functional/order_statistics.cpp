@@ -29,7 +29,7 @@ Tensor Tensor::median() const {
 
 ValuesIndices Tensor::median(int64_t axis, bool keepdim) const {
   refuse_bools(*this, "median");
-  if (rank() == 0) {
+  if (axis_list(axis, "median"); rank() == 0) {
     const auto [values, indices] = flatten().median(axis);
     return {values.reshape({}), indices.reshape({})};
   }
@@ -48,7 +48,7 @@ namespace {
 std::vector<Tensor> quantiles(const Tensor& data, std::span<const double> qs, std::optional<int64_t> axis, bool keepdim,
                               QuantileMode mode) {
   refuse_non_floats(data, "quantile");
-  if (qs.empty()) fail("quantile: none is asked for");
+  if (qs.empty()) fail("quantile: an empty list for ", data.shape(), "; name at least one q, as in {0.5}");
   const Tensor x = axis && data.rank() > 0 ? to_accumulate_dtype(data) : to_accumulate_dtype(data).flatten();
   const int a = x.axis_index(axis.value_or(0), "quantile");
   const int64_t n = x.shape()[a];

@@ -51,13 +51,14 @@ Tensor spread_over(const Tensor& unit, double low, double high) {
 
 Tensor Tensor::uniform(const Shape& shape, double low, double high) {
   check_shape(shape, "uniform");
-  if (!(low <= high) || !std::isfinite(high - low)) fail("uniform: [", low, ", ", high, ") is no interval");
+  if (!(low <= high) || !std::isfinite(high - low))
+    fail("uniform: [", low, ", ", high, ") is no interval; low <= high, and both finite");
   return spread_over(rand(shape), low, high);
 }
 
 Tensor Tensor::normal(const Shape& shape, double mean, double std) {
   check_shape(shape, "normal");
-  if (!(std >= 0)) fail("normal: a standard deviation of ", std);
+  if (!(std >= 0)) fail("normal: a standard deviation of ", std, "; 0 is the least");
   return randn(shape) * std + mean;
 }
 
@@ -129,7 +130,7 @@ Tensor gumbel_softmax(const Tensor& logits, double tau, bool hard, int64_t axis)
 
 /// Of values in [0, 1) in float64 hardly two are equal, so every order is as likely.
 Tensor Tensor::randperm(int64_t n) {
-  if (n < 0) fail("randperm: of ", n, " elements");
+  if (n < 0) fail("randperm: of ", n, " elements; 0 is the least");
   check_shape({n}, "randperm");
   return rand({n}, DType::Float64).argsort();
 }
@@ -142,7 +143,8 @@ Tensor Tensor::multinomial(int64_t samples, bool replacement) const {
   if (!is_float(lazy("multinomial").dtype())) fail("multinomial: weights are floats, not ", dtype());
   if (rank() < 1 || rank() > 2 || size(-1) == 0) fail("multinomial: weights of ", shape(), "; (n) or (rows, n)");
   if (samples < 1 || (!replacement && samples > size(-1)))
-    fail("multinomial: ", samples, " samples of ", size(-1), replacement ? "" : " without replacement");
+    fail("multinomial: ", samples, " samples of ", size(-1),
+         replacement ? "; 1 is the least" : " without replacement; from 1 to all of them");
   const Tensor weights = detach().cast(DType::Float64);
   const Tensor usable =
       ((weights >= 0) & weights.isfinite()).all() & ((weights > 0).sum(-1) >= (replacement ? 1 : samples)).all();

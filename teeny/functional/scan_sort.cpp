@@ -100,7 +100,7 @@ struct LogCumSumExp : Function {
 /// An element that equals the extreme so far is where that extreme was seen last: the largest such position so far. A
 /// NaN stays the extreme from where it stands on. The values are gathered, so that a gradient finds its way.
 ValuesIndices running_extreme(const Tensor& x, int64_t axis, ReduceOp op, const char* name) {
-  if (x.lazy(name).shape().empty()) return without_axes(running_extreme(x.flatten(), axis, op, name));
+  if (x.axis_list(axis, name); x.rank() == 0) return without_axes(running_extreme(x.flatten(), axis, op, name));
   const int a = x.axis_index(axis, name);
   const Tensor so_far(x.lazy().scan(op, a));
   const Tensor position = reshape_to_axis(Tensor::arange(x.shape()[a]), a, x.rank());
@@ -112,13 +112,13 @@ ValuesIndices running_extreme(const Tensor& x, int64_t axis, ReduceOp op, const 
 }  // namespace
 
 Tensor Tensor::cumsum(int64_t axis) const {
-  if (lazy("cumsum").shape().empty()) return flatten().cumsum(axis).reshape({});
+  if (axis_list(axis, "cumsum"); rank() == 0) return flatten().cumsum(axis).reshape({});
   const int a = axis_index(axis, "cumsum");
   return apply(CumSum(a), is_float(dtype()) ? *this : cast(DType::Int64));
 }
 
 Tensor Tensor::cumprod(int64_t axis) const {
-  if (lazy("cumprod").shape().empty()) return flatten().cumprod(axis).reshape({});
+  if (axis_list(axis, "cumprod"); rank() == 0) return flatten().cumprod(axis).reshape({});
   const int a = axis_index(axis, "cumprod");
   return apply(CumProd(a), is_float(dtype()) ? *this : cast(DType::Int64));
 }
@@ -127,7 +127,7 @@ ValuesIndices Tensor::cummax(int64_t axis) const { return running_extreme(*this,
 ValuesIndices Tensor::cummin(int64_t axis) const { return running_extreme(*this, axis, ReduceOp::Min, "cummin"); }
 
 Tensor Tensor::logcumsumexp(int64_t axis) const {
-  if (lazy("logcumsumexp").shape().empty()) return flatten().logcumsumexp(axis).reshape({});
+  if (axis_list(axis, "logcumsumexp"); rank() == 0) return flatten().logcumsumexp(axis).reshape({});
   const int a = axis_index(axis, "logcumsumexp");
   return apply(LogCumSumExp(a), to_accumulate_dtype(*this)).cast(as_float(*this).dtype());
 }
@@ -135,21 +135,24 @@ Tensor Tensor::logcumsumexp(int64_t axis) const {
 // ---- Sorting: the kernel finds the order, a gather follows it ------------------------------------------------------
 
 Tensor Tensor::argsort(int64_t axis, bool descending) const {
-  if (lazy("argsort").shape().empty()) return flatten().argsort(axis, descending).reshape({});
+  if (axis_list(axis, "argsort"); rank() == 0) return flatten().argsort(axis, descending).reshape({});
   return Tensor(lazy().argsort(axis_index(axis, "argsort"), descending));
 }
 
 ValuesIndices Tensor::sort(int64_t axis, bool descending) const {
-  if (lazy("sort").shape().empty()) return without_axes(flatten().sort(axis, descending));
+  if (axis_list(axis, "sort"); rank() == 0) return without_axes(flatten().sort(axis, descending));
   const int a = axis_index(axis, "sort");
   const Tensor indices = argsort(a, descending);
   return {gather(a, indices), indices};
 }
 
 ValuesIndices Tensor::topk(int64_t k, int64_t axis, bool largest) const {
-  if (lazy("topk").shape().empty()) return without_axes(flatten().topk(k == 0 ? 1 : k, axis, largest));
-  const int a = axis_index(axis, "topk");
-  if (k < 0 || k > shape()[a]) fail("topk: ", k, " of the ", shape()[a], " along axis ", a, " of ", shape());
+  const Dims along = axis_list(axis, "topk");
+  const int64_t n = along.empty() ? 1 : shape()[int(along[0])];
+  if (k < 0 || k > n)
+    fail("topk: ", k, " of the ", n, " along axis ", axis, " of ", shape(), "; from 0 to all of them");
+  if (rank() == 0) return without_axes(flatten().topk(1, axis, largest));
+  const int a = int(along[0]);
   Dims begin = Dims::filled(rank(), 0), end = shape();
   end[a] = k;
   const Tensor indices = argsort(a, largest).shrink(begin, end);

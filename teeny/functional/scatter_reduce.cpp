@@ -85,7 +85,7 @@ Tensor reduced(const Tensor& x, int axis, const Tensor& index, const Tensor& sou
 Tensor sent(const Tensor& x, int64_t axis, const Tensor& index, const Tensor& source, ScatterReduce how,
             bool include_self, const char* op) {
   for (const Tensor* t : {&x, &index, &source}) t->lazy(op);
-  if (x.rank() == 0)
+  if (x.axis_list(axis, op); x.rank() == 0)
     return sent(x.flatten(), axis, index, with_an_axis(source), how, include_self, op).reshape({});
   const int a = x.axis_index(axis, op);
   const Tensor at = with_an_axis(index);
@@ -97,7 +97,7 @@ Tensor sent(const Tensor& x, int64_t axis, const Tensor& index, const Tensor& so
 Tensor sent_whole(const Tensor& x, int64_t axis, const Tensor& index, const Tensor& source, ScatterReduce how,
                   bool include_self, const char* op) {
   for (const Tensor* t : {&x, &index, &source}) t->lazy(op);
-  if (x.rank() == 0)
+  if (x.axis_list(axis, op); x.rank() == 0)
     return sent_whole(x.flatten(), axis, index, with_an_axis(source), how, include_self, op).reshape({});
   const int a = x.axis_index(axis, op);
   const Tensor to = spread_index(x, a, with_an_axis(index), op);

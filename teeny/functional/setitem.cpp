@@ -90,7 +90,8 @@ Tensor overwritten(const Tensor& x, int axis, const Tensor& index, const Tensor&
 }
 Tensor Tensor::scatter(int64_t axis, const Tensor& index, const Tensor& source) const {
   for (const Tensor* t : {this, &index, &source}) t->lazy("scatter");
-  if (rank() == 0) return flatten().scatter(axis, with_an_axis(index), with_an_axis(source)).reshape({});
+  if (axis_list(axis, "scatter"); rank() == 0)
+    return flatten().scatter(axis, with_an_axis(index), with_an_axis(source)).reshape({});
   return overwritten(*this, axis_index(axis, "scatter"), with_an_axis(index), with_an_axis(source),
                      {"scatter", index.shape()});
 }
@@ -98,5 +99,20 @@ Tensor Tensor::scatter(int64_t axis, const Tensor& index, Scalar value) const {
   if (!fits(value, lazy("scatter").dtype())) fail("scatter: ", value, " does not fit ", dtype());
   return scatter(axis, index, full(index.lazy("scatter").shape(), value, dtype()));
 }
+
+#define TEENY_OPERATOR(op)                                                                     \
+  Tensor& operator op##=(Tensor& x, const Tensor& y) {                                         \
+    x.lazy(#op "="), y.lazy(#op "=");                                                          \
+    return assign_or_rebind(x, in_the_name_of(#op "=", #op, [&] { return x op y; }), #op "="); \
+  }                                                                                            \
+  Tensor& operator op##=(Tensor& x, Scalar y) {                                                \
+    x.lazy(#op "=");                                                                           \
+    return assign_or_rebind(x, in_the_name_of(#op "=", #op, [&] { return x op y; }), #op "="); \
+  }
+TEENY_OPERATOR(+)
+TEENY_OPERATOR(-)
+TEENY_OPERATOR(*)
+TEENY_OPERATOR(/)
+#undef TEENY_OPERATOR
 
 }  // namespace teeny

@@ -40,6 +40,11 @@ struct Concat : Function {
 
 }  // namespace
 
+Tensor Tensor::view(const Shape& sizes) const {
+  lazy("view");
+  return in_the_name_of("view", "reshape", [&] { return reshape(sizes); });
+}
+
 Tensor Tensor::diagonal(int64_t a, int64_t b, int64_t offset) const {
   const int first = axis_index(a, "diagonal"), second = axis_index(b, "diagonal");
   if (first == second) fail("diagonal: axes ", a, " and ", b, " of ", shape(), " are one");
@@ -54,7 +59,8 @@ Tensor Tensor::diagonal(int64_t a, int64_t b, int64_t offset) const {
 
 Tensor Tensor::diag(int64_t offset) const {
   if (lazy("diag").shape().empty() || rank() > 2) fail("diag: ", shape(), "; a vector (n), or a matrix (n, m)");
-  return rank() == 2 ? diagonal(0, 1, offset) : diag_embed(offset);
+  if (rank() == 2) return diagonal(0, 1, offset);
+  return in_the_name_of("diag", "diag_embed", [&] { return diag_embed(offset); });
 }
 
 Tensor Tensor::diag_embed(int64_t offset, int64_t a, int64_t b) const {
@@ -119,7 +125,8 @@ Tensor Tensor::unflatten(int64_t axis, const Shape& sizes) const {
   for (int64_t size : sizes) size == -1 ? ++open : large |= __builtin_mul_overflow(known, size, &known);
   const int64_t n = shape()[at];
   if (open > 1 || large || (open ? known <= 0 || n % known : n != known))
-    fail("unflatten: axis ", at, " of ", shape(), " does not split into ", sizes);
+    fail("unflatten: axis ", at, " of ", shape(), " does not split into ", sizes,
+         "; their product is the axis's size, and one of them may be -1");
   for (int64_t& size : inner)
     if (size == -1) size = n / known;
   Shape to(shape().begin(), shape().begin() + at);
@@ -129,7 +136,7 @@ Tensor Tensor::unflatten(int64_t axis, const Shape& sizes) const {
 }
 
 Tensor Tensor::movedim(int64_t from, int64_t to) const {
-  if (lazy("movedim").shape().empty()) return unsqueeze(0).movedim(from, to).squeeze(0);
+  if (lazy("movedim").shape().empty()) return axis_list(from, "movedim"), axis_list(to, "movedim"), *this;
   const int first = axis_index(from, "movedim"), last = axis_index(to, "movedim");
   Dims order;
   for (int a = 0; a < rank(); ++a)
@@ -138,15 +145,19 @@ Tensor Tensor::movedim(int64_t from, int64_t to) const {
   return permute(order);
 }
 
-Tensor Tensor::expand_as(const Tensor& y) const { return lazy("expand_as"), expand(y.lazy("expand_as").shape()); }
+Tensor Tensor::expand_as(const Tensor& y) const {
+  const Shape to = (lazy("expand_as"), y.lazy("expand_as").shape());
+  return in_the_name_of("expand_as", "expand", [&] { return expand(to); });
+}
 
 Tensor Tensor::repeat(const Dims& times) const {
-  if (times.size() < lazy("repeat").shape().size()) fail("repeat: ", times, " names fewer axes than ", shape());
+  if (times.size() < lazy("repeat").shape().size())
+    fail("repeat: ", times, " names fewer axes than ", shape(), "; a count for each axis, new ones in front");
   Shape apart, grown, to;  // (n) -> (1, n) -> (t, n) -> (t*n)
   for (int a = 0; a < times.size(); ++a) {
     const int from = a - (times.size() - rank());
     const int64_t n = from < 0 ? 1 : shape()[from];
-    if (times[a] < 0) fail("repeat: ", times, ": a count is negative");
+    if (times[a] < 0) fail("repeat: ", times, ": a count is negative; 0 is the least");
     to.push_back(teeny::numel({times[a], n}, "repeat"));
     const bool both = n != 1 && times[a] != 1;  // a single element, or a single time, needs no axis of its own
     check_rank(apart.size() + 1 + both, "repeat", shape());
@@ -158,7 +169,7 @@ Tensor Tensor::repeat(const Dims& times) const {
 }
 
 Tensor Tensor::repeat_interleave(int64_t times, std::optional<int64_t> axis) const {
-  if (times < 0) fail("repeat_interleave: ", times, " times");
+  if (times < 0) fail("repeat_interleave: ", times, " times; 0 is the least");
   if (lazy("repeat_interleave"); !axis) return flatten().repeat_interleave(times, 0);
   const int a = axis_index(*axis, "repeat_interleave");
   check_rank(rank() + 1, "repeat_interleave", shape());
@@ -216,12 +227,12 @@ Tensor joined(std::span<const Tensor> parts, int64_t axis, const char* op) {
 }  // namespace
 
 Tensor Tensor::cat(std::span<const Tensor> parts, int64_t axis) {
-  if (parts.empty()) fail("cat: nothing to put together");
+  if (parts.empty()) fail("cat: nothing to put together; it takes at least one tensor");
   return joined(parts, axis, "cat");
 }
 
 Tensor Tensor::stack(std::span<const Tensor> parts, int64_t axis) {
-  if (parts.empty()) fail("stack: nothing to put together");
+  if (parts.empty()) fail("stack: nothing to put together; it takes at least one tensor");
   std::vector<Tensor> raised;
   for (const Tensor& part : parts) {
     if (part.lazy("stack").shape() != parts[0].lazy("stack").shape())
@@ -233,17 +244,18 @@ Tensor Tensor::stack(std::span<const Tensor> parts, int64_t axis) {
 }
 
 std::vector<Tensor> Tensor::split(const Dims& sizes, int64_t axis) const {
+  constexpr const char* kWhole = "; sizes are >= 0, and together the axis's";
   const int a = axis_index(axis, "split");
   std::vector<Tensor> parts;
   Dims begin = Dims::filled(rank(), 0), end = shape();
   end[a] = 0;
   for (int64_t size : sizes) {
-    if (size < 0 || size > shape()[a] - begin[a]) fail("split: axis ", a, " of ", shape(), " into ", sizes);
+    if (size < 0 || size > shape()[a] - begin[a]) fail("split: axis ", a, " of ", shape(), " into ", sizes, kWhole);
     end[a] += size;
     parts.push_back(shrink(begin, end));
     begin[a] = end[a];
   }
-  if (end[a] != shape()[a]) fail("split: axis ", a, " of ", shape(), " into ", sizes);
+  if (end[a] != shape()[a]) fail("split: axis ", a, " of ", shape(), " into ", sizes, kWhole);
   return parts;
 }
 
@@ -269,13 +281,13 @@ std::vector<Tensor> equal_parts(const Tensor& x, int64_t size, int axis, const c
 
 std::vector<Tensor> Tensor::split(int64_t size, int64_t axis) const {
   const int a = axis_index(axis, "split");
-  if (size < 1) fail("split: parts of ", size);
+  if (size < 1) fail("split: axis ", a, " of ", shape(), " into parts of ", size, "; 1 is the least");
   return equal_parts(*this, size, a, "split");
 }
 
 std::vector<Tensor> Tensor::chunk(int64_t chunks, int64_t axis) const {
   const int a = axis_index(axis, "chunk");
-  if (chunks < 1) fail("chunk: ", chunks, " chunks");
+  if (chunks < 1) fail("chunk: axis ", a, " of ", shape(), " into ", chunks, " chunks; 1 is the least");
   if (shape()[a] > 0) return equal_parts(*this, (shape()[a] - 1) / chunks + 1, a, "chunk");
   check_count(chunks, a, shape(), "chunk");
   return std::vector<Tensor>(size_t(chunks), *this);
@@ -291,10 +303,11 @@ std::vector<Tensor> Tensor::unbind(int64_t axis) const {
 
 std::vector<Tensor> Tensor::meshgrid(std::span<const Tensor> axes, std::string_view indexing) {
   if (indexing != "ij" && indexing != "xy") fail("meshgrid: indexing is \"ij\" or \"xy\", not \"", indexing, '"');
-  if (axes.empty()) fail("meshgrid: of nothing");
+  if (axes.empty()) fail("meshgrid: of nothing; it takes at least one tensor");
   Shape grid;
   for (const Tensor& axis : axes) {
-    if (axis.lazy("meshgrid").shape().size() > 1) fail("meshgrid: ", axis.shape(), " has more than one axis");
+    if (axis.lazy("meshgrid").shape().size() > 1)
+      fail("meshgrid: ", axis.shape(), " has more than one axis; flatten() it");
     check_rank(grid.size() + 1, "meshgrid", grid);
     grid.push_back(axis.numel());
   }
@@ -308,12 +321,12 @@ std::vector<Tensor> Tensor::meshgrid(std::span<const Tensor> axes, std::string_v
 }
 
 Tensor Tensor::tril(int64_t diagonal) const {
-  if (lazy("tril").shape().size() < 2) fail("tril: ", shape(), " has no two axes");
+  if (lazy("tril").shape().size() < 2) fail("tril: ", shape(), " has no two axes; (.., n, m)");
   return where(tri(size(-2), size(-1), diagonal), *this, full({}, 0, dtype()));
 }
 
 Tensor Tensor::triu(int64_t diagonal) const {
-  if (lazy("triu").shape().size() < 2) fail("triu: ", shape(), " has no two axes");
+  if (lazy("triu").shape().size() < 2) fail("triu: ", shape(), " has no two axes; (.., n, m)");
   const int64_t first = std::clamp(diagonal, -size(-2), size(-1));
   return where(tri(size(-2), size(-1), first - 1), full({}, 0, dtype()), *this);
 }

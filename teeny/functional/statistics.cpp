@@ -57,6 +57,7 @@ Tensor Tensor::all(const Axes& axes, bool keepdim) const {
 namespace {
 /// The position of the first element that equals the extreme, or that is NaN.
 Tensor first_of(const Tensor& x, std::optional<int64_t> axis, bool keepdim, bool largest, const char* op) {
+  if (axis) (void)x.axis_list(*axis, op);
   if (!axis || x.rank() == 0) {
     const Tensor flat = first_of(x.flatten(), axis.value_or(0), false, largest, op);
     return keepdim ? flat.reshape(Dims::filled(x.rank(), 1)) : flat;
@@ -109,7 +110,8 @@ Tensor Tensor::logsumexp(const Axes& axes, bool keepdim) const {
 /// A length of 0 gets the gradient 0. Powers of floats leave their range where the length does not: they are doubles.
 Tensor Tensor::norm(double p, const Axes& axes, bool keepdim) const {
   refuse_non_floats(*this, "norm");
-  if (std::isnan(p)) fail("norm: of order NaN");
+  if (std::isnan(p))
+    fail("norm: of order nan for ", lazy("norm").shape(), "; a number, or INFINITY for the largest element");
   const Dims list = axis_list(axes, "norm");
   for (int64_t axis : list)
     if (std::isinf(p) && shape()[axis] == 0)
@@ -136,7 +138,8 @@ Tensor Tensor::normalize(double p, const Axes& axes, double eps) const {
 Tensor Tensor::cosine_similarity(const Tensor& other, int64_t axis, double eps) const {
   const auto [x, y] = promote_and_broadcast(*this, other, "cosine_similarity");
   refuse_non_floats(x, "cosine_similarity");
-  if (x.rank() == 0) return x.flatten().cosine_similarity(y.flatten(), axis, eps).reshape({});
+  if (x.axis_list(axis, "cosine_similarity"); x.rank() == 0)
+    return x.flatten().cosine_similarity(y.flatten(), axis, eps).reshape({});
   const int a = x.axis_index(axis, "cosine_similarity");
   return (x.normalize(2, a, eps) * y.normalize(2, a, eps)).sum(a);
 }

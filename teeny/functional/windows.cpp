@@ -57,7 +57,7 @@ Tensor windows(const Tensor& x, const Dims& window, const Dims& step, const Dims
 }
 
 Tensor Tensor::unfold(int64_t axis, int64_t size, int64_t step, int64_t dilation) const {
-  if (lazy("unfold").shape().empty()) return flatten().unfold(axis, size, step, dilation).flatten();
+  if (axis_list(axis, "unfold"); rank() == 0) return flatten().unfold(axis, size, step, dilation).flatten();
   const int a = axis_index(axis, "unfold");
   if (size < 0 || step < 1 || dilation < 1)
     fail("unfold: size ", size, " must be at least 0, step ", step, " and dilation ", dilation, " at least 1");

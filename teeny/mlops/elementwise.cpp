@@ -203,24 +203,24 @@ Tensor compare(BinaryOp op, const Tensor& x, const Tensor& y, const char* name) 
 }  // namespace
 
 Tensor operator+(const Tensor& x, const Tensor& y) {
-  const auto [a, b] = promote_and_broadcast(x, y, "add");
+  const auto [a, b] = promote_and_broadcast(x, y, "+");
   return apply(Add{}, a, b);
 }
 
 Tensor operator-(const Tensor& x, const Tensor& y) {
-  if (x.lazy("sub").dtype() == DType::Bool || y.lazy("sub").dtype() == DType::Bool)
-    fail("sub: bools cannot be subtracted; ^ gives their difference, logical_not() the other of the two");
-  const auto [a, b] = promote_and_broadcast(x, y, "sub");
+  if (x.lazy("-").dtype() == DType::Bool || y.lazy("-").dtype() == DType::Bool)
+    fail("-: bools cannot be subtracted; ^ gives their difference, logical_not() the other of the two");
+  const auto [a, b] = promote_and_broadcast(x, y, "-");
   return apply(Sub{}, a, b);
 }
 
 Tensor operator*(const Tensor& x, const Tensor& y) {
-  const auto [a, b] = promote_and_broadcast(x, y, "mul");
+  const auto [a, b] = promote_and_broadcast(x, y, "*");
   return apply(Mul{}, a, b);
 }
 
 Tensor operator/(const Tensor& x, const Tensor& y) {
-  const auto [a, b] = promote_and_broadcast(x, y, "div");
+  const auto [a, b] = promote_and_broadcast(x, y, "/");
   return apply(Div{}, as_float(a), as_float(b));
 }
 

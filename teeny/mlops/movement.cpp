@@ -168,7 +168,7 @@ Tensor Tensor::contiguous() const { return lazy("contiguous"), apply(Contiguous{
 // ---- What is made of them ------------------------------------------------------------------------------------------
 
 Tensor Tensor::transpose(int64_t a, int64_t b) const {
-  if (lazy("transpose").shape().empty()) return unsqueeze(0).transpose(a, b).squeeze(0);
+  if (lazy("transpose").shape().empty()) return axis_list(a, "transpose"), axis_list(b, "transpose"), *this;
   const int first = axis_index(a, "transpose"), second = axis_index(b, "transpose");
   Dims order;
   for (int i = 0; i < rank(); ++i) order.push_back(i == first ? second : i == second ? first : i);

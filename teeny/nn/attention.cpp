@@ -7,7 +7,7 @@ namespace teeny::nn {
 
 namespace {
 double checked(const char* layer, double p) {
-  if (!(p >= 0 && p <= 1)) fail(layer, ": a dropout probability of ", p);
+  if (!(p >= 0 && p <= 1)) fail(layer, ": a dropout probability of ", p, "; 0 <= p <= 1");
   return p;
 }
 }  // namespace

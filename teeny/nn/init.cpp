@@ -23,10 +23,10 @@ void check_float(const char* op, const Tensor& x) {
   if (!is_float(x.lazy(op).dtype())) fail(op, ": makes floats, not ", x.dtype());
 }
 void check_range(const char* op, double low, double high) {
-  if (!(low <= high)) fail(op, ": from ", low, " to ", high);
+  if (!(low <= high)) fail(op, ": from ", low, " to ", high, "; low <= high");
 }
 void check_std(const char* op, double std) {
-  if (!(std >= 0)) fail(op, ": a standard deviation of ", std);
+  if (!(std >= 0)) fail(op, ": a standard deviation of ", std, "; 0 is the least");
 }
 
 /// ±sqrt(3) std: what is uniform there has the standard deviation std.
@@ -69,7 +69,7 @@ Tensor& normal_(Tensor& x, double mean, double std) {
 /// inverse of that function. Nothing is rejected and drawn again.
 Tensor& trunc_normal_(Tensor& x, double mean, double std, double low, double high) {
   check_float("trunc_normal_", x);
-  if (!(std > 0)) fail("trunc_normal_: a standard deviation of ", std);
+  if (!(std > 0)) fail("trunc_normal_: a standard deviation of ", std, "; it is above 0");
   const auto at = [&](double end) { return std::erf((end - mean) / (std * std::numbers::sqrt2)); };
   constexpr double kEnd = 1 - 1e-15;  // of the whole line the inverse would be infinite
   const double from = std::clamp(at(low), -kEnd, kEnd), to = std::clamp(at(high), -kEnd, kEnd);

@@ -90,7 +90,7 @@ Tensor table(const char* layer, int64_t count, int64_t size, std::optional<int64
 }
 
 void check_probability(const char* layer, double p) {
-  if (!(p >= 0 && p <= 1)) fail(layer, ": a probability of ", p);
+  if (!(p >= 0 && p <= 1)) fail(layer, ": a probability of ", p, "; 0 <= p <= 1");
 }
 }  // namespace
 

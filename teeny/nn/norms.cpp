@@ -28,7 +28,7 @@ Dims last_axes(const char* layer, const Tensor& x, const Shape& shape) {
 }
 
 void check_normalized(const char* layer, const Shape& shape) {
-  if (shape.empty()) fail(layer, ": over no axes");
+  if (shape.empty()) fail(layer, ": over no axes; name the sizes of at least the last one");
   check_shape(shape, layer);
 }
 

@@ -79,9 +79,10 @@ Recurrent<Cell>::Recurrent(int64_t in, int64_t hidden, const RecurrentOptions& o
   constexpr bool is_rnn = std::same_as<Cell, RNNCell>, is_lstm = std::same_as<Cell, LSTMCell>;
   const char* name = Cell::kName;
   init::check_sizes(name, {in, hidden});
-  if (hidden == 0) fail(name, ": a hidden size of 0");
+  if (hidden == 0) fail(name, ": a hidden size of 0; 1 is the least");
   if (options.layers < 1) fail(name, ": ", options.layers, " layers; 1 is the least");
-  if (!(options.dropout >= 0 && options.dropout <= 1)) fail(name, ": a dropout probability of ", options.dropout);
+  if (!(options.dropout >= 0 && options.dropout <= 1))
+    fail(name, ": a dropout probability of ", options.dropout, "; 0 <= p <= 1");
   if (options.relu && !is_rnn) fail(name, ": relu is an option of RNN alone");
   if (options.projection != 0 && !is_lstm) fail(name, ": projection is an option of LSTM alone");
   if (options.projection < 0 || options.projection >= hidden)

@@ -33,7 +33,8 @@ Optimizer::Optimizer(std::string_view name, std::vector<Group> groups) : groups_
     group.end = params_.size();
     group.params.clear();
   }
-  if (params_.empty()) fail(name, ": no parameters to train");
+  if (params_.empty())
+    fail(name, ": no parameters to train; nn::parameters(model) lists those that require a gradient");
   lr_ = groups_.size() == 1 ? number(rates[0]) : Tensor::from(rates);
   std::map<const void*, size_t> seen;
   for (size_t i = 0; i < params_.size(); ++i) {

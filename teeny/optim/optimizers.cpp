@@ -67,7 +67,7 @@ SGD::SGD(const std::vector<ParamGroup<SGDOptions>>& groups)
   for (size_t group = 0; group < groups.size(); ++group) {
     const SGDOptions& o = options_[group];
     detail::check_option(kName, "momentum", o.momentum, INFINITY);
-    if (o.nesterov && o.momentum == 0) fail("sgd: nesterov without momentum");
+    if (o.nesterov && o.momentum == 0) fail("sgd: nesterov without momentum; give it one, as in .momentum = 0.9");
     if (o.momentum != 0) start(momentum_, group);
   }
 }
@@ -321,7 +321,7 @@ Muon::Muon(const std::vector<ParamGroup<MuonOptions>>& groups)
     detail::check_option(kName, "eps", o.eps, INFINITY);
     if (o.iterations < 0 || o.iterations >= 100) fail(kName, ": ", o.iterations, " iterations; 0 <= iterations < 100");
     for (double coefficient : o.coefficients)
-      if (!std::isfinite(coefficient)) fail(kName, ": a coefficient of ", coefficient);
+      if (!std::isfinite(coefficient)) fail(kName, ": a coefficient of ", coefficient, "; all are finite");
     start(momentum_, group);
   }
   for (const Tensor& p : params_)
@@ -407,7 +407,7 @@ Tensor clip_grad_norm(std::span<const Tensor> params, double max_norm, double no
 }
 
 void clip_grad_value(std::span<const Tensor> params, double limit) {
-  if (!(limit >= 0)) fail("clip_grad_value: a limit of ", limit);
+  if (!(limit >= 0)) fail("clip_grad_value: a limit of ", limit, "; 0 is the least");
   NoGrad guard;
   for (const Tensor& p : params) p.lazy("clip_grad_value");
   set_grads(params, [&](const Tensor& g) { return g.clamp(-limit, limit); });

@@ -218,15 +218,4 @@ Tensor& assign_or_rebind(Tensor& x, const Tensor& value, const char* op) {
   return x = value.cast(x.dtype());
 }
 
-#define TEENY_OPERATOR(op)                                                                                      \
-  Tensor& operator op##=(Tensor& x, const Tensor& y) {                                                          \
-    return x.lazy(#op "="), y.lazy(#op "="), assign_or_rebind(x, x op y, #op "=");                              \
-  }                                                                                                             \
-  Tensor& operator op##=(Tensor& x, Scalar y) { return x.lazy(#op "="), assign_or_rebind(x, x op y, #op "="); }
-TEENY_OPERATOR(+)
-TEENY_OPERATOR(-)
-TEENY_OPERATOR(*)
-TEENY_OPERATOR(/)
-#undef TEENY_OPERATOR
-
 }  // namespace teeny

@@ -82,7 +82,6 @@ class Tensor {
 
   // ---- mlops/movement.cpp: nothing is copied
   [[nodiscard]] Tensor reshape(const Shape& shape) const;  ///< one size may be -1
-  [[nodiscard]] Tensor view(const Shape& shape) const { return lazy("view"), reshape(shape); }
   [[nodiscard]] Tensor permute(const Dims& axes) const;
   [[nodiscard]] Tensor transpose(int64_t a = -2, int64_t b = -1) const;
   [[nodiscard]] Tensor t() const { return lazy("t").shape().size() < 2 ? *this : transpose(0, 1); }
@@ -116,7 +115,6 @@ class Tensor {
   [[nodiscard]] Tensor max(const Axes& axes = {}, bool keepdim = false) const;  ///< ties share the gradient
   [[nodiscard]] Tensor min(const Axes& axes = {}, bool keepdim = false) const;
   [[nodiscard]] Tensor matmul(const Tensor& y) const;  ///< (.., M, K) x (.., K, N), broadcast; or vectors (K)
-  [[nodiscard]] Tensor dot(const Tensor& y) const { return lazy("dot"), y.lazy("dot"), matmul(y); }
   [[nodiscard]] Tensor linear(const Tensor& weight,
                               const Tensor& bias = {}) const;  ///< x (.., in), weight (out, in), bias (out)
 
@@ -158,11 +156,11 @@ class Tensor {
   }
 
   [[nodiscard]] static Tensor full(const Shape& shape, Scalar value, std::optional<DType> dtype = {});
-  [[nodiscard]] static Tensor zeros(const Shape& shape, DType dtype = DType::Float32) { return full(shape, 0, dtype); }
-  [[nodiscard]] static Tensor ones(const Shape& shape, DType dtype = DType::Float32) { return full(shape, 1, dtype); }
+  [[nodiscard]] static Tensor zeros(const Shape& shape, DType dtype = DType::Float32);
+  [[nodiscard]] static Tensor ones(const Shape& shape, DType dtype = DType::Float32);
   /// Zeros: where nothing is computed before it is asked for, there is no memory with something else in it.
-  [[nodiscard]] static Tensor empty(const Shape& shape, DType dtype = DType::Float32) { return zeros(shape, dtype); }
-  [[nodiscard]] Tensor full_like(Scalar value) const { return lazy("full_like"), full(shape(), value, dtype()); }
+  [[nodiscard]] static Tensor empty(const Shape& shape, DType dtype = DType::Float32);
+  [[nodiscard]] Tensor full_like(Scalar value) const;
   [[nodiscard]] Tensor zeros_like() const { return lazy("zeros_like"), full_like(0); }
   [[nodiscard]] Tensor ones_like() const { return lazy("ones_like"), full_like(1); }
   [[nodiscard]] Tensor empty_like() const { return lazy("empty_like"), zeros_like(); }
@@ -198,6 +196,7 @@ class Tensor {
   // ---- shapes.cpp
   [[nodiscard]] Tensor movedim(int64_t from, int64_t to) const;
   [[nodiscard]] Tensor expand_as(const Tensor& y) const;
+  [[nodiscard]] Tensor view(const Shape& shape) const;  ///< reshape
   [[nodiscard]] Tensor unflatten(int64_t axis, const Shape& sizes) const;
   [[nodiscard]] Tensor repeat(const Dims& times) const;  ///< 1 2 1 2
   [[nodiscard]] Tensor repeat_interleave(int64_t times,
@@ -353,6 +352,7 @@ class Tensor {
   }
 
   // ---- einsum.cpp, math.cpp
+  [[nodiscard]] Tensor dot(const Tensor& y) const;    ///< matmul
   [[nodiscard]] Tensor outer(const Tensor& y) const;  ///< (M) and (N): (M, N)
   /// A product written in letters: einsum("bij,bjk->bik", {x, y}). Repeated letters are summed unless they are in the
   /// result; without "->" the result has the letters that occur once, in alphabetical order. "..." broadcasts.
