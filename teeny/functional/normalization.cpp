@@ -5,7 +5,7 @@ namespace teeny {
 
 Tensor Tensor::layernorm(int64_t axes, double eps) const {
   if (axes < 1 || axes > lazy("layernorm").shape().size())
-    fail("layernorm: the last ", axes, " axes of ", shape(), "; 1 <= axes <= ", rank(), ", which all are");
+    fail("layernorm: the last ", axes, " axes of ", shape(), "; from 1 to all of them");
   const Dims last = range(rank() - axes, rank());
   const Tensor x = to_accumulate_dtype(*this), centered = x - x.mean(last, true);
   return (centered * (mean_square(centered, last) + eps).rsqrt().cast(x.dtype())).cast(as_float(*this).dtype());

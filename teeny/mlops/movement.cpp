@@ -176,7 +176,7 @@ Tensor Tensor::transpose(int64_t a, int64_t b) const {
 }
 
 Tensor Tensor::flatten(int64_t start, int64_t end) const {
-  if (lazy("flatten").shape().empty()) return reshape({1}).flatten(start, end);
+  if (lazy("flatten").shape().empty()) return axis_list(start, "flatten"), axis_list(end, "flatten"), reshape({1});
   const int first = axis_index(start, "flatten"), last = axis_index(end, "flatten");
   if (first > last) fail("flatten: from axis ", first, " to axis ", last, ", which stands before it, of ", shape());
   Shape to(shape().begin(), shape().begin() + first);
