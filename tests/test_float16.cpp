@@ -66,6 +66,10 @@ TEST_CASE("16-bit floats: a cast rounds, whether or not the values are stored in
 TEST_CASE("16-bit floats: a constant is what the dtype holds of it, rounded once, wherever it is used") {
   const double above_tie = 1 + 0x1p-11 + 0x1p-40;  // as a float32 it is the tie between 1 and the next float16
   CHECK(Tensor::full({2}, above_tie, DType::Float16).to_vector<double>() == std::vector<double>(2, 1 + 0x1p-10));
+  const Tensor zero = Tensor::zeros({1}, DType::Float16);
+  for (const Tensor& x : {zero.pad({0}, {1}, above_tie)[1], zero.masked_fill(zero == 0, above_tie),
+                          zero.clamp(above_tie), where(zero == 0, above_tie, zero), where(zero != 0, zero, above_tie)})
+    CHECK(x.item() == 1 + 0x1p-10);
   for (DType half : {DType::Float16, DType::BFloat16}) {
     const Tensor x = Tensor::full({2}, 0.1, half), stored = x.contiguous().realize(), one = Tensor::ones({2});
     CHECK(x.to_vector<double>() == stored.to_vector<double>());
@@ -88,9 +92,9 @@ TEST_CASE("floats: functions, over all exponents, are libm's to a few units in t
     double (*exact)(double);
     double ulps;
   };
-  const Function functions[] = {{"exp", x.exp(), std::exp, 1},    {"log", x.log(), std::log, 2.2},
+  const Function functions[] = {{"exp", x.exp(), std::exp, 1},      {"log", x.log(), std::log, 2.2},
                                 {"tanh", x.tanh(), std::tanh, 5.6}, {"erf", x.erf(), std::erf, 5.6},
-                                {"atan", x.atan(), std::atan, 3}, {"sqrt", x.sqrt(), std::sqrt, 0.5}};
+                                {"atan", x.atan(), std::atan, 3},   {"sqrt", x.sqrt(), std::sqrt, 0.5}};
   for (const Function& f : functions) {
     const std::vector<float> got = f.result.to_vector();
     int wrong = 0;

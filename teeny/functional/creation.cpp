@@ -83,6 +83,9 @@ Tensor Tensor::arange(Scalar start, Scalar stop, Scalar step, std::optional<DTyp
   if (count > (fraction ? 9e15 : 1e18)) fail("arange: ", count, " elements are too many");  // 53 and 60 bits
   const Tensor n(LazyBuffer::iota(fraction ? int64_t(count) : int64_t(whole)));
   const DType to = dtype.value_or(fraction ? DType::Float32 : DType::Int64);
+  const auto last_whole = [&] { return uint64_t(start.as<int64_t>()) + (whole - 1) * uint64_t(step.as<int64_t>()); };
+  for (const Scalar& end : {start, fraction ? Scalar(first + (count - 1) * by) : Scalar(int64_t(last_whole()))})
+    if (count > 0 && !fits(end, to)) fail("arange: ", end, " does not fit ", to);
   if (!fraction) return (n * step + start).cast(to);
   return (n.cast(DType::Float64) * step + start).cast(to);
 }

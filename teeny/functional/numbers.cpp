@@ -50,10 +50,10 @@ TEENY_OPERATOR(!=, comparable(t, n, "!="), rounded(n, x.dtype()))
 #undef TEENY_OPERATOR
 
 Tensor where(const Tensor& condition, const Tensor& x, Scalar y) {
-  return where(condition, x, x.scalar_like(y, "where"));
+  return where(condition, x, x.scalar_like(rounded(y, x.lazy("where").dtype()), "where"));
 }
 Tensor where(const Tensor& condition, Scalar x, const Tensor& y) {
-  return where(condition, y.scalar_like(x, "where"), y);
+  return where(condition, y.scalar_like(rounded(x, y.lazy("where").dtype()), "where"), y);
 }
 Tensor where(const Tensor& condition, Scalar x, Scalar y) { return where(condition, Tensor(x), Tensor(y)); }
 

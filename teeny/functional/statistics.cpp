@@ -114,8 +114,8 @@ Tensor Tensor::norm(double p, const Axes& axes, bool keepdim) const {
     fail("norm: of order nan for ", lazy("norm").shape(), "; a number, or INFINITY for the largest element");
   const Dims list = axis_list(axes, "norm");
   for (int64_t axis : list)
-    if (std::isinf(p) && shape()[axis] == 0)
-      fail("norm: axis ", axis, " of ", shape(), " is empty, and nothing has no largest element");
+    if (shape()[axis] == 0 && (std::isinf(p) || p < 0))
+      fail("norm: axis ", axis, " of ", shape(), " is empty, and nothing has no norm of order ", p);
   const bool powers = p != 0 && p != 1 && std::isfinite(p);
   const Tensor x = powers ? cast(DType::Float64) : to_accumulate_dtype(*this), a = x.abs();
   const auto masked = [](const Tensor& t) { return where(t == 0, 0, t); };

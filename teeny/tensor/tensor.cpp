@@ -114,13 +114,12 @@ Dims Tensor::axis_list(const Axes& axes, const char* op) const {
   if (const int n = lazy(op).shape().size(); !axes.list) return range(0, n);
   Dims result;
   for (int64_t axis : *axes.list) {
-    if (rank() == 0 && (axis == 0 || axis == -1)) continue;  // PyTorch's rule: a number has one axis for reductions
-    const int a = axis_index(axis, op);
+    const int a = rank() == 0 && (axis == 0 || axis == -1) ? 0 : axis_index(axis, op);
     if (result.contains(a)) fail(op, ": axis ", a, " is named twice in ", *axes.list);
     result.push_back(a);
   }
   std::sort(result.begin(), result.end());
-  return result;
+  return rank() == 0 ? Dims() : result;  // PyTorch's rule: a number has one axis for reductions
 }
 
 // ---- Values --------------------------------------------------------------------------------------------------------
