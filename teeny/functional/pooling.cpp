@@ -45,7 +45,8 @@ struct Pool {
   /// Whether taps may lie on both sides of the image, and none in it.
   bool gaps_over_image(const Tensor& x) const {
     bool result = false;
-    for (int a = 0; a < window.size(); ++a) result |= padding_end[a] > 0 && dilation[a] > x.size(a - window.size());
+    for (int a = 0; a < window.size(); ++a)
+      result |= padding_end[a] > 0 && dilation[a] > x.size(a - window.size());
     return result;
   }
   bool pads() const { return padding_end != Dims::filled(window.size(), 0); }  ///< never less than the padding before
@@ -68,8 +69,8 @@ Scalar lowest(DType dtype) {
   });
 }
 
-/// The maximum of a window is the maximum of its columns' maxima: one axis after the other, the first one first, as
-/// rows lie in memory in one piece; and what is left of them is less to take the last axis' scattered taps of.
+/// The maximum of a window is the maximum of its columns' maxima: one axis after the other, the first one first, as rows
+/// lie in memory in one piece; and what is left of them is less to take the last axis' scattered taps of.
 ///
 /// The gradient goes to one element of each window, as in PyTorch, which walks a window and keeps what is larger than
 /// all before, or NaN: the first of equals, of NaNs the last. It begins with the first element of the input, which is
@@ -189,14 +190,14 @@ Tensor max_pool(const Tensor& x, const Sizes& window, const PoolOptions& options
   return apply(MaxPool(Pool(x, window, options, n, op)), x);
 }
 
-/// The sum of each window along one axis. Element i = q * stride + r lies in windows q, q - 1, .., as many as begin
-/// less than a window before it: one more where r is small.
+/// The sum of each window along one axis. Element i = q * stride + r lies in windows q, q - 1, .., as many as begin less
+/// than a window before it: one more where r is small.
 ///
 ///   window 5, stride 2    window 0  x x x x x           windows of element  0  1  2    3    4      5    6      ..
 ///                                1      x x x x x                           0  0  0 1  0 1  0 1 2  1 2  1 2 3
 ///
-/// So the gradient is made of sums of neighbours, again: `most` of them, or one less. Nothing is multiplied: an
-/// infinity stays with the elements that its window has.
+/// So the gradient is made of sums of neighbours, again: `most` of them, or one less. Nothing is multiplied: an infinity
+/// stays with the elements that its window has.
 struct WindowSum : Function {
   static constexpr int64_t kFew = 2;
   int axis;
