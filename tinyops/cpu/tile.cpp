@@ -247,7 +247,37 @@ struct Reduction {
   static constexpr TileReduction functions{reset, packed, rows, combine, finish};
 };
 
+/// Totals as those of a sum of doubles.
+struct SumOfSquares {
+  static double square(float x) { return double(x) * double(x); }
+
+  /// Some running totals make short chains, which fill packets.
+  static double row(int64_t n, const float* x) {
+    constexpr int64_t chains = 32;
+    double part[chains] = {};
+    int64_t i = 0;
+    for (; i + chains <= n; i += chains)
+#pragma omp simd
+      for (int64_t j = 0; j < chains; ++j) part[j] += square(x[i + j]);
+    for (; i < n; ++i) part[i % chains] += square(x[i]);
+    for (int64_t width = chains / 2; width > 0; width /= 2)
+      for (int64_t j = 0; j < width; ++j) part[j] += part[j + width];
+    return part[0];
+  }
+  static void packed(int64_t count, int64_t n, void* totals, const void* values) {
+    for (int64_t r = 0; r < count; ++r) static_cast<double*>(totals)[r] += row(n, in<float>(values) + r * n);
+  }
+  static void rows(int64_t count, int64_t n, void* totals, const void* values) {
+    for (const float* x = in<float>(values); count > 0; --count, x += n)
+      each<double>(n, totals, [](double t, float x) { return t + square(x); }, static_cast<const double*>(totals), x);
+  }
+  using Sum = Reduction<double, ReduceOp::Sum>;
+  static constexpr TileReduction functions{Sum::reset, packed, rows, Sum::combine, Sum::finish};
+};
+
 }  // namespace
+
+const TileReduction& tile_sum_of_squares() { return SumOfSquares::functions; }
 
 const TileReduction& tile_reduction(ReduceOp op, DType dtype) {
   return with_compute(dtype, [&]<class T>(T) -> const TileReduction& {

@@ -56,4 +56,8 @@ struct TileReduction {
 };
 const TileReduction& tile_reduction(ReduceOp op, DType dtype);
 
+/// The same of the squares of float32 elements, each squared and added up in double: norms and variances ask for these,
+/// as a float's square may leave its range.
+const TileReduction& tile_sum_of_squares();
+
 }  // namespace tinyops::cpu

@@ -108,6 +108,7 @@ struct RowPlan {
   void plan_axes(bool elementwise);
   void choose_lanes(const Shape& sizes, int outer, bool elementwise);
   void plan_stages();
+  int squared(int sum) const;
   unsigned single_arguments(int value) const;
   void plan_slots(const std::vector<Step*>& steps, bool for_kept, SlotPool& pool);
   void plan_tiles(bool elementwise);

@@ -41,7 +41,35 @@ unsigned RowPlan::single_arguments(int v) const {
   return single == 3 ? 2 : single;  // not both of a binary operation
 }
 
+/// Of a sum of squares in float64: the float32 value whose squares they are, if nothing else reads the squares. Else -1.
+int RowPlan::squared(int sum) const {
+  const auto of = [&](int v, auto op) {
+    const Instruction& instruction = kernel.program[size_t(v)];
+    const auto* found = std::get_if<decltype(op)>(&instruction.op);
+    return found && *found == op ? instruction.args[0] : -1;
+  };
+  const auto read_by_one = [&](int v) {
+    const auto reads = [&](const Instruction& i) { return std::ranges::count(i.args, v) > 0; };
+    return std::ranges::count_if(kernel.program, reads) == 1 &&
+           std::ranges::none_of(kernel.outputs, [&](const Output& o) { return o.value == v; });
+  };
+  if (!std::holds_alternative<Reduce>(kernel.program[size_t(sum)].op)) return -1;
+  if (std::get<Reduce>(kernel.program[size_t(sum)].op).op != ReduceOp::Sum) return -1;
+  const int square = kernel.program[size_t(sum)].args[0], wide = of(square, BinaryOp::Mul);
+  if (wide < 0 || kernel.program[size_t(square)].args[1] != wide || values[size_t(square)].is_row) return -1;
+  const int narrow = of(wide, UnaryOp::Cast);
+  if (narrow < 0 || values[size_t(wide)].dtype != DType::Float64) return -1;
+  if (values[size_t(narrow)].dtype != DType::Float32 || values[size_t(wide)].is_row) return -1;
+  return read_by_one(square) && read_by_one(wide) ? narrow : -1;
+}
+
 void RowPlan::plan_stages() {
+  std::vector<bool> inside(values.size(), false);  // of a step that computes a sum of squares
+  for (int v = 0; v < int(values.size()); ++v)
+    if (squared(v) >= 0) {
+      const int square = kernel.program[size_t(v)].args[0];
+      inside[size_t(square)] = inside[size_t(kernel.program[size_t(square)].args[0])] = true;
+    }
   stages.resize(1);
   auto stage = [&](int s) -> Stage& {
     if (size_t(s) >= stages.size()) stages.resize(size_t(s) + 1);
@@ -82,13 +110,17 @@ void RowPlan::plan_stages() {
       step.op = tile_op(instruction, kernel.program[size_t(instruction.args[where])].dtype, step.single);
     }
     value.stage = stage_of[size_t(v)];
+    if (inside[size_t(v)]) continue;
 
     std::vector<Step>* home = nullptr;
     if (value.is_fixed) constants.push_back(step);
     else if (is_reduce(instruction)) {
-      need(instruction.args[0], value.stage - 1);
+      const int narrow = squared(v);
+      if (narrow >= 0) step.args[0] = narrow;
+      need(step.args[0], value.stage - 1);
       step.operand = int(totals.size());
-      totals.push_back(&tile_reduction(std::get<Reduce>(instruction.op).op, value.dtype));
+      totals.push_back(narrow >= 0 ? &tile_sum_of_squares()
+                                   : &tile_reduction(std::get<Reduce>(instruction.op).op, value.dtype));
       step.kind = Step::Kind::Accumulate;
       stage(value.stage - 1).tiles.push_back(step);
       step.kind = Step::Kind::Finish;
