@@ -3,6 +3,7 @@
 // axes.
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <random>
 
 #include "tests/check_reference.h"
@@ -146,6 +147,22 @@ TEST_CASE("rows: sixteen axes, in another order, padded") {
   CHECK(mismatch([&] { return x.permute(order).contiguous() + 1; }, true) == "");
   CHECK(mismatch([&] { return x.permute(order) * x; }, true) == "");
   CHECK(mismatch([&] { return (x.permute(order) + x).sum({0, 3, 7, 12}); }, true) == "");
+}
+
+TEST_CASE("rows: sums of squares in float64, whose squares nobody else reads, or somebody does") {
+  for (const int64_t width : kWidths) {
+    CAPTURE(width);
+    const Tensor x = fractions({5, width}) * 1e25, wide = x.cast(DType::Float64);
+    CHECK(std::isfinite(wide.square().sum().item<double>()));
+    for (const int axis : {0, 1}) {
+      CAPTURE(axis);
+      CHECK(mismatch([&] { return wide.square().sum({axis}); }) == "");
+      CHECK(mismatch([&] { return wide.square() / wide.square().sum({axis}, true); }) == "");
+      CHECK(mismatch([&] { return wide.square().sum({axis}, true) * wide; }) == "");
+      const Tensor shifted = (x - 1e25).cast(DType::Float64);
+      CHECK(mismatch([&] { return shifted.square().sum({axis}) + wide.sum({axis}).square(); }) == "");
+    }
+  }
 }
 
 TEST_CASE("rows: padding around short axes") {

@@ -53,8 +53,8 @@ int RowPlan::squared(int sum) const {
     return std::ranges::count_if(kernel.program, reads) == 1 &&
            std::ranges::none_of(kernel.outputs, [&](const Output& o) { return o.value == v; });
   };
-  if (!std::holds_alternative<Reduce>(kernel.program[size_t(sum)].op)) return -1;
-  if (std::get<Reduce>(kernel.program[size_t(sum)].op).op != ReduceOp::Sum) return -1;
+  const auto* reduce = std::get_if<Reduce>(&kernel.program[size_t(sum)].op);
+  if (!reduce || reduce->op != ReduceOp::Sum) return -1;
   const int square = kernel.program[size_t(sum)].args[0], wide = of(square, BinaryOp::Mul);
   if (wide < 0 || kernel.program[size_t(square)].args[1] != wide || values[size_t(square)].is_row) return -1;
   const int narrow = of(wide, UnaryOp::Cast);
@@ -65,8 +65,9 @@ int RowPlan::squared(int sum) const {
 
 void RowPlan::plan_stages() {
   std::vector<bool> inside(values.size(), false);  // of a step that computes a sum of squares
+  std::vector<int> squares_of(values.size(), -1);
   for (int v = 0; v < int(values.size()); ++v)
-    if (squared(v) >= 0) {
+    if ((squares_of[size_t(v)] = squared(v)) >= 0) {
       const int square = kernel.program[size_t(v)].args[0];
       inside[size_t(square)] = inside[size_t(kernel.program[size_t(square)].args[0])] = true;
     }
@@ -115,7 +116,7 @@ void RowPlan::plan_stages() {
     std::vector<Step>* home = nullptr;
     if (value.is_fixed) constants.push_back(step);
     else if (is_reduce(instruction)) {
-      const int narrow = squared(v);
+      const int narrow = squares_of[size_t(v)];
       if (narrow >= 0) step.args[0] = narrow;
       need(step.args[0], value.stage - 1);
       step.operand = int(totals.size());
