@@ -131,8 +131,9 @@ endif
 
 # A program that leaves the work to the library gains nothing from -O3, which takes 1.6 times as long to compile as -O1;
 # nor does teeny/, which plans and leaves the loops to tinyops/, gain from it over -O2.
-at_leisure  = $(filter examples/% teeny/io/header.cpp tests/test_% tests/random_graph%,$1)
-optimise_of = $(if $(sanitizers)$(at_leisure),-O1,$(if $(filter teeny/%,$1),-O2,-O3))
+at_leisure  = $(filter examples/% teeny/io/header.cpp tests/test_% tests/random_graph% tests/course/%,$1)
+fast_checks = $(wildcard tests/course/27-* tests/course/28-* tests/course/29-*)  # of headers with loops of the CPU's kernels
+optimise_of = $(if $(sanitizers)$(filter-out $(fast_checks),$(at_leisure)),-O1,$(if $(filter teeny/%,$1),-O2,-O3))
 
 # Only the backend that needs them knows of Eigen and OpenMP.
 EIGEN     := $(subst -I,-isystem ,$(or $(shell pkg-config --cflags eigen3 2> /dev/null),-I/usr/include/eigen3))
@@ -141,7 +142,8 @@ CPU_FLAGS  = $(EIGEN) -fopenmp -fno-math-errno -fno-trapping-math $(if $(filter 
 HOST_FLAGS = -x c++ -Itests/gpu_emulator -O1 -g1 -fsanitize=bounds -fno-sanitize-recover=bounds \
   -ftrivial-auto-var-init=pattern -U_FORTIFY_SOURCE -Wno-unknown-pragmas -Wno-missing-field-initializers
 emulated_gpu    = $(filter tinyops/cuda/% tests/gpu_emulator/% tests/bench/gpu_%,$1)
-flags_of   = $(FLAGS) $(optimise_of) $(if $(emulated_gpu),$(HOST_FLAGS)) $(if $(filter tinyops/cpu/%,$1),$(CPU_FLAGS)) $(CXXFLAGS)
+flags_of   = $(FLAGS) $(optimise_of) $(if $(emulated_gpu),$(HOST_FLAGS)) $(if $(filter tinyops/cpu/% $(fast_checks),$1),$(CPU_FLAGS)) \
+  $(if $(filter tests/course/%,$1),-Wno-unused) $(CXXFLAGS)
 LIBS      := $(strip $(if $(filter cpu,$(BACKEND)),-fopenmp) $(if $(emulated),-fsanitize=bounds) \
   $(if $(on_gpu),-L$(CUDA_HOME)/lib64 -lcudart_static -ldl -lrt) -lz -pthread)
 
@@ -175,9 +177,10 @@ else ifeq (cuda,$(BACKEND))
 else
   library += tinyops/$(BACKEND)/device.cpp
 endif
+checks   := $(wildcard tests/course/*.cpp)  # of the course's exercises; tests/course/tool runs them
 tests    := tests/main.cpp $(wildcard tests/random_graph*.cpp tests/test_*.cpp $(if $(emulated),tests/gpu_emulator/test_*.cpp))
 programs := $(wildcard examples/*.cpp tests/bench/*.cpp) $(if $(filter cuda,$(BACKEND)),tests/bench/gpu_peak.cu)
-sources  := $(library) $(tests) $(programs)
+sources  := $(library) $(tests) $(programs) $(checks) $(wildcard tests/course/tool/*.cpp)
 object    = $(patsubst %.cu,$B/%.o,$(patsubst %.cpp,$B/%.o,$1))
 
 LIBTEENY := $B/libteeny.a
@@ -221,6 +224,27 @@ $B/%.o: %.cu $B/flags
 	$Q$(if $(on_gpu),$(nvcc),$(CXX) $(call flags_of,$<) -MMD -MP -c $< -o $@)
 
 -include $(wildcard $(patsubst %.o,%.d,$(call object,$(sources))))
+
+# The checks of the course, linked with what they check. A library file whose exercise is open (OPEN=) has an object of its
+# own, compiled in haste and without complaints about what a stub does not use; no other program links it, and neither the
+# archive nor a benchmark ever holds a hole.
+open_flags   = $(FLAGS) $(if $(filter tinyops/cpu/%,$1),-O3 $(CPU_FLAGS),-O1) -Wno-unused $(CXXFLAGS)
+open_objects = $(patsubst %.cpp,$B/open/%.o,$(filter $(OPEN),$(library)))
+$B/course: $(call object,$(checks)) $(call object,$(filter-out $(OPEN),$(library))) $(open_objects) $B/open/list
+	$(call say,link,$@)
+	$Q$(CXX) $(FLAGS) $(CXXFLAGS) $(filter %.o,$^) $(LIBS) -o $@
+$B/open/%.o: %.cpp $B/open/prefix.h.gch $B/flags
+	@mkdir -p $(@D)
+	$(call say,compile,$<)
+	$Q$(CXX) $(call open_flags,$<) $(if $(filter teeny/%,$<),-include $B/open/prefix.h) -MMD -MP -c $< -o $@
+$B/open/prefix.h.gch: teeny/tensor/function.h $B/flags
+	@mkdir -p $(@D)
+	@echo '#include "$<"' > $B/open/prefix.h
+	$Q$(CXX) $(call open_flags,teeny/) -MMD -MP -MF $B/open/prefix.h.d -MT $@ -x c++-header -c $B/open/prefix.h -o $@
+$B/open/list: $(if $(call differ,$(OPEN),$(shell cat $B/open/list 2> /dev/null)),FORCE)
+	@mkdir -p $(@D)
+	@echo '$(OPEN)' > $@
+-include $(wildcard $B/open/prefix.h.d $(open_objects:.o=.d))
 
 # A line for each file: `  [3/57] compile teeny/graph/lazy.cpp`. How many there are a make that only counts says, asked once.
 Q     := $(if $(V),,@)

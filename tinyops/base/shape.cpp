@@ -157,6 +157,7 @@ View View::shrink(const Dims& begin, const Dims& end) const {
 }
 
 View View::flip(const Dims& axes) const {
+  // [exercise 03
   return rewrite(*this, shape, [&](Affine f) {
     for (int64_t a : axes) {
       f.offset += f.coef[int(a)] * (shape[int(a)] - 1);
@@ -164,6 +165,7 @@ View View::flip(const Dims& axes) const {
     }
     return f;
   });
+  // exercise 03]
 }
 
 View View::diagonal(int a, int b) const {

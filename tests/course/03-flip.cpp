@@ -1,0 +1,25 @@
+#include "tests/course/views.h"
+
+EXERCISE("03") {
+  using namespace course;
+  using tinyops::Dims, tinyops::View;
+  const View matrix = View::contiguous({2, 3});
+  same_view("(2, 3) flipped along axis 1", matrix.flip({1}), {2, 1, 0, 5, 4, 3});
+  same_view("(2, 3) flipped along axis 0", matrix.flip({0}), {3, 4, 5, 0, 1, 2});
+  same_view("(2, 3) flipped along both axes", matrix.flip({0, 1}), {5, 4, 3, 2, 1, 0});
+
+  // Padded by hand: one element that is not there (-1) in front of three.
+  View padded = View::contiguous({3});
+  padded.shape[0] = 4, padded.address.offset = -1;
+  padded.guards.push_back({{Dims::filled(1, 1), -1}, 3});
+  same_view("(3,) padded in front, and flipped: the padding is behind", padded.flip({0}), {2, 1, 0, -1});
+
+  for (int i = 0; i < 20; ++i) {
+    const View x = random_view();
+    const int a = int(pick(0, x.rank() - 1));
+    same_view(text(x, " flipped along axis ", a), x.flip(Dims::filled(1, a)), moved(x, x.shape, [&](Dims at) {
+                at[a] = x.shape[a] - 1 - at[a];
+                return at;
+              }));
+  }
+}
