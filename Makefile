@@ -28,7 +28,7 @@ endif
 .SUFFIXES:
 .DELETE_ON_ERROR:
 .PHONY: help deps examples test test-all sanitize-cuda cuda-report bench bench-compare bench-sweep layers house tour notes format loc clean \
-  install again FORCE $(EXAMPLES)
+  install again FORCE $(EXAMPLES) course start check watch hint skip solve grade handout gradescope prove
 comma := ,
 empty :=
 space := $(empty) $(empty)
@@ -50,8 +50,9 @@ deps: ## install what the build needs, with apt (Debian, Ubuntu)
 	[ -z "$$sudo" ] || command -v sudo > /dev/null || { echo 'deps: neither root nor sudo; ask someone who is' >&2; exit 1; }; \
 	$$sudo apt-get update -q && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$missing
 
-clean: ## remove everything that was built
-	rm -rf build compile_commands.json
+clean: ## remove everything that was built; what `make course` remembers stays
+	@[ ! -d build ] || find build -mindepth 1 -maxdepth 1 ! -name course -exec rm -rf {} +
+	rm -f compile_commands.json
 
 # `make -j deps clean test`: those two come first and alone, and only then a new make looks at what is there.
 first := $(filter deps clean,$(MAKECMDGOALS))
@@ -343,6 +344,30 @@ bench-compare: $B/bench ## teeny beside its peers on the same device, in one tab
 
 bench-sweep: $B/sweep ## look for geometries at which teeny is slow (PEERS=python that has torch, ARGS='--count 2000 --seed 0 --only conv')
 	python3 tests/bench/sweep.py $< $(PEERS) $(ARGS)
+
+# ---- The course -----------------------------------------------------------------------------------------------------
+
+COURSE := build/course/tool
+# Only what is named on the command line is passed on; the builds that a check needs are makes of their own.
+course_options = $(foreach n,EX AGAIN SEED FROM JSON OUT ONLY,$(if $($n),$n=$(call quote,$($n))))
+course_verbs  := course start check watch hint skip solve grade handout gradescope prove
+course: ## the exercises: write a piece of teeny, and see it go green
+start: ## open an exercise in the source (EX=3)
+check: ## build and check an exercise (EX=3)
+watch: ## check it whenever the file is saved (EX=3)
+hint: ## one more hint each time (EX=3)
+course_make = BACKEND=$(BACKEND) ARCH=$(ARCH) $(if $(filter command line,$(origin CXX)),CXX=$(CXX)) $(if $(WERROR),WERROR=$(WERROR)) \
+  -j$(or $(shell nproc 2> /dev/null),1)
+$(course_verbs): $(COURSE)
+	@COURSE_BUILD='$B' COURSE_MAKE='$(strip $(course_make))' $< $@ $(course_options)
+
+tool := $(wildcard tests/course/tool/*.cpp)
+$(COURSE): $(tool:tests/course/tool/%.cpp=build/course/objects/%.o)
+	@$(CXX) $^ -o $@
+build/course/objects/%.o: tests/course/tool/%.cpp
+	@mkdir -p $(@D)
+	@$(CXX) -std=c++20 -O1 -Wall -Wextra $(if $(WERROR),-Werror) -MMD -MP -c $< -o $@
+-include $(wildcard build/course/objects/*.d)
 
 layers: ## check that every include of the house runs down
 	@python3 tests/house/layers.py

@@ -37,7 +37,8 @@ void draw(const std::vector<double>& yours, const std::vector<double>& want, con
           size_t first) {
   const bool color = std::getenv("COURSE_COLOR") != nullptr;
   const size_t count = std::max(yours.size(), want.size());
-  const size_t begin = count <= kDrawn || first < kDrawn ? 0 : first - kDrawn / 2, end = std::min(count, begin + kDrawn);
+  const size_t begin = count <= kDrawn || first < kDrawn ? 0 : first - kDrawn / 2,
+               end = std::min(count, begin + kDrawn);
   std::string rows[2] = {begin ? "    want   .." : "    want  ", begin ? "    yours  .." : "    yours "};
   for (size_t i = begin; i < end; ++i) {
     const std::string w = i < want.size() ? number(want[i]) : "", y = i < yours.size() ? number(yours[i]) : "";
@@ -108,8 +109,6 @@ int main(int argc, char** argv) {
     std::printf("ok %s %s\n", argv[2], argv[1]);
     return 0;
   } catch (const course::Failed&) {
-  } catch (const std::exception& e) {
-    std::printf("  %s\n", e.what());
-  }
+  } catch (const std::exception& e) { std::printf("  %s\n", e.what()); }
   return 1;
 }

@@ -54,7 +54,7 @@ struct Check {
 
 #define COURSE_JOIN_(a, b) a##b
 #define COURSE_JOIN(a, b) COURSE_JOIN_(a, b)
-#define EXERCISE(number)                                                                                \
-  static void COURSE_JOIN(check_, __LINE__)();                                                          \
-  static const course::Check COURSE_JOIN(listed_, __LINE__)(number, COURSE_JOIN(check_, __LINE__));     \
+#define EXERCISE(number)                                                                            \
+  static void COURSE_JOIN(check_, __LINE__)();                                                      \
+  static const course::Check COURSE_JOIN(listed_, __LINE__)(number, COURSE_JOIN(check_, __LINE__)); \
   static void COURSE_JOIN(check_, __LINE__)()
