@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "teeny/debug/trace.h"
+#include "teeny/schedule/schedule.h"
 #include "teeny/teeny.h"
 #include "teeny/testing.h"
 #include "tests/course/check.h"
@@ -49,6 +51,18 @@ inline void gradients(const std::string& what, const std::function<teeny::Tensor
     expect(xs[k].grad().defined(), by + ": no gradient arrived");
     same(by + " (want: by finite differences)", xs[k].grad(), want, tolerance);
   }
+}
+
+/// Expects that `targets` are computed by `want` kernels, `why`; else draws the list of kernels, as DEBUG=2 would.
+inline void same_kernels(const std::string& what, const Tensors& targets, size_t want, const std::string& why = "") {
+  std::vector<teeny::LazyBuffer> buffers;
+  for (const teeny::Tensor& t : targets) buffers.push_back(t.lazy());
+  const std::vector<teeny::Step> steps = teeny::schedule(buffers);
+  if (steps.size() == want) return;
+  std::string list;
+  for (const teeny::Step& step : steps) list += "\n      " + teeny::debug::label(step.kernel);
+  expect(false, text(what, " takes ", steps.size(), steps.size() == 1 ? " kernel" : " kernels", ", and ", want,
+                     want == 1 ? " is" : " are", " enough", why.empty() ? "" : ": " + why, list));
 }
 
 }  // namespace course

@@ -44,7 +44,7 @@ class Counter {
   void operator()(const std::string& line) {
     int done = 0, all = 0;
     if (std::sscanf(line.c_str(), " [%d/%d] compile", &done, &all) != 2) return;
-    if (!shown || all < 4) return;  // one or two files: there is nothing to count
+    if (!shown || all < 10) return;  // one or two files: there is nothing to count
     if (is_terminal()) std::printf("\r  building, once: %d of %d files\033[K", done, all), written = true;
     else if (done == 1 || done % 20 == 0 || done == all) std::printf("  building, once: %d of %d files\n", done, all);
     std::fflush(stdout);
