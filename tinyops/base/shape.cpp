@@ -132,6 +132,7 @@ View View::expand(const Shape& to) const {
 }
 
 View View::pad(const Dims& before, const Dims& after) const {
+  // [exercise 04
   Shape padded = shape;
   for (int a = 0; a < rank(); ++a) padded[a] += before[a] + after[a];
   View result = rewrite(*this, padded, [&](Affine f) {
@@ -145,6 +146,7 @@ View View::pad(const Dims& before, const Dims& after) const {
     result.guards.push_back(guard);
   }
   return result.simplified();
+  // exercise 04]
 }
 
 View View::shrink(const Dims& begin, const Dims& end) const {
