@@ -185,6 +185,7 @@ View View::diagonal(int a, int b) const {
 
 View View::unfold(int axis, int64_t size, int64_t step, int64_t dilation) const {
   assert(shape[axis] >= dilation * (size - 1) + 1);
+  // [exercise 05
   Shape windows = shape;
   windows[axis] = (shape[axis] - dilation * (size - 1) - 1) / step + 1;
   windows.push_back(size);
@@ -193,6 +194,7 @@ View View::unfold(int axis, int64_t size, int64_t step, int64_t dilation) const 
     f.coef[axis] = far(f.coef[axis], step, "unfold");
     return f;
   }).simplified();
+  // exercise 05]
 }
 
 // A reshape regroups axes. Walk both shapes from the left and cut them into the smallest groups of equal size:
