@@ -338,6 +338,7 @@ std::optional<View> compose(const View& strided, const View& inner) {
   if (strided.is_contiguous() && strided.shape == inner.shape) return inner;
   const View outer = without_still_axes(strided);
   const std::vector<Interval> box = valid_box(outer);
+  // [exercise 06
   for (bool balanced : {true, false}) {
     const std::vector<Affine> digit = digits(outer.address, inner.shape, box, balanced);
     bool carries = false;  // a digit that leaves its axis would spill into the next one
@@ -349,6 +350,7 @@ std::optional<View> compose(const View& strided, const View& inner) {
     return result.simplified();
   }
   return std::nullopt;
+  // exercise 06]
 }
 
 std::ostream& operator<<(std::ostream& out, const View& view) {
