@@ -174,6 +174,7 @@ void run_kernel(const RowKernel& k) {
 // ---- The other kinds ------------------------------------------------------------------------------------------------
 
 void run_kernel(const ContractKernel& k) {
+  // [exercise 07
   const Shape summed(k.shape.end() - k.reduced, k.shape.end());
   std::vector<RowValue> values;
   for_each_index(k.epilogue.shape, [&](const Dims& i) {
@@ -189,6 +190,7 @@ void run_kernel(const ContractKernel& k) {
     });
     run_row(k.epilogue, i, sum, values);
   });
+  // exercise 07]
 }
 
 /// index[i], checked against the size of the axis it picks from.
