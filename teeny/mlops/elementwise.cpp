@@ -90,6 +90,7 @@ struct Sin : Elementwise {
   Grads backward(const Tensor& grad, const Tensor&) override { return {grad * inputs[0].cos()}; }
 };
 
+// [exercise 14
 struct Cos : Elementwise {
   LazyBuffer forward(const LazyBuffer& x) { return x.unary(UnaryOp::Cos); }
   Grads backward(const Tensor& grad, const Tensor&) override { return {-grad * inputs[0].sin()}; }
@@ -104,6 +105,7 @@ struct Sigmoid : Elementwise {
   LazyBuffer forward(const LazyBuffer& x) { return x.unary(UnaryOp::Sigmoid); }
   Grads backward(const Tensor& grad, const Tensor& out) override { return {grad * out * (1 - out)}; }
 };
+// exercise 14]
 
 /// Not `where(x > 0, x, 0)`, which would turn a NaN into 0.
 struct Relu : Function {
