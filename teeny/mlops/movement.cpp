@@ -30,10 +30,12 @@ struct Expand : Function {
   explicit Expand(Shape to) : to(std::move(to)) {}
   LazyBuffer forward(const LazyBuffer& x) { return x.expand(to); }
   Grads backward(const Tensor& grad, const Tensor&) override {
+    // [exercise 15
     Dims repeated;
     for (int a = 0; a < to.size(); ++a)
       if (inputs[0].shape()[a] != to[a]) repeated.push_back(a);
     return {grad.sum(repeated, true)};
+    // exercise 15]
   }
 };
 
