@@ -20,6 +20,7 @@ struct Contract : Function {
 
   // d/da[i] = sum of grad * b over every axis along which a was repeated: the same product, other axes summed.
   Grads backward(const Tensor& grad, const Tensor&) override {
+    // [exercise 17
     const auto [a, b] = saved<2>();
     Shape shape = grad.shape();
     for (int i = 0; i < reduced; ++i) shape.push_back(1);
@@ -33,6 +34,7 @@ struct Contract : Function {
       return product_sum(g, other, repeated).expand(x.shape());  // an axis that was summed of x alone comes back
     };
     return {gradient_of(a, b), gradient_of(b, a)};
+    // exercise 17]
   }
 };
 

@@ -31,7 +31,7 @@ inline void same_shape(const std::string& what, const teeny::Tensor& yours, cons
 
 /// The gradient of `f` at `xs` (float64), beside (f(x + h) - f(x - h)) / 2h element by element.
 inline void gradients(const std::string& what, const std::function<teeny::Tensor(const Tensors&)>& f, Tensors xs,
-                      double tolerance = 1e-5) {
+                      double tolerance = 1e-5) try {
   for (teeny::Tensor& x : xs) x = x.detach().clone().realize().requires_grad_();
   const teeny::Shape shape = f(xs).shape();
   const teeny::Tensor weights = numbers(shape);  // all derivatives are seen in the sum, in different amounts
@@ -51,7 +51,7 @@ inline void gradients(const std::string& what, const std::function<teeny::Tensor
     expect(xs[k].grad().defined(), by + ": no gradient arrived");
     same(by + " (want: by finite differences)", xs[k].grad(), want, tolerance);
   }
-}
+} catch (const teeny::Error& e) { expect(false, what + ": " + e.what()); }
 
 /// Expects that `targets` are computed by `want` kernels, `why`; else draws the list of kernels, as DEBUG=2 would.
 inline void same_kernels(const std::string& what, const Tensors& targets, size_t want, const std::string& why = "") {
