@@ -84,6 +84,7 @@ Tensor convolve(const Tensor& x, const Tensor& weight, const Geometry& g) {
 /// d/dweight: grad (N, G, O/G, 1, OH, OW) times windows, summed over images and pixels.
 Tensor conv_weight_grad(const Tensor& grad, const Tensor& x, const Shape& weight, const Geometry& g) {
   const int n = g.axes();
+  // [exercise 18
   const Tensor looked_at = conv_windows(x, spatial(weight), g);  // (N, G, 1, O.., C/G, K..)
   // Both as (G, O/G, C/G, K.. | N, O..).
   Dims order{1, 2};
@@ -93,6 +94,7 @@ Tensor conv_weight_grad(const Tensor& grad, const Tensor& x, const Shape& weight
   Tensor out = grad.unflatten(1, {g.groups, -1});
   for (int i = 0; i <= n; ++i) out = out.unsqueeze(-1);
   return contract(out.permute(order), looked_at.permute(order), 1 + n).reshape(weight);
+  // exercise 18]
 }
 
 Tensor conv_adjoint(const Tensor& grad, const Tensor& weight, const Shape& x, Geometry g);
