@@ -228,12 +228,22 @@ $B/%.o: %.cu $B/flags
 
 # The checks of the course, linked with what they check. A library file whose exercise is open (OPEN=) has an object of its
 # own, compiled in haste and without complaints about what a stub does not use; no other program links it, and neither the
-# archive nor a benchmark ever holds a hole.
-open_flags   = $(FLAGS) $(if $(filter tinyops/cpu/%,$1),-O3 $(CPU_FLAGS),-O1) -Wno-unused $(CXXFLAGS)
-open_objects = $(patsubst %.cpp,$B/open/%.o,$(filter $(OPEN),$(library)))
-$B/course: $(call object,$(checks)) $(call object,$(filter-out $(OPEN),$(library))) $(open_objects) $B/open/list
+# archive nor a benchmark ever holds a hole. If it is a header, only the checks that include it are compiled with it: for
+# make it is old (-o), so that no object of the library is made anew.
+open_headers = $(filter %.h,$(OPEN))
+open_checks  = $(if $(open_headers),$(shell grep -lF $(open_headers:%=-e '"%"') $(checks)))
+open_sources = $(filter $(OPEN),$(library)) $(open_checks)
+open_objects = $(patsubst %.cpp,$B/open/%.o,$(open_sources))
+open_flags   = $(FLAGS) $(if $(filter tinyops/cpu/% $(fast_checks),$1),-O3 $(CPU_FLAGS),-O1) -Wno-unused $(CXXFLAGS)
+ifneq (,$(if $(HEADERS_ARE_OLD),,$(open_headers)))
+$B/course: FORCE
+	+$Q$(MAKE) --no-print-directory $(open_headers:%=-o %) HEADERS_ARE_OLD=1 $@
+else
+$B/course: $(call object,$(filter-out $(open_sources),$(checks) $(library))) $(open_objects) $B/open/list
 	$(call say,link,$@)
 	$Q$(CXX) $(FLAGS) $(CXXFLAGS) $(filter %.o,$^) $(LIBS) -o $@
+endif
+$(open_checks:%.cpp=$B/open/%.o): FORCE
 $B/open/%.o: %.cpp $B/open/prefix.h.gch $B/flags
 	@mkdir -p $(@D)
 	$(call say,compile,$<)

@@ -7,7 +7,7 @@
 #include <set>
 
 #include "tests/check_reference.h"
-#include "tinyops/base/scalar_ops.h"
+#include "tinyops/base/philox.h"
 
 namespace teeny::test {
 namespace {

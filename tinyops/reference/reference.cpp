@@ -7,6 +7,7 @@
 #include <map>
 
 #include "tinyops/device.h"
+#include "tinyops/base/philox.h"
 #include "tinyops/base/scalar_ops.h"
 
 namespace tinyops::reference {

@@ -4,7 +4,7 @@
 //   block      0    |    1    |         one a lane, so that the compiler can keep them in vector registers
 #include "tinyops/cpu/index/index.h"
 #include "tinyops/cpu/parallel.h"
-#include "tinyops/base/scalar_ops.h"
+#include "tinyops/base/philox.h"
 #include "tinyops/device.h"
 
 namespace tinyops::cpu {

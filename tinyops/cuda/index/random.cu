@@ -7,7 +7,7 @@
 //
 // Ten rounds of two 32 x 32 bit products for 16 bytes: about as long as the memory takes to store them.
 #include "tinyops/cuda/runtime/cuda.h"
-#include "tinyops/base/scalar_ops.h"
+#include "tinyops/base/philox.h"
 
 namespace tinyops::cuda {
 namespace {
