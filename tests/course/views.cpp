@@ -6,7 +6,8 @@
 namespace course {
 namespace {
 
-/// A row for each element, and an arrow from it to its address: o where it should lie, x where it does, @ where both are.
+/// A row for each element, and an arrow from it to its address: o where it should lie, x where it does, @ where both
+/// are.
 void draw(const tinyops::View& view, const std::vector<int64_t>& yours, const std::vector<int64_t>& want) {
   constexpr size_t kRows = 12;
   constexpr int64_t kAddresses = 18;
@@ -14,7 +15,7 @@ void draw(const tinyops::View& view, const std::vector<int64_t>& yours, const st
   for (const std::vector<int64_t>* all : {&yours, &want})
     for (int64_t address : *all) low = std::min(low, address), high = std::max(high, address);
   if (high - low >= kAddresses || yours.size() != want.size() || low < -1) return;
-  std::printf("    from each element to its address: o wanted, x yours, @ both; in front of 0: there is none\n%18s", "");
+  std::printf("    where each element lies: o wanted, x yours, @ both; left of 0: nowhere\n%18s", "");
   for (int64_t a = 0; a <= high; ++a) std::printf("%3lld", static_cast<long long>(a));
   std::puts("");
   tinyops::Dims at = tinyops::Dims::filled(view.rank(), 0);

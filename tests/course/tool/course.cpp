@@ -30,8 +30,13 @@ const Exercise& find(const Exercises& all, const std::string& name) {
 std::string ex(const Exercise& e) { return "EX=" + std::to_string(std::stoi(e.number)); }
 bool is_handout() { return fs::exists("notes/exercises/handout"); }
 
-/// Done, as far as is known: the body is the student's, and was right.
-bool is_done(const Exercise& e) { return state_of(e) == State::Yours && remembered(e) == "right"; }
+/// Done, as far as is known: the body is the student's, and was right. False of a hole that is damaged.
+bool is_done(const Exercise& e) try {
+  return state_of(e) == State::Yours && remembered(e) == "right";
+} catch (const Error&) { return false; }
+bool is_shipped(const Exercise& e) try { return state_of(e) == State::Shipped; } catch (const Error&) {
+  return false;
+}
 
 /// What comes next in the order of the list: first what is open, then what was never begun.
 const Exercise* next_after(const Exercises& all, const Exercise* e) {
@@ -40,8 +45,8 @@ const Exercise* next_after(const Exercises& all, const Exercise* e) {
     for (size_t k = 0; k < all.size(); ++k) {
       const Exercise& candidate = all[(from + k) % all.size()];
       if (&candidate == e || is_done(candidate)) continue;
-      const bool shipped = state_of(candidate) == State::Shipped;
-      if (shipped == bool(untouched) && remembered(candidate) != "skipped") return &candidate;
+      const bool shipped = is_shipped(candidate);
+      if (shipped == bool(untouched) && !(shipped && remembered(candidate) == "skipped")) return &candidate;
     }
   return nullptr;
 }
@@ -81,9 +86,11 @@ int list(const Exercises& all) {
   const int columns = std::min(width(), 100);
   int done = 0, points = 0, most = 0, minutes = 0;
   std::string chapter;
-  std::cout << "\n  " << bold("teeny's course") << ": " << all.size()
-            << " exercises cut from the real source. Open one, read its page and the\n"
-               "  file around it, write what is missing, and see a check go green.\n";
+  std::cout << "\n  " << bold("teeny's course") << "\n\n"
+            << filled(std::to_string(all.size()) +
+                          " exercises cut from the real source. Open one, read its page and the file "
+                          "around it, write what is missing, and see a check go green.",
+                      columns, "  ");
   for (const auto& [number, name] : kChapters)
     for (const Exercise& e : all) {
       if (e.chapter != number) continue;
@@ -102,19 +109,27 @@ int list(const Exercises& all) {
                 << " min  " << shortened(e.file, std::max(16, columns - 36 - int(after.size()))) << dim(after) << "\n";
     }
   constexpr int kBar = 30;
-  const int filled = all.empty() ? 0 : kBar * done / int(all.size());
-  std::cout << "\n  " << green(std::string(size_t(filled), '#')) << std::string(size_t(kBar - filled), '.') << "  "
-            << done << " of " << all.size() << " done, " << points << " of " << most << " points; about "
-            << (minutes + 30) / 60 << " hours are left\n"
-            << "  ✓ yours and right  ✗ yours, not right yet  … yours, not checked  ○ open  - skipped\n"
-            << "                     ! the file needs you: `make check` says why\n\n";
+  const int bar = all.empty() ? 0 : kBar * done / int(all.size());
+  std::cout
+      << "\n  " << green(std::string(size_t(bar), '#')) << std::string(size_t(kBar - bar), '.') << "  " << done
+      << " of " << all.size() << " done, " << points << " of " << most << " points; about " << (minutes + 30) / 60
+      << " hours are left\n"
+      << filled(
+             "✓ yours and right  ✗ not right yet  … not checked  ○ open  - skipped  ! damaged: make check says where",
+             columns, "  ")
+      << "\n";
   if (const Exercise* e = next_after(all, nullptr)) {
-    const bool begun = state_of(*e) != State::Shipped;
+    const bool begun = !is_shipped(*e);
     std::cout << "  " << (done == 0 && !begun ? "First: " : "Next: ")
               << bold(begun ? "make watch " + ex(*e) : "make start " + ex(*e)) << "   " << e->title() << ", about "
-              << e->minutes << " minutes";
-    if (!begun) std::cout << "; the first check builds the library, once, in 2 to 4 minutes";
-    std::cout << "\n  Later: make check, watch, hint, skip, solve (each with " << ex(*e) << "), make grade\n\n";
+              << e->minutes << " minutes\n";
+    if (done == 0)
+      std::cout << filled(
+          "The first check builds the library, once, in 2 to 4 minutes; each later one takes about 2 seconds.", columns,
+          "  ");
+    std::cout << filled("Then: make check, watch, hint, skip, solve (each with " + ex(*e) + "), make grade", columns,
+                        "  ")
+              << "\n";
   }
   return 0;
 }
@@ -133,7 +148,7 @@ int start(const Exercises& all, const Exercise& e, bool again) {
   put_body(e, stub_body(e, hole));
   std::cout << "\n  " << bold(e.title()) << "   " << e.file << ":" << hole.line
             << (state == State::Open ? "   is open" : "   is yours now") << "\n\n";
-  std::cout << indented(e.text, "  ");
+  std::cout << filled(e.text, std::min(width(), 100), "  ");
   std::cout << "\n  Page: " << e.page.string() << ". Then " << bold("make watch " + ex(e))
             << " and save, or make check " << ex(e) << ";\n  make hint " << ex(e) << " asks you a question first.\n";
   for (const std::string& n : e.needs)
@@ -150,7 +165,8 @@ int hint(const Exercise& e) {
   const size_t now = std::min(shown + 1, e.hints.size());
   std::cout << "\n  " << bold(e.title()) << "   " << e.file << ":" << find_hole(e).line << "\n";
   for (size_t i = 0; i < now; ++i)
-    std::cout << "\n  hint " << i + 1 << " of " << e.hints.size() << "\n" << indented(e.hints[i], "    ");
+    std::cout << "\n  hint " << i + 1 << " of " << e.hints.size() << "\n"
+              << filled(e.hints[i], std::min(width(), 100), "    ");
   if (shown >= e.hints.size())
     std::cout << "\n  There is no other hint. `make solve " << ex(e) << "` prints the solution.\n";
   std::cout << "\n";
@@ -233,7 +249,7 @@ int check_once(const Exercises& all, const Exercise& e, const std::string& seed)
 int watch(const Exercises& all, const Exercise* e, const std::string& seed) {
   if (!e)
     for (const Exercise& candidate : all)
-      if (!e && state_of(candidate) != State::Shipped && remembered(candidate) != "right") e = &candidate;
+      if (!e && !is_shipped(candidate) && !is_done(candidate)) e = &candidate;
   if (!e) throw Error("nothing is open; `make course` says what comes next, and `make start EX=..` opens it");
   if (state_of(*e) == State::Shipped)
     throw Error(e->number + " is as it was shipped; `make start " + ex(*e) + "` opens it first");
@@ -260,16 +276,18 @@ int watch(const Exercises& all, const Exercise* e, const std::string& seed) {
                 << std::flush;
     }
     const char key = keys.next(150);
-    if (key == 'q' || key == 4) return remembered(*e) == "right" ? 0 : 1;
-    if (key == 'l') list(all);
-    if (key == 'h') hint(*e);
-    if (key == 'n') {
-      if (const Exercise* next = next_after(all, e)) {
-        if (state_of(*next) == State::Shipped) start(all, *next, false);
-        e = next, seen.clear(), anew = true;
-      } else {
-        std::cout << "  nothing is left\n";
+    if (key == 'q' || key == 4) return is_done(*e) ? 0 : 1;
+    try {
+      if (key == 'l') list(all);
+      if (key == 'h') hint(*e);
+      if (key == 'n') {
+        const Exercise* next = next_after(all, e);
+        if (next && is_shipped(*next)) start(all, *next, false);
+        if (next) e = next, anew = true;
+        else std::cout << "  nothing is left\n";
       }
+    } catch (const Error& error) {  // of a file that is being saved, or was damaged
+      std::cout << "  " << error.what() << "\n";
     }
     std::cout << std::flush;
   }

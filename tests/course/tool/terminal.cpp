@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <sstream>
 
 namespace course {
 namespace {
@@ -66,6 +67,33 @@ std::string padded(const std::string& text, int to) {
 std::string shortened(const std::string& text, int to) {
   if (columns(text) <= to) return text;
   return to < 4 ? text.substr(0, size_t(std::max(to, 0))) : ".." + text.substr(text.size() - size_t(to - 2));
+}
+
+std::string filled(const std::string& text, int to, const std::string& indent) {
+  std::istringstream in(text);
+  std::string result, line, row = indent;
+  bool code = false;
+  const auto end_row = [&] {
+    if (row != indent) result += row + "\n";
+    row = indent;
+  };
+  while (std::getline(in, line)) {
+    const bool fence = line.starts_with("```");
+    if (code || fence || line.empty() || line[0] == ' ' || line[0] == '|') {
+      end_row();
+      if (!fence) result += (line.empty() ? "" : indent + line) + "\n";
+      code ^= fence;
+      continue;
+    }
+    if (line.starts_with("- ")) end_row();
+    std::istringstream words(line);
+    for (std::string word; words >> word;) {
+      if (row != indent && columns(row) + 1 + columns(word) > to) end_row();
+      row += (row == indent ? "" : " ") + word;
+    }
+  }
+  end_row();
+  return result;
 }
 
 Keys::Keys() {

@@ -15,6 +15,8 @@ void clear_screen();
 /// As many columns as `text` takes in a terminal: a character of UTF-8 is one.
 int columns(const std::string& text);
 std::string padded(const std::string& text, int columns);
+/// Paragraphs laid out anew for `columns`, each line behind `indent`; code, tables and drawings stay as they are.
+std::string filled(const std::string& text, int columns, const std::string& indent);
 std::string shortened(const std::string& text, int columns);  ///< with .. in front
 
 /// While it lives, keys come one by one and unseen. The terminal is as it was when it ends, also by Ctrl-Z.

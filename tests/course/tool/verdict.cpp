@@ -21,7 +21,7 @@
 namespace course {
 namespace {
 
-constexpr double kSeconds = 10;             // of processor time for a check; most take a hundredth
+constexpr double kSeconds = 4;              // of processor time for a check; most take a hundredth
 constexpr size_t kBytes = size_t(4) << 30;  // of memory
 
 std::string configuration(const Exercise& e) {
@@ -118,7 +118,8 @@ Verdict run_check(const Exercise& e, const std::string& seed, const fs::path& ro
   const std::string nonce = std::to_string(device()) + std::to_string(device());
   setenv("SEED", seed.empty() ? "1" : seed.c_str(), 1);
   setenv("OMP_WAIT_POLICY", "passive", 1);
-  const Outcome ran = run({(root / configuration(e) / "course").string(), e.number, nonce}, {kSeconds, kBytes});
+  const double limit = kSeconds + 3 * e.seconds;
+  const Outcome ran = run({(root / configuration(e) / "course").string(), e.number, nonce}, {limit, kBytes});
   Verdict v;
   v.check_seconds = ran.seconds;
   const std::string passed = "ok " + nonce + " " + e.number + "\n";
@@ -127,7 +128,7 @@ Verdict run_check(const Exercise& e, const std::string& seed, const fs::path& ro
   v.output = v.right ? ran.output.substr(0, at) : ran.output;
   if (!v.output.empty() && v.output.back() != '\n') v.output += '\n';
   if (ran.late) {
-    v.output += "  stopped: it was not done after " + std::to_string(int(kSeconds)) + " s of processor time\n";
+    v.output += "  stopped: it was not done after " + std::to_string(int(limit)) + " s of processor time\n";
   } else if (ran.signal) {
     const char* often = ran.signal == SIGSEGV   ? ": memory that is not yours, or a stack that is too deep"
                         : ran.signal == SIGABRT ? ": an assertion, or an exception that nobody caught"
