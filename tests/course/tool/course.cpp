@@ -112,8 +112,8 @@ int list(const Exercises& all) {
   const int bar = all.empty() ? 0 : kBar * done / int(all.size());
   std::cout
       << "\n  " << green(std::string(size_t(bar), '#')) << std::string(size_t(kBar - bar), '.') << "  " << done
-      << " of " << all.size() << " done, " << points << " of " << most << " points; about " << (minutes + 30) / 60
-      << " hours are left\n"
+      << " of " << all.size() << " done, " << points << " of " << most << " points\n  about " << (minutes + 30) / 60
+      << " hours are left\n\n"
       << filled(
              "✓ yours and right  ✗ not right yet  … not checked  ○ open  - skipped  ! damaged: make check says where",
              columns, "  ")

@@ -109,7 +109,8 @@ Bodies read_submission(const std::vector<const Exercise*>& which, const fs::path
 }  // namespace
 
 std::vector<Graded> grade_bodies(const std::vector<Exercise>& all, const std::vector<const Exercise*>& which,
-                                 const Bodies& bodies, const std::vector<std::string>& seeds, const fs::path& tree) {
+                                 const Bodies& bodies, const std::vector<std::string>& seeds, const fs::path& tree,
+                                 Progress progress) {
   std::map<std::string, std::string> before;
   for (const Exercise& e : all) before[e.number] = find_hole(e, tree).body();
   const auto needed = [&](const Exercise& e, auto&& self) -> std::set<std::string> {
@@ -137,7 +138,7 @@ std::vector<Graded> grade_bodies(const std::vector<Exercise>& all, const std::ve
       for (const Exercise& other : all)
         if (numbers.contains(other.number) && state_of(other, tree) == State::Open) take(other);
       const Lock lock(tree);
-      const Verdict built = build_checks(*e, open_files(all, tree), Progress::Shown, tree);
+      const Verdict built = build_checks(*e, open_files(all, tree), progress, tree);
       graded.seconds = built.build_seconds;
       if (!built.built) throw Error(e->number + " does not compile:\n" + built.output);
       graded.right = true;
@@ -153,9 +154,10 @@ std::vector<Graded> grade_bodies(const std::vector<Exercise>& all, const std::ve
       }
     } catch (const Error& error) { graded.output = std::string("  ") + error.what() + "\n"; }
     for (const Exercise* f : filled) put_body(*f, before[f->number], tree);
-    std::cout << "  " << (graded.right ? green("✓") : red("✗")) << " " << padded(e->title(), 24)
-              << (graded.right ? e->points : 0) << " of " << e->points << "\n"
-              << graded.output << std::flush;
+    if (progress == Progress::Shown)
+      std::cout << "  " << (graded.right ? green("✓") : red("✗")) << " " << padded(e->title(), 24)
+                << (graded.right ? e->points : 0) << " of " << e->points << "\n"
+                << graded.output << std::flush;
     result.push_back(graded);
   }
   return result;

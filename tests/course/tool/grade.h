@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "exercise.h"
+#include "verdict.h"
 
 namespace course {
 
@@ -36,7 +37,8 @@ struct Graded {
 };
 /// `tree` is a copy of the tree; it is as before when this is done.
 std::vector<Graded> grade_bodies(const std::vector<Exercise>& all, const std::vector<const Exercise*>& which,
-                                 const Bodies& bodies, const std::vector<std::string>& seeds, const fs::path& tree);
+                                 const Bodies& bodies, const std::vector<std::string>& seeds, const fs::path& tree,
+                                 Progress progress = Progress::Shown);
 std::string results_json(const std::vector<Graded>& graded);
 
 }  // namespace course

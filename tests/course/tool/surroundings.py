@@ -45,7 +45,7 @@ class Tree:
         self.root = root
         self.file = root / FILE
         # Make must not be asked by another make.
-        self.environment = {k: v for k, v in os.environ.items() if k not in ('MAKEFLAGS', 'MFLAGS', 'MAKELEVEL', 'WERROR')}
+        self.environment = {k: v for k, v in os.environ.items() if k not in ('MAKEFLAGS', 'MFLAGS', 'MAKELEVEL')}
 
     def run(self, *words, **environment):
         done = subprocess.run([self.root / 'build/course/tool', *words], cwd=self.root, env={**self.environment, **environment},

@@ -98,30 +98,43 @@ std::vector<const Exercise*> chosen(const std::vector<Exercise>& all, const std:
 
 std::vector<std::string> leaks(const Exercise& e, const std::string& body, const fs::path& root,
                                const std::vector<std::string>& files) {
-  constexpr size_t kLong = 25;  // shorter lines are nobody's
-  std::set<std::string> lines;
-  for (const std::string& line : lines_of(body))
-    if (const std::string text = trimmed(line); text.size() >= kLong && !text.starts_with("//")) lines.insert(text);
-  for (const std::string& line : lines_of(e.stub)) lines.erase(trimmed(line));
+  // One long line, or two that follow each other: shorter ones, such as the head of a loop, are nobody's.
+  constexpr size_t kLong = 40;
+  const auto code_of = [](const std::string& text) {
+    std::vector<std::pair<int, std::string>> result;  // without blank lines and comments; with their numbers
+    int number = 0;
+    for (const std::string& line : lines_of(text)) {
+      ++number;
+      if (const std::string code = trimmed(line); !code.empty() && !code.starts_with("//"))
+        result.emplace_back(number, code);
+    }
+    return result;
+  };
+  std::set<std::string> single, pairs;
+  const auto lines = code_of(body);
+  for (size_t i = 0; i < lines.size(); ++i) {
+    if (lines[i].second.size() >= kLong) single.insert(lines[i].second);
+    if (i && lines[i - 1].second.size() + lines[i].second.size() >= kLong)
+      pairs.insert(lines[i - 1].second + "\n" + lines[i].second);
+  }
+  for (const auto& [number, line] : code_of(e.stub)) single.erase(line);
+
   std::vector<std::string> result;
   for (const std::string& file : files) {
     const bool is_text = file.ends_with(".h") || file.ends_with(".cpp") || file.ends_with(".cu") ||
                          file.ends_with(".md") || file.ends_with(".py");
     if (!is_text || file.starts_with("notes/exercises/") || std::ranges::count(e.known, file)) continue;
-    const std::string text = read_file(root / file);
-    size_t begin = 0, end = 0;
-    if (file == e.file) {
+    std::string text = read_file(root / file);
+    if (file == e.file) {  // the hole itself is left out, and its lines still count
       const Hole hole = find_hole(e, root);
-      begin = hole.begin, end = hole.end;
+      text = text.substr(0, hole.begin) + std::string(size_t(std::ranges::count(hole.body(), '\n')), '\n') +
+             text.substr(hole.end);
     }
-    size_t at = 0;
-    int number = 0;
-    for (const std::string& line : lines_of(text)) {
-      ++number;
-      const bool inside = begin <= at && at < end;
-      at += line.size() + 1;
-      if (!inside && lines.contains(trimmed(line)))
-        result.push_back(file + ":" + std::to_string(number) + "  " + trimmed(line));
+    std::string before;
+    for (const auto& [number, line] : code_of(text)) {
+      if (single.contains(line) || pairs.contains(before + "\n" + line))
+        result.push_back(file + ":" + std::to_string(number) + "  " + line);
+      before = line;
     }
   }
   return result;
