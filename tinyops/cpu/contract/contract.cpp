@@ -341,8 +341,10 @@ void run(const Contraction& k) {
   Sides many = in_packets(turned, sides);
   const int64_t products = count(k.shape, many.batch);
   const bool small = is_small(multiply_adds(k) / double(products)) && !axes.batch.empty();
-  const bool filled = fills_packets(products, compute_dtype(k.out.dtype) == DType::Float64);
-  if (filled && (small || (few_rows && !runs))) sides = many;
+  const bool wide = compute_dtype(k.out.dtype) == DType::Float64, filled = fills_packets(products, wide);
+  // Runs along r that are too short for Gemv to add up are still read in packets where Gemm packs them.
+  const bool packed = has_runs(pick(k.shape, sides.reduced), pick(turned.b.view.address.coef, sides.reduced), wide);
+  if (filled && (small || (few_rows && !runs && !packed))) sides = many;
   else if (std::max(in_a, in_b) < kFewRows) return run_whole(k, run_as_rows);
   else if (few_rows && runs) sides.way = Sides::Way::Gemv;
   else if (in_a > in_b) turn();
