@@ -77,6 +77,7 @@ bool Node::of_another_thread() const { return thread != context.thread && !reali
 // walk goes down through nodes that nobody else holds; the way back up is kept in the places of the sources it has
 // left.
 Node::~Node() {
+  // [exercise 09
   for (LazyBuffer& source : sources) {
     std::shared_ptr<Node> node = std::move(source.node_), up;
     while (node) {
@@ -89,6 +90,7 @@ Node::~Node() {
       }
     }
   }
+  // exercise 09]
 }
 
 LazyBuffer::LazyBuffer(std::shared_ptr<Node> node) : node_(std::move(node)), views_(node_->whole) {}
