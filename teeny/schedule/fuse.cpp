@@ -247,6 +247,7 @@ class Scheduler {
   /// Groups a root may join: the newest it reads from (its other inputs are ready before that one is), and later ones
   /// that read the same data in full.
   std::vector<int> candidates(std::span<const FusedInput> reads) {
+    // [exercise 10
     int newest = -1;
     for (const FusedInput& read : reads) newest = std::max(newest, info(*read.node).group);
     std::vector<int> result;
@@ -256,6 +257,7 @@ class Scheduler {
       if (reader > newest && numel(read.node->shape()) > 1 && !repeats(read.view, *read.node)) result.push_back(reader);
     }
     return result;
+    // exercise 10]
   }
 
   /// Adds the root to the kernel if it walks the same elements (or rows) and reads what the kernel computes only in
