@@ -65,6 +65,7 @@ GradOf walk_back(std::span<const Tensor> order, const GradOf& wanted) {
   std::unordered_set<const void*> chosen_from;  // by a `where`, and what that was computed from, up to a product
   const Tensor& y = order.back();
   grads[Access::id(y)] = y.ones_like();
+  // [exercise 19
   for (size_t i = order.size(); i-- > 0;) {
     const Tensor& x = order[i];
     const auto found = grads.find(Access::id(x));
@@ -91,6 +92,7 @@ GradOf walk_back(std::span<const Tensor> order, const GradOf& wanted) {
       sum = sum.defined() ? sum + parts[k] : parts[k];
     }
   }
+  // exercise 19]
   return grads;
 }
 
