@@ -102,8 +102,10 @@ Tensor Tensor::selu() const {
 /// 0, nor |beta x|, which may be 0 where x is not.
 Tensor Tensor::softplus(double beta) const {
   return in_float32(*this, "softplus", [=](const Tensor& x) {
+    // [exercise 20
     const Tensor large = beta < 0 ? x.minimum(0) : x.maximum(0);
     return large + (x.abs() * -std::abs(beta)).exp().log1p() / beta;
+    // exercise 20]
   });
 }
 
@@ -138,8 +140,10 @@ Tensor Tensor::softmax(int64_t axis) const {
 Tensor Tensor::log_softmax(int64_t axis) const {
   if (axis_list(axis, "log_softmax"); rank() == 0) return unsqueeze(0).log_softmax().squeeze(0);
   const int a = axis_index(axis, "log_softmax");
+  // [exercise 21
   const Tensor x = without_max(to_accumulate_dtype(*this), a);
   return (x - x.exp().sum(a, true).log()).cast(as_float(*this).dtype());
+  // exercise 21]
 }
 
 Tensor Tensor::dropout(double p) const {
