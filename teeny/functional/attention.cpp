@@ -49,9 +49,11 @@ Tensor attended(const Tensor& chances, const Tensor& value, const Tensor& query,
 
 Tensor Tensor::scaled_dot_product_attention(const Tensor& key, const Tensor& value,
                                             const AttentionOptions& options) const {
+  // [exercise 22
   Tensor score = attention_scores(*this, key, value, options);
   if (options.causal) score = where(tri(size(-2), key.size(-2)), score, -kInf);
   return attended(score.softmax(), value, *this, key, options);
+  // exercise 22]
 }
 
 /// A query that may look at no key gets zeros, as in PyTorch; its scores are set to 0 so that no NaN comes about.
