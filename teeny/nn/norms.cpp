@@ -87,6 +87,7 @@ Tensor BatchNorm::operator()(const Tensor& x) {
 
 /// Moves the running statistics towards those of a batch of n values a channel.
 void BatchNorm::track(const Tensor& mean, const Tensor& var, int64_t n) {
+  // [exercise 23
   NoGrad guard;
   const AssignmentGroup together;
   const double unbiased = double(n) / double(n - 1);
@@ -97,6 +98,7 @@ void BatchNorm::track(const Tensor& mean, const Tensor& var, int64_t n) {
   if (options.momentum) move(*options.momentum);
   else move((num_batches_tracked + 1).cast(running_mean.dtype()).reciprocal());
   num_batches_tracked.assign(num_batches_tracked + 1);
+  // exercise 23]
 }
 
 LayerNorm::LayerNorm(const Shape& shape, LayerNormOptions options) : shape(shape), eps(options.eps) {
