@@ -54,6 +54,7 @@ inline int64_t floor_div(int64_t a, int64_t b) { return a / b - (a % b != 0 && (
 
 /// Narrows [low, high) to the i where 0 <= position + step * i < size.
 inline void clip(int64_t position, int64_t step, int64_t size, int64_t& low, int64_t& high) {
+  // [exercise 27
   if (step == 0) {
     if (position < 0 || position >= size) high = low;
   } else if (step == 1) {
@@ -67,6 +68,7 @@ inline void clip(int64_t position, int64_t step, int64_t size, int64_t& low, int
     high = std::min(high, floor_div(position, -step) + 1);
   }
   high = std::max(low, high);
+  // exercise 27]
 }
 
 /// Calls `run(done, length, low, high, address)` for each run: it fills elements [done, done + length) of the tile, of
