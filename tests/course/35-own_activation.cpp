@@ -19,10 +19,7 @@ void values(const Shape& shape, double b) {
 }
 
 void derivative(const std::string& what, const std::function<Tensor(const Tensor&)>& f, const Tensor& x) {
-  teeny::testing::Report difference;
-  try {
-    difference = teeny::testing::gradcheck(f, {x});
-  } catch (const std::exception& error) { difference.message = error.what(); }
+  const auto difference = attempt(what, [&] { return teeny::testing::gradcheck(f, {x}); });
   expect(bool(difference), text(what, ": ", difference.message));
 }
 

@@ -6,13 +6,17 @@
 
 namespace course {
 
-/// What the student's code gives, computed. An error in it is said with what was tried in front.
+/// What the student's code gives; a tensor is computed. An error in it is said with what was tried in front.
 template <class F>
-teeny::Tensor attempt(const std::string& what, F&& code) {
+auto attempt(const std::string& what, F&& code) {
   try {
-    const teeny::Tensor result = code();
-    if (!result.defined()) teeny::fail("the tensor that you return is undefined");
-    return result.realize();
+    if constexpr (std::is_same_v<decltype(code()), teeny::Tensor>) {
+      const teeny::Tensor result = code();
+      if (!result.defined()) teeny::fail("the tensor that you return is undefined");
+      return result.realize();
+    } else {
+      return code();
+    }
   } catch (const std::exception& error) { teeny::fail(what, ": ", error.what()); }
 }
 
