@@ -84,7 +84,8 @@ std::string sign_of(const Exercise& e) {
 
 int list(const Exercises& all) {
   const int columns = std::min(width(), 100);
-  int done = 0, points = 0, most = 0, minutes = 0;
+  int done = 0, points = 0, most = 0, minutes = 0, names = 0;
+  for (const Exercise& e : all) names = std::max(names, course::columns(e.name));
   std::string chapter;
   std::cout << "\n  " << bold("teeny's course") << "\n\n"
             << filled(std::to_string(all.size()) +
@@ -105,8 +106,9 @@ int list(const Exercises& all) {
       most += e.points;
       std::string after;
       for (const std::string& n : e.needs) after += (after.empty() ? "  after " : " ") + n;
-      std::cout << "  " << sign << " " << e.number << "  " << padded(e.name, 18) << padded(std::to_string(e.minutes), 3)
-                << " min  " << shortened(e.file, std::max(16, columns - 36 - int(after.size()))) << dim(after) << "\n";
+      std::cout << "  " << sign << " " << e.number << "  " << padded(e.name, names + 2)
+                << padded(std::to_string(e.minutes), 3) << " min  "
+                << shortened(e.file, std::max(16, columns - 18 - names - int(after.size()))) << dim(after) << "\n";
     }
   constexpr int kBar = 30;
   const int bar = all.empty() ? 0 : kBar * done / int(all.size());

@@ -1,6 +1,7 @@
 #include "tree.h"
 
 #include <algorithm>
+#include <map>
 #include <set>
 #include <sstream>
 
@@ -119,7 +120,7 @@ std::vector<std::string> leaks(const Exercise& e, const std::string& body, const
   }
   for (const auto& [number, line] : code_of(e.stub)) single.erase(line);
 
-  std::vector<std::string> result;
+  std::map<std::string, std::vector<std::string>> places;  // of a line, or of two
   for (const std::string& file : files) {
     const bool is_text = file.ends_with(".h") || file.ends_with(".cpp") || file.ends_with(".cu") ||
                          file.ends_with(".md") || file.ends_with(".py");
@@ -127,16 +128,21 @@ std::vector<std::string> leaks(const Exercise& e, const std::string& body, const
     std::string text = read_file(root / file);
     if (file == e.file) {  // the hole itself is left out, and its lines still count
       const Hole hole = find_hole(e, root);
-      text = text.substr(0, hole.begin) + std::string(size_t(std::ranges::count(hole.body(), '\n')), '\n') +
-             text.substr(hole.end);
+      const std::string blank(size_t(std::ranges::count(hole.body(), '\n')), '\n');
+      text = text.substr(0, hole.begin) + blank + text.substr(hole.end);
     }
     std::string before;
     for (const auto& [number, line] : code_of(text)) {
-      if (single.contains(line) || pairs.contains(before + "\n" + line))
-        result.push_back(file + ":" + std::to_string(number) + "  " + line);
+      const std::string pair = before + "\n" + line, place = file + ":" + std::to_string(number) + "  " + line;
+      if (single.contains(line)) places[line].push_back(place);
+      else if (pairs.contains(pair)) places[pair].push_back(place);
       before = line;
     }
   }
+  constexpr size_t kIdiom = 3;  // what stands in more places is how things are said here
+  std::vector<std::string> result;
+  for (const auto& [line, found] : places)
+    if (found.size() <= kIdiom) result.insert(result.end(), found.begin(), found.end());
   return result;
 }
 
