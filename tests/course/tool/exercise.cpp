@@ -85,13 +85,18 @@ Exercise read_exercise(const fs::path& page) {
   std::istringstream in(without_cr(read_file(page)));
   int number = 0;
   std::string line, *block = nullptr, *prose = nullptr;
+  bool listing = false;
   const auto where = [&] { return page.string() + ":" + std::to_string(number); };
   while (std::getline(in, line)) {
     ++number;
     const auto value = [&](const char* key) { return line.starts_with(key) ? trimmed(line.substr(strlen(key))) : ""; };
+    const bool fence = line.starts_with("```");
     if (block) {
-      if (line.starts_with("```")) block = nullptr;
+      if (fence) block = nullptr;
       else *block += line + "\n";
+    } else if (listing || (fence && prose && !line.starts_with("```cpp "))) {  // a listing in a hint
+      if (prose) *prose += line + "\n";
+      if (fence) listing = !listing;
     } else if (line == "```cpp stub") {
       if (!e.stub.empty()) throw Error(where() + ": a second stub");
       block = &e.stub, prose = nullptr;
