@@ -133,7 +133,7 @@ endif
 # A program that leaves the work to the library gains nothing from -O3, which takes 1.6 times as long to compile as -O1;
 # nor does teeny/, which plans and leaves the loops to tinyops/, gain from it over -O2.
 at_leisure  = $(filter examples/% teeny/io/header.cpp tests/test_% tests/random_graph% tests/course/%,$1)
-fast_checks = $(wildcard tests/course/27-* tests/course/28-* tests/course/29-*)  # of headers with loops of the CPU's kernels
+fast_checks = $(of_headers) $(wildcard tests/course/28-*)  # loops of the CPU's kernels stand in them
 optimise_of = $(if $(sanitizers)$(filter-out $(fast_checks),$(at_leisure)),-O1,$(if $(filter teeny/%,$1),-O2,-O3))
 
 # Only the backend that needs them knows of Eigen and OpenMP.
@@ -178,7 +178,10 @@ else ifeq (cuda,$(BACKEND))
 else
   library += tinyops/$(BACKEND)/device.cpp
 endif
-checks   := $(wildcard tests/course/*.cpp)  # of the course's exercises; tests/course/tool runs them
+# The checks of the course's exercises, which tests/course/tool runs. Of a hole in a header of tinyops/ nothing but its check is
+# compiled again: these are a program of their own, without the library.
+checks   := $(wildcard tests/course/*.cpp)
+of_headers := $(patsubst notes/exercises/%.md,tests/course/%.cpp,$(shell grep -l '^config: header' notes/exercises/*.md))
 tests    := tests/main.cpp $(wildcard tests/random_graph*.cpp tests/test_*.cpp $(if $(emulated),tests/gpu_emulator/test_*.cpp))
 programs := $(wildcard examples/*.cpp tests/bench/*.cpp) $(if $(filter cuda,$(BACKEND)),tests/bench/gpu_peak.cu)
 sources  := $(library) $(tests) $(programs) $(checks) $(wildcard tests/course/tool/*.cpp)
@@ -228,22 +231,14 @@ $B/%.o: %.cu $B/flags
 
 # The checks of the course, linked with what they check. A library file whose exercise is open (OPEN=) has an object of its
 # own, compiled in haste and without complaints about what a stub does not use; no other program links it, and neither the
-# archive nor a benchmark ever holds a hole. If it is a header, only the checks that include it are compiled with it: for
-# make it is old (-o), so that no object of the library is made anew.
-open_headers = $(filter %.h,$(OPEN))
-open_checks  = $(if $(open_headers),$(shell grep -lF $(open_headers:%=-e '"%"') $(checks)))
-open_sources = $(filter $(OPEN),$(library)) $(open_checks)
-open_objects = $(patsubst %.cpp,$B/open/%.o,$(open_sources))
-open_flags   = $(FLAGS) $(if $(filter tinyops/cpu/% $(fast_checks),$1),-O3 $(CPU_FLAGS),-O1) -Wno-unused -Wno-error $(CXXFLAGS)
-ifneq (,$(if $(HEADERS_ARE_OLD),,$(open_headers)))
-$B/course: FORCE
-	+$Q$(MAKE) --no-print-directory $(open_headers:%=-o %) HEADERS_ARE_OLD=1 $@
-else
-$B/course: $(call object,$(filter-out $(open_sources),$(checks) $(library))) $(open_objects) $B/open/list
+# archive nor a benchmark ever holds a hole.
+open_flags   = $(FLAGS) $(if $(filter tinyops/cpu/%,$1),-O3 $(CPU_FLAGS),-O1) -Wno-unused -Wno-error $(CXXFLAGS)
+open_objects = $(patsubst %.cpp,$B/open/%.o,$(filter $(OPEN),$(library)))
+$B/course: $(call object,$(filter-out $(of_headers),$(checks)) $(filter-out $(OPEN),$(library))) $(open_objects) $B/open/list
+$B/course-headers: $(call object,$(of_headers) tests/course/check.cpp $(wildcard tinyops/base/*.cpp))
+$B/course $B/course-headers:
 	$(call say,link,$@)
 	$Q$(CXX) $(FLAGS) $(CXXFLAGS) $(filter %.o,$^) $(LIBS) -o $@
-endif
-$(open_checks:%.cpp=$B/open/%.o): FORCE
 $B/open/%.o: %.cpp $B/open/prefix.h.gch $B/flags
 	@mkdir -p $(@D)
 	$(call say,compile,$<)

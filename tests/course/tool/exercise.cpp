@@ -141,7 +141,7 @@ Exercise read_exercise(const fs::path& page) {
   must(!e.number.empty(), "no title `# NN name`");
   must(page.filename().string().starts_with(e.number + "-"), "its title has another number than its name");
   must(!e.file.empty(), "no line `file:`");
-  must(e.config == "cpu" || e.config == "cuda", "config: must be cpu or cuda");
+  must(e.config == "cpu" || e.config == "header" || e.config == "cuda", "config: must be cpu, header or cuda");
   must(!e.stub.empty(), "no stub");
   e.text = trimmed(e.text);
   for (std::string& hint : e.hints) hint = trimmed(hint);

@@ -36,6 +36,7 @@ struct Exercise {
   std::vector<std::string> known;  // files where its lines stand as well, and may
   std::vector<std::string> hints;
   std::vector<WrongBody> wrong;
+  // config: cpu; header, checked without the library; cuda, on the emulated GPU
   int points = 1, minutes = 10;
   double seconds = 0;  // of processor time that its check may take, where it is a long one
   fs::path page;

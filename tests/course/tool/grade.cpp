@@ -301,7 +301,7 @@ set -e
 apt-get update && apt-get install -y make g++
 cd /autograder/source/teeny
 make deps
-make ARCH=x86-64-v3 build/cpu-x86-64-v3/course build/course/tool
+make ARCH=x86-64-v3 build/cpu-x86-64-v3/course build/cpu-x86-64-v3/course-headers build/course/tool
 )";
   const char* run_autograder = R"(#!/bin/bash
 mkdir -p /autograder/results

@@ -126,7 +126,7 @@ std::string all_files(const Exercises& all) {
   return result;
 }
 
-/// Only a check that includes the header of a hole can be changed by it.
+/// A hole in a program of one's own: only its check includes it.
 bool is_header(const Exercise& e) { return !e.file.ends_with(".cpp") && !e.file.ends_with(".cu"); }
 
 std::string first_line(const std::string& text) {
@@ -215,7 +215,7 @@ void open_one(const Exercises& all, const Exercise& e, const fs::path& tree, boo
     if (!built.built) return table.bad(e, "its stub does not compile:\n", built.output);
     for (const Exercise& other : all) {
       const bool own = other.number == e.number, declared = std::ranges::count(other.needs, e.number) > 0;
-      if (other.config != e.config || (is_header(other) && other.file != e.file) ||
+      if (other.config != e.config ||
           (is_header(e) && !own && !declared)) {
         row += other.number == e.number ? "o" : " ";
         if (!own) continue;

@@ -24,10 +24,12 @@ namespace {
 constexpr double kSeconds = 4;              // of processor time for a check; most take a hundredth
 constexpr size_t kBytes = size_t(4) << 30;  // of memory
 
-std::string configuration(const Exercise& e) {
-  if (e.config == "cuda") return "build/cuda-emulated-native";
+/// The program that has the exercise's check.
+std::string program_of(const Exercise& e) {
+  if (e.config == "cuda") return "build/cuda-emulated-native/course";
   const char* folder = getenv("COURSE_BUILD");
-  return folder && *folder ? folder : "build/cpu-native";
+  return std::string(folder && *folder ? folder : "build/cpu-native") +
+         (e.config == "header" ? "/course-headers" : "/course");
 }
 
 std::vector<std::string> words_of(const char* name) {
@@ -99,7 +101,7 @@ std::string open_files(const std::vector<Exercise>& all, const fs::path& root) {
 }
 
 Verdict build_checks(const Exercise& e, const std::string& open, Progress progress, const fs::path& root) {
-  const std::string target = configuration(e) + "/course";
+  const std::string target = program_of(e);
   std::vector<std::string> make = {"make", "--no-print-directory", "-C", root.string(), target, "OPEN=" + open};
   for (const std::string& word : words_of("COURSE_MAKE")) make.push_back(word);
   if (e.config == "cuda") make.push_back("BACKEND=cuda"), make.push_back("EMULATE=1");
@@ -119,7 +121,7 @@ Verdict run_check(const Exercise& e, const std::string& seed, const fs::path& ro
   setenv("SEED", seed.empty() ? "1" : seed.c_str(), 1);
   setenv("OMP_WAIT_POLICY", "passive", 1);
   const double limit = kSeconds + 3 * e.seconds;
-  const Outcome ran = run({(root / configuration(e) / "course").string(), e.number, nonce}, {limit, kBytes});
+  const Outcome ran = run({(root / program_of(e)).string(), e.number, nonce}, {limit, kBytes});
   Verdict v;
   v.check_seconds = ran.seconds;
   const std::string passed = "ok " + nonce + " " + e.number + "\n";
