@@ -115,6 +115,7 @@ class BufferAssignment {
   /// reduced. A value of such a row may be stored before the row is over, so nothing else in its kernel may read what
   /// it is written over.
   tinyops::BufferRef reuse_input_buffer(int number, const Node& member) {
+    // [exercise 13
     const PlannedKernel& kernel = plan_.kernels[size_t(number)];
     const bool in_rows = kernel.group.inner.empty() || squeezed(member.shape()) == row_shape(kernel.group);
     if (!in_rows || is_contraction(member.op)) return nullptr;
@@ -134,6 +135,7 @@ class BufferAssignment {
       return plan_.buffer_of(*i.node);
     }
     return nullptr;
+    // exercise 13]
   }
 
   // ---- 7. Parts
