@@ -121,6 +121,7 @@ void Adam::step() {
   for (size_t group = 0; group < groups(); ++group) {
     const AdamOptions& o = options_[group];
     const Tensor lr = of_group(lr_, group);
+    // [exercise 24
     Shared step_size(lr / (1 - number(o.beta1).pow(t)));
     Shared second((1 - number(o.beta2).pow(t)).rsqrt());
     Shared decay(1 - lr * o.weight_decay);
@@ -133,6 +134,7 @@ void Adam::step() {
       m_[i].assign(m);
       v_[i].assign(v);
     }
+    // exercise 24]
   }
 }
 
