@@ -27,12 +27,14 @@ uint64_t epoch_seed(const Position& at) { return mix(mix(at.seed) ^ uint64_t(at.
 
 /// The samples in the order of one epoch, by Fisher and Yates; std::shuffle may differ from library to library.
 std::vector<int64_t> order_of(const Position& at, int64_t samples, bool shuffle) {
+  // [exercise 25
   std::vector<int64_t> order(static_cast<size_t>(samples));
   std::iota(order.begin(), order.end(), 0);
   if (!shuffle) return order;
   std::mt19937_64 random(epoch_seed(at));
   for (size_t left = order.size(); left > 1; --left) std::swap(order[left - 1], order[random() % left]);
   return order;
+  // exercise 25]
 }
 
 /// A tensor (N, ...) on the host, sample after sample.

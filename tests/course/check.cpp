@@ -20,10 +20,11 @@ Checks& checks() {
 
 constexpr size_t kDrawn = 16;  // elements in a row of the picture
 
-std::string number(double x) {
-  char digits[32];
-  std::snprintf(digits, sizeof digits, "%.6g", x);
-  return digits;
+std::string number(double x, int digits = 6) {
+  if (std::isnan(x)) return "nan";  // without the sign that some have
+  char text[32];
+  std::snprintf(text, sizeof text, "%.*g", digits, x);
+  return text;
 }
 
 bool close(double yours, double want, double tolerance, double scale) {
@@ -41,7 +42,8 @@ void draw(const std::vector<double>& yours, const std::vector<double>& want, con
                end = std::min(count, begin + kDrawn);
   std::string rows[2] = {begin ? "    want   .." : "    want  ", begin ? "    yours  .." : "    yours "};
   for (size_t i = begin; i < end; ++i) {
-    const std::string w = i < want.size() ? number(want[i]) : "", y = i < yours.size() ? number(yours[i]) : "";
+    std::string w = i < want.size() ? number(want[i]) : "", y = i < yours.size() ? number(yours[i]) : "";
+    if (wrong[i] && w == y) w = number(want[i], 12), y = number(yours[i], 12);
     const size_t width = std::max(w.size(), y.size());
     const std::string pad_w(width - w.size(), ' '), pad_y(width - y.size(), ' ');
     rows[0] += ' ' + pad_w + ' ' + w + ' ';
