@@ -23,6 +23,7 @@
 #include <utility>
 #include <vector>
 
+#include "tinyops/cpu/contract/micro_kernel.h"
 #include "tinyops/cpu/contract/packing.h"
 #include "tinyops/cpu/parallel.h"
 #include "tinyops/cpu/scratch.h"
@@ -30,10 +31,8 @@
 namespace tinyops::cpu {
 namespace {
 
-constexpr int kRegisters = EIGEN_ARCH_DEFAULT_NUMBER_OF_REGISTERS;
 constexpr int kMaxPackets = 3;
 constexpr int kWhole = kRegisters >= 32 ? 4 : kMaxPackets;  // so many packets, and no more, are one panel
-constexpr int kColumns = kRegisters >= 32 ? 8 : 4;  // columns that are packed together
 constexpr int64_t kNear = 6;                        // fewer neighbours than this are too few sums
 constexpr int64_t kStrip = 64;                      // columns whose results wait together to be stored
 constexpr int64_t kBlockR = 1024 / kSmaller;        // a panel is then at most 192 KiB, for the second-level cache
@@ -41,52 +40,6 @@ constexpr int64_t kPackR = 64, kPackColumns = 512;  // what is packed by one tas
 constexpr int64_t kFarApart = 16;                   // elements: more than a cache line from one r to the next
 constexpr int64_t kManyColumns = 256;
 constexpr int64_t kEnoughTasks = 24;
-
-/// Neighbouring columns whose sums fit the registers, beside the packets of a and one element of b.
-constexpr int max_near(int packets) { return (kRegisters - 1 - packets) / packets; }
-
-/// Columns anywhere: each has a pointer, which needs a register as well.
-constexpr int max_far(int packets) { return std::min(kColumns, max_near(packets)); }
-
-/// Near columns all follow the first in memory. Fresh ones are read for the first time, and so will be those that come
-/// next: these are prefetched meanwhile, an element of each in turn.
-enum class Columns { Near, Far, Fresh };
-
-/// to[column][lane] = or += the products of a packed panel and some columns over n values of r.
-template <class T, int packets, int columns, Columns kind>
-void micro_kernel(int64_t n, const T* panel, const T* const* column, const T* const* next, const int64_t* r_offset,
-                  T* const* to, bool add) {
-  constexpr bool near = kind == Columns::Near;
-  using P = Packets<T>;
-  constexpr int width = packets * P::lanes;
-  typename P::Type sum[columns][packets];  // unrolled to the last, or GCC keeps it in memory
-#pragma GCC unroll 32
-  for (int j = 0; j < columns; ++j)
-    for (int p = 0; p < packets; ++p) sum[j][p] = P::fill(0);
-  const T* c[near ? 1 : columns];
-  for (int j = 0; j < columns; ++j) {
-    if (!near || j == 0) c[j] = column[j];
-    // It will be there when it is written.
-    for (int p = 0; p < packets; ++p) __builtin_prefetch(to[j] + p * P::lanes, 1);
-  }
-  for (int64_t r = 0; r < n; ++r, panel += width) {
-    const int64_t at = r_offset[r];
-    if constexpr (kind == Columns::Fresh) __builtin_prefetch(next[r % columns] + at);
-    typename P::Type a[packets];
-    for (int p = 0; p < packets; ++p) a[p] = P::load(panel + p * P::lanes);
-#pragma GCC unroll 32
-    for (int j = 0; j < columns; ++j) {
-      const auto b = P::fill(near ? c[0][at + j] : c[near ? 0 : j][at]);
-      for (int p = 0; p < packets; ++p) sum[j][p] = pmadd(a[p], b, sum[j][p]);
-    }
-  }
-#pragma GCC unroll 32
-  for (int j = 0; j < columns; ++j)
-    for (int p = 0; p < packets; ++p) {
-      T* out = to[j] + p * P::lanes;
-      P::store(out, add ? padd(P::load(out), sum[j][p]) : sum[j][p]);
-    }
-}
 
 /// Values of r from `first` to before `last`.
 struct Range {
