@@ -181,6 +181,7 @@ Header parse_header(const std::string& file, std::string_view text, uint64_t dat
   json::sax_parse(text.begin(), text.end(), &reader);
   Header header = std::move(reader.header);
 
+  // [exercise 26
   std::vector<const Entry*> by_place;
   for (const Entry& entry : header.entries) by_place.push_back(&entry);
   std::sort(by_place.begin(), by_place.end(),
@@ -200,6 +201,7 @@ Header parse_header(const std::string& file, std::string_view text, uint64_t dat
     covered = entry->end;
   }
   if (covered != data_size) fail(file, ": ", data_size - covered, " bytes at the end belong to no tensor");
+  // exercise 26]
   return header;
 }
 
