@@ -377,6 +377,7 @@ $(COURSE): $(tool:tests/course/tool/%.cpp=build/course/objects/%.o)
 	@$(CXX) $^ -o $@
 build/course/objects/%.o: tests/course/tool/%.cpp
 	@mkdir -p $(@D)
+	@echo '  compile $<'
 	@$(CXX) -std=c++20 -O1 -Wall -Wextra $(if $(WERROR),-Werror) -MMD -MP -c $< -o $@
 -include $(wildcard build/course/objects/*.d)
 

@@ -151,12 +151,15 @@ int start(const Exercises& all, const Exercise& e, bool again) {
   std::cout << "\n  " << bold(e.title()) << "   " << e.file << ":" << hole.line
             << (state == State::Open ? "   is open" : "   is yours now") << "\n\n";
   std::cout << filled(e.text, std::min(width(), 100), "  ");
-  std::cout << "\n  Page: " << e.page.string() << ". Then " << bold("make watch " + ex(e))
-            << " and save, or make check " << ex(e) << ";\n  make hint " << ex(e) << " asks you a question first.\n";
+  const int columns = std::min(width(), 100);
+  std::cout << "\n  Next: " << bold("make watch " + ex(e)) << ", and save; or make check " << ex(e) << "\n"
+            << filled("make hint " + ex(e) + " asks you a question first; all of it stands in " + e.page.string() + ".",
+                      columns, "  ");
   for (const std::string& n : e.needs)
-    if (state_of(find(all, n)) == State::Open)
-      std::cout << "  It builds on " << find(all, n).title() << ", which is open: do that one first, or make skip "
-                << ex(find(all, n)) << ".\n";
+    if (const Exercise& needed = find(all, n); state_of(needed) == State::Open)
+      std::cout << filled(
+          "It builds on " + needed.title() + ", which is open: do that one first, or make skip " + ex(needed) + ".",
+          columns, "  ");
   std::cout << "\n";
   return 0;
 }
