@@ -25,5 +25,5 @@ part 'I, from a shape to a gradient' 2500 \
   teeny/tensor/modes.h teeny/tensor/tensor.h teeny/tensor/function.h teeny/tensor/tensor.cpp \
   teeny/mlops/{common.h,elementwise.cpp,reduce.cpp,movement.cpp,contract.cpp} teeny/tensor/backward.cpp
 part 'II, from a graph to elements' 1400 \
-  tinyops/kernel.h tinyops/device.h $base/scalar_ops.h teeny/schedule/schedule.h teeny/schedule/unfused.cpp \
+  tinyops/kernel.h tinyops/device.h $base/philox.h $base/scalar_ops.h teeny/schedule/schedule.h teeny/schedule/unfused.cpp \
   teeny/schedule/lower.h teeny/schedule/lower.cpp teeny/schedule/realize.cpp tinyops/reference/{reference,device}.cpp
