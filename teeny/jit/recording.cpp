@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "teeny/jit/blocks.h"
 #include "teeny/schedule/assignments.h"
 
 namespace teeny {
@@ -278,12 +279,7 @@ void Recording::order_kernels() {
 }
 
 /// Results get fresh buffers. Every slot that only this call's kernels know gets a part in a block, kept from replay to
-/// replay; the largest choose first.
-///
-///   kernel      0   1   2   3   4   5
-///   a  96 KiB   w───r───r                 block 0: a, then c
-///   b  16 KiB       w───────r             block 1: b
-///   c  64 KiB               w───r───r
+/// replay.
 void Recording::plan_memory() {
   std::vector<bool> placed(slots_.size(), false);
   for (const Input& input : inputs_) placed[size_t(input.slot)] = true;
@@ -301,24 +297,19 @@ void Recording::plan_memory() {
   for (const Graded& g : graded_)
     if (g.result) keep(*g.result);
 
-  std::vector<size_t> temporaries;
-  for (size_t s = 0; s < slots_.size(); ++s)
-    if (!placed[s] && slots_[s].first >= 0) temporaries.push_back(s);
-  std::ranges::stable_sort(temporaries, std::greater(), [&](size_t s) { return slots_[s].buffer->bytes(); });
-  struct Block {
-    BufferRef buffer;
-    std::vector<size_t> slots;
-  };
-  std::vector<Block> blocks;
-  for (size_t s : temporaries) {
-    Slot& slot = slots_[s];
-    const auto apart = [&](size_t other) { return slots_[other].last < slot.first || slot.last < slots_[other].first; };
-    auto block = std::ranges::find_if(blocks, [&](const Block& b) { return std::ranges::all_of(b.slots, apart); });
-    if (block == blocks.end()) block = blocks.insert(block, {std::make_shared<Buffer>(slot.buffer->bytes()), {}});
-    block->slots.push_back(s);
-    slot.buffer->alias_to(block->buffer);
-    slot.in_block = true;
+  std::vector<Slot*> slots;
+  std::vector<Temporary> temporaries;
+  for (size_t s = 0; s < slots_.size(); ++s) {
+    if (placed[s] || slots_[s].first < 0) continue;
+    slots.push_back(&slots_[s]);
+    temporaries.push_back({slots_[s].buffer->bytes(), slots_[s].first, slots_[s].last});
   }
+  const std::vector<size_t> block = share_blocks(temporaries);
+  std::vector<size_t> bytes(slots.size(), 0);  // of each block: those of the largest in it
+  for (size_t t = 0; t < slots.size(); ++t) bytes[block[t]] = std::max(bytes[block[t]], temporaries[t].bytes);
+  std::vector<BufferRef> blocks;
+  for (size_t size : bytes) blocks.push_back(std::make_shared<Buffer>(size));
+  for (size_t t = 0; t < slots.size(); ++t) slots[t]->buffer->alias_to(blocks[block[t]]), slots[t]->in_block = true;
 }
 
 }  // namespace teeny
