@@ -7,6 +7,7 @@
 namespace teeny {
 
 std::vector<size_t> share_blocks(std::span<const Temporary> temporaries) {
+  // [exercise 30
   std::vector<size_t> order(temporaries.size()), block(temporaries.size());
   std::iota(order.begin(), order.end(), 0);
   std::ranges::stable_sort(order, std::greater(), [&](size_t t) { return temporaries[t].bytes; });
@@ -20,6 +21,7 @@ std::vector<size_t> share_blocks(std::span<const Temporary> temporaries) {
     block[t] = size_t(found - blocks.begin());
   }
   return block;
+  // exercise 30]
 }
 
 }  // namespace teeny
