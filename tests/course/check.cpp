@@ -33,18 +33,37 @@ bool close(double yours, double want, double tolerance, double scale) {
   return std::abs(yours - want) <= tolerance * std::max(std::abs(want), scale);
 }
 
-/// Two rows of boxes, one above the other; what differs is in brackets, and red where this is a terminal.
+/// Two rows of boxes, one above the other; what differs is in brackets, and red where this is a terminal. As many as
+/// fit its width, and the first that differs is among them.
 void draw(const std::vector<double>& yours, const std::vector<double>& want, const std::vector<bool>& wrong,
           size_t first) {
   const bool color = std::getenv("COURSE_COLOR") != nullptr;
-  const size_t count = std::max(yours.size(), want.size());
-  const size_t begin = count <= kDrawn || first < kDrawn ? 0 : first - kDrawn / 2,
-               end = std::min(count, begin + kDrawn);
-  std::string rows[2] = {begin ? "    want   .." : "    want  ", begin ? "    yours  .." : "    yours "};
-  for (size_t i = begin; i < end; ++i) {
+  const size_t columns = size_t(std::max(40, std::getenv("COLUMNS") ? std::atoi(std::getenv("COLUMNS")) : 80));
+  struct Box {
+    std::string want, yours;
+    size_t width;
+  };
+  const auto box = [&](size_t i) {
     std::string w = i < want.size() ? number(want[i]) : "", y = i < yours.size() ? number(yours[i]) : "";
     if (wrong[i] && w == y) w = number(want[i], 12), y = number(yours[i], 12);
-    const size_t width = std::max(w.size(), y.size());
+    return Box{w, y, std::max(w.size(), y.size())};
+  };
+  const size_t count = wrong.size();
+  const auto fits_to = [&](size_t begin) {  // one behind the last that fits in a row which begins there
+    size_t end = begin, room = columns - 16;
+    for (; end < count && end - begin < kDrawn; ++end) {
+      const size_t width = box(end).width + 3;
+      if (width > room && end > begin) break;
+      room -= std::min(room, width);
+    }
+    return end;
+  };
+  size_t begin = 0;
+  while (fits_to(begin) <= first) begin = std::max(begin + 1, first - std::min(first, kDrawn / 2));
+  const size_t end = fits_to(begin);
+  std::string rows[2] = {begin ? "    want   .." : "    want  ", begin ? "    yours  .." : "    yours "};
+  for (size_t i = begin; i < end; ++i) {
+    const auto [w, y, width] = box(i);
     const std::string pad_w(width - w.size(), ' '), pad_y(width - y.size(), ' ');
     rows[0] += ' ' + pad_w + ' ' + w + ' ';
     rows[1] += ' ' + pad_y + (!wrong[i] ? ' ' + y + ' ' : color ? "\033[31m[" + y + "]\033[0m" : '[' + y + ']');

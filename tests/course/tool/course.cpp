@@ -226,7 +226,7 @@ Verdict judge(const Exercises& all, const Exercise& e, const std::string& seed) 
   const Verdict v = check(e, all, seed, Progress::Shown);
   const State state = state_of(e);
   if (!v.built) std::cout << "  it does not compile yet:\n" << v.output, say_whose_error(all, e, v.output);
-  else std::cout << v.output;
+  else std::cout << folded(v.output, width());
   if (v.right && state == State::Yours) std::cout << "  " << green("✓ " + e.title()) << "\n";
   else if (v.right) std::cout << "  right, as it was shipped; `make start " << ex(e) << "` makes it yours\n";
   else if (v.built)

@@ -47,9 +47,13 @@ int width() {
   return isatty(1) && ioctl(1, TIOCGWINSZ, &size) == 0 && size.ws_col >= 20 ? size.ws_col : 80;
 }
 
-std::string colored(const char* code, const std::string& text) {
+bool has_colors() {
   static const bool on = is_terminal() && !(getenv("NO_COLOR") && *getenv("NO_COLOR"));
-  return on ? "\033[" + std::string(code) + "m" + text + "\033[0m" : text;
+  return on;
+}
+
+std::string colored(const char* code, const std::string& text) {
+  return has_colors() ? "\033[" + std::string(code) + "m" + text + "\033[0m" : text;
 }
 
 void clear_screen() {
@@ -93,6 +97,22 @@ std::string filled(const std::string& text, int to, const std::string& indent) {
     }
   }
   end_row();
+  return result;
+}
+
+std::string folded(const std::string& text, int to) {
+  std::istringstream in(text);
+  std::string result;
+  for (std::string line; std::getline(in, line);) {
+    // What is coloured was made to fit.
+    while (columns(line) > to && line.find('\033') == std::string::npos) {
+      const size_t space = line.rfind(' ', size_t(to));
+      if (space == std::string::npos || line.find_first_not_of(' ') > space) break;
+      result += line.substr(0, space) + "\n";
+      line = "      " + line.substr(space + 1);
+    }
+    result += line + "\n";
+  }
   return result;
 }
 

@@ -4,8 +4,9 @@
 
 namespace course {
 
-bool is_terminal();                                              // standard output
-int width();                                                     // columns; 80 where nobody knows
+bool is_terminal();  // standard output
+int width();         // columns; 80 where nobody knows
+bool has_colors();
 std::string colored(const char* code, const std::string& text);  // unchanged in a pipe, or with NO_COLOR
 inline std::string green(const std::string& text) { return colored("32", text); }
 inline std::string red(const std::string& text) { return colored("31", text); }
@@ -17,6 +18,8 @@ int columns(const std::string& text);
 std::string padded(const std::string& text, int columns);
 /// Paragraphs laid out anew for `columns`, each line behind `indent`; code, tables and drawings stay as they are.
 std::string filled(const std::string& text, int columns, const std::string& indent);
+/// Lines that are too long go on in the next, four columns further in.
+std::string folded(const std::string& text, int columns);
 std::string shortened(const std::string& text, int columns);  ///< with .. in front
 
 /// While it lives, keys come one by one and unseen. The terminal is as it was when it ends, also by Ctrl-Z.

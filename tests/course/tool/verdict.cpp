@@ -120,6 +120,8 @@ Verdict run_check(const Exercise& e, const std::string& seed, const fs::path& ro
   const std::string nonce = std::to_string(device()) + std::to_string(device());
   setenv("SEED", seed.empty() ? "1" : seed.c_str(), 1);
   setenv("OMP_WAIT_POLICY", "passive", 1);
+  setenv("COLUMNS", std::to_string(width()).c_str(), 1);
+  if (has_colors()) setenv("COURSE_COLOR", "1", 1);
   const double limit = kSeconds + 3 * e.seconds;
   const Outcome ran = run({(root / program_of(e)).string(), e.number, nonce}, {limit, kBytes});
   Verdict v;
