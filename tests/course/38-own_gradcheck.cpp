@@ -58,9 +58,13 @@ EXERCISE("38") {
 
   right("x.sin()", [](const Tensors& xs) { return xs[0].sin(); }, {numbers({n, m})});
   right("x * y, two inputs", [](const Tensors& xs) { return xs[0] * xs[1]; }, {numbers({m}), numbers({m})});
-  right("x.matmul(y), two inputs of different shapes", [](const Tensors& xs) { return xs[0].matmul(xs[1]); },
+  right("x.matmul(y) by a rule, two inputs of different shapes",
+        rule([](const Tensors& xs) { return xs[0].matmul(xs[1]); },
+             [](const Tensors& xs, const Tensor& grad, const Tensor&) {
+               return Grads{grad.matmul(xs[1].t()), xs[0].t().matmul(grad)};
+             }),
         {numbers({n, 3}), numbers({3, m})});
-  right("x + y, where y broadcasts", [](const Tensors& xs) { return (xs[0] + xs[1]).tanh(); },
+  right("x + y, where y broadcasts", [](const Tensors& xs) { return (xs[0] + xs[1]).exp(); },
         {numbers({n, m}), numbers({m})});
   right("x.softmax()", [](const Tensors& xs) { return xs[0].softmax(); }, {numbers({n, m})});
   right("x.exp() of x between 4 and 6: slopes of some hundred", [](const Tensors& xs) { return xs[0].exp(); },

@@ -24,12 +24,12 @@ inline bool gradient_is_right(const Formula& f, const std::vector<Tensor>& input
   const std::vector<Tensor> slopes = gradient(weighed(xs), xs);
 
   const double h = 1e-5, tolerance = 1e-6;
-  for (size_t k = 0; k < xs.size(); ++k) {
-    const std::vector<double> slope = slopes[k].to_vector<double>();
-    for (int64_t i = 0; i < xs[k].numel(); ++i) {
-      const Tensor here = h * (Tensor::arange(xs[k].numel()) == i).cast(DType::Float64).reshape(xs[k].shape());
+  for (size_t n = 0; n < xs.size(); ++n) {
+    const std::vector<double> slope = slopes[n].to_vector<double>();
+    for (int64_t i = 0; i < xs[n].numel(); ++i) {
+      const Tensor here = h * (Tensor::arange(xs[n].numel()) == i).cast(DType::Float64).reshape(xs[n].shape());
       std::vector<Tensor> right = xs, left = xs;
-      right[k] = xs[k] + here, left[k] = xs[k] - here;
+      right[n] = xs[n] + here, left[n] = xs[n] - here;
       const double measured = (weighed(right).item() - weighed(left).item()) / (2 * h);
       if (!(std::abs(slope[size_t(i)] - measured) <= tolerance * (1 + std::abs(measured)))) return false;
     }
