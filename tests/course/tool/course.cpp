@@ -106,9 +106,11 @@ int list(const Exercises& all) {
       most += e.points;
       std::string after;
       for (const std::string& n : e.needs) after += (after.empty() ? "  after " : " ") + n;
+      const int room = columns - 19 - names;
+      if (room - int(after.size()) < 12) after.clear();
       std::cout << "  " << sign << " " << e.number << "  " << padded(e.name, names + 2)
-                << padded(std::to_string(e.minutes), 3) << " min  "
-                << shortened(e.file, std::max(16, columns - 18 - names - int(after.size()))) << dim(after) << "\n";
+                << padded(std::to_string(e.minutes), 3) << " min  " << shortened(e.file, room - int(after.size()))
+                << dim(after) << "\n";
     }
   constexpr int kBar = 30;
   const int bar = all.empty() ? 0 : kBar * done / int(all.size());

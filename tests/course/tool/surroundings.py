@@ -282,7 +282,14 @@ def handed_out(tree, scratch):
     results = scratch / 'results.json'
     status, said = copy.run('grade', f'JSON={results}')
     check('one of three is right', status == 1 and '✓ 03' in said and '✗ 04' in said, said)
-    tests = json.loads(results.read_text())['tests']
+    report = json.loads(results.read_text())
+    tests = report['tests']
+    # Of Gradescope's format: https://gradescope-autograders.readthedocs.io, Autograder Specifications.
+    types = {'number': str, 'name': str, 'score': (int, float), 'max_score': (int, float), 'status': str, 'output': str, 'visibility': str}
+    check('the results have Gradescope\'s format',
+          isinstance(report['execution_time'], (int, float)) and all(
+              set(t) == set(types) and all(isinstance(t[k], types[k]) for k in types) and t['status'] in ('passed', 'failed') and
+              t['visibility'] == 'visible' and 0 <= t['score'] <= t['max_score'] for t in tests), str(report))
     check('.. and the results say so', [t['number'] for t in tests] == ['03', '04', '05'] and [t['score'] > 0 for t in tests] == [True, False, False], str(tests))
     # What a student hands in: the file that was written to, or the changed files without their folders.
     submission = to / 'build/course/submission.json'
