@@ -46,6 +46,6 @@ EXERCISE("11") {
 
   // Of any size.
   Tensor twice = x;
-  for (int i = 0; i < 4; ++i) twice = twice + twice;
-  program("4 steps y = y + y are a load and 4 sums", twice, 5, {24, 40, -48});
+  for (int i = 0; i < 3; ++i) twice = twice + twice;
+  program("3 steps y = y + y are a load and 3 sums", twice, 4, {12, 20, -24});
 }
