@@ -79,11 +79,11 @@ EXERCISE("26") {
   refused("a is larger than any memory, and its bytes in 64 bits would be 0",
           {{"a", "F32", "4294967296, 4294967296", 0, 0}}, 0);
 
-  const uint64_t quarter = uint64_t(1) << 62;
-  std::vector<Part> quarters;
-  for (uint64_t i = 0; i < 4; ++i)
-    quarters.push_back({std::string(1, char('a' + i)), "U8", std::to_string(quarter), i * quarter, (i + 1) * quarter});
-  refused("four tensors of 2^62 bytes each, the last of which ends at 2^64, which is 0", quarters, 0);
+  const uint64_t each = uint64_t(1) << 59;
+  std::vector<Part> around;
+  for (uint64_t i = 0; i < 32; ++i)
+    around.push_back({"part " + std::to_string(i), "U8", std::to_string(each), i * each, (i + 1) * each});
+  refused("32 tensors of 2^59 bytes each, the last of which ends at 2^64, which is 0", around, 0);
 
   // A good header, its entries in any order; and the same with one number changed by one.
   for (int round = 0; round < 20; ++round) {
