@@ -33,26 +33,56 @@ bool close(double yours, double want, double tolerance, double scale) {
   return std::abs(yours - want) <= tolerance * std::max(std::abs(want), scale);
 }
 
-/// Two rows of boxes, one above the other; what differs is in brackets, and red where this is a terminal. As many as
-/// fit its width, and the first that differs is among them.
-void draw(const std::vector<double>& yours, const std::vector<double>& want, const std::vector<bool>& wrong,
-          size_t first) {
-  const bool color = std::getenv("COURSE_COLOR") != nullptr;
-  const size_t columns = size_t(std::max(40, std::getenv("COLUMNS") ? std::atoi(std::getenv("COLUMNS")) : 80));
-  struct Box {
-    std::string want, yours;
-    size_t width;
-  };
-  const auto box = [&](size_t i) {
-    std::string w = i < want.size() ? number(want[i]) : "", y = i < yours.size() ? number(yours[i]) : "";
-    if (wrong[i] && w == y) w = number(want[i], 12), y = number(yours[i], 12);
-    return Box{w, y, std::max(w.size(), y.size())};
-  };
+struct Box {
+  std::string want, yours;
+  size_t width = 0;
+};
+Box box(const std::vector<double>& yours, const std::vector<double>& want, const std::vector<bool>& wrong, size_t i) {
+  std::string w = i < want.size() ? number(want[i]) : "", y = i < yours.size() ? number(yours[i]) : "";
+  if (wrong[i] && w == y) w = number(want[i], 12), y = number(yours[i], 12);
+  return {w, y, std::max(w.size(), y.size())};
+}
+
+size_t terminal_columns() {
+  return size_t(std::max(40, std::getenv("COLUMNS") ? std::atoi(std::getenv("COLUMNS")) : 80));
+}
+
+/// In a column of that width; what differs is in brackets, and red where this is a terminal.
+std::string boxed(const std::string& text, size_t width, bool is_wrong) {
+  const std::string pad(width - text.size(), ' ');
+  if (!is_wrong) return ' ' + pad + text + ' ';
+  return pad + (std::getenv("COURSE_COLOR") ? "\033[31m[" + text + "]\033[0m" : '[' + text + ']');
+}
+
+/// Two matrices side by side, if they are small.
+bool draw_matrices(const std::vector<double>& yours, const std::vector<double>& want, const std::vector<bool>& wrong,
+                   const tinyops::Shape& shape) {
+  if (shape.size() != 2 || shape[0] < 2 || shape[0] > 8 || shape[1] > 8) return false;
+  if (yours.size() != want.size() || int64_t(want.size()) != tinyops::numel(shape)) return false;
+  size_t width = 0;
+  for (size_t i = 0; i < want.size(); ++i) width = std::max(width, box(yours, want, wrong, i).width);
+  const size_t each = size_t(shape[1]) * (width + 2);
+  if (2 * each + 12 > terminal_columns()) return false;
+  std::printf("    %-*s    yours\n", int(each), "want");
+  for (size_t row = 0; row < size_t(shape[0]); ++row) {
+    std::string line = "   ", right;
+    for (size_t i = row * size_t(shape[1]); i < (row + 1) * size_t(shape[1]); ++i) {
+      const Box b = box(yours, want, wrong, i);
+      line += boxed(b.want, width, false), right += boxed(b.yours, width, wrong[i]);
+    }
+    std::printf("%s    %s\n", line.c_str(), right.c_str());
+  }
+  return true;
+}
+
+/// Two rows of boxes, one above the other: as many as fit the terminal, and the first that differs is among them.
+void draw_rows(const std::vector<double>& yours, const std::vector<double>& want, const std::vector<bool>& wrong,
+               size_t first) {
   const size_t count = wrong.size();
   const auto fits_to = [&](size_t begin) {  // one behind the last that fits in a row which begins there
-    size_t end = begin, room = columns - 16;
+    size_t end = begin, room = terminal_columns() - 16;
     for (; end < count && end - begin < kDrawn; ++end) {
-      const size_t width = box(end).width + 3;
+      const size_t width = box(yours, want, wrong, end).width + 2;
       if (width > room && end > begin) break;
       room -= std::min(room, width);
     }
@@ -63,10 +93,8 @@ void draw(const std::vector<double>& yours, const std::vector<double>& want, con
   const size_t end = fits_to(begin);
   std::string rows[2] = {begin ? "    want   .." : "    want  ", begin ? "    yours  .." : "    yours "};
   for (size_t i = begin; i < end; ++i) {
-    const auto [w, y, width] = box(i);
-    const std::string pad_w(width - w.size(), ' '), pad_y(width - y.size(), ' ');
-    rows[0] += ' ' + pad_w + ' ' + w + ' ';
-    rows[1] += ' ' + pad_y + (!wrong[i] ? ' ' + y + ' ' : color ? "\033[31m[" + y + "]\033[0m" : '[' + y + ']');
+    const Box b = box(yours, want, wrong, i);
+    rows[0] += boxed(b.want, b.width, false), rows[1] += boxed(b.yours, b.width, wrong[i]);
   }
   for (const std::string& row : rows) std::printf("%s%s\n", row.c_str(), end < count ? " .." : "");
 }
@@ -88,7 +116,7 @@ void same(const std::string& what, const std::vector<double>& yours, const std::
   const size_t first = size_t(std::find(wrong.begin(), wrong.end(), true) - wrong.begin());
   if (first == wrong.size()) return;
   std::printf("  %s\n", what.c_str());
-  draw(yours, want, wrong, first);
+  if (!draw_matrices(yours, want, wrong, shape)) draw_rows(yours, want, wrong, first);
   if (yours.size() != want.size()) {
     std::printf("    %zu elements, not %zu\n", yours.size(), want.size());
   } else if (wrong.size() > 1) {
