@@ -12,8 +12,8 @@ struct Temporary {
   int first, last;
 };
 
-/// The number, from 0, of the block of memory in which each of them lies. Lives in one block do not overlap. The largest
-/// choose first, so a block is as large as the first one in it, and small ones find room in what is there.
+/// The number, from 0, of the block of memory in which each of them lies. Lives in one block do not overlap. The
+/// largest choose first, so a block is as large as the first one in it, and small ones find room in what is there.
 ///
 ///   kernel      0   1   2   3   4   5
 ///   a  96 KiB   w───r───r                 block 0: a, then c
