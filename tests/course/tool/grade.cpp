@@ -252,10 +252,7 @@ int handout(const std::vector<Exercise>& all, const std::string& numbers, const 
     solutions[e.number] = *body;
   }
   const std::vector<std::string> files = tracked_files();
-  for (const std::string& file : files) {
-    fs::create_directories((to / file).parent_path());
-    fs::copy_file(file, to / file);
-  }
+  for (const std::string& file : files) copy_with_time(file, to / file);
   for (const Exercise& e : all) put_body(e, solutions[e.number], to);
   std::string listed;
   for (const Exercise* e : which) {

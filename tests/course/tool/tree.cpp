@@ -22,14 +22,13 @@ std::string trimmed(const std::string& s) {
   return first == std::string::npos ? "" : s.substr(first, last - first + 1);
 }
 
-/// With the time of the original, so that make does not build again what was built from it.
+}  // namespace
+
 void copy_with_time(const fs::path& from, const fs::path& to) {
   fs::create_directories(to.parent_path());
   fs::copy_file(from, to, fs::copy_options::overwrite_existing);
   fs::last_write_time(to, fs::last_write_time(from));
 }
-
-}  // namespace
 
 std::vector<std::string> tracked_files(const fs::path& root) {
   std::vector<std::string> files;

@@ -10,6 +10,9 @@ namespace course {
 /// The files that belong to the tree: those of git, and without git all but what was built.
 std::vector<std::string> tracked_files(const fs::path& root = ".");
 
+/// Of one file, with its time, so that make does not build again what was built from it.
+void copy_with_time(const fs::path& from, const fs::path& to);
+
 /// `to` becomes a copy with every hole as it was shipped, or open where no solution is known; with the objects that are
 /// built, so that little is compiled again. What is there already and the same is left alone.
 void copy_tree(const std::vector<Exercise>& all, const fs::path& to);
