@@ -76,8 +76,11 @@ struct Machine {
   int passed = 0;                         // of the last barrier
   uint32_t grids = 0, blocks = 0;         // that were started; choose the orders
   std::vector<Line> shared;
-  /// The sectors of each access of a warp: the same access is the same place in the code and the same number of visits.
-  std::map<std::tuple<const void*, size_t, int>, std::vector<uintptr_t>> requests;
+  /// The sectors, or words of shared memory, of each access of a warp: the same access is the same place in the code and
+  /// the same number of visits.
+  using Requests = std::map<std::tuple<const void*, size_t, int>, std::vector<uintptr_t>>;
+  Requests requests, shared_requests;
+  std::vector<std::pair<void*, size_t>> shared_arrays;
 };
 Machine& machine() {
   static auto* m = new Machine;
@@ -189,6 +192,12 @@ void run_warp(Fiber* warp, size_t lanes, Order order) {
     if (warp[l].at == At::Meeting) wrong(name_of(&warp[l]) + " waits for lanes that never reach its shuffle");
 }
 
+/// Of the warp's access at this place in the code.
+std::vector<uintptr_t>& request_at(Machine::Requests& requests, const void* place) {
+  Fiber& f = *machine().now;
+  return requests[{place, f.number / 32, f.visits[place]++}];
+}
+
 void count_requests() {
   Machine& m = machine();
   for (auto& [key, sectors] : m.requests) {
@@ -197,6 +206,15 @@ void count_requests() {
     traffic.sectors += std::unique(sectors.begin(), sectors.end()) - sectors.begin();
   }
   m.requests.clear();
+  for (auto& [key, words] : m.shared_requests) {
+    std::sort(words.begin(), words.end());
+    words.erase(std::unique(words.begin(), words.end()), words.end());
+    int64_t of_bank[32] = {};
+    for (const uintptr_t word : words) ++of_bank[word % 32];
+    traffic.shared_requests += 1;
+    traffic.shared_turns += *std::max_element(of_bank, of_bank + 32);
+  }
+  m.shared_requests.clear();
 }
 
 void run_block(size_t shared) {
@@ -210,6 +228,7 @@ void run_block(size_t shared) {
   std::memset(fence, kUntouched, kFence);
   if (__start_gpu_emulator_shared)
     std::memset(__start_gpu_emulator_shared, 0xff, size_t(__stop_gpu_emulator_shared - __start_gpu_emulator_shared));
+  for (const auto& [array, bytes] : m.shared_arrays) std::memset(array, 0xff, bytes);
 
   for (size_t t = 0; t < m.count; ++t) {
     Fiber& f = m.fibers[t];
@@ -260,7 +279,7 @@ void run_grid(const dim3& grid, const dim3& block, size_t shared, const std::fun
     }
   } catch (...) {
     for (Fiber& f : m.fibers) f.entered = false;  // those that wait are left where they are, and start anew
-    m.requests.clear();
+    m.requests.clear(), m.shared_requests.clear();
     throw;
   }
 }
@@ -280,10 +299,25 @@ __attribute__((noinline)) void touch(Range range, const void* address, size_t by
     wrong(name_of(m.now) + " reads or writes " + std::to_string(bytes) + " bytes at byte " +
           std::to_string(p - range.begin) + " of a buffer: misaligned");
   if (!traffic.counting || !m.now) return;
-  const void* const place = __builtin_return_address(0);
-  std::vector<uintptr_t>& sectors = m.requests[{place, m.now->number / 32, m.now->visits[place]++}];
+  std::vector<uintptr_t>& sectors = request_at(m.requests, __builtin_return_address(0));
   for (uintptr_t s = at / 32; s <= (at + bytes - 1) / 32; ++s) sectors.push_back(s);
   traffic.bytes += int64_t(bytes);
+}
+
+__attribute__((noinline)) void touch_shared(const void* address, size_t bytes) {
+  const uintptr_t at = reinterpret_cast<uintptr_t>(address);
+  std::vector<uintptr_t>& words = request_at(machine().shared_requests, __builtin_return_address(0));
+  for (uintptr_t w = at / 4; w <= (at + bytes - 1) / 4; ++w) words.push_back(w);
+}
+
+void declare_shared(void* array, size_t bytes) {
+  machine().shared_arrays.emplace_back(array, bytes);
+  std::memset(array, 0xff, bytes);
+}
+
+void outside_shared(int64_t index, size_t size) {
+  wrong(name_of(machine().now) + " touches element " + std::to_string(index) + " of " + std::to_string(size) +
+        " in shared memory");
 }
 
 int barrier(bool predicate) {

@@ -13,10 +13,10 @@
 //
 // It is slow, and exact where a GPU is not. These are errors that name the kernel and the thread: an access outside its
 // buffer, a misaligned vector, a barrier that some threads never reach, a shuffle that waits for a lane that does not
-// come. Memory, and dynamic shared memory, start as NaNs; a static array in shared memory only where clang compiled it,
-// else it keeps what the block before left there. What it cannot show: blocks that run at the same time, a loop that
-// waits for another thread's store, and time. But it counts the 32-byte sectors of memory that each access of a warp
-// touches.
+// come. Memory, dynamic shared memory and `Shared` arrays start as NaNs; any other array in shared memory only where
+// clang compiled it, else it keeps what the block before left there. What it cannot show: blocks that run at the same
+// time, a loop that waits for another thread's store, and time. But it counts the 32-byte sectors of memory that each
+// access of a warp touches, and the turns that the banks of shared memory take.
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -75,11 +75,13 @@ struct Range {
 Range allocation_of(const void* address);
 
 /// What the accesses of all kernels since the last `traffic = {}` came to: a warp's access of 32 neighbouring floats is
-/// one request of four sectors, and 128 bytes. There is no cache: what is read twice counts twice. Counted only while
-/// `counting`.
+/// one request of four sectors, and 128 bytes. There is no cache: what is read twice counts twice. Of `Shared` memory,
+/// which has 32 banks of words of 4 bytes, it is one request and one turn; a column, of which all words are in one bank,
+/// takes 32 turns. Counted only while `counting`.
 struct Traffic {
   bool counting = false;
   int64_t requests = 0, sectors = 0, bytes = 0;
+  int64_t shared_requests = 0, shared_turns = 0;
 };
 inline Traffic traffic;
 
@@ -122,6 +124,47 @@ class Global {
 
   T* p_ = nullptr;
   Range range_;
+};
+
+/// The same for an array in shared memory, one that was told of by `declare_shared`: it is filled with NaNs before
+/// each block starts.
+void touch_shared(const void* address, size_t bytes);
+void declare_shared(void* array, size_t bytes);
+[[noreturn]] void outside_shared(int64_t index, size_t size);
+
+/// `__shared__ Shared<float[32][33]> tile`: an array that checks and counts. Under nvcc it is the array itself.
+template <class A>
+class Shared;
+template <class T, size_t n>
+class Shared<T[n]> {
+ public:
+  Shared() { declare_shared(values_, sizeof values_); }
+  __forceinline__ T& operator[](int64_t i) { return at(values_, i); }
+
+  static __forceinline__ T& at(T* values, int64_t i) {
+    if (i < 0 || size_t(i) >= n) outside_shared(i, n);
+    if (traffic.counting) touch_shared(values + i, sizeof(T));
+    return values[i];
+  }
+
+ private:
+  alignas(16) T values_[n];
+};
+template <class T, size_t rows, size_t n>
+class Shared<T[rows][n]> {
+ public:
+  Shared() { declare_shared(values_, sizeof values_); }
+  struct Row {
+    T* values;
+    __forceinline__ T& operator[](int64_t i) const { return Shared<T[n]>::at(values, i); }
+  };
+  __forceinline__ Row operator[](int64_t r) {
+    if (r < 0 || size_t(r) >= rows) outside_shared(r, rows);
+    return {values_[r]};
+  }
+
+ private:
+  alignas(16) T values_[rows][n];
 };
 
 // ---- Fibers ---------------------------------------------------------------------------------------------------------

@@ -53,6 +53,8 @@ TEST_CASE("coalescing: both sides of a transposition") {
   const Tensor x = floats({160, 192}), images = floats({4, 16, 8, 24});
   const gpu_emulator::Traffic turned = traffic_of([&] { return x.transpose(0, 1).contiguous(); });
   CHECK(turned.sectors > 0);
+  CHECK(turned.shared_requests > 0);
+  CHECK(turned.shared_turns == turned.shared_requests);  // no bank is met twice
   check_sectors("transpose", turned, 2 * 160 * 192, 1.1);
   const gpu_emulator::Traffic last = traffic_of([&] { return images.permute({0, 2, 3, 1}).contiguous(); });
   check_sectors("channels last", last, 2 * images.numel(), 1.1);

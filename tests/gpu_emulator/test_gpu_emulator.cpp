@@ -453,5 +453,55 @@ TEST_CASE("gpu_emulator: the sectors that a warp touches") {
   CHECK(loop.bytes == 4 * 256 + 4 * 64);
 }
 
+// ---- Banks of shared memory -----------------------------------------------------------------------------------------
+
+template <class T, int width>
+__global__ void columns_of_a_tile(Global<T> to, int column) {
+  __shared__ Shared<T[32][width]> tile;
+  const unsigned lane = threadIdx.x;
+  tile[lane][column] = T(lane);
+  __syncwarp();
+  to[lane] = tile[31 - lane][column];
+}
+template <class T>
+__global__ void all_read_one(Global<T> to) {
+  __shared__ Shared<T[32]> row;
+  row[threadIdx.x] = T(threadIdx.x);
+  __syncwarp();
+  to[threadIdx.x] = row[7];
+}
+__global__ void shared_before_it_is_written(Global<float> to) {
+  __shared__ Shared<float[32]> row;
+  to[blockIdx.x] = row[3];
+  row[3] = 1;
+}
+template <class T, int width>
+int64_t turns_of_a_column() {
+  const Memory<T> y(size_t(32));
+  const gpu_emulator::Traffic t = traffic_of(columns_of_a_tile<T, width>, Grid{1, 32}, y, 2);
+  CHECK(t.shared_requests == 2);
+  CHECK(y.values()[5] == T(26));
+  return t.shared_turns;
+}
+TEST_CASE("gpu_emulator: the turns that the banks of shared memory take") {
+  CHECK(turns_of_a_column<float, 32>() == 2 * 32);
+  CHECK(turns_of_a_column<float, 33>() == 2);
+  CHECK(turns_of_a_column<float, 34>() == 2 * 2);
+  CHECK(turns_of_a_column<float, 36>() == 2 * 4);
+  CHECK(turns_of_a_column<double, 33>() == 2 * 2);  // 64 words, two of each bank
+  CHECK(turns_of_a_column<uint16_t, 33>() <= 2 * 2);
+  const Memory<float> y(size_t(32));
+  CHECK(traffic_of(all_read_one<float>, Grid{1, 32}, y).shared_turns == 2);  // one word for all
+  CHECK(y.values() == std::vector<float>(32, 7.f));
+}
+TEST_CASE("gpu_emulator: a Shared array starts as NaNs in every block and has an end") {
+  const Memory<float> y(size_t(32)), two(size_t(2));
+  CHECK(complaint(shared_before_it_is_written, {2, 1}, two) == "");
+  for (const float v : two.values()) CHECK(v != v);
+  CHECK(says(complaint(columns_of_a_tile<float, 33>, {1, 32}, y, 33), "touches element 33 of 33 in shared memory"));
+  CHECK(says(complaint(columns_of_a_tile<float, 33>, {1, 33}, y, 0), "touches element 32 of 32 in shared memory"));
+  CHECK(complaint(columns_of_a_tile<float, 33>, {1, 32}, y, 32) == "");
+}
+
 }  // namespace
 }  // namespace tinyops::cuda

@@ -34,7 +34,6 @@ static_assert(sizeof(Turn) + 2 * 24 < 4096, "kernels take 4 KB of arguments");
 template <class T>
 __global__ void __launch_bounds__(kTile * kThreadRows)
 turn(Global<const T> from, Global<T> to, const __grid_constant__ Turn t) {
-  __shared__ T tile[kTile][kTile + 1];
   int64_t matrix = blockIdx.x;
   const int64_t tile_number_y = t.tiles_x.divide(matrix);  // what is left is the tile's number along x ...
   const int64_t first_x = matrix * kTile;
@@ -44,6 +43,8 @@ turn(Global<const T> from, Global<T> to, const __grid_constant__ Turn t) {
   const auto [from_matrix, to_matrix] = addresses(t.others, other, t.from, t.to);
   const int lane = int(threadIdx.x), row = int(threadIdx.y);
 
+  // [exercise 32
+  __shared__ Shared<T[kTile][kTile + 1]> tile;
   for (int r = row; r < kTile; r += kThreadRows)
     if (const int64_t x = first_x + r, y = first_y + lane; x < t.sizes_x && y < t.sizes_y)
       tile[r][lane] = from[from_matrix + x * t.from_x + y * t.from_y];
@@ -51,6 +52,7 @@ turn(Global<const T> from, Global<T> to, const __grid_constant__ Turn t) {
   for (int r = row; r < kTile; r += kThreadRows)
     if (const int64_t x = first_x + lane, y = first_y + r; x < t.sizes_x && y < t.sizes_y)
       to[to_matrix + x * t.to_x + y * t.to_y] = tile[lane][r];
+  // exercise 32]
 }
 
 bool is_copy(const RowKernel& k) {

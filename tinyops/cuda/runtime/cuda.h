@@ -22,6 +22,8 @@ using Global = gpu_emulator::Global<T>;  ///< a T* that checks every access
 template <class T, class U>
 Global<T> as(Global<U> p) { return {reinterpret_cast<T*>(p.get()), p.range()}; }
 inline void* dynamic_shared() { return gpu_emulator::dynamic_shared(); }
+template <class Array>
+using Shared = gpu_emulator::Shared<Array>;  ///< an Array in shared memory that checks, and counts its banks
 #else
 template <class T>
 using Global = T*;
@@ -31,6 +33,8 @@ __device__ __forceinline__ void* dynamic_shared() {
   extern __shared__ uint4 whole[];
   return whole;
 }
+template <class Array>
+using Shared = Array;
 #endif
 
 /// Neighbours in memory, read or written at once.
