@@ -142,7 +142,7 @@ EIGEN     := $(subst -I,-isystem ,$(or $(shell pkg-config --cflags eigen3 2> /de
 CPU_FLAGS  = $(EIGEN) -fopenmp -fno-math-errno -fno-trapping-math $(if $(filter x86_64,$(shell uname -m)),-mprefer-vector-width=512)
 HOST_FLAGS = -x c++ -Itests/gpu_emulator -O1 -g1 -fsanitize=bounds -fno-sanitize-recover=bounds \
   -ftrivial-auto-var-init=pattern -U_FORTIFY_SOURCE -Wno-unknown-pragmas -Wno-missing-field-initializers
-emulated_gpu    = $(filter tinyops/cuda/% tests/gpu_emulator/% tests/bench/gpu_%,$1)
+emulated_gpu    = $(filter tinyops/cuda/% tests/gpu_emulator/% tests/course/cuda/% tests/bench/gpu_%,$1)
 flags_of   = $(FLAGS) $(optimise_of) $(if $(emulated_gpu),$(HOST_FLAGS)) $(if $(filter tinyops/cpu/% $(fast_checks),$1),$(CPU_FLAGS)) \
   $(if $(filter tests/course/%,$1),-Wno-unused -Wno-error) $(CXXFLAGS)
 LIBS      := $(strip $(if $(filter cpu,$(BACKEND)),-fopenmp) $(if $(emulated),-fsanitize=bounds) \
@@ -181,7 +181,18 @@ endif
 # The checks of the course's exercises, which tests/course/tool runs. Of a hole in a header of tinyops/ nothing but its check is
 # compiled again: these are a program of their own, without the library.
 checks   := $(wildcard tests/course/*.cpp)
+checked  := $(library)
 of_headers := $(patsubst notes/exercises/%.md,tests/course/%.cpp,$(shell grep -l '^config: header' notes/exercises/*.md))
+ifdef emulated
+# A program of few objects, so that the first verdict of a kernel comes in seconds: those that the pages of the exercises in OPEN,
+# or of CHECK=32, or of all, name beside the emulated GPU. What knows of no GPU the CPU's configuration has.
+  of_cuda := $(shell grep -l '^config: cuda' notes/exercises/*.md)
+  of_cuda := $(or $(sort $(if $(OPEN),$(shell grep -lx $(OPEN:%=-e 'file: %') $(of_cuda))) $(wildcard notes/exercises/$(CHECK)-*.md)),$(of_cuda))
+  checks  := $(of_cuda:notes/exercises/%.md=tests/course/cuda/%.cpp)
+  checked := tests/gpu_emulator/block.cpp tests/gpu_emulator/runtime.cpp tinyops/cuda/runtime/device.cu tinyops/cuda/runtime/graph.cu \
+    $(sort $(shell sed -n 's/^objects: //p' $(of_cuda)))
+  of_cpu  := $(patsubst %.cpp,build/cpu-$(ARCH)/%.o,tests/course/check.cpp $(wildcard tinyops/base/*.cpp tinyops/common/*.cpp))
+endif
 tests    := tests/main.cpp $(wildcard tests/random_graph*.cpp tests/test_*.cpp $(if $(emulated),tests/gpu_emulator/test_*.cpp))
 programs := $(wildcard examples/*.cpp tests/bench/*.cpp) $(if $(filter cuda,$(BACKEND)),tests/bench/gpu_peak.cu)
 sources  := $(library) $(tests) $(programs) $(checks) $(wildcard tests/course/tool/*.cpp)
@@ -232,9 +243,10 @@ $B/%.o: %.cu $B/flags
 # The checks of the course, linked with what they check. A library file whose exercise is open (OPEN=) has an object of its
 # own, compiled in haste and without complaints about what a stub does not use; no other program links it, and neither the
 # archive nor a benchmark ever holds a hole.
-open_flags   = $(FLAGS) $(if $(filter tinyops/cpu/%,$1),-O3 $(CPU_FLAGS),-O1) -Wno-unused -Wno-error $(CXXFLAGS)
-open_objects = $(patsubst %.cpp,$B/open/%.o,$(filter $(OPEN),$(library)))
-$B/course: $(call object,$(filter-out $(of_headers),$(checks)) $(filter-out $(OPEN),$(library))) $(open_objects) $B/open/list
+open_flags   = $(FLAGS) $(if $(filter tinyops/cpu/%,$1),-O3 $(CPU_FLAGS),-O1) $(if $(emulated_gpu),$(HOST_FLAGS) -O0) \
+  -Wno-unused -Wno-error $(CXXFLAGS)
+open_objects = $(patsubst $B/%,$B/open/%,$(call object,$(filter $(OPEN),$(checked))))
+$B/course: $(call object,$(filter-out $(of_headers),$(checks)) $(filter-out $(OPEN),$(checked))) $(open_objects) $(of_cpu) $B/open/list
 $B/course-headers: $(call object,$(of_headers) tests/course/check.cpp $(wildcard tinyops/base/*.cpp))
 $B/course $B/course-headers:
 	$(call say,link,$@)
@@ -243,13 +255,23 @@ $B/open/%.o: %.cpp $B/open/prefix.h.gch $B/flags
 	@mkdir -p $(@D)
 	$(call say,compile,$<)
 	$Q$(CXX) $(call open_flags,$<) $(if $(filter teeny/%,$<),-include $B/open/prefix.h) -MMD -MP -c $< -o $@
+$B/open/%.o: %.cu $B/flags
+	@mkdir -p $(@D)
+	$(call say,compile,$<)
+	$Q$(CXX) $(call open_flags,$<) -MMD -MP -c $< -o $@
+ifdef of_cpu
+.PHONY: objects-of-cpu
+$(of_cpu): | objects-of-cpu ;
+objects-of-cpu:
+	+@$(MAKE) -s --no-print-directory BACKEND=cpu EMULATE= $(of_cpu)
+endif
 $B/open/prefix.h.gch: teeny/tensor/function.h $B/flags
 	@mkdir -p $(@D)
 	@echo '#include "$<"' > $B/open/prefix.h
 	$Q$(CXX) $(call open_flags,teeny/) -MMD -MP -MF $B/open/prefix.h.d -MT $@ -x c++-header -c $B/open/prefix.h -o $@
-$B/open/list: $(if $(call differ,$(OPEN),$(shell cat $B/open/list 2> /dev/null)),FORCE)
+$B/open/list: $(if $(call differ,$(OPEN) $(CHECK),$(shell cat $B/open/list 2> /dev/null)),FORCE)
 	@mkdir -p $(@D)
-	@echo '$(OPEN)' > $@
+	@echo '$(OPEN) $(CHECK)' > $@
 -include $(wildcard $B/open/prefix.h.d $(open_objects:.o=.d))
 
 # A line for each file: `  [3/57] compile teeny/graph/lazy.cpp`. How many there are a make that only counts says, asked once.

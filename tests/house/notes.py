@@ -4,7 +4,8 @@ marker in the line before says which:
 
     <!-- test -->        a program, which .ci/run compiles outside and runs
     <!-- recipe: .. -->  code that tests/house/recipes.sh follows
-    <!-- from: PATH -->  an excerpt of that file, which may lack lines `#pragma unroll`, and has a line `// ...` for what is left out
+    <!-- from: PATH -->  an excerpt of that file, which may lack lines `#pragma unroll` and those around an exercise, and has a
+                         line `// ...` for what is left out
     <!-- part: NAME -->  a part of the page's program tests/house/notes/PAGE.cpp, which includes it as "NAME"
     <!-- run: NAME -->   a block: what that program, or PAGE.sh, prints after a line `== NAME`;
                          a paragraph or a table: each line that it prints there is a part of it
@@ -46,7 +47,7 @@ def excerpt(path, block):
     """What is wrong with an excerpt of a file, or nothing."""
     if not (ROOT / path).exists():
         return 'there is no such file'
-    words = lambda text: ' '.join(re.sub(r'^ *#pragma unroll\n', '', text, flags=re.M).split())
+    words = lambda text: ' '.join(re.sub(r'^ *(#pragma unroll|// \[?exercise \d\d\]?)\n', '', text, flags=re.M).split())
     source, at = words((ROOT / path).read_text()), 0
     for piece in map(words, re.split(r'^ *// \.\.\.\n', block, flags=re.M)):
         if (found := source.find(piece, at)) < 0:

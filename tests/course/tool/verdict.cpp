@@ -104,7 +104,7 @@ Verdict build_checks(const Exercise& e, const std::string& open, Progress progre
   const std::string target = program_of(e);
   std::vector<std::string> make = {"make", "--no-print-directory", "-C", root.string(), target, "OPEN=" + open};
   for (const std::string& word : words_of("COURSE_MAKE")) make.push_back(word);
-  if (e.config == "cuda") make.push_back("BACKEND=cuda"), make.push_back("EMULATE=1");
+  if (e.config == "cuda") make.insert(make.end(), {"BACKEND=cuda", "EMULATE=1", "CHECK=" + e.number});
   for (const char* name : {"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES"}) unsetenv(name);
   Counter counter(progress);
   const Outcome made = run(make, {}, std::ref(counter));

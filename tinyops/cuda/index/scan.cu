@@ -47,12 +47,14 @@ static_assert(sizeof(ScanWalk) < 1024);
 /// half: so no lane's total of positive values is below that of the lane before it.
 template <ReduceOp op, class C>
 __device__ C scan_of_warp(C x) {
+  // [exercise 34
   const int lane = threadIdx.x % 32;
   for (int half = 1; half < 32; half *= 2) {
     const C lower = C(__shfl_sync(0xffffffff, x, (lane & ~(2 * half - 1)) + half - 1));
     if (lane & half) x = combine<op>(lower, x);
   }
   return x;
+  // exercise 34]
 }
 
 /// What comes before a warp in its chunk, from the totals of the chunk's warps; and `before` moves on to the next

@@ -22,6 +22,7 @@ __global__ void __launch_bounds__(kThreads)
     if constexpr (std::is_same_v<decltype(op), UnaryOp>) return apply(op, x);
     else return apply(op, x, z);
   };
+  // [exercise 31
   const int64_t first = int64_t(blockIdx.x) * kThreads * kEach + threadIdx.x * 4, second = first + kThreads * 4;
   const auto fours = [&](const float4& u, const float4& v) {
     return make_float4(apply_op(u.x, v.x), apply_op(u.y, v.y), apply_op(u.z, v.z), apply_op(u.w, v.w));
@@ -36,6 +37,7 @@ __global__ void __launch_bounds__(kThreads)
     for (const int64_t start : {first, second})
       for (int64_t k = start; k < start + 4 && k < n; ++k) y[k] = apply_op(a[k], b ? b[k] : constant);
   }
+  // exercise 31]
 }
 
 /// Where the elements of an operand are that is read or written from its first to its last; null where it is another

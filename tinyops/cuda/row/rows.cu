@@ -22,6 +22,7 @@ namespace {
 template <bool kInlined, class Word>
 __device__ __forceinline__ Word over_group(const BytecodeOp& code, Word total, int group) {
   __shared__ Word of_warp[kRowThreads / 32];
+  // [exercise 33
 #pragma unroll 1
   for (int bit = std::min(group, 32) / 2; bit > 0; bit /= 2)
     total = combine<kInlined>(code, total, __shfl_xor_sync(0xffffffff, total, bit));
@@ -35,6 +36,7 @@ __device__ __forceinline__ Word over_group(const BytecodeOp& code, Word total, i
     __syncthreads();  // before the next one writes
   }
   return total;
+  // exercise 33]
 }
 
 /// Where every lane has a row of its own: the totals of the threads that share its steps.
