@@ -187,7 +187,8 @@ ifdef emulated
 # A program of few objects, so that the first verdict of a kernel comes in seconds: those that the pages of the exercises in OPEN,
 # or of CHECK=32, or of all, name beside the emulated GPU. What knows of no GPU the CPU's configuration has.
   of_cuda := $(shell grep -l '^config: cuda' notes/exercises/*.md)
-  of_cuda := $(or $(sort $(if $(OPEN),$(shell grep -lx $(OPEN:%=-e 'file: %') $(of_cuda))) $(wildcard notes/exercises/$(CHECK)-*.md)),$(of_cuda))
+  asked   := $(if $(OPEN),$(shell grep -lx $(OPEN:%=-e 'file: %') $(of_cuda))) $(wildcard notes/exercises/$(CHECK)-*.md)
+  of_cuda := $(or $(sort $(asked)),$(of_cuda))
   checks  := $(of_cuda:notes/exercises/%.md=tests/course/cuda/%.cpp)
   checked := tests/gpu_emulator/block.cpp tests/gpu_emulator/runtime.cpp tinyops/cuda/runtime/device.cu tinyops/cuda/runtime/graph.cu \
     $(sort $(shell sed -n 's/^objects: //p' $(of_cuda)))
