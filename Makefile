@@ -144,7 +144,7 @@ HOST_FLAGS = -x c++ -Itests/gpu_emulator -O1 -g1 -fsanitize=bounds -fno-sanitize
   -ftrivial-auto-var-init=pattern -U_FORTIFY_SOURCE -Wno-unknown-pragmas -Wno-missing-field-initializers
 emulated_gpu    = $(filter tinyops/cuda/% tests/gpu_emulator/% tests/course/cuda/% tests/bench/gpu_%,$1)
 flags_of   = $(FLAGS) $(optimise_of) $(if $(emulated_gpu),$(HOST_FLAGS)) $(if $(filter tinyops/cpu/% $(fast_checks),$1),$(CPU_FLAGS)) \
-  $(if $(filter tests/course/%,$1),-Wno-unused -Wno-error) $(CXXFLAGS)
+  $(if $(filter tests/course/%,$1),-Wno-unused -Wno-error -Werror=return-type) $(CXXFLAGS)
 LIBS      := $(strip $(if $(filter cpu,$(BACKEND)),-fopenmp) $(if $(emulated),-fsanitize=bounds) \
   $(if $(on_gpu),-L$(CUDA_HOME)/lib64 -lcudart_static -ldl -lrt) -lz -pthread)
 
@@ -245,7 +245,7 @@ $B/%.o: %.cu $B/flags
 # own, compiled in haste and without complaints about what a stub does not use; no other program links it, and neither the
 # archive nor a benchmark ever holds a hole.
 open_flags   = $(FLAGS) $(if $(filter tinyops/cpu/%,$1),-O3 $(CPU_FLAGS),-O1) $(if $(emulated_gpu),$(HOST_FLAGS) -O0) \
-  -Wno-unused -Wno-error $(CXXFLAGS)
+  -Wno-unused -Wno-error -Werror=return-type $(CXXFLAGS)
 open_objects = $(patsubst $B/%,$B/open/%,$(call object,$(filter $(OPEN),$(checked))))
 $B/course: $(call object,$(filter-out $(of_headers),$(checks)) $(filter-out $(OPEN),$(checked))) $(open_objects) $(of_cpu) $B/open/list
 $B/course-headers: $(call object,$(of_headers) tests/course/check.cpp $(wildcard tinyops/base/*.cpp))
@@ -380,7 +380,7 @@ COURSE := build/course/tool
 course_options = $(foreach n,EX AGAIN SEED FROM JSON OUT ONLY,$(if $($n),$n=$(call quote,$($n))))
 course_verbs  := course start check watch hint skip solve grade handout gradescope prove
 course: ## the exercises: write a piece of teeny, and see it go green
-start: ## open an exercise in the source (EX=3)
+start: ## open an exercise in the source (EX=3; AGAIN=1 to begin anew)
 check: ## build and check an exercise (EX=3)
 watch: ## check it whenever the file is saved (EX=3)
 hint: ## a question first, then one hint more each time (EX=3)

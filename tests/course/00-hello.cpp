@@ -59,6 +59,6 @@ EXERCISE("00") {
   const int64_t before = teeny::context.kernels;
   own::standardize(x).realize();
   const int64_t kernels = teeny::context.kernels - before;
-  report(text("Welcome! For 1000 samples of 20 features your line ran as ", kernels,
-              kernels == 1 ? " kernel." : " kernels.", " How that can be is chapter 06."));
+  report(text("Welcome! For 1000 samples of 20 features your line ran as ", kernels, kernels == 1 ? " loop" : " loops",
+              " over memory, a kernel: how is told in notes/scheduler.md."));
 }

@@ -40,6 +40,16 @@ void same(const std::string& what, const std::vector<T>& yours, const std::vecto
 
 /// Throws Failed and says `otherwise` unless `good`.
 void expect(bool good, const std::string& otherwise);
+/// What `code` gives; where it throws, the error is said with what was tried in front.
+template <class F>
+auto tried(const std::string& what, F&& code) {
+  try {
+    return code();
+  } catch (const Failed&) { throw; } catch (const std::exception& error) {
+    tinyops::fail(what, ": ", error.what());
+  }
+}
+
 /// Says what is tried next, at once: it stands there if the check is stopped.
 void trying(const std::string& what);
 /// Said when the check has passed: a figure to be proud of.

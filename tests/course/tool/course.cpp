@@ -32,11 +32,17 @@ bool is_handout() { return fs::exists("notes/exercises/handout"); }
 
 /// Done, as far as is known: the body is the student's, and was right. False of a hole that is damaged.
 bool is_done(const Exercise& e) try {
-  return state_of(e) == State::Yours && remembered(e) == "right";
+  return state_here(e) == State::Yours && remembered(e) == "right";
 } catch (const Error&) { return false; }
-bool is_shipped(const Exercise& e) try { return state_of(e) == State::Shipped; } catch (const Error&) {
+/// Whether nobody has begun it.
+bool is_untouched(const Exercise& e) try { return state_here(e) == State::Shipped; } catch (const Error&) {
   return false;
 }
+bool is_damaged(const Exercise& e) try {
+  find_hole(e);
+  return false;
+} catch (const Error&) { return true; }
+std::string verb_for(const Exercise& e) { return is_untouched(e) ? "make start " : "make watch "; }
 
 /// What comes next in the order of the list: first what is open, then what was never begun.
 const Exercise* next_after(const Exercises& all, const Exercise* e) {
@@ -44,8 +50,8 @@ const Exercise* next_after(const Exercises& all, const Exercise* e) {
   for (int untouched = 0; untouched < 2; ++untouched)
     for (size_t k = 0; k < all.size(); ++k) {
       const Exercise& candidate = all[(from + k) % all.size()];
-      if (&candidate == e || is_done(candidate)) continue;
-      const bool shipped = is_shipped(candidate);
+      if (&candidate == e || is_done(candidate) || is_damaged(candidate)) continue;
+      const bool shipped = is_untouched(candidate);
       if (shipped == bool(untouched) && !(shipped && remembered(candidate) == "skipped")) return &candidate;
     }
   return nullptr;
@@ -74,7 +80,7 @@ const std::map<std::string, std::string> kChapters = {{"00", "One epoch"},
 
 std::string sign_of(const Exercise& e) {
   const std::string verdict = remembered(e);
-  switch (state_of(e)) {
+  switch (state_here(e)) {
     case State::Shipped: return verdict == "skipped" ? dim("-") : " ";
     case State::Open: return "○";
     case State::Yours: break;
@@ -114,20 +120,21 @@ int list(const Exercises& all) {
     }
   constexpr int kBar = 30;
   const int bar = all.empty() ? 0 : kBar * done / int(all.size());
-  std::cout
-      << "\n  " << green(std::string(size_t(bar), '#')) << std::string(size_t(kBar - bar), '.') << "  " << done
-      << " of " << all.size() << " done, " << points << " of " << most << " points\n  about " << (minutes + 30) / 60
-      << " hours are left\n\n"
-      << filled(
-             "✓ yours and right  ✗ not right yet  … not checked  ○ open  - skipped  ! damaged: make check says where",
-             columns, "  ")
-      << "\n";
+  std::cout << "\n  " << green(std::string(size_t(bar), '#')) << std::string(size_t(kBar - bar), '.') << "  " << done
+            << " of " << all.size() << " done, " << points << " of " << most << " points\n  about "
+            << (minutes + 30) / 60 << " hours are left\n\n"
+            << filled(
+                   "✓ yours and right, ✗ not right yet, … not checked yet, ○ open, - skipped, ! damaged (make check "
+                   "says where)",
+                   columns, "  ")
+            << "\n";
   if (const Exercise* e = next_after(all, nullptr)) {
-    const bool begun = !is_shipped(*e);
+    const bool begun = !is_untouched(*e);
     std::cout << "  " << (done == 0 && !begun ? "First: " : "Next: ")
               << bold(begun ? "make watch " + ex(*e) : "make start " + ex(*e)) << "   " << e->title() << ", about "
               << e->minutes << " minutes\n";
-    if (done == 0)
+    const char* folder = getenv("COURSE_BUILD");
+    if (!fs::exists(fs::path(folder && *folder ? folder : "build/cpu-native") / "course"))
       std::cout << filled(
           "The first check builds the library, once, in 2 to 4 minutes; each later one takes about 2 seconds.", columns,
           "  ");
@@ -140,29 +147,49 @@ int list(const Exercises& all) {
 
 // ---- start, hint, skip, solve ---------------------------------------------------------------------------------------
 
-int start(const Exercises& all, const Exercise& e, bool again) {
+/// What the page says, and what comes first.
+std::string task(const Exercises& all, const Exercise& e) {
+  const int columns = std::min(width(), 100);
+  std::string result = filled(e.text, columns, "  ");
+  for (const std::string& n : e.needs)
+    if (const Exercise& needed = find(all, n); state_of(needed) == State::Open)
+      result += "\n" + filled("It builds on " + needed.title() + ", which is open: do that one first, or make skip " +
+                                  ex(needed) + ".",
+                              columns, "  ");
+  return result;
+}
+
+/// Puts the stub into the hole.
+void open_hole(const Exercise& e) {
   const Lock lock;
   const Hole hole = find_hole(e);
-  const State state = state_of(e);
+  if (state_of(e) == State::Shipped) keep_shipped_body(e, hole.body());
+  put_body(e, stub_body(e, hole));
+  note_started(e, true);
+}
+
+/// A body of the student's is kept aside before another takes its place; says where.
+void keep_aside(const Exercise& e) {
+  if (state_here(e) != State::Yours) return;
+  std::cout << filled("What you wrote is kept in " + put_away(e, find_hole(e).body()).string() +
+                          "; copy it back between the two marked lines if you want it again.",
+                      std::min(width(), 100), "  ");
+}
+
+int start(const Exercises& all, const Exercise& e, bool again) {
+  const State state = state_here(e);
   if (state == State::Yours && !again)
     throw Error("exercise " + e.number + " holds a body of yours, and keeps it. `make start " + ex(e) +
                 " AGAIN=1` puts it away and begins anew");
-  if (state == State::Yours) std::cout << "  what you wrote is in " << put_away(e, hole.body()).string() << "\n";
-  if (state == State::Shipped) keep_shipped_body(e, hole.body());
-  put_body(e, stub_body(e, hole));
-  std::cout << "\n  " << bold(e.title()) << "   " << e.file << ":" << hole.line
-            << (state == State::Open ? "   is open" : "   is yours now") << "\n\n";
-  std::cout << filled(e.text, std::min(width(), 100), "  ");
-  const int columns = std::min(width(), 100);
-  std::cout << "\n  Next: " << bold("make watch " + ex(e)) << ", and save; or make check " << ex(e) << "\n"
+  keep_aside(e);
+  open_hole(e);
+  std::cout << "\n  " << bold(e.title()) << "   " << e.file << ":" << find_hole(e).line
+            << (state == State::Open ? "   is open" : "   is yours now") << "\n\n"
+            << task(all, e) << "\n  Next: " << bold("make watch " + ex(e)) << ", and save; or make check " << ex(e)
+            << "\n"
             << filled("make hint " + ex(e) + " asks you a question first; all of it stands in " + e.page.string() + ".",
-                      columns, "  ");
-  for (const std::string& n : e.needs)
-    if (const Exercise& needed = find(all, n); state_of(needed) == State::Open)
-      std::cout << filled(
-          "It builds on " + needed.title() + ", which is open: do that one first, or make skip " + ex(needed) + ".",
-          columns, "  ");
-  std::cout << "\n";
+                      std::min(width(), 100), "  ")
+            << "\n";
   return 0;
 }
 
@@ -170,7 +197,8 @@ int hint(const Exercise& e) {
   const fs::path kept = kState / "hints" / e.number;
   const size_t shown = fs::exists(kept) ? size_t(std::atoi(read_file(kept).c_str())) : 0;
   const size_t now = std::min(shown + 1, e.hints.size());
-  std::cout << "\n  " << bold(e.title()) << "   " << e.file << ":" << find_hole(e).line << "\n";
+  const int line = find_hole(e).line;
+  std::cout << "\n  " << bold(e.title()) << "   " << e.file << ":" << line << "\n";
   for (size_t i = 0; i < now; ++i)
     std::cout << "\n  hint " << i + 1 << " of " << e.hints.size() << "\n"
               << filled(e.hints[i], std::min(width(), 100), "    ");
@@ -190,10 +218,9 @@ std::string solution(const Exercise& e) {
 int skip(const Exercise& e) {
   const Lock lock;
   const std::string body = solution(e);
-  const State state = state_of(e);
-  if (state == State::Yours)
-    std::cout << "  what you wrote is in " << put_away(e, find_hole(e).body()).string() << "\n";
+  keep_aside(e);
   put_body(e, body);
+  note_started(e, false);
   remember(e, "skipped");
   std::cout << "  " << e.title() << " is as it was shipped; `make start " << ex(e) << "` opens it again\n";
   return 0;
@@ -201,7 +228,8 @@ int skip(const Exercise& e) {
 
 int solve(const Exercise& e) {
   const std::string body = solution(e);
-  std::cout << "\n  " << bold(e.title()) << "   " << e.file << ":" << find_hole(e).line << "\n\n" << body << "\n";
+  const int line = find_hole(e).line;
+  std::cout << "\n  " << bold(e.title()) << "   " << e.file << ":" << line << "\n\n" << body << "\n";
   return 0;
 }
 
@@ -226,11 +254,12 @@ void say_whose_error(const Exercises& all, const Exercise& e, const std::string&
 Verdict judge(const Exercises& all, const Exercise& e, const std::string& seed) {
   refuse_open_needs(all, e);
   const Verdict v = check(e, all, seed, Progress::Shown);
-  const State state = state_of(e);
+  const State state = state_here(e);
   if (!v.built) std::cout << "  it does not compile yet:\n" << v.output, say_whose_error(all, e, v.output);
   else std::cout << folded(v.output, width());
   if (v.right && state == State::Yours) std::cout << "  " << green("✓ " + e.title()) << "\n";
-  else if (v.right) std::cout << "  right, as it was shipped; `make start " << ex(e) << "` makes it yours\n";
+  else if (v.right)
+    std::cout << "  right, as it was shipped; `make start " << ex(e) << "` takes it out for you to write\n";
   else if (v.built)
     std::cout << "  " << red("not yet " + e.title()) << "   " << e.file << ":" << find_hole(e).line << "\n";
   if (!v.right && v.built && seed != "1" && !seed.empty())
@@ -246,9 +275,9 @@ Verdict judge(const Exercises& all, const Exercise& e, const std::string& seed) 
 int check_once(const Exercises& all, const Exercise& e, const std::string& seed) {
   std::cout << std::flush;
   const Verdict v = judge(all, e, seed);
-  if (v.right && state_of(e) == State::Yours)
+  if (v.right && state_here(e) == State::Yours)
     if (const Exercise* next = next_after(all, &e))
-      std::cout << "  next: make start " << ex(*next) << "   " << next->title() << "\n";
+      std::cout << "  next: " << verb_for(*next) << ex(*next) << "   " << next->title() << "\n";
   return v.right ? 0 : 1;
 }
 
@@ -256,13 +285,13 @@ int check_once(const Exercises& all, const Exercise& e, const std::string& seed)
 int watch(const Exercises& all, const Exercise* e, const std::string& seed) {
   if (!e)
     for (const Exercise& candidate : all)
-      if (!e && !is_shipped(candidate) && !is_done(candidate)) e = &candidate;
+      if (!e && !is_untouched(candidate) && !is_done(candidate)) e = &candidate;
   if (!e) throw Error("nothing is open; `make course` says what comes next, and `make start EX=..` opens it");
-  if (state_of(*e) == State::Shipped)
+  if (state_here(*e) == State::Shipped)
     throw Error(e->number + " is as it was shipped; `make start " + ex(*e) + "` opens it first");
   Keys keys;
   std::string seen;
-  bool anew = true;
+  bool anew = true, with_task = false, sure = false;
   for (;;) {
     throw_if_interrupted();
     std::string now;
@@ -273,25 +302,34 @@ int watch(const Exercises& all, const Exercise* e, const std::string& seed) {
       continue;
     }
     if (anew || now != seen) {
-      anew = false, seen = now;
       clear_screen();
-      std::cout << "  " << bold(e->title()) << "   " << e->file << "   checking ...\n" << std::flush;
+      std::cout << "  " << bold(e->title()) << "   " << e->file << "\n";
+      if (with_task) std::cout << "\n" << task(all, *e) << "\n";
+      std::cout << "  checking ...\n" << std::flush;
+      anew = with_task = sure = false, seen = now;
       try {
         judge(all, *e, seed);
       } catch (const Error& error) { std::cout << "  " << error.what() << "\n"; }
-      std::cout << "\n  " << dim("save, and it is checked again     h hint   n next   l list   q quit") << "\n"
+      std::cout << "\n  " << dim("save, and it is checked again     t task  h hint  n next  l list  q quit") << "\n"
                 << std::flush;
     }
     const char key = keys.next(150);
-    if (key == 'q' || key == 4) return is_done(*e) ? 0 : 1;
+    if (key == 'q' || key == 4) return 0;
     try {
       if (key == 'l') list(all);
       if (key == 'h') hint(*e);
+      if (key == 't') std::cout << "\n" << task(all, *e) << "\n";
       if (key == 'n') {
         const Exercise* next = next_after(all, e);
-        if (next && is_shipped(*next)) start(all, *next, false);
-        if (next) e = next, anew = true;
-        else std::cout << "  nothing is left\n";
+        if (!next) {
+          std::cout << "  nothing is left\n";
+        } else if (!is_done(*e) && !sure) {
+          std::cout << "  " << e->title() << " is not right yet; n once more goes on to " << next->title() << "\n";
+          sure = true;
+        } else {
+          if (is_untouched(*next)) open_hole(*next);
+          e = next, anew = with_task = true;
+        }
       }
     } catch (const Error& error) {  // of a file that is being saved, or was damaged
       std::cout << "  " << error.what() << "\n";

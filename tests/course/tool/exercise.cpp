@@ -156,10 +156,11 @@ std::vector<Exercise> read_exercises(const fs::path& root) {
   for (const auto& entry : fs::directory_iterator(root / "notes/exercises"))
     if (entry.path().extension() == ".md" && isdigit(entry.path().filename().string()[0]))
       all.push_back(read_exercise(entry.path().lexically_normal()));
-  std::ranges::sort(all, {}, &Exercise::number);
-  for (size_t i = 1; i < all.size(); ++i)
-    if (all[i].number == all[i - 1].number)
-      throw Error(all[i - 1].page.string() + " and " + all[i].page.string() + " have the same number");
+  std::ranges::sort(all, {}, [](const Exercise& e) { return std::pair(e.chapter, e.number); });
+  std::map<std::string, fs::path> pages;
+  for (const Exercise& e : all)
+    if (const auto [other, is_new] = pages.emplace(e.number, e.page); !is_new)
+      throw Error(other->second.string() + " and " + e.page.string() + " have the same number");
   return all;
 }
 
@@ -171,7 +172,8 @@ Hole find_hole_in(const std::string& text, const Exercise& e) {
   std::vector<size_t> opens, closes;
   const auto at = [&](size_t i) { return e.file + ":" + std::to_string(i + 1) + ": "; };
   for (size_t i = 0; i < lines.size(); ++i) {
-    const std::string& line = lines[i].text;
+    std::string line = lines[i].text;
+    if (line.starts_with("//[exercise") || line.starts_with("//exercise")) line.insert(2, " ");
     if (line.starts_with("<<<<<<< ") || line.starts_with(">>>>>>> "))
       throw Error(at(i) + "a merge conflict stands here; resolve it, then go on. Nothing was changed");
     if (line == open) opens.push_back(i);
@@ -235,6 +237,15 @@ State state_of(const Exercise& e, const fs::path& root) {
   const std::string now = checksum_of(hole.body());
   if (now == checksum_of(e.stub)) return State::Open;
   return now == e.checksum ? State::Shipped : State::Yours;
+}
+
+State state_here(const Exercise& e) {
+  const State state = state_of(e);
+  return state == State::Shipped && fs::exists(kState / "started" / e.number) ? State::Yours : state;
+}
+void note_started(const Exercise& e, bool started) {
+  if (started) write_file(kState / "started" / e.number, "");
+  else fs::remove(kState / "started" / e.number);
 }
 
 std::optional<std::string> shipped_body(const Exercise& e) {

@@ -45,7 +45,7 @@ struct Exercise {
 
 /// Throws with file and line where a page is not as it must be.
 Exercise read_exercise(const fs::path& page);
-/// All exercises of a tree, by number.
+/// All exercises of a tree, by chapter and number.
 std::vector<Exercise> read_exercises(const fs::path& root = ".");
 
 struct Hole {
@@ -68,6 +68,9 @@ std::string checksum_of(const std::string& body);
 
 enum class State { Shipped, Open, Yours };
 State state_of(const Exercise& exercise, const fs::path& root = ".");
+/// The same in this tree, but the shipped text is the student's where `start` opened the hole, and they wrote it again.
+State state_here(const Exercise& exercise);
+void note_started(const Exercise& exercise, bool started);
 
 /// The solution, from what `start` kept or from git; nothing in a handout.
 std::optional<std::string> shipped_body(const Exercise& exercise);

@@ -208,11 +208,11 @@ int grade(const std::vector<Exercise>& all, const GradeOptions& options) {
   std::vector<const Exercise*> which =
       chosen(all, !options.numbers.empty() || !fs::exists(kHandout) ? options.numbers : read_file(kHandout));
   if (here && options.numbers.empty())
-    std::erase_if(which, [](const Exercise* e) { return state_of(*e) == State::Shipped; });
+    std::erase_if(which, [](const Exercise* e) { return state_here(*e) == State::Shipped; });
   if (which.empty()) throw Error("nothing here is yours yet; `make course` says what comes first");
   Bodies bodies;
   if (here)
-    for (const Exercise& e : all) bodies[e.number] = find_hole(e).body();
+    for (const Exercise& e : all) bodies[e.number] = state_here(e) == State::Shipped ? e.stub : find_hole(e).body();
   else bodies = read_submission(which, options.from);
 
   std::vector<std::string> seeds = {options.seed};
@@ -220,7 +220,8 @@ int grade(const std::vector<Exercise>& all, const GradeOptions& options) {
     std::random_device device;
     seeds = {std::to_string(device() % 100000), std::to_string(device() % 100000), std::to_string(device() % 100000)};
   }
-  std::cout << "  " << which.size() << " exercises, each alone in a copy of the tree; seeds";
+  std::cout << "  " << which.size() << (which.size() == 1 ? " exercise" : " exercises, each alone")
+            << " in a copy of the tree; seeds";
   for (const std::string& seed : seeds) std::cout << " " << seed;
   std::cout << "\n" << std::flush;
   const fs::path tree = kState / "grading";

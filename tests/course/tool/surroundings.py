@@ -141,6 +141,13 @@ def first_steps(tree):
     status, said = tree.run('check', 'EX=3')
     check('a stub fails in its words', status == 1 and 'yours to write' in said and 'not yet 03' in said, said)
     check('a hole that is open is in the list', '○ 03' in tree.run('course')[1])
+    stub = tree.body()
+    tree.write(re.search(r'// \[exercise 03\n(.*?) *// exercise 03\]', shipped.decode(), re.S).group(1))
+    status, said = tree.run('check', 'EX=3')
+    check('who writes what was shipped is right, and done', status == 0 and '✓ 03' in said and '✓ 03' in tree.run('course')[1], said)
+    status, said = tree.run('start', 'EX=3')
+    check('.. and keeps it', status == 2 and 'AGAIN=1' in said, said)
+    tree.write(stub)
     hints = [tree.run('hint', 'EX=3')[1] for _ in range(5)]
     check('each call has one hint more', '?' in hints[0] and 'hint 2' not in hints[0] and 'hint 2' in hints[1] and hints[3] == hints[4], hints[1])
     tree.write(WRONG)
@@ -151,7 +158,7 @@ def first_steps(tree):
     status, said = tree.run('start', 'EX=3')
     check('a body of yours is kept', status == 2 and 'AGAIN=1' in said and tree.body() == WRONG, said)
     status, said = tree.run('start', 'EX=3', 'AGAIN=1')
-    away = re.search(r'build/course/put-away/\S+', said)
+    away = re.search(r'build/course/put-away/[^;\s]+', said)
     check('.. or put away', status == 0 and away and (tree.root / away.group()).read_text() == WRONG, said)
     tree.write(RIGHT)
     check('an unchecked body is so in the list', '… 03' in tree.run('course')[1])
@@ -203,6 +210,7 @@ def bodies_that_misbehave(tree):
     tree.run('start', 'EX=3')
     for name, body, says in [
             ('a syntax error', '  retrun *this;\n', 'does not compile'),
+            ('a result that is forgotten', '  View result = *this;\n', 'does not compile'),
             ('no memory of one\'s own', '  *(volatile int*)nullptr = 1;\n  return *this;\n', 'memory that is not yours'),
             ('a recursion without end', '  volatile char deep[65536]; deep[0] = 1;\n  View v = flip(axes);\n  v.address.offset += deep[0];\n  return v;\n', 'died'),
             ('a loop without end', '  for (volatile int i = 0;; i = i + 1) {}\n', 'stopped'),
@@ -231,6 +239,10 @@ def windows(tree):
     window.wait_for('hint 1 of')
     window.type('l')
     window.wait_for("teeny's course")
+    window.type('t')
+    window.wait_for('A flipped axis')
+    window.type('n')
+    window.wait_for('n once more goes on')
     tree.write(RIGHT)
     window.wait_for('checking ...')
     window.wait_for('✓ 03')
@@ -248,6 +260,17 @@ def windows(tree):
     check('Ctrl-C ends it at once', window.end() == 128 + signal.SIGINT, window.output)
     check('.. the terminal is as it was', window.settings() == window.before)
     check('.. and so is the source', tree.file.read_bytes() == mine)
+
+    tree.write(WRONG)
+    window = Window(tree, 'watch', 'EX=3')
+    window.wait_for('q quit')
+    os.close(window.terminal)
+    for _ in range(100):
+        pid, status = os.waitpid(window.pid, os.WNOHANG)
+        if pid:
+            break
+        time.sleep(0.05)
+    check('who loses the terminal ends', pid != 0)
 
     # Two at once: one waits for the other, and both are right.
     tree.write(WRONG)

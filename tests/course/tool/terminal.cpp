@@ -1,5 +1,7 @@
 #include "terminal.h"
 
+#include "child.h"
+
 #include <poll.h>
 #include <sys/ioctl.h>
 #include <termios.h>
@@ -25,13 +27,13 @@ void take_keys() {
 }
 
 void suspended(int) {
-  tcsetattr(0, TCSANOW, &before);
+  tcsetattr(0, TCSANOW, &before);  // a shell may have the terminal already: SIGTTOU is ignored
   std::signal(SIGTSTP, SIG_DFL);
   raise(SIGTSTP);
 }
 void resumed(int) {
   std::signal(SIGTSTP, suspended);
-  take_keys();
+  if (tcgetpgrp(0) == getpgrp()) take_keys();
 }
 
 }  // namespace
@@ -120,6 +122,7 @@ Keys::Keys() {
   if (!isatty(0) || tcgetattr(0, &before) != 0) return;
   changed = true;
   take_keys();
+  std::signal(SIGTTOU, SIG_IGN);
   std::signal(SIGTSTP, suspended), std::signal(SIGCONT, resumed);
 }
 
@@ -134,7 +137,9 @@ char Keys::next(int milliseconds) {
   pollfd in{changed ? 0 : -1, POLLIN, 0};
   if (poll(&in, 1, milliseconds) <= 0) return 0;
   char key = 0;
-  return read(0, &key, 1) == 1 ? key : 0;
+  const ssize_t got = read(0, &key, 1);
+  if (in.revents & (POLLHUP | POLLERR)) throw Interrupted{SIGHUP};  // the terminal is gone
+  return got == 1 ? key : 0;
 }
 
 }  // namespace course
