@@ -17,7 +17,6 @@
 namespace course {
 namespace {
 
-using Arguments = std::vector<std::string>;
 using Exercises = std::vector<Exercise>;
 
 const Exercise& find(const Exercises& all, const std::string& name) {
@@ -368,7 +367,8 @@ int run_verb(const std::string& verb, const std::function<std::string(const char
   if (verb == "handout") return handout(all, option("EX"), option("OUT"));
   if (verb == "gradescope") return gradescope(all, option("EX"), option("OUT"));
   if (verb == "prove") return prove(all, option("ONLY"), option("EX"));
-  throw Error("there is no `" + verb + "`; `make course-help` lists what there is");
+  usage();
+  throw Error("there is no `" + verb + "`");
 }
 
 }  // namespace
