@@ -34,7 +34,7 @@ double processor_seconds(const rusage& used) {
     setrlimit(what, &both);
   };
   limit(RLIMIT_CORE, 0);
-  if (limits.bytes) limit(RLIMIT_AS, limits.bytes);
+  if (limits.bytes) limit(RLIMIT_AS, limits.bytes), limit(RLIMIT_FSIZE, rlim_t(512) << 20);
   if (limits.seconds > 0) limit(RLIMIT_CPU, rlim_t(limits.seconds + 0.999));
   std::vector<char*> arguments;
   for (const std::string& a : command) arguments.push_back(const_cast<char*>(a.c_str()));

@@ -141,6 +141,11 @@ std::vector<Graded> grade_bodies(const std::vector<Exercise>& all, const std::ve
       if (std::ranges::count(e.needs, other.number)) result.merge(self(other, self));
     return result;
   };
+  // What is shipped may take its time; one body may not, nor all memory.
+  constexpr Limits kOfCompiler{60, size_t(4) << 30};
+  std::set<std::string> configurations;
+  for (const Exercise* e : which)
+    if (configurations.insert(e->config).second) build_checks(*e, open_files(all, tree), progress, tree);
   std::vector<Graded> result;
   for (const Exercise* e : which) {
     Graded graded{e, false, "", 0};
@@ -160,7 +165,7 @@ std::vector<Graded> grade_bodies(const std::vector<Exercise>& all, const std::ve
       for (const Exercise& other : all)
         if (numbers.contains(other.number) && state_of(other, tree) == State::Open) take(other);
       const Lock lock(tree);
-      const Verdict built = build_checks(*e, open_files(all, tree), progress, tree);
+      const Verdict built = build_checks(*e, open_files(all, tree), progress, tree, kOfCompiler);
       graded.seconds = built.build_seconds;
       if (!built.built) throw Error(e->number + " does not compile:\n" + built.output);
       graded.right = true;

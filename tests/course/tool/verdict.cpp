@@ -100,16 +100,19 @@ std::string open_files(const std::vector<Exercise>& all, const fs::path& root) {
   return result;
 }
 
-Verdict build_checks(const Exercise& e, const std::string& open, Progress progress, const fs::path& root) {
+Verdict build_checks(const Exercise& e, const std::string& open, Progress progress, const fs::path& root,
+                     const Limits& limits) {
   const std::string target = program_of(e);
   std::vector<std::string> make = {"make", "--no-print-directory", "-C", root.string(), target, "OPEN=" + open};
   for (const std::string& word : words_of("COURSE_MAKE")) make.push_back(word);
   if (e.config == "cuda") make.insert(make.end(), {"BACKEND=cuda", "EMULATE=1", "CHECK=" + e.number});
   for (const char* name : {"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES"}) unsetenv(name);
   Counter counter(progress);
-  const Outcome made = run(make, {}, std::ref(counter));
+  const Outcome made = run(make, limits, std::ref(counter));
   Verdict v;
   v.build_seconds = made.seconds, v.built = made.status == 0;
+  if (made.late) v.output = "  the compiler was stopped: it was not done after " + text_of(limits.seconds) + " s\n";
+  if (made.late) return v;
   if (!v.built) v.output = compiler_errors(made.output);
   if (!v.built && v.output.empty()) v.output = "  " + made.output;  // make itself found something wrong
   return v;

@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "child.h"
 #include "exercise.h"
 
 namespace course {
@@ -18,8 +19,10 @@ enum class Progress { Silent, Shown };
 /// The files of all these exercises whose holes are not as they were shipped: they are compiled apart.
 std::string open_files(const std::vector<Exercise>& all, const fs::path& root = ".");
 
-/// Builds the program of checks of the exercise's configuration. `open` as of open_files.
-Verdict build_checks(const Exercise& e, const std::string& open, Progress progress, const fs::path& root = ".");
+/// Builds the program of checks of the exercise's configuration. `open` as of open_files; each compiler has these
+/// limits.
+Verdict build_checks(const Exercise& e, const std::string& open, Progress progress, const fs::path& root = ".",
+                     const Limits& limits = {});
 /// Runs the check in a program that is built.
 Verdict run_check(const Exercise& e, const std::string& seed, const fs::path& root = ".");
 /// Both, one window at a time.
