@@ -23,11 +23,10 @@ double processor_seconds(const rusage& used) {
   return seconds(used.ru_utime) + seconds(used.ru_stime);
 }
 
-[[noreturn]] void become(const std::vector<std::string>& command, const Limits& limits, int output) {
+[[noreturn]] void become(const std::vector<std::string>& command, const Limits& limits, int input, int output) {
   setpgid(0, 0);
   dup2(output, 1), dup2(output, 2);
-  const int nothing = open("/dev/null", O_RDONLY);
-  if (nothing >= 0) dup2(nothing, 0);
+  dup2(input, 0);
   for (int signal : {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGTSTP}) std::signal(signal, SIG_DFL);
   const auto limit = [](auto what, rlim_t most) {
     const rlimit both{most, most};
@@ -57,13 +56,17 @@ void throw_if_interrupted() {
 }
 
 Outcome run(const std::vector<std::string>& command, const Limits& limits,
-            const std::function<void(const std::string&)>& line) {
+            const std::function<void(const std::string&)>& line, const std::string& input) {
   throw_if_interrupted();
-  int ends[2];
-  if (pipe2(ends, O_CLOEXEC)) throw Error("no pipe for " + command[0]);
+  int ends[2], inputs[2];
+  if (pipe2(inputs, O_CLOEXEC)) throw Error("no pipe for " + command[0]);
+  const bool given = write(inputs[1], input.data(), input.size()) == ssize_t(input.size());  // fits the pipe
+  close(inputs[1]);
+  if (!given || pipe2(ends, O_CLOEXEC)) throw Error("no pipe for " + command[0]);
   const pid_t child = fork();
   if (child < 0) throw Error("no process for " + command[0]);
-  if (child == 0) become(command, limits, ends[1]);
+  if (child == 0) become(command, limits, inputs[0], ends[1]);
+  close(inputs[0]);
   setpgid(child, child);  // whoever of the two is first
   close(ends[1]);
 

@@ -22,8 +22,9 @@ struct Outcome {
 
 /// Runs `command` to its end; `line` sees each line of its output as it comes. Ctrl-C ends the child, then
 /// `interrupted`.
+/// `input` is a line or two for its standard input.
 Outcome run(const std::vector<std::string>& command, const Limits& limits = {},
-            const std::function<void(const std::string&)>& line = {});
+            const std::function<void(const std::string&)>& line = {}, const std::string& input = "");
 /// What a command printed, without its errors; empty where it fails.
 std::string output_of(const std::vector<std::string>& command);
 

@@ -18,6 +18,7 @@ namespace {
 
 /// The one preprocessor line that a loop may need: where `#pragma GCC unroll 8` stands at i, its end; 0 elsewhere.
 size_t unrolls(const std::string& code, size_t i) {
+  if (code.compare(i, 19, "#pragma GCC ivdep\n") == 0) return i + 17;
   for (const std::string start : {"#pragma GCC unroll ", "#pragma unroll "})
     if (code.compare(i, start.size(), start) == 0) {
       const size_t end = code.find_first_not_of("0123456789", i + start.size());
@@ -29,20 +30,37 @@ size_t unrolls(const std::string& code, size_t i) {
 }  // namespace
 
 std::string trick_in(const std::string& body) {
+  constexpr size_t kLong = 1 << 16;
+  if (body.size() > kLong) return "a body of more than 64 KB";
+  if (body.empty() || body.back() != '\n') return "its last line does not end";
+  for (const char* mark : {"[exercise ", "<<<<<<< ", ">>>>>>> ", "/proc"})
+    if (body.find(mark) != std::string::npos) return std::string("a body may not hold `") + mark + "`";
+  // The compiler joins lines before it looks for comments.
+  for (size_t i = body.find('\\'); i != std::string::npos; i = body.find('\\', i + 1)) {
+    const size_t next = body.find_first_not_of(" \t\r\f\v", i + 1);
+    if (next == std::string::npos || body[next] == '\n') return "a line may not be continued with a backslash";
+  }
   // What is left when comments, and what is quoted, are blanked; a body that ends inside of either would go on behind
   // its hole.
+  const auto in_word = [](char c) { return isalnum(static_cast<unsigned char>(c)) || c == '_'; };
   std::string code;
   for (size_t i = 0; i < body.size(); ++i) {
     const char c = body[i], next = i + 1 < body.size() ? body[i + 1] : '\0';
-    if (c == '\\' && (next == '\n' || next == '\r')) return "a line may not be continued with a backslash";
     if (c == '/' && next == '/') {
       i = std::min(body.find('\n', i), body.size()) - 1;
     } else if (c == '/' && next == '*') {
       const size_t end = body.find("*/", i + 2);
       if (end == std::string::npos) return "a comment is never closed";
       i = end + 1, code += ' ';
-    } else if (c == '"' || (c == '\'' && !(i && isalnum(static_cast<unsigned char>(body[i - 1]))))) {
-      if (c == '"' && i && body[i - 1] == 'R') return "a raw string is more than any of these needs";
+    } else if (c == '"' || c == '\'') {
+      size_t word = code.size();
+      while (word > 0 && (in_word(code[word - 1]) || code[word - 1] == '\'')) --word;
+      const std::string prefix = code.substr(word);
+      if (c == '\'' && !prefix.empty() && isdigit(static_cast<unsigned char>(prefix[0]))) {  // 1'000
+        code += c;
+        continue;
+      }
+      if (prefix.ends_with('R')) return "a raw string is more than any of these needs";
       size_t end = i + 1;
       while (end < body.size() && body[end] != c && body[end] != '\n') end += body[end] == '\\' ? 2 : 1;
       if (end >= body.size() || body[end] != c) return "a quote is never closed";
@@ -53,13 +71,14 @@ std::string trick_in(const std::string& body) {
   }
   std::string open;
   for (size_t i = 0; i < code.size(); ++i) {
-    const char c = code[i];
+    const char c = code[i], next = i + 1 < code.size() ? code[i + 1] : '\0';
     if (const size_t line = unrolls(code, i)) {
       i = line - 1;
       continue;
     }
-    if (c == '#' || (c == '%' && i + 1 < code.size() && code[i + 1] == ':'))
+    if (c == '#' || (c == '%' && next == ':') || (c == '?' && next == '?'))
       return "a body may hold no preprocessor line";
+    if (c == '[' && next == '[' && code.compare(i, 14, "[[maybe_unused") != 0) return "no solution needs an attribute";
     if (c == '(' || c == '[' || c == '{') open += c;
     if (c == ')' || c == ']' || c == '}') {
       const char expected = c == ')' ? '(' : c == ']' ? '[' : '{';
@@ -70,25 +89,38 @@ std::string trick_in(const std::string& body) {
   }
   if (!open.empty()) return "it opens a bracket that it does not close";
   static const std::set<std::string> kForbidden = {
-      "exit",     "_exit",      "_Exit",         "quick_exit", "atexit",  "abort",  "asm",      "system",
-      "fork",     "vfork",      "popen",         "execl",      "execlp",  "execle", "execv",    "execvp",
-      "execve",   "getenv",     "setenv",        "putenv",     "environ", "goto",   "signal",   "sigaction",
-      "raise",    "kill",       "longjmp",       "setjmp",     "syscall", "dlopen", "dlsym",    "mmap",
-      "mprotect", "ptrace",     "fopen",         "freopen",    "open",    "openat", "ifstream", "ofstream",
-      "fstream",  "filesystem", "set_terminate", "course",     "printf",  "puts",   "putchar",  "fputs",
-      "fwrite",   "write",      "cout",          "cerr",       "extern",  "argv",   "main"};
-  static const std::set<std::string> kOfKernels = {"__shared__",       "__syncthreads",     "__syncwarp",
-                                                   "__shfl_sync",      "__shfl_xor_sync",   "__shfl_up_sync",
-                                                   "__shfl_down_sync", "__builtin_prefetch"};
+      "abort",    "argv",     "asm",    "at_quick_exit", "atexit",     "cerr",   "clog",      "course", "cout",
+      "creat",    "environ",  "exit",   "extern",        "filesystem", "fork",   "fputc",     "fputs",  "freopen",
+      "fstream",  "fwrite",   "getenv", "goto",          "ifstream",   "kill",   "longjmp",   "main",   "mmap",
+      "mprotect", "ofstream", "openat", "ostream",       "pclose",     "perror", "popen",     "ptrace", "putc",
+      "putchar",  "putenv",   "puts",   "quick_exit",    "setenv",     "setjmp", "sigaction", "stderr", "stdin",
+      "stdout",   "syscall",  "system", "terminate",     "tmpfile",    "vfork"};
+  // As names of variables these are as good as any.
+  static const std::set<std::string> kNotCalled = {"chdir",   "chmod",    "exit",   "link",   "mkdir", "open",
+                                                   "raise",   "read",     "remove", "rename", "rmdir", "signal",
+                                                   "symlink", "truncate", "unlink", "write"};
+  static const std::set<std::string> kOfCompiler = {
+      "__shared__",     "__syncthreads",    "__syncwarp",         "__shfl_sync", "__shfl_xor_sync",
+      "__shfl_up_sync", "__shfl_down_sync", "__builtin_prefetch", "__restrict",  "__int128"};
   std::string word;
-  for (char c : code + " ") {
-    if (isalnum(static_cast<unsigned char>(c)) || c == '_') {
+  for (size_t i = 0; i <= code.size(); ++i) {
+    const char c = i < code.size() ? code[i] : ' ';
+    if (in_word(c)) {
       word += c;
       continue;
     }
-    if (word.find("__") != std::string::npos && !kOfKernels.contains(word))
+    const size_t after = code.find_first_not_of(" \t\n", i);
+    const bool called = after != std::string::npos && code[after] == '(';
+    if (word.find("__") != std::string::npos && !kOfCompiler.contains(word))
       return "names with two underscores belong to the compiler: " + word;
-    if (kForbidden.contains(word)) return "no solution needs `" + word + "`";
+    const bool family = word.starts_with("pthread_") || word.starts_with("exec") || word.starts_with("dl") ||
+                        word.starts_with("set_terminate") || word.ends_with("printf") || word.ends_with("stream") ||
+                        word.find("fopen") != std::string::npos || word.find("fdopen") != std::string::npos;
+    const bool exits = word == "_exit" || word == "_Exit";
+    const size_t before = code.find_last_not_of(" \t\n", i - word.size() - 1);
+    const bool taken = i > word.size() && before != std::string::npos && code[before] == ':';
+    if (kForbidden.contains(word) || exits || ((called || taken) && (family || kNotCalled.contains(word))))
+      return "no solution needs `" + word + "`";
     word.clear();
   }
   return "";
@@ -100,16 +132,18 @@ constexpr const char* kHandout = "notes/exercises/handout";  // the numbers of t
 
 /// The bodies in a folder of changed files (also without their folders), or in what `make grade` wrote.
 Bodies read_submission(const std::vector<const Exercise*>& which, const fs::path& from) {
+  constexpr uintmax_t kLargest = 4 << 20;
   Bodies result;
-  if (!fs::exists(from)) throw Error("there is no " + from.string());
+  if (!fs::is_directory(from) && !fs::is_regular_file(from)) throw Error("there is no file or folder " + from.string());
   fs::path file = from;
   if (fs::is_directory(from)) file = from / "submission.json";
   if (fs::is_regular_file(file)) {
+    if (fs::file_size(file) > kLargest) throw Error(file.string() + " is too large");
     nlohmann::json json = nlohmann::json::parse(read_file(file), nullptr, false);
     if (json.is_discarded() || !json.is_object() || !json["bodies"].is_object())
       throw Error(file.string() + " is not what `make grade` wrote");
     for (const auto& [number, body] : json["bodies"].items())
-      if (body.is_string()) result[number] = body;
+      if (body.is_string()) result[number.size() == 1 ? "0" + number : number] = body;
     return result;
   }
   std::map<std::string, std::vector<fs::path>> by_name;
@@ -117,10 +151,16 @@ Bodies read_submission(const std::vector<const Exercise*>& which, const fs::path
     if (entry.is_regular_file() && !entry.is_symlink())
       by_name[entry.path().filename().string()].push_back(entry.path());
   for (const Exercise* e : which) {
-    fs::path place = from / e->file;
+    // With its folders, or those below one more; else the only one of that name. Links were left out.
     const std::vector<fs::path>& others = by_name[fs::path(e->file).filename().string()];
-    if (!fs::is_regular_file(place) && others.size() == 1) place = others[0];
-    if (!fs::is_regular_file(place)) continue;
+    std::vector<fs::path> places;
+    for (const fs::path& other : others)
+      if (("/" + other.lexically_relative(from).string()).ends_with("/" + e->file)) places.push_back(other);
+    if (places.empty()) places = others;
+    if (places.size() > 1)
+      std::cout << "  " << e->number << ": " << e->file << " is there " << places.size() << " times\n";
+    if (places.size() != 1 || fs::file_size(places[0]) > kLargest) continue;
+    const fs::path& place = places[0];
     try {
       result[e->number] = find_hole_in(read_file(place), *e).body();
     } catch (const Error& error) { std::cout << "  " << e->number << ": " << error.what() << "\n"; }
@@ -159,6 +199,7 @@ std::vector<Graded> grade_bodies(const std::vector<Exercise>& all, const std::ve
       put_body(from, body->second, tree), filled.push_back(&from);
     };
     try {
+      copy_tree(all, tree);  // what a body may have written into it is undone
       take(*e);
       // What it builds on is the student's as well, where the tree has no solution of it.
       const std::set<std::string> numbers = needed(*e, needed);
@@ -208,7 +249,7 @@ std::string results_json(const std::vector<Graded>& graded) {
   return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
-int grade(const std::vector<Exercise>& all, const GradeOptions& options) {
+static int grade_submission(const std::vector<Exercise>& all, const GradeOptions& options) {
   const bool here = options.from.empty();
   std::vector<const Exercise*> which =
       chosen(all, !options.numbers.empty() || !fs::exists(kHandout) ? options.numbers : read_file(kHandout));
@@ -244,6 +285,14 @@ int grade(const std::vector<Exercise>& all, const GradeOptions& options) {
     std::cout << "  to hand in: " << to.string() << "\n";
   }
   return score == most ? 0 : 1;
+}
+
+int grade(const std::vector<Exercise>& all, const GradeOptions& options) try {
+  return grade_submission(all, options);
+} catch (const Error& error) {  // a student sees no more of it than this file
+  if (!options.json.empty())
+    write_file(options.json, nlohmann::json{{"score", 0}, {"output", error.what()}}.dump(2) + "\n");
+  throw;
 }
 
 int handout(const std::vector<Exercise>& all, const std::string& numbers, const fs::path& to) {

@@ -322,7 +322,19 @@ const std::vector<std::pair<const char*, const char*>> kCheats = {
     {"goto out;\n", "no solution needs `goto`"},
     {"course::random();\n", "no solution needs `course`"},
     {"int x = 1; \\\n", "backslash"},
-    {"%:include <cstdlib>\n", "preprocessor"}};
+    {"%:include <cstdlib>\n", "preprocessor"},
+    {"// \\ \n/*\nint x;\n// */\n", "backslash"},
+    {"std::_Ex\\ \nit(0);\n", "backslash"},
+    {"wchar_t a = L'\"', b = L'\"'; std::exit(0);\n", "no solution needs `exit`"},
+    {"auto f = ::fopen64(\"x\", \"r\");\n", "no solution needs `fopen64`"},
+    {"std::fprintf(stdout, \"ok\");\n", "no solution needs"},
+    {"pthread_exit(nullptr);\n", "no solution needs `pthread_exit`"},
+    {"[[gnu::weakref(\"_exit\")]] static void leave(int);\n", "attribute"},
+    {"std::remove(\"LICENSE\");\n", "no solution needs `remove`"},
+    {"const char* f = \"/proc/self/cmdline\";\n", "/proc"},
+    {"int x;\n// [exercise 05\n", "[exercise"},
+    {"int x;\n<<<<<<< HEAD\n", "<<<<<<<"},
+    {"int x;", "does not end"}};
 
 int grading(const Exercises& all, const Chosen& which) {
   int wrong = 0;

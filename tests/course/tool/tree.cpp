@@ -47,7 +47,8 @@ std::vector<std::string> tracked_files(const fs::path& root) {
 void copy_tree(const std::vector<Exercise>& all, const fs::path& to) {
   const std::vector<std::string> files = tracked_files();
   for (const std::string& file : files)
-    if (!fs::exists(to / file) || read_file(to / file) != read_file(file)) copy_with_time(file, to / file);
+    if (!fs::exists(to / file)) copy_with_time(file, to / file);
+    else if (read_file(to / file) != read_file(file)) write_file(to / file, read_file(file));  // newer than its object
   const std::set<std::string> known(files.begin(), files.end());
   for (const std::string& file : tracked_files(to))
     if (!known.contains(file) && file != "compile_commands.json") fs::remove(to / file);

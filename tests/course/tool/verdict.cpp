@@ -126,13 +126,15 @@ Verdict run_check(const Exercise& e, const std::string& seed, const fs::path& ro
   setenv("COLUMNS", std::to_string(width()).c_str(), 1);
   if (has_colors()) setenv("COURSE_COLOR", "1", 1);
   const double limit = kSeconds + 3 * e.seconds;
-  const Outcome ran = run({(root / program_of(e)).string(), e.number, nonce}, {limit, kBytes});
+  const Outcome ran = run({(root / program_of(e)).string(), e.number}, {limit, kBytes}, {}, nonce + "\n");
   Verdict v;
   v.check_seconds = ran.seconds;
   const std::string passed = "ok " + nonce + " " + e.number + "\n";
   const size_t at = ran.output.rfind(passed);
   v.right = ran.status == 0 && at != std::string::npos && at + passed.size() == ran.output.size();
   v.output = v.right ? ran.output.substr(0, at) : ran.output;
+  constexpr size_t kShown = 1 << 14;
+  if (v.output.size() > kShown) v.output = v.output.substr(0, kShown) + "\n  .. and more\n";
   if (!v.output.empty() && v.output.back() != '\n') v.output += '\n';
   if (ran.late) {
     v.output += "  stopped: it was not done after " + std::to_string(int(limit)) + " s of processor time\n";
