@@ -1,3 +1,5 @@
+#include <cmath>
+
 #include "teeny/tensor/function.h"
 #include "tests/course/tensors.h"
 
@@ -29,6 +31,12 @@ struct Wrong : Function {
   Grads backward(const Tensor& grad, const Tensor&) override {
     return one_too_many ? Grads{grad, grad} : Grads{grad.sum()};
   }
+};
+
+/// Lets nothing flow to its input.
+struct Nothing : Function {
+  LazyBuffer forward(const LazyBuffer& x) { return x; }
+  Grads backward(const Tensor&, const Tensor&) override { return {Tensor()}; }
 };
 
 Tensor leaf(const std::vector<double>& values) {
@@ -82,6 +90,24 @@ EXERCISE("19") {
   y = x * 1;
   where(x > 0, y.sqrt(), y).sum().backward();
   same("d where(x > 0, sqrt(x), x) by x at 0 and 4", x.grad(), {1, 0.25});
+
+  x = leaf({0, 4});
+  where(x > 0, x.sqrt() * 2, 0).sum().backward();
+  same("d where(x > 0, sqrt(x) * 2, 0) by x at 0 and 4: two rules behind a where", x.grad(), {0, 0.5});
+  x = leaf({0});
+  (x.sqrt() * 0).sum().backward();
+  same("d sqrt(x) * 0 by x at 0: nobody chose, and 0 times an infinite slope is NaN", x.grad(), {NAN});
+
+  a = leaf({1}), b = leaf({1});
+  (b * 2 + (a + b)).sum().backward();
+  same("d(b * 2 + (a + b)) by a: one tensor may be the gradient of two inputs", a.grad(), {1});
+  same("d(b * 2 + (a + b)) by b", b.grad(), {3});
+  x = leaf({2});
+  (apply(Nothing{}, x) + x).sum().backward();
+  same("a rule that gives no gradient, plus x, by x", x.grad(), {1});
+  x = leaf({2});
+  const Tensor slope = gradient((x * x * x).sum(), std::vector<Tensor>{x})[0];
+  same("the gradient of the gradient of x^3 at 2", gradient(slope.sum(), std::vector<Tensor>{x})[0], {12});
 
   x = leaf({3});
   y = x * x;

@@ -71,11 +71,13 @@ void same_sums(int64_t n) {
         text(packets, packets == 1 ? " packet" : " packets", " x ", columns, ' ', which,
              columns == 1 ? " column" : " columns", ", ", n, n == 1 ? " value of r" : " values of r",
              add ? ", added to what is there" : ", stored over NaNs");
+    std::vector<std::vector<double>> products;  // first: a body may not change what it reads
+    for (int j = 0; j < columns; ++j) products.push_back(tile.product(j));
     tile.run(add);
     std::vector<double> yours(tile.sums.begin(), tile.sums.end()), want(around.begin(), around.end());
     for (int j = 0; j < columns; ++j) {
       const size_t first = size_t(tile.to[j] - tile.sums.data());
-      const std::vector<double> product = tile.product(j);
+      const std::vector<double>& product = products[size_t(j)];
       for (size_t i = 0; i < product.size(); ++i) want[first + i] = product[i] + (add ? double(before[first + i]) : 0);
       const auto row = [&](const std::vector<double>& all) {
         return std::vector<double>(all.begin() + int64_t(first), all.begin() + int64_t(first + product.size()));

@@ -42,6 +42,7 @@ void beside_doubles(double weight_decay) {
   for (int t = 1; t <= 5; ++t) {
     give_gradients(params);
     std::string what = text("weight_decay ", weight_decay, ", after step ", t);
+    if (t == 1) params[0].set_grad(params[0].grad() * 0);
     if (t == 3) params[1].zero_grad(), what += " (in which parameter 1 had no gradient)";
     if (t == 4) lion.set_lr(0.02), by_hand.options.lr = 0.02;
     if (t >= 4) what += " (set_lr(0.02) came before step 4)";

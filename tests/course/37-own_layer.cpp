@@ -125,6 +125,7 @@ void costs_little() {
 EXERCISE("37") {
   values(4, 3, 2, 2, true, {2});
   values(3, 5, 2, 6, true, {3});
+  values(4, 3, 4, 1, true, {2});
   values(pick(1, 5), pick(1, 5), pick(1, 4), double(pick(1, 8)), false, {2, pick(1, 3)});
   parts();
   learns();

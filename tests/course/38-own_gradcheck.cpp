@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include <numbers>
 
 #include "tests/course/own/gradient_check.h"
@@ -30,6 +32,12 @@ own::Formula rule(const Rule::Forward& compute, const Rule::Backward& slopes) {
 }
 
 int accepted = 0, refused = 0;
+struct Judged {
+  own::Formula f;
+  Tensors inputs;
+  bool verdict;
+};
+std::vector<Judged> all_judged;
 
 bool judge(const std::string& what, const own::Formula& f, const Tensors& inputs) {
   std::vector<std::vector<double>> before;
@@ -37,6 +45,7 @@ bool judge(const std::string& what, const own::Formula& f, const Tensors& inputs
   const bool verdict = attempt(what, [&] { return own::gradient_is_right(f, inputs); });
   for (size_t k = 0; k < inputs.size(); ++k)
     same(text(what, ": input ", k, " after your check, which must leave it as it was"), inputs[k], before[k]);
+  all_judged.push_back({f, inputs, verdict});
   return verdict;
 }
 void right(const std::string& what, const own::Formula& f, const Tensors& inputs) {
@@ -146,5 +155,9 @@ EXERCISE("38") {
         rule(square, [](const Tensors& xs, const Tensor& grad, const Tensor&) { return Grads{grad * xs[0] * NAN}; }),
         {numbers({n, m})});
 
+  std::shuffle(all_judged.begin(), all_judged.end(), course::random());
+  for (const Judged& j : all_judged)
+    expect(own::gradient_is_right(j.f, j.inputs) == j.verdict,
+           "asked again, in another order, your check says otherwise");
   report(text("accepted ", accepted, " right gradients, and refused ", refused, " wrong ones"));
 }
