@@ -82,6 +82,8 @@ EXERCISE("12") {
   const Tensor small = (m <= 4).cast(DType::Float64);
   masked("m <= 4 for m = 1 2 3, 4 5 6, with a column on the left", padded(small, {0, 1}, {0, 0}),
          {0, 1, 1, 1, 0, 1, 0, 0});
+  masked("m <= 4 with a row on top and a column on the left", padded(small, {1, 1}, {0, 0}),
+         {0, 0, 0, 0, 0, 1, 1, 1, 0, 1, 0, 0});
   masked("m <= 4 with a column on the left: its column sums", padded(small, {0, 1}, {0, 0}).sum(0), {0, 2, 1, 1});
   masked("m <= 4 with a column on the left: its row sums", padded(small, {0, 1}, {0, 0}).sum(1), {3, 1});
   masked("m <= 4 with a row on top: its row sums", padded(small, {1, 0}, {0, 0}).sum(1), {0, 3, 1});

@@ -47,4 +47,6 @@ EXERCISE("16") {
   same("the gradient of max, some equals in each row", gradient_of_max(values, {rows, columns}, grad), want, 1e-9);
   same("the gradient of max: a NaN is the largest of its row, the other row has its own",
        gradient_of_max({1, NAN, 3, 4, 5, 5}, {2, 3}, {1, 1}), {0, 1, 0, 0, 0.5, 0.5}, 1e-9);
+  same("the gradient of max: an infinity is the largest", gradient_of_max({INFINITY, 1}, {1, 2}, {1}), {1, 0});
+  same("the gradient of max: 1 and 1.0000001 are not equal", gradient_of_max({1, 1.0000001}, {1, 2}, {1}), {0, 1});
 }

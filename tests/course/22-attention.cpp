@@ -54,6 +54,11 @@ EXERCISE("22") {
   check("causal: query i sees keys 0 to i, (3, 2)", {}, 3, 3, 2, true);
   check("causal: 3 queries and 5 keys, query i sees keys 0 to i", {}, 3, 5, 2, true);
   check("causal: 5 queries and 3 keys, query i sees keys 0 to i", {}, 5, 3, 2, true);
+  const Tensor far = Tensor::of<double>({-200, -200}).reshape({2, 1}), near = -far;
+  same("causal, scores of -40,000: query 0 sees key 0 alone, whose value is 1",
+       far.scaled_dot_product_attention(near, Tensor::of<double>({1, 3}).reshape({2, 1}),
+                                        {.causal = true, .scale = 1.0}),
+       {1, 2}, 1e-12);
   const int64_t length = pick(2, 5), width = pick(1, 4);
   const Shape front = {pick(1, 2), pick(2, 3)};
   check(text("causal, ", front, " heads of ", length, " positions of width ", width), front, length, length, width,
