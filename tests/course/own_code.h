@@ -6,10 +6,10 @@
 
 namespace course {
 
-/// What the student's code gives; a tensor is computed. An error in it is said with what was tried in front.
+/// As `tried`; a tensor is computed.
 template <class F>
 auto attempt(const std::string& what, F&& code) {
-  try {
+  return tried(what, [&] {
     if constexpr (std::is_same_v<decltype(code()), teeny::Tensor>) {
       const teeny::Tensor result = code();
       if (!result.defined()) teeny::fail("the tensor that you return is undefined");
@@ -17,7 +17,7 @@ auto attempt(const std::string& what, F&& code) {
     } else {
       return code();
     }
-  } catch (const std::exception& error) { teeny::fail(what, ": ", error.what()); }
+  });
 }
 
 }  // namespace course

@@ -26,7 +26,7 @@ const Exercise& find(const Exercises& all, const std::string& name) {
   throw Error("there is no exercise " + name + "; `make course` lists them");
 }
 
-std::string ex(const Exercise& e) { return "EX=" + std::to_string(std::stoi(e.number)); }
+std::string ex(const Exercise& e) { return e.option(); }
 bool is_handout() { return fs::exists("notes/exercises/handout"); }
 
 /// Done, as far as is known: the body is the student's, and was right. False of a hole that is damaged.
@@ -132,8 +132,7 @@ int list(const Exercises& all) {
     std::cout << "  " << (done == 0 && !begun ? "First: " : "Next: ")
               << bold(begun ? "make watch " + ex(*e) : "make start " + ex(*e)) << "   " << e->title() << ", about "
               << e->minutes << " minutes\n";
-    const char* folder = getenv("COURSE_BUILD");
-    if (!fs::exists(fs::path(folder && *folder ? folder : "build/cpu-native") / "course"))
+    if (!fs::exists(program_of(*e)))
       std::cout << filled(
           "The first check builds the library, once, in 2 to 4 minutes; each later one takes about 2 seconds.", columns,
           "  ");

@@ -15,12 +15,6 @@
 namespace course {
 namespace {
 
-/// Without the white space at both ends.
-std::string trimmed(const std::string& s) {
-  const size_t first = s.find_first_not_of(" \t\r\n"), last = s.find_last_not_of(" \t\r\n");
-  return first == std::string::npos ? "" : s.substr(first, last - first + 1);
-}
-
 std::vector<std::string> words(const std::string& s) {
   std::istringstream in(s);
   std::vector<std::string> result;
@@ -55,6 +49,11 @@ std::vector<Line> lines_of(const std::string& text) {
 }
 
 }  // namespace
+
+std::string trimmed(const std::string& s) {
+  const size_t first = s.find_first_not_of(" \t\r\n"), last = s.find_last_not_of(" \t\r\n");
+  return first == std::string::npos ? "" : s.substr(first, last - first + 1);
+}
 
 std::string read_file(const fs::path& path) {
   std::ifstream in(path, std::ios::binary);

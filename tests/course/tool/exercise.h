@@ -22,6 +22,8 @@ struct Error : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// Without the white space at both ends.
+std::string trimmed(const std::string& text);
 std::string read_file(const fs::path& path);
 /// Before or after, never half: a temporary file beside it is renamed.
 void write_file(const fs::path& path, const std::string& text);
@@ -41,6 +43,7 @@ struct Exercise {
   double seconds = 0;  // of processor time that its check may take, where it is a long one
   fs::path page;
   std::string title() const { return number + " " + name; }
+  std::string option() const { return "EX=" + std::to_string(std::stoi(number)); }  // for make
 };
 
 /// Throws with file and line where a page is not as it must be.

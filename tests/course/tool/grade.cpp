@@ -215,9 +215,7 @@ std::vector<Graded> grade_bodies(const std::vector<Exercise>& all, const std::ve
         graded.seconds += v.check_seconds;
         if (v.right) continue;
         graded.right = false;
-        graded.output = v.output +
-                        "  again with the same numbers: make check EX=" + std::to_string(std::stoi(e->number)) +
-                        " SEED=" + seed + "\n";
+        graded.output = v.output + "  again with the same numbers: make check " + e->option() + " SEED=" + seed + "\n";
         break;
       }
     } catch (const Error& error) { graded.output = std::string("  ") + error.what() + "\n"; }

@@ -374,8 +374,8 @@ int prove(const Exercises& all, const std::string& only, const std::string& numb
   const Chosen which = chosen(all, numbers);
   for (const Exercise& e : all)
     if (state_of(e) != State::Shipped && only != "markers")
-      throw Error(e.title() + " is not as it was shipped: a proof needs the solutions (`make skip EX=" +
-                  std::to_string(std::stoi(e.number)) + "`), and checksums that fit (`make prove ONLY=markers`)");
+      throw Error(e.title() + " is not as it was shipped: a proof needs the solutions (`make skip " + e.option() +
+                  "`), and checksums that fit (`make prove ONLY=markers`)");
   std::set<std::string> names;
   std::string list = only.empty() ? "markers,matrix,wrong,chain,time,leaks,grading" : only;
   std::ranges::replace(list, ',', ' ');

@@ -326,6 +326,21 @@ def handed_out(tree, scratch):
     (flat / 'shape.cpp').write_text((flat / 'shape.cpp').read_text().replace('    return f;\n  });\n  // exercise 03]', '    return f;\n  });\n}\nint extra() { return 0;\n  // exercise 03]'))
     status, said = tree.run('grade', f'FROM={flat}', 'EX=3')
     check('.. and refuses a body that leaves its function', status == 1 and 'leave its function' in said, said)
+    # What a body may have written into the tree that it was graded in does not help the next one.
+    forged = tree.root / 'build/course/grading' / FILE
+    forged.write_text(forged.read_text().replace('// exercise 03]', '// forged\n  // exercise 03]'))
+    (scratch / 'wrong').mkdir()
+    (scratch / 'wrong/submission.json').write_text(json.dumps({'bodies': {'3': WRONG}}))
+    status, said = tree.run('grade', f'FROM={scratch / "wrong"}', 'EX=3')
+    check('a wrong body scores nothing', status == 1 and '✗ 03' in said and 'want' in said, said)
+    check('.. and the tree is restored', 'forged' not in forged.read_text())
+    (scratch / 'link').mkdir()
+    (scratch / 'link/shape.cpp').symlink_to(ROOT / FILE)
+    status, said = tree.run('grade', f'FROM={scratch / "link"}', 'EX=3')
+    check('a link to the solution is no submission', status == 1 and 'not in the submission' in said, said)
+    (scratch / 'link/submission.json').write_text('{')
+    status, said = tree.run('grade', f'FROM={scratch / "link"}', 'EX=3', f'JSON={results}')
+    check('a grading that fails says so in its results', status == 2 and json.loads(results.read_text())['score'] == 0, said)
     archive = scratch / 'course.zip'
     status, said = tree.run('gradescope', 'EX=3-5', f'OUT={archive}')
     check('an autograder is made', status == 0, said)

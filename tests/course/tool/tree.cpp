@@ -17,11 +17,6 @@ std::vector<std::string> lines_of(const std::string& text) {
   return result;
 }
 
-std::string trimmed(const std::string& s) {
-  const size_t first = s.find_first_not_of(" \t\r"), last = s.find_last_not_of(" \t\r");
-  return first == std::string::npos ? "" : s.substr(first, last - first + 1);
-}
-
 }  // namespace
 
 void copy_with_time(const fs::path& from, const fs::path& to) {

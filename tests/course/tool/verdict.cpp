@@ -24,14 +24,6 @@ namespace {
 constexpr double kSeconds = 4;              // of processor time for a check; most take a hundredth
 constexpr size_t kBytes = size_t(4) << 30;  // of memory
 
-/// The program that has the exercise's check.
-std::string program_of(const Exercise& e) {
-  if (e.config == "cuda") return "build/cuda-emulated-native/course";
-  const char* folder = getenv("COURSE_BUILD");
-  return std::string(folder && *folder ? folder : "build/cpu-native") +
-         (e.config == "header" ? "/course-headers" : "/course");
-}
-
 std::vector<std::string> words_of(const char* name) {
   std::istringstream in(getenv(name) ? getenv(name) : "");
   std::vector<std::string> result;
@@ -76,6 +68,13 @@ std::string compiler_errors(const std::string& output) {
 }
 
 }  // namespace
+
+std::string program_of(const Exercise& e) {
+  if (e.config == "cuda") return "build/cuda-emulated-native/course";
+  const char* folder = getenv("COURSE_BUILD");
+  return std::string(folder && *folder ? folder : "build/cpu-native") +
+         (e.config == "header" ? "/course-headers" : "/course");
+}
 
 Lock::Lock(const fs::path& root) {
   fs::create_directories(root / kState);

@@ -14,6 +14,9 @@ struct Verdict {
   double build_seconds = 0, check_seconds = 0;  // of processor time
 };
 
+/// The program that has the exercise's check.
+std::string program_of(const Exercise& e);
+
 enum class Progress { Silent, Shown };
 
 /// The files of all these exercises whose holes are not as they were shipped: they are compiled apart.
