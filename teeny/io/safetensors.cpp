@@ -1,14 +1,11 @@
 #include "teeny/io/safetensors.h"
 
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <bit>
 #include <cstdio>
 #include <new>
 #include <numeric>
 
+#include "teeny/io/elements.h"
 #include "teeny/io/header.h"
 #include "teeny/io/replacement.h"
 #include "tinyops/base/hash.h"
@@ -19,11 +16,7 @@ namespace {
 
 using data::File;
 
-static_assert(std::endian::native == std::endian::little, "elements are written as they lie in memory");
-
 constexpr uint64_t kMaxHeader = 100'000'000;  // the format's own limit
-
-constexpr size_t kLeastMapped = 64 << 10;  // a smaller tensor is copied: it is not worth pages of its own
 
 // ---- Checksums -----------------------------------------------------------------------------------------------------
 
@@ -78,45 +71,7 @@ Metadata take_checksums(const std::string& path, const std::vector<Entry>& entri
   return checksums;
 }
 
-// ---- Elements ------------------------------------------------------------------------------------------------------
-
-/// A part of a file as memory: it is read when it is looked at, and what is written to it stays in this program. Null
-/// where the file system cannot do that.
-tinyops::BufferRef map_elements(const File& file, uint64_t begin, uint64_t size) {
-  const uint64_t page = uint64_t(sysconf(_SC_PAGESIZE)), before = begin % page, length = before + size;
-  void* start = mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, file.descriptor(),
-                     off_t(begin - before));
-  if (start == MAP_FAILED) return nullptr;
-  const std::shared_ptr<void> pages(start, [length](void* first) { munmap(first, length); });
-  return std::make_shared<tinyops::Buffer>(size, std::shared_ptr<void>(pages, static_cast<std::byte*>(start) + before));
-}
-
-/// The elements of one tensor, and where the host sees them.
-struct Elements {
-  tinyops::BufferRef buffer;
-  std::vector<std::byte> copied;  ///< empty where the device works in the host's memory
-  std::span<const std::byte> bytes;
-};
-
-Elements load_elements(File& file, uint64_t begin, uint64_t size, DType dtype, bool may_map) {
-  Elements result;
-  if (may_map && tinyops::kHostMemory && size >= kLeastMapped && begin % uint64_t(itemsize(dtype)) == 0)
-    if ((result.buffer = map_elements(file, begin, size))) {
-      result.bytes = {static_cast<const std::byte*>(result.buffer->data()), size};
-      return result;
-    }
-  result.buffer = std::make_shared<tinyops::Buffer>(size);
-  try {
-    result.buffer->data();
-  } catch (const Error& error) { fail(file.path(), ": ", error.what()); }
-  if (!tinyops::kHostMemory) result.copied.resize(size);
-  void* host = tinyops::kHostMemory ? result.buffer->data() : result.copied.data();
-  file.seek(begin);
-  file.read_all(host, size);
-  if (!tinyops::kHostMemory && size > 0) tinyops::write(result.buffer->data(), host, size);
-  result.bytes = {static_cast<const std::byte*>(host), size};
-  return result;
-}
+// ---- Loading -------------------------------------------------------------------------------------------------------
 
 /// Reads up to the first byte of the elements.
 Header load_header(File& file) {
@@ -144,7 +99,7 @@ Safetensors load(const std::string& path, const LoadOptions& options) {
       continue;
     }
     const DType dtype = *entry.format->dtype;
-    Elements elements = load_elements(file, start + entry.begin, entry.end - entry.begin, dtype, options.map);
+    Elements elements = load_elements(file, start + entry.begin, entry.end - entry.begin, itemsize(dtype), options.map);
     if (dtype == DType::Bool)
       for (std::byte b : elements.bytes)
         if (int(b) > 1) fail(path, ": tensor \"", entry.name, "\": a bool of ", int(b));

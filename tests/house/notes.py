@@ -113,8 +113,8 @@ def run(source, scratch, **environment):
         program = scratch / 'program'
         library = EMULATED if source.stem.startswith('cuda_') else FOR_CPU
         command = [program]
-        built = subprocess.run(['g++', '-std=c++20', '-O1', '-Wall', '-I.', f'-I{scratch}', source, *library, '-lz', '-pthread',
-                                '-o', program], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+        built = subprocess.run(['g++', '-std=c++20', '-O1', '-Wall', '-I.', f'-I{scratch}', source, *library, '-lminizip', '-lz',
+                                '-pthread', '-o', program], cwd=ROOT, stderr=subprocess.PIPE, text=True)
         if built.returncode:
             sys.exit(built.stderr)
     result = subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
