@@ -28,7 +28,7 @@ endif
 .SUFFIXES:
 .DELETE_ON_ERROR:
 .PHONY: help deps examples test test-all sanitize-cuda cuda-report bench bench-compare bench-sweep layers house tour notes format loc clean \
-  install again FORCE $(EXAMPLES) course start check watch hint skip solve grade handout gradescope prove
+  install teeny again FORCE $(EXAMPLES) course start check watch hint skip solve grade handout gradescope prove
 comma := ,
 empty :=
 space := $(empty) $(empty)
@@ -132,7 +132,7 @@ endif
 
 # A program that leaves the work to the library gains nothing from -O3, which takes 1.6 times as long to compile as -O1;
 # nor does teeny/, which plans and leaves the loops to tinyops/, gain from it over -O2.
-at_leisure  = $(filter examples/% teeny/io/header.cpp tests/test_% tests/random_graph% tests/course/%,$1)
+at_leisure  = $(filter examples/% teeny/io/header.cpp teeny/tool/% tests/test_% tests/random_graph% tests/course/%,$1)
 fast_checks = $(of_headers) $(wildcard tests/course/28-*)  # loops of the CPU's kernels stand in them
 optimise_of = $(if $(sanitizers)$(filter-out $(fast_checks),$(at_leisure)),-O1,$(if $(filter teeny/%,$1),-O2,-O3))
 
@@ -170,7 +170,8 @@ endif
 
 # ---- What is built --------------------------------------------------------------------------------------------------
 
-library := $(wildcard tinyops/base/*.cpp tinyops/common/*.cpp teeny/*/*.cpp) tinyops/reference/reference.cpp
+tool    := $(wildcard teeny/tool/*.cpp)
+library := $(wildcard tinyops/base/*.cpp tinyops/common/*.cpp) $(filter-out $(tool),$(wildcard teeny/*/*.cpp)) tinyops/reference/reference.cpp
 ifeq (cpu,$(BACKEND))
   library := $(wildcard tinyops/cpu/*/*.cpp tinyops/cpu/*.cpp) $(library)  # what takes longest comes first
 else ifeq (cuda,$(BACKEND))
@@ -196,7 +197,7 @@ ifdef emulated
 endif
 tests    := tests/main.cpp $(wildcard tests/random_graph*.cpp tests/test_*.cpp $(if $(emulated),tests/gpu_emulator/test_*.cpp))
 programs := $(wildcard examples/*.cpp tests/bench/*.cpp) $(if $(filter cuda,$(BACKEND)),tests/bench/gpu_peak.cu)
-sources  := $(library) $(tests) $(programs) $(checks) $(wildcard tests/course/tool/*.cpp)
+sources  := $(library) $(tool) $(tests) $(programs) $(checks) $(wildcard tests/course/tool/*.cpp)
 object    = $(patsubst %.cu,$B/%.o,$(patsubst %.cpp,$B/%.o,$1))
 
 LIBTEENY := $B/libteeny.a
@@ -207,10 +208,12 @@ $(LIBTEENY): $(call object,$(library)) | compile_commands.json
 	$Qar rcs $@ $^
 
 $B/test: $(call object,$(tests)) $(LIBTEENY)
+$B/bin/teeny: $(call object,$(tool)) $(LIBTEENY)  # $B/teeny is the folder of objects
 $B/bench: $B/tests/bench/bench.o $B/tests/bench/$(if $(filter cuda,$(BACKEND)),gpu_)peak.o $B/examples/common.o $(LIBTEENY)
 $B/sweep: $B/tests/bench/sweep.o $B/tests/bench/$(if $(filter cuda,$(BACKEND)),gpu_)peak.o $B/examples/common.o $(LIBTEENY)
 $(EXAMPLES:%=$B/%): $B/%: $B/examples/%.o $B/examples/common.o $(LIBTEENY)
-$B/test $B/bench $B/sweep $(EXAMPLES:%=$B/%):
+$B/test $B/bin/teeny $B/bench $B/sweep $(EXAMPLES:%=$B/%):
+	@mkdir -p $(@D)
 	$(call say,link,$@)
 	$Q$(CXX) $(FLAGS) $(CXXFLAGS) $^ $(LIBS) -o $@
 
@@ -326,6 +329,8 @@ $(EXAMPLES): %: $B/%
 	$(RUN) $< $(ARGS)
 
 examples: $(EXAMPLES:%=$B/%) ## build all of these
+
+teeny: $B/bin/teeny ## build the command-line tool: files of tensors, ONNX models
 
 test: $B/test ## build and run the tests (ARGS='--test-case=*view*')
 	$(RUN) $< $(ARGS)

@@ -16,16 +16,6 @@ static_assert(std::endian::native == std::endian::little, "elements are stored a
 
 constexpr size_t kLeastMapped = 64 << 10;  // a smaller tensor is copied: it is not worth pages of its own
 
-/// Null where the file system cannot do that.
-tinyops::BufferRef map_elements(const File& file, uint64_t begin, uint64_t size) {
-  const uint64_t page = uint64_t(sysconf(_SC_PAGESIZE)), before = begin % page, length = before + size;
-  void* start = mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, file.descriptor(),
-                     off_t(begin - before));
-  if (start == MAP_FAILED) return nullptr;
-  const std::shared_ptr<void> pages(start, [length](void* first) { munmap(first, length); });
-  return std::make_shared<tinyops::Buffer>(size, std::shared_ptr<void>(pages, static_cast<std::byte*>(start) + before));
-}
-
 template <class Narrow, class Wide>
 Tensor widen_as(std::span<const std::byte> bytes, const Shape& shape) {
   std::vector<Wide> wide(bytes.size() / sizeof(Narrow));
@@ -39,11 +29,28 @@ Tensor widen_as(std::span<const std::byte> bytes, const Shape& shape) {
 
 }  // namespace
 
+HostBytes map_bytes(File& file, uint64_t begin, uint64_t size) {
+  const uint64_t page = uint64_t(sysconf(_SC_PAGESIZE)), before = begin % page, length = before + size;
+  void* start = size == 0 ? MAP_FAILED
+                          : mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE,
+                                 file.descriptor(), off_t(begin - before));
+  if (start != MAP_FAILED) {
+    const std::shared_ptr<void> pages(start, [length](void* first) { munmap(first, length); });
+    std::byte* first = static_cast<std::byte*>(start) + before;
+    return {std::shared_ptr<void>(pages, first), {first, size}, true};
+  }
+  const auto copy = std::make_shared<std::vector<std::byte>>(size);
+  file.seek(begin);
+  file.read_all(copy->data(), size);
+  return {std::shared_ptr<void>(copy, copy->data()), *copy};
+}
+
 Elements load_elements(File& file, uint64_t begin, uint64_t size, int64_t itemsize, bool may_map) {
   Elements result;
   if (may_map && tinyops::kHostMemory && size >= kLeastMapped && begin % uint64_t(itemsize) == 0)
-    if ((result.buffer = map_elements(file, begin, size))) {
-      result.bytes = {static_cast<const std::byte*>(result.buffer->data()), size};
+    if (const HostBytes host = map_bytes(file, begin, size); host.is_mapped) {
+      result.buffer = std::make_shared<tinyops::Buffer>(size, host.owner);
+      result.bytes = host.bytes;
       return result;
     }
   result.buffer = std::make_shared<tinyops::Buffer>(size);

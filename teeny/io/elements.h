@@ -1,6 +1,7 @@
 #pragma once
 // The elements of a stored tensor, in the way that all formats share: mapped where that is worth it, else copied; and
 // integers that teeny has no dtype for, held in a wider one.
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -8,6 +9,15 @@
 #include "teeny/tensor/tensor.h"
 
 namespace teeny::io {
+
+/// A part of a file on the host. Mapped, it is read when it is looked at, and what is written to it stays in this
+/// program; it is a copy where the file system cannot do that.
+struct HostBytes {
+  std::shared_ptr<void> owner;
+  std::span<std::byte> bytes;
+  bool is_mapped = false;
+};
+HostBytes map_bytes(data::File& file, uint64_t begin, uint64_t size);
 
 /// A part of a file in memory, and where the host sees it.
 struct Elements {

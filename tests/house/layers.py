@@ -40,9 +40,11 @@ ROOMS = [
     ('teeny/nn', ['nn.h']),
     ('teeny/optim', ['optim.h']),
     ('teeny/data', ['data.h', 'file.h']),
-    ('teeny/io', ['io.h']),
+    ('teeny/io', ['io.h', 'elements.h']),
     ('teeny/jit', ['jit.h']),
+    ('teeny/onnx', ['onnx.h', 'model.h', 'values.h']),
     ('teeny', ['teeny.h', 'testing.h', 'version.h']),
+    ('teeny/tool', []),
     ('examples', ['common.h']),
     ('tests', ['*']),
 ]

@@ -1,0 +1,303 @@
+#include "teeny/onnx/interpreter.h"
+
+#include <algorithm>
+
+namespace teeny::onnx {
+
+namespace {
+
+constexpr int kMaxDepth = 64;            // graphs and functions inside each other
+constexpr int64_t kMaxRuns = 4'000'000;  // nodes in one run: a loop may ask for any number
+
+/// Attributes of a function's body that stand for attributes of its call.
+void fill_references(Node& node, const FunctionProto& function, const Node& call) {
+  std::erase_if(node.attributes, [&](Attribute& a) {
+    if (a.reference.empty()) return false;
+    const Attribute* given = call.find(a.reference);
+    for (const Attribute& other : function.defaults)
+      if (!given && other.name == a.reference) given = &other;
+    if (!given) return true;  // neither the call nor the function says it: as if it were not there
+    const std::string name = a.name;
+    a = *given;
+    a.name = name;
+    return false;
+  });
+  for (Attribute& a : node.attributes)
+    if (a.graph) {
+      Graph inner = *a.graph;
+      for (Node& n : inner.nodes) fill_references(n, function, call);
+      a.graph = std::make_shared<const Graph>(std::move(inner));
+    }
+}
+
+}  // namespace
+
+// ---- Call ----------------------------------------------------------------------------------------------------------
+
+Call::Call(Interpreter& interpreter, const Node& node, const Frame& frame, std::vector<Value> inputs, bool known)
+    : node(node), opset(frame.opsets.contains(node.domain) ? int(frame.opsets.at(node.domain)) : 1),
+      inputs(std::move(inputs)), interpreter_(interpreter), frame_(frame), known_(known) {}
+
+const Tensor& Call::x(int k) const {
+  if (!has(k)) fail("input ", k, " is missing");
+  return inputs[size_t(k)].tensor;
+}
+
+std::vector<Tensor> Call::tensors() const {
+  std::vector<Tensor> all;
+  for (int k = 0; k < count(); ++k) all.push_back(x(k));
+  return all;
+}
+
+void Call::look(int k) const { x(k), interpreter_.look(node, inputs[size_t(k)], node.inputs[size_t(k)]); }
+
+std::vector<int64_t> Call::integers(int k) const {
+  look(k);
+  const Value& value = inputs[size_t(k)];
+  if (!value.known) return value.tensor.to_vector<int64_t>();
+  if (!value.known->integers) value.known->integers = value.tensor.to_vector<int64_t>();
+  return *value.known->integers;
+}
+
+std::vector<double> Call::reals(int k) const {
+  look(k);
+  const Value& value = inputs[size_t(k)];
+  if (!value.known) return value.tensor.to_vector<double>();
+  if (!value.known->reals) value.known->reals = value.tensor.to_vector<double>();
+  return *value.known->reals;
+}
+
+int64_t Call::integer(int k) const {
+  if (x(k).numel() != 1) fail("input ", k, " of ", x(k).shape(), " must have one element");
+  return integers(k)[0];
+}
+
+double Call::real(int k) const {
+  if (x(k).numel() != 1) fail("input ", k, " of ", x(k).shape(), " must have one element");
+  return reals(k)[0];
+}
+
+int64_t Call::integer(std::string_view name, int64_t otherwise) const {
+  const Attribute* a = node.find(name);
+  return a ? a->i : otherwise;
+}
+double Call::real(std::string_view name, double otherwise) const {
+  const Attribute* a = node.find(name);
+  return a ? double(a->f) : otherwise;
+}
+std::string Call::text(std::string_view name, std::string otherwise) const {
+  const Attribute* a = node.find(name);
+  return a ? a->s : otherwise;
+}
+Dims Call::dims(std::string_view name, const Dims& otherwise) const {
+  const Attribute* a = node.find(name);
+  return a ? Dims(a->ints.begin(), a->ints.end()) : otherwise;
+}
+std::vector<std::string> Call::texts(std::string_view name) const {
+  const Attribute* a = node.find(name);
+  return a ? a->strings : std::vector<std::string>();
+}
+Type Call::type(std::string_view name, Type otherwise) const { return Type(integer(name, int64_t(otherwise))); }
+
+std::optional<std::vector<int64_t>> Call::integers(std::string_view name, int k) const {
+  if (const Attribute* a = node.find(name)) return a->ints;
+  if (has(k)) return integers(k);
+  return {};
+}
+
+int Call::axis(int64_t axis, int rank) const {
+  if (axis < -rank || axis >= rank) fail("axis ", axis, " of a tensor of rank ", rank);
+  return int(axis < 0 ? axis + rank : axis);
+}
+
+Value Call::tensor(std::string_view name) const {
+  const Attribute* a = node.find(name);
+  if (!a || !a->tensor) fail("the tensor ", name, " is missing");
+  return interpreter_.tensor(*a->tensor);
+}
+
+const Graph& Call::graph(std::string_view name) const {
+  const Attribute* a = node.find(name);
+  if (!a || !a->graph) fail("the graph ", name, " is missing");
+  return *a->graph;
+}
+
+std::vector<Value> Call::run(const Graph& graph, const std::vector<Value>& given, int64_t iteration) {
+  std::vector<Value> results = interpreter_.run_graph(graph, node, given, frame_, iteration);
+  for (const Value& result : results) known_ = known_ && result.known;
+  return results;
+}
+
+const Ops& ops() {
+  static const Ops all = [] {
+    Ops made;
+    for (auto* add : {add_elementwise, add_reductions, add_shapes, add_indexing, add_products, add_windows,
+                      add_normalization, add_resize, add_recurrent, add_attention, add_control, add_losses})
+      add(made);
+    return made;
+  }();
+  return all;
+}
+
+// ---- Interpreter ---------------------------------------------------------------------------------------------------
+
+const Value& Program::tensor(const TensorProto& t) {
+  const auto [found, is_new] = tensors.try_emplace(&t);
+  if (is_new) try {
+      found->second = read_tensor(t, &file, folder);
+      found->second.known = std::make_shared<Known>();
+    } catch (...) {
+      tensors.erase(found);
+      throw;
+    }
+  return found->second;
+}
+
+const Value* Frame::find(std::string_view name) const {
+  for (const Frame* frame = this; frame; frame = frame->around)
+    if (const auto found = frame->values.find(name); found != frame->values.end()) return &found->second;
+  return nullptr;
+}
+
+std::vector<Value> Interpreter::run(const std::vector<Value>& inputs) {
+  const Graph& graph = program_.proto.graph;
+  Frame frame{.id = 0, .around = nullptr, .opsets = program_.proto.opsets};
+  for (const TensorProto& t : graph.initializers) {
+    Value value = program_.tensor(t);
+    // What is trained changes, and what is computed from it has a history.
+    if (context.grad && value.tensor.requires_grad()) value.known = nullptr;
+    frame.values[t.name] = std::move(value);
+  }
+  for (size_t k = 0; k < inputs.size(); ++k)
+    if (inputs[k].tensor.defined()) frame.values[graph.inputs[k].name] = inputs[k];
+  run_nodes(graph.nodes, frame);
+  return outputs_of(graph.outputs, frame);
+}
+
+void Interpreter::keep_known(const std::vector<Value>& outputs) {
+  std::vector<Tensor> needed;
+  for (auto& [frame, nodes] : plan_.known)
+    for (auto& [node, results] : nodes)
+      for (Value& value : results)
+        if (!value.tensor.defined()) continue;
+        else if (value.known->needed || !plan_.look.empty()) needed.push_back(value.tensor);
+        else value.tensor = {};
+  for (const Value& value : outputs)
+    if (value.known) needed.push_back(value.tensor);
+  realize(needed);
+}
+
+std::vector<Value> Interpreter::run_graph(const Graph& graph, const Node& owner, const std::vector<Value>& given,
+                                          const Frame& around, int64_t iteration) {
+  if (++depth_ > kMaxDepth) fail("graphs and functions are nested deeper than ", kMaxDepth);
+  Frame frame{.id = frame_id(around, owner, iteration), .around = &around, .opsets = around.opsets};
+  for (const TensorProto& t : graph.initializers) frame.values[t.name] = program_.tensor(t);
+  if (given.size() > graph.inputs.size())
+    fail("the graph \"", graph.name, "\" of ", graph.inputs.size(), " inputs is given ", given.size());
+  for (size_t k = 0; k < given.size(); ++k) frame.values[graph.inputs[k].name] = given[k];
+  run_nodes(graph.nodes, frame);
+  --depth_;
+  return outputs_of(graph.outputs, frame);
+}
+
+std::vector<Value> Interpreter::run_function(const FunctionProto& function, const Node& node, const Frame& around,
+                                             const std::vector<Value>& inputs) {
+  if (++depth_ > kMaxDepth) fail("graphs and functions are nested deeper than ", kMaxDepth);
+  Frame frame{.id = frame_id(around, node, 0), .around = nullptr,
+              .opsets = function.opsets.empty() ? around.opsets : function.opsets};
+  const auto [body, is_new] = plan_.bodies.try_emplace(frame.id, function.nodes);
+  if (is_new)
+    for (Node& inner : body->second) fill_references(inner, function, node);
+  for (size_t k = 0; k < function.inputs.size(); ++k)
+    frame.values[function.inputs[k]] = k < inputs.size() ? inputs[k] : Value();
+  run_nodes(plan_.bodies.at(frame.id), frame);
+  --depth_;
+  std::vector<ValueInfo> outputs;
+  for (const std::string& name : function.outputs) outputs.emplace_back().name = name;
+  return outputs_of(outputs, frame);
+}
+
+std::vector<Value> Interpreter::outputs_of(const std::vector<ValueInfo>& outputs, const Frame& frame) {
+  std::vector<Value> values;
+  for (const ValueInfo& output : outputs) {
+    const Value* value = frame.find(output.name);
+    if (!value) fail("no node makes the output \"", output.name, '"');
+    if (value->known) value->known->needed = true;
+    values.push_back(*value);
+  }
+  return values;
+}
+
+void Interpreter::look(const Node& node, const Value& value, std::string_view name) {
+  if (!value.known && plan_.look.empty()) plan_.look = text(node.label(), " looks at the values of \"", name, '"');
+}
+
+int Interpreter::frame_id(const Frame& around, const Node& node, int64_t iteration) {
+  const int next = int(plan_.frames.size()) + 1;
+  return plan_.frames.emplace(std::tuple(around.id, &node, iteration), next).first->second;
+}
+
+void Interpreter::run_nodes(const std::vector<Node>& nodes, Frame& frame) {
+  for (const Node& node : nodes) {
+    const auto& known = plan_.known[frame.id];  // inner graphs may have moved it
+    const auto found = known.find(&node);
+    std::vector<Value> results;
+    if (found != known.end()) {
+      results = found->second;
+    } else {
+      if (++runs_ > kMaxRuns) fail("more than ", kMaxRuns, " nodes in one run");
+      std::vector<Value> inputs;
+      bool all_known = true;
+      for (const std::string& name : node.inputs) {
+        const Value* value = name.empty() ? nullptr : frame.find(name);
+        if (!name.empty() && !value) fail(node.label(), " needs \"", name, "\", which no node makes");
+        inputs.push_back(value ? *value : Value());
+        all_known = all_known && (!inputs.back().tensor.defined() || inputs.back().known);
+      }
+      results = run_node(node, frame, inputs, all_known);
+      if (std::ranges::all_of(results, [](const Value& v) { return !v.tensor.defined() || v.known; }))
+        plan_.known[frame.id][&node] = results;
+      else
+        for (const Value& input : inputs)
+          if (input.known) input.known->needed = true;
+    }
+    for (size_t k = 0; k < node.outputs.size(); ++k) {
+      if (node.outputs[k].empty()) continue;
+      if (k >= results.size()) unsupported(node.label(), ": its output ", k, " is not computed");
+      frame.values[node.outputs[k]] = results[k];
+    }
+  }
+}
+
+std::vector<Value> Interpreter::run_node(const Node& node, const Frame& frame, std::vector<Value> inputs, bool known) {
+  try {
+    const auto function = program_.proto.functions.find(node.domain + ":" + node.op);
+    if (function != program_.proto.functions.end()) return run_function(function->second, node, frame, inputs);
+    const auto op = ops().find(node.op);
+    if (op == ops().end() || !node.domain.empty()) unsupported("teeny does not have this operation");
+    Call call(*this, node, frame, std::move(inputs), known);
+    std::vector<Value> results = op->second(call);
+    for (Value& result : results) {
+      if (!result.tensor.defined()) continue;
+      finish(result, call.inputs);
+      if (!call.is_known()) result.known = nullptr;
+      else if (!result.known) result.known = std::make_shared<Known>();
+    }
+    return results;
+  } catch (const Unsupported& error) {
+    throw Unsupported(text(node.label(), ": ", error.what()));
+  } catch (const Error& error) { fail(node.label(), ": ", error.what()); }
+}
+
+void Interpreter::finish(Value& result, const std::vector<Value>& inputs) const {
+  Tensor& x = result.tensor;
+  if (result.type == Type::Undefined) {
+    const bool same = !inputs.empty() && inputs[0].tensor.defined() && inputs[0].tensor.dtype() == x.dtype();
+    result.type = same ? inputs[0].type : type_of(x.dtype());
+    x = cut(x, result.type);
+  }
+  if (x.numel() > program_.max_bytes / itemsize(x.dtype()))
+    fail("a result of ", x.shape(), " has more than ", program_.max_bytes >> 20, " MiB (ModelOptions::max_bytes)");
+}
+
+}  // namespace teeny::onnx

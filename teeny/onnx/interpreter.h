@@ -1,0 +1,80 @@
+#pragma once
+// Runs a graph, node after node. For each combination of input shapes there is a plan: what is known before the inputs
+// are is computed once, and a later run takes it from there.
+//
+//   weights, Constants ──┐
+//   Shape(x) ── Gather ──┴─ Concat ── known: computed when the plan is made     ┐
+//   x ───────────────────────────────── Reshape ── Conv ── ...  in each run     ┘  what a Jit records
+#include <map>
+#include <memory>
+#include <string>
+#include <tuple>
+#include <unordered_map>
+#include <vector>
+
+#include "teeny/onnx/ops.h"
+
+namespace teeny::onnx {
+
+/// A model that is loaded: what all its plans share.
+struct Program {
+  ModelProto proto;
+  io::HostBytes file;
+  std::string path, folder;
+  int64_t max_bytes = int64_t(16) << 30;                      ///< of one tensor
+  std::unordered_map<const TensorProto*, Value> tensors = {};  ///< initializers and Constants that have been read
+
+  const Value& tensor(const TensorProto& t);
+};
+
+/// Values by name, where a graph or a function is run. A graph sees those around it, a function does not.
+struct Frame {
+  int id;  ///< the same in each run of a plan
+  const Frame* around;
+  const Opsets& opsets;
+  std::unordered_map<std::string_view, Value> values = {};
+
+  const Value* find(std::string_view name) const;
+};
+
+/// What runs with the same input shapes share.
+struct Plan {
+  /// By frame: the results of the nodes that are known. They are undefined where nothing unknown needs them.
+  std::unordered_map<int, std::unordered_map<const Node*, std::vector<Value>>> known;
+  std::map<std::tuple<int, const Node*, int64_t>, int> frames;  ///< ids of inner graphs and of calls of functions
+  std::unordered_map<int, std::vector<Node>> bodies;            ///< of those functions
+  std::string look;  ///< which node looked at values that were not known; empty: a Jit may record the run
+};
+
+class Interpreter {
+ public:
+  Interpreter(Program& program, Plan& plan) : program_(program), plan_(plan) {}
+
+  /// One run; inputs in the graph's order, for an undefined one its initializer stands in.
+  std::vector<Value> run(const std::vector<Value>& inputs);
+  /// After the first run: computes what is known and needed, and forgets the rest.
+  void keep_known(const std::vector<Value>& outputs);
+
+  // For Call.
+  std::vector<Value> run_graph(const Graph& graph, const Node& owner, const std::vector<Value>& given,
+                               const Frame& around, int64_t iteration);
+  void look(const Node& node, const Value& value, std::string_view name);
+  Value tensor(const TensorProto& t) { return program_.tensor(t); }
+
+ private:
+  void run_nodes(const std::vector<Node>& nodes, Frame& frame);
+  std::vector<Value> run_node(const Node& node, const Frame& frame, std::vector<Value> inputs, bool known);
+  std::vector<Value> run_function(const FunctionProto& function, const Node& node, const Frame& frame,
+                                  const std::vector<Value>& inputs);
+  std::vector<Value> outputs_of(const std::vector<ValueInfo>& outputs, const Frame& frame);
+  int frame_id(const Frame& around, const Node& node, int64_t iteration);
+  /// Gives a result its type, and refuses one that is too large before it is computed.
+  void finish(Value& result, const std::vector<Value>& inputs) const;
+
+  Program& program_;
+  Plan& plan_;
+  int depth_ = 0;
+  int64_t runs_ = 0;  ///< of nodes
+};
+
+}  // namespace teeny::onnx

@@ -1,0 +1,245 @@
+#include "teeny/onnx/onnx.h"
+
+#include <algorithm>
+
+#include "teeny/jit/jit.h"
+#include "teeny/onnx/interpreter.h"
+#include "teeny/tensor/function.h"
+
+namespace teeny::onnx {
+
+namespace {
+
+/// Nothing is recorded by a Jit from here to the end of the block: what is known is no part of its call.
+class Unrecorded {
+ public:
+  Unrecorded() : recorder_(std::exchange(context.recorder, nullptr)), scope_(Execution{.fuse = context.execution.fuse}) {}
+  ~Unrecorded() { context.recorder = recorder_; }
+
+ private:
+  Recorder* recorder_;
+  ExecutionScope scope_;
+};
+
+struct Shaped {  ///< the plan of a combination of input shapes
+  Plan plan;
+  Replayer replayer{{.recordings = 2}};
+  bool is_made = false;
+  int64_t last_call = 0;
+};
+
+std::string in_file(const std::string& path, const char* what) { return text(path, ": ", what); }
+
+}  // namespace
+
+struct Model::State {
+  Program program;
+  ModelOptions options;
+  std::map<std::vector<int64_t>, Shaped> plans;
+  std::vector<std::pair<Tensor, int64_t>> versions;  ///< of the weights when the plans were made
+  int64_t calls = 0, replays = 0;
+  std::string why = "it has not been called";
+
+  std::vector<Tensor> run(std::span<const Tensor> given);
+  void check(std::span<const Tensor> given) const;
+  Shaped& plan_of(std::span<const Tensor> given, bool with_history);
+};
+
+std::map<std::string, int64_t> missing_ops(const ModelProto& model) {
+  std::map<std::string, int64_t> missing = count_ops(model);
+  std::erase_if(missing, [](const auto& op) { return op.first[0] == ':' && ops().contains(op.first.substr(1)); });
+  return missing;
+}
+
+Model::Model(const std::string& path, const ModelOptions& options) : state_(std::make_unique<State>()) {
+  Program& program = state_->program;
+  state_->options = options;
+  program.path = path;
+  program.max_bytes = options.max_bytes;
+  const size_t slash = path.rfind('/');
+  program.folder = slash == path.npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
+  data::File file = data::open_to_read(path);
+  program.file = io::map_bytes(file, 0, file.size());
+  try {
+    program.proto = parse_model({reinterpret_cast<const char*>(program.file.bytes.data()), program.file.bytes.size()});
+    const Graph& graph = program.proto.graph;
+    if (const auto missing = missing_ops(program.proto); !missing.empty()) {
+      std::string list;
+      for (const auto& [name, count] : missing)
+        list += text(list.empty() ? "" : ", ", name[0] == ':' ? name.substr(1) : name, " (", count, " times)");
+      unsupported("operations that teeny does not have: ", list, "; the file is of opset ", program.proto.opsets[""]);
+    }
+    for (const auto* values : {&graph.inputs, &graph.outputs})
+      for (const ValueInfo& value : *values)
+        if (value.type == Type::Undefined)
+          unsupported('"', value.name, "\" is no tensor: sequences, maps and optional values are not supported");
+        else dtype_of(value.type);
+    for (const TensorProto& t : graph.initializers) program.tensor(t);
+  } catch (const Unsupported& error) {
+    throw Unsupported(in_file(path, error.what()));
+  } catch (const Error& error) { fail(in_file(path, error.what())); }
+}
+Model::~Model() = default;
+Model::Model(Model&&) noexcept = default;
+
+const std::vector<ValueInfo>& Model::inputs() const { return state_->program.proto.graph.inputs; }
+const std::vector<ValueInfo>& Model::outputs() const { return state_->program.proto.graph.outputs; }
+const ModelProto& Model::proto() const { return state_->program.proto; }
+int64_t Model::replays() const { return state_->replays; }
+const std::string& Model::why() const { return state_->why; }
+
+nn::StateDict Model::state() const {
+  nn::StateDict dict;
+  for (const TensorProto& t : state_->program.proto.graph.initializers) {
+    const Tensor& x = state_->program.tensor(t).tensor;
+    if (is_float(x.dtype())) dict.emplace_back(t.name, x);
+  }
+  return dict;
+}
+
+std::vector<Tensor> Model::operator()(const nn::StateDict& inputs) {
+  const std::vector<ValueInfo>& expected = this->inputs();
+  std::vector<Tensor> ordered(expected.size());
+  for (const auto& [name, x] : inputs) {
+    const auto found = std::ranges::find(expected, name, &ValueInfo::name);
+    if (found == expected.end()) {
+      std::string names;
+      for (const ValueInfo& input : expected) names += (names.empty() ? "\"" : ", \"") + input.name + '"';
+      fail(state_->program.path, ": no input \"", name, "\"; there are ", names);
+    }
+    ordered[size_t(found - expected.begin())] = x;
+  }
+  return (*this)(ordered);
+}
+
+std::vector<Tensor> Model::operator()(std::span<const Tensor> inputs) { return state_->run(inputs); }
+
+/// Throws where an input is not as the file says.
+void Model::State::check(std::span<const Tensor> given) const {
+  const Graph& graph = program.proto.graph;
+  const auto refuse = [&](const ValueInfo& input, const auto&... why) {
+    fail(program.path, ": input \"", input.name, "\" is ", input, ", ", why...);
+  };
+  if (given.size() > graph.inputs.size())
+    fail(program.path, ": ", given.size(), " inputs, and the model has ", graph.inputs.size());
+  std::map<std::string, std::pair<int64_t, std::string>> named;  // a size's name -> the size, and the first input with it
+  for (size_t k = 0; k < graph.inputs.size(); ++k) {
+    const ValueInfo& input = graph.inputs[k];
+    if (k >= given.size() || !given[k].defined()) {
+      if (std::ranges::find(graph.initializers, input.name, &TensorProto::name) == graph.initializers.end())
+        refuse(input, "and is not given");
+      continue;
+    }
+    const Shape& shape = given[k].shape();
+    if (given[k].dtype() != dtype_of(input.type))
+      refuse(input, input.type == type_of(dtype_of(input.type)) ? "" : text("held as ", dtype_of(input.type), ", "),
+             "and is given ", given[k].dtype());
+    if (!input.shape) continue;
+    if (int(input.shape->size()) != shape.size()) refuse(input, "and is given ", shape);
+    for (int axis = 0; axis < shape.size(); ++axis) {
+      const Size& size = (*input.shape)[size_t(axis)];
+      if (size.value >= 0 && size.value != shape[axis]) refuse(input, "and is given ", shape);
+      if (size.value >= 0 || size.name.empty()) continue;
+      const auto [first, is_new] = named.try_emplace(size.name, shape[axis], input.name);
+      if (!is_new && first->second.first != shape[axis])
+        refuse(input, "and is given ", shape, ": ", size.name, " is ", first->second.first, " in the input \"",
+               first->second.second, "\", and ", shape[axis], " here");
+    }
+  }
+}
+
+/// Its plan for these shapes. Where there is no room, the one that was used least recently goes.
+Shaped& Model::State::plan_of(std::span<const Tensor> given, bool with_history) {
+  const bool changed = std::ranges::any_of(
+      versions, [](const auto& v) { return detail::TensorAccess::version(v.first) != v.second; });
+  if (changed) plans.clear();
+  if (plans.empty()) {
+    versions.clear();
+    for (const TensorProto& t : program.proto.graph.initializers) {
+      const Tensor& x = program.tensor(t).tensor;
+      Known& known = *program.tensor(t).known;
+      if (changed) known = {};
+      if (is_float(x.dtype())) versions.emplace_back(x, detail::TensorAccess::version(x));
+    }
+  }
+  std::vector<int64_t> key{with_history, context.training};
+  for (const Tensor& x : given) {
+    key.push_back(x.defined() ? x.rank() : -1);
+    if (x.defined()) key.insert(key.end(), x.shape().begin(), x.shape().end());
+  }
+  auto found = plans.find(key);
+  if (found == plans.end()) {
+    if (int64_t(plans.size()) >= std::max<int64_t>(options.plans, 1))
+      plans.erase(std::ranges::min_element(
+          plans, [](const auto& a, const auto& b) { return a.second.last_call < b.second.last_call; }));
+    found = plans.try_emplace(key).first;
+  }
+  found->second.last_call = calls;
+  return found->second;
+}
+
+std::vector<Tensor> Model::State::run(std::span<const Tensor> given) try {
+  check(given);
+  ++calls;
+  const auto needs_grad = [](const Tensor& x) { return x.defined() && x.requires_grad(); };
+  bool with_history = context.grad && std::ranges::any_of(given, needs_grad);
+  for (const TensorProto& t : program.proto.graph.initializers)
+    with_history = with_history || (context.grad && needs_grad(program.tensor(t).tensor));
+  Shaped& shaped = plan_of(given, with_history);
+  const Graph& graph = program.proto.graph;
+  const auto interpret = [&](std::span<const Tensor> tensors) {
+    std::vector<Value> inputs;
+    for (size_t k = 0; k < tensors.size(); ++k) inputs.emplace_back(tensors[k], graph.inputs[k].type);
+    return inputs;
+  };
+  const auto call = [&](std::span<const Tensor> tensors) {
+    std::vector<Tensor> outputs;
+    for (Value& value : Interpreter(program, shaped.plan).run(interpret(tensors))) outputs.push_back(value.tensor);
+    return outputs;
+  };
+  if (!shaped.is_made) {
+    std::vector<Value> outputs;
+    {
+      const Unrecorded guard;
+      Interpreter interpreter(program, shaped.plan);
+      outputs = interpreter.run(interpret(given));
+      interpreter.keep_known(outputs);
+    }
+    shaped.is_made = true;
+    if (!shaped.plan.look.empty() && !context.recorder) {
+      why = shaped.plan.look;
+      std::vector<Tensor> tensors;
+      for (Value& value : outputs) tensors.push_back(value.tensor);
+      return tensors;
+    }
+  }
+  if (!shaped.plan.look.empty()) why = shaped.plan.look;
+  else if (with_history) why = "gradients are recorded";
+  else if (context.recorder) why = "another Jit records the call";
+  else if (!options.jit) why = "ModelOptions::jit is off";
+  else {
+    std::vector<Tensor> defined;  // a Jit takes no undefined tensor
+    for (const Tensor& x : given)
+      if (x.defined()) defined.push_back(x);
+    const int64_t before = shaped.replayer.replays();
+    std::vector<Tensor> outputs = shaped.replayer(defined, [&](std::span<const Tensor> placeholders) {
+      std::vector<Tensor> all;
+      size_t next = 0;
+      for (const Tensor& x : given) all.push_back(x.defined() ? placeholders[next++] : Tensor());
+      return call(all);
+    });
+    replays += shaped.replayer.replays() - before;
+    why = shaped.replayer.why();
+    return outputs;
+  }
+  return call(given);
+} catch (const Unsupported& error) {
+  const std::string message = error.what();
+  throw Unsupported(message.starts_with(program.path) ? message : text(program.path, ": ", message));
+} catch (const Error& error) {
+  const std::string message = error.what();
+  if (message.starts_with(program.path)) throw;
+  fail(program.path, ": ", message);
+}
+
+}  // namespace teeny::onnx

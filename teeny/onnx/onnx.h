@@ -1,0 +1,68 @@
+#pragma once
+// Networks from ONNX files: what PyTorch, TensorFlow and others export.
+//
+//   onnx::Model net("resnet18.onnx");
+//   Tensor logits = net({x})[0];                       inputs in the file's order, or by name: net({{"input", x}})
+//
+//   call 1    what depends on weights and shapes alone is computed and kept; the rest is computed
+//   call 2    is recorded by a Jit
+//   call 3 .. is replayed; so for each combination of input shapes
+//
+// Opsets 7 to 26. A file is not trusted, and nothing in it is executed but the operations of teeny/onnx/ops_*.cpp; the
+// error of a file that needs others names all of them.
+#include <initializer_list>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "teeny/nn/nn.h"
+#include "teeny/onnx/model.h"
+
+namespace teeny::onnx {
+
+struct ModelOptions {
+  int64_t plans = 8;                          ///< combinations of input shapes that are kept; the last used stay
+  int64_t max_bytes = int64_t(16) << 30;      ///< of one tensor: a larger one is refused before it is made
+  bool jit = true;                            ///< record and replay
+};
+
+/// One thread at a time may call it.
+class Model {
+ public:
+  /// Throws, naming the file, what is wrong in it; Unsupported where it needs operations or types that teeny has not.
+  explicit Model(const std::string& path, const ModelOptions& options = {});
+  ~Model();
+  Model(Model&&) noexcept;
+
+  /// The outputs, in the file's order. Integers of a type that teeny has no dtype for are int32 or int64, in inputs
+  /// and in outputs. Throws where an input is missing, or has another dtype or shape than the file says; axes that have
+  /// one name must have one size. An undefined tensor stands for an input that has a value in the file.
+  std::vector<Tensor> operator()(std::span<const Tensor> inputs);
+  std::vector<Tensor> operator()(std::initializer_list<Tensor> inputs) {
+    return (*this)(std::span<const Tensor>(inputs.begin(), inputs.size()));
+  }
+  std::vector<Tensor> operator()(const nn::StateDict& inputs);  ///< by name
+
+  const std::vector<ValueInfo>& inputs() const;   ///< names, types, shapes; also of those that have a value in the file
+  const std::vector<ValueInfo>& outputs() const;
+  const ModelProto& proto() const;
+
+  /// The float weights. They can be trained: a gradient flows through every operation that has one. Assigning to them
+  /// has the next call compute anew what was made of them.
+  nn::StateDict state() const;
+  nn::StateDict teeny_state() const { return state(); }
+
+  int64_t replays() const;         ///< calls that a Jit replayed
+  const std::string& why() const;  ///< why the last one was not; empty when it was
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+/// "domain:name" of the operations that teeny does not have, and how often the model calls them.
+std::map<std::string, int64_t> missing_ops(const ModelProto& model);
+
+}  // namespace teeny::onnx
