@@ -5,6 +5,7 @@
 #include "teeny/io/io.h"
 #include "teeny/jit/jit.h"
 #include "teeny/nn/nn.h"
+#include "teeny/onnx/onnx.h"
 #include "teeny/optim/optim.h"
 #include "teeny/tensor/function.h"
 #include "teeny/tensor/tensor.h"
