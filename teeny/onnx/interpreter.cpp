@@ -36,7 +36,9 @@ void fill_references(Node& node, const FunctionProto& function, const Node& call
 
 Call::Call(Interpreter& interpreter, const Node& node, const Frame& frame, std::vector<Value> inputs, bool known)
     : node(node), opset(frame.opsets.contains(node.domain) ? int(frame.opsets.at(node.domain)) : 1),
-      inputs(std::move(inputs)), interpreter_(interpreter), frame_(frame), known_(known) {}
+      inputs(std::move(inputs)), interpreter_(interpreter), frame_(frame), known_(known) {
+  for (const Value& input : this->inputs) constant_ = constant_ && (!input.known || input.known->constant);
+}
 
 const Tensor& Call::x(int k) const {
   if (!has(k)) fail("input ", k, " is missing");
@@ -124,7 +126,10 @@ const Graph& Call::graph(std::string_view name) const {
 
 std::vector<Value> Call::run(const Graph& graph, const std::vector<Value>& given, int64_t iteration) {
   std::vector<Value> results = interpreter_.run_graph(graph, node, given, frame_, iteration);
-  for (const Value& result : results) known_ = known_ && result.known;
+  for (const Value& result : results) {
+    known_ = known_ && result.known;
+    constant_ = constant_ && known_ && result.known->constant;
+  }
   return results;
 }
 
@@ -182,6 +187,9 @@ void Interpreter::keep_known(const std::vector<Value>& outputs) {
         if (!value.tensor.defined()) continue;
         else if (value.known->needed || !plan_.look.empty()) needed.push_back(value.tensor);
         else value.tensor = {};
+  for (auto& [node, results] : program_.constants)
+    for (Value& value : results)
+      if (value.tensor.defined() && value.known->needed) needed.push_back(value.tensor);
   for (const Value& value : outputs)
     if (value.known) needed.push_back(value.tensor);
   realize(needed);
@@ -239,11 +247,12 @@ int Interpreter::frame_id(const Frame& around, const Node& node, int64_t iterati
 
 void Interpreter::run_nodes(const std::vector<Node>& nodes, Frame& frame) {
   for (const Node& node : nodes) {
-    const auto& known = plan_.known[frame.id];  // inner graphs may have moved it
-    const auto found = known.find(&node);
     std::vector<Value> results;
-    if (found != known.end()) {
+    const auto& known = plan_.known[frame.id];  // looked up anew: inner graphs may have moved it
+    if (const auto found = known.find(&node); found != known.end()) {
       results = found->second;
+    } else if (const auto kept = program_.constants.find(&node); frame.id == 0 && kept != program_.constants.end()) {
+      results = kept->second;
     } else {
       if (++runs_ > kMaxRuns) fail("more than ", kMaxRuns, " nodes in one run");
       std::vector<Value> inputs;
@@ -255,8 +264,11 @@ void Interpreter::run_nodes(const std::vector<Node>& nodes, Frame& frame) {
         all_known = all_known && (!inputs.back().tensor.defined() || inputs.back().known);
       }
       results = run_node(node, frame, inputs, all_known);
-      if (std::ranges::all_of(results, [](const Value& v) { return !v.tensor.defined() || v.known; }))
-        plan_.known[frame.id][&node] = results;
+      const auto is_known = [](const Value& v) { return !v.tensor.defined() || v.known; };
+      const auto is_constant = [](const Value& v) { return !v.tensor.defined() || v.known->constant; };
+      if (std::ranges::all_of(results, is_known))
+        (frame.id == 0 && std::ranges::all_of(results, is_constant) ? program_.constants : plan_.known[frame.id])[&node] =
+            results;
       else
         for (const Value& input : inputs)
           if (input.known) input.known->needed = true;
@@ -281,7 +293,7 @@ std::vector<Value> Interpreter::run_node(const Node& node, const Frame& frame, s
       if (!result.tensor.defined()) continue;
       finish(result, call.inputs);
       if (!call.is_known()) result.known = nullptr;
-      else if (!result.known) result.known = std::make_shared<Known>();
+      else if (!result.known) result.known = std::make_shared<Known>(Known{.constant = call.is_constant()});
     }
     return results;
   } catch (const Unsupported& error) {

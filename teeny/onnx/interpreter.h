@@ -23,6 +23,8 @@ struct Program {
   std::string path, folder;
   int64_t max_bytes = int64_t(16) << 30;                      ///< of one tensor
   std::unordered_map<const TensorProto*, Value> tensors = {};  ///< initializers and Constants that have been read
+  /// Results of the outermost graph's nodes that depend on those alone. They are computed when a plan needs them.
+  std::unordered_map<const Node*, std::vector<Value>> constants = {};
 
   const Value& tensor(const TensorProto& t);
 };

@@ -152,7 +152,7 @@ void Model::State::check(std::span<const Tensor> given) const {
 Shaped& Model::State::plan_of(std::span<const Tensor> given, bool with_history) {
   const bool changed = std::ranges::any_of(
       versions, [](const auto& v) { return detail::TensorAccess::version(v.first) != v.second; });
-  if (changed) plans.clear();
+  if (changed) plans.clear(), program.constants.clear();
   if (plans.empty()) {
     versions.clear();
     for (const TensorProto& t : program.proto.graph.initializers) {

@@ -72,9 +72,10 @@ class Call {
   int axis(std::string_view name, int64_t otherwise, int rank) const { return axis(integer(name, otherwise), rank); }
 
   // ---- Results
-  void depends_on_shapes_alone() { known_ = true; }  ///< the results are known, whether or not the inputs are
-  void is_random() { known_ = false; }               ///< each run has others
+  void depends_on_shapes_alone() { known_ = true, constant_ = false; }  ///< known, whether or not the inputs are
+  void is_random() { known_ = false; }                                  ///< each run has others
   bool is_known() const { return known_; }
+  bool is_constant() const { return known_ && constant_; }
 
   const Graph& graph(std::string_view name) const;  ///< an attribute; throws where the node has none
   /// Runs a graph of the node with these inputs; it sees the values around the node, too. `iteration` tells apart runs
@@ -84,7 +85,7 @@ class Call {
  private:
   Interpreter& interpreter_;
   const Frame& frame_;
-  bool known_;
+  bool known_, constant_ = true;
 };
 
 using Op = std::function<Outputs(Call&)>;

@@ -23,9 +23,10 @@ Tensor cut(const Tensor& x, Type type);
 /// What is known before a model's inputs are: it depends on initializers, constants and shapes alone. It is computed
 /// once, and what the host has read of it is kept, since a Jit that records would not let it be read again.
 struct Known {
-  std::optional<std::vector<int64_t>> integers;
-  std::optional<std::vector<double>> reals;
-  bool needed = false;  ///< by something unknown, or as a result
+  std::optional<std::vector<int64_t>> integers = {};
+  std::optional<std::vector<double>> reals = {};
+  bool constant = true;  ///< it depends on no shape either: all plans share it
+  bool needed = false;   ///< by something unknown, or as a result
 };
 
 struct Value {
