@@ -8,7 +8,6 @@ hold no traces of the exporter's stack. What is there already is left, but for -
 """
 import argparse
 import contextlib
-import io
 import logging
 import os
 import pathlib
@@ -24,6 +23,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy
 import onnx
+import onnx.reference
 import onnxruntime
 import torch
 import torchvision
@@ -77,7 +77,8 @@ def settle(model, inputs):
         for norm in norms:
             norm.momentum, norm.training = None, True
         for _ in range(2):
-            model(*[x + 0.1 * torch.randn_like(x) if x.is_floating_point() else x for x in inputs])
+            batches = [[x + 0.1 * torch.randn_like(x) if x.is_floating_point() else x for x in inputs] for _ in range(3)]
+            model(*[torch.cat(parts) if len(inputs) == 1 else parts[0] for parts in zip(*batches)])
     model.eval()
 
 
@@ -112,14 +113,23 @@ def export(network, exporter, path, model, inputs):
                           **({"external_data": False} | settings))
 
 
+class Reference(onnx.reference.ReferenceEvaluator):
+    """ONNX's own evaluator, with the interface of onnxruntime's session as far as it is used."""
+
+    def get_inputs(self):
+        return self.proto_.graph.input
+
+    def get_outputs(self):
+        return self.proto_.graph.output
+
+
 def make_case(network, exporter, name, out, small):
     seed = zlib.crc32(name.rsplit("_", 1)[0].encode())
     torch.manual_seed(seed)
     model = network.make().eval()
-    if not network.keep:
-        fill_constants(model)
+    fill_constants(model)
     inputs = [draw(network, which, seed + which) for which in (0, 1)]
-    settle(model, inputs[1].values())
+    settle(model, list(inputs[1].values()))
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "model.onnx")
         export(network, exporter, path, model, inputs[1])
@@ -128,7 +138,7 @@ def make_case(network, exporter, name, out, small):
         if small:
             path = os.path.join(folder, "small.onnx")
             onnx.save(without_traces(proto), path)
-        session = case_files.session_of(path)
+        session = Reference(path) if network.by_reference else case_files.session_of(path)
         names = [info.name for info in session.get_inputs()]
         assert set(names) <= set(inputs[0]), f"inputs are called {names}"
         sets = [case_files.data_set_by_onnxruntime(session, {n: v.numpy() for n, v in drawn.items() if n in names}) for drawn in inputs]
@@ -159,6 +169,23 @@ def check(model, inputs, sets):
     return worst
 
 
+@contextlib.contextmanager
+def silence():
+    """Exporters print from C++ too, so it is the files that are turned away, not Python's streams."""
+    sys.stdout.flush()
+    kept = [(file, os.dup(file)) for file in (1, 2)]
+    with open(os.devnull, "w") as nothing:
+        for file, _ in kept:
+            os.dup2(nothing.fileno(), file)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        for file, copy in kept:
+            os.dup2(copy, file)
+            os.close(copy)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=pathlib.Path)
@@ -178,14 +205,14 @@ def main():
             name = f"{network_name}_{exporter}"
             if (options.names and network_name not in options.names) or ((options.out / name).exists() and not options.again):
                 continue
-            began, said = time.time(), io.StringIO()
+            began = time.time()
             try:
-                with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+                with silence():
                     result = make_case(network, exporter, name, options.out, options.small)
             except Exception as error:
                 failed += 1
                 result = f"NO CASE: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
-                (options.out / "FAILURES").open("a").write(f"=== {name}\n{said.getvalue()[-2000:]}\n{traceback.format_exc()[-6000:]}\n")
+                (options.out / "FAILURES").open("a").write(f"=== {name}\n{traceback.format_exc()[-6000:]}\n")
             print(f"{name}: {result} ({time.time() - began:.0f} s)", flush=True)
     sys.exit(1 if failed else 0)
 

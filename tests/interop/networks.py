@@ -23,8 +23,7 @@ class Network:
     exporters: tuple[str, ...] = ("script", "dynamo")
     settings: dict = dataclasses.field(default_factory=dict)  # of torch.onnx.export, by exporter
     adjust: typing.Callable = lambda inputs: inputs  # what random inputs must obey, {name: tensor}
-    keep: bool = False  # the model's weights as they are made: do not fill what is constant
-    half: bool = False
+    by_reference: bool = False  # outputs by ONNX's own evaluator: onnxruntime does not broadcast RotaryEmbedding's angles
 
 
 NETWORKS: dict[str, Network] = {}
@@ -115,7 +114,7 @@ image("convnext_half_width", lambda: vision.ConvNeXt([vision.convnext.CNBlockCon
     (48, 96, 3), (96, 192, 3), (192, 384, 9), (384, None, 3))]))
 square("vit", lambda: vision.VisionTransformer(224, 16, 6, 4, 192, 768, num_classes=100), 224)
 square("swin", lambda: vision.SwinTransformer([4, 4], 48, [2, 2, 2], [2, 4, 8], [7, 7], num_classes=50), 224)
-square("maxvit", lambda: vision.MaxVit((64, 64), 32, 32, [32, 64], [1, 1], 16, 4, num_classes=30), 64)
+square("maxvit", lambda: vision.MaxVit((64, 64), 32, 4, [32, 64], [1, 1], 16, 0.0, num_classes=30), 64)
 image("deeplab", lambda: PickOut(vision.segmentation.deeplabv3_mobilenet_v3_large(
     weights=None, weights_backbone=None)), first=(1, 128, 160), second=(2, 96, 96))
 
@@ -286,7 +285,7 @@ class FromBytes(nn.Module):
     def __init__(self):
         super().__init__()
         self.body = nn.Sequential(nn.Conv2d(3, 16, 3, 2, 1), nn.BatchNorm2d(16), nn.Hardswish(), nn.Conv2d(16, 32, 3, 2, 1, groups=16), nn.ReLU6(),
-                                  nn.AdaptiveAvgPool2d((3, 3)), nn.Flatten(), nn.Linear(288, 20))
+                                  nn.AvgPool2d(4), nn.Flatten(), nn.Linear(288, 20))
 
     def forward(self, x):
         x = x.permute(0, 3, 1, 2).float() / 255
@@ -309,18 +308,21 @@ class Video(nn.Module):
 class Pools(nn.Module):
     def forward(self, x):
         return (F.avg_pool2d(x, 3, 2, 1), F.avg_pool2d(x, 3, 2, 1, count_include_pad=False), F.avg_pool2d(x, 3, 2, ceil_mode=True),
-                F.max_pool2d(x, 3, 2, 1, ceil_mode=True), F.max_pool2d(x, 3, 1, 2, dilation=2), F.lp_pool2d(x, 2, 3, 2),
+                F.max_pool2d(x, 3, 2, 1, ceil_mode=True), F.max_pool2d(x, 3, 1, 1, dilation=2), F.lp_pool2d(x, 2, 3, 2),
                 F.adaptive_avg_pool2d(x, 1), F.adaptive_max_pool2d(x, 1), x.amax((2, 3)), x.logsumexp((1, 3)))
 
 
 class Unpool(nn.Module):
+    """The indices of max pooling, and their way back."""
+
     def __init__(self):
         super().__init__()
-        self.pool, self.conv = nn.MaxPool2d(2, 2, return_indices=True), nn.Conv2d(3, 3, 3, padding=1)
+        self.conv = nn.Conv2d(3, 3, 3, padding=1)
 
     def forward(self, x):
-        pooled, index = self.pool(x)
-        return F.max_unpool2d(self.conv(pooled), index, 2, 2), index
+        pooled, index = F.max_pool2d(x, 2, return_indices=True)
+        flat = torch.zeros_like(x).flatten(2).scatter(2, index.flatten(2), self.conv(pooled).flatten(2))
+        return flat.view_as(x), index
 
 
 class Convolutions(nn.Module):
@@ -329,7 +331,7 @@ class Convolutions(nn.Module):
     def __init__(self):
         super().__init__()
         self.layers = nn.ModuleList([
-            nn.Conv2d(6, 12, 3, groups=6, padding="same"), nn.Conv2d(12, 12, 3, dilation=2, padding="same", groups=3),
+            nn.Conv2d(6, 12, 3, groups=6, padding="same"), nn.Conv2d(12, 12, 3, dilation=2, padding=2, groups=3),
             nn.Conv2d(12, 12, (1, 5), padding=(0, 2), padding_mode="circular"), nn.Conv2d(12, 8, 4, 2, padding=1, padding_mode="replicate"),
             nn.ConvTranspose2d(8, 12, 3, 2, 1, output_padding=1, groups=4), nn.ConvTranspose2d(12, 4, 3, 1, dilation=2)])
 
@@ -354,10 +356,10 @@ image("resizes_antialiased", AntialiasedResizes, (1, 32, 30), (2, 24, 33), expor
 network("from_bytes", FromBytes, ["x: batch height width 3 < 256u8"], "batch height width", (1, 60, 80), (3, 48, 64))
 network("video", Video, ["x: batch 3 frames height width"], "batch frames height width", (1, 8, 24, 24), (2, 6, 16, 20))
 image("pools", Pools, (1, 23, 31), (2, 18, 21))
-square("unpool", Unpool, 16, exporters=LEGACY)
+image("unpool", Unpool, (1, 16, 12), (2, 10, 18))
 image("convolutions", Convolutions, (1, 16, 20), (2, 12, 18), channels=6)
 square("detection_ssd", lambda: Boxes(vision.detection.ssdlite320_mobilenet_v3_large(weights=None, weights_backbone=None, num_classes=5)),
-       320, batches=(1, 1))
+       320, batches=(1, 1), exporters=LEGACY)
 
 
 
@@ -490,7 +492,8 @@ network("lstm_1000", LongRecurrent, ["x: batch time 40"], "batch time", (1, 1000
 network("gru_1000", lambda: LongRecurrent(nn.GRU), ["x: batch time 40"], "batch time", (1, 1000), (3, 700))
 network("lstm_two_layers_both_ways", lambda: LongRecurrent(num_layers=2, bidirectional=True), ["x: batch time 40"], "batch time",
         (1, 100), (3, 70))
-network("rnn_tanh", lambda: LongRecurrent(nn.RNN), ["x: batch time 40"], "batch time", (1, 200), (3, 70))
+network("rnn_tanh", lambda: LongRecurrent(nn.RNN), ["x: batch time 40"], "batch time", (1, 200), (3, 70), exporters=LEGACY)
+network("rnn_unrolled", lambda: LongRecurrent(nn.RNN), ["x: batch 30 40"], "batch", (1,), (3,), exporters=NEW)
 network("lstm_packed", Packed, ["x: time batch 40", "lengths: batch < 2"], "batch time", (2, 1000), (4, 60), exporters=LEGACY,
         adjust=falling_lengths)
 network("gru_masked_1000", Masked, ["x: batch time 40", "lengths: batch < 2"], "batch time", (2, 1000), (4, 60), adjust=any_lengths)
@@ -535,20 +538,24 @@ tokens("bert", lambda: Pick(bert(), "last_hidden_state", "input_ids"))
 tokens("bert_eager", lambda: Pick(bert("eager"), "last_hidden_state", "input_ids"))
 network("bert_padded", lambda: Pick(bert(), "pooler_output", "input_ids", "attention_mask"),
         ["ids: batch time < 1000", "mask: batch time < 2"], "batch time", (1, 48), (3, 21), adjust=padded)
-tokens("gpt2", lambda: Pick(gpt2(), "logits", "input_ids"))
-tokens("llama", lambda: Pick(llama(), "logits", "input_ids"))
+# Without a mask transformers looks for packed sequences by torch.diff, which the older exporter does not know.
+tokens("gpt2", lambda: Pick(gpt2(), "logits", "input_ids"), exporters=NEW)
+tokens("llama", lambda: Pick(llama(), "logits", "input_ids"), exporters=NEW)
+for name, made in (("gpt2", gpt2), ("llama", llama)):
+    network(f"{name}_padded", lambda made=made: Pick(made(), "logits", "input_ids", "attention_mask"),
+            ["ids: batch time < 1000", "mask: batch time < 2"], "batch time", (1, 48), (2, 21), adjust=padded)
 tokens("roberta", lambda: Pick(transformers_model("RobertaModel", "RobertaConfig", **(SMALL_BERT | dict(num_hidden_layers=2))),
                                "last_hidden_state", "input_ids"))
 tokens("distilbert", lambda: Pick(transformers_model("DistilBertModel", "DistilBertConfig", dim=128, n_layers=2, n_heads=4, hidden_dim=256,
                                                      vocab_size=1000), "last_hidden_state", "input_ids"))
-network("t5", lambda: Pick(transformers_model("T5Model", "T5Config", d_model=128, d_kv=32, d_ff=256, num_layers=2, num_heads=4,
+network("t5", lambda: Pick(transformers_model("T5Model", "T5Config", attn_implementation="eager", d_model=128, d_kv=32, d_ff=256, num_layers=2, num_heads=4,
                                               vocab_size=1000, use_cache=False), "last_hidden_state", "input_ids", "decoder_input_ids"),
         ["ids: batch time < 1000", "answer: batch words < 1000"], "batch time words", (1, 30, 11), (2, 17, 7))
 network("whisper", lambda: Pick(transformers_model(
     "WhisperModel", "WhisperConfig", d_model=128, encoder_layers=2, decoder_layers=2, encoder_attention_heads=4, decoder_attention_heads=4,
     encoder_ffn_dim=256, decoder_ffn_dim=256, vocab_size=1000, num_mel_bins=40, max_source_positions=100, max_target_positions=64,
     use_cache=False, pad_token_id=0, bos_token_id=1, eos_token_id=2, decoder_start_token_id=1), "last_hidden_state", "input_features",
-    "decoder_input_ids"), ["mel: batch 40 200", "ids: batch time < 1000"], "batch time", (1, 12), (2, 7))
+    "decoder_input_ids"), ["mel: batch 40 200", "ids: batch time < 1000"], "batch time", (1, 12), (2, 7), exporters=NEW)
 network("wav2vec2", lambda: Pick(transformers_model(
     "Wav2Vec2ForCTC", "Wav2Vec2Config", hidden_size=96, num_hidden_layers=2, num_attention_heads=4, intermediate_size=192, vocab_size=40,
     conv_dim=(32, 32, 32, 32), conv_kernel=(10, 3, 3, 2), conv_stride=(5, 2, 2, 2), num_conv_pos_embeddings=16,
@@ -633,17 +640,21 @@ class Translator(nn.Module):
     def forward(self, x, y):
         time = y.shape[1]
         ahead = torch.arange(time)[None] > torch.arange(time)[:, None]
-        return self.out(self.model(x, y, tgt_mask=ahead))
+        return self.out(self.model(x, y, tgt_mask=ahead, tgt_is_causal=True))
 
 
 CACHE = [f"{kind}_{i}: batch 4 past 16" for i in range(2) for kind in ("key", "value")]
 network("decoder_with_cache", CachedDecoder, ["ids: batch time < 500", *CACHE], "batch time past", (1, 5, 0), (2, 3, 7), exporters=LEGACY)
 network("decoder_with_cache_step", CachedDecoder, ["ids: batch 1 < 500", *CACHE], "batch past", (1, 60), (2, 7))
-network("encoder_padded", Encoder, ["x: batch time 64", "mask: batch time < 2"], "batch time", (1, 30), (3, 17), adjust=padded)
-network("translator", Translator, ["x: batch time 64", "y: batch words 64"], "batch time words", (1, 30, 11), (2, 17, 7))
-for opset in (18, 20, 21, 22, 23):
+network("encoder_padded", Encoder, ["x: batch time 64", "mask: batch time < 2"], "batch time", (1, 30), (3, 17), adjust=padded,
+        exporters=NEW)
+network("translator", Translator, ["x: batch time 64", "y: batch words 64"], "batch time words", (1, 30, 11), (2, 17, 7), exporters=NEW)
+# The older exporter writes the sizes of nn.MultiheadAttention into the graph.
+network("encoder_fixed", Encoder, ["x: 2 17 64", "mask: 2 17 < 2"], "", (), (), adjust=padded, exporters=LEGACY)
+network("translator_fixed", Translator, ["x: 2 17 64", "y: 2 7 64"], "", (), (), exporters=LEGACY)
+for opset in (18, 20, 21, 22, 23, 24):
     tokens(f"llama_opset{opset}", lambda: Pick(llama(num_hidden_layers=1, hidden_size=64, intermediate_size=128), "logits", "input_ids"),
-           exporters=NEW, settings={"dynamo": {"opset_version": opset}})
+           exporters=NEW, settings={"dynamo": {"opset_version": opset}}, by_reference=opset > 22)
 
 # --- Everything else --------------------------------------------------------------------------------------------------
 
@@ -729,7 +740,7 @@ class GraphNetwork(nn.Module):
         source, target = edges[0], edges[1]
         for _ in range(2):
             messages = F.relu(self.message(torch.cat([x[source], x[target]], 1)))
-            total = torch.zeros(x.shape[0], 16).index_add(0, target, messages)
+            total = torch.zeros(x.shape[0], 16).scatter_add(0, target[:, None].expand(-1, 16), messages)
             degree = torch.zeros(x.shape[0]).scatter_add(0, target, torch.ones_like(target, dtype=torch.float32))
             x = self.update(total / degree.clamp(min=1)[:, None], x)
         return self.last(x)
@@ -741,10 +752,10 @@ class Activations(nn.Module):
         self.slope = nn.PReLU(6)
         self.functions = [F.relu, F.relu6, F.elu, F.selu, F.celu, F.gelu, lambda x: F.gelu(x, approximate="tanh"), F.silu, F.mish,
                           F.hardswish, F.hardsigmoid, F.hardtanh, F.softplus, F.softsign, F.logsigmoid, F.leaky_relu, torch.tanh,
-                          torch.sigmoid, F.tanhshrink, F.softshrink, F.hardshrink, lambda x: F.threshold(x, 0.3, -1.0), lambda x: F.glu(x, 1).repeat(1, 2, 1),
-                          lambda x: x.softmax(1), lambda x: x.log_softmax(2), lambda x: F.normalize(x, dim=1), torch.erf, torch.expm1,
+                          torch.sigmoid, F.tanhshrink, F.softshrink, F.hardshrink, lambda x: F.threshold(x, 0.0, 0.0), lambda x: F.glu(x, 1).repeat(1, 2, 1),
+                          lambda x: x.softmax(1), lambda x: x.log_softmax(2), lambda x: F.normalize(x, dim=1), torch.erf, lambda x: x.exp() - 1,
                           lambda x: torch.log1p(x.abs()), lambda x: torch.rsqrt(x.square() + 0.1), torch.atan, lambda x: torch.asin(x.clamp(-1, 1)),
-                          lambda x: torch.remainder(x, 0.7), lambda x: torch.fmod(x, 0.7), lambda x: torch.floor_divide(x, 0.7), torch.round, torch.sign]
+                          lambda x: torch.remainder(x, 0.7), lambda x: torch.fmod(x, 0.7), torch.floor, torch.round, torch.sign]
 
     def forward(self, x):
         return torch.stack([self.slope(x), *[function(x) for function in self.functions]], 1)
@@ -761,7 +772,7 @@ class Indexing(nn.Module):
         z[:, index] = x[:, index] + 1
         return (y, z, x[:, index, :], x[:, ::2, 1:-1:3], x[..., None, -1].flip(0), torch.roll(x, (1, -2), (1, 2)), x.cumsum(1), x.sort(2, descending=True)[0],
                 x.argmax(2), torch.where(x > 0, x, -x).amin(1), x.unfold(2, 3, 2), torch.tril(x), x.std(2), x.var((1, 2), unbiased=False),
-                torch.einsum("bij,bkj->bik", x, x), torch.cdist(x, x), (x[:, :1] > x).any(2), (x > -9).all(1), F.one_hot(index, 7), x.norm(dim=2))
+                torch.einsum("bij,bkj->bik", x, x), (x[:, :1] > x).any(2), (x > -9).all(1), F.one_hot(index, 7), x.norm(dim=2))
 
 
 class Chosen(nn.Module):
@@ -769,7 +780,7 @@ class Chosen(nn.Module):
 
     def forward(self, x):
         rows = x[x.sum(1) > 0]
-        return rows, torch.nonzero(x > 1), torch.masked_select(x, x < -1)
+        return rows, torch.nonzero(x > 1), x[x < -1]
 
 
 @torch.jit.script
@@ -843,10 +854,10 @@ class Scanned(nn.Module):
 
 
 class Autoencoder(nn.Module):
-    def __init__(self):
+    def __init__(self, activation=nn.SELU):
         super().__init__()
-        self.encode = nn.Sequential(nn.Linear(64, 32), nn.BatchNorm1d(32), nn.Dropout(0.3), nn.SELU(), nn.Linear(32, 8))
-        self.decode = nn.Sequential(nn.Linear(4, 32), nn.LayerNorm(32), nn.Softplus(), nn.Linear(32, 64))
+        self.encode = nn.Sequential(nn.Linear(64, 32), nn.BatchNorm1d(32), nn.Dropout(0.3), activation(), nn.Linear(32, 8))
+        self.decode = nn.Sequential(nn.Linear(4, 32), nn.LayerNorm(32), nn.Tanh(), nn.Linear(32, 64))
 
     def forward(self, x):
         mean, spread = self.encode(x).chunk(2, 1)
@@ -867,13 +878,16 @@ class Changed(nn.Module):
         if self.late:
             y = F.interpolate(y, scale_factor=2.0, mode="nearest")
         first, second = y.split([3, 5], 1)
-        rows = torch.cat([second, first], 1).mean(3).squeeze(-1).unsqueeze(0).squeeze(0).transpose(1, 2)
+        rows = torch.cat([second, first], 1).mean(3, keepdim=True).squeeze(3).permute(0, 2, 1)
         rows = F.gelu(self.layer(rows)).softmax(1)
         best, where = rows.topk(2, 2)
-        return best, where, rows.sum((1, 2)), rows.prod(2), rows[:, 1:-1:2].amax(1), y.flatten(1).norm(dim=1), torch.where(rows > 0.02, rows, -rows)
+        middle = rows[:, 1 : -1 : 2 if self.late else 1].amax(1)
+        return best, where, rows.sum((1, 2)), (rows + 1).prod(2), middle, y.flatten(1).norm(dim=1), torch.where(rows > 0.02, rows, -rows)
 
 
-network("diffusion", Diffusion, ["x: batch 4 height width", "t: batch < 1000"], "batch height width", (1, 16, 16), (2, 12, 20))
+network("diffusion", Diffusion, ["x: batch 4 height width", "t: batch < 1000"], "batch height width", (1, 16, 16), (2, 12, 20),
+        exporters=NEW)
+network("diffusion_fixed", Diffusion, ["x: 2 4 16 12", "t: 2 < 1000"], "", (), (), exporters=LEGACY)
 network("recommender", Recommender, ["dense: batch 6", "user: batch < 50", "items: count < 200", "offsets: batch < 1"], "batch count",
         (1, 7), (4, 19), exporters=LEGACY, adjust=bags)
 network("graph_network", GraphNetwork, ["x: nodes 8", "edges: 2 count < 5"], "nodes count", (6, 14), (9, 20))
@@ -882,13 +896,15 @@ network("indexing", Indexing, ["x: batch 7 9", "index: 3 < 7"], "batch", (2,), (
 network("chosen", Chosen, ["x: batch 6"], "batch", (12,), (40,))
 network("branches", Branches, ["x: batch 6", "flag: < 3"], "batch", (2,), (3,), exporters=LEGACY, adjust=lambda inputs: inputs | {
     "flag": torch.tensor(2 if len(inputs["x"]) == 2 else 1)})
-network("while_loop", lambda: Function(lambda x: until_small(x, 0.5)), ["x: batch 6"], "batch", (2,), (3,), exporters=LEGACY)
+network("while_loop", lambda: Function(lambda x: until_small(x, 2.0)), ["x: batch 6"], "batch", (2,), (3,), exporters=LEGACY)
 network("conditional", Conditional, ["x: batch 6"], "batch", (2,), (3,), exporters=NEW)
 network("scanned", Scanned, ["x: batch time 6"], "batch time", (2, 50), (3, 7), exporters=NEW)
+network("distances", lambda: Function(lambda x, y: torch.cdist(x, y)), ["x: batch rows 6", "y: batch columns 6"], "batch rows columns", (1, 8, 5),
+        (2, 6, 4), exporters=LEGACY)
 network("autoencoder", Autoencoder, ["x: batch 64"], "batch", (1,), (5,))
-network("double", lambda: Autoencoder().double(), ["x: batch 64 f64"], "batch", (1,), (5,))
+network("double", lambda: Autoencoder(nn.ReLU).double(), ["x: batch 64 f64"], "batch", (1,), (5,))
 for opset in (9, 10, *range(11, 21)):
-    image(f"changed_opset{opset}", lambda: Changed(opset > 9), (1, 9, 11), (2, 8, 7), exporters=LEGACY,
+    image(f"changed_opset{opset}", lambda opset=opset: Changed(opset > 10), (1, 9, 11), (2, 8, 7), exporters=LEGACY,
           settings={"script": {"opset_version": opset}})
 for opset in (18, 20, 22, 24):
     image(f"changed_opset{opset}", Changed, (1, 9, 11), (2, 8, 7), exporters=LEGACY + NEW if opset < 21 else NEW,
