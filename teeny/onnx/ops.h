@@ -14,6 +14,7 @@
 #include <string_view>
 #include <vector>
 
+#include "teeny/functional/functional.h"
 #include "teeny/functional/functions.h"
 #include "teeny/onnx/values.h"
 

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "teeny/onnx/wire.h"
@@ -27,11 +28,6 @@ std::optional<Narrow> narrow(Type type) {
     case Type::UInt64: return Narrow{8, false};
     default: return {};
   }
-}
-
-int64_t stored_size(Type type) {
-  const auto held = narrow(type);
-  return held ? held->width : itemsize(dtype_of(type));
 }
 
 /// Throws unless the product of sizes is one of a tensor.
@@ -148,6 +144,22 @@ Type type_of(DType dtype) {
     case DType::Float32: return Type::Float32;
     default: return Type::Float64;
   }
+}
+
+int64_t stored_size(Type type) {
+  const auto held = narrow(type);
+  return held ? held->width : itemsize(dtype_of(type));
+}
+
+Range range_of(Type type) {
+  const DType dtype = dtype_of(type);
+  if (is_float(dtype)) return {-INFINITY, INFINITY};
+  if (type == Type::UInt64) return {0, -1};
+  const auto held = narrow(type);
+  const bool is_signed = held ? held->is_signed : type == Type::Int32 || type == Type::Int64;
+  const int bits = dtype == DType::Bool ? 1 : 8 * int(stored_size(type)) - is_signed;
+  const int64_t high = int64_t((uint64_t(1) << bits) - 1);
+  return {is_signed ? -high - 1 : 0, high};
 }
 
 Tensor cut(const Tensor& x, Type type) {

@@ -19,6 +19,14 @@ DType dtype_of(Type type);
 Type type_of(DType dtype);
 /// x with its elements cut to what `type` holds, as an integer that overflows is.
 Tensor cut(const Tensor& x, Type type);
+int64_t stored_size(Type type);  ///< bytes of an element in a file
+struct Range {
+  Scalar low, high;
+};
+/// The least and the largest element, infinities of floats. Of uint64 its bits: 0 and -1.
+Range range_of(Type type);
+/// x, but uint64 so that int64 has its order: with the first bit turned. Twice is x again.
+inline Tensor ordered(const Tensor& x, Type type) { return type == Type::UInt64 ? x ^ INT64_MIN : x; }
 
 /// What is known before a model's inputs are: it depends on initializers, constants and shapes alone. It is computed
 /// once, and what the host has read of it is kept, since a Jit that records would not let it be read again.
