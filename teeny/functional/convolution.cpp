@@ -373,18 +373,16 @@ Tensor conv_transpose(const Tensor& x, const Tensor& weight, const Tensor& bias,
     fail(op, ": ", input[1], " channels of ", input, " in ", groups, " groups do not fit a weight of ", kernel);
   if (bias.defined() && bias.shape() != Shape{numel({kernel[1], groups})})
     fail(op, ": a bias of ", bias.shape(), " does not fit a weight of ", kernel, " in ", groups, " groups");
-  Geometry g{per_axis(options.stride, n, op, "stride", 1),
-             per_axis(options.padding, n, op, "padding", 0),
-             {},
-             per_axis(options.dilation, n, op, "dilation", 1),
-             groups};
+  Geometry g{per_axis(options.stride, n, op, "stride", 1), per_axis(options.padding, n, op, "padding", 0),
+             per_axis(options.padding_end.value_or(options.padding), n, op, "padding_end", 0),
+             per_axis(options.dilation, n, op, "dilation", 1), groups};
   const Dims extra = per_axis(options.output_padding, n, op, "output_padding", 0);
   Shape image{input[0], numel({kernel[1], groups})};
   for (int a = 0; a < n; ++a) {
     if (extra[a] >= g.stride[a] && extra[a] >= g.dilation[a])
       fail(op, ": output_padding ", extra, " must be smaller than stride ", g.stride, " or dilation ", g.dilation);
     // The convolution that this is the adjoint of pads its end by that much less, and so sees the image to its end.
-    g.padding_end.push_back(g.padding[a] - extra[a]);
+    g.padding_end[a] -= extra[a];
     int64_t steps, taps;
     constexpr int64_t kMost = int64_t(1) << 60;
     if (__builtin_mul_overflow(input[2 + a] - 1, g.stride[a], &steps) || steps > kMost ||

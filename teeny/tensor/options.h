@@ -65,6 +65,7 @@ struct ConvOptions {
 struct ConvTransposeOptions {
   Sizes stride = 1, padding = 0, output_padding = 0, dilation = 1;
   int64_t groups = 1;
+  std::optional<Sizes> padding_end = {};  ///< `padding` is for both ends unless this is given
 };
 struct PoolOptions {
   std::optional<Sizes> stride = {};       ///< the window's size unless given
