@@ -128,7 +128,7 @@ def make_case(network, exporter, name, out, small):
     torch.manual_seed(seed)
     model = network.make().eval()
     fill_constants(model)
-    inputs = [draw(network, which, seed + which) for which in (0, 1)]
+    inputs = [draw(network, which, seed + which) for which in range(len(network.sizes))]
     settle(model, list(inputs[1].values()))
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "model.onnx")

@@ -2,7 +2,7 @@
 
 An entry of NETWORKS says how the model is made and what it takes. An input is written "name: batch 3 height width",
 for integers with their bound, "ids: batch time < 1000"; words are sizes that stay open in the exported file, and
-`sizes` gives them for the first and the second data set. Exported is with the second one, so it has no size of 1:
+`sizes` gives them for the data sets, two or more. Exported is with the second one, so it has no size of 1:
 torch.export takes a 1 for a constant.
 """
 import dataclasses
@@ -19,7 +19,7 @@ from torch import nn
 class Network:
     make: typing.Callable[[], nn.Module]
     inputs: tuple[str, ...]
-    sizes: tuple[dict, dict]
+    sizes: tuple[dict, ...]
     exporters: tuple[str, ...] = ("script", "dynamo")
     settings: dict = dataclasses.field(default_factory=dict)  # of torch.onnx.export, by exporter
     adjust: typing.Callable = lambda inputs: inputs  # what random inputs must obey, {name: tensor}
@@ -31,8 +31,8 @@ SMALL: dict[str, Network] = {}
 LEGACY, NEW = ("script",), ("dynamo",)
 
 
-def sizes(names, first, second):
-    return tuple(dict(zip(names.split(), values, strict=True)) for values in (first, second))
+def sizes(names, *sets):
+    return tuple(dict(zip(names.split(), values, strict=True)) for values in sets)
 
 
 def image(name, make, first=(1, 224, 224), second=(2, 160, 192), table=NETWORKS, channels=3, **more):
@@ -48,8 +48,8 @@ def tokens(name, make, words=1000, first=(1, 48), second=(2, 21), table=NETWORKS
     table[name] = Network(make, (f"ids: batch time < {words}",), sizes("batch time", first, second), **more)
 
 
-def network(name, make, inputs, names, first, second, table=NETWORKS, **more):
-    table[name] = Network(make, tuple(inputs), sizes(names, first, second), **more)
+def network(name, make, inputs, names, *sets, table=NETWORKS, **more):
+    table[name] = Network(make, tuple(inputs), sizes(names, *sets), **more)
 
 
 class Pick(nn.Module):
@@ -369,10 +369,10 @@ square("detection_ssd", lambda: Boxes(vision.detection.ssdlite320_mobilenet_v3_l
 class Vocoder(nn.Module):
     """HiFi-GAN in little: transposed convolutions, residual blocks of growing dilation, weight normalisation."""
 
-    def __init__(self, width=64):
+    def __init__(self, width=64, bands=40):
         super().__init__()
         norm = nn.utils.parametrizations.weight_norm
-        self.first = norm(nn.Conv1d(40, width, 7, padding=3))
+        self.first = norm(nn.Conv1d(bands, width, 7, padding=3))
         self.up, self.blocks = nn.ModuleList(), nn.ModuleList()
         for factor in (8, 4, 2):
             self.up.append(norm(nn.ConvTranspose1d(width, width // 2, 2 * factor, factor, factor // 2)))
@@ -432,9 +432,9 @@ class LongRecurrent(nn.Module):
 class Packed(nn.Module):
     """Sequences of different lengths, packed: the exporter hands the lengths to LSTM's sequence_lens."""
 
-    def __init__(self):
+    def __init__(self, inputs=40, width=48):
         super().__init__()
-        self.lstm, self.last = nn.LSTM(40, 48, bidirectional=True), nn.Linear(96, 12)
+        self.lstm, self.last = nn.LSTM(inputs, width, bidirectional=True), nn.Linear(2 * width, 12)
 
     def forward(self, x, lengths):
         packed = nn.utils.rnn.pack_padded_sequence(x, lengths)
@@ -882,7 +882,7 @@ class Changed(nn.Module):
         rows = F.gelu(self.layer(rows)).softmax(1)
         best, where = rows.topk(2, 2)
         middle = rows[:, 1 : -1 : 2 if self.late else 1].amax(1)
-        return best, where, rows.sum((1, 2)), (rows + 1).prod(2), middle, y.flatten(1).norm(dim=1), torch.where(rows > 0.02, rows, -rows)
+        return best, where, rows.square().sum((1, 2)), (rows + 1).prod(2), middle, y.flatten(1).norm(dim=1), torch.where(rows > 0.02, rows, -rows)
 
 
 network("diffusion", Diffusion, ["x: batch 4 height width", "t: batch < 1000"], "batch height width", (1, 16, 16), (2, 12, 20),
@@ -894,10 +894,12 @@ network("graph_network", GraphNetwork, ["x: nodes 8", "edges: 2 count < 5"], "no
 network("activations", Activations, ["x: batch 6 time"], "batch time", (1, 50), (2, 33))
 network("indexing", Indexing, ["x: batch 7 9", "index: 3 < 7"], "batch", (2,), (3,))
 network("chosen", Chosen, ["x: batch 6"], "batch", (12,), (40,))
-network("branches", Branches, ["x: batch 6", "flag: < 3"], "batch", (2,), (3,), exporters=LEGACY, adjust=lambda inputs: inputs | {
-    "flag": torch.tensor(2 if len(inputs["x"]) == 2 else 1)})
+# A batch a branch, so that each is taken.
+network("branches", Branches, ["x: batch 6", "flag: < 3"], "batch", (2,), (3,), (4,), exporters=LEGACY,
+        adjust=lambda inputs: inputs | {"flag": torch.tensor(4 - len(inputs["x"]))})
 network("while_loop", lambda: Function(lambda x: until_small(x, 2.0)), ["x: batch 6"], "batch", (2,), (3,), exporters=LEGACY)
-network("conditional", Conditional, ["x: batch 6"], "batch", (2,), (3,), exporters=NEW)
+network("conditional", Conditional, ["x: batch 6"], "batch", (2,), (3,), (4,), exporters=NEW,
+        adjust=lambda inputs: inputs | {"x": inputs["x"].abs() * {2: 0.5, 3: 3.0, 4: -1.0}[len(inputs["x"])]})
 network("scanned", Scanned, ["x: batch time 6"], "batch time", (2, 50), (3, 7), exporters=NEW)
 network("distances", lambda: Function(lambda x, y: torch.cdist(x, y)), ["x: batch rows 6", "y: batch columns 6"], "batch rows columns", (1, 8, 5),
         (2, 6, 4), exporters=LEGACY)
@@ -914,3 +916,60 @@ image("not_folded", UNet, (1, 64, 96), (2, 48, 64), exporters=LEGACY, settings={
 image("local_functions", UNet, (1, 64, 96), (2, 48, 64), exporters=NEW, settings={"dynamo": {"optimize": False}})
 tokens("local_functions_bert", lambda: Pick(bert(num_hidden_layers=1, hidden_size=64), "last_hidden_state", "input_ids"), exporters=NEW,
        settings={"dynamo": {"optimize": False}})
+
+# --- The few that tests carry -----------------------------------------------------------------------------------------
+
+
+class Blocks(nn.Module):
+    """MobileNet in little: batch normalisation, a depthwise convolution, squeeze and excitation, a residual."""
+
+    def __init__(self, w=8):
+        super().__init__()
+        self.first = nn.Sequential(nn.Conv2d(3, w, 3, 2, 1, bias=False), nn.BatchNorm2d(w), nn.Hardswish())
+        self.depthwise = nn.Sequential(nn.Conv2d(w, w, 5, 1, 2, groups=w, bias=False), nn.BatchNorm2d(w), nn.ReLU6())
+        self.squeeze = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(w, 4, 1), nn.ReLU(), nn.Conv2d(4, w, 1), nn.Hardsigmoid())
+        self.last = nn.Sequential(nn.MaxPool2d(3, 2, 1), nn.Conv2d(w, 12, 1), nn.SiLU())
+        self.head = nn.Linear(12, 5)
+
+    def forward(self, x):
+        x = self.first(x)
+        y = self.depthwise(x)
+        return self.head(self.last(x + y * self.squeeze(y)).mean((2, 3)))
+
+
+class Mixer(nn.Module):
+    """Layer normalisation and both forms of GELU."""
+
+    def __init__(self, w=12):
+        super().__init__()
+        self.patch, self.norms = nn.Conv2d(3, w, 4, 4), nn.ModuleList(nn.LayerNorm(w) for _ in range(3))
+        self.rows = nn.Sequential(nn.Linear(16, 8), nn.GELU(), nn.Linear(8, 16))
+        self.columns = nn.Sequential(nn.Linear(w, 24), nn.GELU("tanh"), nn.Linear(24, w))
+
+    def forward(self, x):
+        x = self.patch(x).flatten(2).transpose(1, 2)
+        x = x + self.rows(self.norms[0](x).transpose(1, 2)).transpose(1, 2)
+        x = x + self.columns(self.norms[1](x))
+        return self.norms[2](x).log_softmax(-1)
+
+
+LITTLE_CACHE = [f"{kind}_{i}: batch 2 past 4" for i in range(2) for kind in ("key", "value")]
+image("blocks", Blocks, (1, 16, 12), (2, 9, 13), SMALL)
+square("mixer", Mixer, 16, SMALL, batches=(1, 2))
+network("decoder", lambda: CachedDecoder(20, 8, 2, 2, 16), ["ids: batch 1 < 20", *LITTLE_CACHE], "batch past", (1, 9), (2, 4), table=SMALL)
+tokens("recurrent", lambda: Tagger(10, 6), 10, (1, 9), (3, 5), SMALL)
+network("recurrent_packed", lambda: Packed(5, 4), ["x: time batch 5", "lengths: batch < 2"], "batch time", (2, 9), (3, 12), table=SMALL,
+        exporters=LEGACY, adjust=falling_lengths)
+image("detector", lambda: Detector(6, 5), (1, 16, 12), (2, 12, 20), SMALL)
+image("unet", lambda: UNet(4), (1, 12, 8), (2, 8, 10), SMALL)
+network("vocoder", lambda: Vocoder(8, 5), ["mel: batch 5 frames"], "batch frames", (1, 4), (2, 3), table=SMALL)
+network("graph_network", GraphNetwork, ["x: nodes 8", "edges: 2 count < 5"], "nodes count", (6, 14), (9, 20), table=SMALL)
+network("indexing", Indexing, ["x: batch 7 9", "index: 3 < 7"], "batch", (2,), (3,), table=SMALL, exporters=LEGACY)
+SMALL |= {name: NETWORKS[name] for name in ("branches", "while_loop", "conditional", "recommender", "chosen", "weights_as_inputs",
+                                            "changed_opset9", "changed_opset11", "changed_opset24")}
+network("scanned", Scanned, ["x: batch time 6"], "batch time", (2, 6), (3, 7), table=SMALL, exporters=NEW)
+tokens("llama_opset23", lambda: Pick(llama(num_hidden_layers=1, hidden_size=16, intermediate_size=24, vocab_size=20, num_attention_heads=4,
+                                           num_key_value_heads=2), "logits", "input_ids"), 20, (1, 7), (2, 5), SMALL, exporters=NEW,
+       settings={"dynamo": {"opset_version": 23}}, by_reference=True)
+image("local_functions", lambda: UNet(4), (1, 12, 8), (2, 8, 10), SMALL, exporters=NEW, settings={"dynamo": {"optimize": False}})
+image("external_weights", Blocks, (1, 16, 12), (2, 9, 13), SMALL, exporters=NEW, settings={"dynamo": {"external_data": True}})
