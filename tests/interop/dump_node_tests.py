@@ -38,7 +38,8 @@ def main():
             continue
         graph = case.model.graph
         try:
-            sets = [(messages(inputs, graph.input), messages(outputs, graph.output)) for inputs, outputs in case.data_sets]
+            sets = [(messages(inputs, graph.input), messages(outputs, graph.output))
+                    for inputs, outputs in case.data_sets]
             counts["written"] += 1
         except (TypeError, ValueError, AttributeError) as error:
             print(f"{case.name}: without data: {error}")

@@ -62,7 +62,7 @@ def open_axes(network):
 
 @torch.no_grad()
 def fill_constants(model):
-    """Weights that start as constants (biases, scales of normalisation, a head of zeros) would hide an error in them."""
+    """Weights that start as constants (biases, scales, a head of zeros) would hide an error in what reads them."""
     for parameter in model.parameters():
         if parameter.numel() and parameter.is_floating_point() and bool((parameter == parameter.flatten()[0]).all()):
             middle = 1.0 if parameter.flatten()[0] > 0 else 0.0
@@ -77,7 +77,8 @@ def settle(model, inputs):
         for norm in norms:
             norm.momentum, norm.training = None, True
         for _ in range(2):
-            batches = [[x + 0.1 * torch.randn_like(x) if x.is_floating_point() else x for x in inputs] for _ in range(3)]
+            batches = [[x + 0.1 * torch.randn_like(x) if x.is_floating_point() else x for x in inputs]
+                       for _ in range(3)]
             model(*[torch.cat(parts) if len(inputs) == 1 else parts[0] for parts in zip(*batches)])
     model.eval()
 
@@ -90,10 +91,12 @@ def without_traces(model):
                 message.ClearField(field.name)
             elif field.name in ("graph", "g"):
                 clean(value)
-            elif field.name in ("node", "input", "output", "value_info", "initializer", "functions", "attribute", "graphs"):
+            elif field.name in ("node", "input", "output", "value_info", "initializer", "functions", "attribute",
+                                "graphs"):
                 for item in value:
                     if not isinstance(item, str):
                         clean(item)
+
     clean(model)
     return model
 
@@ -108,14 +111,13 @@ def export(network, exporter, path, model, inputs):
     else:
         shapes = tuple(axes[name] or None for name in inputs)
         if isinstance(model, (networks.Pick, networks.Function)):  # their forward takes *inputs
-            shapes = (shapes,)
-        torch.onnx.export(model, arguments, path, dynamo=True, input_names=list(inputs), dynamic_shapes=shapes, verbose=False,
-                          **({"external_data": False} | settings))
+            shapes = (shapes, )
+        torch.onnx.export(model, arguments, path, dynamo=True, input_names=list(inputs), dynamic_shapes=shapes,
+                          verbose=False, **({"external_data": False} | settings))
 
 
 class Reference(onnx.reference.ReferenceEvaluator):
     """ONNX's own evaluator, with the interface of onnxruntime's session as far as it is used."""
-
     def get_inputs(self):
         return self.proto_.graph.input
 
@@ -141,11 +143,15 @@ def make_case(network, exporter, name, out, small):
         session = Reference(path) if network.by_reference else case_files.session_of(path)
         names = [info.name for info in session.get_inputs()]
         assert set(names) <= set(inputs[0]), f"inputs are called {names}"
-        sets = [case_files.data_set_by_onnxruntime(session, {n: v.numpy() for n, v in drawn.items() if n in names}) for drawn in inputs]
+        sets = [
+            case_files.data_set_by_onnxruntime(session, {n: v.numpy() for n, v in drawn.items() if n in names})
+            for drawn in inputs
+        ]
         worst = check(model, inputs, sets)
         case_files.write_case(out / name, pathlib.Path(path).read_bytes(), sets, beside)
     size = sum(file.stat().st_size for file in (out / name).glob("model*"))
-    return f"opset {proto.opset_import[0].version}, {len(proto.graph.node)} nodes, {size / 1e6:.2f} MB, PyTorch within {worst:.1e}"
+    opset, nodes = proto.opset_import[0].version, len(proto.graph.node)
+    return f"opset {opset}, {nodes} nodes, {size / 1e6:.2f} MB, PyTorch within {worst:.1e}"
 
 
 @torch.no_grad()
@@ -154,7 +160,7 @@ def check(model, inputs, sets):
     worst = 0.0
     for drawn, (_, outputs) in zip(inputs, sets):
         expected = model(*[x.clone() for x in drawn.values()])
-        expected = expected if isinstance(expected, (tuple, list)) else (expected,)
+        expected = expected if isinstance(expected, (tuple, list)) else (expected, )
         assert len(expected) == len(outputs), f"{len(outputs)} outputs for {len(expected)} of PyTorch"
         for ours, proto in zip(expected, outputs):
             theirs = onnx.numpy_helper.to_array(proto).astype(numpy.float64)
@@ -196,14 +202,18 @@ def main():
     torch.set_num_threads(1)
     logging.disable(logging.CRITICAL)
     options.out.mkdir(parents=True, exist_ok=True)
-    versions = [f"{module.__name__} {module.__version__}" for module in (torch, torchvision, transformers, onnx, onnxruntime, numpy)]
+    versions = [
+        f"{module.__name__} {module.__version__}"
+        for module in (torch, torchvision, transformers, onnx, onnxruntime, numpy)
+    ]
     (options.out / "VERSIONS").write_text("\n".join([*versions, "seed: CRC-32 of the network's name", ""]))
 
     failed = 0
     for network_name, network in (networks.SMALL if options.small else networks.NETWORKS).items():
         for exporter in network.exporters:
             name = f"{network_name}_{exporter}"
-            if (options.names and network_name not in options.names) or ((options.out / name).exists() and not options.again):
+            if (options.names and network_name not in options.names) or ((options.out / name).exists()
+                                                                         and not options.again):
                 continue
             began = time.time()
             try:

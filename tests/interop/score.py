@@ -60,7 +60,8 @@ def run(runner, directory):
     finished = subprocess.run([*shlex.split(runner), str(directory)], capture_output=True, text=True, errors="replace")
     total = re.search(r"^passed (\d+) failed (\d+) unsupported (\d+)$", finished.stdout, re.M)
     if finished.returncode not in (0, 1) or not total:
-        sys.exit(f"{directory}: the runner ended with {finished.returncode}:\n{finished.stdout[-300:]}\n{finished.stderr[-800:]}")
+        said = f"{finished.stdout[-300:]}\n{finished.stderr[-800:]}"
+        sys.exit(f"{directory}: the runner ended with {finished.returncode}:\n{said}")
     lines = {}
     for line in finished.stdout.splitlines():
         match = re.match(r"(passed|failed|unsupported) (\S+) ([^:]*[^:\s])(?:: .*)?$", line)
@@ -104,7 +105,8 @@ def main():
     by_operation, missed, missed_plain = collections.defaultdict(collections.Counter), [], []
     for directory in options.directories:
         names = sorted(path.parent.name for path in directory.glob("*/model.onnx"))
-        lines = run(options.runner, directory) if options.runner != "-" else {name: ("unsupported", "", "") for name in names}
+        lines = run(options.runner,
+                    directory) if options.runner != "-" else {name: ("unsupported", "", "") for name in names}
         if set(names) != set(lines):
             sys.exit(f"{directory}: no line about, or no case of: {', '.join(sorted(set(names) ^ set(lines))[:10])}")
         for name in names:
@@ -127,7 +129,8 @@ def main():
     incomplete = [(counts.total() - counts["passed"], operation, counts) for operation, counts in by_operation.items()
                   if counts.total() > counts["passed"]]
     print("operations with a case that does not pass, passed/all: " +
-          ", ".join(f"{operation} {counts['passed']}/{counts.total()}" for _, operation, counts in sorted(incomplete, key=lambda i: (-i[0], i[1]))))
+          ", ".join(f"{operation} {counts['passed']}/{counts.total()}"
+                    for _, operation, counts in sorted(incomplete, key=lambda i: (-i[0], i[1]))))
     if options.each:
         print("\n".join(line[:200] for line in missed))
     unexplained = explain(options.explained, missed_plain) if options.explained else 0
