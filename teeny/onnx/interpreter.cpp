@@ -51,15 +51,23 @@ std::vector<Tensor> Call::tensors() const {
   return all;
 }
 
-void Call::look(int k) const { x(k), interpreter_.look(node, inputs[size_t(k)], node.inputs[size_t(k)]); }
+int64_t Call::max_bytes() const { return interpreter_.max_bytes(); }
 
-std::vector<int64_t> Call::integers(int k) const {
-  look(k);
-  const Value& value = inputs[size_t(k)];
+void Call::look(int k, int64_t bytes) const {
+  if (x(k).numel() > max_bytes() / bytes)
+    fail("input ", k, " of ", x(k).shape(), " is more than the host reads (ModelOptions::max_bytes)");
+  interpreter_.look(node, inputs[size_t(k)], node.inputs[size_t(k)]);
+}
+
+namespace {
+std::vector<int64_t> integers_of(const Value& value) {
   if (!value.known) return value.tensor.to_vector<int64_t>();
   if (!value.known->integers) value.known->integers = value.tensor.to_vector<int64_t>();
   return *value.known->integers;
 }
+}  // namespace
+
+std::vector<int64_t> Call::integers(int k) const { return look(k), integers_of(inputs[size_t(k)]); }
 
 std::vector<double> Call::reals(int k) const {
   look(k);
@@ -133,6 +141,12 @@ std::vector<Value> Call::run(const Graph& graph, const std::vector<Value>& given
   return results;
 }
 
+bool Call::decide(const Value& condition) {
+  if (!condition.tensor.defined() || condition.tensor.numel() != 1) fail("a condition must have one element");
+  interpreter_.look(node, condition, "its condition");
+  return condition.known ? integers_of(condition)[0] != 0 : condition.tensor.item<bool>();
+}
+
 const Ops& ops() {
   static const Ops all = [] {
     Ops made;
@@ -147,7 +161,7 @@ const Ops& ops() {
 // ---- Interpreter ---------------------------------------------------------------------------------------------------
 
 const Value& Program::tensor(const TensorProto& t) {
-  const auto [found, is_new] = tensors.try_emplace(&t);
+  const auto [found, is_new] = tensors.try_emplace(t.message.data());
   if (is_new) try {
       found->second = read_tensor(t, &file, folder);
       found->second.known = std::make_shared<Known>();
@@ -198,6 +212,7 @@ void Interpreter::keep_known(const std::vector<Value>& outputs) {
 std::vector<Value> Interpreter::run_graph(const Graph& graph, const Node& owner, const std::vector<Value>& given,
                                           const Frame& around, int64_t iteration) {
   if (++depth_ > kMaxDepth) fail("graphs and functions are nested deeper than ", kMaxDepth);
+  if (++runs_ > kMaxRuns) fail("more than ", kMaxRuns, " nodes in one run");  // a loop's body may have none
   Frame frame{.id = frame_id(around, owner, iteration), .around = &around, .opsets = around.opsets};
   for (const TensorProto& t : graph.initializers) frame.values[t.name] = program_.tensor(t);
   if (given.size() > graph.inputs.size())
@@ -292,8 +307,9 @@ std::vector<Value> Interpreter::run_node(const Node& node, const Frame& frame, s
     for (Value& result : results) {
       if (!result.tensor.defined()) continue;
       finish(result, call.inputs);
-      if (!call.is_known()) result.known = nullptr;
+      if (call.say_if_known() ? !result.known : !call.is_known()) result.known = nullptr;
       else if (!result.known) result.known = std::make_shared<Known>(Known{.constant = call.is_constant()});
+      else if (!call.is_constant()) result.known->constant = false;  // how a graph inside ran depends on a shape
     }
     return results;
   } catch (const Unsupported& error) {

@@ -22,7 +22,8 @@ struct Program {
   io::HostBytes file;
   std::string path, folder;
   int64_t max_bytes = int64_t(16) << 30;                      ///< of one tensor
-  std::unordered_map<const TensorProto*, Value> tensors = {};  ///< initializers and Constants that have been read
+  /// Initializers and Constants that have been read, by where in the file they are: a TensorProto may be a copy.
+  std::unordered_map<const char*, Value> tensors = {};
   /// Results of the outermost graph's nodes that depend on those alone. They are computed when a plan needs them.
   std::unordered_map<const Node*, std::vector<Value>> constants = {};
 
@@ -62,6 +63,7 @@ class Interpreter {
                                const Frame& around, int64_t iteration);
   void look(const Node& node, const Value& value, std::string_view name);
   Value tensor(const TensorProto& t) { return program_.tensor(t); }
+  int64_t max_bytes() const { return program_.max_bytes; }
 
  private:
   void run_nodes(const std::vector<Node>& nodes, Frame& frame);

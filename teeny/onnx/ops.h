@@ -53,8 +53,10 @@ class Call {
   std::vector<double> reals(int k) const;
   int64_t integer(int k) const;  ///< of an input of one element
   double real(int k) const;
-  /// Announces that what follows reads values of input k: where they are unknown, no Jit can record the run.
-  void look(int k) const;
+  /// Announces that what follows reads values of input k, and makes `bytes` on the host for each of them: where they are
+  /// unknown, no Jit can record the run. Throws where that is too much.
+  void look(int k, int64_t bytes = sizeof(int64_t)) const;
+  int64_t max_bytes() const;  ///< of one tensor, also of one that the host makes
 
   // ---- Attributes, and what stands in where the node has none
   bool has(std::string_view name) const { return node.find(name); }
@@ -77,16 +79,21 @@ class Call {
   void is_random() { known_ = false; }                                  ///< each run has others
   bool is_known() const { return known_; }
   bool is_constant() const { return known_ && constant_; }
+  /// A result is known where its Value says so. Otherwise the results are so together.
+  void results_say_if_known() { say_if_known_ = true; }
+  bool say_if_known() const { return say_if_known_; }
 
   const Graph& graph(std::string_view name) const;  ///< an attribute; throws where the node has none
   /// Runs a graph of the node with these inputs; it sees the values around the node, too. `iteration` tells apart runs
   /// of the same graph, as in a loop. Where something it gives is unknown, so are this call's results.
   std::vector<Value> run(const Graph& graph, const std::vector<Value>& given, int64_t iteration = 0);
+  /// Reads a condition that such a run has given.
+  bool decide(const Value& condition);
 
  private:
   Interpreter& interpreter_;
   const Frame& frame_;
-  bool known_, constant_ = true;
+  bool known_, constant_ = true, say_if_known_ = false;
 };
 
 using Op = std::function<Outputs(Call&)>;
@@ -113,5 +120,13 @@ void add_losses(Ops& ops);
 inline Value as_type(const Tensor& x, Type type) { return {cut(x.cast(dtype_of(type)), type), type}; }
 /// int64, whatever the inputs are.
 inline Value indices(const Tensor& x) { return as_type(x, Type::Int64); }
+/// Elements of the call's first input, in other places: they need not be cut to its type again.
+inline Value moved(const Call& call, Tensor x) { return {std::move(x), call.type()}; }
+/// x with [begin, end) of one axis.
+inline Tensor part(const Tensor& x, int axis, int64_t begin, int64_t end) {
+  Dims from = Dims::filled(x.rank(), 0), to = x.shape();
+  from[axis] = begin, to[axis] = end;
+  return x.shrink(from, to);
+}
 
 }  // namespace teeny::onnx

@@ -14,9 +14,6 @@ Shape shape_of(const std::vector<int64_t>& sizes) {
   return {sizes.begin(), sizes.end()};
 }
 
-/// Elements of the call's first input: they need not be cut to its type again.
-Value moved(const Call& call, Tensor x) { return {std::move(x), call.type()}; }
-
 /// A list that the host made. Nobody has to read it back.
 Value integers_known(std::vector<int64_t> values, const Shape& shape) {
   Value result(Tensor::from(values, shape), Type::Int64);
@@ -195,13 +192,6 @@ Value space_to_depth(Call& call) {
 }
 
 // ---- Parts ---------------------------------------------------------------------------------------------------------
-
-/// x with [begin, end) of one axis.
-Tensor part(const Tensor& x, int axis, int64_t begin, int64_t end) {
-  Dims from = Dims::filled(x.rank(), 0), to = x.shape();
-  from[axis] = begin, to[axis] = end;
-  return x.shrink(from, to);
-}
 
 /// A part of an axis of n elements.
 struct Taken {
