@@ -139,7 +139,7 @@ void Model::State::check(std::span<const Tensor> given) const {
     for (int axis = 0; axis < shape.size(); ++axis) {
       const Size& size = (*input.shape)[size_t(axis)];
       if (size.value >= 0 && size.value != shape[axis]) refuse(input, "and is given ", shape);
-      if (size.value >= 0 || size.name.empty()) continue;
+      if (size.value >= 0 || size.name.empty() || size.name == "?") continue;  // some exporters write "?" for any
       const auto [first, is_new] = named.try_emplace(size.name, shape[axis], input.name);
       if (!is_new && first->second.first != shape[axis])
         refuse(input, "and is given ", shape, ": ", size.name, " is ", first->second.first, " in the input \"",
