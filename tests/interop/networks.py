@@ -597,6 +597,8 @@ square(
         transformers_model("MobileViTForImageClassification", "MobileViTConfig", hidden_sizes=[48, 64, 80],
                            neck_hidden_sizes=[16, 16, 24, 32, 48, 64, 128], image_size=128, num_attention_heads=4),
         "logits", "pixel_values"), 128)
+
+
 def ended(inputs):
     """A text is read at its end; without one CLIP looks at the first word alone, which attends to nothing."""
     for i, row in enumerate(inputs["ids"]):
