@@ -107,7 +107,7 @@ struct Graph {
     message += bytes(11, value_info(name, &shape, type));
     return *this;
   }
-  Graph& input(const std::string& name, int type = 1) { return message += bytes(11, value_info(name, nullptr, type)), *this; }
+  Graph& input(const std::string& name) { return message += bytes(11, value_info(name, nullptr)), *this; }
   Graph& output(const std::string& name, int type = 1) { return message += bytes(12, value_info(name, nullptr, type)), *this; }
   Graph& function(const std::string& domain, const std::string& name, const std::vector<std::string>& inputs,
                   const std::vector<std::string>& outputs, const std::vector<std::string>& nodes) {

@@ -120,6 +120,26 @@ TEST_CASE("onnx: a node that looks at data is named, and runs") {
   CHECK(net.why() == "NonZero of \"y\" looks at the values of \"x\"");
 }
 
+TEST_CASE("onnx: where a small input chooses, there is a plan for each choice") {
+  Files files;
+  onnx_file::Graph twice, negative, graph;
+  twice.node("Add", {"x", "x"}, {"a"}).output("a");
+  negative.node("Neg", {"x"}, {"b"}).output("b");
+  graph.initializer<int64_t>("rate", {}, {16000}).node("Equal", {"sr", "rate"}, {"c"});
+  graph.node("If", {"c"}, {"y"}, onnx_file::graph_attribute("then_branch", twice.message) +
+                                     onnx_file::graph_attribute("else_branch", negative.message));
+  graph.input("x", {"N"}).input("sr", {}, 7).output("y");
+  onnx::Model net = files.model(graph);
+  for (int call = 0; call < 4; ++call)
+    for (int64_t rate : {16000, 8000}) {
+      const Tensor x = Tensor::randn({3});
+      CHECK(difference(net({x, Tensor(Scalar(rate))})[0], rate == 16000 ? x * 2 : -x) == "");
+    }
+  CHECK(net.replays() == 4);
+  for (int64_t rate = 0; rate < 200; ++rate) net({Tensor::ones({1}), Tensor(Scalar(rate))});  // no choice, but data
+  CHECK(net.why() == "If of \"y\" looks at the values of \"its condition\"");
+}
+
 TEST_CASE("onnx: weights can be trained, and a Jit of the user's may call the model") {
   Files files;
   onnx_file::Graph graph;

@@ -37,7 +37,10 @@ void fill_references(Node& node, const FunctionProto& function, const Node& call
 Call::Call(Interpreter& interpreter, const Node& node, const Frame& frame, std::vector<Value> inputs, bool known)
     : node(node), opset(frame.opsets.contains(node.domain) ? int(frame.opsets.at(node.domain)) : 1),
       inputs(std::move(inputs)), interpreter_(interpreter), frame_(frame), known_(known) {
-  for (const Value& input : this->inputs) constant_ = constant_ && (!input.known || input.known->constant);
+  for (const Value& input : this->inputs) {
+    constant_ = constant_ && (!input.known || input.known->constant);
+    depends_on_ |= input.inputs;
+  }
 }
 
 const Tensor& Call::x(int k) const {
@@ -137,6 +140,7 @@ std::vector<Value> Call::run(const Graph& graph, const std::vector<Value>& given
   for (const Value& result : results) {
     known_ = known_ && result.known;
     constant_ = constant_ && known_ && result.known->constant;
+    depends_on_ |= result.inputs;
   }
   return results;
 }
@@ -187,8 +191,13 @@ std::vector<Value> Interpreter::run(const std::vector<Value>& inputs) {
     if (context.grad && value.tensor.requires_grad()) value.known = nullptr;
     frame.values[t.name] = std::move(value);
   }
-  for (size_t k = 0; k < inputs.size(); ++k)
-    if (inputs[k].tensor.defined()) frame.values[graph.inputs[k].name] = inputs[k];
+  for (size_t k = 0; k < inputs.size(); ++k) {
+    if (!inputs[k].tensor.defined()) continue;
+    Value value = inputs[k];
+    if (const auto made_for = plan_.inputs.find(k); made_for != plan_.inputs.end()) value.known = made_for->second;
+    else value.inputs = uint64_t(1) << std::min<size_t>(k, 63);
+    frame.values[graph.inputs[k].name] = std::move(value);
+  }
   run_nodes(graph.nodes, frame);
   return outputs_of(graph.outputs, frame);
 }
@@ -252,7 +261,9 @@ std::vector<Value> Interpreter::outputs_of(const std::vector<ValueInfo>& outputs
 }
 
 void Interpreter::look(const Node& node, const Value& value, std::string_view name) {
-  if (!value.known && plan_.look.empty()) plan_.look = text(node.label(), " looks at the values of \"", name, '"');
+  if (value.known) return;
+  if (value.inputs != 0 && (value.inputs & ~small_) == 0) throw MakeForValues{value.inputs};
+  if (plan_.look.empty()) plan_.look = text(node.label(), " looks at the values of \"", name, '"');
 }
 
 int Interpreter::frame_id(const Frame& around, const Node& node, int64_t iteration) {
@@ -307,6 +318,7 @@ std::vector<Value> Interpreter::run_node(const Node& node, const Frame& frame, s
     for (Value& result : results) {
       if (!result.tensor.defined()) continue;
       finish(result, call.inputs);
+      result.inputs |= call.depends_on();
       if (call.say_if_known() ? !result.known : !call.is_known()) result.known = nullptr;
       else if (!result.known) result.known = std::make_shared<Known>(Known{.constant = call.is_constant()});
       else if (!call.is_constant()) result.known->constant = false;  // how a graph inside ran depends on a shape

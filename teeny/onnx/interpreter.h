@@ -46,12 +46,20 @@ struct Plan {
   std::unordered_map<int, std::unordered_map<const Node*, std::vector<Value>>> known;
   std::map<std::tuple<int, const Node*, int64_t>, int> frames;  ///< ids of inner graphs and of calls of functions
   std::unordered_map<int, std::vector<Node>> bodies;            ///< of those functions
+  std::map<size_t, std::shared_ptr<Known>> inputs;              ///< those whose values the plan is made for
   std::string look;  ///< which node looked at values that were not known; empty: a Jit may record the run
+};
+
+/// Thrown where a node looks at a value that depends on nothing but inputs of a few elements: the plan is made again,
+/// for these values of them.
+struct MakeForValues {
+  uint64_t inputs;
 };
 
 class Interpreter {
  public:
-  Interpreter(Program& program, Plan& plan) : program_(program), plan_(plan) {}
+  /// `small`: a bit for each of the model's inputs that a plan may be made for the values of.
+  Interpreter(Program& program, Plan& plan, uint64_t small = 0) : program_(program), plan_(plan), small_(small) {}
 
   /// One run; inputs in the graph's order, for an undefined one its initializer stands in.
   std::vector<Value> run(const std::vector<Value>& inputs);
@@ -77,6 +85,7 @@ class Interpreter {
 
   Program& program_;
   Plan& plan_;
+  const uint64_t small_;
   int depth_ = 0;
   int64_t runs_ = 0;  ///< of nodes
 };

@@ -37,10 +37,13 @@ struct Model::State {
   ModelOptions options;
   std::map<std::vector<int64_t>, Shaped> plans;
   std::vector<std::pair<Tensor, int64_t>> versions;  ///< of the weights when the plans were made
+  uint64_t made_for_values = 0;  ///< inputs, a bit each: nodes look at values that depend on them alone
   int64_t calls = 0, replays = 0;
   std::string why = "it has not been called";
 
   std::vector<Tensor> run(std::span<const Tensor> given);
+  std::vector<Tensor> run_checked(std::span<const Tensor> given);
+  uint64_t small_inputs(std::span<const Tensor> given) const;
   void check(std::span<const Tensor> given) const;
   Shaped& plan_of(std::span<const Tensor> given, bool with_history);
 };
@@ -163,9 +166,14 @@ Shaped& Model::State::plan_of(std::span<const Tensor> given, bool with_history) 
     }
   }
   std::vector<int64_t> key{with_history, context.training};
-  for (const Tensor& x : given) {
+  const uint64_t made_for = made_for_values & small_inputs(given);
+  for (size_t k = 0; k < given.size(); ++k) {
+    const Tensor& x = given[k];
     key.push_back(x.defined() ? x.rank() : -1);
     if (x.defined()) key.insert(key.end(), x.shape().begin(), x.shape().end());
+    if (!(made_for >> k & 1)) continue;
+    const std::vector<std::byte> bytes = x.to_bytes();
+    for (std::byte b : bytes) key.push_back(int64_t(b));
   }
   auto found = plans.find(key);
   if (found == plans.end()) {
@@ -173,14 +181,40 @@ Shaped& Model::State::plan_of(std::span<const Tensor> given, bool with_history) 
       plans.erase(std::ranges::min_element(
           plans, [](const auto& a, const auto& b) { return a.second.last_call < b.second.last_call; }));
     found = plans.try_emplace(key).first;
+    for (size_t k = 0; k < given.size(); ++k)
+      if (made_for >> k & 1) found->second.plan.inputs[k] = std::make_shared<Known>(Known{.constant = false});
   }
   found->second.last_call = calls;
   return found->second;
 }
 
+/// The inputs of up to 16 elements that are a choice, as a sampling rate or a number of steps are; a bit each. What is
+/// computed with such a choice is known once the plan is made for it. None where the plans of many values did not help.
+uint64_t Model::State::small_inputs(std::span<const Tensor> given) const {
+  constexpr int64_t kFew = 16, kPatience = 64;
+  uint64_t small = 0;
+  if (context.recorder || (calls > kPatience && replays < calls / 4)) return 0;
+  for (size_t k = 0; k < std::min<size_t>(given.size(), 63); ++k)
+    if (given[k].defined() && !is_float(given[k].dtype()) && given[k].numel() <= kFew) small |= uint64_t(1) << k;
+  return small;
+}
+
 std::vector<Tensor> Model::State::run(std::span<const Tensor> given) try {
   check(given);
   ++calls;
+  for (;;) try {
+      return run_checked(given);
+    } catch (const MakeForValues& needed) { made_for_values |= needed.inputs; }
+} catch (const Unsupported& error) {
+  const std::string message = error.what();
+  throw Unsupported(message.starts_with(program.path) ? message : text(program.path, ": ", message));
+} catch (const Error& error) {
+  const std::string message = error.what();
+  if (message.starts_with(program.path)) throw;
+  fail(program.path, ": ", message);
+}
+
+std::vector<Tensor> Model::State::run_checked(std::span<const Tensor> given) {
   const auto needs_grad = [](const Tensor& x) { return x.defined() && x.requires_grad(); };
   bool with_history = context.grad && std::ranges::any_of(given, needs_grad);
   for (const TensorProto& t : program.proto.graph.initializers)
@@ -201,7 +235,7 @@ std::vector<Tensor> Model::State::run(std::span<const Tensor> given) try {
     std::vector<Value> outputs;
     {
       const Unrecorded guard;
-      Interpreter interpreter(program, shaped.plan);
+      Interpreter interpreter(program, shaped.plan, small_inputs(given));
       outputs = interpreter.run(interpret(given));
       interpreter.keep_known(outputs);
     }
@@ -218,14 +252,15 @@ std::vector<Tensor> Model::State::run(std::span<const Tensor> given) try {
   else if (context.recorder) why = "another Jit records the call";
   else if (!options.jit) why = "ModelOptions::jit is off";
   else {
-    std::vector<Tensor> defined;  // a Jit takes no undefined tensor
+    std::vector<Tensor> defined;  // a Jit takes no undefined tensor, and what its call looks at are its inputs alone
+    std::vector<bool> is_defined;
     for (const Tensor& x : given)
-      if (x.defined()) defined.push_back(x);
+      if (is_defined.push_back(x.defined()); x.defined()) defined.push_back(x);
     const int64_t before = shaped.replayer.replays();
     std::vector<Tensor> outputs = shaped.replayer(defined, [&](std::span<const Tensor> placeholders) {
       std::vector<Tensor> all;
       size_t next = 0;
-      for (const Tensor& x : given) all.push_back(x.defined() ? placeholders[next++] : Tensor());
+      for (bool is : is_defined) all.push_back(is ? placeholders[next++] : Tensor());
       return call(all);
     });
     replays += shaped.replayer.replays() - before;
@@ -233,13 +268,6 @@ std::vector<Tensor> Model::State::run(std::span<const Tensor> given) try {
     return outputs;
   }
   return call(given);
-} catch (const Unsupported& error) {
-  const std::string message = error.what();
-  throw Unsupported(message.starts_with(program.path) ? message : text(program.path, ": ", message));
-} catch (const Error& error) {
-  const std::string message = error.what();
-  if (message.starts_with(program.path)) throw;
-  fail(program.path, ": ", message);
 }
 
 }  // namespace teeny::onnx

@@ -79,6 +79,7 @@ class Call {
   void is_random() { known_ = false; }                                  ///< each run has others
   bool is_known() const { return known_; }
   bool is_constant() const { return known_ && constant_; }
+  uint64_t depends_on() const { return depends_on_; }  ///< inputs of the model, as Value::inputs
   /// A result is known where its Value says so. Otherwise the results are so together.
   void results_say_if_known() { say_if_known_ = true; }
   bool say_if_known() const { return say_if_known_; }
@@ -94,6 +95,7 @@ class Call {
   Interpreter& interpreter_;
   const Frame& frame_;
   bool known_, constant_ = true, say_if_known_ = false;
+  uint64_t depends_on_ = 0;
 };
 
 using Op = std::function<Outputs(Call&)>;

@@ -46,7 +46,7 @@ std::string external_path(const TensorProto& t, const std::string& folder) {
   const auto found = t.external->find("location");
   const std::string location = found == t.external->end() ? "" : found->second;
   const auto refuse = [&](const char* why) {
-    fail("tensor \"", t.name, "\" is said to be in the file \"", location, "\", ", why);
+    fail("tensor \"", t.name, "\" is said to be in the file \"", location.c_str(), "\", ", why);
   };
   if (location.empty()) refuse("which has no name");
   if (location[0] == '/' || location.find('\\') != location.npos || location.find('\0') != location.npos)

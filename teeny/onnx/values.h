@@ -41,6 +41,7 @@ struct Value {
   Tensor tensor;  ///< undefined: an input that is left out
   Type type = Type::Undefined;
   std::shared_ptr<Known> known = nullptr;
+  uint64_t inputs = 0;  ///< of the model, that an unknown value depends on: a bit for each; the last for all from 63 on
 
   Value() = default;
   /// A result without a type has that of the node's first input, where their dtypes agree, and otherwise its dtype's.
