@@ -16,6 +16,20 @@ static_assert(std::endian::native == std::endian::little, "elements are stored a
 
 constexpr size_t kLeastMapped = 64 << 10;  // a smaller tensor is copied: it is not worth pages of its own
 
+/// Reserves the memory; throws as it says.
+void* reserve(tinyops::Buffer& buffer, const std::string& what) {
+  try {
+    return buffer.data();
+  } catch (const Error& error) { fail(what, ": ", error.what()); }
+}
+
+/// Reserves the memory; throws as it says.
+void* reserve(tinyops::Buffer& buffer, const std::string& what) {
+  try {
+    return buffer.data();
+  } catch (const Error& error) { fail(what, ": ", error.what()); }
+}
+
 template <class Narrow, class Wide>
 Tensor widen_as(std::span<const std::byte> bytes, const Shape& shape) {
   std::vector<Wide> wide(bytes.size() / sizeof(Narrow));
@@ -45,25 +59,49 @@ HostBytes map_bytes(File& file, uint64_t begin, uint64_t size) {
   return {std::shared_ptr<void>(copy, copy->data()), *copy};
 }
 
-Elements load_elements(File& file, uint64_t begin, uint64_t size, int64_t itemsize, bool may_map) {
+uint64_t stored_bytes(const Shape& shape, int width, const std::string& what) {
+  for (int64_t size : shape)
+    if (size < 0) fail(what, ": a size of ", size, " in ", shape);
+  return uint64_t(numel(shape, what.c_str()) * width);
+}
+
+Elements new_elements(uint64_t size, const std::string& what) {
   Elements result;
-  if (may_map && tinyops::kHostMemory && size >= kLeastMapped && begin % uint64_t(itemsize) == 0)
-    if (const HostBytes host = map_bytes(file, begin, size); host.is_mapped) {
-      result.buffer = std::make_shared<tinyops::Buffer>(size, host.owner);
-      result.bytes = host.bytes;
-      return result;
-    }
-  result.buffer = std::make_shared<tinyops::Buffer>(size);
-  try {
-    result.buffer->data();
-  } catch (const Error& error) { fail(file.path(), ": ", error.what()); }
-  if (!tinyops::kHostMemory) result.copied.resize(size);
-  void* host = tinyops::kHostMemory ? result.buffer->data() : result.copied.data();
-  file.seek(begin);
-  file.read_all(host, size);
-  if (!tinyops::kHostMemory && size > 0) tinyops::write(result.buffer->data(), host, size);
-  result.bytes = {static_cast<const std::byte*>(host), size};
+  if (tinyops::kHostMemory) {
+    result.buffer = std::make_shared<tinyops::Buffer>(size);
+    result.bytes = {static_cast<std::byte*>(reserve(*result.buffer, what)), size};
+  } else {
+    result.copied.resize(size);
+    result.bytes = result.copied;
+  }
   return result;
+}
+
+Elements load_elements(File& file, uint64_t begin, uint64_t size, int width, bool may_map) {
+  if (may_map && tinyops::kHostMemory && size >= kLeastMapped && begin % uint64_t(width) == 0)
+    if (const HostBytes host = map_bytes(file, begin, size); host.is_mapped)
+      return {std::make_shared<tinyops::Buffer>(size, host.owner), {}, host.bytes};
+  Elements result = new_elements(size, file.path());
+  file.seek(begin);
+  file.read_all(result.bytes.data(), size);
+  return result;
+}
+
+Tensor to_tensor(Elements elements, const StoredType& type, const Shape& shape, const std::string& what) {
+  if (type.dtype == DType::Bool)
+    for (std::byte b : elements.bytes)
+      if (int(b) > 1) fail(what, ": a bool of ", int(b));
+  if (type.name == "uint64")
+    for (size_t last = 7; last < elements.bytes.size(); last += 8)
+      if (int(elements.bytes[last]) > 127)
+        fail(what, ": a uint64 of 2^63 or more; teeny holds them as int64, which ends there");
+  if (type.is_widened()) return widen(elements.bytes, type.width, type.is_signed, shape);
+  if (!tinyops::kHostMemory) {
+    elements.buffer = std::make_shared<tinyops::Buffer>(elements.bytes.size());
+    if (void* device = reserve(*elements.buffer, what))
+      tinyops::write(device, elements.bytes.data(), elements.bytes.size());
+  }
+  return Tensor(LazyBuffer::source(std::move(elements.buffer), type.dtype, shape));
 }
 
 Tensor widen(std::span<const std::byte> bytes, int width, bool is_signed, const Shape& shape) {
@@ -72,7 +110,13 @@ Tensor widen(std::span<const std::byte> bytes, int width, bool is_signed, const 
   if (width == 2) return widen_as<uint16_t, int32_t>(bytes, shape);
   if (width == 4 && !is_signed) return widen_as<uint32_t, int64_t>(bytes, shape);
   if (width == 8 && !is_signed) return widen_as<uint64_t, int64_t>(bytes, shape);
-  fail("widen: teeny has ", is_signed ? "" : "un", "signed integers of ", width, " bytes, or none are known");
+  fail("widen: ", is_signed ? "" : "un", "signed integers of ", width, " bytes are a dtype of teeny's");
+}
+
+std::string shown(std::string_view text) {
+  std::string result(text.substr(0, 80));
+  if (text.size() > result.size()) result += "..";
+  return result;
 }
 
 }  // namespace teeny::io

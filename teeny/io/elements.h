@@ -3,6 +3,8 @@
 // integers that teeny has no dtype for, held in a wider one.
 #include <memory>
 #include <span>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "teeny/data/file.h"
@@ -19,20 +21,66 @@ struct HostBytes {
 };
 HostBytes map_bytes(data::File& file, uint64_t begin, uint64_t size);
 
-/// A part of a file in memory, and where the host sees it.
-struct Elements {
-  tinyops::BufferRef buffer;
-  std::vector<std::byte> copied;  ///< empty where the device works in the host's memory
-  std::span<const std::byte> bytes;
+struct LoadOptions {
+  bool map = true;        ///< large tensors stay in the file until they are used
+  bool checksums = true;  ///< compares the checksums, where there are any, which reads the whole file
 };
 
-/// `size` bytes of the file, which has them, from `begin`. Where the device works in the host's memory and `may_map`,
-/// 64 KiB and more that begin at a multiple of `itemsize` are mapped: they are read when they are looked at, and what
-/// is written to them stays in this program.
-Elements load_elements(data::File& file, uint64_t begin, uint64_t size, int64_t itemsize, bool may_map);
+/// An element type that files have: its name in NumPy and PyTorch, how teeny holds it, and its bytes in a file.
+struct StoredType {
+  std::string_view name;
+  DType dtype;
+  int width;
+  bool is_signed = true;
+  bool is_widened() const { return name != teeny::name(dtype); }
+};
+inline constexpr StoredType kStoredTypes[] = {
+    {"bool", DType::Bool, 1, false},
+    {"uint8", DType::UInt8, 1, false},
+    {"int32", DType::Int32, 4},
+    {"int64", DType::Int64, 8},
+    {"float16", DType::Float16, 2},
+    {"bfloat16", DType::BFloat16, 2},
+    {"float32", DType::Float32, 4},
+    {"float64", DType::Float64, 8},
+    // Integers of which teeny has the values, in a wider dtype.
+    {"int8", DType::Int32, 1},
+    {"int16", DType::Int32, 2},
+    {"uint16", DType::Int32, 2, false},
+    {"uint32", DType::Int64, 4, false},
+    {"uint64", DType::Int64, 8, false},
+};
+/// Null where teeny cannot hold such elements: "complex64".
+constexpr const StoredType* stored_type(std::string_view name) {
+  for (const StoredType& type : kStoredTypes)
+    if (type.name == name) return &type;
+  return nullptr;
+}
+
+/// The bytes of a tensor of `shape` and elements of `width` bytes. Throws, beginning with `what`, where a size is
+/// negative, or they are too many.
+uint64_t stored_bytes(const Shape& shape, int width, const std::string& what);
+
+/// Bytes where the host sees them. On a device that works in the host's memory they are a buffer already.
+struct Elements {
+  tinyops::BufferRef buffer;
+  std::vector<std::byte> copied;
+  std::span<std::byte> bytes;
+};
+/// Not set to anything. Throws, beginning with `what`, where there is no memory.
+Elements new_elements(uint64_t size, const std::string& what);
+/// `size` bytes from `begin`, which the file must have. Where the device works in the host's memory and `may_map`, 64
+/// KiB and more that begin at a multiple of `width` are mapped: they are read when they are looked at, and what is
+/// written to them stays in this program.
+Elements load_elements(data::File& file, uint64_t begin, uint64_t size, int width, bool may_map);
+/// Throws, beginning with `what`, where a bool is neither 0 nor 1, and where int64 cannot hold a uint64.
+Tensor to_tensor(Elements elements, const StoredType& type, const Shape& shape, const std::string& what);
 
 /// int8, int16 and uint16 as int32; uint32 and uint64 as int64, where a uint64 keeps its bits: one of 2^63 and more
 /// shows up negative. `width` is that of an integer in bytes; they are little-endian, and need not be aligned.
 Tensor widen(std::span<const std::byte> bytes, int width, bool is_signed, const Shape& shape);
+
+/// Text of a file as a message shows it: not too much of it.
+std::string shown(std::string_view text);
 
 }  // namespace teeny::io

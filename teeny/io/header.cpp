@@ -11,20 +11,20 @@ namespace {
 using nlohmann::json;
 
 constexpr Format kFormats[] = {
-    {"BOOL", 8, DType::Bool},
-    {"U8", 8, DType::UInt8},
-    {"I32", 32, DType::Int32},
-    {"I64", 64, DType::Int64},
-    {"F16", 16, DType::Float16},
-    {"BF16", 16, DType::BFloat16},
-    {"F32", 32, DType::Float32},
-    {"F64", 64, DType::Float64},
+    {"BOOL", 8, stored_type("bool")},
+    {"U8", 8, stored_type("uint8")},
+    {"U16", 16, stored_type("uint16")},
+    {"U32", 32, stored_type("uint32")},
+    {"U64", 64, stored_type("uint64")},
+    {"I8", 8, stored_type("int8")},
+    {"I16", 16, stored_type("int16")},
+    {"I32", 32, stored_type("int32")},
+    {"I64", 64, stored_type("int64")},
+    {"F16", 16, stored_type("float16")},
+    {"BF16", 16, stored_type("bfloat16")},
+    {"F32", 32, stored_type("float32")},
+    {"F64", 64, stored_type("float64")},
     // Those that teeny does not have.
-    {"I8", 8},
-    {"I16", 16},
-    {"U16", 16},
-    {"U32", 32},
-    {"U64", 64},
     {"C64", 64},
     {"F8_E4M3", 8},
     {"F8_E5M2", 8},
@@ -36,9 +36,6 @@ constexpr Format kFormats[] = {
     {"F4", 4},
 };
 constexpr std::string_view kMetadata = "__metadata__";
-
-/// Text of a file as a message shows it: not too much of it.
-std::string shown(const std::string& text) { return text.size() <= 80 ? text : text.substr(0, 80) + ".."; }
 
 /// Handles the JSON parser's events one by one, so that text which is no header is refused at its first wrong token,
 /// before memory is reserved for it. Objects lie at most two deep, and arrays only in the inner one:
@@ -170,7 +167,7 @@ uint64_t bytes_of(const std::string& file, const Entry& entry) {
 }  // namespace
 
 const Format& format_of(DType dtype) {
-  return *std::find_if(std::begin(kFormats), std::end(kFormats), [&](const Format& f) { return f.dtype == dtype; });
+  return *std::ranges::find(kFormats, stored_type(name(dtype)), &Format::type);
 }
 
 Header parse_header(const std::string& file, std::string_view text, uint64_t data_size) {

@@ -1,20 +1,20 @@
 #pragma once
 // The header of a safetensors file: parses and checks the text, gives a list of tensors. Nothing here touches a file.
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "teeny/io/elements.h"
 #include "teeny/io/safetensors.h"
 
 namespace teeny::io {
 
-/// A dtype of the format: its name, its size, and which of teeny's it is, if any.
+/// A dtype of the format: its name, its size, and what it is elsewhere: null where teeny cannot hold it.
 struct Format {
   std::string_view name;
   int bits;
-  std::optional<DType> dtype = {};
+  const StoredType* type = nullptr;
 };
 const Format& format_of(DType dtype);
 

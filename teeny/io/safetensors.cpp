@@ -5,7 +5,6 @@
 #include <new>
 #include <numeric>
 
-#include "teeny/io/elements.h"
 #include "teeny/io/header.h"
 #include "teeny/io/replacement.h"
 #include "tinyops/base/hash.h"
@@ -94,19 +93,18 @@ Safetensors load(const std::string& path, const LoadOptions& options) {
   Safetensors result{.tensors = {}, .metadata = std::move(header.metadata)};
   Metadata checksums = take_checksums(path, header.entries, result.metadata);
   for (const Entry& entry : header.entries) {
-    if (!entry.format->dtype) {
+    const StoredType* type = entry.format->type;
+    if (!type) {
       result.left_out.emplace(entry.name, entry.format->name);
       continue;
     }
-    const DType dtype = *entry.format->dtype;
-    Elements elements = load_elements(file, start + entry.begin, entry.end - entry.begin, itemsize(dtype), options.map);
-    if (dtype == DType::Bool)
-      for (std::byte b : elements.bytes)
-        if (int(b) > 1) fail(path, ": tensor \"", entry.name, "\": a bool of ", int(b));
+    const std::string what = path + ": tensor \"" + entry.name + "\"";
+    Elements elements =
+        load_elements(file, start + entry.begin, entry.end - entry.begin, type->width, options.map);
     if (options.checksums && !checksums.empty())
       if (checksum(entry, elements.bytes) != checksums[key_of(entry.name)])
-        fail(path, ": tensor \"", entry.name, "\" does not fit its checksum: the file is damaged");
-    result.tensors.emplace_back(entry.name, LazyBuffer::source(std::move(elements.buffer), dtype, entry.shape));
+        fail(what, " does not fit its checksum: the file is damaged");
+    result.tensors.emplace_back(entry.name, to_tensor(std::move(elements), *type, entry.shape, what));
   }
   return result;
 }

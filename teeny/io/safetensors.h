@@ -15,6 +15,7 @@
 #include <map>
 #include <string>
 
+#include "teeny/io/elements.h"
 #include "teeny/nn/nn.h"
 
 namespace teeny::io {
@@ -24,7 +25,7 @@ using Metadata = std::map<std::string, std::string>;
 struct Safetensors {
   nn::StateDict tensors;                             ///< in the order of the header
   Metadata metadata;                                 ///< but for the checksums
-  std::map<std::string, std::string> left_out = {};  ///< tensors of dtypes that teeny does not have: name -> "I16"
+  std::map<std::string, std::string> left_out = {};  ///< tensors of dtypes that teeny does not have: name -> "C64"
 
   /// The tensor of this name. Throws where it was left out, naming its dtype, and where there is none (`nn::find`).
   Tensor operator[](const std::string& name) const;
@@ -47,13 +48,9 @@ requires(!std::convertible_to<Model, nn::StateDict>) void save_safetensors(const
 /// not end with a wrong path. Room on the disk is not looked at.
 void check_can_save(const std::string& path);
 
-struct LoadOptions {
-  bool map = true;        ///< large tensors stay in the file until they are used
-  bool checksums = true;  ///< compares the checksums, where there are any, which reads the whole file
-};
-
-/// Reads dtypes BOOL U8 I32 I64 F16 BF16 F32 F64; tensors of the others are left out. No file is trusted: throws,
-/// naming the file and the tensor, where anything in it is not as the format says, or as its checksums say.
+/// Reads dtypes BOOL U8 I32 I64 F16 BF16 F32 F64, and wider than they are stored I8 I16 U16 (as int32) and U32 U64 (as
+/// int64); tensors of the others are left out. No file is trusted: throws, naming the file and the tensor, where
+/// anything in it is not as the format says, or as its checksums say.
 ///
 /// Where the device works in the host's memory, tensors of 64 KiB and more are mapped, not copied: their elements are
 /// in memory once, for all programs that have loaded the file, and a page that is written to becomes this program's
