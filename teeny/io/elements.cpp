@@ -5,6 +5,7 @@
 
 #include <bit>
 #include <cstring>
+#include <set>
 
 namespace teeny::io {
 
@@ -111,6 +112,41 @@ Tensor widen(std::span<const std::byte> bytes, int width, bool is_signed, const 
   if (width == 4 && !is_signed) return widen_as<uint32_t, int64_t>(bytes, shape);
   if (width == 8 && !is_signed) return widen_as<uint64_t, int64_t>(bytes, shape);
   fail("widen: ", is_signed ? "" : "un", "signed integers of ", width, " bytes are a dtype of teeny's");
+}
+
+std::vector<Tensor> realize_to_save(const std::string& path, const nn::StateDict& tensors) {
+  std::vector<Tensor> all;
+  std::set<std::string_view> names;
+  for (const auto& [name, tensor] : tensors) {
+    if (!tensor.defined()) fail(path, ": tensor \"", name, "\" is undefined");
+    if (name.size() > kMaxName) fail(path, ": a tensor's name of ", name.size(), " bytes; at most ", kMaxName);
+    if (!is_utf8(name)) fail(path, ": a tensor's name that is not UTF-8");
+    if (name.find('\0') != name.npos) fail(path, ": a tensor's name with a zero byte: \"", name.c_str(), "\"");
+    if (!names.insert(name).second) fail(path, ": the name \"", name, "\" is taken");
+    all.push_back(tensor);
+  }
+  if (all.size() > kMaxTensors) fail(path, ": ", all.size(), " tensors; a file has at most ", kMaxTensors);
+  realize(all);
+  return all;
+}
+
+bool is_utf8(std::string_view text) {
+  for (size_t i = 0; i < text.size();) {
+    const auto byte = [&](size_t at) { return at < text.size() ? uint32_t(uint8_t(text[at])) : 0; };
+    const uint32_t first = byte(i);
+    const int more = first < 0x80 ? 0 : first < 0xc2 ? -1 : first < 0xe0 ? 1 : first < 0xf0 ? 2 : first < 0xf5 ? 3 : -1;
+    if (more < 0) return false;
+    uint32_t code = more == 0 ? first : first & (0x3f >> more);
+    for (int k = 1; k <= more; ++k) {
+      if (byte(i + size_t(k)) >> 6 != 2) return false;
+      code = code << 6 | (byte(i + size_t(k)) & 0x3f);
+    }
+    // What is written longer than it has to be, halves of UTF-16's pairs, and what lies behind the last character.
+    constexpr uint32_t kLeast[] = {0, 0x80, 0x800, 0x10000};
+    if (code < kLeast[more] || (code >= 0xd800 && code < 0xe000) || code > 0x10ffff) return false;
+    i += size_t(more) + 1;
+  }
+  return true;
 }
 
 std::string shown(std::string_view text) {

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "teeny/data/file.h"
-#include "teeny/tensor/tensor.h"
+#include "teeny/nn/nn.h"
 
 namespace teeny::io {
 
@@ -79,6 +79,15 @@ Tensor to_tensor(Elements elements, const StoredType& type, const Shape& shape, 
 /// int8, int16 and uint16 as int32; uint32 and uint64 as int64, where a uint64 keeps its bits: one of 2^63 and more
 /// shows up negative. `width` is that of an integer in bytes; they are little-endian, and need not be aligned.
 Tensor widen(std::span<const std::byte> bytes, int width, bool is_signed, const Shape& shape);
+
+/// What a file costs in memory is bounded: so many tensors, with names of so many bytes.
+constexpr size_t kMaxTensors = 1 << 17, kMaxName = 1 << 16;
+
+/// The tensors, realized. Throws, naming `path`, where one is undefined or there are too many, and where a name is too
+/// long, is there twice, has a zero byte, which some programs would take for its end, or is not UTF-8.
+std::vector<Tensor> realize_to_save(const std::string& path, const nn::StateDict& tensors);
+
+bool is_utf8(std::string_view text);
 
 /// Text of a file as a message shows it: not too much of it.
 std::string shown(std::string_view text);

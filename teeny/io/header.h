@@ -30,9 +30,7 @@ struct Header {
   Metadata metadata;
 };
 
-/// What a header costs in memory is bounded: so many tensors and so many entries of metadata, with names of so many
-/// bytes.
-constexpr size_t kMaxTensors = 1 << 17, kMaxMetadata = 2 * kMaxTensors, kMaxName = 1 << 16;
+constexpr size_t kMaxMetadata = 2 * kMaxTensors;
 
 /// Throws, naming `file`, unless `json` is a header whose tensors cover exactly `data_size` bytes, without overlaps.
 Header parse_header(const std::string& file, std::string_view json, uint64_t data_size);

@@ -112,17 +112,10 @@ Safetensors load(const std::string& path, const LoadOptions& options) {
 }  // namespace
 
 void save_safetensors(const std::string& path, const nn::StateDict& tensors, const Metadata& metadata) {
-  std::vector<Tensor> all;
-  for (const auto& [name, tensor] : tensors) {
-    if (!tensor.defined()) fail(path, ": tensor \"", name, "\" is undefined");
-    if (name.size() > kMaxName) fail(path, ": a tensor's name of ", name.size(), " bytes; at most ", kMaxName);
-    all.push_back(tensor);
-  }
-  if (all.size() > kMaxTensors) fail(path, ": ", all.size(), " tensors; a file has at most ", kMaxTensors);
-  if (all.size() + metadata.size() > kMaxMetadata) fail(path, ": ", metadata.size(), " entries of metadata");
+  if (tensors.size() + metadata.size() > kMaxMetadata) fail(path, ": ", metadata.size(), " entries of metadata");
   for (const auto& [key, value] : metadata)
     if (key.starts_with(kChecksum)) fail(path, ": metadata \"", key, "\": teeny itself writes those");
-  realize(all);
+  const std::vector<Tensor> all = realize_to_save(path, tensors);
 
   Header header{.entries = {}, .metadata = metadata};
   const std::string unknown = hex(0);
