@@ -274,10 +274,9 @@ namespace {
 void add(FileSummary& summary, const std::string& name, const Array& array, uint64_t bytes) {
   summary.tensors.push_back({name, array.type ? std::string(array.type->name) : array.descr, array.shape, bytes, ""});
   const std::string what = name.empty() ? "the array" : "\"" + shown(name) + "\"";
-  if (!array.type) summary.notes.push_back(text(what, " is ", shown(array.descr), ", which teeny cannot hold"));
-  else if (array.type->dtype == DType::BFloat16)
-    summary.notes.push_back(text(what, " is two bytes without a meaning to NumPy, as it writes bfloat16"));
-  if (array.big_endian) summary.notes.push_back(text(what, " is big-endian"));
+  if (array.type && array.type->dtype == DType::BFloat16)
+    summary.notes.push_back(what + " is two bytes without a meaning to NumPy, as it writes bfloat16");
+  if (array.big_endian) summary.notes.push_back(what + " is big-endian");
 }
 
 }  // namespace

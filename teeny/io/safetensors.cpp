@@ -7,6 +7,7 @@
 
 #include "teeny/io/header.h"
 #include "teeny/io/replacement.h"
+#include "teeny/io/summary.h"
 #include "tinyops/base/hash.h"
 
 namespace teeny::io {
@@ -171,6 +172,18 @@ namespace {
        ", a dtype that teeny does not have");
 }
 }  // namespace
+
+FileSummary detail::summary_of_safetensors(File& file) {
+  Header header = load_header(file);
+  take_checksums(file.path(), header.entries, header.metadata);
+  FileSummary result{.format = "safetensors", .metadata = std::move(header.metadata)};
+  for (const Entry& entry : header.entries)
+    result.tensors.push_back({.name = entry.name,
+                              .dtype = std::string(entry.format->type ? entry.format->type->name : entry.format->name),
+                              .shape = entry.shape,
+                              .bytes = entry.end - entry.begin});
+  return result;
+}
 
 Tensor Safetensors::operator[](const std::string& name) const {
   if (const auto found = left_out.find(name); found != left_out.end()) fail_left_out(name, found->second);

@@ -10,10 +10,10 @@ namespace teeny::io {
 
 struct StoredTensor {
   std::string name;
-  std::string dtype;  ///< NumPy's and PyTorch's name, "int16"; the file's own where teeny cannot hold it
-  Shape shape;
-  uint64_t bytes = 0;   ///< of its elements in the file, had it a storage of its own
-  std::string storage;  ///< in .pt: equal where tensors share their elements; else empty
+  std::string dtype = {};  ///< NumPy's and PyTorch's name, "int16"; the file's own where teeny cannot hold it
+  Shape shape = {};
+  uint64_t bytes = 0;        ///< of its elements in the file, had it a storage of its own
+  std::string storage = {};  ///< in .pt: equal where tensors share their elements; else empty
 };
 
 struct FileSummary {

@@ -1,0 +1,491 @@
+#include "teeny/io/torch.h"
+
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <set>
+
+#include "teeny/io/pickle.h"
+#include "teeny/io/replacement.h"
+#include "teeny/io/summary.h"
+#include "teeny/io/zip.h"
+
+namespace teeny::io {
+
+namespace {
+
+using data::File;
+using Value = PickleValue;
+
+constexpr uint64_t kMaxPickle = 256 << 20, kMaxNames = 64 << 20;
+constexpr uint64_t kMaxExpanded = uint64_t(16) << 30;  // of a tensor with more elements than its storage
+constexpr int kMaxDepth = 64;
+constexpr size_t kMaxVisits = 1 << 23;
+
+struct StorageClass {
+  std::string_view name, type;
+};
+constexpr StorageClass kStorages[] = {
+    {"torch.FloatStorage", "float32"}, {"torch.DoubleStorage", "float64"},    {"torch.HalfStorage", "float16"},
+    {"torch.LongStorage", "int64"},    {"torch.BFloat16Storage", "bfloat16"}, {"torch.IntStorage", "int32"},
+    {"torch.ShortStorage", "int16"},   {"torch.CharStorage", "int8"},         {"torch.ByteStorage", "uint8"},
+    {"torch.BoolStorage", "bool"},     {"torch.storage.UntypedStorage", ""},  // of bytes: the tensor knows
+};
+
+constexpr std::string_view kRebuild = "torch._utils._rebuild_tensor", kRebuild2 = "torch._utils._rebuild_tensor_v2",
+                           kRebuild3 = "torch._utils._rebuild_tensor_v3",
+                           kParameter = "torch._utils._rebuild_parameter",
+                           kParameterWithState = "torch._utils._rebuild_parameter_with_state";
+/// Beside storages and dtypes. A call of one of the last line makes something that is left out.
+constexpr std::string_view kNames[] = {
+    kRebuild,     kRebuild2,      kRebuild3,        kParameter,     kParameterWithState, "collections.OrderedDict",
+    "torch.Size", "torch.device", "_codecs.encode", "builtins.set", "__builtin__.set",
+};
+
+/// "torch.int8" -> int8; null of other names, and of what teeny cannot hold.
+const StoredType* dtype_named(std::string_view name) {
+  constexpr std::string_view kModule = "torch.";
+  return name.starts_with(kModule) ? stored_type(name.substr(kModule.size())) : nullptr;
+}
+
+void check_name(const std::string& what, const std::string& name) {
+  const std::string_view view = name;
+  if (std::ranges::find(kNames, view) != std::end(kNames) || dtype_named(view) ||
+      std::ranges::find(kStorages, view, &StorageClass::name) != std::end(kStorages))
+    return;
+  const auto has = [&](std::string_view part) { return view.find(part) != view.npos; };
+  const char* advice =
+      has("_rebuild_sparse") ? "a sparse tensor: save x.to_dense()"
+      : has("_rebuild_meta") ? "a tensor on the meta device has no elements: load it in PyTorch first"
+      : has("_rebuild_qtensor") || has("torch.Q") || has("torch.q") ? "a quantised tensor: save x.dequantize()"
+      : has("torch.Complex") || has("torch.complex")                ? "complex numbers: save torch.view_as_real(x)"
+      : view.starts_with("torch.float8") ? "8-bit floats, which teeny does not have: save x.float()"
+      : has("__torch__")                 ? "TorchScript: load it in PyTorch, and save model.state_dict()"
+      : has("numpy")                     ? "NumPy's numbers or arrays: save torch.from_numpy(x), or float(x)"
+                     : "the file holds more than tensors and plain data, or runs code: save model.state_dict()";
+  fail(what, ": the pickle names ", shown(name), ": ", advice);
+}
+
+// ---- From the pickle to tensors
+// --------------------------------------------------------------------------------------
+
+struct Storage {
+  std::string key = {};
+  const StoredType* type = nullptr;  ///< null where it is bytes
+  uint64_t elements = 0;
+  uint64_t bytes() const { return elements * uint64_t(type ? type->width : 1); }
+};
+
+/// A tensor as the file tells of it: elements offset + strides[0] * i + strides[1] * j + ... of a storage.
+struct Entry {
+  std::string name = {}, what = {};
+  Storage storage = {};
+  const StoredType* type = nullptr;
+  int64_t offset = 0;
+  Shape shape = {}, strides = {};
+  uint64_t bytes() const { return stored_bytes(shape, type->width, what); }
+};
+
+const Value& item(const Value& value, size_t at, Value::Kind kind, const std::string& what) {
+  if (at >= value.items.size() || value.items[at]->kind != kind)
+    fail(what, ": argument ", at, " of a tensor or storage is missing, or of another kind");
+  return *value.items[at];
+}
+
+Storage storage_of(const Value& persistent, const std::string& what) {
+  const Value& id = item(persistent, 0, Value::Tuple, what);
+  if (item(id, 0, Value::Text, what).text != "storage")
+    fail(what, ": a ", shown(id.items[0]->text), " is stored, and no tensor: save model.state_dict()");
+  const std::string_view name = item(id, 1, Value::Name, what).text;
+  const auto* storage = std::ranges::find(kStorages, name, &StorageClass::name);
+  const int64_t elements = item(id, 4, Value::Int, what).number;
+  if (storage == std::end(kStorages)) fail(what, ": ", shown(name), " is no storage");
+  if (elements < 0 || elements > int64_t(1) << 56) fail(what, ": a storage of ", elements, " elements");
+  if (id.items.size() > 5 && id.items[5]->kind != Value::None)
+    fail(what, ": a view of a storage, as PyTorch wrote it before 0.4: load it in PyTorch, and save it again");
+  return {std::string(item(id, 2, Value::Text, what).text), stored_type(storage->type), uint64_t(elements)};
+}
+
+/// Sizes or strides: a tuple, or torch.Size of one.
+Dims dims_of(const Value* value, const std::string& what) {
+  if (value->kind == Value::Call && value->items[0]->text == "torch.Size")
+    value = &item(*value->items[1], 0, Value::Tuple, what);
+  if (value->kind != Value::Tuple) fail(what, ": sizes and strides are tuples");
+  if (value->items.size() > kMaxRank) fail(what, ": ", value->items.size(), " axes; a tensor has at most ", kMaxRank);
+  Dims result;
+  for (size_t i = 0; i < value->items.size(); ++i) {
+    const int64_t size = item(*value, i, Value::Int, what).number;
+    if (size < 0) fail(what, ": a size or stride of ", size);
+    result.push_back(size);
+  }
+  return result;
+}
+
+/// Whether every element of the tensor lies in its storage, and it is not absurdly larger than that.
+void check_reach(const Entry& entry) {
+  const uint64_t bytes = entry.bytes();
+  if (bytes == 0) return;
+  int64_t last = entry.offset;
+  bool overflow = false;
+  for (int axis = 0; axis < entry.shape.size(); ++axis) {
+    int64_t way = 0;
+    overflow |= __builtin_mul_overflow(entry.shape[axis] - 1, entry.strides[axis], &way);
+    overflow |= __builtin_add_overflow(last, way, &last);
+  }
+  const uint64_t elements = entry.storage.bytes() / uint64_t(entry.type->width);
+  if (overflow || uint64_t(last) >= elements)
+    fail(entry.what, ": ", entry.shape, " with strides ", entry.strides, " from ", entry.offset,
+         " reaches outside of a storage of ", elements, " elements");
+  if (bytes > entry.storage.bytes() && bytes > kMaxExpanded)
+    fail(entry.what, ": ", entry.shape, " are ", bytes, " bytes, of a storage of ", entry.storage.bytes(), "; at most ",
+         kMaxExpanded);
+}
+
+/// What a call of one of the functions that make tensors would make; nothing where it is another one.
+std::optional<Entry> entry_of(const Value& call, const std::string& name, const std::string& what) {
+  const Value* function = call.items[0];
+  const Value* arguments = call.items[1];
+  if (function->text == kParameter || function->text == kParameterWithState) {
+    const Value& data = item(*arguments, 0, Value::Call, what);
+    function = data.items[0];
+    arguments = data.items[1];
+    if (!function->text.starts_with(kRebuild)) fail(what, ": a parameter of ", function->text);
+  }
+  if (!function->text.starts_with(kRebuild)) return {};
+  Entry entry{.name = name, .what = what, .storage = storage_of(item(*arguments, 0, Value::Persistent, what), what)};
+  const bool has_dtype = function->text == kRebuild3;
+  if (has_dtype) entry.type = dtype_named(item(*arguments, 6, Value::Name, what).text);
+  else entry.type = entry.storage.type;
+  if (!entry.type) fail(what, ": a tensor without a dtype");
+  entry.offset = item(*arguments, 1, Value::Int, what).number;
+  if (entry.offset < 0) fail(what, ": a tensor that begins at ", entry.offset);
+  if (arguments->items.size() < 4) fail(what, ": a tensor without sizes or strides");
+  entry.shape = dims_of(arguments->items[2], what);
+  entry.strides = dims_of(arguments->items[3], what);
+  if (entry.shape.size() != entry.strides.size()) fail(what, ": ", entry.shape, " with strides ", entry.strides);
+  const size_t metadata = has_dtype ? 7 : 6;  // of a tensor whose sign is still to be turned
+  if (arguments->items.size() > metadata && !arguments->items[metadata]->items.empty())
+    fail(what, ": a negated or conjugated view: save x.resolve_neg()");
+  check_reach(entry);
+  return entry;
+}
+
+/// Finds the tensors in dictionaries, lists and tuples. What is shared is walked each time, as it has a name each time;
+/// so what is counted is not what there is but how often something is looked at.
+class Collector {
+ public:
+  explicit Collector(const std::string& path) : path_(path) {}
+  std::vector<Entry> entries;
+  size_t left_out = 0;  ///< numbers, strings and the like
+
+  void collect(const std::string& name, const Value& value, int depth = 0) {
+    const auto refuse = [&](const auto&... why) { fail(path_, ": \"", shown(name), "\": ", why...); };
+    if (depth > kMaxDepth) refuse("nested more than ", kMaxDepth, " deep, or in itself");
+    if (++visits_ > kMaxVisits) fail(path_, ": more than ", kMaxVisits, " values, or some of them shared too often");
+    const auto below = [&](const std::string& key, const Value* part) {
+      collect(depth == 0 ? key : name + "." + key, *part, depth + 1);
+    };
+    if (value.kind == Value::Dict) {
+      for (size_t i = 0; i + 1 < value.items.size(); i += 2) {
+        const Value &key = *value.items[i], &part = *value.items[i + 1];
+        if (key.kind == Value::Text && is_utf8(key.text)) below(std::string(key.text), &part);
+        else if (key.kind == Value::Int) below(std::to_string(key.number), &part);
+        else if (part.items.empty()) ++left_out;
+        else refuse("a key that is neither an integer nor text in UTF-8");
+      }
+    } else if (value.kind == Value::List || value.kind == Value::Tuple) {
+      for (size_t i = 0; i < value.items.size(); ++i) below(std::to_string(i), value.items[i]);
+    } else if (value.kind == Value::Persistent) {
+      refuse("a storage by itself: save the tensor");
+    } else if (value.kind != Value::Call || !add(depth == 0 ? "tensor" : name, value)) {
+      ++left_out;
+    }
+  }
+
+ private:
+  bool add(const std::string& name, const Value& call) {
+    const std::string what = path_ + ": tensor \"" + shown(name) + "\"";
+    std::optional<Entry> entry = entry_of(call, name, what);
+    if (!entry) return false;
+    if ((name_bytes_ += name.size()) > kMaxNames || name.size() > kMaxName)
+      fail(what, ": a name of ", name.size(), " bytes; at most ", kMaxName, ", and ", kMaxNames, " together");
+    if (entries.size() == kMaxTensors) fail(path_, ": more than ", kMaxTensors, " tensors");
+    if (!names_.insert(name).second) fail(what, " is there twice");
+    entries.push_back(std::move(*entry));
+    return true;
+  }
+
+  const std::string& path_;
+  std::set<std::string> names_;
+  size_t visits_ = 0, name_bytes_ = 0;
+};
+
+// ---- The two formats
+// -------------------------------------------------------------------------------------------------
+
+/// The tensors that a file tells of, and where their storages lie.
+struct TorchFile {
+  std::vector<Entry> entries;
+  size_t left_out = 0;
+  std::optional<ZipReader> archive;                 ///< of the newer format
+  std::map<std::string, const ZipRecord*> records;  ///< of it, by the key of the storage
+  std::map<std::string, uint64_t> places;           ///< of the older: where the elements begin
+
+  void collect(const Pickle& pickle, const std::string& path) {
+    Collector collector(path);
+    collector.collect("", pickle.root());
+    entries = std::move(collector.entries);
+    left_out = collector.left_out;
+  }
+};
+
+void read_archive(File& file, TorchFile& result) {
+  const std::string& path = file.path();
+  const ZipReader& archive = result.archive.emplace(file);
+  std::string folder;
+  constexpr std::string_view kPickle = "data.pkl";
+  const auto& records = archive.records();
+  for (const ZipRecord& record : records)
+    if (record.name.ends_with(kPickle) && std::ranges::count(record.name, '/') == 1)
+      folder = record.name.substr(0, record.name.size() - kPickle.size());
+  if (folder.empty()) fail(path, ": no data.pkl in the archive: torch.save has not written it; .npz is for load_npz");
+  const auto text_of = [&](const std::string& name, uint64_t limit) {
+    const ZipRecord* record = archive.find(folder + name);
+    if (record && record->size > limit) fail(path, ": ", name, " of ", record->size, " bytes; at most ", limit);
+    const Elements bytes = record ? archive.load(*record, 0, 1, {.map = false}) : Elements{};
+    return std::string(reinterpret_cast<const char*>(bytes.bytes.data()), bytes.bytes.size());
+  };
+  if (archive.find(folder + "constants.pkl") || archive.find(folder + "code/"))
+    fail(path, ": TorchScript, which is a program: load it in PyTorch, and save model.state_dict()");
+  if (const std::string order = text_of("byteorder", 16); order != "" && order != "little")
+    fail(path, ": the byte order is \"", order, "\"; only little is read");
+  const std::string bytes = text_of(std::string(kPickle), kMaxPickle);
+  result.collect(Pickle(bytes, path, [&](const std::string& name) { check_name(path, name); }), path);
+  for (const Entry& entry : result.entries) {
+    const ZipRecord* record = archive.find(folder + "data/" + entry.storage.key);
+    if (!record) fail(entry.what, ": its storage \"", shown(entry.storage.key), "\" is not in the archive");
+    if (record->size != entry.storage.bytes())
+      fail(entry.what, ": its storage has ", record->size, " bytes, and should have ", entry.storage.bytes());
+    result.records[entry.storage.key] = record;
+  }
+}
+
+/// The storages that a pickle speaks of, also where no tensor is made of them.
+std::map<std::string, Storage> storages_of(const Pickle& pickle, const std::string& path) {
+  std::map<std::string, Storage> result;
+  for (const Value& value : pickle.values()) {
+    if (value.kind != Value::Persistent) continue;
+    const Storage storage = storage_of(value, path);
+    const auto [found, added] = result.emplace(storage.key, storage);
+    if (found->second.bytes() != storage.bytes()) fail(path, ": a storage of two sizes: \"", shown(storage.key), "\"");
+  }
+  return result;
+}
+
+void read_stream(File& file, TorchFile& result) {
+  const std::string& path = file.path();
+  const uint64_t size = file.size();
+  const Elements start = load_elements(file, 0, std::min(size, kMaxPickle), 1, true);
+  std::string_view rest(reinterpret_cast<const char*>(start.bytes.data()), start.bytes.size());
+  const auto next = [&] {
+    Pickle pickle(rest, path, [&](const std::string& name) { check_name(path, name); });
+    rest.remove_prefix(pickle.size());
+    return pickle;
+  };
+  constexpr std::string_view kMagic = "\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19";
+  if (const Pickle magic = next(); magic.root().text != kMagic)
+    fail(path, ": a pickle that torch.save has not written");
+  if (const Pickle version = next(); version.root().number != 1001)
+    fail(path, ": version ", version.root().number, " of PyTorch's older format; 1001 is read");
+  if (const Pickle machine = next(); machine.root().kind == Value::Dict)
+    for (size_t i = 0; i + 1 < machine.root().items.size(); i += 2)
+      if (machine.root().items[i]->text == "little_endian" && machine.root().items[i + 1]->number != 1)
+        fail(path, ": written on a big-endian machine; load it in PyTorch, and save it again");
+  const Pickle object = next();
+  result.collect(object, path);
+  const std::map<std::string, Storage> storages = storages_of(object, path);
+
+  const Pickle keys = next();
+  uint64_t place = uint64_t(rest.data() - reinterpret_cast<const char*>(start.bytes.data()));
+  for (const Value* value : keys.root().items) {
+    const std::string key(value->text);
+    const auto storage = storages.find(key);
+    if (storage == storages.end()) fail(path, ": a storage \"", shown(key), "\" that no tensor has");
+    uint64_t count = 0;
+    if (size - place < sizeof count) fail(path, ": it ends before its storages do");
+    file.seek(place);
+    file.read_all(&count, sizeof count);
+    place += sizeof count;
+    const uint64_t bytes = storage->second.bytes();
+    if (count != storage->second.elements)
+      fail(path, ": storage \"", shown(key), "\" has ", count, " elements, and should have ", storage->second.elements);
+    if (bytes > size - place) fail(path, ": it ends before its storages do");
+    if (!result.places.emplace(key, place).second) fail(path, ": storage \"", shown(key), "\" is there twice");
+    place += bytes;
+  }
+  if (place != size) fail(path, ": ", size - place, " bytes behind the last storage");
+  for (const Entry& entry : result.entries)
+    if (!result.places.contains(entry.storage.key)) fail(entry.what, ": its storage is not in the file");
+}
+
+void read(File& file, TorchFile& result) {
+  char start[2] = {};
+  if (file.read(start, sizeof start) == sizeof start && std::string_view(start, 2) == "PK") read_archive(file, result);
+  else if (start[0] == '\x80') read_stream(file, result);
+  else fail(file.path(), ": no file of torch.save: neither a zip archive nor a pickle");
+}
+
+/// A tensor's elements in its storage, `base`. Where it is row-major that is told in the same words as everywhere.
+Tensor view_of(const Tensor& base, const Entry& entry) {
+  View view = View::contiguous(entry.shape);
+  view.address.offset = entry.offset;
+  for (int axis = 0; axis < entry.shape.size(); ++axis)
+    if (entry.shape[axis] > 1) view.address.coef[axis] = entry.strides[axis];
+  return Tensor(LazyBuffer(base.lazy().node(), ShapeTracker(view)));
+}
+
+}  // namespace
+
+nn::StateDict load_torch(const std::string& path, const LoadOptions& options) {
+  File file = data::open_to_read(path);
+  TorchFile torch;
+  read(file, torch);
+  using Part = std::pair<std::string, const StoredType*>;  // a storage, and as what it is seen
+  std::map<Part, Tensor> bases;
+  std::map<std::pair<Part, std::vector<int64_t>>, Tensor> tensors;
+  nn::StateDict result;
+  for (const Entry& entry : torch.entries) {
+    const Part part(entry.storage.key, entry.type);
+    std::vector<int64_t> place(entry.shape.begin(), entry.shape.end());
+    place.insert(place.end(), entry.strides.begin(), entry.strides.end());
+    place.push_back(entry.offset);
+    Tensor &base = bases[part], &tensor = tensors[{part, place}];
+    if (!base.defined()) {
+      const int width = entry.type->width;
+      const uint64_t elements = entry.storage.bytes() / uint64_t(width), bytes = elements * uint64_t(width);
+      Elements loaded = torch.archive ? torch.archive->load(*torch.records[part.first], 0, width, options)
+                                      : load_elements(file, torch.places[part.first], bytes, width, options.map);
+      loaded.bytes = loaded.bytes.first(bytes);
+      base = to_tensor(std::move(loaded), *entry.type, {int64_t(elements)}, entry.what);
+    }
+    if (!tensor.defined())
+      tensor = entry.bytes() == 0 ? Tensor::zeros(entry.shape, entry.type->dtype) : view_of(base, entry);
+    result.emplace_back(entry.name, tensor);
+  }
+  return result;
+}
+
+FileSummary detail::summary_of_torch(File& file) {
+  TorchFile torch;
+  read(file, torch);
+  FileSummary result{.format = torch.archive ? "torch" : "torch (before 1.6)"};
+  for (const Entry& entry : torch.entries)
+    result.tensors.push_back(
+        {entry.name, std::string(entry.type->name), entry.shape, entry.bytes(), entry.storage.key});
+  if (torch.left_out > 0)
+    result.notes.push_back(text(torch.left_out, " numbers, strings and the like beside the tensors are left out"));
+  return result;
+}
+
+// ---- Writing
+// ---------------------------------------------------------------------------------------------------------
+
+namespace {
+
+/// A storage to be written, and how a tensor lies in it.
+struct Placed {
+  size_t storage;
+  View view;
+};
+
+/// Whether a storage of PyTorch's can be seen in this way, and written to as well.
+bool is_strided(const LazyBuffer& x) {
+  if (!x.views().is_single() || !x.views().view().guards.empty()) return false;
+  const View& view = x.views().view();
+  for (int axis = 0; axis < view.rank(); ++axis)
+    if (view.shape[axis] > 1 && view.address.coef[axis] <= 0) return false;
+  return true;
+}
+
+bool is_same(const LazyBuffer& x, const LazyBuffer& y) {
+  return std::ranges::equal(x.views().views(), y.views().views());
+}
+
+/// Tensors of one buffer share a storage where they are the same elements, and where all of them are strided views that
+/// together are as large as the buffer: a slice is not written with all that it is a slice of.
+std::vector<Placed> place(std::span<const Tensor> tensors, std::vector<Tensor>& storages) {
+  std::map<const Node*, std::vector<size_t>> of_node;
+  for (size_t i = 0; i < tensors.size(); ++i) of_node[tensors[i].lazy().node().get()].push_back(i);
+  std::vector<std::optional<Placed>> result(tensors.size());
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    if (result[i]) continue;
+    const LazyBuffer& x = tensors[i].lazy();
+    const std::vector<size_t>& group = of_node[x.node().get()];
+    int64_t elements = 0;
+    bool strided = !has_no_memory(x.node()->op), same = true;
+    for (size_t k : group) {
+      elements += tensors[k].numel();
+      strided &= is_strided(tensors[k].lazy());
+      same &= is_same(tensors[k].lazy(), x);
+    }
+    const bool whole = !same && strided && elements >= numel(x.node()->shape());
+    for (size_t k : group)
+      if (whole) result[k] = {storages.size(), tensors[k].lazy().views().view()};
+      else if (is_same(tensors[k].lazy(), x)) result[k] = {storages.size(), View::contiguous(x.shape())};
+    storages.push_back(whole ? Tensor(LazyBuffer(x.node(), x.node()->whole)) : tensors[i]);
+  }
+  std::vector<Placed> placed;
+  for (auto& one : result) placed.push_back(std::move(*one));
+  return placed;
+}
+
+void write_tuple(PickleWriter& out, const Dims& values) {
+  out.op('(');
+  for (int64_t value : values) out.integer(value);
+  out.op('t');
+}
+
+void write_tensor(PickleWriter& out, const Placed& tensor, const Tensor& storage) {
+  const auto* kind = std::ranges::find(kStorages, name(storage.dtype()), &StorageClass::type);
+  out.name_once("torch._utils", "_rebuild_tensor_v2").op('(');
+  out.op('(').text_once("storage").name_once("torch", kind->name.substr(sizeof "torch." - 1));
+  out.text(std::to_string(tensor.storage)).text_once("cpu").integer(storage.numel()).op('t').op('Q');
+  out.integer(tensor.view.address.offset);
+  write_tuple(out, tensor.view.shape);
+  Dims strides = tensor.view.address.coef;
+  for (int axis = 0; axis < strides.size(); ++axis)
+    if (tensor.view.shape[axis] < 2) strides[axis] = 1;  // whatever it is, nothing is that far away
+  write_tuple(out, strides);
+  out.op('\x89').name_once("collections", "OrderedDict").op(')').op('R');  // no gradient, no hooks
+  out.op('t').op('R');
+}
+
+}  // namespace
+
+void save_torch(const std::string& path, const nn::StateDict& tensors) {
+  const std::vector<Tensor> all = realize_to_save(path, tensors);
+  std::vector<Tensor> storages;
+  const std::vector<Placed> placed = place(all, storages);
+  PickleWriter pickle;
+  pickle.op('}').op('(');
+  for (size_t i = 0; i < all.size(); ++i) {
+    pickle.text(tensors[i].first);
+    write_tensor(pickle, placed[i], storages[placed[i].storage]);
+  }
+  pickle.op('u');
+
+  Replacement replacement(path);
+  ZipWriter archive(replacement.file());
+  const auto add = [&](const std::string& name, std::string_view bytes) {
+    archive.add("archive/" + name, {std::as_bytes(std::span(bytes))});
+  };
+  add("data.pkl", pickle.finish());
+  add("byteorder", "little");
+  for (size_t i = 0; i < storages.size(); ++i)
+    archive.add("archive/data/" + std::to_string(i), {storages[i].to_bytes()});
+  add("version", "3\n");
+  archive.finish();
+  replacement.commit();
+}
+
+}  // namespace teeny::io
