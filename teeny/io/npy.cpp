@@ -19,8 +19,7 @@ constexpr std::string_view kMagic = "\x93NUMPY";
 constexpr uint64_t kMaxHeader = 10'000;  // what np.load takes, too
 constexpr std::string_view kEnding = ".npy";
 
-// ---- The header
-// ------------------------------------------------------------------------------------------------------
+// ---- The header ----------------------------------------------------------------------------------------------------
 
 struct Array {
   std::string descr = {};            ///< "<f4", or the text of a structured dtype
@@ -179,8 +178,7 @@ Tensor make_tensor(const Array& array, Elements elements, const std::string& wha
   return x.permute(axes);
 }
 
-// ---- Files
-// -----------------------------------------------------------------------------------------------------------
+// ---- Files ---------------------------------------------------------------------------------------------------------
 
 Array load_header(File& file) {
   std::string start(std::min(file.size(), kMaxHeader + 12), '\0');
@@ -266,8 +264,7 @@ void save_npz(const std::string& path, const nn::StateDict& tensors) {
   replacement.commit();
 }
 
-// ---- Summaries
-// -------------------------------------------------------------------------------------------------------
+// ---- Summaries -----------------------------------------------------------------------------------------------------
 
 namespace {
 

@@ -42,9 +42,10 @@ constexpr std::string_view kNames[] = {
     "torch.Size", "torch.device", "_codecs.encode", "builtins.set", "__builtin__.set",
 };
 
+constexpr std::string_view kModule = "torch.";
+
 /// "torch.int8" -> int8; null of other names, and of what teeny cannot hold.
 const StoredType* dtype_named(std::string_view name) {
-  constexpr std::string_view kModule = "torch.";
   return name.starts_with(kModule) ? stored_type(name.substr(kModule.size())) : nullptr;
 }
 
@@ -66,8 +67,7 @@ void check_name(const std::string& what, const std::string& name) {
   fail(what, ": the pickle names ", shown(name), ": ", advice);
 }
 
-// ---- From the pickle to tensors
-// --------------------------------------------------------------------------------------
+// ---- From the pickle to tensors ------------------------------------------------------------------------------------
 
 struct Storage {
   std::string key = {};
@@ -220,8 +220,7 @@ class Collector {
   size_t visits_ = 0, name_bytes_ = 0;
 };
 
-// ---- The two formats
-// -------------------------------------------------------------------------------------------------
+// ---- The two formats -----------------------------------------------------------------------------------------------
 
 /// The tensors that a file tells of, and where their storages lie.
 struct TorchFile {
@@ -387,8 +386,7 @@ FileSummary detail::summary_of_torch(File& file) {
   return result;
 }
 
-// ---- Writing
-// ---------------------------------------------------------------------------------------------------------
+// ---- Writing -------------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -398,13 +396,16 @@ struct Placed {
   View view;
 };
 
-/// Whether a storage of PyTorch's can be seen in this way, and written to as well.
-bool is_strided(const LazyBuffer& x) {
-  if (!x.views().is_single() || !x.views().view().guards.empty()) return false;
-  const View& view = x.views().view();
-  for (int axis = 0; axis < view.rank(); ++axis)
-    if (view.shape[axis] > 1 && view.address.coef[axis] <= 0) return false;
-  return true;
+/// The view, if a storage of PyTorch's can be seen in this way, and written to as well.
+std::optional<View> strided(const LazyBuffer& x) {
+  View view = x.views().view();
+  if (!x.views().is_single() || !view.guards.empty() || has_no_memory(x.node()->op)) return {};
+  for (int axis = 0; axis < view.rank(); ++axis) {
+    int64_t& stride = view.address.coef[axis];
+    if (view.shape[axis] < 2) stride = 1;  // whatever it is, nothing is that far away
+    else if (stride <= 0) return {};
+  }
+  return view;
 }
 
 bool is_same(const LazyBuffer& x, const LazyBuffer& y) {
@@ -422,15 +423,12 @@ std::vector<Placed> place(std::span<const Tensor> tensors, std::vector<Tensor>& 
     const LazyBuffer& x = tensors[i].lazy();
     const std::vector<size_t>& group = of_node[x.node().get()];
     int64_t elements = 0;
-    bool strided = !has_no_memory(x.node()->op), same = true;
-    for (size_t k : group) {
-      elements += tensors[k].numel();
-      strided &= is_strided(tensors[k].lazy());
-      same &= is_same(tensors[k].lazy(), x);
-    }
-    const bool whole = !same && strided && elements >= numel(x.node()->shape());
+    bool whole = false;  // whether one of them is another view
+    for (size_t k : group) whole |= !is_same(tensors[k].lazy(), x), elements += tensors[k].numel();
+    whole &= elements >= numel(x.node()->shape());
+    for (size_t k : group) whole = whole && strided(tensors[k].lazy());
     for (size_t k : group)
-      if (whole) result[k] = {storages.size(), tensors[k].lazy().views().view()};
+      if (whole) result[k] = {storages.size(), *strided(tensors[k].lazy())};
       else if (is_same(tensors[k].lazy(), x)) result[k] = {storages.size(), View::contiguous(x.shape())};
     storages.push_back(whole ? Tensor(LazyBuffer(x.node(), x.node()->whole)) : tensors[i]);
   }
@@ -439,26 +437,48 @@ std::vector<Placed> place(std::span<const Tensor> tensors, std::vector<Tensor>& 
   return placed;
 }
 
-void write_tuple(PickleWriter& out, const Dims& values) {
-  out.op('(');
-  for (int64_t value : values) out.integer(value);
-  out.op('t');
-}
+/// A dictionary of tensors as a pickle of protocol 2; pickle.cpp has the opcodes.
+class PickleWriter {
+ public:
+  void add(const std::string& name, const Placed& tensor, const Tensor& storage) {
+    const auto* kind = std::ranges::find(kStorages, teeny::name(storage.dtype()), &StorageClass::type);
+    bytes_ += unicode(name);
+    once("ctorch._utils\n_rebuild_tensor_v2\n");
+    bytes_ += "((";
+    once(unicode("storage"));
+    once("ctorch\n" + std::string(kind->name.substr(kModule.size())) + "\n");
+    bytes_ += unicode(std::to_string(tensor.storage));
+    once(unicode("cpu"));
+    bytes_ += integer(storage.numel()) + "tQ" + integer(tensor.view.address.offset);
+    bytes_ += tuple(tensor.view.shape) + tuple(tensor.view.address.coef) + "\x89";  // no gradient
+    once("ccollections\nOrderedDict\n");
+    bytes_ += ")RtR";
+  }
+  std::string finish() const { return bytes_ + "u."; }
 
-void write_tensor(PickleWriter& out, const Placed& tensor, const Tensor& storage) {
-  const auto* kind = std::ranges::find(kStorages, name(storage.dtype()), &StorageClass::type);
-  out.name_once("torch._utils", "_rebuild_tensor_v2").op('(');
-  out.op('(').text_once("storage").name_once("torch", kind->name.substr(sizeof "torch." - 1));
-  out.text(std::to_string(tensor.storage)).text_once("cpu").integer(storage.numel()).op('t').op('Q');
-  out.integer(tensor.view.address.offset);
-  write_tuple(out, tensor.view.shape);
-  Dims strides = tensor.view.address.coef;
-  for (int axis = 0; axis < strides.size(); ++axis)
-    if (tensor.view.shape[axis] < 2) strides[axis] = 1;  // whatever it is, nothing is that far away
-  write_tuple(out, strides);
-  out.op('\x89').name_once("collections", "OrderedDict").op(')').op('R');  // no gradient, no hooks
-  out.op('t').op('R');
-}
+ private:
+  template <class T>
+  static std::string raw(T value) {
+    return std::string(reinterpret_cast<const char*>(&value), sizeof value);
+  }
+  static std::string unicode(std::string_view text) { return "X" + raw(uint32_t(text.size())).append(text); }
+  static std::string integer(int64_t value) {
+    return value == int32_t(value) ? "J" + raw(int32_t(value)) : "\x8a\x08" + raw(value);
+  }
+  static std::string tuple(const Dims& values) {
+    std::string result = "(";
+    for (int64_t value : values) result += integer(value);
+    return result + "t";
+  }
+  /// What pushes a value: the second time the reader takes it from its memo.
+  void once(const std::string& code) {
+    const auto [found, added] = memo_.emplace(code, memo_.size());
+    bytes_ += (added ? code + "q" : "h") + raw(uint8_t(found->second));
+  }
+
+  std::string bytes_ = "\x80\x02}(";  // PROTO 2, EMPTY_DICT, MARK
+  std::map<std::string, size_t> memo_;
+};
 
 }  // namespace
 
@@ -467,12 +487,7 @@ void save_torch(const std::string& path, const nn::StateDict& tensors) {
   std::vector<Tensor> storages;
   const std::vector<Placed> placed = place(all, storages);
   PickleWriter pickle;
-  pickle.op('}').op('(');
-  for (size_t i = 0; i < all.size(); ++i) {
-    pickle.text(tensors[i].first);
-    write_tensor(pickle, placed[i], storages[placed[i].storage]);
-  }
-  pickle.op('u');
+  for (size_t i = 0; i < all.size(); ++i) pickle.add(tensors[i].first, placed[i], storages[placed[i].storage]);
 
   Replacement replacement(path);
   ZipWriter archive(replacement.file());

@@ -11,8 +11,7 @@
 
 namespace teeny::io {
 
-// ---- minizip's calls
-// -------------------------------------------------------------------------------------------------
+// ---- minizip's calls -----------------------------------------------------------------------------------------------
 
 /// A file, as minizip sees it through its callbacks. No exception passes through C: it is kept until minizip returns.
 struct ZipStream {
@@ -97,8 +96,7 @@ constexpr uint64_t kChunk = 1 << 30;  // minizip counts in 32 bits
 
 }  // namespace
 
-// ---- Reading
-// ---------------------------------------------------------------------------------------------------------
+// ---- Reading -------------------------------------------------------------------------------------------------------
 
 ZipReader::ZipReader(data::File& file, uint64_t max_inflated)
     : file_(file), stream_(new ZipStream{file, file.size()}), archive_(nullptr, unzClose) {
@@ -231,8 +229,7 @@ Elements ZipReader::load(const ZipRecord& record, uint64_t from, int width, cons
   return result;
 }
 
-// ---- Writing
-// ---------------------------------------------------------------------------------------------------------
+// ---- Writing -------------------------------------------------------------------------------------------------------
 
 ZipWriter::ZipWriter(data::File& file)
     : file_(file),
@@ -259,7 +256,8 @@ void ZipWriter::add(const std::string& name, std::initializer_list<std::span<con
   std::array<char, 4 + 63> padding = {'F', 'B'};
   const uint64_t begin = file_.place() + kHeader + name.size() + (zip64 ? 20 : 0) + 4;
   padding[2] = char(-begin & 63);
-  const zip_fileinfo info = {.tmz_date = {}, .dosDate = 1 << 5 | 1, .internal_fa = 0, .external_fa = 0};  // 1980-01-01
+  const zip_fileinfo info = {
+      .tmz_date = {}, .dosDate = (1 << 5 | 1) << 16, .internal_fa = 0, .external_fa = 0};  // 1980-01-01
   check(zipOpenNewFileInZip4_64(archive_.get(), name.c_str(), &info, padding.data(), 4 + unsigned(padding[2]), nullptr,
                                 0, nullptr, 0, 0, 0, -MAX_WBITS, DEF_MEM_LEVEL, Z_DEFAULT_STRATEGY, nullptr, 0, 0,
                                 1 << 11,  // the name is UTF-8
