@@ -16,8 +16,8 @@ PREFIX  ?= /usr/local
 FUZZ    ?= 2000
 EMULATE ?=
 
-PACKAGES := g++ make libeigen3-dev doctest-dev nlohmann-json3-dev zlib1g-dev libminizip-dev libcli11-dev
-EXAMPLES := mnist beautiful_mnist teenygrad_mnist linear_regression two_moons gpt
+PACKAGES := g++ make libeigen3-dev doctest-dev nlohmann-json3-dev zlib1g-dev libminizip-dev libcli11-dev libpng-dev
+EXAMPLES := mnist beautiful_mnist teenygrad_mnist linear_regression two_moons gpt gpt2 resnet
 
 # All cores at once. A -j on the command line comes before this one, and a make that another one started shares its jobs.
 ifeq (0,$(MAKELEVEL))
@@ -37,7 +37,7 @@ differ = $(if $(and $(findstring |$(1)|,|$(2)|),$(findstring |$(2)|,|$(1)|)),,ye
 
 help: ## this list
 	@echo 'make TARGET [BACKEND=cpu|reference|cuda [EMULATE=1]] [ARCH=native] [SAN=address,undefined|thread] [WERROR=1] [ARGS=...]'
-	@awk -F ':.*## ' '/^[a-z_-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9_-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' Makefile
 
 deps: ## install what the build needs, with apt (Debian, Ubuntu)
 	@command -v dpkg-query > /dev/null || { echo 'make deps knows only apt; install these by hand: $(PACKAGES)' >&2; exit 1; }
@@ -196,6 +196,8 @@ ifdef emulated
   of_cpu  := $(patsubst %.cpp,build/cpu-$(ARCH)/%.o,tests/course/check.cpp $(wildcard tinyops/base/*.cpp tinyops/common/*.cpp))
 endif
 tests    := tests/main.cpp $(wildcard tests/random_graph*.cpp tests/test_*.cpp $(if $(emulated),tests/gpu_emulator/test_*.cpp))
+of_gpt2  := $(addprefix examples/,bpe.cpp unicode.cpp weights.cpp)
+of_resnet:= $(addprefix examples/,image.cpp unicode.cpp weights.cpp)
 programs := $(wildcard examples/*.cpp tests/bench/*.cpp) $(if $(filter cuda,$(BACKEND)),tests/bench/gpu_peak.cu)
 sources  := $(library) $(tool) $(tests) $(programs) $(checks) $(wildcard tests/course/tool/*.cpp)
 object    = $(patsubst %.cu,$B/%.o,$(patsubst %.cpp,$B/%.o,$1))
@@ -207,15 +209,17 @@ $(LIBTEENY): $(call object,$(library)) | compile_commands.json
 	$(call say,archive,$@)
 	$Qar rcs $@ $^
 
-$B/test: $(call object,$(tests)) $(LIBTEENY)
+$B/test: $(call object,$(tests) $(of_gpt2) $(of_resnet)) $(LIBTEENY)
 $B/bin/teeny: $(call object,$(tool)) $(LIBTEENY)  # $B/teeny is the folder of objects
 $B/bench: $B/tests/bench/bench.o $B/tests/bench/$(if $(filter cuda,$(BACKEND)),gpu_)peak.o $B/examples/common.o $(LIBTEENY)
 $B/sweep: $B/tests/bench/sweep.o $B/tests/bench/$(if $(filter cuda,$(BACKEND)),gpu_)peak.o $B/examples/common.o $(LIBTEENY)
 $(EXAMPLES:%=$B/%): $B/%: $B/examples/%.o $B/examples/common.o $(LIBTEENY)
+$B/gpt2: $(call object,$(of_gpt2))
+$B/resnet: $(call object,$(of_resnet))
 $B/test $B/bin/teeny $B/bench $B/sweep $(EXAMPLES:%=$B/%):
 	@mkdir -p $(@D)
 	$(call say,link,$@)
-	$Q$(CXX) $(FLAGS) $(CXXFLAGS) $^ $(LIBS) -o $@
+	$Q$(CXX) $(FLAGS) $(CXXFLAGS) $(filter %.o,$^) $(LIBTEENY) $(if $(filter %/image.o,$^),-lpng) $(LIBS) -o $@
 
 $B/%.o: %.cpp $B/flags
 	@mkdir -p $(@D)
@@ -290,7 +294,7 @@ endif
 # Everything depends on this file, and it is written when the flags change, which is seen before a rule runs: so `make -n` says
 # what would be compiled. Before it does, what a compiler would only say in
 # its own words is said here: what is missing, and how to get it.
-headers := $(if $(filter cpu,$(BACKEND)),Eigen/Core omp.h) zlib.h minizip/unzip.h nlohmann/json.hpp doctest/doctest.h CLI/CLI.hpp
+headers := $(if $(filter cpu,$(BACKEND)),Eigen/Core omp.h) zlib.h minizip/unzip.h png.h nlohmann/json.hpp doctest/doctest.h CLI/CLI.hpp
 flags_now := $(strip $(CXX) $(FLAGS) $(CPU_FLAGS) $(HOST_FLAGS) $(if $(on_gpu),$(NVCC) $(NVCC_FLAGS)) $(CXXFLAGS))
 $B/flags: $(if $(call differ,$(flags_now),$(strip $(shell cat $B/flags 2> /dev/null))),FORCE)
 	@mkdir -p $(@D)
@@ -325,6 +329,8 @@ teenygrad_mnist: ## train teenygrad's network for 100 steps
 linear_regression: ## find a line through noisy points
 two_moons: ## separate two moons, and draw the border
 gpt: ## train a character-level transformer on these sources and let it write
+gpt2: ## go on with a text, with the weights of GPT-2 (ARGS='--model gpt2/model.safetensors "Once upon a time"')
+resnet: ## say what a picture shows, with the weights of a ResNet (ARGS='--model resnet18.safetensors dog.png')
 $(EXAMPLES): %: $B/%
 	$(RUN) $< $(ARGS)
 
