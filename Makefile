@@ -196,8 +196,8 @@ ifdef emulated
   of_cpu  := $(patsubst %.cpp,build/cpu-$(ARCH)/%.o,tests/course/check.cpp $(wildcard tinyops/base/*.cpp tinyops/common/*.cpp))
 endif
 tests    := tests/main.cpp $(wildcard tests/random_graph*.cpp tests/test_*.cpp $(if $(emulated),tests/gpu_emulator/test_*.cpp))
-of_gpt2  := $(addprefix examples/,bpe.cpp unicode.cpp weights.cpp)
-of_resnet:= $(addprefix examples/,image.cpp unicode.cpp weights.cpp)
+of_gpt2   := $(addprefix examples/,bpe.cpp unicode.cpp weights.cpp)
+of_resnet := $(addprefix examples/,image.cpp unicode.cpp weights.cpp)
 programs := $(wildcard examples/*.cpp tests/bench/*.cpp) $(if $(filter cuda,$(BACKEND)),tests/bench/gpu_peak.cu)
 sources  := $(library) $(tool) $(tests) $(programs) $(checks) $(wildcard tests/course/tool/*.cpp)
 object    = $(patsubst %.cu,$B/%.o,$(patsubst %.cpp,$B/%.o,$1))

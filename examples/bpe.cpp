@@ -131,8 +131,8 @@ void Bpe::read_merges(const std::string& path) {
     if (space == 0 || space >= line.size() - 1 || line.find(' ', space + 1) != line.npos)
       fail(path, ": line ", number, " is not a pair of tokens with a space between them");
     const std::string left = line.substr(0, space), right = line.substr(space + 1);
-    merges_.try_emplace(pair_of(token_of(left, path, number), token_of(right, path, number)),
-                        Merge{number, token_of(left + right, path, number)});
+    const int64_t first = token_of(left, path, number), second = token_of(right, path, number);
+    merges_.try_emplace(pair_of(first, second), Merge{number, token_of(left + right, path, number)});
   }
   if (number == 0) fail(path, ": is empty; it should list the pairs of tokens to merge");
 }

@@ -116,7 +116,7 @@ std::vector<Window> windows(int64_t from, int64_t to) {
       sum += weights.back();
     }
     Window window{begin, {}};
-    for (const double w : weights) window.weights.push_back(int32_t(0.5 + w * (1 / sum) * (1 << kBits)));
+    for (const double w : weights) window.weights.push_back(int32_t(0.5 + w / sum * (1 << kBits)));
     result.push_back(std::move(window));
   }
   return result;

@@ -15,7 +15,9 @@ struct Image {
 Image read_image(const std::string& path);
 
 /// The picture in another size. A pixel of the result is a mean over those that it covers, weighted by how near they
-/// are (bilinear, with a wider triangle to shrink): bit for bit what PIL.Image.resize makes with BILINEAR.
+/// are (bilinear, with a wider triangle to shrink); columns first, then rows. Bit for bit what PIL.Image.resize makes
+/// with BILINEAR, but that Pillow 13 begins with the rows where they lose more than twice what columns do: there
+/// colours differ by 1.
 Image resize(const Image& image, int64_t width, int64_t height);
 
 /// The part that begins `left` and `top` pixels from the corner.
