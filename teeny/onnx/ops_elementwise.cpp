@@ -69,6 +69,12 @@ Tensor sum(const Call& call) {
 
 // ---- Activations with parameters -----------------------------------------------------------------------------------
 
+Tensor gelu(const Call& call) {
+  const std::string approximate = call.text("approximate", "none");
+  if (approximate != "none" && approximate != "tanh") fail("approximate is \"", approximate, "\"; none or tanh");
+  return approximate == "tanh" ? call.x().gelu() : call.x().gelu_erf();
+}
+
 Tensor swish(const Tensor& x, double alpha) { return alpha == 1 ? x.silu() : x * (x * alpha).sigmoid(); }
 
 Tensor prelu(const Call& call) {
@@ -123,18 +129,16 @@ Tensor remainder(const Call& call) {
 }
 
 /// In the type of the base. Powers of known exponents are products and roots, as exporters expect.
-Value power(const Call& call) {
+Tensor power(const Call& call) {
   const auto [x, y] = operands(call);
-  const std::optional<double> exponent = known_number(call, 1);
-  const bool plain = y.rank() <= x.rank();
-  if (exponent == 1.0 && plain) return {x, call.type()};
-  if (exponent == 2.0 && plain) return {x.square(), call.type()};
-  if (!is_float(x.dtype()) && is_float(y.dtype()))
-    return as_type(x.cast(DType::Float64).pow(y.cast(DType::Float64)), call.type());
-  if (exponent == 3.0 && plain) return {x.square() * x, call.type()};
-  if (exponent == 0.5 && plain) return {x.sqrt(), call.type()};
-  if (exponent == -1.0 && plain && is_float(x.dtype())) return {x.reciprocal(), call.type()};
-  return as_type(x.pow(y.cast(x.dtype())), call.type());
+  const double exponent = y.rank() <= x.rank() ? known_number(call, 1).value_or(NAN) : NAN;
+  if (exponent == 1) return x;
+  if (exponent == 2) return x.square();
+  if (exponent == 3) return x.square() * x;
+  if (is_float(x.dtype()) && exponent == 0.5) return x.sqrt();
+  if (is_float(x.dtype()) && exponent == -1) return x.reciprocal();
+  if (is_float(x.dtype()) || !is_float(y.dtype())) return x.pow(y.cast(x.dtype()));
+  return x.cast(DType::Float64).pow(y.cast(DType::Float64)).cast(x.dtype());
 }
 
 /// What is shifted by as many bits as there are, or more, is 0, or -1 of a negative one to the right.
@@ -157,6 +161,11 @@ Tensor is_inf(const Call& call) {
 
 // ---- Conversions ---------------------------------------------------------------------------------------------------
 
+Type target(const Call& call) {
+  if (!call.has("to")) fail("the attribute to is missing, a type");
+  return call.type("to", Type::Undefined);
+}
+
 /// uint64 is held as the bits of an int64: of floats, what lies beyond that goes a way of its own.
 Value converted(const Tensor& x, Type from, Type to) {
   const DType dtype = dtype_of(to);
@@ -170,7 +179,7 @@ Value converted(const Tensor& x, Type from, Type to) {
 /// The same bits read as another type, by way of an integer. Those of the 16-bit floats are the upper half of a float32
 /// that is a bfloat16.
 Value bit_cast(const Call& call) {
-  const Type from = call.type(), to = call.type("to", Type::Undefined);
+  const Type from = call.type(), to = target(call);
   if (stored_size(from) != stored_size(to))
     fail(name_of(from), " to ", name_of(to), ": elements of ", stored_size(from), " and ", stored_size(to), " bytes");
   const auto integer = [](Type type) { return stored_size(type) == 8 ? DType::Int64 : DType::Int32; };
@@ -267,9 +276,7 @@ void add_elementwise(Ops& ops) {
   ops["Celu"] = [](Call& call) { return call.x().celu(call.real("alpha", 1)); };
   ops["Clip"] = clip;
   ops["Elu"] = [](Call& call) { return call.x().elu(call.real("alpha", 1)); };
-  ops["Gelu"] = [](Call& call) {
-    return call.text("approximate", "none") == "tanh" ? call.x().gelu() : call.x().gelu_erf();
-  };
+  ops["Gelu"] = gelu;
   ops["HardSigmoid"] = [](Call& call) {
     return (call.x() * call.real("alpha", 0.2f) + call.real("beta", 0.5)).maximum(0).minimum(1);
   };
@@ -313,7 +320,7 @@ void add_elementwise(Ops& ops) {
   ops["Mean"] = [](Call& call) { return sum(call) / double(call.count()); };
   ops["Where"] = [](Call& call) { return Value(where(call.x(), operand(call, 1), operand(call, 2)), call.type(1)); };
 
-  ops["Cast"] = [](Call& call) { return converted(call.x(), call.type(), call.type("to", Type::Undefined)); };
+  ops["Cast"] = [](Call& call) { return converted(call.x(), call.type(), target(call)); };
   ops["CastLike"] = [](Call& call) { return converted(call.x(), call.type(), call.type(1)); };
   ops["BitCast"] = bit_cast;
   ops["Identity"] = [](Call& call) { return call.x(), call.inputs[0]; };

@@ -1,4 +1,6 @@
 // Normalization by the statistics of a batch, a layer or a neighbourhood.
+#include <algorithm>
+
 #include "teeny/onnx/ops.h"
 
 namespace teeny::onnx {
@@ -89,8 +91,8 @@ Tensor local_response_normalization(const Call& call) {
   const int64_t size = call.integer("size", 0);
   if (x.rank() < 2 || size < 1) fail("x of ", x.shape(), " and a size of ", size, "; (N, C, ...) and at least 1");
   Dims before = Dims::filled(x.rank(), 0), after = before;
-  before[1] = (size - 1) / 2, after[1] = size - 1 - before[1];
-  const Tensor sum = x.square().pad(before, after).unfold(1, size, 1).sum(-1);
+  before[1] = std::min((size - 1) / 2, x.size(1)), after[1] = std::min(size / 2, x.size(1));  // zeros beyond count nothing
+  const Tensor sum = x.square().pad(before, after).unfold(1, before[1] + after[1] + 1, 1).sum(-1);
   return x / (sum * (call.real("alpha", 1e-4f) / double(size)) + call.real("bias", 1)).pow(call.real("beta", 0.75));
 }
 

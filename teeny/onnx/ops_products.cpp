@@ -60,7 +60,7 @@ Tensor beside(const Tensor& parameter, const Tensor& x, const Call& call) {
   if (block <= 0 || parameter.shape() != blocks)
     fail("scales of ", parameter.shape(), " do not fit elements of ", x.shape(), " along axis ", axis,
          " with blocks of ", block);
-  const Tensor spread = parameter.repeat_interleave(block, axis);
+  const Tensor spread = parameter.repeat_interleave(std::min(block, x.size(axis)), axis);
   Dims cut = Dims::filled(x.rank(), 0);
   cut[axis] = x.size(axis) - spread.size(axis);
   return spread.pad(Dims::filled(x.rank(), 0), cut);
@@ -91,7 +91,7 @@ Value quantize(const Call& call) {
 Outputs quantize_dynamically(Call& call) {
   const Tensor& x = call.x();
   const Tensor least = x.min().minimum(0), range = x.max().maximum(0) - least;
-  const Tensor scale = where(range == 0, 1, range) / 255;
+  const Tensor scale = where(range == 0, 1, range / 255);
   const Value zero_point = saturated(-least / scale, Tensor::zeros({}), Type::UInt8);
   return {saturated(x / scale, zero_point.tensor, Type::UInt8), scale, zero_point};
 }

@@ -22,11 +22,11 @@ Op reduce(Tensor (*f)(const Tensor& x, const Axes& axes, bool keepdims)) {
   };
 }
 
-/// Of integers cut towards zero.
+/// Of integers cut towards zero, and 0 of none.
 Tensor mean(const Tensor& x, const Axes& axes, bool keepdims) {
   if (is_float(x.dtype())) return x.mean(axes, keepdims);
   const Tensor sum = x.sum(axes, keepdims);
-  return div(sum, x.numel() / std::max<int64_t>(sum.numel(), 1), Rounding::Trunc);
+  return x.numel() == 0 ? sum : div(sum, x.numel() / sum.numel(), Rounding::Trunc);
 }
 
 /// The largest or the smallest; of nothing what the type begins with at the other end.
@@ -65,9 +65,10 @@ Op running(Tensor (Tensor::*scan)(int64_t) const, int64_t start) {
     Tensor y = reverse ? call.x().flip(axis) : call.x();
     y = (y.*scan)(axis);
     if (call.flag("exclusive")) {
-      Dims before = Dims::filled(y.rank(), 0), after = before;
-      before[axis] = 1, after[axis] = -1;
-      y = y.pad(before, after, start);
+      const Dims none = Dims::filled(y.rank(), 0);
+      Dims one = none;
+      one[axis] = 1;
+      y = y.pad(one, none, start).shrink(none, y.shape());
     }
     return as_type(reverse ? y.flip(axis) : y, call.type());
   };
@@ -76,6 +77,7 @@ Op running(Tensor (Tensor::*scan)(int64_t) const, int64_t start) {
 /// 1 where the largest is, the first of equals, and 0 everywhere else.
 Tensor hardmax(const Tensor& x, int64_t axis) {
   const int a = x.axis_index(axis, "hardmax");
+  if (x.size(a) == 0) return x;
   return (reshape_to_axis(Tensor::arange(x.size(a)), a, x.rank()) == x.argmax(a, true)).cast(x.dtype());
 }
 
