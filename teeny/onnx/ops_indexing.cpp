@@ -137,25 +137,29 @@ Value gather_nd(Call& call) {
 
 // ---- Scatter -------------------------------------------------------------------------------------------------------
 
-/// Nothing where elements that meet in a place replace each other.
+/// Nothing where elements that meet in a place replace each other. The sum of bools is their "or", the product "and".
 std::optional<ScatterReduce> reduction(const Call& call) {
   const std::string name = call.text("reduction", "none");
+  const bool bools = call.x().dtype() == DType::Bool;
   if (name == "none") return {};
-  if (call.x().dtype() == DType::Bool) unsupported("reduction ", name, " of bools");
-  if (name == "add") return ScatterReduce::Sum;
-  if (name == "mul") return ScatterReduce::Prod;
+  if (name == "add") return bools ? ScatterReduce::Amax : ScatterReduce::Sum;
+  if (name == "mul") return bools ? ScatterReduce::Amin : ScatterReduce::Prod;
   if (name == "max") return ScatterReduce::Amax;
   if (name == "min") return ScatterReduce::Amin;
   unsupported("reduction ", name);
 }
+
+/// What combines elements takes numbers.
+Tensor numbers(const Tensor& x) { return x.dtype() == DType::Bool ? x.cast(DType::UInt8) : x; }
 
 Value scatter_elements(Call& call) {
   const Tensor &x = call.x(), &updates = call.x(2);
   const int axis = call.axis("axis", 0, x.rank());
   if (updates.shape() != call.x(1).shape()) fail("updates of ", updates.shape(), " at positions of ", call.x(1).shape());
   const Tensor at = positions(call, 1, x.size(axis)).tensor;
-  if (const auto how = reduction(call)) return x.scatter_reduce(axis, at, updates, *how);
-  return moved(call, x.scatter(axis, at, updates));
+  const auto how = reduction(call);
+  if (!how) return moved(call, x.scatter(axis, at, updates));
+  return numbers(x).scatter_reduce(axis, at, numbers(updates), *how).cast(x.dtype());
 }
 
 /// x (rows, n) with `updates` (count, n) in the rows `at`; of several for one row the last stays.
@@ -191,7 +195,8 @@ Value scatter_nd(Call& call) {
   const int64_t width = numel(Shape(x.shape().begin() + picked, x.shape().end()));
   const Tensor flat = x.reshape({numel(sizes), width}), source = updates.reshape({numel(outer), width});
   if (!how) return moved(call, with_rows(flat, at, source).reshape(x.shape()));
-  return flat.index_reduce(0, at.tensor.flatten(), source, *how).reshape(x.shape());
+  const Tensor result = numbers(flat).index_reduce(0, at.tensor.flatten(), numbers(source), *how);
+  return result.reshape(x.shape()).cast(x.dtype());
 }
 
 Value one_hot(Call& call) {

@@ -198,10 +198,12 @@ struct Taken {
   int64_t start, step, count;
 };
 
-/// Bounds count from either end and are cut to the axis; behind its last element no step down begins.
+/// Bounds count from either end and are cut to the axis; behind its last element no step down begins. An end that is
+/// the largest integer is no bound, also on the way down, where it would leave nothing: files take it so.
 Taken taken(int64_t start, int64_t end, int64_t step, int64_t n) {
   if (step == 0) fail("a step of 0");
   if (n == 0) return {0, 1, 0};
+  if (step < 0 && (end == INT32_MAX || end == INT64_MAX)) end = INT64_MIN;
   step = std::clamp(step, -n, n);  // beyond that it takes one element, too
   start = std::clamp<int64_t>(start < 0 ? start + n : start, 0, step > 0 ? n : n - 1);
   end = std::clamp<int64_t>(end < 0 ? end + n : end, step > 0 ? 0 : -1, step > 0 ? n : n - 1);
