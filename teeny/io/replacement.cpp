@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <filesystem>
@@ -48,7 +49,14 @@ bool is_removed(const File& file) {
   return fstat(file.descriptor(), &info) != 0 || info.st_nlink == 0;
 }
 
+/// The temporary that was created last and is not in its place yet.
+std::atomic<const char*> unfinished = nullptr;
+
 }  // namespace
+
+void remove_unfinished() noexcept {
+  if (const char* path = unfinished.exchange(nullptr)) unlink(path);
+}
 
 Replacement::Replacement(const std::string& path) : path_(path) {
   const fs::path target = follow_links(path);
@@ -70,6 +78,7 @@ Replacement::Replacement(const std::string& path) : path_(path) {
 }
 
 Replacement::~Replacement() {
+  unfinished = nullptr;
   if (!done_) unlink(temporary_.c_str());
 }
 
@@ -107,6 +116,7 @@ void Replacement::create() {
     if (flock(file.descriptor(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) continue;
     if (is_removed(file)) continue;
     file_.emplace(std::move(file));
+    unfinished = temporary_.c_str();
     return;
   }
   fail(path_, ": cannot write: no temporary name is free");

@@ -41,4 +41,7 @@ class Replacement {
   bool done_ = false;
 };
 
+/// For a signal handler that is about to end the program: removes the file that is being written, if there is one.
+void remove_unfinished() noexcept;
+
 }  // namespace teeny::io

@@ -40,7 +40,7 @@ ROOMS = [
     ('teeny/nn', ['nn.h']),
     ('teeny/optim', ['optim.h']),
     ('teeny/data', ['data.h', 'file.h']),
-    ('teeny/io', ['io.h', 'elements.h']),
+    ('teeny/io', ['io.h', 'elements.h', 'replacement.h']),
     ('teeny/jit', ['jit.h']),
     ('teeny/onnx', ['onnx.h', 'model.h', 'values.h']),
     ('teeny', ['teeny.h', 'testing.h', 'version.h']),
