@@ -151,15 +151,35 @@ bool Call::decide(const Value& condition) {
   return condition.known ? integers_of(condition)[0] != 0 : condition.tensor.item<bool>();
 }
 
+namespace {
+constexpr std::pair<const char*, void (*)(Ops&)> kFamilies[] = {
+    {"elementwise", add_elementwise}, {"reductions", add_reductions},       {"shapes", add_shapes},
+    {"indexing", add_indexing},       {"products", add_products},           {"windows", add_windows},
+    {"resize", add_resize},           {"normalization", add_normalization}, {"recurrent", add_recurrent},
+    {"attention", add_attention},     {"control", add_control},             {"losses", add_losses}};
+}
+
 const Ops& ops() {
   static const Ops all = [] {
     Ops made;
-    for (auto* add : {add_elementwise, add_reductions, add_shapes, add_indexing, add_products, add_windows,
-                      add_normalization, add_resize, add_recurrent, add_attention, add_control, add_losses})
-      add(made);
+    for (const auto& [name, add] : kFamilies) add(made);
     return made;
   }();
   return all;
+}
+
+std::string family_of(const std::string& op) {
+  static const std::map<std::string, std::string> all = [] {
+    std::map<std::string, std::string> made;
+    for (const auto& [name, add] : kFamilies) {
+      Ops family;
+      add(family);
+      for (const auto& [op, function] : family) made[op] = name;
+    }
+    return made;
+  }();
+  const auto found = all.find(op);
+  return found == all.end() ? "" : found->second;
 }
 
 // ---- Interpreter ---------------------------------------------------------------------------------------------------

@@ -125,6 +125,7 @@ class Parser {
         case 5: g.initializers.push_back(tensor(field.bytes())); break;
         case 11: g.inputs.push_back(value_info(field.bytes())); break;
         case 12: g.outputs.push_back(value_info(field.bytes())); break;
+        case 13: g.values.push_back(value_info(field.bytes())); break;
         case 15: unsupported("graph \"", g.name, "\" has sparse initializers; store them as dense ones");
       }
     --depth_;
@@ -141,6 +142,11 @@ class Parser {
         case 4: n.op = field.text(); break;
         case 5: n.attributes.push_back(attribute(field.bytes())); break;
         case 7: n.domain = field.text(); break;
+        case 9: {
+          auto [key, value] = pair(field.bytes());
+          if (key == "pkg.torch.onnx.name_scopes") n.scopes = std::move(value);
+          break;
+        }
       }
     if (n.domain == "ai.onnx") n.domain.clear();
     return n;

@@ -59,6 +59,7 @@ struct Node {
   std::string op, name, domain;
   std::vector<std::string> inputs, outputs;  ///< an empty name: this one is left out
   std::vector<Attribute> attributes;
+  std::string scopes;  ///< the modules that it belongs to, as PyTorch writes them: "['', 'layer1', 'layer1.0', ..]"
 
   const Attribute* find(std::string_view attribute) const;
   std::string label() const;  ///< `Conv "conv1"`
@@ -82,6 +83,7 @@ struct Graph {
   std::vector<Node> nodes;  ///< each after those whose results it needs, also where the file has them in another order
   std::vector<TensorProto> initializers;
   std::vector<ValueInfo> inputs, outputs;
+  std::vector<ValueInfo> values;  ///< what the file says of others
 };
 
 using Opsets = std::map<std::string, int64_t>;  ///< domain -> version; "" is ONNX's own domain

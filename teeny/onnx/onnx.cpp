@@ -117,6 +117,35 @@ std::vector<Tensor> Model::operator()(const nn::StateDict& inputs) {
 
 std::vector<Tensor> Model::operator()(std::span<const Tensor> inputs) { return state_->run(inputs); }
 
+std::vector<ValueInfo> Model::values(std::span<const Tensor> inputs) {
+  struct Outputs {  // all values, for this call
+    std::vector<ValueInfo>& place;
+    std::vector<ValueInfo> before = {};
+    explicit Outputs(Graph& graph) : place(graph.outputs), before(graph.outputs) {
+      for (const Node& node : graph.nodes)
+        for (const std::string& name : node.outputs)
+          if (!name.empty()) place.emplace_back().name = name;
+    }
+    ~Outputs() { place = std::move(before); }
+  };
+  Program& program = state_->program;
+  state_->check(inputs);
+  const Unrecorded guard;
+  const Outputs outputs(program.proto.graph);
+  std::vector<Value> given;
+  for (size_t k = 0; k < inputs.size(); ++k) given.emplace_back(inputs[k], program.proto.graph.inputs[k].type);
+  Plan plan;
+  const std::vector<Value> values = Interpreter(program, plan).run(given);
+  std::vector<ValueInfo> infos = program.proto.graph.outputs;
+  for (size_t k = 0; k < values.size(); ++k) {
+    infos[k].type = values[k].type;
+    if (!values[k].tensor.defined()) continue;
+    infos[k].shape.emplace();
+    for (int64_t size : values[k].tensor.shape()) infos[k].shape->push_back({.value = size});
+  }
+  return infos;
+}
+
 /// Throws where an input is not as the file says.
 void Model::State::check(std::span<const Tensor> given) const {
   const Graph& graph = program.proto.graph;

@@ -49,6 +49,10 @@ class Model {
   const std::vector<ValueInfo>& outputs() const;
   const ModelProto& proto() const;
 
+  /// The types and shapes of all values of the graph for such inputs. Nothing is computed but what an operation must
+  /// look at.
+  std::vector<ValueInfo> values(std::span<const Tensor> inputs);
+
   /// The float weights. They can be trained: a gradient flows through every operation that has one. Assigning to them
   /// has the next call compute anew what was made of them.
   nn::StateDict state() const;
@@ -64,5 +68,8 @@ class Model {
 
 /// "domain:name" of the operations that teeny does not have, and how often the model calls them.
 std::map<std::string, int64_t> missing_ops(const ModelProto& model);
+
+/// What an operation belongs to, "windows" or "products": the file teeny/onnx/ops_*.cpp that has it; empty: none has.
+std::string family_of(const std::string& op);
 
 }  // namespace teeny::onnx
