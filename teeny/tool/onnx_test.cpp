@@ -7,8 +7,8 @@
 #include <cstdio>
 #include <filesystem>
 
-#include "teeny/onnx/onnx.h"
-#include "teeny/onnx/values.h"
+#include "teeny/tool/files.h"
+#include "teeny/tool/print.h"
 #include "teeny/tool/tool.h"
 
 namespace teeny::tool {
@@ -20,13 +20,6 @@ namespace fs = std::filesystem;
 struct Tolerance {
   double rtol = 1e-3, atol = 1e-7, relative = 0;
 };
-
-onnx::Value read_case_tensor(const fs::path& path) {
-  data::File file = data::open_to_read(path.string());
-  const io::HostBytes bytes = io::map_bytes(file, 0, file.size());
-  return onnx::read_tensor(
-      onnx::parse_tensor({reinterpret_cast<const char*>(bytes.bytes.data()), bytes.bytes.size()}));
-}
 
 /// Throws where `got` is not what the case wants.
 void compare(const Tensor& got, const onnx::Value& want, const std::string& name, const Tolerance& tolerance) {
@@ -56,7 +49,7 @@ void run_case(const fs::path& directory, const Tolerance& tolerance, bool jit) {
     std::vector<Tensor> inputs;
     for (size_t k = 0; k < model.inputs().size(); ++k) {
       const fs::path file = data / ("input_" + std::to_string(k) + ".pb");
-      inputs.push_back(fs::exists(file) ? read_case_tensor(file).tensor : Tensor());
+      inputs.push_back(fs::exists(file) ? load_pb(file.string()).tensor : Tensor());
     }
     for (int call = 0; call < (jit ? 3 : 1); ++call) {
       NoGrad guard;
@@ -64,7 +57,7 @@ void run_case(const fs::path& directory, const Tolerance& tolerance, bool jit) {
       for (size_t k = 0; k < outputs.size(); ++k) {
         const fs::path file = data / ("output_" + std::to_string(k) + ".pb");
         if (!fs::exists(file)) continue;
-        compare(outputs[k], read_case_tensor(file), '"' + model.outputs()[k].name + '"', tolerance);
+        compare(outputs[k], load_pb(file.string()), '"' + model.outputs()[k].name + '"', tolerance);
         any = true;
       }
     }
@@ -73,62 +66,72 @@ void run_case(const fs::path& directory, const Tolerance& tolerance, bool jit) {
 }
 
 std::string op_of(const fs::path& directory) try {
-  data::File file = data::open_to_read((directory / "model.onnx").string());
-  const io::HostBytes bytes = io::map_bytes(file, 0, file.size());
-  const onnx::ModelProto model =
-      onnx::parse_model({reinterpret_cast<const char*>(bytes.bytes.data()), bytes.bytes.size()});
-  return model.graph.nodes.size() == 1 ? model.graph.nodes[0].op : "several";
+  const OnnxFile file((directory / "model.onnx").string());
+  return file.proto.graph.nodes.size() == 1 ? file.proto.graph.nodes[0].op : "several";
 } catch (const Error&) { return "?"; }
 
-int onnx_test(const std::string& directory, const std::string& only, const Tolerance& tolerance, bool jit) {
+struct Options {
+  std::string directory, only;
+  Tolerance tolerance;
+  bool jit = false, json = false;
+};
+
+int onnx_test(const Options& options) {
   std::vector<fs::path> cases;
   std::error_code error;
-  for (const auto& entry : fs::directory_iterator(directory, error))
-    if (fs::exists(entry.path() / "model.onnx") && entry.path().filename().string().find(only) != std::string::npos)
+  for (const auto& entry : fs::directory_iterator(options.directory, error))
+    if (fs::exists(entry.path() / "model.onnx") && entry.path().filename().string().find(options.only) != std::string::npos)
       cases.push_back(entry.path());
-  if (error) fail(directory, ": ", error.message());
-  if (cases.empty()) fail(directory, ": no folder in it has a model.onnx");
+  if (error) fail(options.directory, ": ", error.message());
+  if (cases.empty()) fail(options.directory, ": no folder in it has a model.onnx");
   std::ranges::sort(cases);
-  int passed = 0, failed = 0, unsupported = 0;
+  std::map<std::string, int> counts;
+  Json all = Json::array();
+  Progress progress;
   for (const fs::path& path : cases) {
     const std::string name = path.filename().string(), op = op_of(path);
-    const auto say = [&](const char* result, std::string why) {
-      std::ranges::replace(why, '\n', ' ');
-      std::printf("%s %s %s%s%s\n", result, name.c_str(), op.c_str(), why.empty() ? "" : ": ", why.c_str());
-    };
+    progress.show(text(all.size(), " of ", cases.size(), "  ", name));
+    std::string result = "passed", why;
     try {
-      run_case(path, tolerance, jit);
-      say("passed", ""), ++passed;
-    } catch (const onnx::Unsupported& e) {
-      say("unsupported", e.what()), ++unsupported;
-    } catch (const std::exception& e) {
-      say("failed", e.what()), ++failed;
+      run_case(path, options.tolerance, options.jit);
+    } catch (const onnx::Unsupported& e) { result = "unsupported", why = e.what(); } catch (const std::exception& e) {
+      result = "failed", why = e.what();
     }
+    ++counts[result];
+    all.push_back({{"name", name}, {"op", op}, {"result", result}, {"why", why}});
+    if (options.json) continue;
+    progress.clear();
+    std::printf("%s %s %s%s%s\n", result.c_str(), printable(name).c_str(), printable(op).c_str(), why.empty() ? "" : ": ",
+                printable(why).c_str());
   }
-  std::printf("passed %d failed %d unsupported %d\n", passed, failed, unsupported);
+  progress.clear();
+  const int passed = counts["passed"], failed = counts["failed"], unsupported = counts["unsupported"];
+  if (options.json) print({{"cases", all}, {"passed", passed}, {"failed", failed}, {"unsupported", unsupported}});
+  else std::printf("passed %d failed %d unsupported %d\n", passed, failed, unsupported);
   return failed == 0 ? 0 : 1;
 }
 
 }  // namespace
 
 void add_onnx_test(CLI::App& app, Action& action) {
-  struct Options {
-    std::string directory, only;
-    Tolerance tolerance;
-    bool jit = false;
-  };
-  const auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("onnx-test", "run cases in the layout of ONNX's backend tests");
+  const auto [command, options] = add_command<Options>(
+      app, action, "onnx-test", "run cases in the layout of ONNX's backend tests",
+      "Each folder in DIR that has a model.onnx is a case; its test_data_set_0, test_data_set_1, .. hold the inputs and what "
+      "the outputs must be. Prints a line for each case, `passed NAME OP`, or `failed` or `unsupported` with the reason, "
+      "and the totals. Unsupported is what teeny does not have, and no failure. dtypes and shapes must agree, NaN equals "
+      "NaN, and bfloat16 may be 2^-6 off.\n\n"
+      "  teeny onnx-test /usr/share/libonnx-testdata/data/node\n"
+      "  teeny onnx-test models --rtol 0 --atol 1e-5 --relative 1e-4",
+      onnx_test);
   command->add_option("DIR", options->directory, "a folder with a folder for each case")->required();
-  command->add_option("--only", options->only, "cases whose name has this in it");
-  command->add_option("--rtol", options->tolerance.rtol, "of an element")->capture_default_str();
-  command->add_option("--atol", options->tolerance.atol, "of each element")->capture_default_str();
-  command->add_option("--relative", options->tolerance.relative, "of the largest element, added to --atol")
-      ->capture_default_str();
+  command->add_option("--only", options->only, "cases whose name has this in it")->type_name("TEXT");
+  const auto add_number = [&](const char* name, double& value, const char* what) {
+    command->add_option(name, value, what)->type_name("NUMBER")->capture_default_str()->check(at_least(0));
+  };
+  add_number("--rtol", options->tolerance.rtol, "how far an element may be off, times its size");
+  add_number("--atol", options->tolerance.atol, "and on top of that");
+  add_number("--relative", options->tolerance.relative, "and times the largest element of the output");
   command->add_flag("--jit", options->jit, "run each data set three times: the third run is a replay");
-  command->final_callback([&action, options] {
-    action = [options] { return onnx_test(options->directory, options->only, options->tolerance, options->jit); };
-  });
 }
 
 }  // namespace teeny::tool

@@ -1,0 +1,100 @@
+#include "teeny/tool/files.h"
+
+#include <filesystem>
+
+#include "teeny/tool/tool.h"
+
+namespace teeny::tool {
+
+namespace {
+
+std::string_view view_of(const io::HostBytes& file) {
+  return {reinterpret_cast<const char*>(file.bytes.data()), file.bytes.size()};
+}
+
+io::HostBytes map(const std::string& path) {
+  data::File file = data::open_to_read(path);
+  return io::map_bytes(file, 0, file.size());
+}
+
+uint64_t stored_bytes(const onnx::TensorProto& t) {
+  if (t.raw) return t.raw->size();
+  if (!t.external || !t.external->contains("length")) return t.message.size();
+  return std::strtoull(t.external->at("length").c_str(), nullptr, 10);
+}
+
+}  // namespace
+
+bool is_onnx(const std::string& path) { return path.ends_with(".onnx"); }
+
+OnnxFile::OnnxFile(const std::string& path) : bytes(map(path)) {
+  try {
+    proto = onnx::parse_model(view_of(bytes));
+  } catch (const onnx::Unsupported& error) {
+    throw onnx::Unsupported(text(path, ": ", error.what()));
+  } catch (const Error& error) { fail(path, ": ", error.what()); }
+}
+
+onnx::Value load_pb(const std::string& path) {
+  const io::HostBytes bytes = map(path);
+  try {
+    return onnx::read_tensor(onnx::parse_tensor(view_of(bytes)));
+  } catch (const onnx::Unsupported&) { throw; } catch (const Error& error) { fail(path, ": ", error.what()); }
+}
+
+io::FileSummary summary(const std::string& path) {
+  if (!is_onnx(path)) return io::summary(path);
+  const OnnxFile file(path);
+  io::FileSummary result{.format = "ONNX", .metadata = file.proto.metadata};
+  std::map<std::string, size_t> beside;
+  for (const onnx::TensorProto& t : file.proto.graph.initializers) {
+    result.tensors.push_back({t.name, onnx::name_of(t.type), Shape(t.dims.begin(), t.dims.end()), stored_bytes(t)});
+    if (t.external) ++beside[t.external->contains("location") ? t.external->at("location") : "?"];
+  }
+  for (const auto& [location, count] : beside)
+    result.notes.push_back(text(count, count == 1 ? " tensor" : " tensors", " in the file ", location));
+  return result;
+}
+
+nn::StateDict load_tensors(const std::string& path, bool skip) {
+  const io::FileSummary headers = summary(path);
+  nn::StateDict tensors;
+  if (is_onnx(path)) {
+    const OnnxFile file(path);
+    const std::string folder = std::filesystem::path(path).parent_path();
+    for (const onnx::TensorProto& t : file.proto.graph.initializers) try {
+        tensors.emplace_back(t.name, onnx::read_tensor(t, &file.bytes, folder.empty() ? "." : folder).tensor);
+      } catch (const onnx::Unsupported&) {
+        if (!skip) throw;
+      }
+    return tensors;
+  }
+  if (headers.format == "safetensors") {
+    const io::Safetensors file = io::load_safetensors(path);
+    if (!skip && !file.left_out.empty()) file[file.left_out.begin()->first];  // throws, naming it and its dtype
+    return file.tensors;
+  }
+  if (headers.format == "npz") return io::load_npz(path);
+  if (headers.format == "npy") return {{std::filesystem::path(path).stem(), io::load_npy(path)}};
+  return io::load_torch(path);
+}
+
+std::string format_to_save(const std::string& path) {
+  std::string ending = std::filesystem::path(path).extension();
+  if (ending == ".pth") ending = ".pt";
+  for (const char* known : {".safetensors", ".pt", ".npz", ".npy"})
+    if (ending == known) return ending.substr(1);
+  return "";
+}
+
+void save_tensors(const std::string& path, const nn::StateDict& tensors, const io::Metadata& metadata) {
+  const std::string format = format_to_save(path);
+  if (format == "safetensors") io::save_safetensors(path, tensors, metadata);
+  else if (format == "pt") io::save_torch(path, tensors);
+  else if (format == "npz") io::save_npz(path, tensors);
+  else if (format.empty()) throw WrongUsage(path + ": an ending .safetensors, .pt, .npz or .npy says what to write");
+  else if (tensors.size() == 1) io::save_npy(path, tensors[0].second);
+  else throw WrongUsage(text(path, ": a .npy file holds one tensor, and there are ", tensors.size(), "; .npz holds all"));
+}
+
+}  // namespace teeny::tool

@@ -1,0 +1,36 @@
+#pragma once
+// Files of any format that the subcommands take: .onnx by its ending, the others by their first bytes; what is written
+// has the format that the ending names.
+#include <string>
+
+#include "teeny/io/io.h"
+#include "teeny/onnx/onnx.h"
+#include "teeny/onnx/values.h"
+
+namespace teeny::tool {
+
+/// An ONNX file that is only looked at.
+struct OnnxFile {
+  io::HostBytes bytes;
+  onnx::ModelProto proto;
+
+  explicit OnnxFile(const std::string& path);
+};
+bool is_onnx(const std::string& path);
+
+/// What is in it, read off its headers; of an ONNX file its initializers.
+io::FileSummary summary(const std::string& path);
+
+/// All tensors of a file: a .npy's is named after the file, an ONNX file's are its initializers. Throws where the file
+/// has some that teeny cannot hold, unless they may be skipped.
+nn::StateDict load_tensors(const std::string& path, bool skip = false);
+
+/// "safetensors", "pt", "npz", "npy"; empty where the ending names none of these.
+std::string format_to_save(const std::string& path);
+/// In one step, as all that teeny saves.
+void save_tensors(const std::string& path, const nn::StateDict& tensors, const io::Metadata& metadata = {});
+
+/// One of ONNX's test cases: a tensor in a file of its own.
+onnx::Value load_pb(const std::string& path);
+
+}  // namespace teeny::tool

@@ -1,0 +1,241 @@
+// Runs a network on inputs from files.
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <numeric>
+#include <set>
+
+#include "teeny/tool/files.h"
+#include "teeny/tool/inputs.h"
+#include "teeny/tool/print.h"
+#include "teeny/tool/tool.h"
+
+namespace teeny::tool {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Options {
+  std::string model, out, labels;
+  std::vector<std::string> inputs, random, ranges;
+  int64_t top = 0, seed = 0;
+  bool cast = false, json = false;
+};
+
+/// Inputs by name. What a file holds goes to the input of the same name, but for a single tensor: that goes to the
+/// input that is named before it, or to the first one that has nothing yet.
+class Inputs {
+ public:
+  explicit Inputs(const onnx::Model& model) : infos_(model.inputs()), given_(infos_.size()) {
+    for (const onnx::TensorProto& t : model.proto().graph.initializers) initialized_.insert(t.name);
+  }
+
+  void add_file(const std::string& argument) {
+    const size_t equals = argument.find('=');
+    const std::string name = argument.substr(0, equals), path = equals == argument.npos ? argument : argument.substr(equals + 1);
+    if (equals != argument.npos && !fs::exists(argument)) return add(name, single(path));
+    if (argument.ends_with(".npy") || argument.ends_with(".pb")) return add(next(argument), single(argument));
+    for (const auto& [key, x] : load_tensors(argument)) add(key, x);
+  }
+
+  void add_random(const std::string& option, const Ranges& ranges) {
+    const size_t equals = option.rfind('=');
+    const std::string name = option.substr(0, equals);
+    const onnx::ValueInfo& info = infos_[place(name)];
+    const Shape shape = equals == option.npos ? shape_of(info, {}) : shape_from("--random " + option, option.substr(equals + 1));
+    add(name, random_input(info, shape, ranges));
+  }
+
+  std::vector<Tensor> take(bool cast) {
+    for (size_t k = 0; cast && k < given_.size(); ++k)
+      if (given_[k].defined()) given_[k] = given_[k].cast(onnx::dtype_of(infos_[k].type));
+    return std::move(given_);
+  }
+
+ private:
+  static Tensor single(const std::string& path) {
+    if (path.ends_with(".pb")) return load_pb(path).tensor;
+    const nn::StateDict tensors = load_tensors(path);
+    if (tensors.size() != 1) fail(path, ": has ", tensors.size(), " tensors; without a name before it, each goes to the input of its name");
+    return tensors[0].second;
+  }
+
+  size_t place(const std::string& name) const {
+    std::string known;
+    for (size_t k = 0; k < infos_.size(); ++k)
+      if (infos_[k].name == name) return k;
+      else known += text(known.empty() ? "" : ", ", '"', infos_[k].name, "\" ", infos_[k]);
+    throw WrongUsage(text('"', name, "\": no such input; there are ", known));
+  }
+
+  const std::string& next(const std::string& path) const {
+    for (size_t k = 0; k < infos_.size(); ++k)
+      if (!given_[k].defined() && !initialized_.contains(infos_[k].name)) return infos_[k].name;
+    throw WrongUsage(path + ": all inputs of the model have values already");
+  }
+
+  void add(const std::string& name, const Tensor& x) {
+    Tensor& input = given_[place(name)];
+    if (input.defined()) throw WrongUsage("the input \"" + name + "\" is given twice");
+    input = x;
+  }
+
+  const std::vector<onnx::ValueInfo>& infos_;
+  std::vector<Tensor> given_;
+  std::set<std::string> initialized_;
+};
+
+/// A name from the model as that of a file: no folders, nothing hidden, no other one's.
+std::string file_name(const std::string& name, std::set<std::string>& taken) {
+  std::string safe = name.substr(0, 200);
+  for (char& c : safe)
+    if (!std::isalnum(uint8_t(c)) && c != '_' && c != '-' && c != '.') c = '_';
+  if (safe.empty() || safe[0] == '.') safe.insert(0, "_");
+  std::string unique = safe;
+  for (int k = 2; !taken.insert(unique).second; ++k) unique = text(safe, "_", k);
+  return unique + ".npy";
+}
+
+void save(const std::string& out, const nn::StateDict& outputs) {
+  if (!format_to_save(out).empty()) return save_tensors(out, outputs);
+  fs::create_directories(out);
+  std::set<std::string> taken;
+  for (const auto& [name, x] : outputs) io::save_npy((fs::path(out) / file_name(name, taken)).string(), x);
+}
+
+std::vector<std::string> lines_of(const std::string& path) {
+  data::File file = data::open_to_read(path);
+  std::string all(file.size(), '\0');
+  file.read_all(all.data(), all.size());
+  std::vector<std::string> lines;
+  for (size_t begin = 0; begin < all.size();) {
+    const size_t end = std::min(all.find('\n', begin), all.size());
+    lines.push_back(all.substr(begin, end - begin - (end > begin && all[end - 1] == '\r')));
+    begin = end + 1;
+  }
+  return lines;
+}
+
+/// The `count` largest elements of each row along the last axis.
+Json top_of(const Tensor& x, int64_t count, const std::vector<std::string>& labels) {
+  if (x.rank() == 0) return Json::array();
+  const std::vector<double> values = x.to_vector<double>();
+  const size_t size = size_t(x.shape().back()), kept = std::min(size, size_t(count));
+  Json rows = Json::array();
+  std::vector<size_t> order(size);
+  for (size_t begin = 0; size > 0 && begin < values.size(); begin += size) {
+    std::iota(order.begin(), order.end(), size_t(0));
+    std::ranges::partial_sort(order, order.begin() + ptrdiff_t(kept), [&](size_t a, size_t b) {
+      const double x = values[begin + a], y = values[begin + b];
+      return x != y && !std::isnan(x) ? std::isnan(y) || x > y : x == y && a < b;
+    });
+    Json row = Json::array();
+    for (size_t i : std::span(order).first(kept))
+      row.push_back({{"index", i}, {"value", number(values[begin + i])}, {"label", i < labels.size() ? Json(labels[i]) : Json()}});
+    rows.push_back(row);
+  }
+  return rows;
+}
+
+/// Name, dtype, shape, and of its elements the extremes, the mean, and all where they are few.
+Json described(const std::string& name, const Tensor& x) {
+  const std::vector<double> values = x.to_vector<double>();
+  Json json{{"name", name}, {"dtype", teeny::name(x.dtype())}, {"shape", std::vector(x.shape().begin(), x.shape().end())}};
+  if (values.empty()) return json;
+  double least = values[0], most = values[0], sum = 0;
+  for (double v : values) {
+    least = v < least || std::isnan(v) ? v : least, most = v > most || std::isnan(v) ? v : most;
+    sum += v;
+  }
+  json["minimum"] = number(least), json["maximum"] = number(most), json["mean"] = number(sum / double(values.size()));
+  constexpr size_t kFew = 1000;
+  if (values.size() <= kFew)
+    for (double v : values) json["values"].push_back(number(v));
+  return json;
+}
+
+std::string short_number(const Json& x) {
+  char out[32];
+  if (!x.is_number()) return x.is_string() ? std::string(x) : "";
+  std::snprintf(out, sizeof out, "%.6g", double(x));
+  return out;
+}
+
+void print_for_people(const Json& outputs, const Json& top) {
+  Table table{{{"output"}, {"dtype"}, {"shape"}, {"minimum", true}, {"maximum", true}, {"mean", true}}};
+  for (const Json& y : outputs) {
+    const std::vector<int64_t> sizes = y["shape"];
+    table.rows.push_back({printable(std::string(y["name"])), y["dtype"], text(Shape(sizes.begin(), sizes.end()))});
+    for (const char* key : {"minimum", "maximum", "mean"}) table.rows.back().push_back(short_number(y.value(key, Json())));
+  }
+  table.print();
+  constexpr size_t kFew = 16;
+  for (const Json& y : outputs) {
+    std::string line = printable(std::string(y["name"])) + ":";
+    if (!y.contains("values") || y["values"].size() > kFew) continue;
+    for (const Json& v : y["values"]) line += " " + short_number(v);
+    std::printf("%s\n", wrapped(line, 0, terminal_width()).c_str());
+  }
+  for (size_t row = 0; row < top.size(); ++row) {
+    Table best{{{top.size() > 1 ? text("row ", row) : "", true}, {"", true}, {""}}};
+    for (const Json& each : top[row])
+      best.rows.push_back({short_number(each["value"]), text(each["index"]),
+                           each["label"].is_string() ? printable(std::string(each["label"])) : ""});
+    std::printf("\n"), best.print();
+  }
+}
+
+int run(const Options& options) {
+  const std::vector<std::string> labels = options.labels.empty() ? std::vector<std::string>() : lines_of(options.labels);
+  const Ranges ranges = ranges_from(options.ranges);
+  const NoGrad guard;
+  onnx::Model model(options.model, {.jit = false});
+  Tensor::manual_seed(uint64_t(options.seed));
+  Inputs given(model);
+  for (const std::string& input : options.inputs)
+    if (input.find('=') != input.npos) given.add_file(input);  // those with names first: the others fill the rest
+  for (const std::string& random : options.random) given.add_random(random, ranges);
+  for (const std::string& input : options.inputs)
+    if (input.find('=') == input.npos) given.add_file(input);
+  const std::vector<Tensor> results = model(given.take(options.cast));
+  realize(results);
+  nn::StateDict outputs;
+  Json json{{"model", options.model}, {"outputs", Json::array()}};
+  for (size_t k = 0; k < results.size(); ++k) {
+    outputs.emplace_back(model.outputs()[k].name, results[k]);
+    json["outputs"].push_back(described(outputs.back().first, results[k]));
+  }
+  if (options.top > 0 && !results.empty()) json["top"] = top_of(results[0], options.top, labels);
+  if (!options.out.empty()) save(options.out, outputs), json["out"] = options.out;
+  if (options.json) print(json);
+  else print_for_people(json["outputs"], json.value("top", Json::array()));
+  return 0;
+}
+
+}  // namespace
+
+void add_run(CLI::App& app, Action& action) {
+  const auto [command, options] = add_command<Options>(
+      app, action, "run", "run an ONNX network",
+      "Inputs are .npy files, or tensors of .npz, .safetensors and .pt files that have the inputs' names. Without a name "
+      "before it, a .npy file is the first input that has nothing yet. Shows each output's shape and values; --out saves "
+      "them.\n\n"
+      "  teeny run net.onnx image.npy --top 5 --labels labels.txt\n"
+      "  teeny run bert.onnx ids=ids.npy mask=mask.npy --out results.npz\n"
+      "  teeny run net.onnx --random x=1x3x224x224",
+      run);
+  command->add_option("MODEL", options->model, "an ONNX file")->required();
+  command->add_option("IN", options->inputs, "inputs: FILE, or NAME=FILE");
+  command->add_option("-o,--out", options->out, "a .npz, .safetensors or .pt file; or a folder, for a .npy of each output")->type_name("FILE|DIR");
+  command->add_option("--top", options->top, "show the largest of the first output, along its last axis")
+      ->type_name("COUNT")->check(at_least(0));
+  command->add_option("--labels", options->labels, "their names, a line each")->type_name("FILE");
+  command->add_option("--random", options->random, "an input of random values: floats are standard normal, integers 0")
+      ->type_name("NAME[=SIZES]")->allow_extra_args(false);
+  command->add_option("--range", options->ranges, "where random values lie instead")->type_name("[NAME=]LOW:HIGH")->allow_extra_args(false);
+  command->add_option("--seed", options->seed, "of random values")->type_name("NUMBER")->capture_default_str()->check(at_least(0));
+  command->add_flag("--cast", options->cast, "cast inputs to the dtypes that the network wants");
+}
+
+}  // namespace teeny::tool
