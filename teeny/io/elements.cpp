@@ -24,13 +24,6 @@ void* reserve(tinyops::Buffer& buffer, const std::string& what) {
   } catch (const Error& error) { fail(what, ": ", error.what()); }
 }
 
-/// Reserves the memory; throws as it says.
-void* reserve(tinyops::Buffer& buffer, const std::string& what) {
-  try {
-    return buffer.data();
-  } catch (const Error& error) { fail(what, ": ", error.what()); }
-}
-
 template <class Narrow, class Wide>
 Tensor widen_as(std::span<const std::byte> bytes, const Shape& shape) {
   std::vector<Wide> wide(bytes.size() / sizeof(Narrow));
