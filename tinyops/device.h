@@ -1,13 +1,13 @@
 #pragma once
-// The whole interface between teeny and what runs it: buffers, kernels (kernel.h), and the eight functions and the one
-// constant that a backend defines. A backend is one folder beside this file; exactly one is the device of a binary, and
-// the reference is always there beside it, to be compared with.
+// The whole interface between teeny and what runs it: buffers, kernels, and the eight functions and the one constant
+// that a backend, a folder beside this file, defines. One is the device of a binary; the reference is always there, too.
 #include <atomic>
 #include <cstddef>
 #include <memory>
 #include <span>
 #include <string>
 
+#include "tinyops/base/derived.h"
 #include "tinyops/kernel.h"
 
 namespace tinyops {
@@ -26,8 +26,7 @@ void run_again(std::span<const Kernel* const> kernels, const PlanCache& plan_cac
 void synchronize();                                         ///< waits, and throws the Error of a kernel, if any
 extern const bool kHostMemory;                              ///< it works in host memory: a Buffer may be any of it
 
-/// The same kernels in plain loops, summed in double: what each backend is compared with.
-namespace reference {
+namespace reference {  // the same kernels in plain loops, summed in double: what each backend is compared with
 void run(const Kernel& kernel);    ///< on memory of the host
 void check(const Kernel& kernel);  ///< on memory of the device: it works on copies
 }
@@ -79,12 +78,15 @@ class Buffer {
   /// From now on this buffer's memory is that of `other`, which is at least as large; null ends it.
   void alias_to(std::shared_ptr<Buffer> other) { other_ = std::move(other); }
   bool is_alias() const { return other_ != nullptr; }
+  void freeze() { derived_ = std::make_unique<Derived>(); }  ///< its elements stay: nothing is written over them
+  Derived* derived() const { return other_ ? other_->derived() : derived_.get(); }  ///< null: it is not frozen
 
  private:
   size_t bytes_;
   void* data_ = nullptr;
   std::shared_ptr<void> owner_;  ///< of memory that did not come from `allocate`
   std::shared_ptr<Buffer> other_;
+  std::unique_ptr<Derived> derived_;
 };
 
 }  // namespace tinyops

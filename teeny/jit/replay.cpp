@@ -110,7 +110,8 @@ void Recording::put_numbers_of(const Origin& origin) {
     if (const auto data = holder.variable.data.lock()) node = data->node();
   if (!slots_[size_t(origin.slot)].written) return put(origin.slot, node->buffer, node);
   // Two holds on the node: ours, and that of the one variable that may see its values change.
-  const bool alone = in_place_ && node.use_count() == 2 && node->buffer.use_count() == 1;
+  const bool alone =
+      in_place_ && node.use_count() == 2 && node->buffer.use_count() == 1 && !node->buffer->derived();
   put(origin.slot, alone ? node->buffer : copy_of(node), nullptr);
 }
 

@@ -235,7 +235,12 @@ void Interpreter::keep_known(const std::vector<Value>& outputs) {
       if (value.tensor.defined() && value.known->needed) needed.push_back(value.tensor);
   for (const Value& value : outputs)
     if (value.known) needed.push_back(value.tensor);
+  for (const auto& [proto, value] : program_.tensors)
+    if (value.known && value.known->needed) needed.push_back(value.tensor);
   realize(needed);
+  // A training that began in the meantime writes its weights to new memory.
+  for (const Tensor& x : needed)
+    if (const auto& buffer = x.lazy().node()->buffer; buffer && !buffer->derived()) buffer->freeze();
 }
 
 std::vector<Value> Interpreter::run_graph(const Graph& graph, const Node& owner, const std::vector<Value>& given,

@@ -141,9 +141,12 @@ class Scheduler {
   }
 
   /// A node with more owners than there are references in this schedule is read again after it has run: by a tensor, or
-  /// by a node that stays unrealized.
+  /// by a node that stays unrealized. Nothing is written over what is frozen.
   void find_needed_later() {
-    for (NodeInfo& i : nodes_) i.needed_later = i.target || i.node.use_count() - 1 > i.references;
+    for (NodeInfo& i : nodes_) {
+      const bool is_frozen = i.node->realized() && i.node->buffer->derived();
+      i.needed_later = i.target || is_frozen || i.node.use_count() - 1 > i.references;
+    }
   }
 
   // ---- 2. Roots

@@ -128,7 +128,8 @@ double cost_as_rows(const Operand& rows_of, const std::vector<int>& rows, const 
     return !axes.empty() && view.address.coef[axes.back()] == 1;
   };
   const double run = rows.empty() ? 1 : double(k.shape[rows.back()]);
-  const double packed = n * r * (contiguous(rows_of.view, rows) ? 2 + (run < n ? 96 / run : 0) : 8);
+  const bool kept = rows_of.buffer->derived();  // packed once for ever
+  const double packed = kept ? 0 : n * r * (contiguous(rows_of.view, rows) ? 2 + (run < n ? 96 / run : 0) : 8);
   const double stored = n * m * (contiguous(k.out.view, rows) ? 2 : 6);
   return std::ceil(n / 16) * 16 * std::ceil(m / 8) * 8 * r + packed + stored;
 }
@@ -251,7 +252,7 @@ Contraction slab_of(const Contraction& k, int axis, int64_t first, int64_t size)
 /// Multiplies all of `k`, on this thread if others are at work on other slabs.
 void multiply_slab(Contraction k, const Sides& sides, const BufferRef& packed_rows) {
   const DType dtype = compute_dtype(k.out.dtype);
-  if (needs_copy(k.a, k, sides)) k.a = pad_copy(k.a, dtype);
+  if (!packed_rows && needs_copy(k.a, k, sides)) k.a = pad_copy(k.a, dtype);
   if (needs_copy(k.b, k, sides)) k.b = pad_copy(k.b, dtype);
   using Way = Sides::Way;  // a copy may lie in another order, without runs
   const Way way = sides.way == Way::Gemv && !reads_runs(k, sides) ? Way::Gemm : sides.way;
@@ -267,6 +268,30 @@ void multiply_slab(Contraction k, const Sides& sides, const BufferRef& packed_ro
   if (k.out.dtype != out.dtype)
     run_kernel(RowKernel{out.view.shape, 0, {{Input::Kind::Memory, k.out}},
                          {{Load{0}, dtype}, {UnaryOp::Cast, out.dtype, {0, -1, -1}}}, {{out, 1}}});
+}
+
+/// The rows in the order in which gemm.h reads them, once for all that share them.
+BufferRef packed_rows_of(Contraction k, const Sides& sides) {
+  const DType dtype = compute_dtype(k.out.dtype);
+  if (needs_copy(k.a, k, sides)) k.a = pad_copy(k.a, dtype);
+  check_bounds(k.a);
+  return pack_rows(product_of(k, sides), dtype == DType::Float64);
+}
+
+/// Of weights that stay as they are, the packed rows are kept.
+BufferRef kept_rows(const Contraction& k, const Sides& sides) {
+  Derived* const kept = k.a.buffer->derived();
+  if (!kept || sides.way != Sides::Way::Gemm) return nullptr;
+  std::vector<int64_t> key{0, int64_t(k.a.dtype), k.a.view.address.offset};
+  for (const auto* axes : {&sides.batch, &sides.rows, &sides.reduced}) {
+    key.push_back(int64_t(axes->size()));
+    for (int a : *axes) key.insert(key.end(), {k.shape[a], k.a.view.address.coef[a]});
+  }
+  for (const Guard& guard : k.a.view.guards) {
+    key.insert(key.end(), {guard.size, guard.position.offset});
+    key.insert(key.end(), guard.position.coef.begin(), guard.position.coef.end());
+  }
+  return kept->get<Buffer>(key, [&] { return packed_rows_of(k, sides); });
 }
 
 void run_slab(const Contraction& k, const Sides& sides, const BufferRef& packed_rows) {
@@ -290,7 +315,8 @@ void run_in_slabs(const Contraction& k, const Sides& sides) {
     for (int a : axes)
       if (better(a)) axis = a;
   const int64_t sum_bytes = k.epilogue.outputs.empty() ? 0 : k.out.view.numel() * itemsize(k.out.dtype);
-  if ((!needs_copy(k.b, k, sides) && sum_bytes < kManySums) || axis < 0) return run_slab(k, sides, nullptr);
+  BufferRef packed_rows = kept_rows(k, sides);
+  if ((!needs_copy(k.b, k, sides) && sum_bytes < kManySums) || axis < 0) return run_slab(k, sides, packed_rows);
 
   const bool of_batch = std::ranges::count(sides.batch, axis) > 0;
   const int64_t length = k.shape[axis], bytes = std::max(int64_t(k.b.buffer->bytes()), sum_bytes);
@@ -301,14 +327,13 @@ void run_in_slabs(const Contraction& k, const Sides& sides) {
   const int64_t most = std::max<int64_t>(1, length / std::max<int64_t>(1, kSlabColumns / beside));
   const int64_t worth = int64_t(std::min(multiply_adds(k) / kSlabWork, double(most)));
   const int64_t slabs = std::min(worth, std::max(kEnoughSlabs, bytes / kSlabBytes));
-  if (slabs < kFewSlabs) return run_slab(k, sides, nullptr);  // too few to share: threads share the one instead
+  if (slabs < kFewSlabs) return run_slab(k, sides, packed_rows);  // too few to share: threads share the one instead
   Contraction shared = k;
-  BufferRef packed_rows;
-  if (!of_batch) {
+  if (of_batch) packed_rows = nullptr;  // a slab has rows of its own
+  else if (!packed_rows) {
     if (needs_copy(shared.a, k, sides)) shared.a = pad_copy(shared.a, compute_dtype(k.out.dtype));
-    check_bounds(shared.a);
-    if (sides.way == Sides::Way::Gemm)
-      packed_rows = pack_rows(product_of(shared, sides), compute_dtype(k.out.dtype) == DType::Float64);
+    if (sides.way == Sides::Way::Gemm) packed_rows = packed_rows_of(shared, sides);
+    else check_bounds(shared.a);
   }
   if (shared.out.buffer) shared.out.buffer->data();  // reserved here: a buffer is not made for several threads
   for (Output& output : shared.epilogue.outputs) output.operand.buffer->data();
