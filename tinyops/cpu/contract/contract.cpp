@@ -376,7 +376,8 @@ void run(const Contraction& k) {
   if (sides.way == Sides::Way::Gemm) {
     if (cost(true) < cost(false)) turn();
     const bool few = in_a * in_b * batches <= kFewOutputs && r >= kLongSum && batches < 4;
-    if (const auto cut = best_cut(k, axes); few && cut.second > 0)
+    // Rows that are packed already are tasks enough.
+    if (const auto cut = best_cut(k, axes); few && cut.second > 0 && !turned.a.buffer->derived())
       return run_whole(k, [&](const Contraction& whole) { run_in_parts(whole, cut.first, cut.second); });
     find_window(turned, sides);
   }
