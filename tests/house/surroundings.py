@@ -5,6 +5,7 @@ files that cannot be written, a machine without Graphviz.
     surroundings.py [FOLDER]    where the examples are built: build/cpu-native
 """
 import fcntl
+import gzip
 import json
 import os
 import pathlib
@@ -217,9 +218,79 @@ def traces(scratch):
     check('a picture has a legend and inputs', all(part in svg for part in ['numbered as they run', 'input 0', '(60000, 28, 28)', 'result ']))
 
 
+def others(folder):
+    """Networks of others: gpt2 and resnet, with the small files of tests/interop/examples."""
+    files = ROOT / 'tests/interop/examples'
+    for name in ['gpt2', 'resnet_basic']:
+        (folder / f'{name}.safetensors').write_bytes(gzip.decompress((files / f'{name}.safetensors.gz').read_bytes()))
+    for name in ['vocab.json', 'merges.txt']:
+        (folder / name).write_bytes((files / name).read_bytes())
+    (folder / 'labels.txt').write_text(''.join(f'\x1b[31mlabel {i} of a picture that has a long name\n' for i in range(10)))
+    (folder / 'labels.json').write_text(json.dumps([f'label {i}' for i in range(10)]))
+    (folder / 'nine.json').write_text(json.dumps(['x'] * 9))
+    gpt2 = f'gpt2 --model {folder}/gpt2.safetensors --heads 2'
+    resnet = f'resnet --model {folder}/resnet_basic.safetensors'
+    picture = f'{files}/pictures/large.png'
+
+    for command, expected, says in [
+        ('gpt2 word', 2, "--model is missing: a file with GPT-2's weights"),
+        (f'{gpt2} --top-k 0', 2, '--top-k: "0" is not a whole number from 1'),
+        (f'{gpt2} --temperature nan', 2, '--temperature: "nan" is not a number'),
+        (f'gpt2 --model {folder}/gpt2.safetensors --heads 7', 1, 'gpt2.safetensors: 7 heads cannot share a width of 24'),
+        (f'{gpt2} a b', 2, 'not expected: b'),
+        (f'{gpt2} --vocab {folder}/none', 1, 'none: cannot read: No such file'),
+        (f'{gpt2} --merges {folder}/labels.txt', 1, 'labels.txt: line 1 is not a pair of tokens'),
+        (f'gpt2 --model {folder}/resnet_basic.safetensors', 1, 'no weights of GPT-2, which have a table wte.weight'),
+        (f'gpt2 --model {folder}/none.safetensors', 1, 'none.safetensors: cannot read: No such file'),
+        (f'gpt2 --model {folder}/vocab.json', 1, 'vocab.json: the ending is .safetensors'),
+        ('resnet', 2, "--model is missing: a file with a ResNet's weights"),
+        (resnet, 2, 'the picture is missing: a PNG or PPM'),
+        (f'{resnet} {folder}/none.png', 1, 'none.png: cannot read: No such file'),
+        (f'{resnet} {folder}', 1, ': not a regular file'),
+        (f'{resnet} {folder}/vocab.json', 1, 'vocab.json: neither PNG nor PPM'),
+        (f'{resnet} {picture} --resize 223', 2, '--resize: "223" is not a whole number from 224'),
+        (f'{resnet} {picture} --labels {folder}/nine.json', 1, 'nine.json: 9 labels, and the network has 10 classes'),
+        (f'{resnet} {picture} --labels {folder}/vocab.json', 1, 'vocab.json: 1 labels, and the network has 10 classes'),
+        (f'resnet --model {folder}/gpt2.safetensors {picture}', 1, 'no weights of a ResNet, which have conv1.weight'),
+    ]:
+        status, out, error = run(command)
+        check(f'{command}: status {status}', status == expected and says in error and out == '' and error.count('\n') <= status,
+              out + error)
+
+    def write(options, prompt=None):
+        done = subprocess.run([BUILT / 'gpt2', *f'{gpt2} {options}'.split(' ')[1:]], capture_output=True, input=prompt)
+        check(f'gpt2 {options}: status {done.returncode}', done.returncode == 0 and done.stderr.count(b' a second\n') == 2, done.stderr)
+        return done.stdout.decode()  # as UTF-8 only
+
+    greedy = write('--tokens 40 --temperature 0 Größe')
+    check('gpt2 goes on with the prompt', greedy.startswith('Größe') and greedy.endswith('\n') and len(greedy) > 20, greedy)
+    check('gpt2 reads a prompt', greedy == write('--tokens 40 --temperature 0', 'Größe\n'.encode()), greedy)
+    check('gpt2: the likeliest of one', greedy == write('--tokens 40 --top-k 1 Größe'), greedy)
+    texts = {seed: write(f'--tokens 60 --seed {seed} --temperature 2 a') for seed in [1, 2]}
+    check('gpt2: a seed', texts[1] == write('--tokens 60 --seed 1 --temperature 2 a') != texts[2], texts)
+    check('gpt2 beyond its 32 positions', len(write('--tokens 200 --top-k 9 --seed 1 It')) > 150)
+    write('--tokens 3', b'')
+    write('--tokens 3', b'\xff\xfe no text \xe2')
+    check('gpt2 that is to write nothing', write('--tokens 0 x') == 'x\n')
+    status, output = on_terminal(40, f'{gpt2} --tokens 100000000 --seed 1 It', b'It')
+    check(f'gpt2, Ctrl-C: status {status}', status == -signal.SIGINT, output[-200:])
+    check('gpt2: no control characters on a terminal', not re.search('[\0-\x08\x0e-\x1a\x7f-\x9f]', output), output)
+
+    for labels, says in [('', 'class '), (f' --labels {folder}/labels.txt', '?[31mlabel '), (f' --labels {folder}/labels.json', 'label ')]:
+        status, out, error = run(f'{resnet} {picture} --top 3{labels}')
+        rows = re.findall(rf'^ *\d+\.\d % .* {re.escape(says)}\d', out, re.M)
+        check(f'resnet{labels}: status {status}', status == 0 and len(rows) == 3 == out.count('\n'), out + error)
+    check('resnet: no more than there are', run(f'{resnet} {picture} --top 99')[1].count('\n') == 10)
+    for columns in [18, 24, 80]:
+        status, output = on_terminal(columns, f'{resnet} {picture} --labels {folder}/labels.txt')
+        check(f'resnet takes {max(widths(output))} of {columns} columns', status == 0 and max(widths(output)) <= columns, output)
+
+
 options()
 terminals()
 outputs()
+with tempfile.TemporaryDirectory() as name:
+    others(pathlib.Path(name))
 with tempfile.TemporaryDirectory() as name:
     files(pathlib.Path(name))
 with tempfile.TemporaryDirectory() as name:
