@@ -160,6 +160,8 @@ class Gpt2Reader {
         cache_(model.cache(std::min(room, model.config.positions))),
         step_([this](const auto&... inputs) { return call(inputs...); }) {}
 
+  Gpt2Reader(const Gpt2Reader&) = delete;
+
   /// Reads tokens, and returns the logits (vocabulary) of the next one. When there are more than the network has
   /// positions, it goes back to their last half and reads that as if the text began there.
   Tensor read(std::span<const int64_t> tokens) {
@@ -182,6 +184,8 @@ class Gpt2Reader {
     return logits.realize();
   }
 
+  /// Begins another text.
+  void forget() { text_.clear(); }
   int64_t tokens_kept() const { return int64_t(text_.size()); }
   /// Of the step for a single token, which is recorded; see Jit.
   int64_t replays() const { return step_.replays(); }

@@ -16,6 +16,8 @@ nn::StateDict read_weights(const std::string& path) {
       fail(path, ": ", file.left_out.begin()->first, " is stored as ", file.left_out.begin()->second,
            ", which teeny does not have");
     weights = std::move(file.tensors);
+  } else if (path.ends_with(".pt") || path.ends_with(".pth") || path.ends_with(".bin")) {
+    weights = io::load_torch(path);
   } else {
     fail(path, ": the ending is .safetensors, .pt, .pth or .bin");
   }

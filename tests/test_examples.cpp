@@ -166,6 +166,8 @@ TEST_CASE("examples: GPT-2's logits are those of transformers") {
       check_logits(every_eighth(logits), wanted["gpt2.logits"][int64_t(at) - 1]);
     }
     CHECK(reader.tokens_kept() == 12);
+    reader.forget();
+    check_logits(every_eighth(reader.read({tokens.data(), 3})), wanted["gpt2.logits"][2]);
   }
 
   // With a prefix, and with the head that is the table of tokens.
@@ -176,9 +178,12 @@ TEST_CASE("examples: GPT-2's logits are those of transformers") {
   others.emplace_back("lm_head.weight", nn::find(others, "transformer.wte.weight"));
   others.emplace_back("transformer.h.1.attn.masked_bias", Tensor(-1e4));
   io::save_safetensors(directory / "prefixed.safetensors", others);
-  const Gpt2 same = load_gpt2(directory / "prefixed.safetensors", 2);
-  CHECK((same.next(same(wanted["gpt2.tokens"], Tensor(0), same.cache(1)).first) - model.next(x)).abs().max().item() <
-        1e-5);
+  io::save_torch(directory / "prefixed.pt", others);
+  for (const std::string name : {"prefixed.safetensors", "prefixed.pt"}) {
+    const Gpt2 same = load_gpt2(directory / name, 2);
+    CHECK((same.next(same(wanted["gpt2.tokens"], Tensor(0), same.cache(1)).first) - model.next(x)).abs().max().item() <
+          1e-5);
+  }
 }
 
 TEST_CASE("examples: GPT-2 writes what transformers writes, and a step is replayed") {
@@ -316,6 +321,9 @@ TEST_CASE("examples: ResNet's logits are those of torchvision") {
     ResNet model = load_resnet(unpack(directory, name));
     CHECK(model.layer1[0].conv3.has_value() == (name == "resnet_bottleneck"));
     check_logits(model(x)[0], wanted[name + ".logits"]);
+    io::save_torch(directory / "model.pth", nn::state_dict(model));
+    ResNet same = load_resnet(directory / "model.pth");
+    CHECK((same(x) - model(x)).abs().max().item() == 0);
   }
 }
 

@@ -11,6 +11,8 @@
 #include <sstream>
 
 #include "examples/common.h"
+#include "examples/gpt2.h"
+#include "examples/resnet.h"
 #include "teeny/teeny.h"
 #include "tests/bench/peak.h"
 #include "tinyops/device.h"
@@ -270,6 +272,43 @@ static void dcgan(Bench& bench) {
   bench(name, [&] { step(noise, real); });
 }
 
+/// The examples' networks in the sizes that were published, with random weights: a token of a text, one picture.
+static void published(Bench& bench) {
+  const NoGrad guard;
+  const auto realize_all = [](const auto& model) {
+    std::vector<Tensor> tensors;
+    for (const auto& [name, tensor] : nn::state_dict(model)) tensors.push_back(tensor);
+    realize(tensors);
+  };
+  if (bench.selects("gpt2_token")) {
+    const examples::Gpt2 model(examples::Gpt2Config{});
+    realize_all(model);
+    examples::Gpt2Reader reader(model);
+    const std::vector<int64_t> text(64, 11);
+    reader.read(text);
+    double bytes = 0;  // all weights are read but the table of positions
+    for (const Tensor& x : nn::parameters(model)) bytes += 4 * double(x.numel());
+    bench(
+        "gpt2_token",
+        [&] {
+          if (reader.tokens_kept() == 128) reader.forget(), reader.read(text);
+          reader.read({text.data(), 1});
+        },
+        1e-9 * (bytes - 4 * double(model.wpe.weight.numel())), "GB/s");
+  }
+  const auto resnet = [&](const std::string& name, const examples::ResNetConfig& config, double gflop) {
+    if (!bench.selects(name)) return;
+    examples::ResNet model(config);
+    realize_all(model);
+    Jit infer([&](const Tensor& x) { return model(x); });
+    const Tensor x = values({1, 3, 224, 224});
+    bench(
+        name, [&] { infer(x); }, gflop, "GFLOP/s");
+  };
+  resnet("resnet18_infer", {}, 3.63);
+  resnet("resnet50_infer", {.blocks = {3, 4, 6, 3}, .bottleneck = true}, 8.18);
+}
+
 static void networks(Bench& bench, int64_t batch) {
   const auto classes = [](int64_t count, int64_t size) { return Tensor::randint(0, count, {size}).realize(); };
   network<Mlp>(bench, "mlp_b128", values({batch, 1, 28, 28}), classes(10, batch));
@@ -278,6 +317,7 @@ static void networks(Bench& bench, int64_t batch) {
   network<Beautiful>(bench, "beautiful_b512", values({512, 1, 28, 28}), classes(10, 512));
   dcgan(bench);
   network<Gpt>(bench, "gpt_b32", classes(65, 32 * 64).reshape({32, 64}), classes(65, 32 * 64));
+  published(bench);
 }
 
 int main(int argc, char** argv) {

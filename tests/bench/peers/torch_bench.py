@@ -146,6 +146,29 @@ def dcgan(name):  # layers whose images are as small as their kernels
   timeit(name, step)
 dcgan("dcgan_b64_train")
 train("gpt_b32_train", GPT(), I(65, 32, 64), I(65, 32, 64))
+
+# The published sizes with random weights: transformers' GPT-2 reads a token behind 64 to 127 others, torchvision's nets a picture.
+def gpt2_token(name):
+  if a.only and not any(o in name for o in a.only.split(",")): return
+  from transformers import GPT2Config, GPT2LMHeadModel
+  net = GPT2LMHeadModel(GPT2Config()).to(dev).eval()
+  token, past = I(50257, 1, 1), None
+  @torch.no_grad()
+  def step():
+    nonlocal past
+    if past is None or past.get_seq_length() == 128: past = net(I(50257, 1, 64), use_cache=True).past_key_values
+    past = net(token, past_key_values=past, use_cache=True).past_key_values
+  timeit(name, step)
+def resnet_infer(name, depth):
+  if a.only and not any(o in name for o in a.only.split(",")): return
+  import torchvision
+  net, x = maybe(getattr(torchvision.models, f"resnet{depth}")().to(dev).eval()), R(1, 3, 224, 224)
+  @torch.no_grad()
+  def infer(): net(x)
+  timeit(name, infer)
+for published in (lambda: gpt2_token("gpt2_token"), lambda: resnet_infer("resnet18_infer", 18), lambda: resnet_infer("resnet50_infer", 50)):
+  try: published()
+  except ImportError as e: print(f"left out: {e}", file=sys.stderr)
 if a.device == "cuda": print("peak MiB", torch.cuda.max_memory_allocated()/2**20)
 else:
   import resource; print("peak RSS MiB", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/1024)
