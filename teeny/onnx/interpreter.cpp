@@ -129,6 +129,12 @@ Value Call::tensor(std::string_view name) const {
   return interpreter_.tensor(*a->tensor);
 }
 
+std::vector<Tensor> Call::prepared(std::initializer_list<int> from,
+                                   const std::function<std::vector<Tensor>()>& make) const {
+  const bool known = std::ranges::all_of(from, [&](int k) { return x(k).defined() && inputs[size_t(k)].known; });
+  return known && !known_ ? interpreter_.prepared(node, frame_, make) : make();
+}
+
 const Graph& Call::graph(std::string_view name) const {
   const Attribute* a = node.find(name);
   if (!a || !a->graph) fail("the graph ", name, " is missing");
@@ -233,6 +239,8 @@ void Interpreter::keep_known(const std::vector<Value>& outputs) {
   for (auto& [node, results] : program_.constants)
     for (Value& value : results)
       if (value.tensor.defined() && value.known->needed) needed.push_back(value.tensor);
+  for (const auto& [frame, nodes] : plan_.prepared)
+    for (const auto& [node, tensors] : nodes) needed.insert(needed.end(), tensors.begin(), tensors.end());
   for (const Value& value : outputs)
     if (value.known) needed.push_back(value.tensor);
   for (const auto& [proto, value] : program_.tensors)
@@ -289,6 +297,13 @@ void Interpreter::look(const Node& node, const Value& value, std::string_view na
   if (value.known) return;
   if (value.inputs != 0 && (value.inputs & ~small_) == 0) throw MakeForValues{value.inputs};
   if (plan_.look.empty()) plan_.look = text(node.label(), " looks at the values of \"", name, '"');
+}
+
+const std::vector<Tensor>& Interpreter::prepared(const Node& node, const Frame& frame,
+                                                 const std::function<std::vector<Tensor>()>& make) {
+  const auto [found, is_new] = plan_.prepared[frame.id].try_emplace(&node);
+  if (is_new) found->second = make();
+  return found->second;
 }
 
 int Interpreter::frame_id(const Frame& around, const Node& node, int64_t iteration) {

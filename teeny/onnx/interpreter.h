@@ -44,6 +44,8 @@ struct Frame {
 struct Plan {
   /// By frame: the results of the nodes that are known. They are undefined where nothing unknown needs them.
   std::unordered_map<int, std::unordered_map<const Node*, std::vector<Value>>> known;
+  /// The same: what nodes that are not known have prepared of inputs that are.
+  std::unordered_map<int, std::unordered_map<const Node*, std::vector<Tensor>>> prepared;
   std::map<std::tuple<int, const Node*, int64_t>, int> frames;  ///< ids of inner graphs and of calls of functions
   std::unordered_map<int, std::vector<Node>> bodies;            ///< of those functions
   std::map<size_t, std::shared_ptr<Known>> inputs;              ///< those whose values the plan is made for
@@ -71,6 +73,8 @@ class Interpreter {
                                const Frame& around, int64_t iteration);
   void look(const Node& node, const Value& value, std::string_view name);
   Value tensor(const TensorProto& t) { return program_.tensor(t); }
+  const std::vector<Tensor>& prepared(const Node& node, const Frame& frame,
+                                      const std::function<std::vector<Tensor>()>& make);
   int64_t max_bytes() const { return program_.max_bytes; }
 
  private:

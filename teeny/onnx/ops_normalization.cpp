@@ -16,17 +16,26 @@ Tensor per_channel(const Tensor& parameter, const Tensor& x) {
 
 double epsilon(const Call& call) { return call.real("epsilon", 1e-5f); }
 
+/// scale * x + shift. Both are made once where the parameters are known, so that nothing is between this and what
+/// computes x: it can be done on the way.
+Tensor with_statistics(const Call& call) {
+  const Tensor& x = call.x();
+  const auto parameter = [&](int k) { return per_channel(to_accumulate_dtype(call.x(k)), x); };
+  const std::vector<Tensor> line = call.prepared({1, 2, 3, 4}, [&] {
+    const Tensor scale = parameter(1) * (parameter(4) + epsilon(call)).rsqrt();
+    return std::vector{scale, parameter(2) - parameter(3) * scale};
+  });
+  return (to_accumulate_dtype(x) * line[0] + line[1]).cast(x.dtype());
+}
+
 /// A training also gives the running statistics, and before opset 14 those of the batch, which show that it is one.
 Outputs batch_normalization(Call& call) {
   const Tensor& x = call.x();
   if (call.opset < 9 && !call.flag("spatial", true)) unsupported("statistics of each element (spatial = 0)");
-  const auto normalized = [&](const Tensor& mean, const Tensor& var) {
-    return x.batchnorm(call.x(1), call.x(2), mean, var, epsilon(call)).cast(x.dtype());
-  };
   const bool trains = call.opset >= 14 ? call.flag("training_mode")
                       : call.opset < 7 ? !call.flag("is_test")
                                        : call.node.outputs.size() > 1;
-  if (!trains) return normalized(call.x(3), call.x(4));
+  if (!trains) return with_statistics(call);
   if (x.rank() < 2) fail("x of ", x.shape(), " must be (N, C, ...)");
   Dims axes{0};
   for (int k = 2; k < x.rank(); ++k) axes.push_back(k);
@@ -35,7 +44,8 @@ Outputs batch_normalization(Call& call) {
     const double momentum = call.real("momentum", 0.9f);
     return (call.x(k) * momentum + now * (1 - momentum)).cast(call.x(k).dtype());
   };
-  return {normalized(mean, var), running(3, mean), running(4, var), mean.cast(x.dtype()), var.cast(x.dtype())};
+  const Tensor y = x.batchnorm(call.x(1), call.x(2), mean, var, epsilon(call)).cast(x.dtype());
+  return {y, running(3, mean), running(4, var), mean.cast(x.dtype()), var.cast(x.dtype())};
 }
 
 Tensor instance_normalization(const Call& call) {
