@@ -282,23 +282,42 @@ Value concat(Call& call) {
 
 constexpr int64_t kMostPad = int64_t(1) << 60;  // beyond that an axis overflows
 
-/// Elements that are shown again around x: where the position i shows shown(i) of the axis. Negative amounts cut.
-Tensor pad_with(const Tensor& x, const Dims& before, const Dims& after, const std::string& mode) {
-  Tensor result = x;
-  for (int axis = 0; axis < x.rank(); ++axis) {
-    const int64_t cut = std::max<int64_t>(0, -before[axis]), back = std::max<int64_t>(0, -after[axis]);
-    result = part(result, axis, std::min(cut, x.size(axis)), std::max(std::min(cut, x.size(axis)), x.size(axis) - back));
-    const int64_t n = result.size(axis), front = std::max<int64_t>(0, before[axis]);
-    const int64_t behind = std::max<int64_t>(0, after[axis]);
-    if (front == 0 && behind == 0) continue;
-    if (n == 0) fail("axis ", axis, " of ", result.shape(), " has nothing to show again");
-    const Tensor i = Tensor::arange(-front, n + behind);
-    Tensor shown = i.clamp(0, n - 1);
-    if (mode == "wrap") shown = i % n;
-    if (mode == "reflect" && n > 1) shown = n - 1 - ((i % (2 * n - 2)) - (n - 1)).abs();
-    result = result.index_select(axis, shown);
+/// The `amount` elements of the axis that are shown again in front of x, or behind it. Nothing where they are more than
+/// one view: where they are reflected, or go round, a second time.
+std::optional<Tensor> shown_again(const Tensor& x, int axis, int64_t amount, bool front, const std::string& mode) {
+  const int64_t n = x.size(axis);
+  if (mode == "edge") {
+    Shape to = x.shape();
+    to[axis] = amount;
+    return (front ? part(x, axis, 0, 1) : part(x, axis, n - 1, n)).expand(to);
   }
-  return result;
+  if (amount > (mode == "reflect" ? n - 1 : n)) return {};
+  if (mode == "wrap") return front ? part(x, axis, n - amount, n) : part(x, axis, 0, amount);
+  return (front ? part(x, axis, 1, amount + 1) : part(x, axis, n - 1 - amount, n - 1)).flip(axis);
+}
+
+/// reflect  3 2 1 [0 1 2 3] 2 1 0      edge  0 0 0 [0 1 2 3] 3 3 3      wrap  1 2 3 [0 1 2 3] 0 1 2
+/// Negative amounts cut, and what they cut is not shown.
+Tensor pad_with(const Tensor& whole, const Dims& before, const Dims& after, const std::string& mode) {
+  Tensor x = whole;
+  for (int axis = 0; axis < x.rank(); ++axis) {
+    const int64_t begin = std::min(std::max<int64_t>(0, -before[axis]), x.size(axis));
+    x = part(x, axis, begin, std::max(begin, x.size(axis) - std::max<int64_t>(0, -after[axis])));
+    const int64_t n = x.size(axis), front = std::max<int64_t>(0, before[axis]), back = std::max<int64_t>(0, after[axis]);
+    if (front == 0 && back == 0) continue;
+    if (n == 0) fail("axis ", axis, " of ", x.shape(), " has nothing to show again");
+    const auto in_front = shown_again(x, axis, front, true, mode), behind = shown_again(x, axis, back, false, mode);
+    if (in_front && behind) {
+      std::vector<Tensor> parts{*in_front, x, *behind};
+      std::erase_if(parts, [&](const Tensor& t) { return t.size(axis) == 0; });
+      x = Tensor::cat(parts, axis);
+    } else {
+      const Tensor i = Tensor::arange(-front, n + back);
+      const Tensor reflected = n - 1 - (i % std::max<int64_t>(1, 2 * n - 2) - (n - 1)).abs();
+      x = x.index_select(axis, mode == "wrap" ? i % n : reflected);
+    }
+  }
+  return x;
 }
 
 Value pad(Call& call) {
