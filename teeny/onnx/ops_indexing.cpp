@@ -377,7 +377,7 @@ Value tf_idf_vectorizer(Call& call) {
   if (call.x().rank() > 2) fail("rows of ", call.x().shape(), "; (n) or (rows, n)");
   const bool one = call.x().rank() < 2;
   const int64_t n = call.x().rank() == 0 ? 1 : call.x().size(-1), rows = one ? 1 : call.x().size(0);
-  const int64_t width = *std::ranges::max_element(columns) + 1;
+  const int64_t width = std::min(*std::ranges::max_element(columns), INT64_MAX - 1) + 1;
   const Shape to = one ? Shape{width} : Shape{rows, width};
   call.look(0);
   if (rows > 0 && width > call.max_bytes() / 4 / rows) fail("a result of ", to, " is too large (ModelOptions::max_bytes)");

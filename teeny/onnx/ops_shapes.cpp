@@ -72,9 +72,9 @@ Value range(Call& call) {
   }
   const double start = call.real(0), limit = call.real(1), delta = call.real(2);
   const double distance = dtype == DType::Float64 ? limit - start : double(float(limit) - float(start));
-  const double count = std::max(0.0, std::ceil(distance / delta));
+  const double count = std::ceil(distance / delta);
   if (!(count < 9e15)) fail("from ", start, " to ", limit, " in steps of ", delta);  // NaN, too
-  return (Tensor::arange(int64_t(count)).cast(DType::Float64) * delta + start).cast(dtype);
+  return (Tensor::arange(int64_t(std::max(0.0, count))).cast(DType::Float64) * delta + start).cast(dtype);
 }
 
 Value eye_like(Call& call) {
