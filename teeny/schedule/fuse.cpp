@@ -156,6 +156,8 @@ class Scheduler {
       const Node& node = *i.node;
       if (i.is_leaf()) continue;
       if (std::holds_alternative<node::Assemble>(node.op)) {
+        for (const LazyBuffer& part : i.sources())
+          if (follows_contraction(part)) info(*part.node()).root = true;
         i.root = true;
         continue;
       }
@@ -174,6 +176,15 @@ class Scheduler {
       const bool shared = i.uses + i.needed_later > 1;
       i.root = i.target || !is_elementwise(node.op) || (shared && i.cost >= kExpensiveToRecompute);
     }
+  }
+
+  /// Whether this is elementwise work on a contraction's sums: as its epilogue it writes its part of the whole itself.
+  bool follows_contraction(const LazyBuffer& x) {
+    const NodeInfo& i = info(*x.node());
+    if (i.is_leaf() || !x.views().is_contiguous() || !is_elementwise(i.node->op)) return false;
+    return std::ranges::any_of(i.sources(), [&](const LazyBuffer& source) {
+      return (is_contraction(source.node()->op) && source.shape() == x.shape()) || follows_contraction(source);
+    });
   }
 
   /// Adds up what the node brings into a kernel; false when it is too much.

@@ -90,12 +90,14 @@ class BufferAssignment {
     for (const Node* member : group.members) {
       NodeInfo& i = info(*member);
       if (!i.stored && !i.needed_later) continue;
+      const auto places = stored_parts_.find(member);
+      if (places != stored_parts_.end())
+        destinations.insert(destinations.end(), places->second.begin(), places->second.end());
+      if (places != stored_parts_.end() && i.uses == 1 && !i.needed_later) continue;  // it is read as a part alone
       i.buffer = reuse_input_buffer(number, *member);
       if (!i.buffer) i.buffer = new_buffer(*member);
       destinations.push_back({member, i.buffer, View::contiguous(squeezed(member->shape()))});
       step.results.push_back({i.node, i.buffer});
-      if (const auto places = stored_parts_.find(member); places != stored_parts_.end())
-        destinations.insert(destinations.end(), places->second.begin(), places->second.end());
     }
     if (destinations.empty()) return;
     step.kernel = with_merged_axes(lower(group, destinations, plan_));
@@ -156,7 +158,7 @@ class BufferAssignment {
         const bool in_order = part.views().is_contiguous() && squeezed(part.shape()) == squeezed(node->shape());
         if (number < 0 || node->realized() || !in_order) continue;
         const PlannedKernel& writer = plan_.kernels[size_t(number)];
-        if (!writer.open || !writer.group.inner.empty() || is_contraction(writer.group.members[0]->op)) continue;
+        if (!writer.open || !writer.group.inner.empty()) continue;
         size_t& count = outputs.emplace(number, writer.group.members.size()).first->second;
         if (count == tinyops::kMaxOutputs) continue;
         ++count;
