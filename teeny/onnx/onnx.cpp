@@ -202,6 +202,7 @@ Shaped& Model::State::plan_of(std::span<const Tensor> given, bool with_history) 
     if (x.defined()) key.insert(key.end(), x.shape().begin(), x.shape().end());
     if (!(made_for >> k & 1)) continue;
     const std::vector<std::byte> bytes = x.to_bytes();
+    key.push_back(int64_t(k));  // of no elements, too
     for (std::byte b : bytes) key.push_back(int64_t(b));
   }
   auto found = plans.find(key);
