@@ -111,7 +111,8 @@ Tensor rotary_embedding(const Call& call) {
   const Tensor& given = call.x();
   const Tensor x = split_heads(given, call.integer("num_heads", 0));
   const int64_t named = call.integer("rotary_embedding_dim", 0), width = named == 0 ? x.size(3) : named;
-  if (width < 0 || width > x.size(3) || width % 2) fail(width, " of ", x.size(3), " elements are to be turned in pairs");
+  if (width < 0 || width > x.size(3) || width % 2)
+    fail(width, " of ", x.size(3), " elements are to be turned in pairs");
   const auto table = [&](int k) {  // (batch, 1, length, width / 2)
     const Tensor& t = call.x(k);
     if (t.rank() != (call.has(3) ? 2 : 3) || t.size(-1) != width / 2)
@@ -121,7 +122,8 @@ Tensor rotary_embedding(const Call& call) {
   const Tensor cos = table(1), sin = table(2);
   const Tensor turned = x[{ellipsis, slice(0, width)}], rest = x[{ellipsis, slice(width)}];
   const bool neighbours = call.flag("interleaved");
-  const Tensor pairs = neighbours ? turned.unflatten(3, {width / 2, 2}) : turned.unflatten(3, {2, width / 2}).transpose();
+  const Tensor pairs =
+      neighbours ? turned.unflatten(3, {width / 2, 2}) : turned.unflatten(3, {2, width / 2}).transpose();
   const Tensor a = pairs[{ellipsis, 0}], b = pairs[{ellipsis, 1}];
   const Tensor parts[] = {cos * a - sin * b, sin * a + cos * b};
   const Tensor y = neighbours ? Tensor::stack(parts, -1).flatten(3) : Tensor::cat(parts, -1);
@@ -145,7 +147,7 @@ Outputs linear_attention(Call& call) {
   const auto input = [&](int k, int64_t n) { return split_heads(to_accumulate_dtype(call.x(k)), n); };
   const Tensor q = grouped(input(0, heads), shared), key = input(1, shared), value = input(2, shared);
   const int64_t length = q.size(3), width = q.size(4);
-  const Tensor decay = gated ? input(4, shared).exp() : Tensor();                          // (.., width or 1)
+  const Tensor decay = gated ? input(4, shared).exp() : Tensor();                         // (.., width or 1)
   const Tensor beta = delta ? input(5, call.x(5).size(-1) == 1 ? 1 : shared) : Tensor();  // (.., 1)
   const double scale = call.real("scale", 0) == 0 ? 1 / std::sqrt(double(width)) : call.real("scale", 0);
   Tensor state = call.has(3) ? to_accumulate_dtype(call.x(3))

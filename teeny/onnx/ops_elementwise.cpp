@@ -185,7 +185,7 @@ Value bit_cast(const Call& call) {
   const auto integer = [](Type type) { return stored_size(type) == 8 ? DType::Int64 : DType::Int32; };
   const auto is_half = [](Type type) { return type == Type::Float16 || type == Type::BFloat16; };
   const Tensor& x = call.x();
-  const Tensor bits = is_half(from)           ? x.bitcast(DType::BFloat16).cast(DType::Float32).bitcast(DType::Int32) >> 16
+  const Tensor bits = is_half(from) ? x.bitcast(DType::BFloat16).cast(DType::Float32).bitcast(DType::Int32) >> 16
                       : is_float(x.dtype()) ? x.bitcast(integer(from))
                                             : x;
   if (!is_float(dtype_of(to))) return as_type(bits, to);

@@ -58,7 +58,8 @@ Tensor instance_normalization(const Call& call) {
 Tensor group_normalization(const Call& call) {
   const Tensor& x = call.x();
   const int64_t groups = call.integer("num_groups", 0);
-  if (x.rank() < 2 || groups < 1 || x.size(1) % groups) fail("x of ", x.shape(), " has no ", groups, " groups of channels");
+  if (x.rank() < 2 || groups < 1 || x.size(1) % groups)
+    fail("x of ", x.shape(), " has no ", groups, " groups of channels");
   const auto parameter = [&](int k) {
     const Tensor& p = call.x(k);
     return per_channel(call.opset < 21 && p.numel() == groups ? p.repeat_interleave(x.size(1) / groups, 0) : p, x);
@@ -101,7 +102,8 @@ Tensor local_response_normalization(const Call& call) {
   const int64_t size = call.integer("size", 0);
   if (x.rank() < 2 || size < 1) fail("x of ", x.shape(), " and a size of ", size, "; (N, C, ...) and at least 1");
   Dims before = Dims::filled(x.rank(), 0), after = before;
-  before[1] = std::min((size - 1) / 2, x.size(1)), after[1] = std::min(size / 2, x.size(1));  // zeros beyond count nothing
+  before[1] = std::min((size - 1) / 2, x.size(1));  // zeros beyond count nothing
+  after[1] = std::min(size / 2, x.size(1));
   const Tensor sum = x.square().pad(before, after).unfold(1, before[1] + after[1] + 1, 1).sum(-1);
   return x / (sum * (call.real("alpha", 1e-4f) / double(size)) + call.real("bias", 1)).pow(call.real("beta", 0.75));
 }

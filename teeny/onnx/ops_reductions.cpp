@@ -100,12 +100,10 @@ void add_reductions(Ops& ops) {
   ops["ReduceMax"] = extreme(true);
   ops["ReduceMin"] = extreme(false);
   ops["ReduceL1"] = reduce([](const Tensor& x, const Axes& axes, bool keep) { return x.abs().sum(axes, keep); });
-  ops["ReduceL2"] = reduce([](const Tensor& x, const Axes& axes, bool keep) {
-    return x.square().sum(axes, keep).sqrt();
-  });
-  ops["ReduceSumSquare"] = reduce([](const Tensor& x, const Axes& axes, bool keep) {
-    return x.square().sum(axes, keep);
-  });
+  ops["ReduceL2"] =
+      reduce([](const Tensor& x, const Axes& axes, bool keep) { return x.square().sum(axes, keep).sqrt(); });
+  ops["ReduceSumSquare"] =
+      reduce([](const Tensor& x, const Axes& axes, bool keep) { return x.square().sum(axes, keep); });
   ops["ReduceLogSum"] = reduce([](const Tensor& x, const Axes& axes, bool keep) { return x.sum(axes, keep).log(); });
   ops["ReduceLogSumExp"] = reduce([](const Tensor& x, const Axes& axes, bool keep) { return x.logsumexp(axes, keep); });
   ops["ArgMax"] = position(true);
