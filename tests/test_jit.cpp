@@ -530,6 +530,24 @@ TEST_CASE("jit: a result that is an input or a variable is a value of its own") 
   }
 }
 
+TEST_CASE("jit: a result that no kernel reads or writes") {
+  Tensor held = Tensor::of({{1, 2}, {3, 4}});
+  const Tensor turned = held.t();
+  Jit both([&](const Tensor& x) { return std::vector{held, turned, x + 1}; });
+  Jit alone([&](const Tensor&) { return turned; });
+  for (int i = 0; i < 4; ++i) {
+    const Tensor x = Tensor::full({2}, double(i)).realize();
+    const std::vector<Tensor> results = both(x);
+    CHECK(results[0].to_vector() == std::vector<float>{1, 2, 3, 4});
+    CHECK(results[1].to_vector() == std::vector<float>{1, 3, 2, 4});
+    CHECK(results[2].to_vector() == std::vector<float>{float(i) + 1, float(i) + 1});
+    CHECK(alone(x).to_vector() == std::vector<float>{1, 3, 2, 4});
+  }
+  CHECK(both.replays() == 2);
+  held.assign(held * 10);
+  CHECK(both(Tensor::ones({2}))[0].to_vector() == std::vector<float>{10, 20, 30, 40});
+}
+
 TEST_CASE("jit: a handle that is another tensor's now is noticed, also while the old tensor lives") {
   const auto number = [](float value) { return Tensor::of({value}).realize(); };
   Tensor w = number(1);

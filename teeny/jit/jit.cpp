@@ -106,6 +106,7 @@ std::vector<Tensor> Replayer::run(Entry& entry, std::span<const Tensor> given, s
       for (size_t k : number) arguments.push_back(placeholders[k]);
       {
         const std::vector<Tensor> returned = call(arguments);
+        for (const Tensor& x : returned) (void)x.lazy();  // a result that no kernel reads or writes is noted, too
         recording->forget_tensors();
         for (const Tensor& x : returned) out.push_back(x.detach());
       }
