@@ -1,0 +1,20 @@
+# The commands of notes/from_pytorch.md, on the files that its Python has saved (tests/interop/page.py).
+set -euo pipefail
+make --no-print-directory -s build/cpu-native/bin/teeny
+PATH=$PWD/build/cpu-native/bin:$PATH
+cd tests/golden/page
+
+show() { echo "\$ $*"; "$@"; }
+echo '== info'
+show teeny info stripes.pt
+echo '== run'
+show teeny run stripes.onnx x.npy --top 1 --labels labels.txt
+for says in 'teeny bench stripes.onnx --shape batch=4' 'teeny draw stripes.onnx -o stripes.svg' 'teeny diff' 'teeny convert'; do
+  grep -qF "$says" ../../../notes/from_pytorch.md  # the page's other commands, whose output differs from machine to machine
+done
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+teeny bench stripes.onnx --shape batch=4 --seconds 0.01 > /dev/null
+if command -v dot > /dev/null; then teeny draw stripes.onnx -o "$scratch/stripes.svg"; fi
+teeny convert stripes.pt "$scratch/stripes.safetensors" > /dev/null
+teeny diff stripes.pt "$scratch/stripes.safetensors" > /dev/null
