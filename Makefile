@@ -16,7 +16,7 @@ PREFIX  ?= /usr/local
 FUZZ    ?= 2000
 EMULATE ?=
 
-PACKAGES := g++ make libeigen3-dev doctest-dev nlohmann-json3-dev zlib1g-dev libminizip-dev libcli11-dev libpng-dev
+PACKAGES := g++ make libeigen3-dev doctest-dev nlohmann-json3-dev zlib1g-dev libcli11-dev libpng-dev
 EXAMPLES := mnist beautiful_mnist teenygrad_mnist linear_regression two_moons gpt gpt2 resnet
 
 # All cores at once. A -j on the command line comes before this one, and a make that another one started shares its jobs.
@@ -146,7 +146,7 @@ emulated_gpu    = $(filter tinyops/cuda/% tests/gpu_emulator/% tests/course/cuda
 flags_of   = $(FLAGS) $(optimise_of) $(if $(emulated_gpu),$(HOST_FLAGS)) $(if $(filter tinyops/cpu/% $(fast_checks),$1),$(CPU_FLAGS)) \
   $(if $(filter tests/course/%,$1),-Wno-unused -Wno-error -Werror=return-type) $(CXXFLAGS)
 LIBS      := $(strip $(if $(filter cpu,$(BACKEND)),-fopenmp) $(if $(emulated),-fsanitize=bounds) \
-  $(if $(on_gpu),-L$(CUDA_HOME)/lib64 -lcudart_static -ldl -lrt) -lminizip -lz -pthread)
+  $(if $(on_gpu),-L$(CUDA_HOME)/lib64 -lcudart_static -ldl -lrt) -lz -pthread)
 
 # Machine code for each of these, and for newer ones PTX, which the driver compiles when the program starts.
 # What ptxas says of the registers of each kernel stays beside the object: `make cuda-report`.
@@ -294,7 +294,7 @@ endif
 # Everything depends on this file, and it is written when the flags change, which is seen before a rule runs: so `make -n` says
 # what would be compiled. Before it does, what a compiler would only say in
 # its own words is said here: what is missing, and how to get it.
-headers := $(if $(filter cpu,$(BACKEND)),Eigen/Core omp.h) zlib.h minizip/unzip.h png.h nlohmann/json.hpp doctest/doctest.h CLI/CLI.hpp
+headers := $(if $(filter cpu,$(BACKEND)),Eigen/Core omp.h) zlib.h png.h nlohmann/json.hpp doctest/doctest.h CLI/CLI.hpp
 flags_now := $(strip $(CXX) $(FLAGS) $(CPU_FLAGS) $(HOST_FLAGS) $(if $(on_gpu),$(NVCC) $(NVCC_FLAGS)) $(CXXFLAGS))
 $B/flags: $(if $(call differ,$(flags_now),$(strip $(shell cat $B/flags 2> /dev/null))),FORCE)
 	@mkdir -p $(@D)
@@ -459,7 +459,7 @@ Libs: -L$${prefix}/lib -lteeny $(LIBS)
 endef
 
 cmake_finds := $(if $(filter cpu,$(BACKEND)),OpenMP) $(if $(on_gpu),CUDAToolkit) ZLIB Threads
-cmake_links := $(if $(filter cpu,$(BACKEND)),OpenMP::OpenMP_CXX) $(if $(on_gpu),CUDA::cudart_static) -lminizip ZLIB::ZLIB Threads::Threads \
+cmake_links := $(if $(filter cpu,$(BACKEND)),OpenMP::OpenMP_CXX) $(if $(on_gpu),CUDA::cudart_static) ZLIB::ZLIB Threads::Threads \
   $(if $(emulated),-fsanitize=bounds)
 define cmake_config
 # find_package(teeny CONFIG REQUIRED), then target_link_libraries(program teeny::teeny).

@@ -1,179 +1,170 @@
 #include "teeny/io/zip.h"
 
-#include <minizip/unzip.h>
-#include <minizip/zip.h>
 #include <zlib.h>
 
 #include <algorithm>
-#include <array>
 #include <cstring>
-#include <exception>
 
 namespace teeny::io {
 
-// ---- minizip's calls -----------------------------------------------------------------------------------------------
-
-/// A file, as minizip sees it through its callbacks. No exception passes through C: it is kept until minizip returns.
-struct ZipStream {
-  data::File& file;
-  uint64_t size = 0, place = 0;  ///< of a file that is read
-  uint64_t begin = 0;            ///< what `buffer` holds: minizip asks for a few bytes at a time
-  std::string buffer = {};
-  std::exception_ptr error = {};
-
-  uLong read(char* to, uLong count) {
-    uLong done = 0;
-    while (done < count && place < size) {
-      if (place < begin || place >= begin + buffer.size()) {
-        buffer.resize(std::min<uint64_t>(64 << 10, size - place));
-        begin = place;
-        file.seek(begin);
-        file.read_all(buffer.data(), buffer.size());
-      }
-      const uint64_t from = place - begin, some = std::min<uint64_t>(count - done, buffer.size() - from);
-      std::memcpy(to + done, buffer.data() + from, some);
-      done += some;
-      place += some;
-    }
-    return done;
-  }
-
-  void seek(uint64_t to, int origin) {
-    place = to + (origin == ZLIB_FILEFUNC_SEEK_CUR ? place : origin == ZLIB_FILEFUNC_SEEK_END ? size : 0);
-  }
-};
-
 namespace {
 
-template <class Result, class F>
-Result guard(void* opaque, Result failed, F&& f) {
-  ZipStream& stream = *static_cast<ZipStream*>(opaque);
-  try {
-    return f(stream);
-  } catch (...) {
-    stream.error = std::current_exception();
-    return failed;
-  }
+using u16 = uint16_t;
+using u32 = uint32_t;
+
+constexpr std::string_view kRecord = "PK\3\4", kEntry = "PK\1\2", kEnd = "PK\5\6", kLocator = "PK\6\7",
+                           kEnd64 = "PK\6\6";
+constexpr u16 kDeflated = 8, kUtf8 = 1 << 11, kEncrypted = 1 | 1 << 6 | 1 << 13;
+constexpr u16 kZip64 = 1;  // the field of a header that holds what 32 bits cannot
+constexpr uint64_t kHeaderSize = 30, kEntrySize = 46, kEndSize = 22, kLocatorSize = 20, kEnd64Size = 56;
+constexpr uint64_t kMaxDirectory = 256 << 20;
+constexpr uint64_t kMostInflated = 1032;  // a byte of deflate stands for at most so many
+
+std::string read_at(data::File& file, uint64_t begin, uint64_t size) {
+  std::string bytes(size, '\0');
+  file.seek(begin);
+  file.read_all(bytes.data(), size);
+  return bytes;
 }
 
-zlib_filefunc64_def callbacks(ZipStream& stream, bool writes) {
-  zlib_filefunc64_def calls = {};
-  calls.opaque = &stream;
-  calls.zopen64_file = [](void* opaque, const void*, int) { return opaque; };
-  calls.zclose_file = [](void*, void*) { return 0; };
-  calls.zerror_file = [](void* opaque, void*) { return static_cast<ZipStream*>(opaque)->error ? 1 : 0; };
-  calls.zread_file = [](void* opaque, void*, void* to, uLong count) {
-    return guard(opaque, uLong(0), [&](ZipStream& s) { return s.read(static_cast<char*>(to), count); });
-  };
-  calls.zwrite_file = [](void* opaque, void*, const void* from, uLong count) {
-    return guard(opaque, uLong(0), [&](ZipStream& s) { return s.file.write(from, count), count; });
-  };
-  if (writes) {  // it seeks only to where it has been
-    calls.ztell64_file = [](void* opaque, void*) {
-      return guard(opaque, ZPOS64_T(0), [](ZipStream& s) { return ZPOS64_T(s.file.place()); });
-    };
-    calls.zseek64_file = [](void* opaque, void*, ZPOS64_T to, int origin) {
-      return guard(opaque, -1L, [&](ZipStream& s) {
-        s.file.seek(origin == ZLIB_FILEFUNC_SEEK_SET ? to : s.file.size());
-        return 0L;
-      });
-    };
-  } else {
-    calls.ztell64_file = [](void* opaque, void*) { return ZPOS64_T(static_cast<ZipStream*>(opaque)->place); };
-    calls.zseek64_file = [](void* opaque, void*, ZPOS64_T to, int origin) {
-      return static_cast<ZipStream*>(opaque)->seek(to, origin), 0L;
-    };
-  }
-  return calls;
+/// The number at `at`, which is in `bytes`.
+template <class T>
+T get(std::string_view bytes, size_t at) {
+  T value;
+  std::memcpy(&value, bytes.data() + at, sizeof value);
+  return value;
 }
 
-constexpr uint64_t kHeader = 30;     // bytes before the name of a record
-constexpr uint64_t kEntry = 46;      // and of an entry of the directory
-constexpr uint64_t kEnd = 22;        // the least behind the directory
-constexpr uint64_t kInflate = 1032;  // a byte of deflate stands for at most so many
-constexpr unsigned kEncrypted = 1 | 1 << 6 | 1 << 13;
-constexpr uint64_t kChunk = 1 << 30;  // minizip counts in 32 bits
+template <class... Numbers>
+std::string put(Numbers... numbers) {
+  std::string bytes;
+  (bytes.append(reinterpret_cast<const char*>(&numbers), sizeof numbers), ...);
+  return bytes;
+}
+
+u32 crc_of(u32 crc, std::span<const std::byte> bytes) {
+  return bytes.empty() ? crc : u32(crc32_z(crc, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size()));
+}
+
+struct Directory {
+  uint64_t count, size, begin;
+};
+
+/// The last thing in a file tells where the directory is; before it, where that takes more than 32 bits, another one.
+/// The directory must end where these begin, or programs that look for it in another way would see another one.
+Directory find_directory(data::File& file) {
+  const std::string& path = file.path();
+  const uint64_t size = file.size(), most = std::min(size, kEndSize + UINT16_MAX);
+  const std::string tail = read_at(file, size - most, most);
+  size_t at = tail.rfind(kEnd);
+  while (at != tail.npos && (at + kEndSize > most || get<u16>(tail, at + 20) != most - at - kEndSize))
+    at = at == 0 ? tail.npos : tail.rfind(kEnd, at - 1);
+  if (at == tail.npos) fail(path, ": no zip archive: the directory at its end is missing");
+  uint64_t end = size - most + at;
+  Directory result{get<u16>(tail, at + 10), get<u32>(tail, at + 12), get<u32>(tail, at + 16)};
+  if (get<u32>(tail, at + 4) != 0) fail(path, ": a zip archive in several files");
+  if (result.count == UINT16_MAX || result.size == UINT32_MAX || result.begin == UINT32_MAX) {
+    if (end < kLocatorSize + kEnd64Size) fail(path, ": the zip directory is not where the file says");
+    const std::string locator = read_at(file, end - kLocatorSize, kLocatorSize);
+    const uint64_t place = end - kLocatorSize - kEnd64Size;
+    const std::string end64 = read_at(file, place, kEnd64Size);
+    if (!locator.starts_with(kLocator) || !end64.starts_with(kEnd64) || get<uint64_t>(locator, 8) != place)
+      fail(path, ": the zip directory is not where the file says");
+    result = {get<uint64_t>(end64, 32), get<uint64_t>(end64, 40), get<uint64_t>(end64, 48)};
+    end = place;
+  }
+  if (result.begin > end || result.size != end - result.begin)
+    fail(path, ": the zip directory is not where the file says");
+  if (result.size > kMaxDirectory || result.count > result.size / kEntrySize)
+    fail(path, ": a zip directory of ", result.count, " records in ", result.size, " bytes; at most ", kMaxDirectory);
+  return result;
+}
+
+/// Numbers of an entry that 32 bits do not hold stand in the order of `numbers` in a field behind its name.
+bool read_zip64(std::string_view extra, std::initializer_list<uint64_t*> numbers) {
+  while (extra.size() >= 4) {
+    const u16 kind = get<u16>(extra, 0), size = get<u16>(extra, 2);
+    std::string_view field = extra.substr(4, size);
+    if (field.size() < size) return false;
+    extra.remove_prefix(4 + size);
+    if (kind != kZip64) continue;
+    for (uint64_t* number : numbers) {
+      if (*number != UINT32_MAX) continue;
+      if (field.size() < 8) return false;
+      *number = get<uint64_t>(field, 0);
+      field.remove_prefix(8);
+    }
+  }
+  return true;
+}
 
 }  // namespace
 
-// ---- Reading -------------------------------------------------------------------------------------------------------
+// ---- Reading
+// ----------------------------------------------------------------------------------------------------------
 
-ZipReader::ZipReader(data::File& file, uint64_t max_inflated)
-    : file_(file), stream_(new ZipStream{file, file.size()}), archive_(nullptr, unzClose) {
-  zlib_filefunc64_def calls = callbacks(*stream_, false);
-  archive_.reset(unzOpen2_64("", &calls));
-  if (stream_->error) std::rethrow_exception(stream_->error);
-  if (!archive_) fail(file.path(), ": no zip archive: the directory at its end is missing or damaged");
-  read_directory(max_inflated);
+template <class... Parts>
+void ZipReader::refuse(const ZipRecord& record, const Parts&... why) const {
+  fail(file_.path(), ": record \"", shown(record.name), "\"", why...);
+}
+
+ZipReader::ZipReader(data::File& file, uint64_t max_inflated) : file_(file) {
+  const Directory directory = find_directory(file);
+  const std::string bytes = read_at(file, directory.begin, directory.size);
+  std::string_view rest = bytes;
+  uint64_t inflated = 0;
+  for (uint64_t i = 0; i < directory.count; ++i) {
+    read_entry(rest, directory.begin);
+    const ZipRecord& record = records_.back();
+    if (!record.stored && (inflated += record.size) > max_inflated)
+      refuse(record, " and those before it inflate to more than ", max_inflated, " bytes");
+    if (!places_.emplace(record.name, records_.size() - 1).second) refuse(record, " is there twice");
+  }
+  if (!rest.empty()) fail(file.path(), ": the zip directory has more records than it counts");
   check_places();
 }
 
-ZipReader::~ZipReader() = default;
+/// Takes an entry of the directory, and looks at the header in front of the record's bytes, which end before `end`.
+void ZipReader::read_entry(std::string_view& directory, uint64_t end) {
+  const auto damaged = [&] { fail(file_.path(), ": the zip directory is damaged at record ", records_.size()); };
+  if (directory.size() < kEntrySize || !directory.starts_with(kEntry)) damaged();
+  const u16 flags = get<u16>(directory, 8), method = get<u16>(directory, 10);
+  const u16 name = get<u16>(directory, 28), extra = get<u16>(directory, 30), comment = get<u16>(directory, 32);
+  if (directory.size() - kEntrySize < uint64_t(name) + extra + comment) damaged();
+  ZipRecord& record = records_.emplace_back(ZipRecord{.name = std::string(directory.substr(kEntrySize, name)),
+                                                      .stored = method == 0,
+                                                      .crc = get<u32>(directory, 16),
+                                                      .header = get<u32>(directory, 42),
+                                                      .packed = get<u32>(directory, 20),
+                                                      .size = get<u32>(directory, 24)});
+  const std::string_view fields = directory.substr(kEntrySize + name, extra);
+  if (!read_zip64(fields, {&record.size, &record.packed, &record.header})) damaged();
+  directory.remove_prefix(kEntrySize + name + extra + comment);
 
-void ZipReader::read_directory(uint64_t max_inflated) {
-  const std::string& path = file_.path();
-  unz_global_info64 archive = {};
-  unzGetGlobalInfo64(archive_.get(), &archive);
-  if (archive.number_entry > file_.size() / kEntry)
-    fail(path, ": a zip directory of ", archive.number_entry, " records in a file of ", file_.size(), " bytes");
-  uint64_t inflated = 0;
-  std::string name(1 << 16, '\0');
-  for (uint64_t i = 0; i < archive.number_entry; ++i) {
-    unz_file_info64 info = {};
-    unz64_file_pos place = {};
-    if ((i > 0 && unzGoToNextFile(archive_.get()) != UNZ_OK) ||
-        unzGetCurrentFileInfo64(archive_.get(), &info, name.data(), name.size(), nullptr, 0, nullptr, 0) != UNZ_OK ||
-        unzGetFilePos64(archive_.get(), &place) != UNZ_OK)
-      fail(path, ": the zip directory is damaged at record ", i, " of ", archive.number_entry);
-    ZipRecord record = {.name = name.substr(0, info.size_filename),
-                        .stored = info.compression_method == 0,
-                        .crc = uint32_t(info.crc),
-                        .packed = info.compressed_size,
-                        .size = info.uncompressed_size,
-                        .entry = place.pos_in_zip_directory};
-    const auto refuse = [&](const auto&... why) { fail(path, ": record \"", shown(record.name), "\"", why...); };
-    if (info.flag & kEncrypted) refuse(" is encrypted");
-    if (!record.stored && info.compression_method != Z_DEFLATED)
-      refuse(" is packed by method ", info.compression_method, ": only stored and deflated ones are read");
-    if (unzOpenCurrentFile2(archive_.get(), nullptr, nullptr, true) != UNZ_OK)
-      refuse(" has a header that does not agree with the zip directory");
-    record.begin = unzGetCurrentFileZStreamPos64(archive_.get());
-    unzCloseCurrentFile(archive_.get());
-    if (record.begin > file_.size() || record.packed > file_.size() - record.begin)
-      refuse(": ", record.packed, " bytes from ", record.begin, " of a file of ", file_.size());
-    if (record.stored && record.packed != record.size)
-      refuse(": ", record.packed, " bytes, stored as they are, cannot be ", record.size);
-    if (record.size / kInflate > record.packed) refuse(": ", record.packed, " bytes cannot inflate to ", record.size);
-    if (!record.stored && (inflated += record.size) > max_inflated)
-      refuse(" and those before it inflate to more than ", max_inflated, " bytes");
-    records_.push_back(std::move(record));
-  }
-  if (stream_->error) std::rethrow_exception(stream_->error);
-  for (size_t i = 0; i < records_.size(); ++i)
-    if (!places_.emplace(records_[i].name, i).second)
-      fail(path, ": record \"", shown(records_[i].name), "\" is there twice");
+  if (flags & kEncrypted) refuse(record, " is encrypted");
+  if (method != 0 && method != kDeflated)
+    refuse(record, " is packed by method ", method, ": only stored and deflated ones are read");
+  if (record.header > end || end - record.header < kHeaderSize + name) refuse(record, " lies outside of the archive");
+  const std::string header = read_at(file_, record.header, kHeaderSize + name);
+  if (!header.starts_with(kRecord) || get<u16>(header, 8) != method || get<u16>(header, 26) != name ||
+      header.substr(kHeaderSize) != record.name)
+    refuse(record, " has a header that the zip directory does not agree with");
+  record.begin = record.header + header.size() + get<u16>(header, 28);
+  if (record.begin > end || record.packed > end - record.begin)
+    refuse(record, ": ", record.packed, " bytes from ", record.begin, ", where ", end, " are");
+  if (record.stored && record.packed != record.size)
+    refuse(record, ": ", record.packed, " bytes, stored as they are, cannot be ", record.size);
+  if (record.size / kMostInflated > record.packed)
+    refuse(record, ": ", record.packed, " bytes cannot inflate to ", record.size);
 }
 
 void ZipReader::check_places() const {
-  if (records_.empty()) return;
-  const std::string& path = file_.path();
   std::vector<const ZipRecord*> by_place;
   for (const ZipRecord& record : records_) by_place.push_back(&record);
-  std::ranges::sort(by_place, {}, [](const ZipRecord* r) { return std::pair(r->begin, r->packed); });
-  uint64_t end = 0;
-  for (const ZipRecord* record : by_place) {
-    if (record->begin < end + kHeader + record->name.size())
-      fail(path, ": record \"", shown(record->name), "\" overlaps another one");
-    end = record->begin + record->packed;
-  }
-  // minizip would read a directory that does not lie where it says to, and find everything as much further back.
-  const uint64_t directory = records_[0].entry;
-  char mark[4] = {};
-  if (directory < end || directory > file_.size() - kEnd)
-    fail(path, ": the zip directory lies in a record, or outside");
-  file_.seek(directory);
-  file_.read_all(mark, sizeof mark);
-  if (std::memcmp(mark, "PK\1\2", sizeof mark) != 0) fail(path, ": the zip directory is not where the file says");
+  std::ranges::sort(by_place, {}, &ZipRecord::header);
+  for (size_t i = 1; i < by_place.size(); ++i)
+    if (by_place[i]->header < by_place[i - 1]->begin + by_place[i - 1]->packed)
+      refuse(*by_place[i], " overlaps \"", shown(by_place[i - 1]->name), "\"");
 }
 
 const ZipRecord* ZipReader::find(std::string_view name) const {
@@ -181,96 +172,98 @@ const ZipRecord* ZipReader::find(std::string_view name) const {
   return found == places_.end() ? nullptr : &records_[found->second];
 }
 
-void ZipReader::inflate(const ZipRecord& record, std::initializer_list<std::span<std::byte>> parts, bool whole) const {
-  const unz64_file_pos place = {record.entry, uint64_t(&record - records_.data())};
-  int code = unzGoToFilePos64(archive_.get(), &place);
-  if (code == UNZ_OK) code = unzOpenCurrentFile(archive_.get());
-  bool good = code == UNZ_OK;
+/// Fills the parts, one behind the other, with the first bytes of the record.
+void ZipReader::inflate(const ZipRecord& record, std::initializer_list<std::span<std::byte>> parts) const {
+  z_stream stream = {};
+  if (inflateInit2(&stream, -MAX_WBITS) != Z_OK) refuse(record, ": there is not enough memory to inflate it");
+  const std::unique_ptr<z_stream, int (*)(z_stream*)> end(&stream, inflateEnd);
+  std::vector<std::byte> packed(64 << 10);
+  uint64_t place = record.begin, rest = record.packed;
   for (std::span<std::byte> part : parts)
-    while (good && !part.empty()) {
-      const auto some = part.first(std::min<uint64_t>(part.size(), kChunk));
-      good = unzReadCurrentFile(archive_.get(), some.data(), unsigned(some.size())) == int(some.size());
-      part = part.subspan(some.size());
+    while (!part.empty()) {
+      if (stream.avail_in == 0 && rest > 0) {
+        const uint64_t some = std::min<uint64_t>(rest, packed.size());
+        file_.seek(std::exchange(place, place + some));
+        file_.read_all(packed.data(), some);
+        rest -= some;
+        stream.next_in = reinterpret_cast<Bytef*>(packed.data());
+        stream.avail_in = uInt(some);
+      }
+      const auto space = part.first(std::min<uint64_t>(part.size(), 1 << 30));  // zlib counts in 32 bits
+      stream.next_out = reinterpret_cast<Bytef*>(space.data());
+      stream.avail_out = uInt(space.size());
+      const int code = ::inflate(&stream, Z_NO_FLUSH);
+      part = part.subspan(space.size() - stream.avail_out);
+      if (code != Z_OK && !(code == Z_STREAM_END && part.empty()))
+        refuse(record, " cannot be inflated: the file is damaged");
     }
-  if (code == UNZ_OK) code = unzCloseCurrentFile(archive_.get());
-  if (stream_->error) std::rethrow_exception(stream_->error);
-  if (good && whole && code == UNZ_CRCERROR)
-    fail(file_.path(), ": record \"", shown(record.name), "\" does not fit its checksum: the file is damaged");
-  if (!good) fail(file_.path(), ": record \"", shown(record.name), "\" cannot be inflated: the file is damaged");
 }
 
 std::string ZipReader::head(const ZipRecord& record, uint64_t count) const {
+  if (record.stored) return read_at(file_, record.begin, std::min(count, record.size));
   std::string bytes(std::min(count, record.size), '\0');
-  if (record.stored) {
-    file_.seek(record.begin);
-    file_.read_all(bytes.data(), bytes.size());
-  } else {
-    inflate(record, {std::as_writable_bytes(std::span(bytes))}, false);
-  }
+  inflate(record, {std::as_writable_bytes(std::span(bytes))});
   return bytes;
 }
 
 Elements ZipReader::load(const ZipRecord& record, uint64_t from, int width, const LoadOptions& options) const {
-  if (!record.stored) {
-    std::string before(from, '\0');
-    Elements result = new_elements(record.size - from, file_.path());
-    inflate(record, {std::as_writable_bytes(std::span(before)), result.bytes}, true);
-    return result;
+  Elements result;
+  std::string before(from, '\0');
+  if (record.stored) {
+    result = load_elements(file_, record.begin + from, record.size - from, width, options.map);
+    before = head(record, from);
+  } else {
+    result = new_elements(record.size - from, file_.path());
+    inflate(record, {std::as_writable_bytes(std::span(before)), result.bytes});
   }
-  Elements result = load_elements(file_, record.begin + from, record.size - from, width, options.map);
-  if (!options.checksums || record.crc == 0) return result;
-  const std::string before = head(record, from);
-  const auto crc_of = [](uLong crc, const void* bytes, size_t count) {
-    return count == 0 ? crc : crc32_z(crc, static_cast<const Bytef*>(bytes), count);
-  };
-  const uLong crc = crc_of(crc_of(0, before.data(), before.size()), result.bytes.data(), result.bytes.size());
-  if (crc != record.crc)
-    fail(file_.path(), ": record \"", shown(record.name), "\" does not fit its checksum: the file is damaged");
+  if (options.checksums && record.crc != 0)
+    if (crc_of(crc_of(0, std::as_bytes(std::span(before))), result.bytes) != record.crc)
+      refuse(record, " does not fit its checksum: the file is damaged");
   return result;
 }
 
-// ---- Writing -------------------------------------------------------------------------------------------------------
-
-ZipWriter::ZipWriter(data::File& file)
-    : file_(file),
-      stream_(new ZipStream{file}),
-      archive_(nullptr, [](void* archive) { return zipClose(archive, nullptr); }) {
-  zlib_filefunc64_def calls = callbacks(*stream_, true);
-  archive_.reset(zipOpen2_64("", APPEND_STATUS_CREATE, nullptr, &calls));
-  check(archive_ ? ZIP_OK : ZIP_INTERNALERROR);
-}
-
-ZipWriter::~ZipWriter() = default;
-
-void ZipWriter::check(int code) const {
-  if (stream_->error) std::rethrow_exception(stream_->error);
-  if (code != ZIP_OK) fail(file_.path(), ": cannot write: minizip says ", code);
-}
+// ---- Writing
+// ----------------------------------------------------------------------------------------------------------
 
 void ZipWriter::add(const std::string& name, std::initializer_list<std::span<const std::byte>> parts) {
   if (name.size() > UINT16_MAX) fail(file_.path(), ": a record's name of ", name.size(), " bytes");
   uint64_t size = 0;
-  for (const auto& part : parts) size += part.size();
-  const bool zip64 = size >= UINT32_MAX;
-  // A field of the header that nobody reads fills it up: two bytes of its name, two for its length, and zeros.
-  std::array<char, 4 + 63> padding = {'F', 'B'};
-  const uint64_t begin = file_.place() + kHeader + name.size() + (zip64 ? 20 : 0) + 4;
-  padding[2] = char(-begin & 63);
-  const zip_fileinfo info = {
-      .tmz_date = {}, .dosDate = (1 << 5 | 1) << 16, .internal_fa = 0, .external_fa = 0};  // 1980-01-01
-  check(zipOpenNewFileInZip4_64(archive_.get(), name.c_str(), &info, padding.data(), 4 + unsigned(padding[2]), nullptr,
-                                0, nullptr, 0, 0, 0, -MAX_WBITS, DEF_MEM_LEVEL, Z_DEFAULT_STRATEGY, nullptr, 0, 0,
-                                1 << 11,  // the name is UTF-8
-                                zip64));
-  for (std::span<const std::byte> part : parts)
-    while (!part.empty()) {
-      const auto some = part.first(std::min<uint64_t>(part.size(), kChunk));
-      check(zipWriteInFileInZip(archive_.get(), some.data(), unsigned(some.size())));
-      part = part.subspan(some.size());
-    }
-  check(zipCloseFileInZip(archive_.get()));
+  u32 crc = 0;
+  for (const auto& part : parts) size += part.size(), crc = crc_of(crc, part);
+  const uint64_t place = file_.place();
+  const bool large = size >= UINT32_MAX || place >= UINT32_MAX;
+  const u16 version = large ? 45 : 20, day = 1 << 5 | 1;  // 1980-01-01: the same tensors are the same bytes
+  const u32 size32 = large ? UINT32_MAX : u32(size);
+  // What the record's header and the directory both say.
+  const auto both = [&](const std::string& extra) {
+    return put(version, kUtf8, u16(0), u16(0), day, crc, size32, size32, u16(name.size()), u16(extra.size()));
+  };
+  std::string extra = large ? put(kZip64, u16(16), size, size) : "";
+  // A field that nobody reads fills the header up: a kind, as PyTorch names it, a length, and zeros.
+  const u16 fill = u16(-(place + kHeaderSize + name.size() + extra.size() + 4) & 63);
+  extra += put('F', 'B', fill) + std::string(fill, '\0');
+  const std::string header = std::string(kRecord) + both(extra) + name + extra;
+  file_.write(header.data(), header.size());
+  for (const auto& part : parts) file_.write(part.data(), part.size());
+
+  extra = large ? put(kZip64, u16(24), size, size, place) : "";
+  directory_ += std::string(kEntry) + put(version) + both(extra) + put(u16(0), u16(0), u16(0), u32(0));
+  directory_ += put(large ? UINT32_MAX : u32(place)) + name + extra;
+  ++count_;
 }
 
-void ZipWriter::finish() { check(zipClose(archive_.release(), nullptr)); }
+void ZipWriter::finish() {
+  const uint64_t place = file_.place(), size = directory_.size();
+  const bool large = count_ >= UINT16_MAX || place >= UINT32_MAX || size >= UINT32_MAX;
+  if (large) {
+    directory_ +=
+        std::string(kEnd64) + put(kEnd64Size - 12, u16(45), u16(45), u32(0), u32(0), count_, count_, size, place);
+    directory_ += std::string(kLocator) + put(u32(0), place + size, u32(1));
+  }
+  const u16 count = large ? UINT16_MAX : u16(count_);
+  directory_ += std::string(kEnd) + put(u16(0), u16(0), count, count, large ? UINT32_MAX : u32(size));
+  directory_ += put(large ? UINT32_MAX : u32(place), u16(0));
+  file_.write(directory_.data(), directory_.size());
+}
 
 }  // namespace teeny::io

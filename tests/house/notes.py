@@ -113,7 +113,7 @@ def run(source, scratch, **environment):
         program = scratch / 'program'
         library = EMULATED if source.stem.startswith('cuda_') else FOR_CPU
         command = [program]
-        built = subprocess.run(['g++', '-std=c++20', '-O1', '-Wall', '-I.', f'-I{scratch}', source, *library, '-lminizip', '-lz',
+        built = subprocess.run(['g++', '-std=c++20', '-O1', '-Wall', '-I.', f'-I{scratch}', source, *library, '-lz',
                                 '-pthread', '-o', program], cwd=ROOT, stderr=subprocess.PIPE, text=True)
         if built.returncode:
             sys.exit(built.stderr)

@@ -171,7 +171,7 @@ for backend in cpu reference cuda; do
   declare -n device=$backend
   for program in "${programs[@]}"; do
     case $program in tests/*) more=("${doctest[@]}") ;; *) more=() ;; esac
-    "${CXX:-g++}" -pthread $(objects "$program" "${more[@]}") $(objects "${device[@]}") teeny.a -fopenmp -lminizip -lz -o program
+    "${CXX:-g++}" -pthread $(objects "$program" "${more[@]}") $(objects "${device[@]}") teeny.a -fopenmp -lz -o program
     FUZZ=100 OMP_WAIT_POLICY=passive ./program > log 2>&1 || { tail -n 40 log; echo "$program fails on $backend" >&2; exit 1; }
   done
 done

@@ -42,7 +42,7 @@ def build():
     make = ["make", "--no-print-directory", "BACKEND=reference", "CXX=g++", f"B={BUILD}", f"CXXFLAGS={FLAGS}"]
     subprocess.run(make + [f"{BUILD}/libteeny.a"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     (ROOT / "a--.gcno").unlink(missing_ok=True)  # of the compiler's check of its flags
-    run(["g++", "-std=c++20", "-I.", *FLAGS.split(), "tests/house/tour.cpp", f"{BUILD}/libteeny.a", "-lminizip", "-lz",
+    run(["g++", "-std=c++20", "-I.", *FLAGS.split(), "tests/house/tour.cpp", f"{BUILD}/libteeny.a", "-lz",
          "-pthread", "-ldl", "-o", f"{BUILD}/tour"])
 
 
