@@ -50,33 +50,38 @@ struct Directory {
   uint64_t count, size, begin;
 };
 
-/// The last thing in a file tells where the directory is; before it, where that takes more than 32 bits, another one.
-/// The directory must end where these begin, or programs that look for it in another way would see another one.
+/// The last thing in a file tells where the directory is. In front of it there may be another such thing, with numbers
+/// of 64 bits, and then one that tells where that is. All must agree, and the directory must end where they begin: or
+/// another program, which looks in another order, would see another archive.
 Directory find_directory(data::File& file) {
-  const std::string& path = file.path();
+  const auto elsewhere = [&] { fail(file.path(), ": the zip directory is not where the file says"); };
   const uint64_t size = file.size(), most = std::min(size, kEndSize + UINT16_MAX);
   const std::string tail = read_at(file, size - most, most);
   size_t at = tail.rfind(kEnd);
   while (at != tail.npos && (at + kEndSize > most || get<u16>(tail, at + 20) != most - at - kEndSize))
     at = at == 0 ? tail.npos : tail.rfind(kEnd, at - 1);
-  if (at == tail.npos) fail(path, ": no zip archive: the directory at its end is missing");
+  if (at == tail.npos) fail(file.path(), ": no zip archive: the directory at its end is missing");
+  if (get<u32>(tail, at + 4) != 0) fail(file.path(), ": a zip archive in several files");
   uint64_t end = size - most + at;
   Directory result{get<u16>(tail, at + 10), get<u32>(tail, at + 12), get<u32>(tail, at + 16)};
-  if (get<u32>(tail, at + 4) != 0) fail(path, ": a zip archive in several files");
-  if (result.count == UINT16_MAX || result.size == UINT32_MAX || result.begin == UINT32_MAX) {
-    if (end < kLocatorSize + kEnd64Size) fail(path, ": the zip directory is not where the file says");
-    const std::string locator = read_at(file, end - kLocatorSize, kLocatorSize);
+  if (end >= kLocatorSize + kEnd64Size) {
     const uint64_t place = end - kLocatorSize - kEnd64Size;
-    const std::string end64 = read_at(file, place, kEnd64Size);
-    if (!locator.starts_with(kLocator) || !end64.starts_with(kEnd64) || get<uint64_t>(locator, 8) != place)
-      fail(path, ": the zip directory is not where the file says");
-    result = {get<uint64_t>(end64, 32), get<uint64_t>(end64, 40), get<uint64_t>(end64, 48)};
-    end = place;
+    const std::string both = read_at(file, place, kEnd64Size + kLocatorSize), locator = both.substr(kEnd64Size);
+    if (locator.starts_with(kLocator)) {
+      if (!both.starts_with(kEnd64) || get<uint64_t>(locator, 8) != place) elsewhere();
+      const Directory large{get<uint64_t>(both, 32), get<uint64_t>(both, 40), get<uint64_t>(both, 48)};
+      if ((result.count != UINT16_MAX && result.count != large.count) ||
+          (result.size != UINT32_MAX && result.size != large.size) ||
+          (result.begin != UINT32_MAX && result.begin != large.begin))
+        elsewhere();
+      result = large;
+      end = place;
+    }
   }
-  if (result.begin > end || result.size != end - result.begin)
-    fail(path, ": the zip directory is not where the file says");
+  if (result.begin > end || result.size != end - result.begin) elsewhere();
   if (result.size > kMaxDirectory || result.count > result.size / kEntrySize)
-    fail(path, ": a zip directory of ", result.count, " records in ", result.size, " bytes; at most ", kMaxDirectory);
+    fail(file.path(), ": a zip directory of ", result.count, " records in ", result.size, " bytes; at most ",
+         kMaxDirectory);
   return result;
 }
 
