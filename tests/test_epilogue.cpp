@@ -56,6 +56,14 @@ TEST_CASE("epilogue: a convolution with its bias and activation is one kernel") 
   CHECK(kernels(x.conv2d(w, bias).relu().conv2d(values({4, 8, 3, 3})).relu()) == 2);
 }
 
+TEST_CASE("epilogue: a convolution takes the batch normalization behind it, and a residual") {
+  const AlwaysFused fused;
+  const Tensor x = values({1, 8, 9, 9}), w = values({8, 8, 3, 3}), v = values({8}), var = v.square().realize();
+  const auto y = [&] { return x.conv2d(w, {}, {.padding = 1}).batchnorm(v, v, v, var); };
+  CHECK(kernels(y().relu()) == 2);  // one for a scale a channel
+  CHECK(kernels((y() + x).relu()) == 2);
+}
+
 TEST_CASE("epilogue: products of all shapes, with what is added to them") {
   const AlwaysFused fused;
   const Tensor x = values({24, 16}), w = values({16, 20}), bias = values({20}), other = values({24, 20});

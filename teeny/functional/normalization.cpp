@@ -24,7 +24,8 @@ Tensor Tensor::batchnorm(const Tensor& weight, const Tensor& bias, const Tensor&
   const Tensor centred = to_accumulate_dtype(*this) - spread(mean, "mean");
   Tensor scale = (spread(var, "variance") + eps).rsqrt();
   if (weight.defined()) scale = spread(weight, "weight") * scale;
-  const Tensor y = bias.defined() ? centred * scale + spread(bias, "bias") : centred * scale;
+  // The scale stands first, and so is there before a convolution that computes x: its kernel does the rest.
+  const Tensor scaled = scale * centred, y = bias.defined() ? scaled + spread(bias, "bias") : scaled;
   return y.cast(common);
 }
 
