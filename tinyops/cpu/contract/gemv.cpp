@@ -21,22 +21,23 @@
 namespace tinyops::cpu {
 namespace {
 
-constexpr int kPackets = 4;           // of columns, or columns, at a time
-constexpr int64_t kLongRun = 2048;    // columns: runs of whole pages are read a few at a time, as streams
-constexpr int64_t kStreams = 16;
-constexpr int64_t kAhead = 512;      // elements that are prefetched before they are needed
+constexpr int kColumns = 4;              // at a time, along r
+constexpr int64_t kLongRun = 512;        // columns that are a task's share, so that there is one for each thread
+constexpr int64_t kAhead = 512;          // elements that are prefetched before they are needed, along r
 constexpr int64_t kPieceWork = 1 << 18;  // multiply-adds of a task
 
-/// to[i][start[p] + lane] = or += sum over n values of r of b[r][start[p] + lane] * few[r][i].
+/// Packets of columns that are summed at a time: of each r as long a piece of memory as registers allow.
+constexpr int packets_of(int rows) { return rows <= 2 ? 8 : 4; }
+
+/// to[i][start[p] + lane] = sum over n values of r of b[r][start[p] + lane] * few[r][i].
 template <class T, int rows, int packets>
-void along_columns(int64_t n, const T* b, const int64_t* r_offset, const int64_t* start, const T* few, T* const* to,
-                   bool add) {
+void along_columns(int64_t n, const T* b, const int64_t* r_offset, const int64_t* start, const T* few, T* const* to) {
   using P = Packets<T>;
   typename P::Type sum[rows][packets];
 #pragma GCC unroll 8
   for (int i = 0; i < rows; ++i)
 #pragma GCC unroll 8
-    for (int p = 0; p < packets; ++p) sum[i][p] = add ? P::load(to[i] + start[p]) : P::fill(0);
+    for (int p = 0; p < packets; ++p) sum[i][p] = P::fill(0);
   for (int64_t r = 0; r < n; ++r, few += rows) {
     const T* const from = b + r_offset[r];
 #pragma GCC unroll 8
@@ -93,18 +94,19 @@ class Gemv {
   template <int rows>
   void run_along_columns() {
     // A run is an image's row, or a part of a long row, of at least a packet.
+    constexpr int kPackets = packets_of(rows);
+    constexpr int64_t block = kPackets * lanes;
     const int inner = p_.columns.size() - 1;
-    const int64_t parts = std::max<int64_t>(1, p_.columns[inner] / kLongRun);
+    const int64_t length = p_.columns[inner], blocks = (length + block - 1) / block;
+    const int64_t parts = std::max<int64_t>(1, length / kLongRun);
     const Shape outer(p_.columns.begin(), p_.columns.end() - 1);
     const int64_t stride = p_.out_columns[inner];
     const bool direct = std::is_same_v<T, Out> && stride == 1;
-    const int64_t r_block = parts > 1 && direct ? kStreams : r_;
     std::vector<int64_t> a_r(static_cast<size_t>(r_)), b_r(static_cast<size_t>(r_));
     offsets(p_.reduced, p_.a.reduced, 0, r_, a_r.data());
     offsets(p_.reduced, p_.b.reduced, 0, r_, b_r.data());
 
-    const int64_t runs = numel(outer) * parts, work = p_.columns[inner] / parts * r_;
-    in_pieces(runs, work, 1, [&](int64_t batch, int64_t first, int64_t last) {
+    in_pieces(numel(outer) * parts, length / parts * r_, 1, [&](int64_t batch, int64_t first, int64_t last) {
       std::vector<T> few(size_t(r_ * rows));
       const T* const from = a(batch);
       for (int64_t r = 0; r < r_; ++r)
@@ -113,30 +115,27 @@ class Gemv {
         int64_t b_run, out_run;
         offsets(outer, {p_.b.free.begin(), p_.b.free.end() - 1}, run / parts, 1, &b_run);
         offsets(outer, {p_.out_columns.begin(), p_.out_columns.end() - 1}, run / parts, 1, &out_run);
-        const int64_t begin = run % parts * p_.columns[inner] / parts;
-        const int64_t end = (run % parts + 1) * p_.columns[inner] / parts;
-        for (int64_t r = 0; r < r_; r += r_block)
-          for (int64_t at = begin; at < end; at += kPackets * lanes) {
-            const int64_t packets = std::min<int64_t>(kPackets, (end - at + lanes - 1) / lanes);
-            int64_t start[kPackets];
-            for (int64_t p = 0; p < packets; ++p) start[p] = std::min(p * lanes, end - lanes - at);
-            Out* const result = out(batch) + out_run + at * stride;
-            T waiting[rows][(kPackets + 1) * lanes];  // start[0] may be negative
-            T* to[rows];
-            for (int i = 0; i < rows; ++i) {
-              to[i] = waiting[i] + lanes;
-              if constexpr (std::is_same_v<T, Out>)
-                if (direct) to[i] = result + out_row_[size_t(i)];
-            }
-            with_count<kPackets>(packets, [&]<int count>() {
-              along_columns<T, rows, count>(std::min(r_block, r_ - r), b(batch) + b_run + at, &b_r[size_t(r)], start,
-                                            &few[size_t(r * rows)], to, r > 0);
-            });
-            if (!direct)
-              for (int i = 0; i < rows; ++i)
-                for (int64_t c = 0; c < std::min<int64_t>(end - at, kPackets * lanes); ++c)
-                  result[out_row_[size_t(i)] + c * stride] = Out(to[i][c]);
+        const int64_t end = std::min(length, (run % parts + 1) * blocks / parts * block);
+        for (int64_t at = run % parts * blocks / parts * block; at < end; at += block) {
+          const int64_t packets = std::min<int64_t>(kPackets, (end - at + lanes - 1) / lanes);
+          int64_t start[kPackets];
+          for (int64_t p = 0; p < packets; ++p) start[p] = std::min(p * lanes, end - lanes - at);
+          Out* const result = out(batch) + out_run + at * stride;
+          T waiting[rows][(kPackets + 1) * lanes];  // start[0] may be negative
+          T* to[rows];
+          for (int i = 0; i < rows; ++i) {
+            to[i] = waiting[i] + lanes;
+            if constexpr (std::is_same_v<T, Out>)
+              if (direct) to[i] = result + out_row_[size_t(i)];
           }
+          with_count<kPackets>(packets, [&]<int count>() {
+            along_columns<T, rows, count>(r_, b(batch) + b_run + at, b_r.data(), start, few.data(), to);
+          });
+          if (!direct)
+            for (int i = 0; i < rows; ++i)
+              for (int64_t c = 0; c < std::min(end - at, block); ++c)
+                result[out_row_[size_t(i)] + c * stride] = Out(to[i][c]);
+        }
       }
     });
   }
@@ -156,7 +155,7 @@ class Gemv {
     const int64_t left = length - (packets - 1) * lanes;
     std::memset(is_new.data() + lanes - left, 0xff, size_t(left) * sizeof(T));
 
-    in_pieces(columns_, r_, 4 * kPackets, [&](int64_t batch, int64_t first, int64_t last) {
+    in_pieces(columns_, r_, 4 * kColumns, [&](int64_t batch, int64_t first, int64_t last) {
       std::vector<T> few(size_t(runs * packets * lanes * rows));  // [run][packet][row][lane]
       const T* const from = a(batch);
       T* to = few.data();
@@ -168,8 +167,8 @@ class Gemv {
             for (int64_t lane = is_last ? lanes - left : 0; lane < lanes; ++lane)
               to[lane] = from[a_row_[size_t(i)] + run + (start + lane) * p_.a.reduced[inner]];
           }
-      for (int64_t c = first; c < last; c += kPackets)
-        with_count<kPackets>(std::min<int64_t>(kPackets, last - c), [&]<int columns>() {
+      for (int64_t c = first; c < last; c += kColumns)
+        with_count<kColumns>(std::min<int64_t>(kColumns, last - c), [&]<int columns>() {
           int64_t b_column[columns], out_column[columns];
           offsets(p_.columns, p_.b.free, c, columns, b_column);
           offsets(p_.columns, p_.out_columns, c, columns, out_column);
