@@ -31,9 +31,9 @@ Tensor product(const Tensor& left, const Tensor& right) {
   return grouped(left, right.size(1)).matmul(right.unsqueeze(2)).flatten(1, 2);
 }
 
-/// softmax, but zeros of a row that is -inf everywhere.
-Tensor softmax_or_zeros(const Tensor& x) {
-  if (x.numel() == 0) return x;
+/// softmax, but zeros of a row that is -inf everywhere, if there may be one.
+Tensor softmax_or_zeros(const Tensor& x, bool may_be_blind) {
+  if (x.numel() == 0 || !may_be_blind) return x.softmax(-1);
   const Tensor largest = x.detach().max(-1, true), e = (x - where(largest == -INFINITY, 0, largest)).exp();
   const Tensor sum = e.sum(-1, true);
   return e / where(sum == 0, 1, sum);
@@ -96,7 +96,10 @@ Outputs attention(Call& call) {
   const Tensor capped = cap > 0 ? (raw / cap).tanh() * cap : raw;
   const Tensor biased = masked(capped, visible(call, q.size(2), k.size(2), past), call);
   const bool doubles = call.type("softmax_precision", Type::Float32) == Type::Float64;
-  const Tensor weights = softmax_or_zeros(doubles ? biased.cast(DType::Float64) : biased).cast(raw.dtype());
+  // A query that a mask, a window or padding can hide from all keys; what is causal alone always sees the first one.
+  const bool may_be_blind = call.has(3) || call.has(6) || call.has("left_window_size") || call.has("right_window_size");
+  const Tensor logits = doubles ? biased.cast(DType::Float64) : biased;
+  const Tensor weights = softmax_or_zeros(logits, may_be_blind).cast(raw.dtype());
   const Tensor y = product(weights, to_accumulate_dtype(v)).cast(q.dtype());
 
   const int64_t shown = call.integer("qk_matmul_output_mode", 0);

@@ -69,10 +69,16 @@ Tensor sum(const Call& call) {
 
 // ---- Activations with parameters -----------------------------------------------------------------------------------
 
-Tensor gelu(const Call& call) {
+/// max(0, min(1, alpha x + beta)).
+Tensor hard_sigmoid(const Tensor& x, double alpha, double beta) { return (x * alpha + beta).maximum(0).minimum(1); }
+
+/// The exact one by erf, as exporters write it out: where x is far below 0, `gelu_erf` is closer and takes longer.
+Value gelu(const Call& call) {
   const std::string approximate = call.text("approximate", "none");
   if (approximate != "none" && approximate != "tanh") fail("approximate is \"", approximate, "\"; none or tanh");
-  return approximate == "tanh" ? call.x().gelu() : call.x().gelu_erf();
+  if (approximate == "tanh") return call.x().gelu();
+  const Tensor x = to_accumulate_dtype(call.x());
+  return (x * 0.5 * ((x * std::sqrt(0.5)).erf() + 1)).cast(call.x().dtype());
 }
 
 Tensor swish(const Tensor& x, double alpha) { return alpha == 1 ? x.silu() : x * (x * alpha).sigmoid(); }
@@ -278,9 +284,9 @@ void add_elementwise(Ops& ops) {
   ops["Elu"] = [](Call& call) { return call.x().elu(call.real("alpha", 1)); };
   ops["Gelu"] = gelu;
   ops["HardSigmoid"] = [](Call& call) {
-    return (call.x() * call.real("alpha", 0.2f) + call.real("beta", 0.5)).maximum(0).minimum(1);
+    return hard_sigmoid(call.x(), call.real("alpha", 0.2f), call.real("beta", 0.5));
   };
-  ops["HardSwish"] = unary(&Tensor::hardswish);
+  ops["HardSwish"] = [](Call& call) { return call.x() * hard_sigmoid(call.x(), 1.0 / 6, 0.5); };
   ops["LeakyRelu"] = [](Call& call) { return call.x().leaky_relu(call.real("alpha", 0.01f)); };
   ops["Mish"] = unary(&Tensor::mish);
   ops["PRelu"] = prelu;
