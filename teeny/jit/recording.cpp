@@ -58,10 +58,10 @@ void Recording::on_handle(const Tensor& handle, const std::shared_ptr<LazyBuffer
   if (!kept_ || made_here_.contains(data.get())) return;
   for (const Graded& g : graded_)
     if (&handle == detail::TensorAccess::grad(g.x)) return;  // the call has set it by now
-  for (size_t i = handles_.size(); i-- > 0;)
-    if (handles_[i].handle == &handle && !handles_[i].alive.expired()) return;
+  if (const auto known = handles_.find(&handle); known != handles_.end() && !known->second.alive.expired()) return;
   try {
-    handles_.push_back({&handle, detail::TensorAccess::watch(handle), data, detail::TensorAccess::id(handle)});
+    handles_.insert_or_assign(
+        &handle, Handle{&handle, detail::TensorAccess::watch(handle), data, detail::TensorAccess::id(handle)});
   } catch (const std::bad_alloc&) { no_memory_ = true; }  // a handle may be noted as it is moved, which cannot throw
 }
 
@@ -107,7 +107,7 @@ void Recording::on_set_grad(const Tensor& x, const Tensor& grad) {
   const Tensor* own = detail::TensorAccess::grad(x);
   if (grad.defined() && detail::TensorAccess::id(*own)) fail(kAccumulates);
   // Where the call found none and adds to it, a replay looks whether there is none.
-  if (grad.defined()) std::erase_if(handles_, [&](const Handle& h) { return h.handle == own; });
+  if (grad.defined()) handles_.erase(own);
   graded_.push_back({x, grad.defined(), {}, {}});
   context.recorder = nullptr;  // it is not the call that reads it
   graded_.back().before = *own;
@@ -219,8 +219,8 @@ void Recording::take_back_gradients() {
 
 std::string Recording::finish(std::span<const Tensor> returned, std::span<const Tensor> given) {
   for (Graded& g : graded_) g.before = {};
-  std::erase_if(handles_, [](const Handle& h) { return h.alive.expired(); });
-  for (const Handle& h : handles_)
+  std::erase_if(handles_, [](const auto& h) { return h.second.alive.expired(); });
+  for (const auto& [handle, h] : handles_)
     if (!h.is_same())
       cannot_replay("a handle from before the call is another tensor's after it; assign() to the tensor");
   if (no_memory_) cannot_replay("there was no memory to note what it did");

@@ -193,7 +193,7 @@ class Recording : public Recorder {
   std::unordered_map<const tinyops::Buffer*, int> slot_number_, slot_of_stand_in_;
   std::vector<int> fresh_;  ///< slots that get a fresh buffer at each replay
   std::vector<Input> inputs_;
-  std::vector<Handle> handles_;
+  std::unordered_map<const Tensor*, Handle> handles_;
   std::vector<Origin> origins_;
   std::unordered_map<const void*, size_t> origin_of_;  ///< by slot, or by the node of a constant
 

@@ -43,7 +43,7 @@ std::string Recording::stale_reason() const {
       node = data->node().get();
     }
   }
-  for (const Handle& h : handles_)
+  for (const auto& [handle, h] : handles_)
     if (h.alive.expired() || !h.is_same())
       return text("a handle through which the call looked at a tensor", h.shape_text(),
                   h.alive.expired() ? " is gone" : " is another one's now");

@@ -249,6 +249,7 @@ void Interpreter::keep_known(const std::vector<Value>& outputs) {
   // A training that began in the meantime writes its weights to new memory.
   for (const Tensor& x : needed)
     if (const auto& buffer = x.lazy().node()->buffer; buffer && !buffer->derived()) buffer->freeze();
+  plan_.is_made = plan_.look.empty();
 }
 
 std::vector<Value> Interpreter::run_graph(const Graph& graph, const Node& owner, const std::vector<Value>& given,
@@ -311,15 +312,18 @@ int Interpreter::frame_id(const Frame& around, const Node& node, int64_t iterati
   return plan_.frames.emplace(std::tuple(around.id, &node, iteration), next).first->second;
 }
 
+const std::vector<Value>* Interpreter::known_results(const Node& node, const Frame& frame) const {
+  if (const auto nodes = plan_.known.find(frame.id); nodes != plan_.known.end())
+    if (const auto found = nodes->second.find(&node); found != nodes->second.end()) return &found->second;
+  const auto found = frame.id == 0 ? program_.constants.find(&node) : program_.constants.end();
+  return found != program_.constants.end() ? &found->second : nullptr;
+}
+
 void Interpreter::run_nodes(const std::vector<Node>& nodes, Frame& frame) {
   for (const Node& node : nodes) {
-    std::vector<Value> results;
-    const auto& known = plan_.known[frame.id];  // looked up anew: inner graphs may have moved it
-    if (const auto found = known.find(&node); found != known.end()) {
-      results = found->second;
-    } else if (const auto kept = program_.constants.find(&node); frame.id == 0 && kept != program_.constants.end()) {
-      results = kept->second;
-    } else {
+    std::vector<Value> computed;
+    const std::vector<Value>* results = known_results(node, frame);
+    if (!results) {
       if (++runs_ > kMaxRuns) fail("more than ", kMaxRuns, " nodes in one run");
       std::vector<Value> inputs;
       bool all_known = true;
@@ -329,20 +333,22 @@ void Interpreter::run_nodes(const std::vector<Node>& nodes, Frame& frame) {
         inputs.push_back(value ? *value : Value());
         all_known = all_known && (!inputs.back().tensor.defined() || inputs.back().known);
       }
-      results = run_node(node, frame, inputs, all_known);
+      computed = run_node(node, frame, inputs, all_known);
+      results = &computed;
       const auto is_known = [](const Value& v) { return !v.tensor.defined() || v.known; };
       const auto is_constant = [](const Value& v) { return !v.tensor.defined() || v.known->constant; };
-      if (std::ranges::all_of(results, is_known))
-        (frame.id == 0 && std::ranges::all_of(results, is_constant) ? program_.constants : plan_.known[frame.id])[&node] =
-            results;
+      if (std::ranges::all_of(computed, is_known))
+        (frame.id == 0 && std::ranges::all_of(computed, is_constant) ? program_.constants : plan_.known[frame.id])[&node] =
+            computed;
       else
         for (const Value& input : inputs)
           if (input.known) input.known->needed = true;
     }
     for (size_t k = 0; k < node.outputs.size(); ++k) {
       if (node.outputs[k].empty()) continue;
-      if (k >= results.size()) unsupported(node.label(), ": its output ", k, " is not computed");
-      frame.values[node.outputs[k]] = results[k];
+      if (k >= results->size()) unsupported(node.label(), ": its output ", k, " is not computed");
+      const Value& result = (*results)[k];
+      if (!plan_.is_made || !result.known || result.known->needed) frame.values[node.outputs[k]] = result;
     }
   }
 }

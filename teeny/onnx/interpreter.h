@@ -49,7 +49,8 @@ struct Plan {
   std::map<std::tuple<int, const Node*, int64_t>, int> frames;  ///< ids of inner graphs and of calls of functions
   std::unordered_map<int, std::vector<Node>> bodies;            ///< of those functions
   std::map<size_t, std::shared_ptr<Known>> inputs;              ///< those whose values the plan is made for
-  std::string look;  ///< which node looked at values that were not known; empty: a Jit may record the run
+  bool is_made = false;  ///< all that is ever needed of what is known has been marked so
+  std::string look;      ///< which node looked at values that were not known; empty: a Jit may record the run
 };
 
 /// Thrown where a node looks at a value that depends on nothing but inputs of a few elements: the plan is made again,
@@ -79,6 +80,7 @@ class Interpreter {
 
  private:
   void run_nodes(const std::vector<Node>& nodes, Frame& frame);
+  const std::vector<Value>* known_results(const Node& node, const Frame& frame) const;  ///< null: it is to be run
   std::vector<Value> run_node(const Node& node, const Frame& frame, std::vector<Value> inputs, bool known);
   std::vector<Value> run_function(const FunctionProto& function, const Node& node, const Frame& frame,
                                   const std::vector<Value>& inputs);
