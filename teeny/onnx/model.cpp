@@ -14,14 +14,22 @@ namespace {
 constexpr int kMaxDepth = 32;            // graphs in graphs
 constexpr int64_t kMaxMessages = 4 << 20;  // an empty message is two bytes of a file, and a hundred in memory
 
-/// Calls `use` for each value that the node needs, also from inside of its graphs.
+/// Calls `use` for each value that the node needs, also from inside of its graphs. A name that a graph inside gives to a
+/// value of its own is that value's there, whatever it is outside.
 void each_input(const Node& node, const std::function<void(const std::string&)>& use) {
   for (const std::string& name : node.inputs)
     if (!name.empty()) use(name);
   for (const Attribute& a : node.attributes) {
     if (!a.graph) continue;
-    for (const Node& inner : a.graph->nodes) each_input(inner, use);
-    for (const ValueInfo& output : a.graph->outputs) use(output.name);  // it may hand out a value of the outer graph
+    std::unordered_set<std::string_view> own;
+    for (const ValueInfo& input : a.graph->inputs) own.insert(input.name);
+    for (const TensorProto& t : a.graph->initializers) own.insert(t.name);
+    for (const Node& inner : a.graph->nodes) own.insert(inner.outputs.begin(), inner.outputs.end());
+    const auto use_outer = [&](const std::string& name) {
+      if (!own.contains(name)) use(name);
+    };
+    for (const Node& inner : a.graph->nodes) each_input(inner, use_outer);
+    for (const ValueInfo& output : a.graph->outputs) use_outer(output.name);  // it may hand out a value from outside
   }
 }
 
