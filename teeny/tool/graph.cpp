@@ -73,18 +73,30 @@ Scope scope_of(const Node& node, const std::unordered_set<std::string_view>& wei
   return {};
 }
 
-/// Without modules that say nothing: of a single node, or with all the nodes of the module around them.
+/// Without modules that say nothing: those with all the nodes of the module around them, and those in which no node
+/// feeds another, such as an activation that is called twice.
 void simplify(std::vector<std::pair<const Node*, Scope>>& nodes) {
-  std::map<Scope, size_t> count;
-  for (const auto& [node, scope] : nodes)
-    for (size_t depth = 0; depth <= scope.size(); ++depth) ++count[Scope(scope.begin(), scope.begin() + ptrdiff_t(depth))];
+  std::map<Scope, size_t> count, arrows;
+  std::unordered_map<std::string_view, const Scope*> maker;
+  const auto each_prefix = [](const Scope& scope, size_t size, auto use) {
+    for (size_t k = 0; k <= size; ++k) use(Scope(scope.begin(), scope.begin() + ptrdiff_t(k)));
+  };
+  for (const auto& [node, scope] : nodes) {
+    each_prefix(scope, scope.size(), [&](const Scope& prefix) { ++count[prefix]; });
+    for (const std::string& name : node->outputs) maker[name] = &scope;
+    for (const std::string& name : node->inputs)
+      if (const auto from = maker.find(name); from != maker.end()) {
+        const auto differ = std::ranges::mismatch(scope, *from->second).in1;
+        each_prefix(scope, size_t(differ - scope.begin()), [&](const Scope& prefix) { ++arrows[prefix]; });
+      }
+  }
   for (auto& [node, scope] : nodes) {
     Scope kept, prefix;
     size_t around = nodes.size();
     for (const std::string& module : scope) {
       prefix.push_back(module);
       const size_t inside = count[prefix];
-      if (inside > 1 && inside < around) kept.push_back(module);
+      if (arrows[prefix] > 0 && inside < around) kept.push_back(module);
       around = inside;
     }
     scope = std::move(kept);
@@ -317,7 +329,7 @@ std::string dot_of(const Drawing& drawing, const Graph& graph, const std::map<st
   std::string out =
       "digraph model {\n  node [shape=plain fontname=\"sans-serif\" fontsize=11];\n"
       "  edge [color=\"#555555\" fontname=\"sans-serif\" fontsize=9 fontcolor=\"#555555\"];\n"
-      "  graph [fontname=\"sans-serif\" fontsize=10 color=\"#aaaaaa\" ranksep=0.3 nodesep=0.25];\n" +
+      "  graph [fontname=\"sans-serif\" fontsize=10 color=\"#aaaaaa\" labeljust=l ranksep=0.3 nodesep=0.25];\n" +
       legend(drawing);
   const auto node_of = [](int place, const char* outside) { return place >= 0 ? text('b', place) : text(outside, -1 - place); };
   const auto add_outside = [&](const std::vector<onnx::ValueInfo>& infos, const char* letter, auto end) {
