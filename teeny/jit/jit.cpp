@@ -5,6 +5,8 @@
 //   watched                        runs, and is recorded                         recorded, if it can be replayed
 //   recorded                       is replayed                                   as it is
 //   recorded, and it is stale      runs as a first one does                      watched
+//
+// With JitOptions::first_call_makes off a new one is recorded as a watched one is.
 #include "teeny/jit/jit.h"
 
 #include <algorithm>
@@ -36,6 +38,7 @@ Replayer::Entry& Replayer::entry_of(const std::vector<int64_t>& key) {
                      (long long)calls_, (long long)options_.recordings);
     }
     found = entries_.emplace(key, Entry()).first;
+    found->second.watched = !options_.first_call_makes;
   }
   found->second.last_call = calls_;
   return found->second;

@@ -42,6 +42,8 @@ struct JitOptions {
   /// For how many combinations of input shapes, dtypes and modes there is room: of more, the one that was used least
   /// recently goes, which DEBUG=1 tells. Each recording keeps the memory of its temporaries.
   int64_t recordings = 64;
+  /// Whether what is made on first use may be made in the first call. Otherwise that is recorded already.
+  bool first_call_makes = true;
 };
 
 /// The part of a Jit that does not depend on the function's type.

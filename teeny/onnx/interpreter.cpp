@@ -337,12 +337,13 @@ void Interpreter::run_nodes(const std::vector<Node>& nodes, Frame& frame) {
       results = &computed;
       const auto is_known = [](const Value& v) { return !v.tensor.defined() || v.known; };
       const auto is_constant = [](const Value& v) { return !v.tensor.defined() || v.known->constant; };
-      if (std::ranges::all_of(computed, is_known))
-        (frame.id == 0 && std::ranges::all_of(computed, is_constant) ? program_.constants : plan_.known[frame.id])[&node] =
-            computed;
-      else
+      if (std::ranges::all_of(computed, is_known)) {
+        const bool shared = frame.id == 0 && std::ranges::all_of(computed, is_constant);
+        (shared ? program_.constants : plan_.known[frame.id])[&node] = computed;
+      } else {
         for (const Value& input : inputs)
           if (input.known) input.known->needed = true;
+      }
     }
     for (size_t k = 0; k < node.outputs.size(); ++k) {
       if (node.outputs[k].empty()) continue;

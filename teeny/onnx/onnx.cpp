@@ -23,7 +23,7 @@ class Unrecorded {
 
 struct Shaped {  ///< the plan of a combination of input shapes
   Plan plan;
-  Replayer replayer{{.recordings = 2}};
+  Replayer replayer{{.recordings = 2, .first_call_makes = false}};
   bool is_made = false;
   int64_t last_call = 0;
 };
@@ -270,10 +270,11 @@ std::vector<Tensor> Model::State::run_checked(std::span<const Tensor> given) {
       interpreter.keep_known(outputs);
     }
     shaped.is_made = true;
-    if (!shaped.plan.look.empty() && !context.recorder) {
-      why = shaped.plan.look;
+    if (!context.recorder) {
+      why = shaped.plan.look.empty() ? "no call before with these shapes and modes" : shaped.plan.look;
       std::vector<Tensor> tensors;
       for (Value& value : outputs) tensors.push_back(value.tensor);
+      if (shaped.plan.look.empty() && !with_history && options.jit) realize(tensors);  // as the next ones will be
       return tensors;
     }
   }

@@ -118,8 +118,9 @@ Value element(const Call& call, const Value& x, int axis, int64_t at) {
 
 /// The steps of a scan; `values` are its states, and become the last ones, and its sequences. `first` tells apart the
 /// steps of several scans of one call.
-std::vector<std::vector<Value>> scan_steps(Call& call, const ScanBody& body, std::vector<Value>& values, const Dims& axes,
-                                           const std::vector<bool>& backwards, int64_t steps, int64_t first) {
+std::vector<std::vector<Value>> scan_steps(Call& call, const ScanBody& body, std::vector<Value>& values,
+                                           const Dims& axes, const std::vector<bool>& backwards, int64_t steps,
+                                           int64_t first) {
   std::vector<std::vector<Value>> stacks(body.stacks);
   for (int64_t step = 0; step < steps; ++step) {
     std::vector<Value> given = values;
@@ -143,7 +144,8 @@ Outputs scan(Call& call) {
     const Tensor& x = call.x(int(body.states + k));
     axes.push_back(call.axis(entry(call, "scan_input_axes", k), x.rank()));
     backwards.push_back(entry(call, "scan_input_directions", k) != 0);
-    if (steps >= 0 && x.size(axes.back()) != steps) fail("sequences of ", steps, " and ", x.size(axes.back()), " steps");
+    if (steps >= 0 && x.size(axes.back()) != steps)
+      fail("sequences of ", steps, " and ", x.size(axes.back()), " steps");
     steps = x.size(axes.back());
   }
   std::vector<Value> values = call.inputs;

@@ -155,7 +155,8 @@ Tensor numbers(const Tensor& x) { return x.dtype() == DType::Bool ? x.cast(DType
 Value scatter_elements(Call& call) {
   const Tensor &x = call.x(), &updates = call.x(2);
   const int axis = call.axis("axis", 0, x.rank());
-  if (updates.shape() != call.x(1).shape()) fail("updates of ", updates.shape(), " at positions of ", call.x(1).shape());
+  if (updates.shape() != call.x(1).shape())
+    fail("updates of ", updates.shape(), " at positions of ", call.x(1).shape());
   const Tensor at = positions(call, 1, x.size(axis)).tensor;
   const auto how = reduction(call);
   if (!how) return moved(call, x.scatter(axis, at, updates));
@@ -172,15 +173,18 @@ Tensor with_rows(const Tensor& x, const Positions& at, const Tensor& updates) {
     std::erase_if(parts, [](const Tensor& t) { return t.size(0) == 0; });
     return parts.size() == 1 ? updates : Tensor::cat(parts, 0);
   }
-  Tensor from;  // for each row the update that becomes it, or -1
+  Tensor from, is_new;  // for each row the update that becomes it, if there is one
   if (at.host && n <= kMostOnHost) {
-    std::vector<int64_t> last(size_t(n), -1);
-    for (size_t k = 0; k < at.host->size(); ++k) last[size_t((*at.host)[k])] = int64_t(k);
-    from = Tensor::from(last);
+    std::vector<int64_t> last(size_t(n), 0);
+    std::vector<bool> found(size_t(n), false);
+    for (size_t k = 0; k < at.host->size(); ++k)
+      last[size_t((*at.host)[k])] = int64_t(k), found[size_t((*at.host)[k])] = true;
+    from = Tensor::from(last), is_new = Tensor::from(found, {n, 1});
   } else {
-    from = Tensor::full({n}, -1).scatter(0, at.tensor.flatten(), Tensor::arange(count));
+    const Tensor last = Tensor::full({n}, -1).scatter(0, at.tensor.flatten(), Tensor::arange(count));
+    from = last.maximum(0), is_new = last.unsqueeze(1) >= 0;
   }
-  return where(from.unsqueeze(1) >= 0, updates.index_select(0, from.maximum(0)), x);
+  return where(is_new, updates.index_select(0, from), x);
 }
 
 Value scatter_nd(Call& call) {
@@ -380,7 +384,8 @@ Value tf_idf_vectorizer(Call& call) {
   const int64_t width = std::min(*std::ranges::max_element(columns), INT64_MAX - 1) + 1;
   const Shape to = one ? Shape{width} : Shape{rows, width};
   call.look(0);
-  if (rows > 0 && width > call.max_bytes() / 4 / rows) fail("a result of ", to, " is too large (ModelOptions::max_bytes)");
+  if (rows > 0 && width > call.max_bytes() / 4 / rows)
+    fail("a result of ", to, " is too large (ModelOptions::max_bytes)");
   const std::vector<int64_t> x = call.integers(0);
   std::vector<float> result(size_t(rows * width));
   for (int64_t row = 0; row < rows; ++row)

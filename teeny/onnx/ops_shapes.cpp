@@ -303,7 +303,8 @@ Tensor pad_with(const Tensor& whole, const Dims& before, const Dims& after, cons
   for (int axis = 0; axis < x.rank(); ++axis) {
     const int64_t begin = std::min(std::max<int64_t>(0, -before[axis]), x.size(axis));
     x = part(x, axis, begin, std::max(begin, x.size(axis) - std::max<int64_t>(0, -after[axis])));
-    const int64_t n = x.size(axis), front = std::max<int64_t>(0, before[axis]), back = std::max<int64_t>(0, after[axis]);
+    const int64_t n = x.size(axis);
+    const int64_t front = std::max<int64_t>(0, before[axis]), back = std::max<int64_t>(0, after[axis]);
     if (front == 0 && back == 0) continue;
     if (n == 0) fail("axis ", axis, " of ", x.shape(), " has nothing to show again");
     const auto in_front = shown_again(x, axis, front, true, mode), behind = shown_again(x, axis, back, false, mode);
@@ -350,7 +351,8 @@ Value pad(Call& call) {
 Value center_crop_pad(Call& call) {
   const Tensor& x = call.x();
   const Shape sizes = shape_of(call.integers(1));
-  const Dims axes = call.has("axes") ? axes_of(call, call.node.find("axes")->ints, x.rank()) : teeny::range(0, x.rank());
+  const Dims axes =
+      call.has("axes") ? axes_of(call, call.node.find("axes")->ints, x.rank()) : teeny::range(0, x.rank());
   if (sizes.size() != axes.size()) fail(sizes.size(), " sizes for ", axes.size(), " axes");
   Dims before = Dims::filled(x.rank(), 0), after = before;
   for (int k = 0; k < axes.size(); ++k) {
@@ -406,8 +408,8 @@ Value tensor_scatter(Call& call) {
   // A window that reaches out of `past` is an index that does not exist.
   const Tensor valid = mode == "circular" ? Tensor(true) : (begin >= 0) & (begin <= n - width);
   const Tensor from = where(valid, i.clamp(0, width - 1), width);
-  return moved(call, where(along(inside, past.shape(), 0, time),
-                           update.gather(time, along(from, past.shape(), 0, time)), past));
+  const Tensor shown = update.gather(time, along(from, past.shape(), 0, time));
+  return moved(call, where(along(inside, past.shape(), 0, time), shown, past));
 }
 
 }  // namespace
