@@ -297,9 +297,142 @@ Outputs affine_grid(Call& call) {
   return grid;
 }
 
+/// The channels of x (N, C, H, W) at positions in its images, which lie one after the other: (.., C).
+Tensor channels_at(const Tensor& x, const Tensor& position) {
+  const Tensor rows = x.permute({0, 2, 3, 1}).reshape({x.size(0) * x.size(2) * x.size(3), x.size(1)});
+  return rows.embedding(position.cast(DType::Int64));
+}
+
+/// Throws where so many elements of so many channels are too much to be gathered.
+void check_gathered(const Call& call, const Shape& positions) {
+  if (numel(positions, "regions") > call.max_bytes() / 4 / std::max<int64_t>(call.x().size(1), 1))
+    fail("regions of ", positions, " elements are more than ", call.max_bytes() >> 20,
+         " MiB (ModelOptions::max_bytes)");
+}
+
+/// Along one axis of regions (R): what each of `out` bins of each region looks at, for all its samples (R, out,
+/// samples).
+struct Samples {
+  Tensor low, high;                ///< the elements before and behind a sample
+  Tensor weight_low, weight_high;  ///< 0 for a sample that is too far from the image
+  Tensor used;                     ///< whether there is this sample: a region may have fewer than another
+  Tensor count;                    ///< in a bin: (R, 1, 1)
+};
+
+/// `most`: samples in a bin, of the region that has most; of each as many as it is wide if `ratio` is 0.
+Samples samples(const Tensor& begin, const Tensor& extent, int64_t size, int64_t out, int64_t ratio, int64_t most) {
+  const Tensor bin = (extent / double(out)).reshape({-1, 1, 1});
+  const Tensor count = ratio > 0 ? bin.full_like(double(ratio)) : bin.ceil().maximum(0);
+  const Tensor k = Tensor::arange(most).cast(DType::Float32),
+               o = Tensor::arange(out).cast(DType::Float32).unsqueeze(-1);
+  const Tensor place = begin.reshape({-1, 1, 1}) + bin * (o + (k + 0.5) / count.maximum(1));
+  const Tensor used = k < count, is_near = used & (place >= -1) & (place <= double(size));
+  const Tensor at = place.clamp(0, double(size - 1)), low = at.floor(), t = at - low;
+  return {low, (low + 1).minimum(double(size - 1)), where(is_near, 1 - t, 0), where(is_near, t, 0), used, count};
+}
+
+/// The mean of interpolated samples in each bin of regions, or their maximum. He et al., "Mask R-CNN", 2017.
+Outputs align_regions(Call& call) {
+  const Tensor &x = call.x(), &regions = call.x(1), &image = call.x(2);
+  const std::string coordinates =
+      call.text("coordinate_transformation_mode", call.opset < 16 ? "output_half_pixel" : "half_pixel");
+  const std::string mode = call.text("mode", "avg");
+  if (mode != "avg" && mode != "max") unsupported("the mode \"", mode, '"');
+  const int64_t ratio = call.integer("sampling_ratio", 0);
+  const Shape out{call.integer("output_height", 1), call.integer("output_width", 1)};
+  if (x.rank() != 4 || numel(x.shape()) == 0 || regions.rank() != 2 || regions.size(1) != 4 ||
+      image.shape() != Shape{regions.size(0)} || out[0] < 1 || out[1] < 1 || ratio < 0)
+    fail("an image of ", x.shape(), ", regions of ", regions.shape(), ", their images of ", image.shape(), " to ", out,
+         " bins of ", ratio, " samples: (N, C, H, W), (R, 4) and (R,)");
+  const bool half_pixel = coordinates == "half_pixel";
+  const double scale = call.real("spatial_scale", 1), shift = half_pixel ? 0.5 : 0;
+  const int64_t count = regions.size(0);
+  std::vector<double> boxes;
+  if (ratio == 0) boxes = call.reals(1);
+  Samples along[2];
+  Shape shape{count, out[0], 0, out[1], 0};
+  for (int a = 0; a < 2; ++a) {  // a region is x1, y1, x2, y2
+    double widest = 1;
+    for (size_t r = 0; r < boxes.size(); r += 4)
+      widest = std::max(widest, (boxes[r + size_t(3 - a)] - boxes[r + size_t(1 - a)]) * scale);
+    shape[2 + 2 * a] = ratio > 0 ? ratio : int64_t(std::min(std::ceil(widest / double(out[a])), 1e9)) + 1;
+    check_gathered(call, {count, out[a], shape[2 + 2 * a]});
+    const Tensor begin = regions[{slice(), 1 - a}].cast(DType::Float32) * scale - shift;
+    const Tensor extent = regions[{slice(), 3 - a}].cast(DType::Float32) * scale - shift - begin;
+    along[a] = samples(begin, half_pixel ? extent : extent.maximum(1), x.size(2 + a), out[a], ratio, shape[2 + 2 * a]);
+  }
+  check_gathered(call, shape);
+
+  const auto rows = [](const Tensor& v) { return v.unsqueeze(-1).unsqueeze(-1); };   // (R, OH, SH, 1, 1)
+  const auto columns = [](const Tensor& v) { return v.unsqueeze(1).unsqueeze(1); };  // (R, 1, 1, OW, SW)
+  const auto& [y, at_x] = along;
+  const Tensor first_row = image.reshape({-1, 1, 1, 1, 1}) * x.size(2);
+  Tensor all;
+  for (const auto& [row, y_weight] : {std::pair{y.low, y.weight_low}, {y.high, y.weight_high}})
+    for (const auto& [column, x_weight] : {std::pair{at_x.low, at_x.weight_low}, {at_x.high, at_x.weight_high}}) {
+      const Tensor position =
+          (first_row + rows(row).cast(DType::Int64)) * x.size(3) + columns(column).cast(DType::Int64);
+      const Tensor part = channels_at(x, position) * (rows(y_weight) * columns(x_weight)).unsqueeze(-1);
+      all = !all.defined() ? part : mode == "avg" ? all + part : all.maximum(part);
+    }
+  const Tensor samples_of_bin = (rows(y.count) * columns(at_x.count)).reshape({-1, 1, 1, 1});
+  Tensor bins;  // (R, OH, OW, C)
+  if (mode == "avg") bins = all.sum({2, 4}) / samples_of_bin.maximum(1);
+  else {
+    const Tensor used = (rows(y.used) & columns(at_x.used)).unsqueeze(-1);
+    bins = where(samples_of_bin > 0, where(used, all, -INFINITY).max({2, 4}), 0);
+  }
+  return bins.permute({0, 3, 1, 2}).cast(x.dtype());
+}
+
+/// The largest element in each bin of regions (R, 5): image, x1, y1, x2, y2, rounded to elements. Girshick, "Fast
+/// R-CNN", 2015. A bin has other elements of its axis again where it has fewer than the widest.
+Outputs pool_regions(Call& call) {
+  const Tensor &x = call.x(), &regions = call.x(1);
+  const Dims out = call.dims("pooled_shape");
+  const double scale = call.real("spatial_scale", 1);
+  if (x.rank() != 4 || numel(x.shape()) == 0 || regions.rank() != 2 || regions.size(1) != 5 || out.size() != 2 ||
+      out[0] < 1 || out[1] < 1)
+    fail("an image of ", x.shape(), " and regions of ", regions.shape(), " to ", out, " bins: (N, C, H, W) and (R, 5)");
+  const std::vector<double> boxes = call.reals(1);
+  const int64_t count = regions.size(0);
+  Shape shape{count, out[0], 0, out[1], 0};
+  Tensor position = regions[{slice(), 0}].cast(DType::Int64).reshape({-1, 1, 1, 1, 1}), found(true);
+  for (int a = 0; a < 2; ++a) {
+    const int64_t size = x.size(2 + a);
+    std::vector<int64_t> begin, end;  // of each bin
+    int64_t most = 1;
+    check_gathered(call, {count, out[a]});
+    for (size_t r = 0; r < boxes.size(); r += 5) {
+      const auto rounded = [&](size_t k) { return std::round(std::clamp(boxes[r + k] * scale, -1e9, 1e9)); };
+      const double first = rounded(size_t(2 - a)),
+                   bin = std::max(rounded(size_t(4 - a)) - first + 1, 1.) / double(out[a]);
+      for (int64_t o = 0; o < out[a]; ++o) {
+        begin.push_back(std::clamp<int64_t>(int64_t(std::floor(double(o) * bin) + first), 0, size));
+        end.push_back(std::clamp<int64_t>(int64_t(std::ceil(double(o + 1) * bin) + first), 0, size));
+        most = std::max(most, end.back() - begin.back());
+      }
+    }
+    shape[2 + 2 * a] = most;
+    check_gathered(call, {count, out[a], most});
+    const Tensor from = Tensor::from(begin, {count, out[a], 1}), to = Tensor::from(end, {count, out[a], 1});
+    const Tensor at = (from + Tensor::arange(most)).minimum(to - 1).clamp(0, size - 1);
+    const auto in_place = [&](const Tensor& v) {
+      return a == 0 ? v.unsqueeze(-1).unsqueeze(-1) : v.unsqueeze(1).unsqueeze(1);
+    };
+    position = position * size + in_place(at);
+    found = found & in_place(to > from);
+  }
+  check_gathered(call, shape);
+  const Tensor bins = where(found.unsqueeze(-1), channels_at(x, position), 0).max({2, 4});
+  return bins.permute({0, 3, 1, 2});
+}
+
 }  // namespace
 
 void add_resize(Ops& ops) {
+  ops["RoiAlign"] = align_regions;
+  ops["MaxRoiPool"] = pool_regions;
   ops["Resize"] = ops["Upsample"] = resize;
   ops["GridSample"] = sample_grid;
   ops["AffineGrid"] = affine_grid;

@@ -152,6 +152,69 @@ Outputs conv_transpose(Call& call) {
                                       .padding_end = sizes(pads.after)});
 }
 
+/// Columns (N, C * taps, windows), which are added up where they came from: (N, C, ..).
+Outputs columns_to_image(Call& call) {
+  const Tensor& x = call.x();
+  const std::vector<int64_t> image = call.integers(1), block = call.integers(2);
+  const int n = int(image.size());
+  if (x.rank() != 3 || n < 1 || n > 6 || block.size() != image.size())
+    fail("columns of ", x.shape(), ", an image of ", n, " axes, blocks of ", block.size(),
+         "; (N, C, L) and 1 to 6 wanted");
+  const Dims stride = amounts(call, "strides", n, 1, 1), dilation = amounts(call, "dilations", n, 1, 1),
+             pads = amounts(call, "pads", 2 * n, 0, 0);
+  Dims padded, before, after, taps, windows;
+  for (int a = 0; a < n; ++a) {
+    if (image[size_t(a)] < 1 || image[size_t(a)] > kMost || block[size_t(a)] < 1 || block[size_t(a)] > kMost)
+      fail("an image of ", image[size_t(a)], " and a block of ", block[size_t(a)], " elements along axis ", 2 + a);
+    taps.push_back(block[size_t(a)]);
+    before.push_back(-pads[a]), after.push_back(-pads[n + a]);
+    padded.push_back(image[size_t(a)] + pads[a] + pads[n + a]);
+    windows.push_back((padded[a] - (taps[a] - 1) * dilation[a] - 1 + stride[a]) / stride[a]);
+  }
+  if (numel(taps) == 0 || x.size(1) % numel(taps) || x.size(2) != numel(windows))
+    fail("columns of ", x.shape(), " for blocks of ", taps, " at ", windows, " places");
+  Shape apart{x.size(0), x.size(1) / numel(taps)};
+  for (const Dims& sizes : {taps, windows})
+    for (int64_t size : sizes) apart.push_back(size);
+  return pad_spatial(fold(x.reshape(apart), 2, padded, stride, dilation, true), before, after);
+}
+
+/// A convolution whose taps lie beside their places, by offsets (N, groups * taps * 2, OH, OW), first along the height:
+/// there the image is interpolated, and then multiplied with the mask (N, groups * taps, OH, OW). Dai et al.,
+/// "Deformable convolutional networks", 2017; Zhu et al., "Deformable ConvNets v2", 2018.
+Outputs deformable_convolution(Call& call) {
+  const Tensor &x = call.x(), &weight = call.x(1), &offset = call.x(2);
+  if (x.rank() != 4) unsupported("an image of ", x.shape(), "; (N, C, H, W)");
+  const Windows w(call, spatial(x), kernel_of(call, x, weight));
+  const int64_t batch = x.size(0), channels = x.size(1), taps = numel(w.size), groups = call.integer("offset_group", 1);
+  const int64_t parts = call.integer("group", 1);
+  Dims out;
+  for (int a = 0; a < 2; ++a)
+    out.push_back((x.size(2 + a) + w.pads.before[a] + w.pads.after[a] - w.reach(a)) / w.stride[a] + 1);
+  if (groups < 1 || channels % groups || parts < 1 || channels != weight.size(1) * parts || weight.size(0) % parts ||
+      offset.shape() != Shape{batch, groups * taps * 2, out[0], out[1]})
+    fail("an image of ", x.shape(), ", a weight of ", weight.shape(), " in ", parts, " groups, offsets of ",
+         offset.shape(), " in ", groups, " groups, ", out, " windows");
+  // grid_sample takes places from -1 to 1, x first: (N * groups, taps * OH, OW, 2).
+  const Tensor offsets = offset.reshape({batch * groups, w.size[0], w.size[1], 2, out[0], out[1]});
+  std::vector<Tensor> places;
+  for (int a : {1, 0}) {
+    const Tensor begin = reshape_to_axis(Tensor::arange(out[a]) * w.stride[a] - w.pads.before[a], 3 + a, 5);
+    const Tensor tap = reshape_to_axis(Tensor::arange(w.size[a]) * w.dilation[a], 1 + a, 5);
+    const Tensor at = offsets[{slice(), slice(), slice(), a}] + (begin + tap);
+    places.push_back((at * 2 + 1) / double(x.size(2 + a)) - 1);
+  }
+  const Tensor grid = Tensor::stack(places, -1).reshape({batch * groups, taps * out[0], out[1], 2});
+  const int64_t each = channels / groups;
+  Tensor seen = grid_sample(x.reshape({batch * groups, each, x.size(2), x.size(3)}), grid)
+                    .reshape({batch, groups, each, taps, out[0] * out[1]});
+  if (call.has(4)) seen = seen * call.x(4).reshape({batch, groups, 1, taps, out[0] * out[1]});
+  const Tensor rows = weight.reshape({1, parts, weight.size(0) / parts, weight.size(1) * taps});
+  const Tensor y = rows.matmul(seen.reshape({batch, parts, weight.size(1) * taps, out[0] * out[1]}));
+  const Tensor image = y.reshape({batch, weight.size(0), out[0], out[1]});
+  return call.has(3) ? image + reshape_to_axis(call.x(3), 1, 4) : image;
+}
+
 // ---- Pooling -------------------------------------------------------------------------------------------------------
 
 /// What no element is below.
@@ -312,6 +375,8 @@ void add_windows(Ops& ops) {
   ops["Conv"] = conv;
   ops["ConvInteger"] = conv_integer;
   ops["ConvTranspose"] = conv_transpose;
+  ops["DeformConv"] = deformable_convolution;
+  ops["Col2Im"] = columns_to_image;
   ops["MaxPool"] = max_pool;
   ops["AveragePool"] = average_pool;
   ops["LpPool"] = lp_pool;
