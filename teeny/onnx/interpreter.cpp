@@ -161,9 +161,9 @@ namespace {
 constexpr std::pair<const char*, void (*)(Ops&)> kFamilies[] = {
     {"elementwise", add_elementwise}, {"reductions", add_reductions},       {"shapes", add_shapes},
     {"indexing", add_indexing},       {"products", add_products},           {"windows", add_windows},
-    {"resize", add_resize},           {"spectral", add_spectral},           {"normalization", add_normalization},
-    {"recurrent", add_recurrent},     {"attention", add_attention},         {"control", add_control},
-    {"losses", add_losses}};
+    {"resize", add_resize},           {"sampling", add_sampling},           {"spectral", add_spectral},
+    {"recurrent", add_recurrent},     {"normalization", add_normalization}, {"attention", add_attention},
+    {"control", add_control},         {"losses", add_losses}};
 }
 
 const Ops& ops() {

@@ -115,6 +115,7 @@ void add_products(Ops& ops);
 void add_windows(Ops& ops);
 void add_normalization(Ops& ops);
 void add_resize(Ops& ops);
+void add_sampling(Ops& ops);
 void add_spectral(Ops& ops);
 void add_recurrent(Ops& ops);
 void add_attention(Ops& ops);

@@ -3,95 +3,14 @@
 #include <array>
 #include <limits>
 
-#include "teeny/functional/functional.h"
-#include "teeny/onnx/ops.h"
+#include "teeny/onnx/windows.h"
 
 namespace teeny::onnx {
 
 namespace {
 
-constexpr int64_t kMost = 1 << 30;  // of sizes and amounts: their products can be added up
-
-/// The sizes of an image behind (N, C).
-Dims spatial(const Tensor& x) {
-  if (x.rank() < 3) fail("an image of ", x.shape(), " has no axes behind (N, C)");
-  if (x.rank() > 5) unsupported("an image of ", x.shape(), " has more than three axes behind (N, C)");
-  for (int64_t size : x.shape())
-    if (size > kMost) fail("an image of ", x.shape(), " has a longer axis than 30 bits can count");
-  return {x.shape().begin() + 2, x.shape().end()};
-}
-
-/// An attribute of `count` integers, none below `least`; `otherwise` each, where the node has none.
-Dims amounts(const Call& call, const char* name, int count, int64_t otherwise, int64_t least) {
-  if (!call.has(name)) return Dims::filled(count, otherwise);
-  const Dims list = call.dims(name);
-  if (list.size() != count) fail(name, ' ', list, " must have ", count, " values");
-  for (int64_t value : list)
-    if (value < least || value > kMost) fail(name, ' ', list, " must be at least ", least, " and at most ", kMost);
-  return list;
-}
-
-/// One size for each axis, as the functions take them.
-Sizes sizes(const Dims& each) {
-  Sizes result = 1;
-  result.list = each;
-  return result;
-}
-
 /// Which of the functions of one, two and three axes is for this image.
 auto for_rank(const Tensor& x, const auto& functions) { return functions[size_t(spatial(x).size() - 1)]; }
-
-/// What is added to each axis at its ends, or cut from them.
-struct Pads {
-  Dims before, after;
-
-  Pads() = default;
-  /// As `pads` says, or `auto_pad`: SAME_UPPER and SAME_LOWER give both ends of an axis `same` together, an odd element
-  /// to the end or to the beginning.
-  Pads(const Call& call, const Dims& same) {
-    const std::string rule = call.text("auto_pad", "NOTSET");
-    if (rule != "NOTSET" && rule != "VALID" && rule != "SAME_UPPER" && rule != "SAME_LOWER")
-      fail("auto_pad \"", rule, "\" must be NOTSET, VALID, SAME_UPPER or SAME_LOWER");
-    const int axes = same.size();
-    const Dims both = amounts(call, "pads", 2 * axes, 0, 0);
-    for (int a = 0; a < axes; ++a) {
-      if (rule == "NOTSET") before.push_back(both[a]), after.push_back(both[axes + a]);
-      else add(rule == "VALID" ? 0 : same[a], rule == "SAME_UPPER");
-    }
-  }
-  void add(int64_t total, bool odd_at_end) {
-    total = std::max<int64_t>(total, 0);
-    before.push_back(odd_at_end ? total / 2 : total - total / 2);
-    after.push_back(total - before.back());
-  }
-};
-
-/// Where windows lie along each spatial axis.
-struct Windows {
-  Dims size, stride, dilation;
-  Pads pads;
-
-  Windows(const Call& call, const Dims& image, const Dims& kernel)
-      : size(kernel),
-        stride(amounts(call, "strides", kernel.size(), 1, 1)),
-        dilation(amounts(call, "dilations", kernel.size(), 1, 1)) {
-    Dims same;  // there are ceil(image / stride) windows
-    for (int a = 0; a < axes(); ++a)
-      same.push_back((image[a] + stride[a] - 1) / stride[a] * stride[a] - stride[a] + reach(a) - image[a]);
-    pads = Pads(call, same);
-  }
-  int axes() const { return size.size(); }
-  int64_t reach(int a) const { return (size[a] - 1) * dilation[a] + 1; }
-};
-
-/// The sizes of a kernel, which stand in its weight (O, C, ..) and maybe in the node.
-Dims kernel_of(const Call& call, const Tensor& x, const Tensor& weight) {
-  if (weight.rank() != x.rank()) fail("a weight of ", weight.shape(), " for an image of ", x.shape());
-  const Dims kernel = spatial(weight);
-  if (call.has("kernel_shape") && call.dims("kernel_shape") != kernel)
-    fail("kernel_shape ", call.dims("kernel_shape"), " is not that of the weight ", weight.shape());
-  return kernel;
-}
 
 // ---- Convolution ---------------------------------------------------------------------------------------------------
 
@@ -177,42 +96,6 @@ Outputs columns_to_image(Call& call) {
   for (const Dims& sizes : {taps, windows})
     for (int64_t size : sizes) apart.push_back(size);
   return pad_spatial(fold(x.reshape(apart), 2, padded, stride, dilation, true), before, after);
-}
-
-/// A convolution whose taps lie beside their places, by offsets (N, groups * taps * 2, OH, OW), first along the height:
-/// there the image is interpolated, and then multiplied with the mask (N, groups * taps, OH, OW). Dai et al.,
-/// "Deformable convolutional networks", 2017; Zhu et al., "Deformable ConvNets v2", 2018.
-Outputs deformable_convolution(Call& call) {
-  const Tensor &x = call.x(), &weight = call.x(1), &offset = call.x(2);
-  if (x.rank() != 4) unsupported("an image of ", x.shape(), "; (N, C, H, W)");
-  const Windows w(call, spatial(x), kernel_of(call, x, weight));
-  const int64_t batch = x.size(0), channels = x.size(1), taps = numel(w.size), groups = call.integer("offset_group", 1);
-  const int64_t parts = call.integer("group", 1);
-  Dims out;
-  for (int a = 0; a < 2; ++a)
-    out.push_back((x.size(2 + a) + w.pads.before[a] + w.pads.after[a] - w.reach(a)) / w.stride[a] + 1);
-  if (groups < 1 || channels % groups || parts < 1 || channels != weight.size(1) * parts || weight.size(0) % parts ||
-      offset.shape() != Shape{batch, groups * taps * 2, out[0], out[1]})
-    fail("an image of ", x.shape(), ", a weight of ", weight.shape(), " in ", parts, " groups, offsets of ",
-         offset.shape(), " in ", groups, " groups, ", out, " windows");
-  // grid_sample takes places from -1 to 1, x first: (N * groups, taps * OH, OW, 2).
-  const Tensor offsets = offset.reshape({batch * groups, w.size[0], w.size[1], 2, out[0], out[1]});
-  std::vector<Tensor> places;
-  for (int a : {1, 0}) {
-    const Tensor begin = reshape_to_axis(Tensor::arange(out[a]) * w.stride[a] - w.pads.before[a], 3 + a, 5);
-    const Tensor tap = reshape_to_axis(Tensor::arange(w.size[a]) * w.dilation[a], 1 + a, 5);
-    const Tensor at = offsets[{slice(), slice(), slice(), a}] + (begin + tap);
-    places.push_back((at * 2 + 1) / double(x.size(2 + a)) - 1);
-  }
-  const Tensor grid = Tensor::stack(places, -1).reshape({batch * groups, taps * out[0], out[1], 2});
-  const int64_t each = channels / groups;
-  Tensor seen = grid_sample(x.reshape({batch * groups, each, x.size(2), x.size(3)}), grid)
-                    .reshape({batch, groups, each, taps, out[0] * out[1]});
-  if (call.has(4)) seen = seen * call.x(4).reshape({batch, groups, 1, taps, out[0] * out[1]});
-  const Tensor rows = weight.reshape({1, parts, weight.size(0) / parts, weight.size(1) * taps});
-  const Tensor y = rows.matmul(seen.reshape({batch, parts, weight.size(1) * taps, out[0] * out[1]}));
-  const Tensor image = y.reshape({batch, weight.size(0), out[0], out[1]});
-  return call.has(3) ? image + reshape_to_axis(call.x(3), 1, 4) : image;
 }
 
 // ---- Pooling -------------------------------------------------------------------------------------------------------
@@ -375,7 +258,6 @@ void add_windows(Ops& ops) {
   ops["Conv"] = conv;
   ops["ConvInteger"] = conv_integer;
   ops["ConvTranspose"] = conv_transpose;
-  ops["DeformConv"] = deformable_convolution;
   ops["Col2Im"] = columns_to_image;
   ops["MaxPool"] = max_pool;
   ops["AveragePool"] = average_pool;
