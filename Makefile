@@ -28,7 +28,7 @@ endif
 .SUFFIXES:
 .DELETE_ON_ERROR:
 .PHONY: help deps examples test test-all sanitize-cuda cuda-report bench bench-compare bench-sweep layers house tour notes format loc clean \
-  install teeny again FORCE $(EXAMPLES) course start check watch hint skip solve grade handout gradescope prove
+  install teeny onnx-test again FORCE $(EXAMPLES) course start check watch hint skip solve grade handout gradescope prove
 comma := ,
 empty :=
 space := $(empty) $(empty)
@@ -338,6 +338,9 @@ examples: $(EXAMPLES:%=$B/%) ## build all of these
 
 teeny: $B/bin/teeny ## build the command-line tool: files of tensors, ONNX models
 
+onnx-test: $B/bin/teeny ## run ONNX's own cases, which Debian's package libonnx-testdata has
+	@tests/interop/onnx_test.sh $<
+
 test: $B/test ## build and run the tests (ARGS='--test-case=*view*')
 	$(RUN) $< $(ARGS)
 
@@ -494,9 +497,16 @@ install: export pc = $(pkg_config)
 install: export config = $(cmake_config)
 install: export config_version = $(cmake_version)
 to := "$(DESTDIR)$(PREFIX)"
-install: $(LIBTEENY) ## install headers, libteeny.a, teeny.pc and CMake's teenyConfig.cmake (PREFIX=/usr/local DESTDIR=)
+install: $(LIBTEENY) $B/bin/teeny ## install the library, its headers, and the program teeny with its manual page (PREFIX=/usr/local DESTDIR=)
 	@for h in $(public); do install -D -m 644 $$h $(to)/include/$$h || exit 1; done
 	install -D -m 644 $(LIBTEENY) $(to)/lib/libteeny.a
+	install -D $B/bin/teeny $(to)/bin/teeny
+	@install -d $(to)/share/man/man1 $(to)/share/bash-completion/completions $(to)/share/zsh/site-functions \
+	  $(to)/share/fish/vendor_completions.d
+	@$B/bin/teeny completion man > $(to)/share/man/man1/teeny.1
+	@$B/bin/teeny completion bash > $(to)/share/bash-completion/completions/teeny
+	@$B/bin/teeny completion zsh > $(to)/share/zsh/site-functions/_teeny
+	@$B/bin/teeny completion fish > $(to)/share/fish/vendor_completions.d/teeny.fish
 	@install -d $(to)/lib/pkgconfig $(to)/lib/cmake/teeny
 	@printf '%s\n' "$$pc" > $(to)/lib/pkgconfig/teeny.pc
 	@printf '%s\n' "$$config" > $(to)/lib/cmake/teeny/teenyConfig.cmake

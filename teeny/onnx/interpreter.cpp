@@ -131,7 +131,7 @@ Value Call::tensor(std::string_view name) const {
 
 std::vector<Tensor> Call::prepared(std::initializer_list<int> from,
                                    const std::function<std::vector<Tensor>()>& make) const {
-  const bool known = std::ranges::all_of(from, [&](int k) { return x(k).defined() && inputs[size_t(k)].known; });
+  const bool known = std::ranges::all_of(from, [&](int k) { return !has(k) || inputs[size_t(k)].known; });
   return known && !known_ ? interpreter_.prepared(node, frame_, make) : make();
 }
 
