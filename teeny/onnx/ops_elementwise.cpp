@@ -121,15 +121,22 @@ Tensor unsigned_quotient(const Tensor& x, const Tensor& y) {
   return where(y < 0, reaches_y(x), low + reaches_y(x - low * y));
 }
 
+/// Dividend and divisor. A division of integers looks whether the divisor is 0: one that is known becomes a constant.
+Operands division(const Call& call) {
+  const auto [x, y] = operands(call);
+  const bool is_constant = !is_float(y.dtype()) && known_number(call, 1);
+  return {x, is_constant ? Tensor::full(y.shape(), call.integer(1), y.dtype()) : y};
+}
+
 /// Integers are cut towards zero.
 Tensor quotient(const Call& call) {
-  const auto [x, y] = operands(call);
+  const auto [x, y] = division(call);
   if (is_float(x.dtype())) return x / y;
   return call.type() == Type::UInt64 ? unsigned_quotient(x, y) : div(x, y, Rounding::Trunc);
 }
 
 Tensor remainder(const Call& call) {
-  const auto [x, y] = operands(call);
+  const auto [x, y] = division(call);
   if (call.type() == Type::UInt64) return x - unsigned_quotient(x, y) * y;
   return call.flag("fmod") ? x.fmod(y) : x % y;
 }
