@@ -105,7 +105,9 @@ std::vector<Tensor> inputs_in(const std::string& folder, const onnx::ModelProto&
 }
 
 void print_for_people(const Json& r) {
-  const auto line = [](const char* what, const std::string& value) { std::printf("  %-10s %s\n", what, value.c_str()); };
+  const auto line = [](const char* what, const std::string& value) {
+    std::printf("  %-10s %s\n", what, value.c_str());
+  };
   const auto ms = [&](const char* key) { return decimal(r[key]) + " ms"; };
   line("first run", ms("first_ms"));
   line("median", ms("median_ms") + text("  of ", r["runs"], " runs"));
@@ -123,7 +125,8 @@ void print_for_people(const Json& r) {
 int bench(const Options& options) {
   const std::vector<Shapes> combined = combinations(options.shapes);
   const Ranges ranges = ranges_from(options.ranges);
-  if (!options.data.empty() && !options.shapes.empty()) throw WrongUsage("--data has its own shapes; leave out --shape");
+  if (!options.data.empty() && !options.shapes.empty())
+    throw WrongUsage("--data has its own shapes; leave out --shape");
   const NoGrad guard;
   std::optional<onnx::Model> model;
   const double load_ms = milliseconds_of([&] { model.emplace(options.model); });
@@ -166,19 +169,32 @@ void add_bench(CLI::App& app, Action& action) {
       "  teeny bench bert.onnx --shape ids=1x128,mask=1x128 --shape ids=8x128,mask=8x128\n"
       "  teeny bench bert.onnx --shape batch=1 --shape batch=8\n\n"
       "Inputs are random: floats are standard normal, and integers are 0, unless --range says otherwise. Loading and "
-      "the first run, which plans and reads the weights, are shown apart from the times of warm runs. With --json, each "
-      "combination is a line: load_ms first_ms median_ms p90_ms p99_ms minimum_ms runs_per_s kernels peak_mb gflops and "
+      "the first run, which plans and reads the weights, are shown apart from the times of warm runs. With --json, "
+      "each "
+      "combination is a line: load_ms first_ms median_ms p90_ms p99_ms minimum_ms runs_per_s kernels peak_mb gflops "
+      "and "
       "more. On a machine that others use, compare minima.",
       bench);
   command->add_option("MODEL", options->model, "an ONNX file")->required();
   command->add_option("--shape", options->shapes, "of an input")->type_name("NAME=SIZES")->allow_extra_args(false);
-  command->add_option("--data", options->data, "a folder with input_0.pb, input_1.pb, ..")->type_name("DIR")->allow_extra_args(false);
-  command->add_option("--range", options->ranges, "of random values")->type_name("[NAME=]LOW:HIGH")->allow_extra_args(false);
+  command->add_option("--data", options->data, "a folder with input_0.pb, input_1.pb, ..")
+      ->type_name("DIR")
+      ->allow_extra_args(false);
+  command->add_option("--range", options->ranges, "of random values")
+      ->type_name("[NAME=]LOW:HIGH")
+      ->allow_extra_args(false);
   command->add_option("--seconds", options->seconds, "how long to measure, for each combination")
-      ->type_name("NUMBER")->capture_default_str()->check(at_least(0));
+      ->type_name("NUMBER")
+      ->capture_default_str()
+      ->check(at_least(0));
   command->add_option("--warmup", options->warmup, "runs after the first that are not measured")
-      ->type_name("COUNT")->capture_default_str()->check(at_least(0));
-  command->add_option("--seed", options->seed, "of the random values")->type_name("NUMBER")->capture_default_str()->check(at_least(0));
+      ->type_name("COUNT")
+      ->capture_default_str()
+      ->check(at_least(0));
+  command->add_option("--seed", options->seed, "of the random values")
+      ->type_name("NUMBER")
+      ->capture_default_str()
+      ->check(at_least(0));
 }
 
 }  // namespace teeny::tool

@@ -29,7 +29,8 @@ int convert(const Options& options) {
   const io::FileSummary headers = summary(options.in);
   nn::StateDict tensors = load_tensors(options.in, options.skip);
   if (!options.under.empty()) tensors = nn::under(tensors, options.under);
-  if (tensors.empty()) fail(options.in, ": there are no tensors", options.under.empty() ? "" : " under " + options.under);
+  if (tensors.empty())
+    fail(options.in, ": there are no tensors", options.under.empty() ? "" : " under " + options.under);
   int64_t bytes = 0;
   for (auto& [name, x] : tensors) {
     if (dtype && is_float(x.dtype())) x = x.cast(*dtype);
@@ -39,9 +40,15 @@ int convert(const Options& options) {
   save_tensors(options.out, tensors, headers.metadata);
   progress.clear();
   if (options.json)
-    return print({{"in", options.in}, {"out", options.out}, {"tensors", tensors.size()}, {"bytes", bytes}, {"notes", headers.notes}}), 0;
+    return print({{"in", options.in},
+                  {"out", options.out},
+                  {"tensors", tensors.size()},
+                  {"bytes", bytes},
+                  {"notes", headers.notes}}),
+           0;
   for (const std::string& note : headers.notes) std::printf("%s\n", printable(note).c_str());
-  std::printf("%s: %zu tensors, %s\n", printable(options.out).c_str(), tensors.size(), byte_size(double(bytes)).c_str());
+  std::printf("%s: %zu tensors, %s\n", printable(options.out).c_str(), tensors.size(),
+              byte_size(double(bytes)).c_str());
   return 0;
 }
 

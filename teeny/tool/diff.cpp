@@ -81,11 +81,16 @@ int diff(const Options& options) {
     if (left.contains(name)) missing.push_back(name), table.rows.push_back({printable(name), "missing", ""});
   const bool same = table.rows.empty();
   if (options.json) {
-    print({{"a", options.a}, {"b", options.b}, {"equal", equal}, {"missing", missing}, {"added", added}, {"changed", changed}});
+    print({{"a", options.a},
+           {"b", options.b},
+           {"equal", equal},
+           {"missing", missing},
+           {"added", added},
+           {"changed", changed}});
   } else {
     table.print();
-    std::printf("%s equal, %zu changed, %zu missing, %zu added\n", grouped(equal).c_str(), changed.size(), missing.size(),
-                added.size());
+    std::printf("%s equal, %zu changed, %zu missing, %zu added\n", grouped(equal).c_str(), changed.size(),
+                missing.size(), added.size());
   }
   return same ? 0 : 1;
 }

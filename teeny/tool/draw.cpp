@@ -31,7 +31,8 @@ constexpr size_t kMostDrawn = 1500;  // Graphviz takes minutes beyond that
 /// Has dot read `source` and write to the file. Throws where it cannot.
 void run_dot(const std::string& source, const std::string& format, data::File& to) {
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> from(std::tmpfile(), std::fclose);
-  if (!from || std::fwrite(source.data(), 1, source.size(), from.get()) != source.size() || std::fflush(from.get()) != 0)
+  if (!from || std::fwrite(source.data(), 1, source.size(), from.get()) != source.size() ||
+      std::fflush(from.get()) != 0)
     fail("cannot write a temporary file: ", std::strerror(errno));
   std::rewind(from.get());
   posix_spawn_file_actions_t files;
@@ -43,12 +44,13 @@ void run_dot(const std::string& source, const std::string& format, data::File& t
   pid_t dot = 0;
   const int error = posix_spawnp(&dot, "dot", &files, nullptr, arguments, environ);
   posix_spawn_file_actions_destroy(&files);
-  if (error == ENOENT) fail("Graphviz's dot is missing: install the package graphviz; a file that ends in .dot needs none");
+  if (error == ENOENT)
+    fail("Graphviz's dot is missing: install the package graphviz; a file that ends in .dot needs none");
   if (error != 0) fail("cannot run dot: ", std::strerror(error));
   int status = 0;
-  while (waitpid(dot, &status, 0) < 0 && errno == EINTR) {
-  }
-  if (status != 0) fail("Graphviz's dot cannot draw it: it ended with status ", WIFEXITED(status) ? WEXITSTATUS(status) : status);
+  while (waitpid(dot, &status, 0) < 0 && errno == EINTR) {}
+  if (status != 0)
+    fail("Graphviz's dot cannot draw it: it ended with status ", WIFEXITED(status) ? WEXITSTATUS(status) : status);
 }
 
 /// Types and shapes: what the file says, and for known shapes of the inputs those of all values.
@@ -77,7 +79,8 @@ int draw(const Options& options) {
   if (format != "svg" && format != "png" && format != "pdf" && format != "dot")
     throw WrongUsage(options.out + ": an ending .svg, .png, .pdf or .dot says what to write");
   if (!is_onnx(options.model))
-    fail(options.model, ": holds tensors and no network; an .onnx file has one to draw, and `teeny info` lists tensors");
+    fail(options.model,
+         ": holds tensors and no network; an .onnx file has one to draw, and `teeny info` lists tensors");
   Progress progress;
   OnnxFile file(options.model);
   onnx::Graph& graph = file.proto.graph;
@@ -86,7 +89,8 @@ int draw(const Options& options) {
     for (onnx::ValueInfo& info : *infos) info = values.at(info.name);
   const Drawing drawing = drawing_of(graph, options.depth, kMostBoxes);
   if (format != "dot" && drawing.boxes.size() > kMostDrawn)
-    fail(options.out, ": ", drawing.boxes.size(), " boxes would take Graphviz minutes; --depth draws fewer, and a .dot file takes all");
+    fail(options.out, ": ", drawing.boxes.size(),
+         " boxes would take Graphviz minutes; --depth draws fewer, and a .dot file takes all");
   const std::string source = dot_of(drawing, graph, values);
   io::Replacement replacement(options.out);
   progress.show(text("Graphviz places ", drawing.boxes.size(), " boxes"));
@@ -95,10 +99,16 @@ int draw(const Options& options) {
   replacement.commit();
   progress.clear();
   if (options.json)
-    return print({{"out", options.out}, {"boxes", drawing.boxes.size()}, {"arrows", drawing.arrows.size()},
-                  {"nodes_left_out", drawing.left_out}, {"depth", drawing.depth}, {"deepest", drawing.deepest}}), 0;
-  std::printf("%s: %zu boxes, modules to depth %d of %d; %zu nodes that only compute constants and shapes are left out\n",
-              printable(options.out).c_str(), drawing.boxes.size(), drawing.depth, drawing.deepest, drawing.left_out);
+    return print({{"out", options.out},
+                  {"boxes", drawing.boxes.size()},
+                  {"arrows", drawing.arrows.size()},
+                  {"nodes_left_out", drawing.left_out},
+                  {"depth", drawing.depth},
+                  {"deepest", drawing.deepest}}),
+           0;
+  std::printf(
+      "%s: %zu boxes, modules to depth %d of %d; %zu nodes that only compute constants and shapes are left out\n",
+      printable(options.out).c_str(), drawing.boxes.size(), drawing.depth, drawing.deepest, drawing.left_out);
   return 0;
 }
 
@@ -107,17 +117,25 @@ int draw(const Options& options) {
 void add_draw(CLI::App& app, Action& action) {
   const auto [command, options] = add_command<Options>(
       app, action, "draw", "a picture of an ONNX network",
-      "Draws the graph with Graphviz: a box for each chain of operations, coloured by their kind, inside of the modules that "
-      "the nodes' names tell of. Modules deeper than --depth are a box each; without it, as deep as stays readable. What "
+      "Draws the graph with Graphviz: a box for each chain of operations, coloured by their kind, inside of the "
+      "modules that "
+      "the nodes' names tell of. Modules deeper than --depth are a box each; without it, as deep as stays readable. "
+      "What "
       "only computes constants and shapes is left out. Arrows show shapes where the file says them, or where --shape "
       "gives those of the inputs.\n\n"
       "  teeny draw net.onnx -o net.svg --shape x=1x3x224x224\n"
       "  teeny draw bert.onnx -o bert.pdf --depth 2",
       draw);
   command->add_option("MODEL", options->model, "an ONNX file")->required();
-  command->add_option("-o,--out", options->out, ".svg, .png, .pdf; or .dot, Graphviz's source")->type_name("FILE")->required();
-  command->add_option("--shape", options->shapes, "of an input, or the size of an open axis: batch=1")->type_name("NAME=SIZES")->allow_extra_args(false);
-  command->add_option("--depth", options->depth, "of modules that are opened; 1: none")->type_name("COUNT")->check(at_least(1));
+  command->add_option("-o,--out", options->out, ".svg, .png, .pdf; or .dot, Graphviz's source")
+      ->type_name("FILE")
+      ->required();
+  command->add_option("--shape", options->shapes, "of an input, or the size of an open axis: batch=1")
+      ->type_name("NAME=SIZES")
+      ->allow_extra_args(false);
+  command->add_option("--depth", options->depth, "of modules that are opened; 1: none")
+      ->type_name("COUNT")
+      ->check(at_least(1));
 }
 
 }  // namespace teeny::tool

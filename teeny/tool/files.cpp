@@ -39,7 +39,9 @@ onnx::Value load_pb(const std::string& path) {
   const io::HostBytes bytes = map(path);
   try {
     return onnx::read_tensor(onnx::parse_tensor(view_of(bytes)));
-  } catch (const onnx::Unsupported&) { throw; } catch (const Error& error) { fail(path, ": ", error.what()); }
+  } catch (const onnx::Unsupported&) { throw; } catch (const Error& error) {
+    fail(path, ": ", error.what());
+  }
 }
 
 io::FileSummary summary(const std::string& path) {
@@ -79,6 +81,13 @@ nn::StateDict load_tensors(const std::string& path, bool skip) {
   return io::load_torch(path);
 }
 
+int64_t elements_of(std::span<const int64_t> shape) {
+  int64_t count = 1;
+  for (int64_t size : shape)
+    if (__builtin_mul_overflow(count, size, &count)) return 0;
+  return count;
+}
+
 std::string format_to_save(const std::string& path) {
   std::string ending = std::filesystem::path(path).extension();
   if (ending == ".pth") ending = ".pt";
@@ -94,7 +103,8 @@ void save_tensors(const std::string& path, const nn::StateDict& tensors, const i
   else if (format == "npz") io::save_npz(path, tensors);
   else if (format.empty()) throw WrongUsage(path + ": an ending .safetensors, .pt, .npz or .npy says what to write");
   else if (tensors.size() == 1) io::save_npy(path, tensors[0].second);
-  else throw WrongUsage(text(path, ": a .npy file holds one tensor, and there are ", tensors.size(), "; .npz holds all"));
+  else
+    throw WrongUsage(text(path, ": a .npy file holds one tensor, and there are ", tensors.size(), "; .npz holds all"));
 }
 
 }  // namespace teeny::tool

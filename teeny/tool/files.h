@@ -1,6 +1,7 @@
 #pragma once
 // Files of any format that the subcommands take: .onnx by its ending, the others by their first bytes; what is written
 // has the format that the ending names.
+#include <span>
 #include <string>
 
 #include "teeny/io/io.h"
@@ -29,6 +30,9 @@ nn::StateDict load_tensors(const std::string& path, bool skip = false);
 std::string format_to_save(const std::string& path);
 /// In one step, as all that teeny saves.
 void save_tensors(const std::string& path, const nn::StateDict& tensors, const io::Metadata& metadata = {});
+
+/// 0 where a file that lies has more than there are numbers.
+int64_t elements_of(std::span<const int64_t> shape);
 
 /// One of ONNX's test cases: a tensor in a file of its own.
 onnx::Value load_pb(const std::string& path);

@@ -5,6 +5,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "teeny/tool/files.h"
 #include "teeny/tool/print.h"
 
 namespace teeny::tool {
@@ -51,18 +52,11 @@ Scope parts_of(std::string_view text, char separator) {
   return parts;
 }
 
-/// `['', 'layer1', 'layer1.0', 'conv']`: quoted names, the last of which is the node's own.
-Scope scope_from_list(std::string_view list) {
-  Scope quoted = parts_of(list, '\''), scope;
-  for (const std::string& part : quoted)
-    if (part != "[" && part != "]" && part != ", ") scope.push_back(part);
-  if (!scope.empty()) scope.pop_back();
-  return scope;
-}
-
 Scope scope_of(const Node& node, const std::unordered_set<std::string_view>& weights) {
-  if (!node.scopes.empty()) return scope_from_list(node.scopes);
-  Scope scope = parts_of(node.name, '/');
+  Scope scope =
+      parts_of(node.scopes, '\'');  // ['', 'layer1', 'layer1.0', 'conv1']: the last one is the node's own name
+  std::erase_if(scope, [](const std::string& part) { return part.find_first_of("[],") == 0; });
+  if (scope.empty()) scope = parts_of(node.name, '/');
   if (scope.size() > 1) return scope.pop_back(), scope;
   for (const std::string& input : node.inputs)
     if (Scope path = parts_of(input, '.'); weights.contains(input) && path.size() > 1) {
@@ -196,14 +190,27 @@ Drawing drawing_of(const Graph& graph, int depth, size_t most) {
 
 namespace {
 
-constexpr int kLongest = 60;    // of a line
+constexpr int kLongest = 60;       // characters of a line
 constexpr size_t kMostLines = 14;  // of a box
+constexpr const char *kPlain = "#ffffff", *kOutside = "#dff2dc";
 
-const std::map<std::string, const char*, std::less<>> kColours = {
-    {"windows", "#fbe3c8"},       {"products", "#f9d5c5"},  {"recurrent", "#f6d0dc"}, {"attention", "#f6d0dc"},
-    {"normalization", "#e6dcf5"}, {"elementwise", "#dcebfa"}, {"reductions", "#cfe8ea"}, {"shapes", "#ececec"},
-    {"indexing", "#e3edd0"},      {"resize", "#fbe3c8"},    {"control", "#fdf3bf"},   {"losses", "#cfe8ea"}};
+const std::map<std::string, const char*> kColours = {{"windows", "#fbe3c8"},
+                                                     {"resize", "#fbe3c8"},
+                                                     {"products", "#f9d5c5"},
+                                                     {"recurrent", "#f6d0dc"},
+                                                     {"attention", "#f6d0dc"},
+                                                     {"reductions", "#cfe8ea"},
+                                                     {"losses", "#cfe8ea"},
+                                                     {"normalization", "#e6dcf5"},
+                                                     {"elementwise", "#dcebfa"},
+                                                     {"shapes", "#ececec"},
+                                                     {"indexing", "#e3edd0"},
+                                                     {"control", "#fdf3bf"},
+                                                     {"", kPlain}};
 
+std::string colour_of(const Node& node) { return kColours.at(onnx::family_of(node.op)); }
+
+/// Graphviz reads a part of HTML.
 std::string for_html(const std::string& text) {
   std::string out;
   for (char c : shortened(printable(text), kLongest))
@@ -211,114 +218,101 @@ std::string for_html(const std::string& text) {
   return out;
 }
 
-std::string row(const std::string& line, const std::string& colour) {
-  return "<tr><td align=\"left\" bgcolor=\"" + colour + "\">" + line + "</td></tr>";
+std::string row(const std::string& html, const std::string& colour) {
+  return "<tr><td align=\"left\" bgcolor=\"" + colour + "\">" + html + "</td></tr>";
 }
 std::string table(const std::string& name, const std::string& rows) {
   return "  " + name + " [label=<<table border=\"1\" cellborder=\"0\" cellspacing=\"0\" cellpadding=\"3\">" + rows +
          "</table>>];\n";
 }
 
-std::string colour_of(const std::string& op) {
-  const auto found = kColours.find(onnx::family_of(op));
-  return found == kColours.end() ? "#ffffff" : found->second;
+template <class Sizes>
+std::string joined(const Sizes& sizes, const char* between) {
+  std::string out;
+  for (const auto& size : sizes) out += text(out.empty() ? "" : between, size);
+  return out;
 }
 
-/// What tells one call of an operation from another: `3x3 stride 2`.
+/// What tells one call of an operation from another: `3×3 stride 2×2`.
 std::string attributes_of(const Node& node) {
   std::string out;
-  const auto joined = [](const std::vector<int64_t>& values, const char* between) {
-    std::string all;
-    for (int64_t v : values) all += text(all.empty() ? "" : between, v);
-    return all;
-  };
-  const auto all_one = [](const std::vector<int64_t>& values) { return std::ranges::all_of(values, [](int64_t v) { return v == 1; }); };
-  for (const auto& [name, shown, between] : {std::tuple("kernel_shape", "", "x"), {"strides", "stride ", "x"}, {"dilations", "dilation ", "x"},
-                                             {"perm", "", " "}, {"axes", "axes ", " "}, {"pads", "", nullptr}})
-    if (const onnx::Attribute* a = node.find(name); a && between && (!all_one(a->ints) || !*shown) && !a->ints.empty())
-      out += " " + (shown + joined(a->ints, between));
+  for (const auto& [name, before, between] : {std::tuple("kernel_shape", "", "×"),
+                                              {"strides", "stride ", "×"},
+                                              {"dilations", "dilation ", "×"},
+                                              {"perm", "", " "},
+                                              {"axes", "axes ", " "}})
+    if (const onnx::Attribute* a = node.find(name); a && !a->ints.empty()) {
+      const bool is_usual = *before == 's' || *before == 'd';  // where they are all 1
+      if (!is_usual || std::ranges::any_of(a->ints, [](int64_t v) { return v != 1; }))
+        out += " " + (before + joined(a->ints, between));
+    }
   if (const onnx::Attribute* a = node.find("group"); a && a->i > 1) out += text(" groups ", a->i);
   if (const onnx::Attribute* a = node.find("axis")) out += text(" axis ", a->i);
   if (const onnx::Attribute* a = node.find("to")) out += " " + onnx::name_of(onnx::Type(a->i));
   return out;
 }
 
-using Weights = std::unordered_map<std::string_view, const onnx::TensorProto*>;
-
-int64_t elements_of(const onnx::TensorProto& t) {
-  int64_t count = 1;
-  for (int64_t size : t.dims)
-    if (__builtin_mul_overflow(count, size, &count)) return 0;
-  return count;
-}
+using Weights = std::map<std::string_view, const onnx::TensorProto*>;
 
 std::string line_of(const Node& node, const Weights& weights) {
-  std::string line = "<b>" + for_html(node.op) + "</b>" + for_html(attributes_of(node));
   const onnx::TensorProto* largest = nullptr;
   for (const std::string& name : node.inputs)
     if (const auto found = weights.find(name); found != weights.end() && found->second->dims.size() > 1)
-      if (!largest || elements_of(*found->second) > elements_of(*largest)) largest = found->second;
-  return largest ? line + "  " + text(Shape(largest->dims.begin(), largest->dims.end())) : line;
+      if (!largest || elements_of(found->second->dims) > elements_of(largest->dims)) largest = found->second;
+  return "<b>" + for_html(node.op) + "</b>" + for_html(attributes_of(node)) +
+         (largest ? "  (" + joined(largest->dims, ", ") + ")" : "");
 }
 
-/// Operations and how many there are of each, from the most frequent; the nodes' own graphs included.
-std::vector<std::pair<std::string, size_t>> ops_of(const std::vector<const Node*>& nodes, bool inner_only) {
-  std::map<std::string, size_t> count;
+/// A row for each operation, the most frequent ones first. Of the graphs inside of nodes, or of all.
+std::vector<std::string> op_rows(const std::vector<const Node*>& nodes, bool inner_only) {
+  std::map<std::string, std::pair<int64_t, std::string>> ops;  // how many, minus, and the row's colour
   for (const Node* node : nodes)
-    each_node(*node, [&](const Node& each) { count[each.op] += !inner_only || &each != node; });
-  std::vector<std::pair<std::string, size_t>> ops;
-  for (const auto& op : count)
-    if (op.second > 0) ops.push_back(op);
-  std::ranges::stable_sort(ops, std::greater(), &std::pair<std::string, size_t>::second);
-  return ops;
+    each_node(*node, [&](const Node& each) {
+      if ((inner_only && &each == node) || each.op == "Constant") return;
+      auto& [count, colour] = ops[each.op];
+      --count, colour = colour_of(each);
+    });
+  std::multimap<int64_t, std::string> rows;
+  for (const auto& [op, counted] : ops)
+    rows.emplace(counted.first, row(text("  ", -counted.first, ' ', for_html(op)), counted.second));
+  std::vector<std::string> sorted;
+  for (auto& [count, html] : rows) sorted.push_back(std::move(html));
+  return sorted;
 }
 
 std::string rows_of(const Box& box, const Weights& weights) {
+  const bool is_chain = box.module.empty();
   std::vector<std::string> rows;
-  const auto add_ops = [&](bool inner_only) {
-    for (const auto& [op, count] : ops_of(box.nodes, inner_only))
-      rows.push_back(row("  " + text(count) + " " + for_html(op), colour_of(op)));
-  };
-  if (!box.module.empty()) {
-    int64_t elements = 0;
-    std::set<std::string> counted;
-    for (const Node* node : box.nodes)
-      for (const std::string& name : node->inputs)
-        if (const auto found = weights.find(name); found != weights.end() && counted.insert(name).second)
-          elements += elements_of(*found->second);
-    rows.push_back(row("<b>" + for_html(box.module) + "</b>", "#ffffff"));
-    add_ops(false);
-    if (elements > 0) rows.push_back(row(grouped(elements) + " weights", "#ffffff"));
-  } else {
-    for (const Node* node : box.nodes) rows.push_back(row(line_of(*node, weights), colour_of(node->op)));
-    add_ops(true);
-  }
-  if (rows.size() > kMostLines + 1) {
-    const size_t left = kMostLines / 2;
-    rows[left] = row(text("... ", rows.size() - kMostLines, " more"), "#ffffff");
-    rows.erase(rows.begin() + ptrdiff_t(left) + 1, rows.end() - ptrdiff_t(kMostLines - left));
-  }
-  std::string all;
-  for (const std::string& each : rows) all += each;
-  return all;
+  for (const Node* node : box.nodes)
+    if (is_chain) rows.push_back(row(line_of(*node, weights), colour_of(*node)));
+  for (std::string& each : op_rows(box.nodes, is_chain)) rows.push_back(std::move(each));
+  const size_t more = rows.size() > kMostLines + 1 ? rows.size() - kMostLines : 0;
+  std::string all = is_chain ? "" : row("<b>" + for_html(box.module) + "</b>", kPlain);
+  for (size_t k = 0; k + more < rows.size(); ++k) all += rows[k];
+  if (more > 0) all += row(text("... ", more, " more"), kPlain);
+  if (is_chain) return all;
+  std::set<std::string_view> names;
+  int64_t elements = 0;
+  for (const Node* node : box.nodes)
+    for (const std::string& name : node->inputs)
+      if (const auto found = weights.find(name); found != weights.end() && names.insert(name).second)
+        elements += elements_of(found->second->dims);
+  return all + (elements > 0 ? row(grouped(elements) + " weights", kPlain) : "");
 }
 
 std::string shape_text(const onnx::ValueInfo& info) {
-  std::string out;
-  if (!info.shape) return out;
-  for (const onnx::Size& size : *info.shape)
-    out += (out.empty() ? "" : "x") + (size.value >= 0 ? std::to_string(size.value) : size.name.empty() ? "?" : size.name);
-  return out.empty() ? "scalar" : out;
+  constexpr size_t kLongestName = 12;  // exporters put formulas there
+  std::vector<std::string> sizes;
+  for (const onnx::Size& size : info.shape.value_or(std::vector<onnx::Size>()))
+    sizes.push_back(size.value >= 0                                        ? std::to_string(size.value)
+                    : size.name.empty() || size.name.size() > kLongestName ? "?"
+                                                                           : size.name);
+  return !info.shape ? "" : sizes.empty() ? "scalar" : for_html(joined(sizes, "×"));
 }
 
-std::string legend(const Drawing& drawing) {
-  std::set<std::string> families;
-  for (const Box& box : drawing.boxes)
-    for (const auto& [op, count] : ops_of(box.nodes, false)) families.insert(onnx::family_of(op));
-  std::string rows;
-  for (const std::string& family : families)
-    rows += family.empty() ? row("not in teeny", "#ffffff") : row(family, kColours.find(family)->second);
-  return table("legend", rows);
+/// `layer1.0.conv1` inside of `layer1.0` is `conv1`.
+std::string name_inside(const std::string& module, const std::string& around) {
+  return module.starts_with(around + ".") ? module.substr(around.size() + 1) : module;
 }
 
 }  // namespace
@@ -329,52 +323,50 @@ std::string dot_of(const Drawing& drawing, const Graph& graph, const std::map<st
   std::string out =
       "digraph model {\n  node [shape=plain fontname=\"sans-serif\" fontsize=11];\n"
       "  edge [color=\"#555555\" fontname=\"sans-serif\" fontsize=9 fontcolor=\"#555555\"];\n"
-      "  graph [fontname=\"sans-serif\" fontsize=10 color=\"#aaaaaa\" labeljust=l ranksep=0.3 nodesep=0.25];\n" +
-      legend(drawing);
-  const auto node_of = [](int place, const char* outside) { return place >= 0 ? text('b', place) : text(outside, -1 - place); };
-  const auto add_outside = [&](const std::vector<onnx::ValueInfo>& infos, const char* letter, auto end) {
-    std::set<int> used;
-    for (const auto& [arrow, names] : drawing.arrows)
-      if (arrow.*end < 0) used.insert(-1 - arrow.*end);
-    for (int k : used) {
-      const onnx::ValueInfo& info = infos[size_t(k)];
-      out += table(text(letter, k), row("<b>" + for_html(info.name) + "</b>", "#dff2dc") +
-                                        row(for_html(onnx::name_of(info.type) + " " + shape_text(info)), "#dff2dc"));
-    }
-  };
-  add_outside(graph.inputs, "in", &Arrow::from);
-  add_outside(graph.outputs, "out", &Arrow::to);
+      "  graph [fontname=\"sans-serif\" fontsize=10 color=\"#aaaaaa\" labeljust=l ranksep=0.3 nodesep=0.25];\n";
+  std::set<std::string> families;
+  for (const Box& box : drawing.boxes)
+    for (const Node* node : box.nodes)
+      each_node(*node, [&](const Node& each) { families.insert(onnx::family_of(each.op)); });
+  std::string legend;
+  for (const std::string& family : families)
+    legend += row(family.empty() ? "not in teeny" : family, kColours.at(family));
+  out += table("legend", legend);
 
-  // Boxes in their modules: a tree, written depth first.
-  std::map<Scope, std::vector<size_t>> inside;
+  std::set<std::string> outside;  // inputs and outputs
+  const auto place = [&](int at, const char* letter, const std::vector<onnx::ValueInfo>& infos) {
+    if (at >= 0) return text('b', at);
+    const onnx::ValueInfo& info = infos[size_t(-1 - at)];
+    outside.insert(table(text(letter, -1 - at), row("<b>" + for_html(info.name) + "</b>", kOutside) +
+                                                    row(onnx::name_of(info.type) + " " + shape_text(info), kOutside)));
+    return text(letter, -1 - at);
+  };
+  for (const auto& [arrow, names] : drawing.arrows) {
+    std::set<std::string> shapes;
+    for (const std::string& name : names)
+      if (const auto found = values.find(name); found != values.end()) shapes.insert(shape_text(found->second));
+    out += "  " + place(arrow.from, "in", graph.inputs) + " -> " + place(arrow.to, "out", graph.outputs) + " [label=<" +
+           joined(shapes, "<br/>") + " >];\n";
+  }
+  for (const std::string& each : outside) out += each;
+
+  std::map<Scope, std::vector<size_t>> inside;  // in this order a module comes before what lies in it
   for (size_t b = 0; b < drawing.boxes.size(); ++b) inside[drawing.boxes[b].scope].push_back(b);
   Scope open;
-  const auto close_to = [&](size_t depth) {
-    for (; open.size() > depth; open.pop_back()) out += "  }\n";
-  };
-  size_t clusters = 0;
-  for (const auto& [scope, boxes] : inside) {  // in the order of names, a module comes right before what lies in it
+  int clusters = 0;
+  for (const auto& [scope, boxes] : inside) {
     const size_t shared = size_t(std::ranges::mismatch(open, scope).in1 - open.begin());
-    close_to(shared);
-    for (size_t k = shared; k < scope.size(); ++k) {
-      out += text("  subgraph cluster", clusters++, " { label=<", for_html(scope[k]), ">;\n");
-      open.push_back(scope[k]);
+    for (; open.size() > shared; open.pop_back()) out += "  }\n";
+    for (; open.size() < scope.size(); open.push_back(scope[open.size()]))
+      out += text("  subgraph cluster", clusters++, " { label=<",
+                  for_html(name_inside(scope[open.size()], open.empty() ? "" : open.back())), ">;\n");
+    for (size_t b : boxes) {
+      Box box = drawing.boxes[b];
+      if (!open.empty()) box.module = name_inside(box.module, open.back());
+      out += table(text('b', b), rows_of(box, weights));
     }
-    for (size_t b : boxes) out += table(text('b', b), rows_of(drawing.boxes[b], weights));
   }
-  close_to(0);
-
-  for (const auto& [arrow, names] : drawing.arrows) {
-    std::vector<std::string> shapes;
-    for (const std::string& name : names) {
-      const auto found = values.find(name);
-      const std::string shape = found == values.end() ? "" : for_html(shape_text(found->second));
-      if (!shape.empty() && std::ranges::find(shapes, shape) == shapes.end()) shapes.push_back(shape);
-    }
-    std::string label;
-    for (size_t k = 0; k < std::min<size_t>(shapes.size(), 3); ++k) label += (k ? "<br/>" : "") + shapes[k];
-    out += text("  ", node_of(arrow.from, "in"), " -> ", node_of(arrow.to, "out"), label.empty() ? "" : " [label=<" + label + ">]", ";\n");
-  }
+  for (; !open.empty(); open.pop_back()) out += "  }\n";
   return out + "}\n";
 }
 

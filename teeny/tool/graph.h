@@ -18,8 +18,8 @@ namespace teeny::tool {
 using Scope = std::vector<std::string>;  ///< modules from the outermost
 
 struct Box {
-  Scope scope;                           ///< that it lies in
-  std::string module = {};               ///< it stands for all of this module; empty: it is a chain
+  Scope scope;              ///< that it lies in
+  std::string module = {};  ///< it stands for all of this module; empty: it is a chain
   std::vector<const onnx::Node*> nodes = {};
 };
 
@@ -39,6 +39,7 @@ struct Drawing {
 Drawing drawing_of(const onnx::Graph& graph, int depth, size_t most);
 
 /// The graph in Graphviz's language; `values` are the types and shapes that are known.
-std::string dot_of(const Drawing& drawing, const onnx::Graph& graph, const std::map<std::string, onnx::ValueInfo>& values);
+std::string dot_of(const Drawing& drawing, const onnx::Graph& graph,
+                   const std::map<std::string, onnx::ValueInfo>& values);
 
 }  // namespace teeny::tool

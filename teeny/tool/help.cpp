@@ -67,7 +67,8 @@ std::vector<Section> sections(const CLI::App& app) {
     commands.entries.emplace_back(command->get_name(), command->get_description());
   for (const bool is_common : {false, true})  // what every command has comes last
     for (const CLI::Option* option : app.get_options())
-      if (is_common == (option->check_name("--json") || option->check_name("--help") || option->check_name("--version")))
+      if (is_common ==
+          (option->check_name("--json") || option->check_name("--help") || option->check_name("--version")))
         (option->get_positional() ? arguments : options).entries.emplace_back(term_of(*option), text_of(*option));
   std::vector<Section> all;
   for (Section& section : std::vector{commands, arguments, options})
@@ -82,7 +83,8 @@ std::string sentence(std::string text) {
 
 std::string help(const CLI::App& app, int width) {
   width = width > 0 ? std::min(width, 100) : 80;
-  std::string out = wrapped("usage: " + usage_of(app), 0, width) + "\n\n" + wrapped(sentence(app.get_description()), 0, width);
+  std::string out =
+      wrapped("usage: " + usage_of(app), 0, width) + "\n\n" + wrapped(sentence(app.get_description()), 0, width);
   for (const Section& section : sections(app)) {
     out += "\n\n" + section.title;
     int column = 0;
@@ -115,9 +117,7 @@ std::string complaint(const CLI::App& app, const CLI::ParseError& error) {
   if (!rest.empty() && (chosen.empty() || error.get_name() == "ExtrasError")) {
     const std::string given = rest[0].substr(0, rest[0].find('='));
     const bool is_option = given.starts_with('-');
-    what = given + (is_option        ? ": no such option"
-                    : chosen.empty() ? ": no such command"
-                                     : ": one argument too many");
+    what = given + (is_option ? ": no such option" : chosen.empty() ? ": no such command" : ": one argument too many");
     const auto closest = std::ranges::min_element(known, {}, [&](const std::string& k) { return distance(given, k); });
     if (closest != known.end() && distance(given, *closest) <= 2) what += "; " + *closest + "?";
   } else if (chosen.empty()) {

@@ -16,14 +16,6 @@ struct Options {
   bool json = false;
 };
 
-/// The number of elements; 0 where a file that lies has more than there are numbers.
-int64_t elements_of(const Shape& shape) {
-  int64_t count = 1;
-  for (int64_t size : shape)
-    if (__builtin_mul_overflow(count, size, &count)) return 0;
-  return count;
-}
-
 struct Total {
   int64_t tensors = 0, elements = 0;
   uint64_t bytes = 0;
@@ -106,7 +98,7 @@ int info(const Options& options) {
   std::map<std::string, Total> totals;
   for (const io::StoredTensor& t : file.tensors) {
     Total& total = totals[t.dtype];
-    ++total.tensors, total.elements += elements_of(t.shape), total.bytes += t.bytes;
+    ++total.tensors, total.elements += elements_of({t.shape.begin(), t.shape.end()}), total.bytes += t.bytes;
   }
   const auto size = std::filesystem::file_size(options.file);
   const auto shared = shared_storages(file.tensors);
@@ -118,8 +110,10 @@ int info(const Options& options) {
     if (onnx) add_model(onnx->proto, json);
     json["tensors"] = Json::array();
     for (const io::StoredTensor& t : file.tensors)
-      json["tensors"].push_back(
-          {{"name", t.name}, {"dtype", t.dtype}, {"shape", std::vector(t.shape.begin(), t.shape.end())}, {"bytes", t.bytes}});
+      json["tensors"].push_back({{"name", t.name},
+                                 {"dtype", t.dtype},
+                                 {"shape", std::vector(t.shape.begin(), t.shape.end())},
+                                 {"bytes", t.bytes}});
     json["totals"] = Json::object();
     for (const auto& [dtype, t] : totals)
       json["totals"][dtype] = {{"tensors", t.tensors}, {"elements", t.elements}, {"bytes", t.bytes}};
@@ -159,7 +153,8 @@ void add_info(CLI::App& app, Action& action) {
   const auto [command, options] = add_command<Options>(
       app, action, "info", "what is in a file",
       "Shows the tensors with their dtypes, shapes and sizes; of an ONNX file its inputs, outputs and operations too, "
-      "and which of these teeny does not have. Only headers are read: a large file takes no longer than a small one.\n\n"
+      "and which of these teeny does not have. Only headers are read: a large file takes no longer than a small "
+      "one.\n\n"
       "  teeny info net.onnx\n"
       "  teeny info weights.safetensors --like conv\n"
       "  teeny info net.onnx --json | jq '.ops[] | select(.missing)'",

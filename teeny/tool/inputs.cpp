@@ -25,10 +25,6 @@ bool read_all(std::string_view text, T& value) {
   return error == std::errc() && end == text.data() + text.size();
 }
 
-bool has_initializer(const onnx::Graph& graph, const std::string& name) {
-  return std::ranges::find(graph.initializers, name, &onnx::TensorProto::name) != graph.initializers.end();
-}
-
 }  // namespace
 
 Shape shape_from(const std::string& option, const std::string& sizes) {
@@ -44,7 +40,8 @@ Shape shape_from(const std::string& option, const std::string& sizes) {
     shape.push_back(size);
     begin = end + 1;
   }
-  if (shape.size() > kMaxRank) throw WrongUsage(text(option, ": a shape of ", shape.size(), " axes; at most ", kMaxRank));
+  if (shape.size() > kMaxRank)
+    throw WrongUsage(text(option, ": a shape of ", shape.size(), " axes; at most ", kMaxRank));
   return shape;
 }
 
@@ -104,25 +101,31 @@ Tensor random_input(const onnx::ValueInfo& input, const Shape& shape, const Rang
   return Tensor::randint(int64_t(std::ceil(low)), int64_t(std::floor(high)) + 1, shape).cast(dtype);
 }
 
-std::vector<Tensor> random_inputs(const onnx::ModelProto& model, const Shapes& shapes, const Ranges& ranges) {
-  std::set<std::string> names;
-  for (const onnx::ValueInfo& input : model.graph.inputs) {
-    names.insert(input.name);
-    if (input.shape)
-      for (const onnx::Size& size : *input.shape) names.insert(size.name);
-  }
+size_t place_of(const std::string& name, const std::vector<onnx::ValueInfo>& inputs) {
   std::string known;
-  for (const onnx::ValueInfo& input : model.graph.inputs) known += text(known.empty() ? "" : ", ", '"', input.name, "\" ", input);
-  const auto check = [&](const std::string& option, const std::string& name) {
-    if (!name.empty() && !names.contains(name)) throw WrongUsage(option + ' ' + name + ": no such input; there are " + known);
-  };
-  for (const auto& [name, shape] : shapes) check("--shape", name);
-  for (const auto& [name, range] : ranges) check("--range", name);
+  for (size_t k = 0; k < inputs.size(); ++k)
+    if (inputs[k].name == name) return k;
+    else known += text(known.empty() ? "" : ", ", '"', inputs[k].name, "\" ", inputs[k]);
+  throw WrongUsage(text('"', name, "\": no such input; there are ", known));
+}
+
+std::vector<Tensor> random_inputs(const onnx::ModelProto& model, const Shapes& shapes, const Ranges& ranges) {
+  const onnx::Graph& graph = model.graph;
+  std::set<std::string> axes{""};
+  for (const onnx::ValueInfo& input : graph.inputs)
+    if (input.shape)
+      for (const onnx::Size& size : *input.shape) axes.insert(size.name);
+  for (const auto& [name, shape] : shapes)
+    if (!axes.contains(name)) place_of(name, graph.inputs);
+  for (const auto& [name, range] : ranges)
+    if (!name.empty()) place_of(name, graph.inputs);
   std::vector<Tensor> inputs;
-  for (const onnx::ValueInfo& input : model.graph.inputs)
-    inputs.push_back(has_initializer(model.graph, input.name) && !shapes.contains(input.name)
-                         ? Tensor()
-                         : random_input(input, shape_of(input, shapes), ranges));
+  for (const onnx::ValueInfo& input : graph.inputs) {
+    const bool is_optional =
+        std::ranges::find(graph.initializers, input.name, &onnx::TensorProto::name) != graph.initializers.end();
+    inputs.push_back(
+        is_optional && !shapes.contains(input.name) ? Tensor() : random_input(input, shape_of(input, shapes), ranges));
+  }
   return inputs;
 }
 

@@ -24,6 +24,9 @@ Ranges ranges_from(const std::vector<std::string>& options);
 Shape shape_of(const onnx::ValueInfo& input, const Shapes& shapes);
 /// Standard normal floats, and integers that are 0, unless a range says otherwise.
 Tensor random_input(const onnx::ValueInfo& input, const Shape& shape, const Ranges& ranges);
+/// Throws WrongUsage where no input has this name, listing those that there are.
+size_t place_of(const std::string& name, const std::vector<onnx::ValueInfo>& inputs);
+
 /// All of them; one that has a value in the file is left out. Throws WrongUsage where `shapes` names what is not there.
 std::vector<Tensor> random_inputs(const onnx::ModelProto& model, const Shapes& shapes, const Ranges& ranges);
 

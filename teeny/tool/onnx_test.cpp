@@ -32,9 +32,8 @@ onnx::Value read_case_tensor(const fs::path& path, onnx::Type type) {
 /// Whether `x` has the sizes that the model says: a few old cases contradict themselves.
 bool has_sizes(const Tensor& x, const onnx::ValueInfo& input) {
   if (!x.defined() || !input.shape) return true;
-  return std::ranges::equal(x.shape(), *input.shape, [](int64_t size, const onnx::Size& said) {
-    return said.value < 0 || said.value == size;
-  });
+  return std::ranges::equal(x.shape(), *input.shape,
+                            [](int64_t size, const onnx::Size& said) { return said.value < 0 || said.value == size; });
 }
 
 /// Whether each run gives other elements: the model has a random operation, and two runs differ.
@@ -118,7 +117,8 @@ int onnx_test(const Options& options) {
   std::vector<fs::path> cases;
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(options.directory, error))
-    if (fs::exists(entry.path() / "model.onnx") && entry.path().filename().string().find(options.only) != std::string::npos)
+    if (fs::exists(entry.path() / "model.onnx") &&
+        entry.path().filename().string().find(options.only) != std::string::npos)
       cases.push_back(entry.path());
   if (error) fail(options.directory, ": ", error.message());
   if (cases.empty()) fail(options.directory, ": no folder in it has a model.onnx");
@@ -139,8 +139,8 @@ int onnx_test(const Options& options) {
     all.push_back({{"name", name}, {"op", op}, {"result", result}, {"why", why}});
     if (options.json) continue;
     progress.clear();
-    std::printf("%s %s %s%s%s\n", result.c_str(), printable(name).c_str(), printable(op).c_str(), why.empty() ? "" : ": ",
-                printable(why).c_str());
+    std::printf("%s %s %s%s%s\n", result.c_str(), printable(name).c_str(), printable(op).c_str(),
+                why.empty() ? "" : ": ", printable(why).c_str());
   }
   progress.clear();
   const int passed = counts["passed"], failed = counts["failed"], unsupported = counts["unsupported"];
@@ -152,15 +152,18 @@ int onnx_test(const Options& options) {
 }  // namespace
 
 void add_onnx_test(CLI::App& app, Action& action) {
-  const auto [command, options] = add_command<Options>(
-      app, action, "onnx-test", "run cases in the layout of ONNX's backend tests",
-      "Each folder in DIR that has a model.onnx is a case; its test_data_set_0, test_data_set_1, .. hold the inputs and what "
-      "the outputs must be. Prints a line for each case, `passed NAME OP`, or `failed` or `unsupported` with the reason, "
-      "and the totals. Unsupported is what teeny does not have, and no failure. dtypes and shapes must agree, NaN equals "
-      "NaN, and bfloat16 may be 2^-6 off.\n\n"
-      "  teeny onnx-test /usr/share/libonnx-testdata/data/node\n"
-      "  teeny onnx-test models --rtol 0 --atol 1e-5 --relative 1e-4",
-      onnx_test);
+  const auto [command, options] =
+      add_command<Options>(app, action, "onnx-test", "run cases in the layout of ONNX's backend tests",
+                           "Each folder in DIR that has a model.onnx is a case; its test_data_set_0, test_data_set_1, "
+                           ".. hold the inputs and what "
+                           "the outputs must be. Prints a line for each case, `passed NAME OP`, or `failed` or "
+                           "`unsupported` with the reason, "
+                           "and the totals. Unsupported is what teeny does not have, and no failure. dtypes and shapes "
+                           "must agree, NaN equals "
+                           "NaN, and bfloat16 may be 2^-6 off.\n\n"
+                           "  teeny onnx-test /usr/share/libonnx-testdata/data/node\n"
+                           "  teeny onnx-test models --rtol 0 --atol 1e-5 --relative 1e-4",
+                           onnx_test);
   command->add_option("DIR", options->directory, "a folder with a folder for each case")->required();
   command->add_option("--only", options->only, "cases whose name has this in it")->type_name("TEXT");
   const auto add_number = [&](const char* name, double& value, const char* what) {

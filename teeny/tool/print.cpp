@@ -7,35 +7,33 @@
 #include <cmath>
 #include <cstdio>
 #include <cwchar>
+#include <cwctype>
 #include <utility>
 
 namespace teeny::tool {
 
 namespace {
 
-/// A character that begins at text[place], and how many bytes it has; {-1, 1} for a byte that is no UTF-8.
-std::pair<int32_t, size_t> character(std::string_view text, size_t place) {
-  const auto byte = [&](size_t i) { return place + i < text.size() ? uint8_t(text[place + i]) : 0u; };
-  const uint32_t first = byte(0);
-  const size_t size = first < 0x80 ? 1 : first >> 5 == 6 ? 2 : first >> 4 == 14 ? 3 : first >> 3 == 30 ? 4 : 0;
-  if (size == 0) return {-1, 1};
-  uint32_t code = size == 1 ? first : first & (0x7fu >> size);
-  for (size_t i = 1; i < size; ++i) {
-    if (byte(i) >> 6 != 2) return {-1, 1};
-    code = code << 6 | (byte(i) & 0x3f);
-  }
-  constexpr uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-  if (code < least[size] || code > 0x10ffff || (code >= 0xd800 && code < 0xe000)) return {-1, 1};
-  return {int32_t(code), size};
+/// The first character of a text that is not empty, and how many bytes it has; {-1, 1} for a byte that is no UTF-8.
+std::pair<int, size_t> first_character(std::string_view text) {
+  wchar_t code = 0;
+  std::mbstate_t state = {};
+  const size_t size = std::mbrtowc(&code, text.data(), text.size(), &state);
+  return size == 0 ? std::pair(0, size_t(1)) : size > 4 ? std::pair(-1, size_t(1)) : std::pair(int(code), size);
 }
 
-/// Whether a terminal would do something other than show it.
-bool is_command(int32_t code) {
-  return code < 0x20 || (code >= 0x7f && code < 0xa0) || code == 0x61c || code == 0xfeff ||
-         (code >= 0x200b && code <= 0x200f) || (code >= 0x2028 && code <= 0x202e) || (code >= 0x2060 && code <= 0x206f);
+std::vector<std::string_view> characters(std::string_view text) {
+  std::vector<std::string_view> all;
+  for (size_t begin = 0; begin < text.size(); begin += all.back().size())
+    all.push_back(text.substr(begin, first_character(text.substr(begin)).second));
+  return all;
 }
 
-int columns_of(int32_t code) { return std::max(wcwidth(wchar_t(code)), code < 0x300 ? 1 : 0); }
+/// Whether a terminal would do something other than show it: control characters, and marks of the text's direction.
+bool is_command(int code) {
+  const bool is_mark = code == 0x61c || code == 0xfeff || (code >= 0x200b && code < 0x2070) || code >= 0xe0000;
+  return code < 0x20 || !iswprint(wint_t(code)) || (is_mark && wcwidth(wchar_t(code)) == 0);
+}
 
 std::string padded(const std::string& text, int width, bool to_the_right) {
   const std::string space(size_t(std::max(0, width - width_of(text))), ' ');
@@ -56,49 +54,35 @@ Json number(double x) {
 
 std::string printable(std::string_view text) {
   std::string out;
-  char escaped[16];
-  for (size_t i = 0; i < text.size();) {
-    const auto [code, size] = character(text, i);
-    if (code < 0 || is_command(code)) {
-      std::snprintf(escaped, sizeof escaped, code > 0xff ? "\\u%04x" : "\\x%02x",
-                    code < 0 ? unsigned(uint8_t(text[i])) : unsigned(code));
-      out += escaped;
-    } else {
-      out += text.substr(i, size);
-    }
-    i += size;
+  for (std::string_view character : characters(text)) {
+    const int code = first_character(character).first;
+    char escaped[16];
+    std::snprintf(escaped, sizeof escaped, code > 0xff ? "\\u%04x" : "\\x%02x",
+                  unsigned(code < 0 ? uint8_t(character[0]) : code));
+    out += code < 0 || is_command(code) ? std::string_view(escaped) : character;
   }
   return out;
 }
 
 int width_of(std::string_view text) {
   int width = 0;
-  for (size_t i = 0; i < text.size();) {
-    const auto [code, size] = character(text, i);
-    width += columns_of(code);
-    i += size;
-  }
+  for (std::string_view character : characters(text))
+    width += std::max(0, wcwidth(wchar_t(first_character(character).first)));
   return width;
 }
 
 std::string shortened(const std::string& text, int width) {
   if (width_of(text) <= width) return text;
-  std::vector<std::string_view> all;
-  for (size_t i = 0; i < text.size();) {
-    const size_t size = character(text, i).second;
-    all.push_back(std::string_view(text).substr(i, size));
-    i += size;
-  }
+  const std::vector<std::string_view> all = characters(text);
   std::string front, back;
-  size_t begin = 0, end = all.size();
-  for (int left = width - 1; begin < end; left = width - 1 - width_of(front) - width_of(back)) {
+  for (size_t begin = 0, end = all.size(); begin < end;) {
     const bool at_end = width_of(back) <= width_of(front);  // the end of a name tells more
     const std::string_view next = at_end ? all[end - 1] : all[begin];
-    if (width_of(next) > left) break;
-    if (at_end) back = std::string(next) + back, --end;
+    if (width_of(front) + width_of(back) + width_of(next) >= width) break;
+    if (at_end) back.insert(0, next), --end;
     else front += next, ++begin;
   }
-  return width > 0 ? front + "…" + back : "";
+  return front + "…" + back;
 }
 
 std::string wrapped(const std::string& text, int from, int width) {
@@ -136,11 +120,6 @@ std::string byte_size(double bytes) {
   size_t unit = 0;
   for (; bytes >= 999.5 && unit < 6; bytes /= 1000) ++unit;
   return decimal(bytes, unit > 0 && bytes < 99.95 ? 1 : 0) + " " + units[unit];
-}
-
-int terminal_width() {
-  winsize size = {};
-  return isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
 }
 
 void Table::print(int indent) const {

@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "teeny/nn/nn.h"
+
 namespace teeny::tool {
 
 using Json = nlohmann::ordered_json;
@@ -27,12 +29,12 @@ std::string shortened(const std::string& text, int width);
 /// by it.
 std::string wrapped(const std::string& text, int from, int width);
 
-std::string grouped(int64_t count);     ///< 1,234,567
-std::string byte_size(double bytes);    ///< 1.3 MB
+std::string grouped(int64_t count);             ///< 1,234,567
+std::string byte_size(double bytes);            ///< 1.3 MB
 std::string decimal(double x, int digits = 3);  ///< 12.346, for a column of numbers
 
 /// Columns of the terminal that stdout is; 0: it is none, and lines may be of any length.
-int terminal_width();
+using nn::detail::terminal_width;
 
 /// A table of printable text. Where the terminal is narrow the first column is shortened, and where that does not
 /// do, each row is a few lines.

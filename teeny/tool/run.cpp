@@ -1,7 +1,6 @@
 // Runs a network on inputs from files.
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
 #include <numeric>
 #include <set>
 
@@ -23,68 +22,50 @@ struct Options {
   bool cast = false, json = false;
 };
 
-/// Inputs by name. What a file holds goes to the input of the same name, but for a single tensor: that goes to the
-/// input that is named before it, or to the first one that has nothing yet.
-class Inputs {
- public:
-  explicit Inputs(const onnx::Model& model) : infos_(model.inputs()), given_(infos_.size()) {
-    for (const onnx::TensorProto& t : model.proto().graph.initializers) initialized_.insert(t.name);
-  }
+Tensor single_tensor(const std::string& path) {
+  if (path.ends_with(".pb")) return load_pb(path).tensor;
+  const nn::StateDict tensors = load_tensors(path);
+  if (tensors.size() == 1) return tensors[0].second;
+  fail(path, ": has ", tensors.size(), " tensors; without NAME= before it, each is the input of its own name");
+}
 
-  void add_file(const std::string& argument) {
-    const size_t equals = argument.find('=');
-    const std::string name = argument.substr(0, equals), path = equals == argument.npos ? argument : argument.substr(equals + 1);
-    if (equals != argument.npos && !fs::exists(argument)) return add(name, single(path));
-    if (argument.ends_with(".npy") || argument.ends_with(".pb")) return add(next(argument), single(argument));
-    for (const auto& [key, x] : load_tensors(argument)) add(key, x);
+/// Inputs by name. A single tensor without a name is the first input that has nothing yet.
+nn::StateDict read_inputs(const onnx::Model& model, const Options& options) {
+  const std::vector<onnx::ValueInfo>& infos = model.inputs();
+  const Ranges ranges = ranges_from(options.ranges);
+  nn::StateDict given;
+  std::vector<Tensor> nameless;
+  for (const std::string& argument : options.inputs) {
+    const size_t equals = fs::exists(argument) ? argument.npos : argument.find('=');
+    if (equals != argument.npos)
+      given.emplace_back(argument.substr(0, equals), single_tensor(argument.substr(equals + 1)));
+    else if (argument.ends_with(".npy") || argument.ends_with(".pb")) nameless.push_back(single_tensor(argument));
+    else
+      for (const auto& tensor : load_tensors(argument)) given.push_back(tensor);
   }
-
-  void add_random(const std::string& option, const Ranges& ranges) {
-    const size_t equals = option.rfind('=');
-    const std::string name = option.substr(0, equals);
-    const onnx::ValueInfo& info = infos_[place(name)];
-    const Shape shape = equals == option.npos ? shape_of(info, {}) : shape_from("--random " + option, option.substr(equals + 1));
-    add(name, random_input(info, shape, ranges));
+  for (const std::string& random : options.random) {
+    const size_t equals = random.rfind('=');
+    const onnx::ValueInfo& info = infos[place_of(random.substr(0, equals), infos)];
+    const Shapes shapes = equals == random.npos ? Shapes() : combinations({random})[0];
+    given.emplace_back(info.name, random_input(info, shape_of(info, shapes), ranges));
   }
-
-  std::vector<Tensor> take(bool cast) {
-    for (size_t k = 0; cast && k < given_.size(); ++k)
-      if (given_[k].defined()) given_[k] = given_[k].cast(onnx::dtype_of(infos_[k].type));
-    return std::move(given_);
+  std::set<std::string> taken;
+  for (auto& [name, x] : given) {
+    const onnx::ValueInfo& info = infos[place_of(name, infos)];
+    if (!taken.insert(name).second) throw WrongUsage("the input \"" + name + "\" is given twice");
+    if (options.cast) x = x.cast(onnx::dtype_of(info.type));
   }
-
- private:
-  static Tensor single(const std::string& path) {
-    if (path.ends_with(".pb")) return load_pb(path).tensor;
-    const nn::StateDict tensors = load_tensors(path);
-    if (tensors.size() != 1) fail(path, ": has ", tensors.size(), " tensors; without a name before it, each goes to the input of its name");
-    return tensors[0].second;
-  }
-
-  size_t place(const std::string& name) const {
-    std::string known;
-    for (size_t k = 0; k < infos_.size(); ++k)
-      if (infos_[k].name == name) return k;
-      else known += text(known.empty() ? "" : ", ", '"', infos_[k].name, "\" ", infos_[k]);
-    throw WrongUsage(text('"', name, "\": no such input; there are ", known));
-  }
-
-  const std::string& next(const std::string& path) const {
-    for (size_t k = 0; k < infos_.size(); ++k)
-      if (!given_[k].defined() && !initialized_.contains(infos_[k].name)) return infos_[k].name;
-    throw WrongUsage(path + ": all inputs of the model have values already");
-  }
-
-  void add(const std::string& name, const Tensor& x) {
-    Tensor& input = given_[place(name)];
-    if (input.defined()) throw WrongUsage("the input \"" + name + "\" is given twice");
-    input = x;
-  }
-
-  const std::vector<onnx::ValueInfo>& infos_;
-  std::vector<Tensor> given_;
-  std::set<std::string> initialized_;
-};
+  for (const onnx::TensorProto& t : model.proto().graph.initializers) taken.insert(t.name);
+  size_t next = 0;
+  for (const onnx::ValueInfo& info : infos)
+    if (next < nameless.size() && taken.insert(info.name).second) {
+      const Tensor& x = nameless[next++];
+      given.emplace_back(info.name, options.cast ? x.cast(onnx::dtype_of(info.type)) : x);
+    }
+  if (next < nameless.size())
+    throw WrongUsage("there are more files than inputs; NAME=FILE gives one that has a value already");
+  return given;
+}
 
 /// A name from the model as that of a file: no folders, nothing hidden, no other one's.
 std::string file_name(const std::string& name, std::set<std::string>& taken) {
@@ -132,7 +113,9 @@ Json top_of(const Tensor& x, int64_t count, const std::vector<std::string>& labe
     });
     Json row = Json::array();
     for (size_t i : std::span(order).first(kept))
-      row.push_back({{"index", i}, {"value", number(values[begin + i])}, {"label", i < labels.size() ? Json(labels[i]) : Json()}});
+      row.push_back({{"index", i},
+                     {"value", number(values[begin + i])},
+                     {"label", i < labels.size() ? Json(labels[i]) : Json()}});
     rows.push_back(row);
   }
   return rows;
@@ -141,7 +124,8 @@ Json top_of(const Tensor& x, int64_t count, const std::vector<std::string>& labe
 /// Name, dtype, shape, and of its elements the extremes, the mean, and all where they are few.
 Json described(const std::string& name, const Tensor& x) {
   const std::vector<double> values = x.to_vector<double>();
-  Json json{{"name", name}, {"dtype", teeny::name(x.dtype())}, {"shape", std::vector(x.shape().begin(), x.shape().end())}};
+  Json json{
+      {"name", name}, {"dtype", teeny::name(x.dtype())}, {"shape", std::vector(x.shape().begin(), x.shape().end())}};
   if (values.empty()) return json;
   double least = values[0], most = values[0], sum = 0;
   for (double v : values) {
@@ -167,7 +151,8 @@ void print_for_people(const Json& outputs, const Json& top) {
   for (const Json& y : outputs) {
     const std::vector<int64_t> sizes = y["shape"];
     table.rows.push_back({printable(std::string(y["name"])), y["dtype"], text(Shape(sizes.begin(), sizes.end()))});
-    for (const char* key : {"minimum", "maximum", "mean"}) table.rows.back().push_back(short_number(y.value(key, Json())));
+    for (const char* key : {"minimum", "maximum", "mean"})
+      table.rows.back().push_back(short_number(y.value(key, Json())));
   }
   table.print();
   constexpr size_t kFew = 16;
@@ -187,18 +172,12 @@ void print_for_people(const Json& outputs, const Json& top) {
 }
 
 int run(const Options& options) {
-  const std::vector<std::string> labels = options.labels.empty() ? std::vector<std::string>() : lines_of(options.labels);
-  const Ranges ranges = ranges_from(options.ranges);
+  const std::vector<std::string> labels =
+      options.labels.empty() ? std::vector<std::string>() : lines_of(options.labels);
   const NoGrad guard;
   onnx::Model model(options.model, {.jit = false});
   Tensor::manual_seed(uint64_t(options.seed));
-  Inputs given(model);
-  for (const std::string& input : options.inputs)
-    if (input.find('=') != input.npos) given.add_file(input);  // those with names first: the others fill the rest
-  for (const std::string& random : options.random) given.add_random(random, ranges);
-  for (const std::string& input : options.inputs)
-    if (input.find('=') == input.npos) given.add_file(input);
-  const std::vector<Tensor> results = model(given.take(options.cast));
+  const std::vector<Tensor> results = model(read_inputs(model, options));
   realize(results);
   nn::StateDict outputs;
   Json json{{"model", options.model}, {"outputs", Json::array()}};
@@ -216,25 +195,36 @@ int run(const Options& options) {
 }  // namespace
 
 void add_run(CLI::App& app, Action& action) {
-  const auto [command, options] = add_command<Options>(
-      app, action, "run", "run an ONNX network",
-      "Inputs are .npy files, or tensors of .npz, .safetensors and .pt files that have the inputs' names. Without a name "
-      "before it, a .npy file is the first input that has nothing yet. Shows each output's shape and values; --out saves "
-      "them.\n\n"
-      "  teeny run net.onnx image.npy --top 5 --labels labels.txt\n"
-      "  teeny run bert.onnx ids=ids.npy mask=mask.npy --out results.npz\n"
-      "  teeny run net.onnx --random x=1x3x224x224",
-      run);
+  const auto [command, options] =
+      add_command<Options>(app, action, "run", "run an ONNX network",
+                           "Inputs are .npy files, or tensors of .npz, .safetensors and .pt files that have the "
+                           "inputs' names. Without a name "
+                           "before it, a .npy file is the first input that has nothing yet. Shows each output's shape "
+                           "and values; --out saves "
+                           "them.\n\n"
+                           "  teeny run net.onnx image.npy --top 5 --labels labels.txt\n"
+                           "  teeny run bert.onnx ids=ids.npy mask=mask.npy --out results.npz\n"
+                           "  teeny run net.onnx --random x=1x3x224x224",
+                           run);
   command->add_option("MODEL", options->model, "an ONNX file")->required();
   command->add_option("IN", options->inputs, "inputs: FILE, or NAME=FILE");
-  command->add_option("-o,--out", options->out, "a .npz, .safetensors or .pt file; or a folder, for a .npy of each output")->type_name("FILE|DIR");
+  command
+      ->add_option("-o,--out", options->out, "a .npz, .safetensors or .pt file; or a folder, for a .npy of each output")
+      ->type_name("FILE|DIR");
   command->add_option("--top", options->top, "show the largest of the first output, along its last axis")
-      ->type_name("COUNT")->check(at_least(0));
+      ->type_name("COUNT")
+      ->check(at_least(0));
   command->add_option("--labels", options->labels, "their names, a line each")->type_name("FILE");
   command->add_option("--random", options->random, "an input of random values: floats are standard normal, integers 0")
-      ->type_name("NAME[=SIZES]")->allow_extra_args(false);
-  command->add_option("--range", options->ranges, "where random values lie instead")->type_name("[NAME=]LOW:HIGH")->allow_extra_args(false);
-  command->add_option("--seed", options->seed, "of random values")->type_name("NUMBER")->capture_default_str()->check(at_least(0));
+      ->type_name("NAME[=SIZES]")
+      ->allow_extra_args(false);
+  command->add_option("--range", options->ranges, "where random values lie instead")
+      ->type_name("[NAME=]LOW:HIGH")
+      ->allow_extra_args(false);
+  command->add_option("--seed", options->seed, "of random values")
+      ->type_name("NUMBER")
+      ->capture_default_str()
+      ->check(at_least(0));
   command->add_flag("--cast", options->cast, "cast inputs to the dtypes that the network wants");
 }
 
