@@ -213,6 +213,7 @@ TEST_CASE("torch: a pickle runs nothing, and what it says of tensors is checked"
   CHECK(has(load("\x80\x02NNR."), "a tuple belongs"));
   CHECK(has(load("\x80\x02N)R."), "a name belongs"));
   CHECK(has(load("\x80\x02"s + "ccollections\nOrderedDict\n]]a\x85R."), "made of pairs"));
+  CHECK(has(load("\x80\x02"s + "ccollections\nOrderedDict\n]]\x86R."), "made of one list"));
 
   // Tensors.
   CHECK(has(one(tensor(storage(4), 0, {5}, {1})), "tensor \"w\": (5,) with strides (1,) from 0 reaches outside"));
@@ -244,10 +245,10 @@ TEST_CASE("torch: a pickle runs nothing, and what it says of tensors is checked"
   CHECK(has(load(dictionary(string("w") + tensor(storage(16, "BoolStorage"), 0, {2}, {1})), std::string(16, '\2')),
             "tensor \"w\": a bool of 2"));
   const auto untyped = [&](const std::string& dtype) {
-    const std::string bytes = "(" + string("storage") + "ctorch.storage\nUntypedStorage\n" + string("0") +
-                              string("cpu") + integer(16) + "tQ";
-    return one("ctorch._utils\n_rebuild_tensor_v3\n(" + bytes + integer(0) + tuple({2}) + tuple({1}) + "\x89)" +
-               dtype + "tR");
+    const std::string bytes =
+        "(" + string("storage") + "ctorch.storage\nUntypedStorage\n" + string("0") + string("cpu") + integer(16) + "tQ";
+    return one("ctorch._utils\n_rebuild_tensor_v3\n(" + bytes + integer(0) + tuple({2}) + tuple({1}) + "\x89)" + dtype +
+               "tR");
   };
   CHECK(untyped("ctorch\nuint64\n") == "");
   CHECK(has(untyped("ctorch\nSize\n"), "a tensor without a dtype"));
@@ -260,6 +261,7 @@ TEST_CASE("torch: a pickle runs nothing, and what it says of tensors is checked"
   CHECK(has(load(dictionary(string("1") + w + integer(1) + w)), "tensor \"1\" is there twice"));
   CHECK(has(load(dictionary(")" + w)), "a key that is neither"));
   CHECK(has(load(dictionary(string("\xff") + w)), "a key that is neither"));
+  CHECK(has(load(dictionary("N}" + string("w") + w + "s")), "a key that is neither"));
   CHECK(load(dictionary(")N" + string("w") + w)) == "");  // beside the tensors anything may be a key
 
   // Records.
@@ -286,13 +288,14 @@ TEST_CASE("torch: what holds itself or is shared a billion ways costs little") {
     CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(20));
     return error;
   };
-  CHECK(has(load("\x80\x02]q\1h\1a."), "deep, or in itself"));
-  CHECK(has(load("\x80\x02}q\1"s + string("a") + "h\1s."), "deep, or in itself"));
+  CHECK(has(load("\x80\x02]q\1h\1a."), "nested more than 64 deep"));
+  CHECK(has(load("\x80\x02}q\1"s + string("a") + "h\1s."), "nested more than 64 deep"));
   std::string nested = "\x80\x02]";
   for (int i = 0; i < 64; ++i) nested += "]";
   CHECK(load(nested + std::string(64, 'a') + ".") == "");
-  CHECK(has(load(nested + "]" + std::string(65, 'a') + "."), "deep, or in itself"));
-  CHECK(has(load("\x80\x02" + std::string(1'000'000, ']') + std::string(999'999, 'a') + "."), "deep, or in itself"));
+  CHECK(has(load(nested + "]" + std::string(65, 'a') + "."), "nested more than 64 deep"));
+  CHECK(has(load("\x80\x02" + std::string(1'000'000, ']') + std::string(999'999, 'a') + "."),
+            "nested more than 64 deep"));
   CHECK(load("\x80\x02" + std::string(1'000'000, ')') + ".") == "");
   CHECK(has(load("\x80\x02N" + std::string(9'000'000, ')') + "."), "values"));
   // Ten lists, each of which holds ten times the one before: ten billion tensors to walk through.
@@ -310,10 +313,21 @@ TEST_CASE("torch: what holds itself or is shared a billion ways costs little") {
     empty += "eq"s + char(level + 1);
   }
   CHECK(has(load(empty + "."), "or some of them shared too often"));
-  // A long key in front of many tensors.
-  std::string keyed = "\x80\x02" + tensor(storage(4), 0, {2}, {1}) + "q\1}X\0\0\1\0"s + std::string(65536, 'k') + "](";
+  // A dictionary of a long list is a copy of it, made with a few bytes.
+  std::string copied = "\x80\x02"s + "ccollections\nOrderedDict\nq\2](NN\x86q\1";
+  for (int i = 1; i < 100'000; ++i) copied += "h\1";
+  copied += "e\x85q\3";
+  for (int i = 0; i < 100'000; ++i) copied += "h\2h\3R";
+  CHECK(has(load(copied + "."), "more than 8388608 values"));
+  // A long key in front of many values, and of many tensors; and one of a storage.
+  const std::string long_key = "X\0\0\1\0"s + std::string(65536, 'k');
+  CHECK(load("\x80\x02}" + long_key + "](" + std::string(1'000'000, 'N') + "es.") == "");
+  std::string keyed = "\x80\x02" + tensor(storage(4), 0, {2}, {1}) + "q\1}" + long_key + "](";
   for (int i = 0; i < 5000; ++i) keyed += "h\1";
   CHECK(has(load(keyed + "es."), "a name of"));
+  std::string stored = tensor(storage(4), 0, {2}, {1});
+  stored.replace(stored.find(string("0")), 6, long_key);
+  CHECK(has(load("\x80\x02" + stored + "."), "a storage's key of 65536 bytes"));
 }
 
 TEST_CASE("torch: the older format's storages are counted") {

@@ -2,6 +2,7 @@
 // The elements of a stored tensor, in the way that all formats share: mapped where that is worth it, else copied; and
 // integers that teeny has no dtype for, held in a wider one.
 #include <memory>
+#include <new>
 #include <span>
 #include <string>
 #include <string_view>
@@ -88,6 +89,14 @@ constexpr size_t kMaxTensors = 1 << 17, kMaxName = 1 << 16;
 std::vector<Tensor> realize_to_save(const std::string& path, const nn::StateDict& tensors);
 
 bool is_utf8(std::string_view text);
+
+/// What `load` returns. Where there is no memory for it, an Error that names the file.
+template <class F>
+auto with_memory(const std::string& path, F&& load) {
+  try {
+    return load();
+  } catch (const std::bad_alloc&) { fail(path, ": there is not enough memory to load it"); }
+}
 
 /// Text of a file as a message shows it: not too much of it.
 std::string shown(std::string_view text);

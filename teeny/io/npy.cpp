@@ -227,19 +227,21 @@ Tensor load_npy(const std::string& path, const LoadOptions& options) {
   File file = data::open_to_read(path);
   const Array array = load_header(file);
   const uint64_t size = check_size(array, file.size() - array.begin, path);
-  return make_tensor(array, load_elements(file, array.begin, size, array.type->width, options.map), path);
+  return with_memory(path, [&] {
+    return make_tensor(array, load_elements(file, array.begin, size, array.type->width, options.map), path);
+  });
 }
 
 nn::StateDict load_npz(const std::string& path, const LoadOptions& options) {
   File file = data::open_to_read(path);
   const ZipReader archive(file);
   nn::StateDict result;
-  each_array(archive, path,
-             [&](const std::string& name, const ZipRecord& record, const Array& array, const std::string& what) {
-               check_size(array, record.size - array.begin, what);
-               result.emplace_back(
-                   name, make_tensor(array, archive.load(record, array.begin, array.type->width, options), what));
-             });
+  const auto add = [&](const std::string& name, const ZipRecord& record, const Array& array, const std::string& what) {
+    check_size(array, record.size - array.begin, what);
+    Elements elements = archive.load(record, array.begin, array.type->width, options);
+    result.emplace_back(name, make_tensor(array, std::move(elements), what));
+  };
+  with_memory(path, [&] { each_array(archive, path, add); });
   return result;
 }
 

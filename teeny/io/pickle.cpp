@@ -113,11 +113,12 @@ class PickleMachine {
     const Value* function = expect(pop(), Value::Name, "name");
     if (function->text != "collections.OrderedDict") return push({.kind = Value::Call, .items = {function, arguments}});
     Value dict{.kind = Value::Dict};
-    for (const Value* list : arguments->items)
-      for (const Value* pair : list->items) {
-        if (pair->items.size() != 2) refuse("an OrderedDict is made of pairs");
-        dict.items.insert(dict.items.end(), pair->items.begin(), pair->items.end());
-      }
+    if (arguments->items.size() > 1) refuse("an OrderedDict is made of one list");
+    for (const Value* pair : arguments->items.empty() ? Values() : arguments->items[0]->items) {
+      if (pair->items.size() != 2) refuse("an OrderedDict is made of pairs");
+      if (++copied_ > kMaxValues) refuse("more than ", kMaxValues, " values");
+      dict.items.insert(dict.items.end(), pair->items.begin(), pair->items.end());
+    }
     push(std::move(dict));
   }
 
@@ -188,7 +189,7 @@ class PickleMachine {
   const std::string_view bytes_;
   const std::string& what_;
   const std::function<void(const std::string&)>& check_name_;
-  size_t at_ = 0;
+  size_t at_ = 0, copied_ = 0;
   std::vector<Value*> stack_;
   std::vector<size_t> marks_;  ///< how high the stack was
   std::unordered_map<uint32_t, Value*> memo_;

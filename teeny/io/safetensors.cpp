@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <new>
 #include <numeric>
 
 #include "teeny/io/header.h"
@@ -100,8 +99,7 @@ Safetensors load(const std::string& path, const LoadOptions& options) {
       continue;
     }
     const std::string what = path + ": tensor \"" + entry.name + "\"";
-    Elements elements =
-        load_elements(file, start + entry.begin, entry.end - entry.begin, type->width, options.map);
+    Elements elements = load_elements(file, start + entry.begin, entry.end - entry.begin, type->width, options.map);
     if (options.checksums && !checksums.empty())
       if (checksum(entry, elements.bytes) != checksums[key_of(entry.name)])
         fail(what, " does not fit its checksum: the file is damaged");
@@ -161,9 +159,7 @@ void save_safetensors(const std::string& path, const nn::StateDict& tensors, con
 void check_can_save(const std::string& path) { const Replacement unused(path); }
 
 Safetensors load_safetensors(const std::string& path, const LoadOptions& options) {
-  try {
-    return load(path, options);
-  } catch (const std::bad_alloc&) { fail(path, ": there is not enough memory to load it"); }
+  return with_memory(path, [&] { return load(path, options); });
 }
 
 namespace {

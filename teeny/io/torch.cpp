@@ -19,8 +19,7 @@ using Value = PickleValue;
 
 constexpr uint64_t kMaxPickle = 256 << 20, kMaxNames = 64 << 20;
 constexpr uint64_t kMaxExpanded = uint64_t(16) << 30;  // of a tensor with more elements than its storage
-constexpr int kMaxDepth = 64;
-constexpr size_t kMaxVisits = 1 << 23;
+constexpr size_t kMaxDepth = 64, kMaxVisits = 1 << 23, kMaxKey = 256;
 
 struct StorageClass {
   std::string_view name, type;
@@ -32,8 +31,8 @@ constexpr StorageClass kStorages[] = {
     {"torch.BoolStorage", "bool"},     {"torch.storage.UntypedStorage", ""},  // of bytes: the tensor knows
 };
 
-constexpr std::string_view kRebuild = "torch._utils._rebuild_tensor", kRebuild2 = "torch._utils._rebuild_tensor_v2",
-                           kRebuild3 = "torch._utils._rebuild_tensor_v3",
+constexpr std::string_view kRebuildAny = "torch._utils._rebuild", kRebuild = "torch._utils._rebuild_tensor",
+                           kRebuild2 = "torch._utils._rebuild_tensor_v2", kRebuild3 = "torch._utils._rebuild_tensor_v3",
                            kParameter = "torch._utils._rebuild_parameter",
                            kParameterWithState = "torch._utils._rebuild_parameter_with_state";
 /// Beside storages and dtypes. A call of one of the last line makes something that is left out.
@@ -49,22 +48,26 @@ const StoredType* dtype_named(std::string_view name) {
   return name.starts_with(kModule) ? stored_type(name.substr(kModule.size())) : nullptr;
 }
 
-void check_name(const std::string& what, const std::string& name) {
-  const std::string_view view = name;
-  if (std::ranges::find(kNames, view) != std::end(kNames) || dtype_named(view) ||
-      std::ranges::find(kStorages, view, &StorageClass::name) != std::end(kStorages))
+/// What to do about a name that is not known, by a part of it.
+constexpr std::pair<std::string_view, const char*> kAdvice[] = {
+    {"_rebuild_sparse", "a sparse tensor: save x.to_dense()"},
+    {"_rebuild_meta", "a tensor on the meta device has no elements: load it in PyTorch first"},
+    {"_rebuild_qtensor", "a quantised tensor: save x.dequantize()"},
+    {"torch.Q", "a quantised tensor: save x.dequantize()"},
+    {"torch.Complex", "complex numbers: save torch.view_as_real(x)"},
+    {"torch.complex", "complex numbers: save torch.view_as_real(x)"},
+    {"torch.float8", "8-bit floats, which teeny does not have: save x.float()"},
+    {"__torch__", "TorchScript: load it in PyTorch, and save model.state_dict()"},
+    {"numpy", "NumPy's numbers or arrays: save torch.from_numpy(x), or float(x)"},
+    {"", "the file holds more than tensors and plain data, or runs code: save model.state_dict()"},
+};
+
+void check_name(const std::string& path, std::string_view name) {
+  if (std::ranges::find(kNames, name) != std::end(kNames) || dtype_named(name) ||
+      std::ranges::find(kStorages, name, &StorageClass::name) != std::end(kStorages))
     return;
-  const auto has = [&](std::string_view part) { return view.find(part) != view.npos; };
-  const char* advice =
-      has("_rebuild_sparse") ? "a sparse tensor: save x.to_dense()"
-      : has("_rebuild_meta") ? "a tensor on the meta device has no elements: load it in PyTorch first"
-      : has("_rebuild_qtensor") || has("torch.Q") || has("torch.q") ? "a quantised tensor: save x.dequantize()"
-      : has("torch.Complex") || has("torch.complex")                ? "complex numbers: save torch.view_as_real(x)"
-      : view.starts_with("torch.float8") ? "8-bit floats, which teeny does not have: save x.float()"
-      : has("__torch__")                 ? "TorchScript: load it in PyTorch, and save model.state_dict()"
-      : has("numpy")                     ? "NumPy's numbers or arrays: save torch.from_numpy(x), or float(x)"
-                     : "the file holds more than tensors and plain data, or runs code: save model.state_dict()";
-  fail(what, ": the pickle names ", shown(name), ": ", advice);
+  for (const auto& [part, advice] : kAdvice)
+    if (name.find(part) != name.npos) fail(path, ": the pickle names ", shown(name), ": ", advice);
 }
 
 // ---- From the pickle to tensors ------------------------------------------------------------------------------------
@@ -103,7 +106,9 @@ Storage storage_of(const Value& persistent, const std::string& what) {
   if (elements < 0 || elements > int64_t(1) << 56) fail(what, ": a storage of ", elements, " elements");
   if (id.items.size() > 5 && id.items[5]->kind != Value::None)
     fail(what, ": a view of a storage, as PyTorch wrote it before 0.4: load it in PyTorch, and save it again");
-  return {std::string(item(id, 2, Value::Text, what).text), stored_type(storage->type), uint64_t(elements)};
+  const std::string_view key = item(id, 2, Value::Text, what).text;
+  if (key.size() > kMaxKey) fail(what, ": a storage's key of ", key.size(), " bytes; at most ", kMaxKey);
+  return {std::string(key), stored_type(storage->type), uint64_t(elements)};
 }
 
 /// Sizes or strides: a tuple, or torch.Size of one.
@@ -141,17 +146,18 @@ void check_reach(const Entry& entry) {
          kMaxExpanded);
 }
 
-/// What a call of one of the functions that make tensors would make; nothing where it is another one.
-std::optional<Entry> entry_of(const Value& call, const std::string& name, const std::string& what) {
+bool makes_tensor(const Value& call) { return call.items[0]->text.starts_with(kRebuildAny); }
+
+/// What a call of a function that makes tensors would make.
+Entry entry_of(const Value& call, const std::string& name, const std::string& what) {
   const Value* function = call.items[0];
   const Value* arguments = call.items[1];
   if (function->text == kParameter || function->text == kParameterWithState) {
     const Value& data = item(*arguments, 0, Value::Call, what);
     function = data.items[0];
     arguments = data.items[1];
-    if (!function->text.starts_with(kRebuild)) fail(what, ": a parameter of ", function->text);
   }
-  if (!function->text.starts_with(kRebuild)) return {};
+  if (!function->text.starts_with(kRebuild)) fail(what, ": a parameter of ", function->text);
   Entry entry{.name = name, .what = what, .storage = storage_of(item(*arguments, 0, Value::Persistent, what), what)};
   const bool has_dtype = function->text == kRebuild3;
   if (has_dtype) entry.type = dtype_named(item(*arguments, 6, Value::Name, what).text);
@@ -171,51 +177,60 @@ std::optional<Entry> entry_of(const Value& call, const std::string& name, const 
 }
 
 /// Finds the tensors in dictionaries, lists and tuples. What is shared is walked each time, as it has a name each time;
-/// so what is counted is not what there is but how often something is looked at.
+/// so what is counted is not what there is but how often something is looked at, and a name is made for a tensor only.
 class Collector {
  public:
   explicit Collector(const std::string& path) : path_(path) {}
   std::vector<Entry> entries;
   size_t left_out = 0;  ///< numbers, strings and the like
 
-  void collect(const std::string& name, const Value& value, int depth = 0) {
-    const auto refuse = [&](const auto&... why) { fail(path_, ": \"", shown(name), "\": ", why...); };
-    if (depth > kMaxDepth) refuse("nested more than ", kMaxDepth, " deep, or in itself");
+  void collect(const Value& value) {
+    if (keys_.size() > kMaxDepth) fail(path_, ": \"", shown(name()), "\": nested more than ", kMaxDepth, " deep");
     if (++visits_ > kMaxVisits) fail(path_, ": more than ", kMaxVisits, " values, or some of them shared too often");
-    const auto below = [&](const std::string& key, const Value* part) {
-      collect(depth == 0 ? key : name + "." + key, *part, depth + 1);
+    const auto below = [&](const Value& key, const Value& part) {
+      keys_.push_back(&key);
+      collect(part);
+      keys_.pop_back();
     };
     if (value.kind == Value::Dict) {
-      for (size_t i = 0; i + 1 < value.items.size(); i += 2) {
-        const Value &key = *value.items[i], &part = *value.items[i + 1];
-        if (key.kind == Value::Text && is_utf8(key.text)) below(std::string(key.text), &part);
-        else if (key.kind == Value::Int) below(std::to_string(key.number), &part);
-        else if (part.items.empty()) ++left_out;
-        else refuse("a key that is neither an integer nor text in UTF-8");
-      }
+      for (size_t i = 0; i + 1 < value.items.size(); i += 2) below(*value.items[i], *value.items[i + 1]);
     } else if (value.kind == Value::List || value.kind == Value::Tuple) {
-      for (size_t i = 0; i < value.items.size(); ++i) below(std::to_string(i), value.items[i]);
+      for (Value place{.kind = Value::Int}; place.number < int64_t(value.items.size()); ++place.number)
+        below(place, *value.items[size_t(place.number)]);
     } else if (value.kind == Value::Persistent) {
-      refuse("a storage by itself: save the tensor");
-    } else if (value.kind != Value::Call || !add(depth == 0 ? "tensor" : name, value)) {
+      fail(path_, ": \"", shown(name()), "\": a storage by itself: save the tensor");
+    } else if (value.kind != Value::Call || !add(value)) {
       ++left_out;
     }
   }
 
  private:
-  bool add(const std::string& name, const Value& call) {
-    const std::string what = path_ + ": tensor \"" + shown(name) + "\"";
-    std::optional<Entry> entry = entry_of(call, name, what);
-    if (!entry) return false;
+  /// "model.0.weight"; of the outermost value "tensor".
+  std::string name() const {
+    std::string result;
+    for (const Value* key : keys_) {
+      if (key != keys_[0]) result += ".";
+      result += key->kind == Value::Int ? std::to_string(key->number) : std::string(key->text.substr(0, kMaxName + 1));
+    }
+    return keys_.empty() ? "tensor" : result;
+  }
+
+  bool add(const Value& call) {
+    if (!makes_tensor(call)) return false;
+    const std::string name = this->name(), what = path_ + ": tensor \"" + shown(name) + "\"";
+    for (const Value* key : keys_)
+      if ((key->kind != Value::Int && key->kind != Value::Text) || !is_utf8(key->text))
+        fail(what, ": a key that is neither an integer nor text in UTF-8");
     if ((name_bytes_ += name.size()) > kMaxNames || name.size() > kMaxName)
       fail(what, ": a name of ", name.size(), " bytes; at most ", kMaxName, ", and ", kMaxNames, " together");
     if (entries.size() == kMaxTensors) fail(path_, ": more than ", kMaxTensors, " tensors");
     if (!names_.insert(name).second) fail(what, " is there twice");
-    entries.push_back(std::move(*entry));
+    entries.push_back(entry_of(call, name, what));
     return true;
   }
 
   const std::string& path_;
+  std::vector<const Value*> keys_;  ///< of the dictionaries and lists around a value
   std::set<std::string> names_;
   size_t visits_ = 0, name_bytes_ = 0;
 };
@@ -232,7 +247,7 @@ struct TorchFile {
 
   void collect(const Pickle& pickle, const std::string& path) {
     Collector collector(path);
-    collector.collect("", pickle.root());
+    collector.collect(pickle.root());
     entries = std::move(collector.entries);
     left_out = collector.left_out;
   }
@@ -284,7 +299,7 @@ std::map<std::string, Storage> storages_of(const Pickle& pickle, const std::stri
 void read_stream(File& file, TorchFile& result) {
   const std::string& path = file.path();
   const uint64_t size = file.size();
-  const Elements start = load_elements(file, 0, std::min(size, kMaxPickle), 1, true);
+  const HostBytes start = map_bytes(file, 0, std::min(size, kMaxPickle));
   std::string_view rest(reinterpret_cast<const char*>(start.bytes.data()), start.bytes.size());
   const auto next = [&] {
     Pickle pickle(rest, path, [&](const std::string& name) { check_name(path, name); });
@@ -343,10 +358,7 @@ Tensor view_of(const Tensor& base, const Entry& entry) {
   return Tensor(LazyBuffer(base.lazy().node(), ShapeTracker(view)));
 }
 
-}  // namespace
-
-nn::StateDict load_torch(const std::string& path, const LoadOptions& options) {
-  File file = data::open_to_read(path);
+nn::StateDict load(File file, const LoadOptions& options) {
   TorchFile torch;
   read(file, torch);
   using Part = std::pair<std::string, const StoredType*>;  // a storage, and as what it is seen
@@ -372,6 +384,12 @@ nn::StateDict load_torch(const std::string& path, const LoadOptions& options) {
     result.emplace_back(entry.name, tensor);
   }
   return result;
+}
+
+}  // namespace
+
+nn::StateDict load_torch(const std::string& path, const LoadOptions& options) {
+  return with_memory(path, [&] { return load(data::open_to_read(path), options); });
 }
 
 FileSummary detail::summary_of_torch(File& file) {

@@ -21,7 +21,7 @@ def as_bits(x):
 def check_torch(before, after):
     # PyTorch cannot read what it writes of the wider unsigned integers in its older format.
     source = before.with_name("types.pt") if before.name == "types_old.pt" else before
-    wanted = interop.tensors_of(torch.load(source, weights_only=False))
+    wanted = interop.tensors_of(torch.load(source, map_location="cpu", weights_only=False))
     if list(wanted) == [""]:
         wanted = {"tensor": wanted[""]}
     got = torch.load(after, weights_only=True)
