@@ -4,6 +4,7 @@
 #include <ostream>
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
 
 #include "teeny/onnx/wire.h"
 
