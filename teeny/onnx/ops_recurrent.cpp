@@ -80,7 +80,7 @@ struct Layer {
   int64_t directions;
   bool reverse;                   ///< of one direction
   Tensor projected;               ///< W x + b of all steps in the order in which they are run: (T, D, B, gates * H)
-  Tensor weight;                  ///< R (D, gates * H, H)
+  Tensor weight;                  ///< R (D, H, gates * H): as it lies in memory, rows of a vector's product are runs
   Tensor last_bias;               ///< of GRU, where it is added to the product of its last gate: (D, 1, H)
   std::vector<Tensor> peepholes;  ///< to i, o and f: (D, 1, H); or none
   Tensor running;                 ///< whether a sequence has a step: (T, D, B, 1); undefined: all have all
@@ -96,9 +96,9 @@ struct Layer {
     if (directions == 1 || activations[k] == other) return activations[k](in);
     return Tensor::stack({activations[k](in[0]), other(in[1])});
   }
-  /// h times weight (D, N, H): (D, B, N).
+  /// h times weight (D, H, N): (D, B, N).
   static Tensor product(const Tensor& h, const Tensor& weight) {
-    return contract(h.unsqueeze(2), weight.unsqueeze(1), 1);
+    return contract(h.unsqueeze(2), weight.transpose(1, 2).unsqueeze(1), 1);
   }
 };
 
@@ -124,7 +124,7 @@ State gru_step(const Layer& layer, const Tensor& projected, const State& before)
     n = of_x[2] + r * (layer.last_bias.defined() ? of_h[2] + layer.last_bias : of_h[2]);
   } else {
     const int64_t hidden = h.size(-1);
-    const auto weights = layer.weight.split({2 * hidden, hidden}, 1);
+    const auto weights = layer.weight.split({2 * hidden, hidden}, -1);
     const auto of_h = Layer::product(h, weights[0]).chunk(2, -1);
     z = layer.act(0, of_x[0] + of_h[0]), r = layer.act(0, of_x[1] + of_h[1]);
     n = of_x[2] + Layer::product((r * h).contiguous(), weights[1]);
@@ -182,18 +182,21 @@ Layer layer_of(const Call& call, const Kind& kind) {
   has(1, "W", {layer.directions, rows, x.size(2)}), has(2, "R", {layer.directions, rows, hidden});
   if (steps == 0 || hidden == 0 || call.integer("hidden_size", hidden) != hidden)
     fail("X of ", x.shape(), ", R of ", recurrent.shape(), ", hidden_size ", call.integer("hidden_size", hidden));
-  layer.weight = recurrent;
+  const bool has_bias = has(3, "B", {layer.directions, 2 * rows});
+  const std::vector<Tensor> weights = call.prepared({2, 3}, [&] {
+    std::vector<Tensor> all{recurrent.transpose(1, 2).contiguous()};
+    if (!has_bias) return all;
+    const auto parts = call.x(3).unsqueeze(1).chunk(2, -1);  // of W, of R
+    if (!layer.linear_first) return all.push_back(parts[0] + parts[1]), all;
+    const auto of_r = parts[1].split({rows - hidden, hidden}, -1);
+    all.insert(all.end(), {parts[0] + of_r[0].pad({0, 0, 0}, {0, 0, hidden}), of_r[1]});
+    return all;
+  });
+  layer.weight = weights[0];
   // (T, D, B, 1, I) and (1, D, 1, rows, I)
   layer.projected = contract(in_order(layer, x).unsqueeze(3), weight.unsqueeze(1).unsqueeze(0), 1);
-  if (has(3, "B", {layer.directions, 2 * rows})) {
-    const auto parts = call.x(3).unsqueeze(1).split({rows, rows}, -1);  // W's, R's: (D, 1, rows)
-    Tensor of_r = parts[1];
-    if (layer.linear_first) {
-      const auto gates = of_r.split({rows - hidden, hidden}, -1);
-      of_r = gates[0].pad({0, 0, 0}, {0, 0, hidden}), layer.last_bias = gates[1];
-    }
-    layer.projected = layer.projected + (parts[0] + of_r);
-  }
+  if (has_bias) layer.projected = layer.projected + weights[1];
+  if (has_bias && layer.linear_first) layer.last_bias = weights[2];
   layer.projected = layer.projected.contiguous();
   if (has(4, "sequence_lens", {batch}) && !all_have(call, 4, steps)) {
     const Tensor step = in_order(layer, Tensor::arange(steps).reshape({steps, 1, 1}));
