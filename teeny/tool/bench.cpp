@@ -163,17 +163,15 @@ int bench(const Options& options) {
 void add_bench(CLI::App& app, Action& action) {
   const auto [command, options] = add_command<Options>(
       app, action, "bench", "how long an ONNX network takes",
-      "A --shape for each input whose shape the file leaves open; NAME may also be the name of an open axis. An input "
-      "that is named again begins the next combination of shapes, in which the others keep theirs:\n\n"
+      "A --shape for each input whose shape the file leaves open; NAME may also be the name of an open axis. An "
+      "input that is named again begins the next combination of shapes, in which the others keep theirs:\n\n"
       "  teeny bench net.onnx --shape x=1x3x224x224 --shape x=8x3x224x224\n"
       "  teeny bench bert.onnx --shape ids=1x128,mask=1x128 --shape ids=8x128,mask=8x128\n"
       "  teeny bench bert.onnx --shape batch=1 --shape batch=8\n\n"
-      "Inputs are random: floats are standard normal, and integers are 0, unless --range says otherwise. Loading and "
-      "the first run, which plans and reads the weights, are shown apart from the times of warm runs. With --json, "
-      "each "
-      "combination is a line: load_ms first_ms median_ms p90_ms p99_ms minimum_ms runs_per_s kernels peak_mb gflops "
-      "and "
-      "more. On a machine that others use, compare minima.",
+      "Inputs are random: floats are standard normal, and integers are 0, unless --range says otherwise. Loading "
+      "and the first run, which plans and reads the weights, are shown apart from the times of warm runs. With "
+      "--json, each combination is a line: load_ms first_ms median_ms p90_ms p99_ms minimum_ms runs_per_s kernels "
+      "peak_mb gflops and more. On a machine that others use, compare minima.",
       bench);
   command->add_option("MODEL", options->model, "an ONNX file")->required();
   command->add_option("--shape", options->shapes, "of an input")->type_name("NAME=SIZES")->allow_extra_args(false);

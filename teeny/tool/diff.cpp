@@ -100,8 +100,8 @@ int diff(const Options& options) {
 void add_diff(CLI::App& app, Action& action) {
   const auto [command, options] = add_command<Options>(
       app, action, "diff", "which tensors of two files differ",
-      "Compares names, dtypes, shapes and values, whatever the formats of the two files. The exit status is 1 where "
-      "they differ. NaN equals NaN.\n\n"
+      "Compares names, dtypes, shapes and values, whatever the formats of the two files. The exit status is 1 "
+      "where they differ. NaN equals NaN.\n\n"
       "  teeny diff before.safetensors after.pt --atol 1e-6\n"
       "  teeny diff weights.pt half.safetensors --values --rtol 1e-3",
       diff);

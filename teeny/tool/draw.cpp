@@ -118,11 +118,9 @@ void add_draw(CLI::App& app, Action& action) {
   const auto [command, options] = add_command<Options>(
       app, action, "draw", "a picture of an ONNX network",
       "Draws the graph with Graphviz: a box for each chain of operations, coloured by their kind, inside of the "
-      "modules that "
-      "the nodes' names tell of. Modules deeper than --depth are a box each; without it, as deep as stays readable. "
-      "What "
-      "only computes constants and shapes is left out. Arrows show shapes where the file says them, or where --shape "
-      "gives those of the inputs.\n\n"
+      "modules that the nodes' names tell of. Modules deeper than --depth are a box each; without it, as deep as "
+      "stays readable. What only computes constants and shapes is left out. Arrows show shapes where the file says "
+      "them, or where --shape gives those of the inputs.\n\n"
       "  teeny draw net.onnx -o net.svg --shape x=1x3x224x224\n"
       "  teeny draw bert.onnx -o bert.pdf --depth 2",
       draw);

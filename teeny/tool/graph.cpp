@@ -321,7 +321,8 @@ std::string dot_of(const Drawing& drawing, const Graph& graph, const std::map<st
   Weights weights;
   for (const onnx::TensorProto& t : graph.initializers) weights[t.name] = &t;
   std::string out =
-      "digraph model {\n  node [shape=plain fontname=\"sans-serif\" fontsize=11];\n"
+      "digraph model {\n"
+      "  node [shape=plain fontname=\"sans-serif\" fontsize=11];\n"
       "  edge [color=\"#555555\" fontname=\"sans-serif\" fontsize=9 fontcolor=\"#555555\"];\n"
       "  graph [fontname=\"sans-serif\" fontsize=10 color=\"#aaaaaa\" labeljust=l ranksep=0.3 nodesep=0.25];\n";
   std::set<std::string> families;

@@ -152,9 +152,9 @@ int info(const Options& options) {
 void add_info(CLI::App& app, Action& action) {
   const auto [command, options] = add_command<Options>(
       app, action, "info", "what is in a file",
-      "Shows the tensors with their dtypes, shapes and sizes; of an ONNX file its inputs, outputs and operations too, "
-      "and which of these teeny does not have. Only headers are read: a large file takes no longer than a small "
-      "one.\n\n"
+      "Shows the tensors with their dtypes, shapes and sizes; of an ONNX file its inputs, outputs and operations "
+      "too, and which of these teeny does not have. Only headers are read: a large file takes no longer than a "
+      "small one.\n\n"
       "  teeny info net.onnx\n"
       "  teeny info weights.safetensors --like conv\n"
       "  teeny info net.onnx --json | jq '.ops[] | select(.missing)'",

@@ -12,6 +12,8 @@ namespace teeny::tool {
 
 namespace {
 
+constexpr int64_t kMostElements = int64_t(1) << 32;
+
 /// NAME and what stands behind the last `=`; a name may have one, too.
 std::pair<std::string, std::string> split_at_equals(const std::string& option) {
   const size_t equals = option.rfind('=');
@@ -35,7 +37,7 @@ Shape shape_from(const std::string& option, const std::string& sizes) {
     const size_t end = std::min(sizes.find('x', begin), sizes.size());
     int64_t size = 0;
     if (!read_all(std::string_view(sizes).substr(begin, end - begin), size) || size < 0 ||
-        __builtin_mul_overflow(elements, std::max<int64_t>(size, 1), &elements) || elements > int64_t(1) << 40)
+        __builtin_mul_overflow(elements, std::max<int64_t>(size, 1), &elements) || elements > kMostElements)
       throw WrongUsage(option + ": \"" + sizes + "\" is no shape; 1x3x224x224 is one, and `scalar`");
     shape.push_back(size);
     begin = end + 1;
@@ -67,8 +69,9 @@ Ranges ranges_from(const std::vector<std::string>& options) {
     const auto [name, range] = split_at_equals(option);
     const size_t colon = range.find(':');
     double low = 0, high = 0;
+    constexpr double kLargest = 1e15;
     if (colon == range.npos || !read_all(std::string_view(range).substr(0, colon), low) ||
-        !read_all(std::string_view(range).substr(colon + 1), high) || !(low <= high) || !std::isfinite(high - low))
+        !read_all(std::string_view(range).substr(colon + 1), high) || !(low <= high) || std::max(-low, high) > kLargest)
       throw WrongUsage("--range " + option + ": must be LOW:HIGH, or NAME=LOW:HIGH");
     ranges[name] = {low, high};
   }
@@ -78,7 +81,8 @@ Ranges ranges_from(const std::vector<std::string>& options) {
 Shape shape_of(const onnx::ValueInfo& input, const Shapes& shapes) {
   if (const auto found = shapes.find(input.name); found != shapes.end()) return found->second;
   const auto refuse = [&](const std::string& what) {
-    throw WrongUsage(text('"', input.name, "\" is ", input, ": ", what, " is open; --shape ", input.name, "=..."));
+    throw WrongUsage(
+        text('"', input.name, "\" is ", input, ": ", what, " is open; give it a shape: ", input.name, "=1x3x224x224"));
   };
   if (!input.shape) refuse("its shape");
   Shape shape;

@@ -57,10 +57,11 @@ int main(int argc, char** argv) {
     return tool::help(*command, tool::terminal_width());
   });
   app.footer(
-      "Files are .onnx, .safetensors, .pt, .npz and .npy. Tables are for people, --json is for scripts; there a number "
-      "that is none is a string: \"nan\", \"inf\", \"-inf\". Files are not trusted: nothing in them is executed.\n\n"
-      "The exit status is 0 if all is well, 1 if a file or a run is bad or two files differ, 2 if the command line is "
-      "wrong, and 69 if there is no GPU.\n\n"
+      "Files are .onnx, .safetensors, .pt, .npz and .npy. Tables are for people, --json is for scripts; there a "
+      "number that is none is a string: \"nan\", \"inf\", \"-inf\". Files are not trusted: nothing in them is "
+      "executed.\n\n"
+      "The exit status is 0 if all is well, 1 if a file or a run is bad or two files differ, 2 if the command line "
+      "is wrong, and 69 if there is no GPU.\n\n"
       "  teeny info net.onnx\n"
       "  teeny run net.onnx input=image.npy --top 5 --labels labels.txt\n"
       "  teeny convert weights.pt weights.safetensors");

@@ -154,13 +154,11 @@ int onnx_test(const Options& options) {
 void add_onnx_test(CLI::App& app, Action& action) {
   const auto [command, options] =
       add_command<Options>(app, action, "onnx-test", "run cases in the layout of ONNX's backend tests",
-                           "Each folder in DIR that has a model.onnx is a case; its test_data_set_0, test_data_set_1, "
-                           ".. hold the inputs and what "
-                           "the outputs must be. Prints a line for each case, `passed NAME OP`, or `failed` or "
-                           "`unsupported` with the reason, "
-                           "and the totals. Unsupported is what teeny does not have, and no failure. dtypes and shapes "
-                           "must agree, NaN equals "
-                           "NaN, and bfloat16 may be 2^-6 off.\n\n"
+                           "Each folder in DIR that has a model.onnx is a case; its test_data_set_0, "
+                           "test_data_set_1, .. hold the inputs and what the outputs must be. Prints a line for "
+                           "each case, `passed NAME OP`, or `failed` or `unsupported` with the reason, and the "
+                           "totals. Unsupported is what teeny does not have, and no failure. dtypes and shapes "
+                           "must agree, NaN equals NaN, and bfloat16 may be 2^-6 off.\n\n"
                            "  teeny onnx-test /usr/share/libonnx-testdata/data/node\n"
                            "  teeny onnx-test models --rtol 0 --atol 1e-5 --relative 1e-4",
                            onnx_test);

@@ -46,7 +46,8 @@ nn::StateDict read_inputs(const onnx::Model& model, const Options& options) {
   for (const std::string& random : options.random) {
     const size_t equals = random.rfind('=');
     const onnx::ValueInfo& info = infos[place_of(random.substr(0, equals), infos)];
-    const Shapes shapes = equals == random.npos ? Shapes() : combinations({random})[0];
+    Shapes shapes;
+    if (equals != random.npos) shapes[info.name] = shape_from("--random " + random, random.substr(equals + 1));
     given.emplace_back(info.name, random_input(info, shape_of(info, shapes), ranges));
   }
   std::set<std::string> taken;
@@ -123,6 +124,7 @@ Json top_of(const Tensor& x, int64_t count, const std::vector<std::string>& labe
 
 /// Name, dtype, shape, and of its elements the extremes, the mean, and all where they are few.
 Json described(const std::string& name, const Tensor& x) {
+  constexpr int64_t kFew = 1000;
   const std::vector<double> values = x.to_vector<double>();
   Json json{
       {"name", name}, {"dtype", teeny::name(x.dtype())}, {"shape", std::vector(x.shape().begin(), x.shape().end())}};
@@ -133,8 +135,9 @@ Json described(const std::string& name, const Tensor& x) {
     sum += v;
   }
   json["minimum"] = number(least), json["maximum"] = number(most), json["mean"] = number(sum / double(values.size()));
-  constexpr size_t kFew = 1000;
-  if (values.size() <= kFew)
+  if (x.numel() > kFew) return json;
+  if (!is_float(x.dtype())) json["values"] = x.to_vector<int64_t>();
+  else
     for (double v : values) json["values"].push_back(number(v));
   return json;
 }
@@ -198,10 +201,8 @@ void add_run(CLI::App& app, Action& action) {
   const auto [command, options] =
       add_command<Options>(app, action, "run", "run an ONNX network",
                            "Inputs are .npy files, or tensors of .npz, .safetensors and .pt files that have the "
-                           "inputs' names. Without a name "
-                           "before it, a .npy file is the first input that has nothing yet. Shows each output's shape "
-                           "and values; --out saves "
-                           "them.\n\n"
+                           "inputs' names. Without a name before it, a .npy file is the first input that has "
+                           "nothing yet. Shows each output's shape and values; --out saves them.\n\n"
                            "  teeny run net.onnx image.npy --top 5 --labels labels.txt\n"
                            "  teeny run bert.onnx ids=ids.npy mask=mask.npy --out results.npz\n"
                            "  teeny run net.onnx --random x=1x3x224x224",
