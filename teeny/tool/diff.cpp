@@ -1,4 +1,5 @@
 // Which tensors of two files differ.
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -28,7 +29,8 @@ std::pair<double, bool> compare(const Tensor& a, const Tensor& b, const Options&
   if (!is_float(a.dtype()) && !is_float(b.dtype())) {  // a double cannot hold all int64
     const std::vector<int64_t> x = a.to_vector<int64_t>(), y = b.to_vector<int64_t>();
     for (size_t i = 0; i < x.size(); ++i)
-      if (x[i] != y[i]) note(std::abs(double(x[i]) - double(y[i])), std::abs(double(y[i])));
+      if (x[i] != y[i])
+        note(double(uint64_t(std::max(x[i], y[i])) - uint64_t(std::min(x[i], y[i]))), std::abs(double(y[i])));
     return {largest, close};
   }
   const std::vector<double> x = a.to_vector<double>(), y = b.to_vector<double>();

@@ -114,7 +114,7 @@ std::string complaint(const CLI::App& app, const CLI::ParseError& error) {
   const std::string name = chosen.empty() ? "teeny" : "teeny " + command.get_name();
   const std::vector<std::string> rest = command.remaining(), known = names_of(command);
   std::string what = error.what();
-  if (!rest.empty() && (chosen.empty() || error.get_name() == "ExtrasError")) {
+  if (!rest.empty() && (chosen.empty() || dynamic_cast<const CLI::ExtrasError*>(&error))) {
     const std::string given = rest[0].substr(0, rest[0].find('='));
     const bool is_option = given.starts_with('-');
     what = given + (is_option ? ": no such option" : chosen.empty() ? ": no such command" : ": one argument too many");

@@ -1,134 +1,324 @@
 #!/usr/bin/env python3
-"""The program teeny as its users meet it: each command on small files, wrong usage, bad files, pipes and scripts."""
+"""The program `teeny` as its users meet it: every command on small files, terminals of several widths, pipes that are closed or
+full, names and files that mean harm, wrong command lines.
+
+    tool.py [PROGRAM]    build/cpu-native/bin/teeny
+"""
+import fcntl
 import json
 import os
 import pathlib
+import pty
+import re
+import resource
+import select
+import shutil
+import signal
 import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-TEENY = ROOT / "build" / "cpu-native" / "bin" / "teeny"
-PAGE = ROOT / "tests" / "golden" / "page"
+TEENY = (ROOT / (sys.argv[1] if len(sys.argv) > 1 else 'build/cpu-native/bin/teeny')).resolve()
+GOLDEN = ROOT / 'tests/golden'
+PAGE = GOLDEN / 'page'
+NET, IMAGES = (PAGE / name for name in ['stripes.onnx', 'x.npy'])
+ENVIRONMENT = {**os.environ, 'OMP_WAIT_POLICY': 'passive', 'OMP_NUM_THREADS': '2'}
 wrong = []
-checks = 0
 
 
-def check(holds, what):
-    global checks
-    checks += 1
+def check(what, holds, *shown):
     if not holds:
         wrong.append(what)
+        print(f'WRONG: {what}', *shown, sep='\n')
 
 
-def run(*arguments, status=0, says=(), **options):
-    """Runs a command and returns what it prints. Its exit status and words in what it prints or complains are checked."""
-    result = subprocess.run([TEENY, *map(str, arguments)], capture_output=True, text=True, timeout=60, **options)
-    said, name = result.stdout + result.stderr, " ".join(map(str, arguments))
-    check(result.returncode == status, f"{name}: status {result.returncode}, not {status}: {said[:300]}")
-    for word in says:
-        check(word in said, f"{name}: does not say {word!r}: {said[:300]}")
-    check("\x1b" not in result.stdout, f"{name}: escape sequences in a pipe")
-    if status:
-        check(len(result.stderr.strip().splitlines()) <= 6, f"{name}: an error of many lines: {result.stderr[:300]}")
-    return result.stdout
+def run(*words, **environment):
+    """(exit status, stdout, stderr)"""
+    done = subprocess.run([TEENY, *map(str, words)], cwd=ROOT, env={**ENVIRONMENT, **environment}, capture_output=True, text=True,
+                          stdin=subprocess.DEVNULL)
+    return done.returncode, done.stdout, done.stderr
 
 
-def big_safetensors(path, count):
-    """A file of `count` tensors, of which only the header is ever written."""
-    header = {f"layer.{i}.weight": {"dtype": "F32", "shape": [256, 1024], "data_offsets": [i << 20, (i + 1) << 20]}
-              for i in range(count)}
+def good(*words):
+    """The output of a command that must succeed, and say nothing on stderr."""
+    status, out, error = run(*words)
+    check(f'{words}: status {status}', status == 0 and not error, out + error)
+    return out
+
+
+def data(*words):
+    out = good(*words, '--json')
+    try:
+        return json.loads(out)
+    except json.JSONDecodeError as error:
+        check(f'{words}: JSON', False, error, out)
+        return {}
+
+
+def fails(status, says, *words, **environment):
+    """A command that must end with this status and say this, in one line."""
+    found, out, error = run(*words, **environment)
+    check(f'{words}: status {found}', found == status and says in error and error.count('\n') == 1, out + error)
+
+
+def on_terminal(columns, *words):
+    """(exit status, output) on a terminal of that width."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(ROOT)
+        time.sleep(0.1)  # the terminal gets its size
+        os.execve(TEENY, ['teeny', *map(str, words)], {**ENVIRONMENT, 'TERM': 'xterm'})
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack('HHHH', 50, columns, 0, 0))
+    output, end = b'', time.time() + 60
+    while time.time() < end:
+        if not select.select([terminal], [], [], 1)[0]:
+            continue
+        try:
+            part = os.read(terminal, 65536)
+        except OSError:
+            break
+        if not part:
+            break
+        output += part
+    _, status = os.waitpid(pid, 0)
+    return os.waitstatus_to_exitcode(status), output.decode()
+
+
+def widest(output):
+    """Once what is only there for a moment is taken out."""
+    return max(len(re.sub(r'.*\r\x1b\[K', '', line)) for line in output.replace('\r\n', '\n').split('\n'))
+
+
+def write_safetensors(path, tensors, metadata=None, size=None):
+    """`tensors`: name -> (dtype, shape, bytes). With a `size` the file has a hole of so many bytes instead of the elements."""
+    header, place = {'__metadata__': metadata} if metadata else {}, 0
+    for name, (dtype, shape, elements) in tensors.items():
+        end = place + (size if size else len(elements))
+        header[name] = {'dtype': dtype, 'shape': shape, 'data_offsets': [place, end]}
+        place = end
     text = json.dumps(header).encode()
-    with open(path, "wb") as file:
-        file.write(struct.pack("<Q", len(text)) + text)
-        file.truncate(8 + len(text) + (count << 20))
+    with open(path, 'wb') as file:
+        file.write(struct.pack('<Q', len(text)) + text)
+        if size:
+            file.truncate(8 + len(text) + place)
+        else:
+            file.write(b''.join(elements for _, _, elements in tensors.values()))
 
 
-def main():
-    subprocess.run(["make", "-s", "--no-print-directory", TEENY.relative_to(ROOT)], cwd=ROOT, check=True)
-    with tempfile.TemporaryDirectory() as name:
-        scratch = pathlib.Path(name)
-        os.chdir(scratch)
-        net, weights, x = PAGE / "stripes.onnx", PAGE / "stripes.pt", PAGE / "x.npy"
-
-        # Help, and wrong usage: one line, and status 2.
-        commands = "info run bench convert draw diff onnx-test completion".split()
-        run("--help", says=commands)
-        run("--version", says=["teeny "])
-        for command in commands:
-            run(command, "--help", says=[f"usage: teeny {command}"])
-            run(command, "--nonsense", status=2)
-        run(status=2)
-        run("nonsense", status=2)
-        for shell in ("bash", "zsh", "fish", "man"):
-            run("completion", shell, says=["convert"])
-
-        # info
-        run("info", weights, says=["net.conv.weight", "(8, 1, 5, 5)", "235"])
-        run("info", net, says=["image", "(batch, 1, 16, 16)", "Conv", "opset"])
-        check("conv.bias" not in run("info", weights, "--like", "head"), "info --like shows others")
-        facts = json.loads(run("info", net, "--json"))
-        check(isinstance(facts, dict) and "tensors" in facts, "info --json has no tensors")
-        run("info", "missing.pt", status=1, says=["missing.pt"])
-        run("info", __file__, status=1)
-        (scratch / "bad.onnx").write_bytes(net.read_bytes()[:700])
-        run("info", "bad.onnx", status=1, says=["bad.onnx"])
-        run("run", "bad.onnx", status=1, says=["bad.onnx"])
-        big_safetensors("big.safetensors", 1000)
-        started = time.monotonic()
-        run("info", "big.safetensors", says=["layer.999.weight", "262,144,000"])
-        check(time.monotonic() - started < 1, "info of 1,000 tensors takes more than a second on this machine")
-
-        # run
-        run("run", net, x, "--top", 1, "--labels", PAGE / "labels.txt", says=["slanted"])
-        run("run", net, f"image={x}", "--out", "out.npz")
-        run("run", net, x, "--out", "scores.npy.d/")
-        run("diff", "out.npz", "out.npz")
-        run("run", net, "--random", "image=3x1x16x16", says=["(3, 3)"])
-        check(json.loads(run("run", net, x, "--json")), "run --json prints nothing")
-        run("run", net, status=1, says=["image"])
-        run("run", net, "--random", "image=3x2x16x16", status=1, says=["image"])
-        run("run", net, f"other={x}", status=2, says=["other"])
-        run("run", net, x, "--out", "/nowhere/out.npz", status=1, says=["/nowhere"])
-
-        # bench, draw, convert, diff
-        times = json.loads(run("bench", net, "--shape", "batch=4", "--seconds", 0.05, "--json").splitlines()[0])
-        for key in ("load_ms", "first_ms", "median_ms", "p90_ms", "minimum_ms"):
-            check(times.get(key, 0) > 0, f"bench --json has no {key}")
-        run("bench", net, "--shape", "image=4x1x9", "--seconds", 0.05, status=1)
-        run("draw", net, "-o", "net.dot")
-        check("Conv" in (scratch / "net.dot").read_text(), "draw shows no Conv")
-        run("draw", net, "-o", "net.svg")
-        check((scratch / "net.svg").read_text().rstrip().endswith("</svg>"), "draw writes no whole SVG")
-        run("draw", weights, "-o", "w.svg", status=1)
-        for to in ("w.safetensors", "w.npz", "w.pt"):
-            run("convert", weights, to)
-            run("diff", weights, to)
-        run("convert", weights, "half.safetensors", "--dtype", "f16")
-        run("diff", weights, "half.safetensors", status=1, says=["net.conv.weight"])
-        run("convert", weights, "w.xyz", status=2)
-        check(not (scratch / "w.xyz").exists(), "convert leaves half a file")
-
-        # Names from a file are not obeyed by a terminal, and narrow ones are no trouble.
-        hostile = json.dumps({"\x1b[31mred\nline": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()
-        (scratch / "h.safetensors").write_bytes(struct.pack("<Q", len(hostile)) + hostile + bytes(4))
-        run("info", "h.safetensors", says=["red"])
-        for columns in ("40", "80"):
-            run("info", net, env={**os.environ, "COLUMNS": columns})
-        reader = subprocess.Popen([TEENY, "info", "big.safetensors"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        reader.stdout.readline()
-        reader.stdout.close()  # as `| head -1` does
-        check(b"Traceback" not in reader.stderr.read() and reader.wait(20) in (0, 1, -13, 141), "a closed pipe is no end")
-
-        # onnx-test: a case of ONNX's layout, one that passes and one that does not.
-        case = ROOT / "tests" / "golden" / "onnx"
-        run("onnx-test", case, "--jit", "--rtol", 0, "--atol", 1e-5, "--relative", 1e-4, says=["failed 0 unsupported 0"])
-        run("onnx-test", scratch, status=1)
-    print(*wrong, sep="\n", end="\n" if wrong else "")
-    print(f"{checks - len(wrong)} checks passed, {len(wrong)} failed")
-    sys.exit(bool(wrong))
+def write_npy(path, values):
+    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({len(values)},), }}"
+    header += ' ' * (-(len(header) + 11) % 64) + '\n'
+    path.write_bytes(b'\x93NUMPY\x01\x00' + struct.pack('<H', len(header)) + header.encode() + struct.pack(f'<{len(values)}f', *values))
 
 
-main()
+def infos(scratch):
+    net = data('info', NET)
+    check('info of a network', net['format'] == 'ONNX' and net['inputs'][0]['shape'][0] == 'batch' and net['opsets']['ai.onnx'] > 10
+          and not any(op['missing'] for op in net['ops']) and net['totals']['float32']['tensors'] > 1, net)
+    for path in sorted((GOLDEN / 'interop').iterdir()):
+        if path.name.startswith('refused'):
+            status, out, error = run('info', path)  # some of these are only refused when they are loaded
+            check(f'info {path.name}: status {status}', status in (0, 1) and (status == 0) == (not error), error)
+            fails(1, path.name, 'convert', path, scratch / 'refused.safetensors')
+        elif path.suffix in ('.pt', '.npy', '.npz', '.safetensors'):
+            file = data('info', path)
+            check(f'info {path.name}', file['bytes'] == path.stat().st_size and all(type(t['bytes']) is int for t in file['tensors']))
+    check('a .pt with views', data('info', GOLDEN / 'interop/views.pt')['shared'])
+    like = data('info', NET, '--like', 'WEIGHT')['tensors']
+    check('--like', like and all('weight' in tensor['name'] for tensor in like), like)
+
+    evil = 'red\x1b[31m\nline\u202eback\x9b\x07'
+    write_safetensors(scratch / 'evil.safetensors', {
+        evil: ('F32', [2], b'\0' * 8), '網路' * 60: ('F32', [1, 2], b'\xff' * 8),
+        'a.long.' + 'name.' * 30 + 'weight': ('U8', [0], b'')}, {'key\x1b[2J': 'value\x1b]0;title\x07'})
+    out = good('info', scratch / 'evil.safetensors')
+    check('control characters are shown', r'red\x1b[31m\x0aline\u202eback\x9b\x07' in out and not re.search(r'[^\n -~\u0100-\uffff]', out), out)
+    check('and kept in JSON', data('info', scratch / 'evil.safetensors')['tensors'][0]['name'] == evil)
+    for columns in [40, 80]:
+        for file in [NET, scratch / 'evil.safetensors', GOLDEN / 'interop/views.pt']:
+            status, out = on_terminal(columns, 'info', file)
+            width = widest(out.partition('\n')[2])  # the first line begins with the path
+            check(f'info {file} on {columns} columns is {width} wide', status == 0 and width <= columns, out)
+
+    write_safetensors(scratch / 'many.safetensors', {f'layers.{k}.weight': ('F32', [1024, 256], b'') for k in range(1000)}, size=1 << 20)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    check('a thousand tensors', good('info', scratch / 'many.safetensors').count('(1024, 256)') == 1000)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    check(f'a thousand tensors in {seconds:.3f} s of processor time', seconds < 0.1)
+    done = subprocess.run(['sh', '-c', f'"{TEENY}" info "{scratch}/many.safetensors" | head -n 1'], capture_output=True, text=True)
+    check('a pipe that is closed', 'safetensors' in done.stdout and not done.stderr, done.stderr)
+    (scratch / 'cut.onnx').write_bytes(NET.read_bytes()[:700])
+    for command in [('info',), ('run',), ('bench',), ('draw', '-o', scratch / 'cut.svg')]:
+        fails(1, 'cut.onnx', *command, scratch / 'cut.onnx')
+
+
+def runs(scratch):
+    plain = data('run', NET, IMAGES, '--top', 2, '--labels', PAGE / 'labels.txt')
+    values = plain['outputs'][0]['values']
+    check('run', plain['top'][0][0]['value'] == max(values[:len(values) // plain['outputs'][0]['shape'][0]])
+          and plain['top'][0][0]['label'] in (PAGE / 'labels.txt').read_text().split('\n'), plain)
+    name = data('info', NET)['inputs'][0]['name']
+    check('an input by name', data('run', NET, f'{name}={IMAGES}')['outputs'] == plain['outputs'])
+    good('run', NET, IMAGES, '--out', scratch / 'folder')
+    check('a file for each output', len(list((scratch / 'folder').glob('*.npy'))) == len(plain['outputs']))
+    good('run', NET, IMAGES, '--out', scratch / 'outputs.npz')
+    check('the same in one file', data('info', scratch / 'outputs.npz')['tensors'][0]['name'] == plain['outputs'][0]['name'])
+    shape = 'x'.join(map(str, [3, *data('info', NET)['inputs'][0]['shape'][1:]]))
+    random = [data('run', NET, '--random', f'{name}={shape}', '--seed', seed)['outputs'] for seed in (1, 1, 2)]
+    check('a seed', random[0] == random[1] != random[2] and random[0][0]['shape'][0] == 3)
+    out = good('run', NET, '--random', f'{name}={shape}', '--range', '0:0', '--top', 1)
+    check('tables for people', 'mean' in out and 'row 2' in out, out)
+    fails(1, '/nowhere', 'run', NET, IMAGES, '--out', '/nowhere/outputs.npz')
+    fails(2, 'no such input', 'run', NET, f'other={IMAGES}')
+    fails(2, 'more files than inputs', 'run', NET, IMAGES, IMAGES)
+    fails(1, 'is not given', 'run', NET)
+    fails(1, 'none.npy', 'run', NET, scratch / 'none.npy')
+    fails(1, 'and is given', 'run', NET, GOLDEN / 'interop/float32.npy')
+    fails(2, 'is no shape', 'run', NET, '--random', f'{name}=3x-1')
+    fails(2, 'is no shape', 'run', NET, '--random', f'{name}=99999999999x99999999999')
+
+
+def benches(scratch):
+    out = good('bench', NET, '--shape', 'batch=1', '--shape', 'batch=4', '--seconds', 0.01, '--json')
+    lines = [json.loads(line) for line in out.splitlines()]
+    check('a line for each combination', [next(iter(line['shapes'].values()))[0] for line in lines] == [1, 4], out)
+    for key in 'load_ms first_ms median_ms p90_ms p99_ms minimum_ms runs_per_s kernels peak_mb gflops'.split():
+        check(f'bench has {key}', all(line[key] > 0 for line in lines), out)
+    check('the times are in order', all(l['minimum_ms'] <= l['median_ms'] <= l['p90_ms'] <= l['p99_ms'] for l in lines), out)
+    out = good('bench', NET, '--shape', 'batch=2', '--seconds', 0)
+    check('bench for people', 'replayed' in out and 'GFLOP/s' in out, out)
+    case = GOLDEN / 'onnx/mixer_script'
+    data('bench', case / 'model.onnx', '--data', case / 'test_data_set_0', '--seconds', 0)
+    fails(2, 'is open', 'bench', NET)
+    fails(2, 'no such input', 'bench', NET, '--shape', 'nothing=1')
+    fails(2, 'must be NAME=', 'bench', NET, '--shape', '1x2')
+    fails(2, 'must be LOW:HIGH', 'bench', NET, '--shape', 'batch=1', '--range', '2:1')
+    fails(1, 'input_0.pb', 'bench', NET, '--data', scratch)
+
+
+def conversions(scratch):
+    source = PAGE / 'stripes.pt'
+    for before, after in [(source, 'a.safetensors'), (scratch / 'a.safetensors', 'b.npz'), (scratch / 'b.npz', 'c.pt')]:
+        count = data('convert', before, scratch / after)['tensors']
+        check(f'{after} has the same tensors', count == data('diff', source, scratch / after)['equal'])
+    good('convert', source, scratch / 'half.safetensors', '--dtype', 'f16')
+    fails(1, '', 'diff', source, scratch / 'missing.pt')
+    status, out, _ = run('diff', source, scratch / 'half.safetensors', '--json')
+    check('other dtypes', status == 1 and all('float16' in each['how'] for each in json.loads(out)['changed']), out)
+    good('diff', source, scratch / 'half.safetensors', '--values', '--rtol', 0.001, '--atol', 1e-6)
+    nan, inf = float('nan'), float('inf')
+    one = {'same': ('F32', [3], struct.pack('<3f', nan, inf, 1)), 'gone': ('U8', [1], b'\1'), 'big': ('I64', [1], struct.pack('<q', 2**60))}
+    two = {'same': one['same'], 'new': ('U8', [1], b'\1'), 'big': ('I64', [1], struct.pack('<q', 2**60 + 1))}
+    write_safetensors(scratch / 'one.safetensors', one)
+    write_safetensors(scratch / 'two.safetensors', two)
+    status, out, _ = run('diff', scratch / 'one.safetensors', scratch / 'two.safetensors', '--json')
+    found = json.loads(out)
+    check('NaN equals NaN, and large integers differ', status == 1 and found['equal'] == 1 and found['missing'] == ['gone']
+          and found['added'] == ['new'] and found['changed'][0]['name'] == 'big', out)
+    write_safetensors(scratch / 'two.safetensors', {**one, 'same': ('F32', [3], struct.pack('<3f', nan, 2, 1))})
+    status, out, _ = run('diff', scratch / 'one.safetensors', scratch / 'two.safetensors', '--json', '--atol', 1e30)
+    check('an infinity is a string', status == 1 and json.loads(out)['changed'][0]['largest_difference'] == 'inf', out)
+
+    fails(2, '.npy file holds one', 'convert', source, scratch / 'd.npy')
+    fails(2, 'ending', 'convert', source, scratch / 'd.txt')
+    fails(2, 'f16, bf16', 'convert', source, scratch / 'd.pt', '--dtype', 'f8')
+    fails(1, '/nowhere', 'convert', source, '/nowhere/d.pt')
+    (scratch / 'text.pt').write_text('this is none')
+    fails(1, 'text.pt', 'convert', scratch / 'text.pt', scratch / 'd.pt')
+    write_npy(scratch / 'v.npy', [1, 2])
+    check('a .npy', data('convert', scratch / 'v.npy', scratch / 'v.safetensors')['tensors'] == 1)
+
+    # Ctrl-C in the middle: the old file stays, and nothing else.
+    folder = scratch / 'interrupted'
+    folder.mkdir()
+    target = folder / 'large.npz'
+    target.write_text('old')
+    write_safetensors(scratch / 'large.safetensors', {f't{k}': ('F32', [4, 1 << 20], b'') for k in range(16)}, size=16 << 20)
+    for ending in [signal.SIGINT, signal.SIGTERM]:
+        process = subprocess.Popen([TEENY, 'convert', scratch / 'large.safetensors', target], env=ENVIRONMENT)
+        while len(os.listdir(folder)) < 2 and process.poll() is None:
+            time.sleep(0.001)
+        process.send_signal(ending)
+        check(f'{ending} ends it', process.wait() == -ending)
+        check(f'{ending} leaves nothing behind', os.listdir(folder) == ['large.npz'] and target.read_text() == 'old', os.listdir(folder))
+
+
+def pictures(scratch):
+    found = data('draw', NET, '-o', scratch / 'net.dot', '--shape', 'batch=2')
+    source = (scratch / 'net.dot').read_text()
+    check('a picture has shapes', found['boxes'] > 0 and '2×' in source, source)
+    for case in sorted((GOLDEN / 'onnx').glob('*/model.onnx')):
+        good('draw', case, '-o', scratch / 'each.dot')
+    if shutil.which('dot'):
+        good('draw', NET, '-o', scratch / 'net.svg')
+        check('an SVG', '</svg>' in (scratch / 'net.svg').read_text())
+    fails(1, 'package graphviz', 'draw', NET, '-o', scratch / 'no.svg', PATH=str(scratch))
+    check('nothing half drawn', not (scratch / 'no.svg').exists())
+    fails(1, 'no network', 'draw', PAGE / 'stripes.pt', '-o', scratch / 'no.svg')
+    fails(2, 'ending', 'draw', NET, '-o', scratch / 'net.gif')
+
+
+def cases(scratch):
+    out = good('onnx-test', GOLDEN / 'onnx', '--only', 'mixer', '--rtol', 0, '--atol', 1e-5, '--relative', 1e-4)
+    check('onnx-test', re.fullmatch(r'(passed \S+ \S+\n){2}passed 2 failed 0 unsupported 0\n', out), out)
+    shutil.copytree(GOLDEN / 'onnx/mixer_script', scratch / 'cases/mixer')
+    inputs = sorted((scratch / 'cases/mixer/test_data_set_0').glob('output_*.pb'))
+    shutil.copy(scratch / 'cases/mixer/test_data_set_1/output_0.pb', inputs[0])
+    status, out, _ = run('onnx-test', scratch / 'cases', '--json')
+    found = json.loads(out)
+    check('a case that fails', status == 1 and found['failed'] == 1 and found['cases'][0]['why'], out)
+    fails(1, 'no folder', 'onnx-test', PAGE)
+
+
+def command_lines():
+    for says, words in [('a command is missing', []), ('no such command; info?', ['inof']), ('no such option; --like?', ['info', NET, '--lik=x']),
+                        ('FILE is required', ['info']), ('one argument too many', ['info', NET, NET]), ('not a number', ['run', NET, '--top', 'x']),
+                        ('not a number', ['bench', NET, '--seconds', 'nan']), ('not a number', ['bench', NET, '--warmup', '-1']),
+                        ('no such shell', ['completion', 'ksh']), ('required', ['draw', NET])]:
+        fails(2, says, *words)
+    fails(2, r'\x1b[31m', '\x1b[31m')
+    fails(1, 'No such file', 'info', '/nowhere/net.onnx')
+    fails(1, 'regular file', 'info', ROOT)
+    fails(1, 'regular file', 'info', '/dev/zero')
+    commands = re.findall(r'^  (\S+) ', good('--help').split('\noptions')[0], re.M)
+    check('commands', commands == 'info run bench convert draw diff onnx-test completion'.split(), commands)
+    for command in commands:
+        fails(2, f'teeny {command}: ', command, '--nonsense')
+        for columns in [40, 80]:
+            status, out = on_terminal(columns, command, '--help')
+            out = '\n'.join(line for line in out.splitlines() if not line.startswith('  teeny'))  # examples stay as they are
+            check(f'{command} --help on {columns} columns is {widest(out)} wide', status == 0 and widest(out) <= columns, out)
+    for target in ['>&-', '> /dev/full']:
+        done = subprocess.run(['sh', '-c', f'"{TEENY}" info "{NET}" {target}'], capture_output=True, text=True)
+        check(target, done.returncode == 1 and 'the output cannot be written' in done.stderr, done.stderr)
+
+
+def completions(scratch):
+    scripts = {shell: good('completion', shell) for shell in ['bash', 'zsh', 'fish', 'man']}
+    path = scratch / 'bash'
+    path.write_text(scripts['bash'] + 'COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _teeny_words; echo ${COMPREPLY[@]}')
+    for words, expected in [(['c'], 'convert completion'), (['info', '--l'], '--like'), (['convert', '--dtype', ''], 'f16 bf16 f32 f64'),
+                            (['completion', 'z'], 'zsh')]:
+        done = subprocess.run(['bash', '-c', f'COMP_WORDS=(teeny {" ".join(repr(w) for w in words)}); source {path}'], capture_output=True, text=True)
+        check(f'bash completes {words}', done.stdout.split() == expected.split(), done.stdout + done.stderr)
+    for shell, option in [('bash', '-n'), ('zsh', '-n'), ('fish', '-n')]:
+        if shutil.which(shell):
+            done = subprocess.run([shell, option, '/dev/stdin'], input=scripts[shell], capture_output=True, text=True)
+            check(f'{shell} reads its completions', done.returncode == 0, done.stderr)
+    if shutil.which('man'):
+        done = subprocess.run(['man', '--warnings', '-l', '-'], input=scripts['man'], capture_output=True, text=True)
+        check('the manual page', 'teeny info net.onnx' in done.stdout and not done.stderr, done.stderr)
+
+
+with tempfile.TemporaryDirectory() as name:
+    scratch = pathlib.Path(name)
+    command_lines()
+    for part in [infos, runs, benches, conversions, pictures, cases, completions]:
+        part(scratch)
+print(f'{len(wrong)} wrong')
+sys.exit(bool(wrong))
