@@ -78,8 +78,8 @@ Replacement::Replacement(const std::string& path) : path_(path) {
 }
 
 Replacement::~Replacement() {
-  unfinished = nullptr;
   if (!done_) unlink(temporary_.c_str());
+  unfinished = nullptr;
 }
 
 /// Those of programs that have ended. Nothing here is an error: what cannot be removed stays.
@@ -105,20 +105,25 @@ void Replacement::remove_leftovers() const {
 void Replacement::create() {
   std::random_device random;
   for (int attempt = 0; attempt < 100; ++attempt) {
+    unfinished = nullptr;
     char digits[kDigits + 1];
     std::snprintf(digits, sizeof digits, "%08x%08x", unsigned(random()), unsigned(random()));
     temporary_ = (fs::path(directory_) / (beginning(target_) + digits)).string();
+    unfinished = temporary_.c_str();  // before it is there: a signal may come right after
     File file(temporary_, O_WRONLY | O_CREAT | O_EXCL, mode_ & 0777);
-    if (!file.is_open() && errno == EEXIST) continue;
-    if (!file.is_open()) fail_errno(path_, "cannot write");
+    if (!file.is_open()) {
+      unfinished = nullptr;
+      if (errno == EEXIST) continue;
+      fail_errno(path_, "cannot write");
+    }
     // Between these two lines somebody may have taken the new file for a leftover: then it is made again. A file system
     // without locks goes on without them, and nobody can take its files for leftovers either.
     if (flock(file.descriptor(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) continue;
     if (is_removed(file)) continue;
     file_.emplace(std::move(file));
-    unfinished = temporary_.c_str();
     return;
   }
+  unfinished = nullptr;
   fail(path_, ": cannot write: no temporary name is free");
 }
 
