@@ -194,21 +194,18 @@ constexpr int kLongest = 60;       // characters of a line
 constexpr size_t kMostLines = 14;  // of a box
 constexpr const char *kPlain = "#ffffff", *kOutside = "#dff2dc";
 
-const std::map<std::string, const char*> kColours = {{"windows", "#fbe3c8"},
-                                                     {"resize", "#fbe3c8"},
-                                                     {"products", "#f9d5c5"},
-                                                     {"recurrent", "#f6d0dc"},
-                                                     {"attention", "#f6d0dc"},
-                                                     {"reductions", "#cfe8ea"},
-                                                     {"losses", "#cfe8ea"},
-                                                     {"normalization", "#e6dcf5"},
-                                                     {"elementwise", "#dcebfa"},
-                                                     {"shapes", "#ececec"},
-                                                     {"indexing", "#e3edd0"},
-                                                     {"control", "#fdf3bf"},
-                                                     {"", kPlain}};
+const std::map<std::string, const char*> kColours = {
+    {"windows", "#fbe3c8"},       {"resize", "#fbe3c8"},      {"sampling", "#fbe3c8"},
+    {"spectral", "#e6dcf5"},      {"products", "#f9d5c5"},    {"recurrent", "#f6d0dc"},
+    {"attention", "#f6d0dc"},     {"reductions", "#cfe8ea"},  {"losses", "#cfe8ea"},
+    {"normalization", "#e6dcf5"}, {"elementwise", "#dcebfa"}, {"shapes", "#ececec"},
+    {"indexing", "#e3edd0"},      {"control", "#fdf3bf"},     {"", kPlain}};
 
-std::string colour_of(const Node& node) { return kColours.at(onnx::family_of(node.op)); }
+std::string colour_of(const std::string& family) {
+  const auto found = kColours.find(family);
+  return found == kColours.end() ? kPlain : found->second;
+}
+std::string colour_of(const Node& node) { return colour_of(onnx::family_of(node.op)); }
 
 /// Graphviz reads a part of HTML.
 std::string for_html(const std::string& text) {
@@ -330,8 +327,7 @@ std::string dot_of(const Drawing& drawing, const Graph& graph, const std::map<st
     for (const Node* node : box.nodes)
       each_node(*node, [&](const Node& each) { families.insert(onnx::family_of(each.op)); });
   std::string legend;
-  for (const std::string& family : families)
-    legend += row(family.empty() ? "not in teeny" : family, kColours.at(family));
+  for (const std::string& family : families) legend += row(family.empty() ? "not in teeny" : family, colour_of(family));
   out += table("legend", legend);
 
   std::set<std::string> outside;  // inputs and outputs
