@@ -23,16 +23,29 @@ inline nn::StateDict golden_of(const std::string& file) {
   return result;
 }
 
-/// Loads a file that may be anything, and looks at all elements that cost little. An Error must name the file; another
-/// exception fails the test.
-template <class Load>
-void load_or_refuse(const std::string& path, Load&& load) {
-  try {
-    for (const auto& [name, x] : load())
-      if (x.numel() < 1 << 20) x.to_bytes();
-  } catch (const Error& error) {
-    if (std::string_view(error.what()).find(path) == std::string::npos) FAIL_CHECK(path, ": ", error.what());
+/// How many files of those that may hold anything were read, and how many refused.
+struct Outcomes {
+  size_t read = 0, refused = 0;
+
+  /// Loads the file, and looks at all elements that cost little. An Error must name the file; another exception fails
+  /// the test.
+  template <class Load>
+  void add(const std::string& path, Load&& load) {
+    try {
+      for (const auto& [name, x] : load())
+        if (x.numel() < 1 << 20) x.to_bytes();
+      ++read;
+    } catch (const Error& error) {
+      if (std::string_view(error.what()).find(path) == std::string::npos) FAIL_CHECK(path, ": ", error.what());
+      ++refused;
+    }
   }
-}
+  /// Where nothing was read, or nothing refused, the test has not seen much.
+  ~Outcomes() {
+    MESSAGE(refused, " files are refused, ", read, " read");
+    CHECK(refused > 0);
+    CHECK(read > 0);
+  }
+};
 
 }  // namespace teeny::test

@@ -359,10 +359,11 @@ TEST_CASE("torch: the older format's storages are counted") {
 
 TEST_CASE("torch: a damaged file is an Error or other values, never anything else") {
   const TemporaryDirectory directory;
+  test::Outcomes outcomes;
   for (const std::string name : {"types.pt", "views.pt", "nested.pt", "views_old.pt", "nested_old.pt"})
     test::attempt_mutations(contents(golden_file(name)), [&](const std::string& bytes) {
       const std::string path = directory.write("x.pt", bytes);
-      test::load_or_refuse(path, [&] { return io::load_torch(path, {.checksums = false}); });
+      outcomes.add(path, [&] { return io::load_torch(path, {.checksums = false}); });
     });
   // The pickle alone, in an archive that is whole.
   std::string bytes;
@@ -376,7 +377,7 @@ TEST_CASE("torch: a damaged file is an Error or other values, never anything els
     write_archive(
         path,
         {{"x/data.pkl", changed}, {"x/data/0", elements}, {"x/data/1", elements.substr(0, 8)}, {"x/data/2", elements}});
-    test::load_or_refuse(path, [&] { return io::load_torch(path); });
+    outcomes.add(path, [&] { return io::load_torch(path); });
   });
 }
 

@@ -426,33 +426,43 @@ std::optional<View> strided(const LazyBuffer& x) {
   return view;
 }
 
-bool is_same(const LazyBuffer& x, const LazyBuffer& y) {
-  return std::ranges::equal(x.views().views(), y.views().views());
+/// What tells the views of one buffer apart. A view that pads is one by itself.
+std::vector<int64_t> key_of(const LazyBuffer& x, size_t place) {
+  const View& view = x.views().view();
+  std::vector<int64_t> key(view.shape.begin(), view.shape.end());
+  key.insert(key.end(), view.address.coef.begin(), view.address.coef.end());
+  key.push_back(view.address.offset);
+  if (!x.views().is_single() || !view.guards.empty()) key.push_back(int64_t(place));
+  return key;
 }
 
 /// Tensors of one buffer share a storage where they are the same elements, and where all of them are strided views that
 /// together are as large as the buffer: a slice is not written with all that it is a slice of.
 std::vector<Placed> place(std::span<const Tensor> tensors, std::vector<Tensor>& storages) {
-  std::map<const Node*, std::vector<size_t>> of_node;
-  for (size_t i = 0; i < tensors.size(); ++i) of_node[tensors[i].lazy().node().get()].push_back(i);
-  std::vector<std::optional<Placed>> result(tensors.size());
-  for (size_t i = 0; i < tensors.size(); ++i) {
-    if (result[i]) continue;
-    const LazyBuffer& x = tensors[i].lazy();
-    const std::vector<size_t>& group = of_node[x.node().get()];
+  struct Views {
+    std::set<std::vector<int64_t>> keys;
     int64_t elements = 0;
-    bool whole = false;  // whether one of them is another view
-    for (size_t k : group) whole |= !is_same(tensors[k].lazy(), x), elements += tensors[k].numel();
-    whole &= elements >= numel(x.node()->shape());
-    for (size_t k : group) whole = whole && strided(tensors[k].lazy());
-    for (size_t k : group)
-      if (whole) result[k] = {storages.size(), *strided(tensors[k].lazy())};
-      else if (is_same(tensors[k].lazy(), x)) result[k] = {storages.size(), View::contiguous(x.shape())};
-    storages.push_back(whole ? Tensor(LazyBuffer(x.node(), x.node()->whole)) : tensors[i]);
+    bool strided = true;
+  };
+  std::map<const Node*, Views> of_node;
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    const LazyBuffer& x = tensors[i].lazy();
+    Views& views = of_node[x.node().get()];
+    if (views.keys.insert(key_of(x, i)).second) views.elements += tensors[i].numel();
+    views.strided = views.strided && strided(x);
   }
-  std::vector<Placed> placed;
-  for (auto& one : result) placed.push_back(std::move(*one));
-  return placed;
+  std::map<std::pair<const Node*, std::vector<int64_t>>, size_t> known;
+  std::vector<Placed> result;
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    const LazyBuffer& x = tensors[i].lazy();
+    const Views& views = of_node[x.node().get()];
+    const bool whole = views.keys.size() > 1 && views.strided && views.elements >= numel(x.node()->shape());
+    const std::pair key(x.node().get(), whole ? std::vector<int64_t>() : key_of(x, i));
+    const auto [found, added] = known.emplace(key, storages.size());
+    if (added) storages.push_back(whole ? Tensor(LazyBuffer(x.node(), x.node()->whole)) : tensors[i]);
+    result.push_back({found->second, whole ? *strided(x) : View::contiguous(x.shape())});
+  }
+  return result;
 }
 
 /// A dictionary of tensors as a pickle of protocol 2; pickle.cpp has the opcodes.
