@@ -159,8 +159,8 @@ TEST_CASE("onnx places: a position outside is told, when the model is run or whe
     CHECK(contains(error("Gather", {{x}, int64({position})}), "outside"));
     CHECK(contains(error("ScatterElements", {{x}, int64({position}, {1, 1}), {Tensor::of({{0}})}}), "outside"));
   }
-  for (const int64_t position :
-       {int64_t(3), int64_t(-4), kLeast, kMost}) {  // in the common axis, (0, 3) would be (1, 0)
+  // In the common axis of both, (0, 3) would be (1, 0).
+  for (const int64_t position : {int64_t(3), int64_t(-4), kLeast, kMost}) {
     CAPTURE(position);
     CHECK(contains(error("GatherND", {{x}, int64({0, position}, {1, 2})}), "outside"));
     CHECK(contains(error("ScatterND", {{x}, int64({0, position}, {1, 2}), {Tensor::of({0})}}), "outside"));

@@ -112,6 +112,7 @@ struct ScanBody {
 /// It is known in a call that is: there it is made once, and what the host reads of it is kept.
 Value element(const Call& call, const Value& x, int axis, int64_t at) {
   Value result(part(x.tensor, axis, at, at + 1).squeeze(axis), x.type);
+  result.inputs = x.inputs;
   if (call.is_known() && x.known) result.known = std::make_shared<Known>(Known{.constant = x.known->constant});
   return result;
 }
