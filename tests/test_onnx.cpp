@@ -136,8 +136,10 @@ TEST_CASE("onnx: where a small input chooses, there is a plan for each choice") 
       CHECK(difference(net({x, Tensor(Scalar(rate))})[0], rate == 16000 ? x * 2 : -x) == "");
     }
   CHECK(net.replays() == 4);
-  for (int64_t rate = 0; rate < 200; ++rate) net({Tensor::ones({1}), Tensor(Scalar(rate))});  // no choice, but data
-  CHECK(net.why() == "If of \"y\" looks at the values of \"its condition\"");
+  // This is no choice, but data, and the condition is taken to turn out as it did.
+  for (int64_t rate = 0; rate < 200; ++rate) net({Tensor::ones({1}), Tensor(Scalar(rate))});
+  CHECK(net.why() == "");
+  CHECK(net.replays() > 4 + 100);
 }
 
 TEST_CASE("onnx: weights can be trained, and a Jit of the user's may call the model") {

@@ -332,7 +332,7 @@ TEST_CASE("onnx places: a loop that data ends, and a branch that data takes") {
     CHECK(results[0].to_vector() == Floats{expected, -2 * expected});
     CHECK(results[1].to_vector() == all);
   }
-  CHECK(contains(doubled.why(), "looks at the values of \"its condition\""));
+  CHECK(doubled.why() == "a condition that data decides turned out in another way");
 
   // A name inside stands for the value inside, also where one outside has it: here the node's own result.
   less.initializer<int64_t>("y", {2}, {2, -1}).output("y", kInt64);
@@ -343,6 +343,33 @@ TEST_CASE("onnx places: a loop that data ends, and a branch that data takes") {
   onnx::Model shaped = files.model(branch.initializer<float>("zero", {}, {0}));
   for (const double sign : {1, -1, -1, 1, 1, -1})
     CHECK(shaped({Tensor::full({6}, sign)})[0].shape() == (sign > 0 ? Shape{3, 2} : Shape{2, 3}));
+}
+
+TEST_CASE("onnx places: what data decides is taken to be what it was, and the call made again where it is not") {
+  // The element of x at the place that its largest says; where there is none, how far it is away.
+  Files files;
+  onnx_file::Graph inside, outside, graph;
+  inside.node("Gather", {"x", "at"}, {"a"}).output("a");
+  outside.node("Sub", {"last", "most"}, {"b"}).output("b");
+  graph.node("ReduceMax", {"x"}, {"most"}, attribute("keepdims", int64_t(0))).node("Less", {"most", "last"}, {"c"});
+  graph.node("Cast", {"most"}, {"at"}, attribute("to", int64_t(kInt64)));
+  graph.node("If", {"c"}, {"y"},
+             graph_attribute("then_branch", inside.message) + graph_attribute("else_branch", outside.message));
+  graph.initializer<float>("last", {}, {3}).input("x", {3}).output("y");
+  onnx::Model net = files.model(graph);
+  const auto run = [&](float most) { return net({Tensor::of({most - 5, most, most - 1})})[0].item(); };
+  CHECK(run(1) == 1);   // the plan is made
+  CHECK(run(0) == -5);  // recorded
+  CHECK(run(2) == 1);   // replayed
+  CHECK(net.replays() == 1);
+  CHECK(run(30) == -27);  // the branch that was assumed has no such element
+  CHECK(net.replays() == 1);
+  CHECK(net.why() == "a condition that data decides turned out in another way");
+  CHECK(run(31) == -28);  // the other branch is recorded
+  CHECK(run(32) == -29);
+  CHECK(net.replays() == 2);
+  for (const auto& [most, y] : {std::pair{1.f, 1.f}, {5, -2}, {2, 1}, {0, -5}, {4, -1}, {3, 0}}) CHECK(run(most) == y);
+  CHECK(net.replays() == 2 + 4);  // what throws, for 5 and 4, does not say which the condition is
 }
 
 TEST_CASE("onnx places: loops without an end, or with the wrong graph") {

@@ -153,8 +153,7 @@ std::vector<Value> Call::run(const Graph& graph, const std::vector<Value>& given
 
 bool Call::decide(const Value& condition) {
   if (!condition.tensor.defined() || condition.tensor.numel() != 1) fail("a condition must have one element");
-  interpreter_.look(node, condition, "its condition");
-  return condition.known ? integers_of(condition)[0] != 0 : condition.tensor.item<bool>();
+  return condition.known ? integers_of(condition)[0] != 0 : interpreter_.decide(node, condition);
 }
 
 namespace {
@@ -229,28 +228,26 @@ std::vector<Value> Interpreter::run(const std::vector<Value>& inputs) {
   return outputs_of(graph.outputs, frame);
 }
 
-void Interpreter::keep_known(const std::vector<Value>& outputs) {
+void Interpreter::keep_known() {
   std::vector<Tensor> needed;
   for (auto& [frame, nodes] : plan_.known)
     for (auto& [node, results] : nodes)
       for (Value& value : results)
         if (!value.tensor.defined()) continue;
-        else if (value.known->needed || !plan_.look.empty()) needed.push_back(value.tensor);
+        else if (value.known->needed || !plan_.look.empty() || !decisions_.empty()) needed.push_back(value.tensor);
         else value.tensor = {};
   for (auto& [node, results] : program_.constants)
     for (Value& value : results)
       if (value.tensor.defined() && value.known->needed) needed.push_back(value.tensor);
   for (const auto& [frame, nodes] : plan_.prepared)
     for (const auto& [node, tensors] : nodes) needed.insert(needed.end(), tensors.begin(), tensors.end());
-  for (const Value& value : outputs)
-    if (value.known) needed.push_back(value.tensor);
   for (const auto& [proto, value] : program_.tensors)
     if (value.known && value.known->needed) needed.push_back(value.tensor);
   realize(needed);
   // A training that began in the meantime writes its weights to new memory.
   for (const Tensor& x : needed)
     if (const auto& buffer = x.lazy().node()->buffer; buffer && !buffer->derived()) buffer->freeze();
-  plan_.is_made = plan_.look.empty();
+  plan_.is_made = plan_.look.empty() && decisions_.empty();  // another run may need more
 }
 
 std::vector<Value> Interpreter::run_graph(const Graph& graph, const Node& owner, const std::vector<Value>& given,
@@ -297,9 +294,20 @@ std::vector<Value> Interpreter::outputs_of(const std::vector<ValueInfo>& outputs
 
 void Interpreter::look(const Node& node, const Value& value, std::string_view name) {
   if (value.known) return;
-  if (value.inputs != 0 && (value.inputs & ~small_) == 0) throw MakeForValues{value.inputs};
+  if (depends_on_small_inputs(value)) throw MakeForValues{value.inputs};
   if (plan_.look.empty()) plan_.look = text(node.label(), " looks at the values of \"", name, '"');
 }
+
+bool Interpreter::decide(const Node& node, const Value& condition) {
+  constexpr size_t kMost = 64;  // beyond that it would seldom come out the same
+  if (depends_on_small_inputs(condition) || decisions_.size() == kMost) look(node, condition, "its condition");
+  if (assumed_ && decisions_.size() == assumed_->size()) fail("more conditions than in the run before");
+  decisions_.push_back(assumed_ ? bool((*assumed_)[decisions_.size()]) : condition.tensor.item<bool>());
+  if (assumed_) conditions_.push_back(condition.tensor.cast(DType::Bool).reshape({1}));
+  return decisions_.back();
+}
+
+Tensor Interpreter::conditions() const { return conditions_.empty() ? Tensor() : Tensor::cat(conditions_); }
 
 const std::vector<Tensor>& Interpreter::prepared(const Node& node, const Frame& frame,
                                                  const std::function<std::vector<Tensor>()>& make) {

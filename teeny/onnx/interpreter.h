@@ -61,18 +61,25 @@ struct MakeForValues {
 
 class Interpreter {
  public:
-  /// `small`: a bit for each of the model's inputs that a plan may be made for the values of.
-  Interpreter(Program& program, Plan& plan, uint64_t small = 0) : program_(program), plan_(plan), small_(small) {}
+  /// `small`: a bit for each of the model's inputs that a plan may be made for the values of. `assumed`: how the
+  /// conditions that data decides turn out, so that nobody has to look at them before the run is over.
+  Interpreter(Program& program, Plan& plan, uint64_t small = 0, const std::vector<bool>* assumed = nullptr)
+      : program_(program), plan_(plan), small_(small), assumed_(assumed) {}
 
   /// One run; inputs in the graph's order, for an undefined one its initializer stands in.
   std::vector<Value> run(const std::vector<Value>& inputs);
   /// After the first run: computes what is known and needed, and forgets the rest.
-  void keep_known(const std::vector<Value>& outputs);
+  void keep_known();
+  /// How the conditions that data decides turned out, in the order in which they were met.
+  const std::vector<bool>& decisions() const { return decisions_; }
+  /// Those that a run was assuming, in one row of bools; undefined: there were none.
+  Tensor conditions() const;
 
   // For Call.
   std::vector<Value> run_graph(const Graph& graph, const Node& owner, const std::vector<Value>& given,
                                const Frame& around, int64_t iteration);
   void look(const Node& node, const Value& value, std::string_view name);
+  bool decide(const Node& node, const Value& condition);
   Value tensor(const TensorProto& t) { return program_.tensor(t); }
   const std::vector<Tensor>& prepared(const Node& node, const Frame& frame,
                                       const std::function<std::vector<Tensor>()>& make);
@@ -85,6 +92,7 @@ class Interpreter {
   std::vector<Value> run_function(const FunctionProto& function, const Node& node, const Frame& frame,
                                   const std::vector<Value>& inputs);
   std::vector<Value> outputs_of(const std::vector<ValueInfo>& outputs, const Frame& frame);
+  bool depends_on_small_inputs(const Value& value) const { return value.inputs != 0 && !(value.inputs & ~small_); }
   int frame_id(const Frame& around, const Node& node, int64_t iteration);
   /// Gives a result its type, and refuses one that is too large before it is computed.
   void finish(Value& result, const std::vector<Value>& inputs) const;
@@ -92,6 +100,9 @@ class Interpreter {
   Program& program_;
   Plan& plan_;
   const uint64_t small_;
+  const std::vector<bool>* const assumed_;
+  std::vector<bool> decisions_;
+  std::vector<Tensor> conditions_;  ///< what the decisions were assumed for
   int depth_ = 0;
   int64_t runs_ = 0;  ///< of nodes
 };

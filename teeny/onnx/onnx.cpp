@@ -23,9 +23,29 @@ class Unrecorded {
 
 struct Shaped {  ///< the plan of a combination of input shapes
   Plan plan;
-  Replayer replayer{{.recordings = 2, .first_call_makes = false}};
   bool is_made = false;
+  std::vector<bool> decisions = {};  ///< how the conditions that data decides turned out in the last call
+  std::map<std::vector<bool>, Replayer> replayers = {};  ///< one for each way in which they did
   int64_t last_call = 0;
+
+  Replayer& replayer() {
+    constexpr size_t kMost = 8;
+    if (replayers.size() >= kMost && !replayers.contains(decisions)) replayers.clear();
+    return replayers.try_emplace(decisions, JitOptions{.recordings = 2, .first_call_makes = false}).first->second;
+  }
+  /// The decisions were assumed, and turned out so: valid up to the first that is another. Now those are assumed that an
+  /// earlier call took from there on; false: there is none.
+  bool assume_after(const std::vector<bool>& turned_out) {
+    const auto [wrong, _] = std::ranges::mismatch(turned_out, decisions);
+    if (wrong == turned_out.end()) return false;
+    const auto agrees = [&](const auto& entry) {
+      const auto [end, _] = std::ranges::mismatch(turned_out, entry.first);
+      return end > wrong;
+    };
+    const auto found = std::ranges::find_if(replayers, agrees);
+    if (found != replayers.end()) decisions = found->first;
+    return found != replayers.end();
+  }
 };
 
 std::string in_file(const std::string& path, const char* what) { return text(path, ": ", what); }
@@ -38,11 +58,16 @@ struct Model::State {
   std::map<std::vector<int64_t>, Shaped> plans;
   std::vector<std::pair<Tensor, int64_t>> versions;  ///< of the weights when the plans were made
   uint64_t made_for_values = 0;  ///< inputs, a bit each: nodes look at values that depend on them alone
+  bool values_help = true;       ///< with the plans that were made for values, calls could be replayed
   int64_t calls = 0, replays = 0;
+  int64_t mistaken = 0;  ///< calls in which conditions turned out as in none that is recorded
   std::string why = "it has not been called";
 
   std::vector<Tensor> run(std::span<const Tensor> given);
   std::vector<Tensor> run_checked(std::span<const Tensor> given);
+  std::vector<Tensor> run_in(Interpreter& interpreter, std::span<const Tensor> given);
+  std::vector<Tensor> make_plan(Shaped& shaped, std::span<const Tensor> given);
+  std::optional<std::vector<Tensor>> replayed(Shaped& shaped, std::span<const Tensor> given);
   uint64_t small_inputs(std::span<const Tensor> given) const;
   void check(std::span<const Tensor> given) const;
   Shaped& plan_of(std::span<const Tensor> given, bool with_history);
@@ -221,17 +246,19 @@ Shaped& Model::State::plan_of(std::span<const Tensor> given, bool with_history) 
 /// The inputs of up to 16 elements that are a choice, as a sampling rate or a number of steps are; a bit each. What is
 /// computed with such a choice is known once the plan is made for it. None where the plans of many values did not help.
 uint64_t Model::State::small_inputs(std::span<const Tensor> given) const {
-  constexpr int64_t kFew = 16, kPatience = 64;
+  constexpr int64_t kFew = 16;
   uint64_t small = 0;
-  if (context.recorder || (calls > kPatience && replays < calls / 4)) return 0;
+  if (context.recorder || !values_help) return 0;
   for (size_t k = 0; k < std::min<size_t>(given.size(), 63); ++k)
     if (given[k].defined() && !is_float(given[k].dtype()) && given[k].numel() <= kFew) small |= uint64_t(1) << k;
   return small;
 }
 
 std::vector<Tensor> Model::State::run(std::span<const Tensor> given) try {
+  constexpr int64_t kPatience = 64;
   check(given);
   ++calls;
+  values_help = values_help && (calls <= kPatience || replays >= calls / 4);
   for (;;) try {
       return run_checked(given);
     } catch (const MakeForValues& needed) { made_for_values |= needed.inputs; }
@@ -250,55 +277,82 @@ std::vector<Tensor> Model::State::run_checked(std::span<const Tensor> given) {
   for (const TensorProto& t : program.proto.graph.initializers)
     with_history = with_history || (context.grad && needs_grad(program.tensor(t).tensor));
   Shaped& shaped = plan_of(given, with_history);
-  const Graph& graph = program.proto.graph;
-  const auto interpret = [&](std::span<const Tensor> tensors) {
-    std::vector<Value> inputs;
-    for (size_t k = 0; k < tensors.size(); ++k) inputs.emplace_back(tensors[k], graph.inputs[k].type);
-    return inputs;
-  };
-  const auto call = [&](std::span<const Tensor> tensors) {
-    std::vector<Tensor> outputs;
-    for (Value& value : Interpreter(program, shaped.plan).run(interpret(tensors))) outputs.push_back(value.tensor);
-    return outputs;
-  };
-  if (!shaped.is_made) {
-    std::vector<Value> outputs;
-    {
-      const Unrecorded guard;
-      Interpreter interpreter(program, shaped.plan, small_inputs(given));
-      outputs = interpreter.run(interpret(given));
-      interpreter.keep_known(outputs);
-    }
-    shaped.is_made = true;
-    if (!context.recorder) {
-      why = shaped.plan.look.empty() ? "no call before with these shapes and modes" : shaped.plan.look;
-      std::vector<Tensor> tensors;
-      for (Value& value : outputs) tensors.push_back(value.tensor);
-      if (shaped.plan.look.empty() && !with_history && options.jit) realize(tensors);  // as the next ones will be
-      return tensors;
-    }
-  }
+  const bool is_new = !shaped.is_made;
+  const std::vector<Tensor> first = is_new ? make_plan(shaped, given) : std::vector<Tensor>();
+
+  constexpr int64_t kPatience = 32;
+  why.clear();
   if (!shaped.plan.look.empty()) why = shaped.plan.look;
   else if (with_history) why = "gradients are recorded";
   else if (context.recorder) why = "another Jit records the call";
   else if (!options.jit) why = "ModelOptions::jit is off";
-  else {
-    std::vector<Tensor> defined;  // a Jit takes no undefined tensor, and what its call looks at are its inputs alone
-    std::vector<bool> is_defined;
-    for (const Tensor& x : given)
-      if (is_defined.push_back(x.defined()); x.defined()) defined.push_back(x);
-    const int64_t before = shaped.replayer.replays();
-    std::vector<Tensor> outputs = shaped.replayer(defined, [&](std::span<const Tensor> placeholders) {
+  else if (!shaped.decisions.empty() && mistaken > kPatience && mistaken > replays)
+    why = "conditions that data decides turn out in another way too often";
+  if (!why.empty()) {
+    Interpreter interpreter(program, shaped.plan);
+    return is_new && !context.recorder ? first : run_in(interpreter, given);
+  }
+  const auto computed = [](const std::vector<Tensor>& outputs) { return realize(outputs), outputs; };
+  if (is_new) return why = "no call before with these shapes and modes", computed(first);
+  if (auto outputs = replayed(shaped, given)) return std::move(*outputs);
+  ++mistaken;
+  why = "a condition that data decides turned out in another way";
+  return computed(make_plan(shaped, given));
+}
+
+std::vector<Tensor> Model::State::run_in(Interpreter& interpreter, std::span<const Tensor> given) {
+  std::vector<Value> inputs;
+  for (size_t k = 0; k < given.size(); ++k) inputs.emplace_back(given[k], program.proto.graph.inputs[k].type);
+  std::vector<Tensor> outputs;
+  for (const Value& value : interpreter.run(inputs)) outputs.push_back(value.tensor);
+  if (const Tensor conditions = interpreter.conditions(); conditions.defined()) outputs.push_back(conditions);
+  return outputs;
+}
+
+/// The outputs. What is known is computed and kept, and so are the ways in which conditions turn out.
+std::vector<Tensor> Model::State::make_plan(Shaped& shaped, std::span<const Tensor> given) {
+  const Unrecorded guard;
+  Interpreter interpreter(program, shaped.plan, small_inputs(given));
+  std::vector<Tensor> outputs = run_in(interpreter, given);
+  interpreter.keep_known();
+  shaped.is_made = true;
+  shaped.decisions = interpreter.decisions();
+  return outputs;
+}
+
+/// The outputs of a Jit; nothing where conditions turn out as in none of its recordings.
+std::optional<std::vector<Tensor>> Model::State::replayed(Shaped& shaped, std::span<const Tensor> given) {
+  std::vector<Tensor> defined;  // a Jit takes no undefined tensor, and what its call looks at are its inputs alone
+  std::vector<bool> is_defined;
+  for (const Tensor& x : given)
+    if (is_defined.push_back(x.defined()); x.defined()) defined.push_back(x);
+  const auto [seed, counter] = Tensor::random_state();
+  for (;;) {
+    const std::vector<bool> assumed = shaped.decisions;
+    const auto call = [&](std::span<const Tensor> placeholders) {
       std::vector<Tensor> all;
       size_t next = 0;
       for (bool is : is_defined) all.push_back(is ? placeholders[next++] : Tensor());
-      return call(all);
-    });
-    replays += shaped.replayer.replays() - before;
-    why = shaped.replayer.why();
-    return outputs;
+      Interpreter interpreter(program, shaped.plan, 0, &assumed);
+      return run_in(interpreter, all);
+    };
+    Replayer& replayer = shaped.replayer();
+    const int64_t before = replayer.replays();
+    std::vector<bool> turned_out = assumed;
+    try {
+      std::vector<Tensor> outputs = replayer(defined, call);
+      if (!assumed.empty()) turned_out = outputs.back().to_vector<bool>(), outputs.pop_back();
+      if (turned_out == assumed) {
+        replays += replayer.replays() - before;
+        why = replayer.why();
+        return outputs;
+      }
+    } catch (const Error&) {
+      if (assumed.empty()) throw;  // otherwise it may be that of a branch that is not to be taken
+    }
+    Tensor::set_random_state(seed, counter);
+    if (!shaped.assume_after(turned_out)) return {};
   }
-  return call(given);
 }
 
 }  // namespace teeny::onnx

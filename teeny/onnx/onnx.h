@@ -8,6 +8,9 @@
 //   call 2    is recorded by a Jit
 //   call 3 .. is replayed; so for each combination of input shapes
 //
+// A condition that data decides, in a loop or a branch, is taken to turn out as it did in the call before. Where it does
+// not, the call is made again.
+//
 // Opsets 7 to 26. A file is not trusted, and nothing in it is executed but the operations of teeny/onnx/ops_*.cpp; the
 // error of a file that needs others names all of them.
 #include <initializer_list>
