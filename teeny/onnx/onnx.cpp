@@ -33,8 +33,8 @@ struct Shaped {  ///< the plan of a combination of input shapes
     if (replayers.size() >= kMost && !replayers.contains(decisions)) replayers.clear();
     return replayers.try_emplace(decisions, JitOptions{.recordings = 2, .first_call_makes = false}).first->second;
   }
-  /// The decisions were assumed, and turned out so: valid up to the first that is another. Now those are assumed that an
-  /// earlier call took from there on; false: there is none.
+  /// The decisions were assumed, and turned out so: valid up to the first that is another. Now those of an earlier call
+  /// are assumed that agree so far; false: there are none.
   bool assume_after(const std::vector<bool>& turned_out) {
     const auto [wrong, _] = std::ranges::mismatch(turned_out, decisions);
     if (wrong == turned_out.end()) return false;
