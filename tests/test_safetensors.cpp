@@ -16,6 +16,8 @@
 #include "teeny/io/safetensors.h"
 #include "teeny/nn/layers.h"
 #include "temporary_directory.h"
+#include "tests/golden_files.h"
+#include "tests/mutate.h"
 #include "tinyops/base/hash.h"
 
 using namespace teeny;
@@ -226,6 +228,12 @@ TEST_CASE("safetensors: a damaged file is an Error or other values, never anythi
       INFO("byte ", at, " ^ ", flip);
       CHECK(has(error_of(load), path));  // the checksums see what the format does not
     }
+
+  test::Outcomes outcomes;
+  test::attempt_mutations(whole, [&](const std::string& bytes) {
+    directory.write("small.safetensors", bytes);
+    outcomes.add(path, [&] { return io::load_safetensors(path, {.checksums = false}).tensors; });
+  });
 }
 
 TEST_CASE("safetensors: a failed save leaves the old file and nothing else") {

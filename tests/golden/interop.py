@@ -21,7 +21,8 @@ expected = {}
 
 def expect(file, tensors):
     for name, x in tensors.items():
-        expected[f"{file}/{name}"] = x.detach().to(HELD_AS.get(x.dtype, x.dtype)).clone(memory_format=torch.contiguous_format)
+        held = x.detach().to(HELD_AS.get(x.dtype, x.dtype))
+        expected[f"{file}/{name}"] = held.clone(memory_format=torch.contiguous_format)
 
 
 def types():
@@ -29,14 +30,16 @@ def types():
     for t in INTEGERS:
         info = torch.iinfo(t)
         tensors[str(t).split(".")[1]] = torch.tensor([0, 1, info.min, min(info.max, 2**63 - 1)], dtype=t)
-    return tensors | {"bool": torch.tensor([True, False, True]), "scalar": torch.tensor(3.5), "empty": torch.zeros(2, 0, 3)}
+    return tensors | {"bool": torch.tensor([True, False, True]), "scalar": torch.tensor(3.5),
+                      "empty": torch.zeros(2, 0, 3)}
 
 
 def views():
     base = torch.arange(24.)
     image = torch.arange(24.).reshape(1, 2, 3, 4).to(memory_format=torch.channels_last)
-    return {"base": base, "tied": base, "matrix": base.view(4, 6), "transposed": base.view(4, 6).t(), "slice": base[5:9],
-            "step": base[1::3], "expanded": torch.tensor([1., 2.]).reshape(2, 1).expand(2, 3), "channels_last": image,
+    return {"base": base, "tied": base, "matrix": base.view(4, 6), "transposed": base.view(4, 6).t(),
+            "slice": base[5:9], "step": base[1::3],
+            "expanded": torch.tensor([1., 2.]).reshape(2, 1).expand(2, 3), "channels_last": image,
             "diagonal": base.view(4, 6).diagonal(), "one": base[7], "none": base[:0]}
 
 
@@ -46,7 +49,8 @@ def nested(linear):
     adam.step()
     return {"model": linear.state_dict(), "optimizer": adam.state_dict(), "list": [torch.ones(1), (torch.zeros(2), 7)],
             "epoch": 3, "name": "a run", "loss": 0.25, "best": None, "size": torch.Size([2, 3]), "bytes": b"abc",
-            "device": torch.device("cpu"), "dtype": torch.int8, "large": 2**70, "parameter": torch.nn.Parameter(torch.ones(2))}
+            "device": torch.device("cpu"), "dtype": torch.int8, "large": 2**70,
+            "parameter": torch.nn.Parameter(torch.ones(2))}
 
 
 def tensors_of(x, name=""):
@@ -96,9 +100,9 @@ def write_numpy():
     for version in [(2, 0), (3, 0)]:
         with open(FOLDER / f"version{version[0]}.npy", "wb") as file:
             np.lib.format.write_array(file, matrix.numpy(), version)
-    for name, x in {"object": np.array([None]), "record": np.zeros(2, [("a", "<f4"), ("b", "<i4")]), "complex": np.ones(2, complex),
-                    "text": np.array(["ab"]), "date": np.array(["2020-01-01"], "M8[D]"), "long": np.ones(1, np.longdouble),
-                    "void": np.zeros(1, "V3")}.items():
+    for name, x in {"object": np.array([None]), "record": np.zeros(2, [("a", "<f4"), ("b", "<i4")]),
+                    "complex": np.ones(2, complex), "text": np.array(["ab"]), "date": np.array(["2020-01-01"], "M8[D]"),
+                    "long": np.ones(1, np.longdouble), "void": np.zeros(1, "V3")}.items():
         np.save(FOLDER / f"refused_{name}.npy", x)
 
 
