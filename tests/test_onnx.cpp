@@ -168,6 +168,71 @@ TEST_CASE("onnx: weights can be trained, and a Jit of the user's may call the mo
   for (int call = 0; call < 4; ++call) CHECK(net({x})[0].allclose(y, 1e-2, 1e-2));
 }
 
+TEST_CASE("onnx: weights in Constants, in branches and in functions have names, and can be trained") {
+  // y = w0 x of a Constant, + b of the branch that c chooses, both by the name b, + d of a function.
+  Files files;
+  onnx_file::Graph graph, plus, minus;
+  plus.initializer<float>("b", {2}, {1, 2}).node("Add", {"p", "b"}, {"q"}).output("q");
+  minus.initializer<float>("b", {2}, {3, 4}).node("Sub", {"p", "b"}, {"r"}).output("r");
+  const auto constant = [](const std::string& name, const std::string& t) {
+    return onnx_file::node("Constant", {}, {name}, onnx_file::tensor_attribute("value", t));
+  };
+  graph.function("mine", "Shift", {"a"}, {"z"},
+                 {constant("d", onnx_file::tensor<float>("", {2}, {5, 6})), onnx_file::node("Add", {"a", "d"}, {"z"})});
+  graph.message += onnx_file::bytes(1, constant("w", onnx_file::tensor<float>("", {2}, {7, 8})));
+  graph.message += onnx_file::bytes(1, constant("sizes", onnx_file::tensor<int64_t>("", {2}, {1, 2})));
+  graph.message += onnx_file::bytes(1, constant("one", onnx_file::tensor<float>("", {1}, {1})));
+  graph.node("Mul", {"x", "w"}, {"m"}).node("Mul", {"m", "one"}, {"n"}).node("Reshape", {"n", "sizes"}, {"p"});
+  graph.node("If", {"c"}, {"s"},
+             onnx_file::graph_attribute("then_branch", plus.message) + onnx_file::graph_attribute("else_branch", minus.message));
+  graph.node("Shift", {"s"}, {"y"}, "", "mine").input("x", {2}).input("c", {}, 9).output("y");
+  onnx::Model net = files.model(graph);
+  const auto value = [&](bool c) { return net({Tensor::of({1, 1}), Tensor(Scalar(c))})[0]; };
+  for (int call = 0; call < 4; ++call) {
+    CHECK(value(true).to_vector() == std::vector<float>{13, 16});
+    CHECK(value(false).to_vector() == std::vector<float>{9, 10});
+  }
+  std::map<std::string, Tensor> state;
+  for (const auto& [name, x] : net.state()) state[name] = x;
+  REQUIRE(state.size() == 4);
+  CHECK(state.at("w").to_vector() == std::vector<float>{7, 8});
+  CHECK(state.at("b").to_vector() == std::vector<float>{1, 2});
+  CHECK(state.at("b_2").to_vector() == std::vector<float>{3, 4});
+  CHECK(state.at("d").to_vector() == std::vector<float>{5, 6});
+  for (auto& [name, x] : state) x.requires_grad_();
+  value(false).sum().backward();
+  CHECK(net.why() == "gradients are recorded");
+  CHECK(state.at("w").grad().to_vector() == std::vector<float>{1, 1});
+  CHECK(state.at("b_2").grad().to_vector() == std::vector<float>{-1, -1});
+  CHECK(state.at("d").grad().to_vector() == std::vector<float>{1, 1});
+  CHECK(!state.at("b").grad().defined());
+  NoGrad guard;
+  for (auto& [name, x] : state) x.assign(x * 10);
+  for (int call = 0; call < 4; ++call) {
+    CHECK(value(true).to_vector() == std::vector<float>{130, 160});
+    CHECK(value(false).to_vector() == std::vector<float>{90, 100});
+  }
+}
+
+TEST_CASE("onnx: an attribute of another kind than the operation's is an error, and so is an opset of tomorrow") {
+  Files files;
+  const auto error = [&](const std::string& op, const std::string& attributes) {
+    onnx_file::Graph graph;
+    graph.node(op, {"x"}, {"y"}, attributes).input("x", {2, 2}).output("y");
+    return files.error(graph, {Tensor::ones({2, 2})});
+  };
+  CHECK(contains(error("LeakyRelu", attribute("alpha", int64_t(1))), "the attribute alpha is an integer, and must be a float"));
+  CHECK(contains(error("Softmax", attribute("axis", 1.5f)), "the attribute axis is a float, and must be an integer"));
+  CHECK(contains(error("Concat", attribute("axis", std::vector<int64_t>{1})), "the attribute axis is integers"));
+  CHECK(contains(error("Transpose", attribute("perm", int64_t(1))), "the attribute perm is an integer, and must be integers"));
+  CHECK(contains(error("DepthToSpace", attribute("blocksize", std::string("2"))), "the attribute blocksize is a string"));
+  onnx_file::Graph graph;
+  graph.node("Relu", {"x"}, {"y"}).input("x", {2}).output("y");
+  const TemporaryDirectory directory;
+  const std::string path = directory.write("new.onnx", graph.model(99));
+  CHECK_THROWS_WITH_AS(onnx::Model{path}, doctest::Contains("opset 99; teeny knows those up to 28"), onnx::Unsupported);
+}
+
 TEST_CASE("onnx: functions of a file, with attributes of their call") {
   Files files;
   onnx_file::Graph graph;

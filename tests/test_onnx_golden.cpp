@@ -28,7 +28,11 @@ double distance(const Tensor& got, const Tensor& want) {
   const std::vector<double> x = got.to_vector<double>(), y = want.to_vector<double>();
   double largest = 0, worst = 0;
   for (double v : y) largest = std::max(largest, std::abs(v));
-  for (size_t i = 0; i < x.size(); ++i) worst = std::max(worst, x[i] == y[i] ? 0 : std::abs(x[i] - y[i]));
+  for (size_t i = 0; i < x.size(); ++i) {
+    if (x[i] == y[i] || (std::isnan(x[i]) && std::isnan(y[i]))) continue;
+    if (!std::isfinite(x[i] - y[i])) return INFINITY;
+    worst = std::max(worst, std::abs(x[i] - y[i]));
+  }
   return worst / (1e-4 * largest + 1e-5);
 }
 

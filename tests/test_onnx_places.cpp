@@ -288,11 +288,32 @@ TEST_CASE("onnx places: a loop whose steps a shape says is unrolled, and another
     for (int call = 0; call < 4; ++call) {
       const std::vector<Tensor> results = net({Tensor::ones({n, 1})});
       CHECK(results[0].shape() == Shape{n, 10 * n});
-      CHECK(results[1].shape() == (n == 0 ? Shape{0} : Shape{n, 1}));
+      CHECK(results[1].shape() == Shape{n, 1});  // of no step, too: the body says what there would be
       CHECK(results[1].sum().item() == 5 * double(n * (n + 1)));
     }
   CHECK(net.why() == "");
   CHECK(net.replays() == 2 + 2 + 4 + 2 + 2);
+}
+
+TEST_CASE("onnx places: what a loop of no step would have stacked has the dtype and shape of its body's results") {
+  Files files;
+  onnx_file::Graph step, graph;
+  step.node("Gather", {"x", "i"}, {"row"}).node("ArgMax", {"row"}, {"at"}, attribute("keepdims", int64_t(0)));
+  step.node("Identity", {"c"}, {"go"}).input("i").input("c");
+  // An output of which nothing is said: a name alone.
+  step.message += onnx_file::bytes(12, onnx_file::bytes(1, "go")) + onnx_file::bytes(12, onnx_file::bytes(1, "row")) +
+                  onnx_file::bytes(12, onnx_file::bytes(1, "at"));
+  graph.node("Loop", {"n", ""}, {"rows", "ats"}, graph_attribute("body", step.message));
+  graph.input("x", {"N", 3}).input("n", {}, kInt64).output("rows").output("ats", kInt64);
+  onnx::Model net = files.model(graph);
+  for (const int64_t n : {0, 2, 0, 1})
+    for (int call = 0; call < 3; ++call) {
+      const std::vector<Tensor> results = net({Tensor::of({{1, 3, 2}, {7, 5, 6}}), Tensor(Scalar(n))});
+      CHECK(results[0].shape() == Shape{n, 3});
+      CHECK(results[0].dtype() == DType::Float32);
+      CHECK(results[1].shape() == Shape{n});
+      CHECK(results[1].dtype() == DType::Int64);
+    }
 }
 
 TEST_CASE("onnx places: what a loop gives may be known although its neighbour is not") {

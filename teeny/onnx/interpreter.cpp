@@ -59,7 +59,7 @@ int64_t Call::max_bytes() const { return interpreter_.max_bytes(); }
 void Call::look(int k, int64_t bytes) const {
   if (x(k).numel() > max_bytes() / bytes)
     fail("input ", k, " of ", x(k).shape(), " is more than the host reads (ModelOptions::max_bytes)");
-  interpreter_.look(node, inputs[size_t(k)], node.inputs[size_t(k)]);
+  interpreter_.look(node, inputs[size_t(k)], teeny::text("the values of \"", node.inputs[size_t(k)], '"'));
 }
 
 namespace {
@@ -91,29 +91,29 @@ double Call::real(int k) const {
 }
 
 int64_t Call::integer(std::string_view name, int64_t otherwise) const {
-  const Attribute* a = node.find(name);
+  const Attribute* a = node.find(name, Attribute::Kind::Int);
   return a ? a->i : otherwise;
 }
 double Call::real(std::string_view name, double otherwise) const {
-  const Attribute* a = node.find(name);
+  const Attribute* a = node.find(name, Attribute::Kind::Float);
   return a ? double(a->f) : otherwise;
 }
 std::string Call::text(std::string_view name, std::string otherwise) const {
-  const Attribute* a = node.find(name);
+  const Attribute* a = node.find(name, Attribute::Kind::String);
   return a ? a->s : otherwise;
 }
 Dims Call::dims(std::string_view name, const Dims& otherwise) const {
-  const Attribute* a = node.find(name);
+  const Attribute* a = node.find(name, Attribute::Kind::Ints);
   return a ? Dims(a->ints.begin(), a->ints.end()) : otherwise;
 }
 std::vector<std::string> Call::texts(std::string_view name) const {
-  const Attribute* a = node.find(name);
+  const Attribute* a = node.find(name, Attribute::Kind::Strings);
   return a ? a->strings : std::vector<std::string>();
 }
 Type Call::type(std::string_view name, Type otherwise) const { return Type(integer(name, int64_t(otherwise))); }
 
 std::optional<std::vector<int64_t>> Call::integers(std::string_view name, int k) const {
-  if (const Attribute* a = node.find(name)) return a->ints;
+  if (const Attribute* a = node.find(name, Attribute::Kind::Ints)) return a->ints;
   if (has(k)) return integers(k);
   return {};
 }
@@ -124,7 +124,7 @@ int Call::axis(int64_t axis, int rank) const {
 }
 
 Value Call::tensor(std::string_view name) const {
-  const Attribute* a = node.find(name);
+  const Attribute* a = node.find(name, Attribute::Kind::Tensor);
   if (!a || !a->tensor) fail("the tensor ", name, " is missing");
   return interpreter_.tensor(*a->tensor);
 }
@@ -136,7 +136,7 @@ std::vector<Tensor> Call::prepared(std::initializer_list<int> from,
 }
 
 const Graph& Call::graph(std::string_view name) const {
-  const Attribute* a = node.find(name);
+  const Attribute* a = node.find(name, Attribute::Kind::Graph);
   if (!a || !a->graph) fail("the graph ", name, " is missing");
   return *a->graph;
 }
@@ -211,12 +211,7 @@ const Value* Frame::find(std::string_view name) const {
 std::vector<Value> Interpreter::run(const std::vector<Value>& inputs) {
   const Graph& graph = program_.proto.graph;
   Frame frame{.id = 0, .around = nullptr, .opsets = program_.proto.opsets};
-  for (const TensorProto& t : graph.initializers) {
-    Value value = program_.tensor(t);
-    // What is trained changes, and what is computed from it has a history.
-    if (context.grad && value.tensor.requires_grad()) value.known = nullptr;
-    frame.values[t.name] = std::move(value);
-  }
+  for (const TensorProto& t : graph.initializers) frame.values[t.name] = tensor(t);
   for (size_t k = 0; k < inputs.size(); ++k) {
     if (!inputs[k].tensor.defined()) continue;
     Value value = inputs[k];
@@ -255,7 +250,7 @@ std::vector<Value> Interpreter::run_graph(const Graph& graph, const Node& owner,
   if (++depth_ > kMaxDepth) fail("graphs and functions are nested deeper than ", kMaxDepth);
   if (++runs_ > kMaxRuns) fail("more than ", kMaxRuns, " nodes in one run");  // a loop's body may have none
   Frame frame{.id = frame_id(around, owner, iteration), .around = &around, .opsets = around.opsets};
-  for (const TensorProto& t : graph.initializers) frame.values[t.name] = program_.tensor(t);
+  for (const TensorProto& t : graph.initializers) frame.values[t.name] = tensor(t);
   if (given.size() > graph.inputs.size())
     fail("the graph \"", graph.name, "\" of ", graph.inputs.size(), " inputs is given ", given.size());
   for (size_t k = 0; k < given.size(); ++k) frame.values[graph.inputs[k].name] = given[k];
@@ -292,12 +287,18 @@ std::vector<Value> Interpreter::outputs_of(const std::vector<ValueInfo>& outputs
   return values;
 }
 
-void Interpreter::look(const Node& node, const Value& value, std::string_view name) {
+void Interpreter::look(const Node& node, const Value& value, std::string_view what) {
   if (value.known) return;
   if (depends_on_small_inputs(value)) throw MakeForValues{value.inputs};
-  if (plan_.look.empty()) plan_.look = text(node.label(), " looks at the values of \"", name, '"');
+  if (plan_.look.empty()) plan_.look = text(node.label(), " looks at ", what);
 }
 
+Value Interpreter::tensor(const TensorProto& t) {
+  Value value = program_.tensor(t);
+  // What is trained changes, and what is computed from it has a history.
+  if (context.grad && value.tensor.requires_grad()) value.known = nullptr;
+  return value;
+}
 bool Interpreter::decide(const Node& node, const Value& condition) {
   constexpr size_t kMost = 64;  // beyond that it would seldom come out the same
   if (depends_on_small_inputs(condition) || decisions_.size() == kMost) look(node, condition, "its condition");

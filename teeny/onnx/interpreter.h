@@ -27,6 +27,8 @@ struct Program {
   /// Results of the outermost graph's nodes that depend on those alone. They are computed when a plan needs them.
   std::unordered_map<const Node*, std::vector<Value>> constants = {};
 
+  std::vector<Weight> weights = {};  ///< of `proto`
+
   const Value& tensor(const TensorProto& t);
 };
 
@@ -78,9 +80,9 @@ class Interpreter {
   // For Call.
   std::vector<Value> run_graph(const Graph& graph, const Node& owner, const std::vector<Value>& given,
                                const Frame& around, int64_t iteration);
-  void look(const Node& node, const Value& value, std::string_view name);
+  void look(const Node& node, const Value& value, std::string_view what);
   bool decide(const Node& node, const Value& condition);
-  Value tensor(const TensorProto& t) { return program_.tensor(t); }
+  Value tensor(const TensorProto& t);
   const std::vector<Tensor>& prepared(const Node& node, const Frame& frame,
                                       const std::function<std::vector<Tensor>()>& make);
   int64_t max_bytes() const { return program_.max_bytes; }

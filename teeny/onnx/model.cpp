@@ -1,5 +1,6 @@
 #include "teeny/onnx/model.h"
 
+#include <algorithm>
 #include <functional>
 #include <ostream>
 #include <unordered_map>
@@ -173,7 +174,7 @@ class Parser {
         case 7: field.append_to(a.floats); break;
         case 8: field.append_to(a.ints); break;
         case 9: a.strings.push_back(field.text()); break;
-        case 20: a.type = int(field.integer()); break;
+        case 20: a.kind = Attribute::Kind(field.integer()); break;
         case 21: a.reference = field.text(); break;
       }
     return a;
@@ -252,6 +253,15 @@ const Attribute* Node::find(std::string_view attribute) const {
   return nullptr;
 }
 
+const Attribute* Node::find(std::string_view attribute, Attribute::Kind kind) const {
+  constexpr const char* names[] = {"nothing",  "a float", "an integer",    "a string",           "a tensor",
+                                   "a graph", "floats",  "integers", "strings"};
+  const Attribute* const a = find(attribute);
+  if (!a || a->kind == kind || a->kind == Attribute::Kind::Undefined) return a;
+  fail("the attribute ", attribute, " is ", size_t(a->kind) < std::size(names) ? names[size_t(a->kind)] : "something else",
+       ", and must be ", names[size_t(kind)]);
+}
+
 std::string Node::label() const {
   return name.empty() ? op + (outputs.empty() ? "" : " of \"" + outputs[0] + '"') : op + " \"" + name + '"';
 }
@@ -273,11 +283,35 @@ std::ostream& operator<<(std::ostream& out, const ValueInfo& info) {
 ModelProto parse_model(std::string_view bytes) {
   ModelProto model = Parser().model(bytes);
   if (model.graph.nodes.empty() && model.graph.outputs.empty()) fail("no ONNX model: there is no graph in it");
-  if (!model.opsets.contains("")) model.opsets[""] = 1;
   return model;
 }
 
 TensorProto parse_tensor(std::string_view bytes) { return Parser().tensor(bytes); }
+
+std::vector<Weight> weights_of(const ModelProto& model) {
+  std::vector<Weight> all;
+  std::unordered_set<std::string> taken;
+  const auto add = [&](const std::string& name, const TensorProto& t) {
+    std::string unique = name;
+    for (int k = 2; !taken.insert(unique).second; ++k) unique = text(name, '_', k);
+    all.push_back({unique, &t});
+  };
+  const auto add_all = [&](const auto& self, const std::vector<Node>& nodes) -> void {
+    for (const Node& node : nodes)
+      for (const Attribute& a : node.attributes) {
+        if (a.graph) {
+          for (const TensorProto& t : a.graph->initializers) add(t.name, t);
+          self(self, a.graph->nodes);
+        }
+        if (!a.tensor || node.op != "Constant" || node.outputs.empty() || a.tensor->type == Type::Int64) continue;
+        if (std::ranges::any_of(a.tensor->dims, [](int64_t size) { return size != 1; })) add(node.outputs[0], *a.tensor);
+      }
+  };
+  for (const TensorProto& t : model.graph.initializers) add(t.name, t);
+  add_all(add_all, model.graph.nodes);
+  for (const auto& [name, function] : model.functions) add_all(add_all, function.nodes);
+  return all;
+}
 
 std::map<std::string, int64_t> count_ops(const ModelProto& model) {
   std::map<std::string, int64_t> counts;

@@ -42,6 +42,9 @@ struct TensorProto {
 struct Graph;
 
 struct Attribute {
+  /// AttributeProto's numbers. Undefined: the file is older than they are.
+  enum class Kind { Undefined, Float, Int, String, Tensor, Graph, Floats, Ints, Strings };
+
   std::string name;
   std::string reference;  ///< inside a function: the attribute of the call that stands in for this one
   int64_t i = 0;
@@ -52,7 +55,7 @@ struct Attribute {
   std::vector<std::string> strings;
   std::optional<TensorProto> tensor;
   std::shared_ptr<const Graph> graph;
-  int type = 0;  ///< AttributeProto's: 1 float, 2 int, 3 string, 4 tensor, 5 graph, 6 to 8 lists of the first three ..
+  Kind kind = Kind::Undefined;
 };
 
 struct Node {
@@ -62,6 +65,7 @@ struct Node {
   std::string scopes;  ///< the modules that it belongs to, as PyTorch writes them: "['', 'layer1', 'layer1.0', ..]"
 
   const Attribute* find(std::string_view attribute) const;
+  const Attribute* find(std::string_view attribute, Attribute::Kind kind) const;  ///< throws where it is another kind
   std::string label() const;  ///< `Conv "conv1"`
 };
 
@@ -110,6 +114,15 @@ ModelProto parse_model(std::string_view bytes);
 
 /// A tensor in a file of its own, as ONNX's test cases have them.
 TensorProto parse_tensor(std::string_view bytes);
+
+/// A tensor that a model brings along, by a name that no other one has.
+struct Weight {
+  std::string name;
+  const TensorProto* tensor;
+};
+/// Initializers, and what Constants hold, also in the graphs inside of nodes and in functions. Left out are Constants of
+/// one element or of int64: numbers, shapes and places.
+std::vector<Weight> weights_of(const ModelProto& model);
 
 /// "domain:name" -> how often the model calls it, its functions and inner graphs included.
 std::map<std::string, int64_t> count_ops(const ModelProto& model);

@@ -21,6 +21,8 @@ class Unrecorded {
   ExecutionScope scope_;
 };
 
+constexpr int64_t kNewestOpset = 28;
+
 struct Shaped {  ///< the plan of a combination of input shapes
   Plan plan;
   bool is_made = false;
@@ -91,18 +93,23 @@ Model::Model(const std::string& path, const ModelOptions& options) : state_(std:
   try {
     program.proto = parse_model({reinterpret_cast<const char*>(program.file.bytes.data()), program.file.bytes.size()});
     const Graph& graph = program.proto.graph;
+    program.weights = weights_of(program.proto);
+    const auto& opsets = program.proto.opsets;
+    const int64_t opset = opsets.contains("") ? opsets.at("") : 0;
+    if (opset > kNewestOpset)
+      unsupported("opset ", opset, "; teeny knows those up to ", kNewestOpset, ", which an exporter can be asked for");
     if (const auto missing = missing_ops(program.proto); !missing.empty()) {
       std::string list;
       for (const auto& [name, count] : missing)
         list += text(list.empty() ? "" : ", ", name[0] == ':' ? name.substr(1) : name, " (", count, " times)");
-      unsupported("operations that teeny does not have: ", list, "; the file is of opset ", program.proto.opsets[""]);
+      unsupported("operations that teeny does not have: ", list, opset == 0 ? "" : text("; the file is of opset ", opset));
     }
     for (const auto* values : {&graph.inputs, &graph.outputs})
       for (const ValueInfo& value : *values)
         if (value.type == Type::Undefined)
           unsupported('"', value.name, "\" is no tensor: sequences, maps and optional values are not supported");
         else dtype_of(value.type);
-    for (const TensorProto& t : graph.initializers) program.tensor(t);
+    for (const Weight& weight : program.weights) program.tensor(*weight.tensor);
   } catch (const Unsupported& error) {
     throw Unsupported(in_file(path, error.what()));
   } catch (const Error& error) { fail(in_file(path, error.what())); }
@@ -118,9 +125,9 @@ const std::string& Model::why() const { return state_->why; }
 
 nn::StateDict Model::state() const {
   nn::StateDict dict;
-  for (const TensorProto& t : state_->program.proto.graph.initializers) {
-    const Tensor& x = state_->program.tensor(t).tensor;
-    if (is_float(x.dtype())) dict.emplace_back(t.name, x);
+  for (const Weight& weight : state_->program.weights) {
+    const Tensor& x = state_->program.tensor(*weight.tensor).tensor;
+    if (is_float(x.dtype())) dict.emplace_back(weight.name, x);
   }
   return dict;
 }
@@ -212,11 +219,10 @@ Shaped& Model::State::plan_of(std::span<const Tensor> given, bool with_history) 
   if (changed) plans.clear(), program.constants.clear();
   if (plans.empty()) {
     versions.clear();
-    for (const TensorProto& t : program.proto.graph.initializers) {
-      const Tensor& x = program.tensor(t).tensor;
-      Known& known = *program.tensor(t).known;
-      if (changed) known = {};
-      if (is_float(x.dtype())) versions.emplace_back(x, detail::TensorAccess::version(x));
+    for (const auto& [place, value] : program.tensors) {
+      if (changed) *value.known = {};
+      if (is_float(value.tensor.dtype()))
+        versions.emplace_back(value.tensor, detail::TensorAccess::version(value.tensor));
     }
   }
   std::vector<int64_t> key{with_history, context.training};
@@ -274,8 +280,8 @@ std::vector<Tensor> Model::State::run(std::span<const Tensor> given) try {
 std::vector<Tensor> Model::State::run_checked(std::span<const Tensor> given) {
   const auto needs_grad = [](const Tensor& x) { return x.defined() && x.requires_grad(); };
   bool with_history = context.grad && std::ranges::any_of(given, needs_grad);
-  for (const TensorProto& t : program.proto.graph.initializers)
-    with_history = with_history || (context.grad && needs_grad(program.tensor(t).tensor));
+  for (const auto& [place, value] : program.tensors)
+    with_history = with_history || (context.grad && needs_grad(value.tensor));
   Shaped& shaped = plan_of(given, with_history);
   const bool is_new = !shaped.is_made;
   const std::vector<Tensor> first = is_new ? make_plan(shaped, given) : std::vector<Tensor>();

@@ -11,7 +11,7 @@
 // A condition that data decides, in a loop or a branch, is taken to turn out as it did in the call before. Where it does
 // not, the call is made again.
 //
-// Opsets 7 to 26. A file is not trusted, and nothing in it is executed but the operations of teeny/onnx/ops_*.cpp; the
+// Opsets 7 to 28; of an older one, what has the same form in opset 7. A file is not trusted, and nothing in it is executed but the operations of teeny/onnx/ops_*.cpp; the
 // error of a file that needs others names all of them.
 #include <initializer_list>
 #include <memory>
@@ -56,7 +56,8 @@ class Model {
   /// look at.
   std::vector<ValueInfo> values(std::span<const Tensor> inputs);
 
-  /// The float weights. They can be trained: a gradient flows through every operation that has one. Assigning to them
+  /// The float weights: initializers, and what Constants of several elements hold, also in graphs inside of nodes and in
+  /// functions. They can be trained once they have `requires_grad_()`: a gradient flows through every operation that has one. Assigning to them
   /// has the next call compute anew what was made of them.
   nn::StateDict state() const;
   nn::StateDict teeny_state() const { return state(); }

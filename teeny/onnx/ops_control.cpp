@@ -57,6 +57,24 @@ void compute(const std::vector<Value>& values) {
   if (!context.recorder) realize(tensors);
 }
 
+/// What a body's results are where no step says it: what the file declares, or else what a step that is never computed
+/// would give.
+std::vector<ValueInfo> declared(Call& call, const Graph& body, const std::vector<Value>& given) {
+  std::vector<ValueInfo> infos = body.outputs;
+  const auto is_declared = [](const ValueInfo& info) { return info.type != Type::Undefined && info.shape; };
+  if (std::ranges::all_of(infos, is_declared)) return infos;
+  try {
+    const std::vector<Value> results = call.run(body, given);
+    for (size_t k = 0; k < infos.size(); ++k) {
+      const Value& result = results[k];
+      if (is_declared(infos[k]) || !result.tensor.defined()) continue;
+      infos[k].type = result.type, infos[k].shape.emplace();
+      for (int64_t size : result.tensor.shape()) infos[k].shape->push_back({.value = size});
+    }
+  } catch (const Error&) {}  // of values that a step would not have had
+  return infos;
+}
+
 /// Its body maps (step, condition, states..) to (condition, states.., elements to stack..).
 Outputs loop(Call& call) {
   const Graph& body = call.graph("body");
@@ -69,10 +87,15 @@ Outputs loop(Call& call) {
 
   std::vector<Value> state(call.inputs.begin() + std::min(call.count(), 2), call.inputs.end());
   std::vector<std::vector<Value>> stacks(body.outputs.size() - 1 - states);
-  for (int64_t step = 0; step < most && goes_on; ++step) {
+  const auto given_to = [&](int64_t step) {
     std::vector<Value> given{known_number(Tensor::full({}, step), step), known_number(Tensor::full({}, true), 1)};
     given.insert(given.end(), state.begin(), state.end());
-    const std::vector<Value> results = call.run(body, given, step);
+    return given;
+  };
+  const bool is_empty = !goes_on || most <= 0;
+  const std::vector<ValueInfo> infos = is_empty && !stacks.empty() ? declared(call, body, given_to(0)) : body.outputs;
+  for (int64_t step = 0; step < most && goes_on; ++step) {
+    const std::vector<Value> results = call.run(body, given_to(step), step);
     std::ranges::copy_n(results.begin() + 1, std::ptrdiff_t(states), state.begin());
     for (size_t k = 0; k < stacks.size(); ++k) stacks[k].push_back(results[1 + states + k]);
     if (!results[0].known) {
@@ -82,12 +105,12 @@ Outputs loop(Call& call) {
     goes_on = call.decide(results[0]);
   }
   if (steps_are_known && !call.is_known()) call.results_say_if_known();
-  for (size_t k = 0; k < stacks.size(); ++k) state.push_back(stacked(stacks[k], 0, body.outputs[1 + states + k]));
+  for (size_t k = 0; k < stacks.size(); ++k) state.push_back(stacked(stacks[k], 0, infos[1 + states + k]));
   return results_of(std::move(state));
 }
 
 int64_t entry(const Call& call, const char* list, size_t k) {
-  const Attribute* a = call.node.find(list);
+  const Attribute* a = call.node.find(list, Attribute::Kind::Ints);
   if (!a) return 0;
   if (k >= a->ints.size()) fail(list, " has ", a->ints.size(), " entries and no ", k);
   return a->ints[k];

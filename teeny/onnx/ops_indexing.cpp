@@ -354,12 +354,12 @@ Value non_max_suppression(Call& call) {
 /// two that follow each other.
 Value tf_idf_vectorizer(Call& call) {
   const auto list = [&](const char* name) {
-    const Attribute* a = call.node.find(name);
+    const Attribute* a = call.node.find(name, Attribute::Kind::Ints);
     return a ? a->ints : std::vector<int64_t>();
   };
   if (call.has("pool_strings")) unsupported("a pool of strings");
   const std::vector<int64_t> pool = list("pool_int64s"), starts = list("ngram_counts"), columns = list("ngram_indexes");
-  const Attribute* weights = call.node.find("weights");
+  const Attribute* weights = call.node.find("weights", Attribute::Kind::Floats);
   const std::string mode = call.text("mode", "TF");
   if (mode != "TF" && mode != "IDF" && mode != "TFIDF") unsupported("mode ", mode);
   const int64_t shortest = call.integer("min_gram_length", 1), longest = call.integer("max_gram_length", 1);

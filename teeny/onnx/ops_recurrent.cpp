@@ -53,7 +53,7 @@ std::vector<Activation> activations(const Call& call, int directions, const std:
   if (names.size() != usual.size() * size_t(directions))
     fail(names.size(), " activations, not ", usual.size(), " for each direction");
   const auto values = [&](const char* name) {
-    const Attribute* a = call.node.find(name);
+    const Attribute* a = call.node.find(name, Attribute::Kind::Floats);
     return a ? a->floats : std::vector<float>();
   };
   const std::vector<float> alphas = values("activation_alpha"), betas = values("activation_beta");

@@ -178,7 +178,7 @@ std::vector<Axis> axes_of(const Call& call, const Mode& m) {
   std::vector<double> scales;
   std::vector<int64_t> sizes;
   const int k = old ? 1 : 2;
-  if (const Attribute* a = call.node.find("scales")) scales.assign(a->floats.begin(), a->floats.end());
+  if (const Attribute* a = call.node.find("scales", Attribute::Kind::Floats)) scales.assign(a->floats.begin(), a->floats.end());
   else if (!old && call.has(3) && call.x(3).numel() > 0) sizes = call.integers(3);
   else if (call.has(k)) scales = call.reals(k);
   if (sizes.empty() && scales.size() != n) fail(scales.size(), " scales for ", n, " axes of ", x.shape());

@@ -24,12 +24,13 @@ Value integers_known(std::vector<int64_t> values, const Shape& shape) {
 // ---- Constants and counted numbers ---------------------------------------------------------------------------------
 
 Value constant(Call& call) {
-  if (call.has("value")) return call.tensor("value");
-  const auto attribute = [&](const char* name) { return call.node.find(name); };
-  if (const auto* a = attribute("value_float")) return Tensor::from(std::vector{a->f}, {});
-  if (const auto* a = attribute("value_floats")) return Tensor::from(a->floats);
-  if (const auto* a = attribute("value_int")) return Tensor::from(std::vector{a->i}, {});
-  if (const auto* a = attribute("value_ints")) return Tensor::from(a->ints);
+  if (call.has("value")) return call.results_say_if_known(), call.tensor("value");
+  using enum Attribute::Kind;
+  const Node& node = call.node;
+  if (const auto* a = node.find("value_float", Float)) return Tensor::from(std::vector{a->f}, {});
+  if (const auto* a = node.find("value_floats", Floats)) return Tensor::from(a->floats);
+  if (const auto* a = node.find("value_int", Int)) return Tensor::from(std::vector{a->i}, {});
+  if (const auto* a = node.find("value_ints", Ints)) return Tensor::from(a->ints);
   if (call.node.attributes.empty()) fail("it has no value");
   unsupported("a constant by the attribute ", call.node.attributes[0].name, "; there are dense numbers alone");
 }
@@ -352,7 +353,7 @@ Value center_crop_pad(Call& call) {
   const Tensor& x = call.x();
   const Shape sizes = shape_of(call.integers(1));
   const Dims axes =
-      call.has("axes") ? axes_of(call, call.node.find("axes")->ints, x.rank()) : teeny::range(0, x.rank());
+      call.has("axes") ? axes_of(call, call.node.find("axes", Attribute::Kind::Ints)->ints, x.rank()) : teeny::range(0, x.rank());
   if (sizes.size() != axes.size()) fail(sizes.size(), " sizes for ", axes.size(), " axes");
   Dims before = Dims::filled(x.rank(), 0), after = before;
   for (int k = 0; k < axes.size(); ++k) {

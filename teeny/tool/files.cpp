@@ -49,8 +49,9 @@ io::FileSummary summary(const std::string& path) {
   const OnnxFile file(path);
   io::FileSummary result{.format = "ONNX", .metadata = file.proto.metadata};
   std::map<std::string, size_t> beside;
-  for (const onnx::TensorProto& t : file.proto.graph.initializers) {
-    result.tensors.push_back({t.name, onnx::name_of(t.type), Shape(t.dims.begin(), t.dims.end()), stored_bytes(t)});
+  for (const auto& [name, weight] : onnx::weights_of(file.proto)) {
+    const onnx::TensorProto& t = *weight;
+    result.tensors.push_back({name, onnx::name_of(t.type), Shape(t.dims.begin(), t.dims.end()), stored_bytes(t)});
     if (t.external) ++beside[t.external->contains("location") ? t.external->at("location") : "?"];
   }
   for (const auto& [location, count] : beside)
@@ -64,8 +65,8 @@ nn::StateDict load_tensors(const std::string& path, bool skip) {
   if (is_onnx(path)) {
     const OnnxFile file(path);
     const std::string folder = std::filesystem::path(path).parent_path();
-    for (const onnx::TensorProto& t : file.proto.graph.initializers) try {
-        tensors.emplace_back(t.name, onnx::read_tensor(t, &file.bytes, folder.empty() ? "." : folder).tensor);
+    for (const auto& [name, weight] : onnx::weights_of(file.proto)) try {
+        tensors.emplace_back(name, onnx::read_tensor(*weight, &file.bytes, folder.empty() ? "." : folder).tensor);
       } catch (const onnx::Unsupported&) {
         if (!skip) throw;
       }
