@@ -14,6 +14,7 @@ BACKEND ?= cpu
 ARCH    ?= native
 PREFIX  ?= /usr/local
 FUZZ    ?= 2000
+MUTATIONS ?= 100000
 EMULATE ?=
 
 PACKAGES := g++ make libeigen3-dev doctest-dev nlohmann-json3-dev zlib1g-dev libcli11-dev libpng-dev
@@ -345,13 +346,14 @@ test: $B/test ## build and run the tests (ARGS='--test-case=*view*')
 	$(RUN) $< $(ARGS)
 
 no_training = ARGS='--test-case-exclude=*[train]*'
-test-all: ## the tests again under sanitizers, on the reference and an emulated GPU, and a long fuzz (FUZZ=rounds)
+test-all: ## the tests again under sanitizers, on the reference and an emulated GPU, and a long fuzz (FUZZ=rounds MUTATIONS=files)
 	$(MAKE) test
 ifdef on_gpu
 	$(MAKE) sanitize-cuda
 	$(MAKE) test EMULATE=1 $(no_training)
 else ifndef emulated
 	THREAD_STEPS=10000 $(MAKE) test SAN=address,undefined $(no_training)
+	MUTATIONS=$(MUTATIONS) $(MAKE) test SAN=address,undefined ARGS='--test-case=*damaged*'
 	THREAD_STEPS=10000 $(MAKE) test SAN=thread $(no_training)
 	$(MAKE) test BACKEND=reference $(no_training)
 	$(MAKE) test BACKEND=cuda EMULATE=1 $(no_training)

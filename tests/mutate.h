@@ -11,13 +11,12 @@ namespace teeny::test {
 
 inline uint64_t mutations() { return tinyops::environment::whole_number("MUTATIONS", 2000); }
 
-/// Calls `attempt` with `whole` cut off after every byte, and with `mutations()` changed copies of it.
+/// Calls `attempt` with so many changed copies of `whole`.
 template <class Attempt>
-void attempt_mutations(const std::string& whole, Attempt&& attempt) {
-  for (size_t length = 0; length < whole.size(); ++length) attempt(whole.substr(0, length));
+void attempt_changes(const std::string& whole, uint64_t count, Attempt&& attempt) {
   std::mt19937_64 random(tinyops::environment::whole_number("SEED", 1));
   const auto below = [&](size_t n) { return size_t(random() % n); };
-  for (uint64_t i = mutations(); i > 0; --i) {
+  for (; count > 0; --count) {
     std::string changed = whole;
     for (size_t k = 1 + below(4); k > 0; --k) {
       char& byte = changed[below(changed.size())];
@@ -28,6 +27,13 @@ void attempt_mutations(const std::string& whole, Attempt&& attempt) {
     else if (below(8) == 0) changed.insert(at, changed.substr(at, length));
     attempt(changed);
   }
+}
+
+/// Calls `attempt` with `whole` cut off after every byte, and with `mutations()` changed copies of it.
+template <class Attempt>
+void attempt_mutations(const std::string& whole, Attempt&& attempt) {
+  for (size_t length = 0; length < whole.size(); ++length) attempt(whole.substr(0, length));
+  attempt_changes(whole, mutations(), attempt);
 }
 
 }  // namespace teeny::test

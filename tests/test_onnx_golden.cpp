@@ -1,5 +1,5 @@
-// Small networks from both of PyTorch's exporters (tests/interop/export_models.py --small), with onnxruntime's outputs for
-// two shapes or sets of values, eager and replayed.
+// Small networks from both of PyTorch's exporters (tests/interop/export_models.py --small), with onnxruntime's outputs
+// for two shapes or sets of values, eager and replayed.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -8,6 +8,8 @@
 
 #include "teeny/onnx/values.h"
 #include "teeny/teeny.h"
+#include "temporary_directory.h"
+#include "tests/mutate.h"
 
 using namespace teeny;
 namespace fs = std::filesystem;
@@ -17,8 +19,7 @@ namespace {
 Tensor read_pb(const fs::path& path) {
   data::File file = data::open_to_read(path.string());
   const io::HostBytes bytes = io::map_bytes(file, 0, file.size());
-  return onnx::read_tensor(
-             onnx::parse_tensor({reinterpret_cast<const char*>(bytes.bytes.data()), bytes.bytes.size()}))
+  return onnx::read_tensor(onnx::parse_tensor({reinterpret_cast<const char*>(bytes.bytes.data()), bytes.bytes.size()}))
       .tensor;
 }
 
@@ -37,6 +38,30 @@ double distance(const Tensor& got, const Tensor& want) {
 }
 
 }  // namespace
+
+TEST_CASE("onnx: a damaged exported network is an Error or another network, never anything else") {
+  const TemporaryDirectory directory;
+  int64_t ran = 0, refused = 0;
+  for (const auto& entry : fs::directory_iterator("tests/golden/onnx")) {
+    if (!entry.is_directory()) continue;
+    CAPTURE(entry.path().filename().string());
+    std::vector<Tensor> inputs;
+    for (int k = 0; fs::exists(entry.path() / text("test_data_set_0/input_", k, ".pb")); ++k)
+      inputs.push_back(read_pb(entry.path() / text("test_data_set_0/input_", k, ".pb")));
+    NoGrad guard;
+    test::attempt_changes(contents((entry.path() / "model.onnx").string()), 1 + test::mutations() / 20,
+                          [&](const std::string& bytes) {
+                            try {
+                              onnx::Model net(directory.write("net.onnx", bytes), {.max_bytes = 1 << 24, .jit = false});
+                              for (const Tensor& y : net(inputs)) y.to_vector<double>();
+                              ++ran;
+                            } catch (const Error&) { ++refused; }
+                          });
+  }
+  MESSAGE(refused, " files are refused, ", ran, " run");
+  CHECK(refused > 0);
+  CHECK(ran > 0);
+}
 
 TEST_CASE("onnx: exported networks give what onnxruntime gives, eager and replayed") {
   int networks = 0, replayed = 0;

@@ -13,11 +13,11 @@ namespace teeny::onnx {
 
 namespace {
 
-constexpr int kMaxDepth = 32;            // graphs in graphs
+constexpr int kMaxDepth = 32;              // graphs in graphs
 constexpr int64_t kMaxMessages = 4 << 20;  // an empty message is two bytes of a file, and a hundred in memory
 
-/// Calls `use` for each value that the node needs, also from inside of its graphs. A name that a graph inside gives to a
-/// value of its own is that value's there, whatever it is outside.
+/// Calls `use` for each value that the node needs, also from inside of its graphs. A name that a graph inside gives to
+/// a value of its own is that value's there, whatever it is outside.
 void each_input(const Node& node, const std::function<void(const std::string&)>& use) {
   for (const std::string& name : node.inputs)
     if (!name.empty()) use(name);
@@ -83,7 +83,9 @@ class Parser {
           t.external->insert(pair(field.bytes()));
           break;
         }
-        case 14: if (field.integer() == 1 && !t.external) t.external.emplace(); break;
+        case 14:
+          if (field.integer() == 1 && !t.external) t.external.emplace();
+          break;
       }
     if (t.dims.size() > kMaxRank) fail("tensor \"", t.name, "\" has ", t.dims.size(), " axes; at most ", kMaxRank);
     return t;
@@ -240,9 +242,10 @@ void count(const std::vector<Node>& nodes, std::map<std::string, int64_t>& into)
 
 std::string name_of(Type type) {
   constexpr std::string_view names[] = {
-      "undefined", "float32", "uint8", "int8", "uint16", "int16", "int32", "int64", "string", "bool", "float16",
-      "float64", "uint32", "uint64", "complex64", "complex128", "bfloat16", "float8e4m3fn", "float8e4m3fnuz",
-      "float8e5m2", "float8e5m2fnuz", "uint4", "int4", "float4e2m1", "float8e8m0", "uint2", "int2"};
+      "undefined", "float32",    "uint8",      "int8",         "uint16",         "int16",      "int32",
+      "int64",     "string",     "bool",       "float16",      "float64",        "uint32",     "uint64",
+      "complex64", "complex128", "bfloat16",   "float8e4m3fn", "float8e4m3fnuz", "float8e5m2", "float8e5m2fnuz",
+      "uint4",     "int4",       "float4e2m1", "float8e8m0",   "uint2",          "int2"};
   if (size_t(type) < std::size(names)) return std::string(names[size_t(type)]);
   return text("type ", int(type));
 }
@@ -254,12 +257,13 @@ const Attribute* Node::find(std::string_view attribute) const {
 }
 
 const Attribute* Node::find(std::string_view attribute, Attribute::Kind kind) const {
-  constexpr const char* names[] = {"nothing",  "a float", "an integer",    "a string",           "a tensor",
-                                   "a graph", "floats",  "integers", "strings"};
+  constexpr const char* names[] = {"nothing", "a float", "an integer", "a string", "a tensor",
+                                   "a graph", "floats",  "integers",   "strings"};
   const Attribute* const a = find(attribute);
   if (!a || a->kind == kind || a->kind == Attribute::Kind::Undefined) return a;
-  fail("the attribute ", attribute, " is ", size_t(a->kind) < std::size(names) ? names[size_t(a->kind)] : "something else",
-       ", and must be ", names[size_t(kind)]);
+  fail("the attribute ", attribute, " is ",
+       size_t(a->kind) < std::size(names) ? names[size_t(a->kind)] : "something else", ", and must be ",
+       names[size_t(kind)]);
 }
 
 std::string Node::label() const {
@@ -304,7 +308,8 @@ std::vector<Weight> weights_of(const ModelProto& model) {
           self(self, a.graph->nodes);
         }
         if (!a.tensor || node.op != "Constant" || node.outputs.empty() || a.tensor->type == Type::Int64) continue;
-        if (std::ranges::any_of(a.tensor->dims, [](int64_t size) { return size != 1; })) add(node.outputs[0], *a.tensor);
+        if (std::ranges::any_of(a.tensor->dims, [](int64_t size) { return size != 1; }))
+          add(node.outputs[0], *a.tensor);
       }
   };
   for (const TensorProto& t : model.graph.initializers) add(t.name, t);

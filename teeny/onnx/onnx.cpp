@@ -13,7 +13,8 @@ namespace {
 /// Nothing is recorded by a Jit from here to the end of the block: what is known is no part of its call.
 class Unrecorded {
  public:
-  Unrecorded() : recorder_(std::exchange(context.recorder, nullptr)), scope_(Execution{.fuse = context.execution.fuse}) {}
+  Unrecorded()
+      : recorder_(std::exchange(context.recorder, nullptr)), scope_(Execution{.fuse = context.execution.fuse}) {}
   ~Unrecorded() { context.recorder = recorder_; }
 
  private:
@@ -102,7 +103,8 @@ Model::Model(const std::string& path, const ModelOptions& options) : state_(std:
       std::string list;
       for (const auto& [name, count] : missing)
         list += text(list.empty() ? "" : ", ", name[0] == ':' ? name.substr(1) : name, " (", count, " times)");
-      unsupported("operations that teeny does not have: ", list, opset == 0 ? "" : text("; the file is of opset ", opset));
+      unsupported("operations that teeny does not have: ", list,
+                  opset == 0 ? "" : text("; the file is of opset ", opset));
     }
     for (const auto* values : {&graph.inputs, &graph.outputs})
       for (const ValueInfo& value : *values)
@@ -110,9 +112,9 @@ Model::Model(const std::string& path, const ModelOptions& options) : state_(std:
           unsupported('"', value.name, "\" is no tensor: sequences, maps and optional values are not supported");
         else dtype_of(value.type);
     for (const Weight& weight : program.weights) program.tensor(*weight.tensor);
-  } catch (const Unsupported& error) {
-    throw Unsupported(in_file(path, error.what()));
-  } catch (const Error& error) { fail(in_file(path, error.what())); }
+  } catch (const Unsupported& error) { throw Unsupported(in_file(path, error.what())); } catch (const Error& error) {
+    fail(in_file(path, error.what()));
+  }
 }
 Model::~Model() = default;
 Model::Model(Model&&) noexcept = default;
@@ -186,7 +188,8 @@ void Model::State::check(std::span<const Tensor> given) const {
   };
   if (given.size() > graph.inputs.size())
     fail(program.path, ": ", given.size(), " inputs, and the model has ", graph.inputs.size());
-  std::map<std::string, std::pair<int64_t, std::string>> named;  // a size's name -> the size, and the first input with it
+  // A size's name -> the size, and the first input with it.
+  std::map<std::string, std::pair<int64_t, std::string>> named;
   for (size_t k = 0; k < graph.inputs.size(); ++k) {
     const ValueInfo& input = graph.inputs[k];
     if (k >= given.size() || !given[k].defined()) {
@@ -214,8 +217,8 @@ void Model::State::check(std::span<const Tensor> given) const {
 
 /// Its plan for these shapes. Where there is no room, the one that was used least recently goes.
 Shaped& Model::State::plan_of(std::span<const Tensor> given, bool with_history) {
-  const bool changed = std::ranges::any_of(
-      versions, [](const auto& v) { return detail::TensorAccess::version(v.first) != v.second; });
+  const bool changed =
+      std::ranges::any_of(versions, [](const auto& v) { return detail::TensorAccess::version(v.first) != v.second; });
   if (changed) plans.clear(), program.constants.clear();
   if (plans.empty()) {
     versions.clear();

@@ -8,11 +8,11 @@
 //   call 2    is recorded by a Jit
 //   call 3 .. is replayed; so for each combination of input shapes
 //
-// A condition that data decides, in a loop or a branch, is taken to turn out as it did in the call before. Where it does
-// not, the call is made again.
+// A condition that data decides, in a loop or a branch, is taken to turn out as it did in the call before. Where it
+// does not, the call is made again.
 //
-// Opsets 7 to 28; of an older one, what has the same form in opset 7. A file is not trusted, and nothing in it is executed but the operations of teeny/onnx/ops_*.cpp; the
-// error of a file that needs others names all of them.
+// Opsets 7 to 28; of an older one, what has the same form in opset 7. A file is not trusted, and nothing in it is
+// executed but the operations of teeny/onnx/ops_*.cpp; the error of a file that needs others names all of them.
 #include <initializer_list>
 #include <memory>
 #include <span>
@@ -26,9 +26,9 @@
 namespace teeny::onnx {
 
 struct ModelOptions {
-  int64_t plans = 8;                          ///< combinations of input shapes that are kept; the last used stay
-  int64_t max_bytes = int64_t(16) << 30;      ///< of one tensor: a larger one is refused before it is made
-  bool jit = true;                            ///< record and replay
+  int64_t plans = 8;                      ///< combinations of input shapes that are kept; the last used stay
+  int64_t max_bytes = int64_t(16) << 30;  ///< of one tensor: a larger one is refused before it is made
+  bool jit = true;                        ///< record and replay
 };
 
 /// One thread at a time may call it.
@@ -48,7 +48,7 @@ class Model {
   }
   std::vector<Tensor> operator()(const nn::StateDict& inputs);  ///< by name
 
-  const std::vector<ValueInfo>& inputs() const;   ///< names, types, shapes; also of those that have a value in the file
+  const std::vector<ValueInfo>& inputs() const;  ///< names, types, shapes; also of those that have a value in the file
   const std::vector<ValueInfo>& outputs() const;
   const ModelProto& proto() const;
 
@@ -56,9 +56,9 @@ class Model {
   /// look at.
   std::vector<ValueInfo> values(std::span<const Tensor> inputs);
 
-  /// The float weights: initializers, and what Constants of several elements hold, also in graphs inside of nodes and in
-  /// functions. They can be trained once they have `requires_grad_()`: a gradient flows through every operation that has one. Assigning to them
-  /// has the next call compute anew what was made of them.
+  /// The float weights: initializers, and what Constants of several elements hold, also in graphs inside of nodes and
+  /// in functions. They can be trained once they have `requires_grad_()`: a gradient flows through every operation that
+  /// has one. Assigning to them has the next call compute anew what was made of them.
   nn::StateDict state() const;
   nn::StateDict teeny_state() const { return state(); }
 
