@@ -301,8 +301,9 @@ TEST_CASE("onnx: external data lies below the model's folder, and nowhere else")
   };
   CHECK(error_with("sub/w.bin", "4", "8") == "");
   CHECK(error_with("sub/w.bin", "8", "") == "");
+  CHECK(error_with("./sub/./w.bin", "4", "8") == "");
   const std::string zero("sub/w.bin\0", 10), outside = elsewhere / "secret";
-  for (const std::string& bad : std::vector<std::string>{"../secret", "sub/../../secret", "sub/../sub/w.bin", "./sub/w.bin",
+  for (const std::string& bad : std::vector<std::string>{"../secret", "sub/../../secret", "sub/../sub/w.bin", ".", "./", "./..",
                                                          "sub//w.bin", "sub\\w.bin", "", zero, outside}) {
     CAPTURE(bad);
     CHECK(contains(error_with(bad, "0", "8"), "which"));

@@ -55,12 +55,13 @@ std::string external_path(const TensorProto& t, const std::string& folder) {
   for (size_t begin = 0; begin <= location.size();) {
     const size_t end = std::min(location.find('/', begin), location.size());
     const std::string part = location.substr(begin, end - begin);
+    begin = end + 1;
+    if (part == "." && end < location.size()) continue;  // ./weights.bin
     if (part.empty() || part == "." || part == "..") refuse("which is no plain path below the model's folder");
     path += (path.empty() ? "" : "/") + part;
     struct stat status;
     if (lstat(path.c_str(), &status) != 0) refuse("which is not there; it belongs beside the model");
     if (S_ISLNK(status.st_mode)) refuse("on the way to which there is a symbolic link");
-    begin = end + 1;
   }
   return path;
 }
