@@ -75,7 +75,8 @@ class Call {
   int axis(std::string_view name, int64_t otherwise, int rank) const { return axis(integer(name, otherwise), rank); }
 
   // ---- Results
-  /// What `make` computes of inputs `from` alone, attributes and shapes: where these inputs are known, it is made once.
+  /// What `make` computes of inputs `from` alone, attributes and shapes: where these inputs are known or missing, it is
+  /// made once. A node does this once.
   std::vector<Tensor> prepared(std::initializer_list<int> from, const std::function<std::vector<Tensor>()>& make) const;
   void depends_on_shapes_alone() { known_ = true, constant_ = false; }  ///< known, whether or not the inputs are
   void is_random() { known_ = false; }                                  ///< each run has others

@@ -91,11 +91,11 @@ struct Layer {
 
   /// The k-th activation of x (D, B, H).
   Tensor act(size_t k, const Tensor& x) const {
-    const Tensor in = clip ? x.clamp(-*clip, *clip) : x;
-    const Activation& other = activations[k + activations.size() / 2];
-    if (directions == 1 || activations[k] == other) return activations[k](in);
-    return Tensor::stack({activations[k](in[0]), other(in[1])});
+    const Activation& other = activations[directions == 1 ? k : k + activations.size() / 2];
+    return activations[k] == other ? activations[k](x) : Tensor::stack({activations[k](x[0]), other(x[1])});
   }
+  /// The same of what has been summed up for it.
+  Tensor act_of_sum(size_t k, const Tensor& x) const { return act(k, clip ? x.clamp(-*clip, *clip) : x); }
   /// h times weight (D, H, N): (D, B, N).
   static Tensor product(const Tensor& h, const Tensor& weight) {
     return contract(h.unsqueeze(2), weight.transpose(1, 2).unsqueeze(1), 1);
@@ -107,10 +107,10 @@ State lstm_step(const Layer& layer, const Tensor& projected, const State& before
   // The sum in a buffer of its own leaves one kernel for the rest.
   const auto gates = (projected + Layer::product(h, layer.weight)).contiguous().chunk(4, -1);  // i, o, f, cell
   const auto gate = [&](size_t k, const Tensor& cell) {
-    return layer.act(0, layer.peepholes.empty() ? gates[k] : gates[k] + layer.peepholes[k] * cell);
+    return layer.act_of_sum(0, layer.peepholes.empty() ? gates[k] : gates[k] + layer.peepholes[k] * cell);
   };
   const Tensor i = gate(0, c), f = layer.coupled ? 1 - i : gate(2, c);
-  const Tensor next = f * c + i * layer.act(1, gates[3]);
+  const Tensor next = f * c + i * layer.act_of_sum(1, gates[3]);
   return {gate(1, next) * layer.act(2, next), next};
 }
 
@@ -120,20 +120,20 @@ State gru_step(const Layer& layer, const Tensor& projected, const State& before)
   Tensor z, r, n;
   if (layer.linear_first) {
     const auto of_h = Layer::product(h, layer.weight).chunk(3, -1);
-    z = layer.act(0, of_x[0] + of_h[0]), r = layer.act(0, of_x[1] + of_h[1]);
+    z = layer.act_of_sum(0, of_x[0] + of_h[0]), r = layer.act_of_sum(0, of_x[1] + of_h[1]);
     n = of_x[2] + r * (layer.last_bias.defined() ? of_h[2] + layer.last_bias : of_h[2]);
   } else {
     const int64_t hidden = h.size(-1);
     const auto weights = layer.weight.split({2 * hidden, hidden}, -1);
     const auto of_h = Layer::product(h, weights[0]).chunk(2, -1);
-    z = layer.act(0, of_x[0] + of_h[0]), r = layer.act(0, of_x[1] + of_h[1]);
+    z = layer.act_of_sum(0, of_x[0] + of_h[0]), r = layer.act_of_sum(0, of_x[1] + of_h[1]);
     n = of_x[2] + Layer::product((r * h).contiguous(), weights[1]);
   }
-  return {(1 - z) * layer.act(1, n) + z * h};
+  return {(1 - z) * layer.act_of_sum(1, n) + z * h};
 }
 
 State rnn_step(const Layer& layer, const Tensor& projected, const State& before) {
-  return {layer.act(0, projected + Layer::product(before[0], layer.weight))};
+  return {layer.act_of_sum(0, projected + Layer::product(before[0], layer.weight))};
 }
 
 struct Kind {

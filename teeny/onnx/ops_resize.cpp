@@ -83,73 +83,76 @@ struct Mode {
   }
 };
 
-/// What the elements of the result are made of: `count` of the input's each, and their weights.
-struct Taps {
-  int64_t count;
-  std::vector<int64_t> at;  ///< (out, count)
-  std::vector<double> weight;
-};
+/// How much further the filter reaches that is to leave out what the smaller image cannot show.
+double stretch(const Axis& a, const Mode& m) { return m.antialias && a.scale < 1 ? 1 / double(a.scale) : 1; }
 
-Taps taps_of(const Axis& a, const Mode& m) {
-  // A filter that is to leave out what the smaller image cannot show is as wide as an element of that.
-  const double stretch = m.antialias && a.scale < 1 ? double(a.scale) : 1;
-  const double reach = (m.mode == "linear" ? 1 : 2) / stretch;
-  Taps taps{stretch == 1 ? 2 * int64_t(reach) : 2 * int64_t(std::ceil(reach)) + 1, {}, {}};
+/// How many elements of the input weigh something in one of the result.
+int64_t tap_count(const Axis& a, const Mode& m) {
+  const double reach = (m.mode == "linear" ? 1 : 2) * stretch(a, m);
+  return stretch(a, m) == 1 ? 2 * int64_t(reach) : 2 * int64_t(std::ceil(reach)) + 1;
+}
+bool is_dense(const Axis& a, const Mode& m) {
+  return (a.in <= kDense || tap_count(a, m) > kFewTaps) && a.in * a.out <= kLargestMatrix;
+}
+
+/// The matrix (out, in) of an axis, or for each tap in turn where it is (out) and what it weighs (out).
+std::vector<Tensor> weights_of(const Axis& a, const Mode& m, DType dtype) {
+  const int64_t count = tap_count(a, m);
+  std::vector<std::vector<int64_t>> at(size_t(count), std::vector<int64_t>(size_t(a.out)));
+  std::vector<std::vector<double>> weight(size_t(count), std::vector<double>(size_t(a.out)));
   for (int64_t o = 0; o < a.out; ++o) {
     const double place = m.place(a, o);
-    const int64_t first = int64_t(std::floor(place)) + 1 - (taps.count + 1) / 2;
-    std::vector<double> weights;
+    const int64_t first = int64_t(std::floor(place)) + 1 - (count + 1) / 2;
     double sum = 0;
-    for (int64_t k = 0; k < taps.count; ++k) {
+    for (int64_t k = 0; k < count; ++k) {
       const bool outside = first + k < 0 || first + k >= a.in;
-      weights.push_back(outside && m.exclude_outside ? 0 : m.weight((place - double(first + k)) * stretch));
-      sum += weights.back();
-      taps.at.push_back(std::clamp<int64_t>(first + k, 0, a.in - 1));
+      at[size_t(k)][size_t(o)] = std::clamp<int64_t>(first + k, 0, a.in - 1);
+      sum += weight[size_t(k)][size_t(o)] =
+          outside && m.exclude_outside ? 0 : m.weight((place - double(first + k)) / stretch(a, m));
     }
-    for (double w : weights) taps.weight.push_back(sum == 0 ? w : w / sum);
+    for (int64_t k = 0; k < count && sum != 0; ++k) weight[size_t(k)][size_t(o)] /= sum;
   }
-  return taps;
+  std::vector<double> matrix(is_dense(a, m) ? size_t(a.out * a.in) : 0);
+  std::vector<Tensor> result;
+  for (size_t k = 0; k < size_t(count); ++k) {
+    if (matrix.empty()) result.insert(result.end(), {Tensor::from(at[k]), Tensor::from(weight[k]).cast(dtype)});
+    else
+      for (int64_t o = 0; o < a.out; ++o) matrix[size_t(o * a.in + at[k][size_t(o)])] += weight[k][size_t(o)];
+  }
+  if (!matrix.empty()) result.push_back(Tensor::from(matrix, {a.out, a.in}).cast(dtype));
+  return result;
 }
 
 /// x along an axis as weighted sums.
-Tensor weighted(const Tensor& x, const Axis& a, const Taps& taps) {
-  if ((a.in > kDense && taps.count <= kFewTaps) || a.in * a.out > kLargestMatrix) {
-    Tensor sum;
-    for (int64_t k = 0; k < taps.count; ++k) {
-      std::vector<int64_t> at;
-      std::vector<double> weight;
-      for (int64_t o = k; o < a.out * taps.count; o += taps.count)
-        at.push_back(taps.at[size_t(o)]), weight.push_back(taps.weight[size_t(o)]);
-      const Tensor weights = reshape_to_axis(Tensor::from(weight).cast(x.dtype()), a.axis, x.rank());
-      const Tensor term = x.index_select(a.axis, Tensor::from(at)) * weights;
-      sum = sum.defined() ? sum + term : term;
-    }
-    return sum;
+Tensor weighted(const Tensor& x, const Axis& a, std::span<const Tensor> weights) {
+  if (weights.size() == 1 && a.axis == x.rank() - 1) return x.linear(weights[0]);
+  if (weights.size() == 1) {  // (.., in, rest) to (.., out, rest)
+    Shape shape = x.shape();
+    shape[a.axis] = a.out;
+    return weights[0].matmul(x.flatten(a.axis + 1)).reshape(shape);
   }
-  std::vector<double> matrix(size_t(a.out * a.in));
-  for (int64_t o = 0; o < a.out; ++o)
-    for (int64_t k = o * taps.count; k < (o + 1) * taps.count; ++k)
-      matrix[size_t(o * a.in + taps.at[size_t(k)])] += taps.weight[size_t(k)];
-  const Tensor weights = Tensor::from(matrix, {a.out, a.in}).cast(x.dtype());
-  if (a.axis == x.rank() - 1) return x.linear(weights);
-  Shape shape = x.shape();
-  shape[a.axis] = a.out;
-  return weights.matmul(x.flatten(a.axis + 1).unsqueeze(0).flatten(0, a.axis)).reshape(shape);
+  Tensor sum;
+  for (size_t k = 0; k < weights.size(); k += 2) {
+    const Tensor term = x.index_select(a.axis, weights[k]) * reshape_to_axis(weights[k + 1], a.axis, x.rank());
+    sum = sum.defined() ? sum + term : term;
+  }
+  return sum;
 }
 
-/// x along an axis at these places; one that is repeated evenly is left to `times`, which counts how often.
-Tensor picked(const Tensor& x, const Axis& a, const std::vector<int64_t>& at, Dims& times) {
+/// x along an axis at the elements that are nearest. Where each is repeated as often as all others, `times` says so
+/// instead.
+Tensor picked(const Tensor& x, const Axis& a, const Mode& m, Dims& times) {
+  std::vector<int64_t> at;
+  for (int64_t o = 0; o < a.out; ++o) at.push_back(m.nearest_to(m.place(a, o), a));
   const int64_t factor = a.out / a.in, step = a.out > 1 ? at[1] - at[0] : 1;
   bool repeats = a.out % a.in == 0, steps = step > 0;
   for (int64_t o = 0; o < a.out; ++o) {
     repeats = repeats && at[size_t(o)] == o / factor;
     steps = steps && at[size_t(o)] == at[0] + o * step;
   }
-  if (!repeats && !steps) return x.index_select(a.axis, Tensor::from(at));
   if (repeats) return times[a.axis] = factor, x;
-  Dims begin = Dims::filled(x.rank(), 0), end = x.shape();
-  begin[a.axis] = at[0], end[a.axis] = at.back() + 1;
-  return x.shrink(begin, end).unfold(a.axis, 1, step).squeeze(-1);
+  if (!steps) return x.index_select(a.axis, Tensor::from(at));
+  return part(x, a.axis, at[0], at.back() + 1).unfold(a.axis, 1, step).squeeze(-1);
 }
 
 /// Each element `times` times along each axis: one copy for all axes.
@@ -220,19 +223,31 @@ Outputs resize(Call& call) {
   const bool nearest = mode.mode == "nearest", crop = mode.coordinates == "tf_crop_and_resize";
   Shape whole = x.shape();
   for (const Axis& a : axes) whole[a.axis] = a.out;
-  numel(whole, "resize");
+  if (numel(whole, "resize") == 0) return Tensor::zeros(whole, x.dtype());
 
+  const auto stays = [&](const Axis& a) {
+    return a.in == a.out && a.scale == 1 && (!crop || (a.begin == 0 && a.end == 1));
+  };
   Tensor y = nearest ? x : to_accumulate_dtype(x);
+  std::vector<Tensor> weights;
+  if (!nearest)
+    weights = call.prepared({1, 2, 3}, [&] {
+      std::vector<Tensor> all;
+      for (const Axis& a : axes)
+        if (!stays(a)) std::ranges::copy(weights_of(a, mode, y.dtype()), std::back_inserter(all));
+      return all;
+    });
+  std::span<const Tensor> left = weights;
   Dims times = Dims::filled(x.rank(), 1);
   for (const Axis& a : axes) {
-    if (a.in == a.out && a.scale == 1 && (!crop || (a.begin == 0 && a.end == 1))) continue;
-    if (!nearest) {
-      y = weighted(y, a, taps_of(a, mode));
+    if (stays(a)) continue;
+    if (nearest) {
+      y = picked(y, a, mode, times);
       continue;
     }
-    std::vector<int64_t> at;
-    for (int64_t o = 0; o < a.out; ++o) at.push_back(mode.nearest_to(mode.place(a, o), a));
-    y = picked(y, a, at, times);
+    const size_t count = is_dense(a, mode) ? 1 : 2 * size_t(tap_count(a, mode));
+    y = weighted(y, a, left.first(count));
+    left = left.subspan(count);
   }
   y = repeated(y, times);
   for (const Axis& a : axes) {
@@ -246,7 +261,7 @@ Outputs resize(Call& call) {
   }
   if (nearest || is_float(x.dtype())) return y.cast(x.dtype());
   // Of integers onnxruntime cuts the fraction, but for the filters that leave something out.
-  y = mode.antialias ? y.round() : y.trunc();
+  y = mode.antialias ? (y.abs() + 0.5).floor() * y.sign() : y.trunc();
   if (call.type() == Type::UInt8) y = y.clamp(0, 255);
   if (call.type() == Type::Int8) y = y.clamp(-128, 127);
   return y.cast(x.dtype());

@@ -132,6 +132,11 @@ Outputs deformable_convolution(Call& call) {
 
 // ---- Regions -------------------------------------------------------------------------------------------------------
 
+/// Whether regions can have so many bins.
+bool is_grid(const Dims& bins) {
+  return bins.size() == 2 && std::ranges::all_of(bins, [](int64_t n) { return n >= 1 && n <= 1 << 16; });
+}
+
 /// Along one axis of regions (R): the samples in each of `out` bins of each region.
 struct Samples {
   Neighbours at;  ///< (R, out, most), as `used`: whether there is this sample. A region may have fewer than another
@@ -168,7 +173,7 @@ Outputs align_regions(Call& call) {
   const int64_t ratio = call.integer("sampling_ratio", 0);
   const Shape out{call.integer("output_height", 1), call.integer("output_width", 1)};
   if (x.rank() != 4 || numel(x.shape()) == 0 || regions.rank() != 2 || regions.size(1) != 4 ||
-      image.shape() != Shape{regions.size(0)} || out[0] < 1 || out[1] < 1 || ratio < 0)
+      image.shape() != Shape{regions.size(0)} || !is_grid(out) || ratio < 0)
     fail("an image of ", x.shape(), ", regions of ", regions.shape(), ", their images of ", image.shape(), ", ", out,
          " bins of ", ratio, " samples; (N, C, H, W), (R, 4) and (R,) wanted");
   const double scale = call.real("spatial_scale", 1), shift = half_pixel ? 0.5 : 0;
@@ -208,8 +213,7 @@ Outputs pool_regions(Call& call) {
   const Tensor &x = call.x(), &regions = call.x(1);
   const Dims out = call.dims("pooled_shape");
   const double scale = call.real("spatial_scale", 1);
-  if (x.rank() != 4 || numel(x.shape()) == 0 || regions.rank() != 2 || regions.size(1) != 5 || out.size() != 2 ||
-      out[0] < 1 || out[1] < 1)
+  if (x.rank() != 4 || numel(x.shape()) == 0 || regions.rank() != 2 || regions.size(1) != 5 || !is_grid(out))
     fail("an image of ", x.shape(), " and regions of ", regions.shape(), " to ", out, " bins: (N, C, H, W) and (R, 5)");
   const std::vector<double> boxes = call.reals(1);
   const int64_t count = regions.size(0);

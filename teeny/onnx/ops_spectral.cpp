@@ -96,12 +96,9 @@ Op window(double a, double b, double c) {
     const int64_t size = call.integer(0);
     if (size < 0 || size > kLongest) fail("a window of ", size, " elements; 0 to ", kLongest);
     const double steps = double(std::max<int64_t>(call.flag("periodic", true) ? size : size - 1, 1));
-    std::vector<double> values;
-    for (int64_t i = 0; i < size; ++i) {
-      const double t = 2 * std::numbers::pi * double(i) / steps;
-      values.push_back(a + b * std::cos(t) + c * std::cos(2 * t));
-    }
-    return as_type(Tensor::from(values), call.type("output_datatype", Type::Float32));
+    const Tensor t = Tensor::arange(size).cast(DType::Float64) * (2 * std::numbers::pi / steps);
+    const Tensor values = c == 0 ? a + b * t.cos() : a + b * t.cos() + c * (2 * t).cos();
+    return as_type(values, call.type("output_datatype", Type::Float32));
   };
 }
 
