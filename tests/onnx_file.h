@@ -57,6 +57,16 @@ inline std::string attribute(const std::string& name, const std::vector<int64_t>
   for (int64_t v : values) message += number(8, v);
   return bytes(5, message + number(20, 7));
 }
+inline std::string attribute(const std::string& name, const std::vector<std::string>& values) {
+  std::string message = bytes(1, name);
+  for (const std::string& v : values) message += bytes(9, v);
+  return bytes(5, message + number(20, 8));
+}
+inline std::string attribute(const std::string& name, const std::vector<float>& values) {
+  std::string message = bytes(1, name);
+  for (float v : values) message += real(7, v);
+  return bytes(5, message + number(20, 6));
+}
 inline std::string tensor_attribute(const std::string& name, const std::string& tensor) {
   return bytes(5, bytes(1, name) + bytes(5, tensor) + number(20, 4));
 }
