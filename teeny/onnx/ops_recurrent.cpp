@@ -212,6 +212,17 @@ Layer layer_of(const Call& call, const Kind& kind) {
   return layer;
 }
 
+/// The outputs of all steps in one tensor. A step's kernel writes its output there as well, if both are scheduled
+/// together, and a long history is scheduled in parts: so a few steps at a time are put together first.
+Tensor in_memory(std::span<const Tensor> outputs) {
+  constexpr size_t kTogether = 32;
+  if (outputs.size() <= kTogether) return Tensor::stack(outputs);
+  std::vector<Tensor> parts;
+  for (size_t k = 0; k < outputs.size(); k += kTogether)
+    parts.push_back(Tensor::stack(outputs.subspan(k, std::min(kTogether, outputs.size() - k))).contiguous());
+  return Tensor::cat(parts);
+}
+
 Outputs recurrent(Call& call, const Kind& kind) {
   const Layer layer = layer_of(call, kind);
   State state = layer.first;
@@ -225,7 +236,7 @@ Outputs recurrent(Call& call, const Kind& kind) {
     outputs.push_back(next[0]);
     state = std::move(next);
   }
-  Tensor y = Tensor::stack(outputs);  // (T, D, B, H)
+  Tensor y = in_memory(outputs);  // (T, D, B, H)
   if (layer.running.defined()) y = where(layer.running, y, 0);
   if (layer.directions == 2) y = Tensor::stack({y[{slice(), 0}], y[{slice(), 1}].flip(0)}, 1);
   else if (layer.reverse) y = y.flip(0);
