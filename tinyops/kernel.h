@@ -10,6 +10,7 @@
 #include "tinyops/base/dtype.h"
 #include "tinyops/base/index_error.h"
 #include "tinyops/base/op.h"
+#include "tinyops/base/recurrent.h"
 
 namespace tinyops {
 
@@ -21,17 +22,6 @@ inline constexpr int kMaxOutputs = 8;
 /// A row of at most this many elements may be reduced and then read again in one kernel: it fits a CPU's second-level
 /// cache, or a GPU's shared memory.
 inline constexpr int64_t kMaxRow = 16384;
-
-class Buffer;  // device.h
-using BufferRef = std::shared_ptr<Buffer>;
-
-/// A buffer seen through a View. Where the view's guards say no, it reads as 0.
-struct Operand {
-  BufferRef buffer;
-  DType dtype = DType::Float32;
-  View view;
-  bool operator==(const Operand&) const = default;
-};
 
 // ---- The row kernel -------------------------------------------------------------------------------------------------
 //
@@ -140,7 +130,7 @@ struct ContractKernel {
 //
 // Each addresses memory itself and has one result, `out`. Its struct says what the scheduler, the recorder and the
 // trace ask: its name, the operands that it reads, as a node's sources are ordered, and, if any, the operations for
-// each element of the first of them, which has the shape that the kernel walks.
+// each element of the first of them, which has the shape that the kernel walks. One more is in recurrent.h.
 
 /// out[i] = table[i, index[i]]: the table's view has one axis more than `out`, the last, along which the index picks.
 /// Throws Error when an index is outside 0 <= index < that axis.
@@ -191,7 +181,7 @@ struct RandomKernel {
 };
 
 using Kernel = std::variant<RowKernel, ContractKernel,
-                            GatherKernel, ScatterKernel, ScanKernel, SortKernel, RandomKernel>;
+                            GatherKernel, ScatterKernel, ScanKernel, SortKernel, RandomKernel, RecurrentKernel>;
 
 /// Calls `visit(operand, written)` for every operand in memory, those that are read before those that are written.
 template <class Kind, class Visit>

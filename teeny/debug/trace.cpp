@@ -63,6 +63,7 @@ int64_t flops_of(const RowKernel& k) {
   return flops;
 }
 int64_t flops_of(const ContractKernel& k) { return 2 * numel(k.shape) + flops_of(k.epilogue); }
+int64_t flops_of(const RecurrentKernel& k) { return 2 * numel(walked_shape(k)) * k.hidden(); }
 int64_t flops_of(const auto& k) {
   if constexpr (requires { k.flops; }) return k.flops * numel(walked_shape(k));
   else return 0;

@@ -77,6 +77,19 @@ Tensor selected(const Tensor& x, int axis, const Tensor& index, const IndexOrigi
 /// x.scatter(axis, index, source) in the name of `op`.
 Tensor overwritten(const Tensor& x, int axis, const Tensor& index, const Tensor& source, const IndexOrigin& op);
 
+// ---- Recurrent layers ----------------------------------------------------------------------------------------------
+
+/// Whether a layer can be run as one kernel: no gradient is asked for, its elements are float32 or float64, and the
+/// weight (hidden, gates * hidden) is small, so that a thread has it at hand in each step.
+bool is_one_kernel(tinyops::RecurrentCell cell, int64_t hidden, const std::vector<Tensor>& inputs);
+
+/// The states after all steps (T, D, B, states * hidden) of D layers side by side, the first `forward` of which walk
+/// from the first step to the last, and the others back. `in` (T, D, B, gates * hidden) is the product with the layers'
+/// input, `weight` (D, hidden + 1, gates * hidden) multiplies h and a 1, `first` (D, B, states * hidden) is the state
+/// before all steps. recurrent.h has the cells and the order of their gates.
+Tensor recurrent_states(tinyops::RecurrentCell cell, int64_t forward, const Tensor& in, const Tensor& weight,
+                        const Tensor& first);
+
 // ---- Windows that slide over the last axes: what convolution and pooling have in common ----------------------------
 
 /// One size for each of `axes` spatial axes, none below `least`. `op` and `what` name the caller's option in the error.

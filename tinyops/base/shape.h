@@ -3,12 +3,13 @@
 #include <array>
 #include <cstdint>
 #include <initializer_list>
+#include <memory>
 #include <optional>
 #include <ostream>
 #include <span>
 #include <vector>
 
-#include "tinyops/base/error.h"
+#include "tinyops/base/dtype.h"
 
 namespace tinyops {
 
@@ -162,5 +163,16 @@ struct View {
 std::optional<View> compose(const View& outer, const View& inner);
 
 std::ostream& operator<<(std::ostream& out, const View& view);
+
+class Buffer;  // device.h
+using BufferRef = std::shared_ptr<Buffer>;
+
+/// A buffer seen through a View. Where the view's guards say no, it reads as 0.
+struct Operand {
+  BufferRef buffer;
+  DType dtype = DType::Float32;
+  View view;
+  bool operator==(const Operand&) const = default;
+};
 
 }  // namespace tinyops

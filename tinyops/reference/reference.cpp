@@ -9,6 +9,7 @@
 #include "tinyops/device.h"
 #include "tinyops/base/philox.h"
 #include "tinyops/base/scalar_ops.h"
+#include "tinyops/reference/recurrent.h"
 
 namespace tinyops::reference {
 namespace {
@@ -268,6 +269,8 @@ void run_kernel(const RandomKernel& k) {
     store(flat, {i}, to_element(value));
   }
 }
+
+void run_kernel(const RecurrentKernel& k) { run_recurrent(k, load, store); }
 
 }  // namespace
 

@@ -168,5 +168,6 @@ void run_kernel(const ScatterKernel& kernel);
 void run_kernel(const ScanKernel& kernel);
 void run_kernel(const SortKernel& kernel);
 void run_kernel(const RandomKernel& kernel);
+void run_kernel(const RecurrentKernel& kernel);
 
 }  // namespace tinyops::cuda
