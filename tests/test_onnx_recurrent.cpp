@@ -17,10 +17,11 @@ constexpr int64_t kSteps = 5, kBatch = 3, kIn = 4, kHidden = 6;
 
 /// The inputs of a node of two directions.
 struct Weights {
-  bool lstm;
+  bool lstm, peepholes;
   Tensor x, w, r, b, h, c, p;
-  Weights(bool lstm, int64_t gates)
+  Weights(bool lstm, int64_t gates, bool peepholes)
       : lstm(lstm),
+        peepholes(peepholes),
         x(values({kSteps, kBatch, kIn})),
         w(values({2, gates * kHidden, kIn})),
         r(values({2, gates * kHidden, kHidden})),
@@ -32,7 +33,8 @@ struct Weights {
 
   std::vector<Input> all(const Tensor& lengths) const {
     std::vector<Input> inputs{{x}, in_file(w), in_file(r), in_file(b), {lengths, 6}, {h}};
-    if (lstm) inputs.insert(inputs.end(), {{c}, in_file(p)});
+    if (lstm) inputs.push_back({c});
+    if (lstm && peepholes) inputs.push_back(in_file(p));
     return inputs;
   }
   /// Of one direction, the first steps of one sequence.
@@ -43,7 +45,8 @@ struct Weights {
     };
     const Tensor sequence = x[{slice(0, steps), slice(n, n + 1)}].contiguous().realize();
     std::vector<Input> inputs{{sequence}, of(w), of(r), of(b), {}, state(h)};
-    if (lstm) inputs.insert(inputs.end(), {state(c), of(p)});
+    if (lstm) inputs.push_back(state(c));
+    if (lstm && peepholes) inputs.push_back(of(p));
     return inputs;
   }
 };
@@ -62,10 +65,10 @@ std::vector<Tensor> results(const std::string& op, const std::vector<Input>& inp
 
 /// Both directions over sequences of several lengths are each direction over each sequence.
 void check_parts(const std::string& op, int64_t gates, const Names& forward, const Names& reverse,
-                 const std::string& attributes) {
+                 const std::string& attributes, bool peepholes = true) {
   CAPTURE(op);
   CAPTURE(attributes);
-  const Weights weights(op == "LSTM", gates);
+  const Weights weights(op == "LSTM", gates, peepholes);
   const Ints lengths{5, 2, 3};
   const auto said = [&](const char* direction, const Names& activations) {
     return attributes + attribute("direction", direction) +
@@ -95,11 +98,24 @@ TEST_CASE("onnx recurrent: two directions and several lengths are as many runs o
   const std::string coupled = attribute("input_forget", int64_t(1));
   const std::string first = attribute("linear_before_reset", int64_t(1));
   check_parts("LSTM", 4, {}, {}, "");
+  check_parts("LSTM", 4, {}, {}, "", false);
   check_parts("LSTM", 4, {"Sigmoid", "Tanh", "Softsign"}, {"HardSigmoid", "Tanh", "Tanh"}, attribute("clip", 0.8f));
   check_parts("LSTM", 4, {}, {}, coupled);
   check_parts("GRU", 3, {}, {}, first);
   check_parts("GRU", 3, {"HardSigmoid", "Elu"}, {"Sigmoid", "Relu"}, "");
   check_parts("RNN", 1, {"Softplus"}, {"LeakyRelu"}, "");
+  check_parts("RNN", 1, {"Relu"}, {"Relu"}, "");
+}
+
+TEST_CASE("onnx recurrent: a sequence of no steps ends where it began") {
+  const Weights weights(true, 4, false);
+  const std::vector<Tensor> y = results("LSTM", weights.all(ints({0, 5, 0}).cast(DType::Int32).realize()),
+                                        attribute("direction", "bidirectional"));
+  for (int64_t n : {0, 2}) {
+    CHECK(y[0][{slice(), slice(), n}].abs().sum().item() == 0);
+    CHECK(difference(y[1][{slice(), n}], weights.h[{slice(), n}]) == "");
+    CHECK(difference(y[2][{slice(), n}], weights.c[{slice(), n}]) == "");
+  }
 }
 
 TEST_CASE("onnx recurrent: alphas and betas belong to the activations that take one") {
@@ -122,6 +138,52 @@ TEST_CASE("onnx recurrent: a clip cuts what is summed up, not the state") {
     CHECK(y[t].item() == doctest::Approx(gate * std::tanh(c)));
   }
   CHECK(c > 1);
+}
+
+TEST_CASE("onnx recurrent: a layer of many steps is a few kernels, and gives what its steps give") {
+  Tensor::manual_seed(2);
+  constexpr int64_t steps = 40;
+  for (const std::string direction : {"forward", "reverse", "bidirectional"})
+    for (const bool batch_first : {false, true})
+      for (const auto& [op, gates, outputs] :
+           {std::tuple{std::string("LSTM"), int64_t(4), 3}, {"GRU", int64_t(3), 2}, {"RNN", int64_t(1), 2}}) {
+        CAPTURE(direction);
+        CAPTURE(op);
+        const int64_t d = direction == "bidirectional" ? 2 : 1;
+        const auto in_order = [&](const Tensor& x) {
+          return batch_first ? x.transpose(0, 1).contiguous().realize() : x;
+        };
+        const Tensor x = in_order(Weights::values({steps, kBatch, kIn}));
+        const std::vector<Input> inputs{{x},
+                                        in_file(Weights::values({d, gates * kHidden, kIn})),
+                                        in_file(Weights::values({d, gates * kHidden, kHidden})),
+                                        in_file(Weights::values({d, 2 * gates * kHidden})),
+                                        {},
+                                        {in_order(Weights::values({d, kBatch, kHidden}))}};
+        Single single(op, inputs,
+                      attribute("direction", direction) + attribute("layout", int64_t(batch_first)) +
+                          attribute("linear_before_reset", int64_t(1)),
+                      22, outputs);
+        std::vector<Tensor> one, many;
+        {
+          NoGrad guard;
+          const int64_t before = context.kernels;
+          one = single();
+          realize(one);
+          CHECK(context.kernels - before < steps);
+        }
+        single.given[0] = x.detach().requires_grad_();  // now the steps are needed one by one
+        many = single();
+        for (size_t k = 0; k < one.size(); ++k) CHECK(difference(many[k].detach(), one[k]) == "");
+        many[0].square().sum().backward();
+        const Tensor slope = single.given[0].grad();  // that of a difference along it
+        NoGrad guard;
+        const auto loss = [&](double by) {
+          return single.model({(x + slope * by).realize(), single.given[1]})[0].square().sum().item();
+        };
+        const double e = 1e-2 / slope.square().sum().sqrt().item();
+        CHECK((loss(e) - loss(-e)) / (2 * e) == doctest::Approx(slope.square().sum().item()).epsilon(0.01));
+      }
 }
 
 TEST_CASE("onnx recurrent: what is wrong is said") {

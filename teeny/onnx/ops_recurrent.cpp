@@ -1,5 +1,6 @@
-// LSTM, GRU and RNN: one layer over a sequence, in one direction or in both. Both are run at once: a step takes what
-// the forward direction reads at its time and the reverse one at the same distance from the end.
+// LSTM, GRU and RNN: one layer over a sequence, in one direction or in both. What a kernel knows is run by one (see
+// functional.h). The others, and all whose gradient is asked for, are run step by step, both directions at once: a step
+// takes what the forward direction reads at its time and the reverse one at the same distance from the end.
 //
 //   x (T, B, I) ── product with W, for all steps ── (T, D, B, gates * H) ── step 0 ── step 1 .. ── Y (T, D, B, H)
 //                                                                             └── h (D, B, H), product with R
@@ -75,20 +76,25 @@ std::vector<Activation> activations(const Call& call, int directions, const std:
 
 using State = std::vector<Tensor>;  // h (D, B, H), and of LSTM c
 
-/// A node with its inputs as a step takes them. What belongs to a direction lies along axis 0, D.
+/// A node with its inputs as a step takes them. What belongs to a direction lies along axis 0, D. Gates are in teeny's
+/// order: i f g o of LSTM, r z n of GRU.
 struct Layer {
   int64_t directions;
   bool reverse;                   ///< of one direction
-  Tensor projected;               ///< W x + b of all steps in the order in which they are run: (T, D, B, gates * H)
-  Tensor weight;                  ///< R (D, H, gates * H): as it lies in memory, rows of a vector's product are runs
-  Tensor last_bias;               ///< of GRU, where it is added to the product of its last gate: (D, 1, H)
+  Tensor projected;               ///< W x + b of all steps: (T, D, B, gates * H); see `walks_back` for their order
+  Tensor weight;                  ///< R, and below it what is added to the product: (D, H + 1, gates * H)
   std::vector<Tensor> peepholes;  ///< to i, o and f: (D, 1, H); or none
-  Tensor running;                 ///< whether a sequence has a step: (T, D, B, 1); undefined: all have all
+  Tensor lengths;                 ///< of the sequences (B); undefined: all have all steps
   State first;
+  bool starts_at_zero = true;
   std::vector<Activation> activations;  ///< those of a direction after those of the other
   std::optional<double> clip;
-  bool coupled, linear_first;  ///< input_forget, linear_before_reset
+  bool coupled, linear_first;                  ///< input_forget, linear_before_reset
+  std::optional<tinyops::RecurrentCell> cell;  ///< of the kernel that runs all steps; none: they are run one by one
 
+  /// Whether the kernel itself begins with the last step, where it must. Else steps are put in the order in which they
+  /// are run.
+  bool walks_back() const { return cell && !lengths.defined(); }
   /// The k-th activation of x (D, B, H).
   Tensor act(size_t k, const Tensor& x) const {
     const Activation& other = activations[directions == 1 ? k : k + activations.size() / 2];
@@ -96,50 +102,51 @@ struct Layer {
   }
   /// The same of what has been summed up for it.
   Tensor act_of_sum(size_t k, const Tensor& x) const { return act(k, clip ? x.clamp(-*clip, *clip) : x); }
-  /// h times weight (D, H, N): (D, B, N).
-  static Tensor product(const Tensor& h, const Tensor& weight) {
-    return contract(h.unsqueeze(2), weight.transpose(1, 2).unsqueeze(1), 1);
+  /// h times some columns of R: (D, B, columns).
+  Tensor product(const Tensor& h, int64_t begin, int64_t end) const {
+    const Tensor columns = weight[{slice(), slice(0, -1), slice(begin, end)}];
+    return contract(h.unsqueeze(2), columns.transpose(1, 2).unsqueeze(1), 1);
   }
+  Tensor product(const Tensor& h) const { return product(h, 0, weight.size(-1)); }
 };
 
 State lstm_step(const Layer& layer, const Tensor& projected, const State& before) {
   const Tensor &h = before[0], &c = before[1];
   // The sum in a buffer of its own leaves one kernel for the rest.
-  const auto gates = (projected + Layer::product(h, layer.weight)).contiguous().chunk(4, -1);  // i, o, f, cell
-  const auto gate = [&](size_t k, const Tensor& cell) {
-    return layer.act_of_sum(0, layer.peepholes.empty() ? gates[k] : gates[k] + layer.peepholes[k] * cell);
+  const auto gates = (projected + layer.product(h)).contiguous().chunk(4, -1);
+  const auto gate = [&](size_t k, size_t peephole, const Tensor& cell) {
+    return layer.act_of_sum(0, layer.peepholes.empty() ? gates[k] : gates[k] + layer.peepholes[peephole] * cell);
   };
-  const Tensor i = gate(0, c), f = layer.coupled ? 1 - i : gate(2, c);
-  const Tensor next = f * c + i * layer.act_of_sum(1, gates[3]);
-  return {gate(1, next) * layer.act(2, next), next};
+  const Tensor i = gate(0, 0, c), f = layer.coupled ? 1 - i : gate(1, 2, c);
+  const Tensor next = f * c + i * layer.act_of_sum(1, gates[2]);
+  return {gate(3, 1, next) * layer.act(2, next), next};
 }
 
 State gru_step(const Layer& layer, const Tensor& projected, const State& before) {
   const Tensor& h = before[0];
-  const auto of_x = projected.chunk(3, -1);  // z, r, h
-  Tensor z, r, n;
+  const int64_t hidden = h.size(-1);
+  const auto of_x = projected.chunk(3, -1);
+  Tensor r, z, n;
   if (layer.linear_first) {
-    const auto of_h = Layer::product(h, layer.weight).chunk(3, -1);
-    z = layer.act_of_sum(0, of_x[0] + of_h[0]), r = layer.act_of_sum(0, of_x[1] + of_h[1]);
-    n = of_x[2] + r * (layer.last_bias.defined() ? of_h[2] + layer.last_bias : of_h[2]);
+    const auto of_h = (layer.product(h) + layer.weight[{slice(), slice(-1, {})}]).chunk(3, -1);
+    r = layer.act_of_sum(0, of_x[0] + of_h[0]), z = layer.act_of_sum(0, of_x[1] + of_h[1]);
+    n = of_x[2] + r * of_h[2];
   } else {
-    const int64_t hidden = h.size(-1);
-    const auto weights = layer.weight.split({2 * hidden, hidden}, -1);
-    const auto of_h = Layer::product(h, weights[0]).chunk(2, -1);
-    z = layer.act_of_sum(0, of_x[0] + of_h[0]), r = layer.act_of_sum(0, of_x[1] + of_h[1]);
-    n = of_x[2] + Layer::product((r * h).contiguous(), weights[1]);
+    const auto of_h = layer.product(h, 0, 2 * hidden).chunk(2, -1);
+    r = layer.act_of_sum(0, of_x[0] + of_h[0]), z = layer.act_of_sum(0, of_x[1] + of_h[1]);
+    n = of_x[2] + layer.product((r * h).contiguous(), 2 * hidden, 3 * hidden);
   }
   return {(1 - z) * layer.act_of_sum(1, n) + z * h};
 }
 
 State rnn_step(const Layer& layer, const Tensor& projected, const State& before) {
-  return {layer.act_of_sum(0, projected + Layer::product(before[0], layer.weight))};
+  return {layer.act_of_sum(0, projected + layer.product(before[0]))};
 }
 
 struct Kind {
   State (*step)(const Layer&, const Tensor& projected, const State& before);
-  int64_t gates;
-  int states;
+  tinyops::RecurrentCell cell;           ///< with these activations
+  std::vector<int> gates;                ///< where ONNX has each of teeny's
   std::vector<std::string> activations;  ///< of a direction, unless the node names others
 };
 
@@ -152,10 +159,42 @@ bool all_have(const Call& call, int k, int64_t steps) {
   return std::ranges::count(lengths, steps) == std::ssize(lengths);
 }
 
-/// x (T, B, I) in the order in which each direction runs: (T, D, B, ..).
+/// Steps (T, B, ..) from each sequence's last to its first, and what is behind it as it was.
+Tensor reversed(const Tensor& x, const Tensor& lengths) {
+  if (!lengths.defined()) return x.flip(0);
+  const Tensor t = Tensor::arange(x.size(0)).unsqueeze(-1);
+  Tensor from = where(t < lengths, lengths - 1 - t, t);
+  while (from.rank() < x.rank()) from = from.unsqueeze(-1);
+  return x.gather(0, from.expand(x.shape()));
+}
+
+/// x (T, B, I) in the order in which each direction runs: (T, D, B, I), or for all (T, 1, B, I). And outputs back in
+/// their own.
 Tensor in_order(const Layer& layer, const Tensor& x) {
-  if (layer.directions == 2) return Tensor::stack({x, x.flip(0)}, 1);
-  return (layer.reverse ? x.flip(0) : x).unsqueeze(1);
+  if (layer.walks_back()) return x.unsqueeze(1);
+  if (layer.directions == 2) return Tensor::stack({x, reversed(x, layer.lengths)}, 1);
+  return (layer.reverse ? reversed(x, layer.lengths) : x).unsqueeze(1);
+}
+Tensor in_own_order(const Layer& layer, const Tensor& y) {
+  if (layer.walks_back()) return y;
+  if (layer.directions == 2) return Tensor::stack({y[{slice(), 0}], reversed(y[{slice(), 1}], layer.lengths)}, 1);
+  return layer.reverse ? reversed(y.squeeze(1), layer.lengths).unsqueeze(1) : y;
+}
+
+/// The cell that a kernel knows and the layer consists of, if there is one and nobody asks for its gradient.
+std::optional<tinyops::RecurrentCell> cell_of(const Layer& layer, const Kind& kind, std::vector<Tensor> inputs) {
+  using Cell = tinyops::RecurrentCell;
+  const auto acts = [&](const std::vector<std::string>& names) {
+    for (size_t k = 0; k < layer.activations.size(); ++k)
+      if (layer.activations[k].name != names[k % names.size()]) return false;
+    return true;
+  };
+  const bool relu = kind.cell == Cell::Tanh && acts({"Relu"});
+  if (layer.clip || layer.coupled || !layer.peepholes.empty() || (!relu && !acts(kind.activations))) return {};
+  if (kind.cell == Cell::Gru && !layer.linear_first) return {};  // it multiplies r * h instead
+  inputs.insert(inputs.end(), layer.first.begin(), layer.first.end());
+  if (!is_one_kernel(kind.cell, layer.first[0].size(-1), inputs)) return {};
+  return relu ? Cell::Relu : kind.cell;
 }
 
 Layer layer_of(const Call& call, const Kind& kind) {
@@ -166,83 +205,123 @@ Layer layer_of(const Call& call, const Kind& kind) {
   layer.directions = direction == "bidirectional" ? 2 : 1, layer.reverse = direction == "reverse";
   layer.activations = activations(call, layer.directions, kind.activations);
   if (call.has("clip")) layer.clip = call.real("clip", 0);
-  layer.coupled = call.flag("input_forget"), layer.linear_first = call.flag("linear_before_reset");
+  layer.coupled = call.flag("input_forget");
+  layer.linear_first = kind.cell == tinyops::RecurrentCell::Gru && call.flag("linear_before_reset");
 
-  const Tensor &weight = call.x(1), &recurrent = call.x(2);
-  if (call.x().rank() != 3 || weight.rank() != 3 || recurrent.rank() != 3)
-    fail("X of ", call.x().shape(), ", W of ", weight.shape(), " and R of ", recurrent.shape(),
+  if (call.x().rank() != 3 || call.x(1).rank() != 3 || call.x(2).rank() != 3)
+    fail("X of ", call.x().shape(), ", W of ", call.x(1).shape(), " and R of ", call.x(2).shape(),
          " must have three axes each");
   const bool batch_first = call.flag("layout");
   const Tensor x = batch_first ? call.x().transpose(0, 1) : call.x();
-  const int64_t steps = x.size(0), batch = x.size(1), hidden = recurrent.size(2), rows = kind.gates * hidden;
+  const int64_t steps = x.size(0), batch = x.size(1), hidden = call.x(2).size(2);
+  const int64_t gates = std::ssize(kind.gates), rows = gates * hidden;
   const auto has = [&](int k, const char* name, const Shape& shape) {
     if (call.has(k) && call.x(k).shape() != shape) fail(name, " of ", call.x(k).shape(), "; ", shape, " wanted");
     return call.has(k);
   };
   has(1, "W", {layer.directions, rows, x.size(2)}), has(2, "R", {layer.directions, rows, hidden});
   if (steps == 0 || hidden == 0 || call.integer("hidden_size", hidden) != hidden)
-    fail("X of ", x.shape(), ", R of ", recurrent.shape(), ", hidden_size ", call.integer("hidden_size", hidden));
+    fail("X of ", x.shape(), ", R of ", call.x(2).shape(), ", hidden_size ", call.integer("hidden_size", hidden));
+  if (has(4, "sequence_lens", {batch}) && !all_have(call, 4, steps)) layer.lengths = call.x(4).cast(DType::Int64);
+
   const bool has_bias = has(3, "B", {layer.directions, 2 * rows});
-  const std::vector<Tensor> weights = call.prepared({2, 3}, [&] {
-    std::vector<Tensor> all{recurrent.transpose(1, 2).contiguous()};
-    if (!has_bias) return all;
-    const auto parts = call.x(3).unsqueeze(1).chunk(2, -1);  // of W, of R
-    if (!layer.linear_first) return all.push_back(parts[0] + parts[1]), all;
-    const auto of_r = parts[1].split({rows - hidden, hidden}, -1);
-    all.insert(all.end(), {parts[0] + of_r[0].pad({0, 0, 0}, {0, 0, hidden}), of_r[1]});
+  const std::vector<Tensor> weights = call.prepared({1, 2, 3}, [&] {
+    const auto ordered = [&](const Tensor& x) {  // gates along axis 1
+      const std::vector<Tensor> parts = x.chunk(gates, 1);
+      std::vector<Tensor> all;
+      for (int g : kind.gates) all.push_back(parts[size_t(g)]);
+      return gates == 1 ? x : Tensor::cat(all, 1);
+    };
+    const Tensor r = ordered(call.x(2)).transpose(1, 2);
+    Tensor of_x, of_h = Tensor::zeros({layer.directions, rows}, x.dtype());
+    if (has_bias) {
+      const auto parts = call.x(3).chunk(2, 1);  // of W, of R
+      of_x = ordered(parts[0]), of_h = ordered(parts[1]);
+      if (!layer.linear_first) of_x = of_x + of_h, of_h = of_h.zeros_like();
+      else {  // that of the last gate is added before r is applied
+        const auto of_gates = of_h.split({rows - hidden, hidden}, 1);
+        of_x = of_x + of_gates[0].pad({0, 0}, {0, hidden}), of_h = of_gates[1].pad({0, rows - hidden}, {0, 0});
+      }
+    }
+    std::vector<Tensor> all{ordered(call.x(1)).contiguous(), Tensor::cat({r, of_h.unsqueeze(1)}, 1).contiguous()};
+    if (has_bias) all.push_back(of_x.unsqueeze(1).contiguous());
     return all;
   });
-  layer.weight = weights[0];
-  // (T, D, B, 1, I) and (1, D, 1, rows, I)
-  layer.projected = contract(in_order(layer, x).unsqueeze(3), weight.unsqueeze(1).unsqueeze(0), 1);
-  if (has_bias) layer.projected = layer.projected + weights[1];
-  if (has_bias && layer.linear_first) layer.last_bias = weights[2];
-  layer.projected = layer.projected.contiguous();
-  if (has(4, "sequence_lens", {batch}) && !all_have(call, 4, steps)) {
-    const Tensor step = in_order(layer, Tensor::arange(steps).reshape({steps, 1, 1}));
-    layer.running = (call.x(4).reshape({batch, 1}) > step).contiguous();
-  }
-  for (int k = 5; k < 5 + kind.states; ++k) {
+  layer.weight = weights[1];
+  for (int k = 5; k < 5 + states_of(kind.cell); ++k) {
     const Shape shape{layer.directions, batch, hidden}, given{batch, layer.directions, hidden};
-    if (!has(k, "an initial state", batch_first ? given : shape))
+    if (!has(k, "an initial state", batch_first ? given : shape)) {
       layer.first.push_back(Tensor::zeros(shape, x.dtype()));
-    else layer.first.push_back(batch_first ? call.x(k).transpose(0, 1) : call.x(k));
+      continue;
+    }
+    layer.starts_at_zero = false;
+    layer.first.push_back(batch_first ? call.x(k).transpose(0, 1) : call.x(k));
   }
   if (has(7, "P", {layer.directions, 3 * hidden})) layer.peepholes = call.x(7).unsqueeze(1).chunk(3, -1);
+
+  std::vector<Tensor> inputs = weights;
+  inputs.push_back(x);
+  layer.cell = cell_of(layer, kind, inputs);
+  // (T, D, B, 1, I) and (1, D, 1, rows, I)
+  layer.projected = contract(in_order(layer, x).unsqueeze(3), weights[0].unsqueeze(1).unsqueeze(0), 1);
+  if (has_bias) layer.projected = layer.projected + weights[2];
+  layer.projected = layer.projected.contiguous();
   return layer;
 }
 
-/// The outputs of all steps in one tensor. A step's kernel writes its output there as well, if both are scheduled
-/// together, and a long history is scheduled in parts: so a few steps at a time are put together first.
-Tensor in_memory(std::span<const Tensor> outputs) {
-  constexpr size_t kTogether = 32;
-  if (outputs.size() <= kTogether) return Tensor::stack(outputs);
-  std::vector<Tensor> parts;
-  for (size_t k = 0; k < outputs.size(); k += kTogether)
-    parts.push_back(Tensor::stack(outputs.subspan(k, std::min(kTogether, outputs.size() - k))).contiguous());
-  return Tensor::cat(parts);
+// ---- In one kernel, or step by step --------------------------------------------------------------------------------
+
+/// All outputs (T, D, B, H), and the last state.
+using Run = std::pair<Tensor, State>;
+
+Run in_one_kernel(const Layer& layer) {
+  const Shape state = layer.first[0].shape();
+  const int64_t hidden = state[2], forward = !layer.walks_back() ? state[0] : layer.reverse ? 0 : 1;
+  const Tensor zeros = Tensor::zeros({state[0], state[1], states_of(*layer.cell) * hidden}, layer.first[0].dtype());
+  const Tensor first = layer.starts_at_zero ? zeros : Tensor::cat(layer.first, -1);
+  const Tensor all = recurrent_states(*layer.cell, forward, layer.projected, layer.weight, first);
+  Tensor last = all[layer.walks_back() && layer.reverse ? 0 : -1];
+  if (layer.walks_back() && layer.directions == 2) last = Tensor::cat({last[slice(0, 1)], all[0][slice(1)]});
+  if (layer.lengths.defined()) {
+    const Tensor at = (layer.lengths - 1).maximum(0).reshape({1, 1, -1, 1}).expand(all[slice(0, 1)].shape());
+    last = where((layer.lengths > 0).unsqueeze(-1), all.gather(0, at).squeeze(0), first);
+  }
+  return {all[{ellipsis, slice(0, hidden)}], last.split(hidden, -1)};
 }
 
-Outputs recurrent(Call& call, const Kind& kind) {
-  const Layer layer = layer_of(call, kind);
+Run in_steps(const Layer& layer, const Kind& kind) {
+  // Outputs are put together a few at a time: a step's kernel writes its output there as well where both are scheduled
+  // together, and a long history is scheduled in parts.
+  constexpr size_t kTogether = 32;
+  std::vector<Tensor> outputs, parts;
   State state = layer.first;
-  std::vector<Tensor> outputs;
-  for (int64_t s = 0; s < layer.projected.size(0); ++s) {
+  const int64_t steps = layer.projected.size(0);
+  for (int64_t s = 0; s < steps; ++s) {
     State next = kind.step(layer, layer.projected[s], state);
     for (size_t k = 0; k < next.size(); ++k) {
-      if (layer.running.defined()) next[k] = where(layer.running[s], next[k], state[k]);
+      if (layer.lengths.defined()) next[k] = where((layer.lengths > s).unsqueeze(-1), next[k], state[k]);
       next[k] = next[k].contiguous();  // else each step would compute those before it again
     }
     outputs.push_back(next[0]);
     state = std::move(next);
+    if (outputs.size() < kTogether && s + 1 < steps) continue;
+    parts.push_back(Tensor::stack(outputs).contiguous());
+    outputs.clear();
   }
-  Tensor y = in_memory(outputs);  // (T, D, B, H)
-  if (layer.running.defined()) y = where(layer.running, y, 0);
-  if (layer.directions == 2) y = Tensor::stack({y[{slice(), 0}], y[{slice(), 1}].flip(0)}, 1);
-  else if (layer.reverse) y = y.flip(0);
+  return {Tensor::cat(parts), state};
+}
+
+Outputs recurrent(Call& call, const Kind& kind) {
+  const Layer layer = layer_of(call, kind);
+  auto [y, last] = layer.cell ? in_one_kernel(layer) : in_steps(layer, kind);
+  if (layer.lengths.defined()) {
+    const Tensor t = Tensor::arange(y.size(0)).reshape({-1, 1, 1, 1});
+    y = where(layer.lengths.unsqueeze(-1) > t, y, 0);
+  }
+  y = in_own_order(layer, y);
   const bool batch_first = call.flag("layout");
   Outputs result(batch_first ? y.permute({2, 0, 1, 3}) : y);
-  for (const Tensor& last : state) result.push_back(batch_first ? last.transpose(0, 1) : last);
+  for (const Tensor& state : last) result.push_back(batch_first ? state.transpose(0, 1) : state);
   return result;
 }
 
@@ -252,9 +331,10 @@ void add_recurrent(Ops& ops) {
   const auto add = [&](const char* name, Kind kind) {
     ops[name] = [kind](Call& call) { return recurrent(call, kind); };
   };
-  add("LSTM", {lstm_step, 4, 2, {"Sigmoid", "Tanh", "Tanh"}});
-  add("GRU", {gru_step, 3, 1, {"Sigmoid", "Tanh"}});
-  add("RNN", {rnn_step, 1, 1, {"Tanh"}});
+  using Cell = tinyops::RecurrentCell;
+  add("LSTM", {lstm_step, Cell::Lstm, {0, 2, 3, 1}, {"Sigmoid", "Tanh", "Tanh"}});  // i o f c
+  add("GRU", {gru_step, Cell::Gru, {1, 0, 2}, {"Sigmoid", "Tanh"}});                // z r h
+  add("RNN", {rnn_step, Cell::Tanh, {0}, {"Tanh"}});
 }
 
 }  // namespace teeny::onnx
