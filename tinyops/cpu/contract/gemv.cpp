@@ -24,7 +24,7 @@ namespace {
 constexpr int kColumns = 4;              // at a time, along r
 constexpr int64_t kLongRun = 512;        // columns that are a task's share, so that there is one for each thread
 constexpr int64_t kAhead = 512;          // elements that are prefetched before they are needed, along r
-constexpr int64_t kPieceWork = 1 << 18;  // multiply-adds of a task
+constexpr int64_t kPieceWork = 1 << 16;  // multiply-adds of a task
 
 /// Packets of columns that are summed at a time: of each r as long a piece of memory as registers allow.
 constexpr int packets_of(int rows) { return rows <= 2 ? 8 : 4; }
@@ -82,7 +82,8 @@ class Gemv {
   void in_pieces(int64_t count, int64_t work, int64_t least, F&& f) {
     const int64_t each = std::max<int64_t>(least, kPieceWork / std::max<int64_t>(work, 1));
     const int64_t pieces = (count + each - 1) / each;
-    const double steps = double(batches_) * double(count) * double(work) / 16;
+    // A packet of b is used once, and waits for memory: it takes as long as two multiply-adds of gemm.h.
+    const double steps = double(batches_) * double(count) * double(work) / 8;
     parallel(batches_ * pieces, steps < double(kWorthThreads) ? 0 : kWorthThreads, [&] {
       return [&](int64_t piece) {
         const int64_t first = piece % pieces * each;
@@ -111,6 +112,8 @@ class Gemv {
       const T* const from = a(batch);
       for (int64_t r = 0; r < r_; ++r)
         for (int i = 0; i < rows; ++i) few[size_t(r * rows + i)] = from[a_row_[size_t(i)] + a_r[size_t(r)]];
+      const T* const columns_of_b = b(batch);
+      Out* const out_of_batch = out(batch);
       for (int64_t run = first; run < last; ++run) {
         int64_t b_run, out_run;
         offsets(outer, {p_.b.free.begin(), p_.b.free.end() - 1}, run / parts, 1, &b_run);
@@ -120,7 +123,7 @@ class Gemv {
           const int64_t packets = std::min<int64_t>(kPackets, (end - at + lanes - 1) / lanes);
           int64_t start[kPackets];
           for (int64_t p = 0; p < packets; ++p) start[p] = std::min(p * lanes, end - lanes - at);
-          Out* const result = out(batch) + out_run + at * stride;
+          Out* const result = out_of_batch + out_run + at * stride;
           T waiting[rows][(kPackets + 1) * lanes];  // start[0] may be negative
           T* to[rows];
           for (int i = 0; i < rows; ++i) {
@@ -129,7 +132,7 @@ class Gemv {
               if (direct) to[i] = result + out_row_[size_t(i)];
           }
           with_count<kPackets>(packets, [&]<int count>() {
-            along_columns<T, rows, count>(r_, b(batch) + b_run + at, b_r.data(), start, few.data(), to);
+            along_columns<T, rows, count>(r_, columns_of_b + b_run + at, b_r.data(), start, few.data(), to);
           });
           if (!direct)
             for (int i = 0; i < rows; ++i)
@@ -155,11 +158,13 @@ class Gemv {
     const int64_t left = length - (packets - 1) * lanes;
     std::memset(is_new.data() + lanes - left, 0xff, size_t(left) * sizeof(T));
 
-    in_pieces(columns_, r_, 4 * kColumns, [&](int64_t batch, int64_t first, int64_t last) {
-      std::vector<T> few(size_t(runs * packets * lanes * rows));  // [run][packet][row][lane]
+    // A single row that is contiguous is read where it stands.
+    const bool in_place = rows == 1 && runs == 1 && p_.a.reduced[inner] == 1;
+    in_pieces(columns_, r_, (in_place ? 4 : 16) * kColumns, [&](int64_t batch, int64_t first, int64_t last) {
       const T* const from = a(batch);
-      T* to = few.data();
-      for (const int64_t run : a_run)
+      std::vector<T> packed(in_place ? 0 : size_t(runs * packets * lanes * rows));  // [run][packet][row][lane]
+      T* to = packed.data();
+      for (const int64_t run : in_place ? std::vector<int64_t>() : a_run)
         for (int64_t packet = 0; packet < packets; ++packet)
           for (int i = 0; i < rows; ++i, to += lanes) {
             const bool is_last = packet + 1 == packets;
@@ -167,23 +172,26 @@ class Gemv {
             for (int64_t lane = is_last ? lanes - left : 0; lane < lanes; ++lane)
               to[lane] = from[a_row_[size_t(i)] + run + (start + lane) * p_.a.reduced[inner]];
           }
-      for (int64_t c = first; c < last; c += kColumns)
-        with_count<kColumns>(std::min<int64_t>(kColumns, last - c), [&]<int columns>() {
-          int64_t b_column[columns], out_column[columns];
-          offsets(p_.columns, p_.b.free, c, columns, b_column);
-          offsets(p_.columns, p_.out_columns, c, columns, out_column);
+      const T* const few = in_place ? from + a_row_[0] + a_run[0] : packed.data();
+      std::vector<int64_t> b_column(size_t(last - first)), out_column(size_t(last - first));
+      offsets(p_.columns, p_.b.free, first, last - first, b_column.data());
+      offsets(p_.columns, p_.out_columns, first, last - first, out_column.data());
+      const T* const columns_of_b = b(batch);
+      Out* const result = out(batch);
+      for (int64_t c = 0; c < last - first; c += kColumns)
+        with_count<kColumns>(std::min<int64_t>(kColumns, last - first - c), [&]<int columns>() {
           const T* column[columns];
-          for (int j = 0; j < columns; ++j) column[j] = b(batch) + b_column[j];
+          for (int j = 0; j < columns; ++j) column[j] = columns_of_b + b_column[size_t(c + j)];
           T sums[rows][columns];
-          along_r<rows, columns>(column, b_run, few.data(), is_new.data(), sums);
+          along_r<rows, columns>(column, b_run, few, in_place, is_new.data(), sums);
           for (int j = 0; j < columns; ++j)
-            for (int i = 0; i < rows; ++i) out(batch)[out_row_[size_t(i)] + out_column[j]] = Out(sums[i][j]);
+            for (int i = 0; i < rows; ++i) result[out_row_[size_t(i)] + out_column[size_t(c + j)]] = Out(sums[i][j]);
         });
     });
   }
 
   template <int rows, int columns>
-  void along_r(const T* const* column, const std::vector<int64_t>& runs, const T* few, const T* is_new,
+  void along_r(const T* const* column, const std::vector<int64_t>& runs, const T* few, bool in_place, const T* is_new,
                T (&sums)[rows][columns]) const {
     using P = Packets<T>;
     const int64_t length = p_.reduced.back();
@@ -203,11 +211,14 @@ class Gemv {
 #pragma GCC unroll 8
           for (int i = 0; i < rows; ++i) sum[i][j] = pmadd(P::load(few + i * lanes), b, sum[i][j]);
         }
+      typename P::Type a[rows];
+      for (int i = 0; i < rows; ++i) a[i] = P::load(few + i * lanes);
+      if (in_place) a[0] = pand(mask, P::load(few - x + length - lanes));
 #pragma GCC unroll 8
       for (int j = 0; j < columns; ++j) {
         const auto b = pand(mask, P::load(column[j] + run + length - lanes));
 #pragma GCC unroll 8
-        for (int i = 0; i < rows; ++i) sum[i][j] = pmadd(P::load(few + i * lanes), b, sum[i][j]);
+        for (int i = 0; i < rows; ++i) sum[i][j] = pmadd(a[i], b, sum[i][j]);
       }
       few += rows * lanes;
     }
