@@ -21,7 +21,8 @@ namespace tinyops::cpu {
 using Eigen::internal::pset1, Eigen::internal::padd, Eigen::internal::psub, Eigen::internal::pmul;
 using Eigen::internal::pdiv, Eigen::internal::pmadd, Eigen::internal::pmin, Eigen::internal::pmax;
 using Eigen::internal::pabs, Eigen::internal::psqrt;
-using Eigen::internal::pand, Eigen::internal::por, Eigen::internal::pcmp_lt, Eigen::internal::pselect;
+using Eigen::internal::pand, Eigen::internal::por, Eigen::internal::pselect;
+using Eigen::internal::pcmp_lt, Eigen::internal::pcmp_lt_or_nan;
 using Eigen::internal::pfloor, Eigen::internal::pceil, Eigen::internal::predux, Eigen::internal::ptranspose;
 
 template <class T>

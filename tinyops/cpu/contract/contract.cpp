@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstdlib>
 #include <functional>
 #include <numeric>
 #include <utility>
@@ -43,7 +42,9 @@ struct Contraction {
   Shape shape;
   int reduced;
   Operand a, b, out;
-  RowKernel epilogue = {};  ///< without the output that is the sum
+  Fold a_fold = {}, b_fold = {};
+  bool is_output = true;  ///< whether the sums are asked for themselves
+  std::shared_ptr<const RowKernel> epilogue = nullptr;  ///< without the output that is the sum; null where that is all
 };
 
 int64_t count(const Shape& shape, const std::vector<int>& axes) { return numel(pick(shape, axes)); }
@@ -63,10 +64,11 @@ template <class Multiply>
 void run_whole(Contraction k, Multiply multiply) {
   if (!k.out.buffer) k.out = fresh(k.out.view.shape, k.out.dtype);
   multiply(k);
-  if (k.epilogue.outputs.empty()) return;
-  for (Input& input : k.epilogue.inputs)
+  if (!k.epilogue) return;
+  RowKernel epilogue = *k.epilogue;
+  for (Input& input : epilogue.inputs)
     if (input.kind == Input::Kind::Sum) input = {Input::Kind::Memory, k.out};
-  run_kernel(k.epilogue);
+  run_kernel(epilogue);
 }
 
 /// out = sum(a * b), element by element.
@@ -121,17 +123,22 @@ void check_bounds(const Operand& operand) {
 }
 
 /// What it would cost to have this operand's free axes as rows, in multiply-adds of one lane.
-double cost_as_rows(const Operand& rows_of, const std::vector<int>& rows, const std::vector<int>& columns,
-                    const Contraction& k, double r) {
+double cost_as_rows(const Operand& rows_of, const std::vector<int>& rows, const Operand& columns_of,
+                    const std::vector<int>& columns, const Contraction& k, const std::vector<int>& reduced) {
   const double n = double(count(k.shape, rows)), m = double(count(k.shape, columns));
-  auto contiguous = [](const View& view, const std::vector<int>& axes) {
-    return !axes.empty() && view.address.coef[axes.back()] == 1;
+  const double r = double(count(k.shape, reduced));
+  const auto runs = [](const Operand& operand, const std::vector<int>& axes) {
+    return !axes.empty() && operand.view.address.coef[axes.back()] == 1;
   };
+  const bool contiguous = runs(rows_of, rows) || can_fold(rows_of, k.reduced);
   const double run = rows.empty() ? 1 : double(k.shape[rows.back()]);
   const bool kept = rows_of.buffer->derived();  // packed once for ever
-  const double packed = kept ? 0 : n * r * (contiguous(rows_of.view, rows) ? 2 + (run < n ? 96 / run : 0) : 8);
-  const double stored = n * m * (contiguous(k.out.view, rows) ? 2 : 6);
-  return std::ceil(n / 16) * 16 * std::ceil(m / 8) * 8 * r + packed + stored;
+  const double in_lines = n / run * std::ceil(run / 16) * 16;  // read where they stand
+  const bool in_place = !kept && r <= kFewTerms && contiguous && 3 * in_lines <= 4 * n;
+  const double packed = kept || in_place ? 0 : n * r * (contiguous ? 2 + (run < n ? 96 / run : 0) : 8);
+  const double scattered = runs(columns_of, columns) || runs(columns_of, reduced) ? 0 : m * r * 4;
+  const double stored = n * m * (runs(k.out, rows) ? 2 : 10);
+  return (in_place ? in_lines : std::ceil(n / 16) * 16) * std::ceil(m / 8) * 8 * r + packed + scattered + stored;
 }
 
 /// Whether gemm.h can read it as it is.
@@ -165,8 +172,14 @@ bool needs_copy(const Operand& operand, const Contraction& k, const Sides& sides
     return std::ranges::any_of(sides.batch, along) || (cut && along(sides.reduced.front()));
   };
   if (operand.dtype != compute_dtype(k.out.dtype)) return true;
+  if (sides.way == Sides::Way::Gemm && can_fold(operand, k.reduced)) return true;
   return sides.way == Sides::Way::Many ? std::ranges::any_of(operand.view.guards, differs)
                                        : !operand.view.guards.empty();
+}
+
+void copy(Operand& operand, Fold& fold, const Contraction& k, const Sides& sides) {
+  const Copy copy = pad_copy(operand, compute_dtype(k.out.dtype), sides.way == Sides::Way::Gemm ? k.reduced : 0);
+  operand = copy.operand, fold = copy.fold;
 }
 
 /// The same with a packet of products at a time: images, in which no window reaches from one into the next, join the
@@ -203,20 +216,26 @@ void find_window(const Contraction& k, Sides& sides) {
   }
 }
 
-Product product_of(const Contraction& k, const Sides& sides) {
+Product product_of(const Contraction& k, const Sides& sides, bool fused = false) {
   Product p;
   p.batch = pick(k.shape, sides.batch), p.rows = pick(k.shape, sides.rows), p.columns = pick(k.shape, sides.columns);
   p.reduced = pick(k.shape, sides.reduced);
-  auto factor = [&](const Operand& operand, const std::vector<int>& free) {
+  auto factor = [&](const Operand& operand, const Fold& fold, const std::vector<int>& free) {
     const Dims& coef = operand.view.address.coef;
     Factor factor{operand.buffer->data(), operand.view.address.offset, pick(coef, sides.batch), pick(coef, free),
-                  pick(coef, sides.reduced), {}};
+                  pick(coef, sides.reduced), {}, {}};
     for (const Guard& guard : operand.view.guards)
       factor.padding.push_back({guard.position.offset, guard.size, pick(guard.position.coef, free),
                                 pick(guard.position.coef, sides.reduced)});
+    if (fold.step == 1) return factor;
+    int64_t inside = 1;  // of the taps' axis
+    for (auto a = sides.reduced.rbegin(); *a != fold.axis; ++a) inside *= k.shape[*a];
+    factor.places = places_of_r(p, factor);
+    for (size_t r = 0; r < factor.places.size(); ++r)
+      factor.places[r] += fold.place(int64_t(r) / inside % k.shape[fold.axis]);
     return factor;
   };
-  p.a = factor(k.a, sides.rows), p.b = factor(k.b, sides.columns);
+  p.a = factor(k.a, k.a_fold, sides.rows), p.b = factor(k.b, k.b_fold, sides.columns);
   p.window = sides.window;
   if (k.out.buffer) p.out = k.out.buffer->data();
   p.out_dtype = k.out.dtype, p.out_offset = k.out.view.address.offset;
@@ -228,6 +247,18 @@ Product product_of(const Contraction& k, const Sides& sides) {
   for (Padding& padding : p.b.padding)
     along_columns.push_back(&padding.free), along_reduced.push_back(&padding.reduced);
   if (p.window.taps > 1) along_columns.push_back(&p.window.coef);
+  const auto add = [&](const Operand& operand, std::vector<Companion>& to) {
+    const Dims& coef = operand.view.address.coef;
+    to.push_back({operand.buffer ? operand.buffer->data() : nullptr, operand.view.address.offset,
+                  pick(coef, sides.batch), pick(coef, sides.rows), pick(coef, sides.columns)});
+  };
+  if (fused) {
+    p.epilogue = k.epilogue.get();
+    for (const Input& input : k.epilogue->inputs) add(input.operand, p.inputs);
+    for (const Output& output : k.epilogue->outputs) add(output.operand, p.outputs);
+    for (auto* all : {&p.inputs, &p.outputs})
+      for (Companion& tensor : *all) along_rows.push_back(&tensor.rows), along_columns.push_back(&tensor.columns);
+  }
   merge_axes(p.rows, along_rows), merge_axes(p.columns, along_columns), merge_axes(p.reduced, along_reduced);
   return p;
 }
@@ -242,27 +273,47 @@ Contraction slab_of(const Contraction& k, int axis, int64_t first, int64_t size)
   Contraction slab = k;
   slab.shape[axis] = size;
   shrink(slab.a.view), shrink(slab.b.view), shrink(slab.out.view);
-  if (slab.epilogue.outputs.empty()) return slab;
-  slab.epilogue.shape[axis] = size;
-  for (Input& input : slab.epilogue.inputs) shrink(input.operand.view);
-  for (Output& output : slab.epilogue.outputs) shrink(output.operand.view);
+  if (!k.epilogue) return slab;
+  const auto epilogue = std::make_shared<RowKernel>(*k.epilogue);
+  epilogue->shape[axis] = size;
+  for (Input& input : epilogue->inputs) shrink(input.operand.view);
+  for (Output& output : epilogue->outputs) shrink(output.operand.view);
+  slab.epilogue = epilogue;
   return slab;
+}
+
+/// Whether gemm.h takes the epilogue, too.
+bool is_fused(const Contraction& k, const Sides& sides) {
+  const auto plain = [&](const Operand& o) { return o.dtype == k.out.dtype && o.view.guards.empty(); };
+  const auto reads = [&](const Input& i) {
+    return i.kind == Input::Kind::Sum || (i.kind == Input::Kind::Memory && plain(i.operand));
+  };
+  return sides.way == Sides::Way::Gemm && k.epilogue && k.out.dtype == compute_dtype(k.out.dtype) &&
+         std::ranges::all_of(k.epilogue->inputs, reads) &&
+         std::ranges::all_of(k.epilogue->outputs, plain, &Output::operand);
 }
 
 /// Multiplies all of `k`, on this thread if others are at work on other slabs.
 void multiply_slab(Contraction k, const Sides& sides, const BufferRef& packed_rows) {
+  const bool fused = is_fused(k, sides);
   const DType dtype = compute_dtype(k.out.dtype);
-  if (!packed_rows && needs_copy(k.a, k, sides)) k.a = pad_copy(k.a, dtype);
-  if (needs_copy(k.b, k, sides)) k.b = pad_copy(k.b, dtype);
+  if (!packed_rows && needs_copy(k.a, k, sides)) copy(k.a, k.a_fold, k, sides);
+  if (needs_copy(k.b, k, sides)) copy(k.b, k.b_fold, k, sides);
   using Way = Sides::Way;  // a copy may lie in another order, without runs
   const Way way = sides.way == Way::Gemv && !reads_runs(k, sides) ? Way::Gemm : sides.way;
   // Longer sums rest in the output from time to time, which 16 bits are too few for.
   const Operand out = k.out;
   if (out.dtype != dtype && way == Way::Gemm && !is_one_block(count(k.shape, sides.reduced)))
     k.out = fresh(out.view.shape, dtype);
+  if (fused && !k.is_output) {  // sums need a place only where they are added up block by block
+    if (is_one_block(count(k.shape, sides.reduced))) k.out.buffer = nullptr;
+    else if (!k.out.buffer) k.out = fresh(k.out.view.shape, k.out.dtype);
+  }
   for (const Operand* operand : {&k.a, &k.b, &k.out})
-    if (operand->view.guards.empty()) check_bounds(*operand);
-  Product product = product_of(k, sides);
+    if (operand->buffer && operand->view.guards.empty()) check_bounds(*operand);
+  if (fused)
+    for_each_operand(*k.epilogue, [](const Operand& operand, bool) { check_bounds(operand); });
+  Product product = product_of(k, sides, fused);
   product.packed_rows = packed_rows;
   (way == Way::Gemm ? multiply : way == Way::Gemv ? gemv : multiply_many)(product, dtype == DType::Float64);
   if (k.out.dtype != out.dtype)
@@ -273,7 +324,7 @@ void multiply_slab(Contraction k, const Sides& sides, const BufferRef& packed_ro
 /// The rows in the order in which gemm.h reads them, once for all that share them.
 BufferRef packed_rows_of(Contraction k, const Sides& sides) {
   const DType dtype = compute_dtype(k.out.dtype);
-  if (needs_copy(k.a, k, sides)) k.a = pad_copy(k.a, dtype);
+  if (needs_copy(k.a, k, sides)) copy(k.a, k.a_fold, k, sides);
   check_bounds(k.a);
   return pack_rows(product_of(k, sides), dtype == DType::Float64);
 }
@@ -295,7 +346,8 @@ BufferRef kept_rows(const Contraction& k, const Sides& sides) {
 }
 
 void run_slab(const Contraction& k, const Sides& sides, const BufferRef& packed_rows) {
-  run_whole(k, [&](const Contraction& slab) { multiply_slab(slab, sides, packed_rows); });
+  if (is_fused(k, sides)) multiply_slab(k, sides, packed_rows);
+  else run_whole(k, [&](const Contraction& slab) { multiply_slab(slab, sides, packed_rows); });
 }
 
 /// What has to be copied to be multiplied, because it is padded or of 16 bits, is copied slab by slab: the copy is read
@@ -314,7 +366,8 @@ void run_in_slabs(const Contraction& k, const Sides& sides) {
   for (const std::vector<int>& axes : {sides.batch, sides.columns})
     for (int a : axes)
       if (better(a)) axis = a;
-  const int64_t sum_bytes = k.epilogue.outputs.empty() ? 0 : k.out.view.numel() * itemsize(k.out.dtype);
+  const bool sums_wait = k.epilogue && !is_fused(k, sides);
+  const int64_t sum_bytes = sums_wait ? k.out.view.numel() * itemsize(k.out.dtype) : 0;
   BufferRef packed_rows = kept_rows(k, sides);
   if ((!needs_copy(k.b, k, sides) && sum_bytes < kManySums) || axis < 0) return run_slab(k, sides, packed_rows);
 
@@ -331,12 +384,13 @@ void run_in_slabs(const Contraction& k, const Sides& sides) {
   Contraction shared = k;
   if (of_batch) packed_rows = nullptr;  // a slab has rows of its own
   else if (!packed_rows) {
-    if (needs_copy(shared.a, k, sides)) shared.a = pad_copy(shared.a, compute_dtype(k.out.dtype));
+    if (needs_copy(shared.a, k, sides)) copy(shared.a, shared.a_fold, k, sides);
     if (sides.way == Sides::Way::Gemm) packed_rows = packed_rows_of(shared, sides);
     else check_bounds(shared.a);
   }
   if (shared.out.buffer) shared.out.buffer->data();  // reserved here: a buffer is not made for several threads
-  for (Output& output : shared.epilogue.outputs) output.operand.buffer->data();
+  if (shared.epilogue)
+    for (const Output& output : shared.epilogue->outputs) output.operand.buffer->data();
   parallel(slabs, kWorthThreads, [&] {
     return [&](int64_t slab) {
       const int64_t first = slab * length / slabs, last = (slab + 1) * length / slabs;
@@ -357,9 +411,6 @@ void run(const Contraction& k) {
 
   Contraction turned = k;
   Sides sides{axes.batch, axes.a, axes.b, axes.reduced, {}};
-  const auto cost = [&](bool swap) {
-    return swap ? cost_as_rows(k.b, axes.b, axes.a, k, double(r)) : cost_as_rows(k.a, axes.a, axes.b, k, double(r));
-  };
   const auto turn = [&] { std::swap(turned.a, turned.b), std::swap(sides.rows, sides.columns); };
   if (in_a > in_b) turn();
   const bool few_rows = std::min(in_a, in_b) < kFewRows, runs = reads_runs(turned, sides);
@@ -374,7 +425,8 @@ void run(const Contraction& k) {
   else if (few_rows && runs) sides.way = Sides::Way::Gemv;
   else if (in_a > in_b) turn();
   if (sides.way == Sides::Way::Gemm) {
-    if (cost(true) < cost(false)) turn();
+    const double as_it_is = cost_as_rows(k.a, axes.a, k.b, axes.b, k, axes.reduced);
+    if (cost_as_rows(k.b, axes.b, k.a, axes.a, k, axes.reduced) < as_it_is) turn();
     const bool few = in_a * in_b * batches <= kFewOutputs && r >= kLongSum && batches < 4;
     // Rows that are packed already are tasks enough.
     if (const auto cut = best_cut(k, axes); few && cut.second > 0 && !turned.a.buffer->derived())
@@ -390,10 +442,15 @@ void run_kernel(const ContractKernel& kernel) {
   const RowKernel& epilogue = kernel.epilogue;
   const int o = output_for_sums(epilogue, kernel.a.dtype);
   const Operand nowhere_yet{nullptr, kernel.a.dtype, View::contiguous(epilogue.shape)};
-  Contraction k{
-      kernel.shape, kernel.reduced, kernel.a, kernel.b, o < 0 ? nowhere_yet : epilogue.outputs[size_t(o)].operand,
-      epilogue};
-  if (o >= 0 && is_sum(epilogue, epilogue.outputs[size_t(o)])) k.epilogue.outputs.erase(k.epilogue.outputs.begin() + o);
+  Contraction k{kernel.shape, kernel.reduced, kernel.a, kernel.b,
+                o < 0 ? nowhere_yet : epilogue.outputs[size_t(o)].operand};
+  k.is_output = o >= 0 && is_sum(epilogue, epilogue.outputs[size_t(o)]);
+  if (!k.is_output) k.epilogue = {std::shared_ptr<void>(), &epilogue};  // the caller's
+  else if (epilogue.outputs.size() > 1) {
+    const auto rest = std::make_shared<RowKernel>(epilogue);
+    rest->outputs.erase(rest->outputs.begin() + o);
+    k.epilogue = rest;
+  }
   run(k);
 }
 

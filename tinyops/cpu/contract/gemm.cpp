@@ -10,9 +10,11 @@
 //              └───┴────────────────────────┘            and there may be more of them: 2 packets x 14.
 //
 // Where the next r of a column is far away, and several panels would go that way, b is packed, too, for all tasks.
-// Panels are not: what another core has just written takes longer to read than to pack again.
+// Panels are not: what another core has just written takes longer to read than to pack again. Rows that are neighbours
+// in memory, as the pixels of an image, are read where they stand, if there are few r.
 //
 //   for each thousand of r:   pack b, if so  ──►  all tasks, which pack their panels, and add to what is in the output
+//   with the last of them:    what follows the sums, strip by strip of some columns, or in registers
 //
 // Each output is summed in one order, whatever the number of threads: along r in blocks of about a thousand, and the
 // blocks' sums one after the other.
@@ -20,149 +22,104 @@
 
 #include <array>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
+#include "tinyops/cpu/contract/epilogue.h"
+#include "tinyops/cpu/contract/finish.h"
 #include "tinyops/cpu/contract/micro_kernel.h"
 #include "tinyops/cpu/contract/packing.h"
+#include "tinyops/cpu/contract/row_panels.h"
 #include "tinyops/cpu/parallel.h"
 #include "tinyops/cpu/scratch.h"
 
 namespace tinyops::cpu {
 namespace {
 
-constexpr int kMaxPackets = 3;
-constexpr int kWhole = kRegisters >= 32 ? 4 : kMaxPackets;  // so many packets, and no more, are one panel
-constexpr int64_t kNear = 6;                        // fewer neighbours than this are too few sums
-constexpr int64_t kStrip = 64;                      // columns whose results wait together to be stored
-constexpr int64_t kBlockR = 1024 / kSmaller;        // a panel is then at most 192 KiB, for the second-level cache
-constexpr int64_t kPackR = 64, kPackColumns = 512;  // what is packed by one task
-constexpr int64_t kFarApart = 16;                   // elements: more than a cache line from one r to the next
+constexpr int64_t kNear = 6;                  // fewer neighbours than this are too few sums
+constexpr int64_t kBlockR = 1024 / kSmaller;  // a panel is then at most 192 KiB, for the second-level cache
+constexpr int64_t kPackColumns = 512;         // that are packed by one task
+constexpr int64_t kFarApart = 16;             // elements: more than a cache line from one r to the next
 constexpr int64_t kManyColumns = 256;
 constexpr int64_t kEnoughTasks = 24;
-
-/// Values of r from `first` to before `last`.
-struct Range {
-  int64_t first = 0, last = 0;
-  int64_t size() const { return last - first; }
-};
-
-/// The row side: cut into panels of up to three packets of rows, which are as equal as can be, and as many for each of
-/// `workers`.
-template <class T>
-class RowPanels {
- public:
-  explicit RowPanels(const Product& p, int64_t workers = 1)
-      : p_(p), rows_(numel(p.rows)), r_(numel(p.reduced)), batches_(numel(p.batch)),
-        packets_((rows_ + lanes - 1) / lanes),
-        panels_(packets_ == kWhole ? 1 : (packets_ + kMaxPackets - 1) / kMaxPackets), reduced_(size_t(r_)) {
-    if (panels_ > 1) panels_ = std::min(packets_, (panels_ + workers - 1) / workers * workers);
-    offsets(p.reduced, p.a.reduced, 0, r_, reduced_.data());
-    if (p.packed_rows) use(p.packed_rows, {0, r_});
-  }
-
-  int64_t panels() const { return panels_; }
-  int64_t packets(int64_t panel) const { return first_packet(panel + 1) - first_packet(panel); }
-  int64_t first_row(int64_t panel) const { return first_packet(panel) * lanes; }
-
-  /// Packs all panels of all batches over this range of r, for all tasks to read.
-  void share(Range range) {
-    use(std::make_shared<Buffer>(size_t(batches_ * packets_ * lanes * range.size()) * sizeof(T)), range);
-    T* const to = static_cast<T*>(shared_->data());
-    const int64_t pieces = (range.size() + kPackR - 1) / kPackR;
-    parallel(batches_ * panels_ * pieces, batches_ * rows_ * range.size() / 8, [&] {
-      return [&](int64_t piece) {
-        const int64_t panel = piece / pieces % panels_, batch = piece / pieces / panels_;
-        const int64_t r = range.first + piece % pieces * kPackR;
-        pack_panel(batch, panel, {r, std::min(r + kPackR, range.last)}, to + place(batch, panel, r));
-      };
-    });
-  }
-  bool is_shared(Range range) const { return shared_ && range_.first <= range.first && range.last <= range_.last; }
-  const BufferRef& shared() const { return shared_; }
-
-  /// The packed elements from range.first on: those that tasks share, or packed now into `own`.
-  const T* panel(int64_t batch, int64_t panel, Range range, T* own) const {
-    if (is_shared(range)) return static_cast<const T*>(shared_->data()) + place(batch, panel, range.first);
-    pack_panel(batch, panel, range, own);
-    return own;
-  }
-
- private:
-  static constexpr int lanes = Packets<T>::lanes;
-
-  int64_t first_packet(int64_t panel) const { return panel * packets_ / panels_; }
-  void use(BufferRef buffer, Range range) { shared_ = std::move(buffer), range_ = range; }
-  int64_t place(int64_t batch, int64_t panel, int64_t r) const {
-    return ((batch * packets_ + first_packet(panel)) * range_.size() + packets(panel) * (r - range_.first)) * lanes;
-  }
-  void pack_panel(int64_t batch, int64_t panel, Range range, T* to) const {
-    with_count<kWhole>(packets(panel), [&]<int packets>() {
-      constexpr int64_t width = packets * lanes;
-      const int64_t first = first_row(panel), rows = std::min(width, rows_ - first);
-      int64_t row_offset[width];
-      offsets(p_.rows, p_.a.free, first, rows, row_offset);
-      pack<width>(at_batch<T>(p_, p_.a, batch), row_offset, rows, &reduced_[size_t(range.first)], range.size(), to,
-                  end<T>(p_, p_.a, p_.rows));
-    });
-  }
-
-  const Product& p_;
-  int64_t rows_, r_, batches_, packets_, panels_;
-  std::vector<int64_t> reduced_;
-  BufferRef shared_;
-  Range range_;
-};
+constexpr int64_t kTasksPerThread = 8;        // where a task needs no preparation
 
 template <class T, class Out>
 class Multiplication {
  public:
   explicit Multiplication(const Product& p)
-      : p_(p), rows_(p, p.packed_rows || numel(p.columns) >= kManyColumns ? 1 : threads()),
-        columns_(numel(p.columns)), r_(numel(p.reduced)), batches_(numel(p.batch)),
-        b_reduced_(size_t(r_)) {
-    offsets(p.reduced, p.b.reduced, 0, r_, b_reduced_.data());
+      : p_(p), usual_(UsualEpilogue<T>::of(p)), columns_(numel(p.columns)), r_(numel(p.reduced)),
+        batches_(numel(p.batch)),
+        rows_(p, p.packed_rows ? 1 : threads(), !p.packed_rows && p.window.taps == 1),
+        b_reduced_(places_of_r(p, p.b)) {
     r_blocks_ = is_one_block(r_) ? 1 : (r_ + kBlockR - 1) / kBlockR;
     longest_block_ = (r_ + r_blocks_ - 1) / r_blocks_;
+    rows_ready_ = p.packed_rows || rows_.in_place();
     const int64_t r_stride = p.reduced.empty() ? 1 : std::abs(p.b.reduced.back());
-    pack_columns_ = r_stride > kFarApart && r_ >= kFarApart && rows_.panels() > 1;
+    pack_columns_ = !rows_ready_ && r_stride > kFarApart && r_ >= kFarApart && rows_.panels() > 1;
     // A strip is whole rows of an image, if they are short: then its neighbouring columns stay together.
     const bool image = !pack_columns_ && !p.columns.empty() && p.b.free.back() == 1;
     const int64_t row = image ? p.columns.back() : 1;
-    strip_ = row >= kNear && row < kStrip ? kStrip / row * row : kStrip;
-    const int64_t tasks = rows_.panels() * batches_, strips = (columns_ + strip_ - 1) / strip_;
-    // What a panel costs to pack is little beside what many columns do with it.
-    const int64_t few = (2 * threads() + tasks - 1) / tasks, most = std::max(few, columns_ / kManyColumns);
-    blocks_ = std::clamp<int64_t>((kEnoughTasks + tasks - 1) / tasks, 1, std::min(most, strips));
-    strips_per_block_ = (strips + blocks_ - 1) / blocks_;
-    blocks_ = (strips + strips_per_block_ - 1) / strips_per_block_;
+    strip_ = row >= kNear && row < kStrip ? kStrip / row * row : even_strip();
+    if (p.epilogue && !usual_) program_.emplace(p);
+    plan_tasks();
   }
 
   void run() {
     const double steps = double(batches_) * double(numel(p_.rows)) * double(columns_) * double(r_) / 16;
-    auto all_tasks = [&](auto&& each) {
-      parallel(batches_ * rows_.panels() * blocks_, steps < double(kWorthThreads) ? 0 : kWorthThreads, [&] {
+    auto all_tasks = [&](int64_t first_block, int64_t last_block) {
+      parallel(batches_ * groups_ * blocks_, steps < double(kWorthThreads) ? 0 : kWorthThreads, [&] {
         return [&](int64_t task) {
-          const int64_t panel = task / blocks_ % rows_.panels(), batch = task / blocks_ / rows_.panels();
-          with_count<kWhole>(rows_.packets(panel), [&]<int packets>() {
-            each([&](Range range) { run_task<packets>(batch, panel, task % blocks_, range); });
-          });
+          // Neighbouring tasks, which one thread does, have the same columns, or the same rows.
+          const int64_t batch = task / (groups_ * blocks_);
+          const int64_t group = share_columns_ ? task % groups_ : task / blocks_ % groups_;
+          const int64_t block = share_columns_ ? task / groups_ % blocks_ : task % blocks_;
+          for (int64_t k = first_block; k < last_block; ++k) run_task(batch, group, block, range(k));
         };
       });
     };
-    auto range = [&](int64_t k) { return Range{k * r_ / r_blocks_, (k + 1) * r_ / r_blocks_}; };
-    if (!pack_columns_)  // nothing to wait for
-      return all_tasks([&](auto&& run_task) {
-        for (int64_t k = 0; k < r_blocks_; ++k) run_task(range(k));
-      });
-    for (int64_t k = 0; k < r_blocks_; ++k) {
-      pack_all_columns(range(k));
-      all_tasks([&](auto&& run_task) { run_task(range(k)); });
-    }
+    if (!pack_columns_) return all_tasks(0, r_blocks_);  // nothing to wait for
+    for (int64_t k = 0; k < r_blocks_; ++k) pack_all_columns(range(k)), all_tasks(k, k + 1);
   }
 
  private:
   static constexpr int lanes = Packets<T>::lanes;
+
+  Range range(int64_t k) const { return {k * r_ / r_blocks_, (k + 1) * r_ / r_blocks_}; }
+
+  /// Strips that are as equal as can be.
+  int64_t even_strip() const {
+    const int64_t strips = (columns_ + kStrip - 1) / kStrip;
+    return (columns_ + strips * kColumns - 1) / (strips * kColumns) * kColumns;
+  }
+
+  /// Cuts panels into groups, and strips into blocks: a task is one of each.
+  void plan_tasks() {
+    const int64_t panels = rows_.panels(), strips = (columns_ + strip_ - 1) / strip_;
+    const bool wide = columns_ >= numel(p_.rows);
+    if (rows_.in_place() || (rows_ready_ && wide)) {
+      const int64_t tasks = threads() == 1 ? 1 : (kTasksPerThread * threads() + batches_ - 1) / batches_;
+      share_columns_ = wide;  // threads share the longer side
+      if (wide) {
+        blocks_ = even_parts(strips, tasks);
+        groups_ = even_parts(panels, (tasks + blocks_ - 1) / blocks_);
+      } else {  // a group is several panels, so that what they read of b is read once
+        groups_ = panels < 3 * tasks ? std::min(panels, threads()) : tasks;
+        blocks_ = even_parts(strips, (tasks + groups_ - 1) / groups_);
+      }
+    } else {  // what a panel costs to pack is little beside what many columns do with it
+      groups_ = panels;
+      const int64_t tasks = panels * batches_, few = (2 * threads() + tasks - 1) / tasks;
+      const int64_t most = std::max(few, columns_ / kManyColumns);
+      blocks_ = std::clamp<int64_t>((kEnoughTasks + tasks - 1) / tasks, 1, std::min(most, strips));
+    }
+  }
+
+  /// About so many parts of `count` things; of few things each is one: two would not be as much work as three.
+  static int64_t even_parts(int64_t count, int64_t parts) {
+    return parts > 1 && count < 4 * parts ? count : std::min(count, parts);
+  }
 
   /// A cache line more than there is: blocks whole pages apart would all meet in the same few lines of the cache.
   int64_t column_block_size() const { return longest_block_ * kColumns + 64 / int64_t(sizeof(T)); }
@@ -199,63 +156,144 @@ class Multiplication {
       for (int64_t r = 0; r < longest_block_; ++r) packed_reduced_.push_back(r * kColumns);
   }
 
-  template <int packets>
-  void run_task(int64_t batch, int64_t panel_number, int64_t block, Range range) {
-    const auto far_kernel = panel_number == 0 ? micro_kernel<T, packets, max_far(packets), Columns::Fresh>
-                                              : micro_kernel<T, packets, max_far(packets), Columns::Far>;
-    constexpr int64_t width = packets * lanes;
-    const int64_t first_row = rows_.first_row(panel_number), rows = std::min(width, numel(p_.rows) - first_row);
-    const int64_t first_column = block * strips_per_block_ * strip_;
-    const int64_t columns = std::min(strips_per_block_ * strip_, columns_ - first_column);
-
-    int64_t out_row[width], b_column[kStrip], out_column[kStrip];
+  /// Some columns of b, which all panels of a task multiply.
+  struct ColumnStrip {
+    int64_t first, count;
+    const T* b;
+    const int64_t* r_offset;
+    int64_t column[kStripRoom], out_column[kStripRoom];
     Range reach[kStrip];
-    offsets(p_.rows, p_.out_rows, first_row, rows, out_row);
-    const T* b = pack_columns_ ? static_cast<const T*>(packed_columns_->data()) : at_batch<T>(p_, p_.b, batch);
-    const int64_t* r_offset = pack_columns_ ? packed_reduced_.data() : &b_reduced_[size_t(range.first)];
-    Out* out = at_batch(p_, static_cast<Out*>(p_.out) + p_.out_offset, p_.out_batch, batch);
+    typename UsualEpilogue<T>::Columns finish;
+  };
+
+  void run_task(int64_t batch, int64_t group, int64_t block, Range range) {
+    const int64_t first_panel = group * rows_.panels() / groups_, last_panel = (group + 1) * rows_.panels() / groups_;
+    const int64_t strips = (columns_ + strip_ - 1) / strip_;
+    const int64_t begin = block * strips / blocks_ * strip_;
+    const int64_t end = std::min((block + 1) * strips / blocks_ * strip_, columns_);
+
+    thread_local Scratch scratch;  // sums and what becomes of them, and a packed panel
+    thread_local const Scratch::End scratch_end{scratch};
+    const int64_t widest = rows_.widest();
+    const int64_t tiles = program_ ? program_->bytes(widest) / int64_t(sizeof(T)) : 2 * kStripRoom * widest;
+    const int64_t packed = rows_ready_ ? 0 : widest * range.size();
+    T* const sums = reinterpret_cast<T*>(scratch.take(size_t(tiles + packed) * sizeof(T)));
+    const T* panel = rows_.panel(batch, first_panel, range, sums + tiles);
+    ColumnStrip strip;
+    for (int64_t first = begin; first < end; first += strip_) {
+      find_strip(batch, first, std::min(strip_, end - first), range, strip);
+      for (int64_t p = first_panel; p < last_panel; ++p) {
+        if (rows_ready_) panel = rows_.panel(batch, p, range, nullptr);
+        with_count<kWhole>(rows_.packets(p), [&]<int packets>() {
+          run_strip<packets>(batch, p, panel, strip, range, p == first_panel, sums);
+        });
+      }
+    }
+  }
+
+  void find_strip(int64_t batch, int64_t first, int64_t count, Range range, ColumnStrip& strip) const {
+    strip.first = first, strip.count = count;
+    if (p_.out) column_offsets(p_, p_.out_columns, first, count, strip.out_column);
+    if (usual_ && range.last == r_) usual_->find_columns(batch, first, count, strip.finish);
+    find_reach(first, count, range, strip.reach);
+    strip.b = pack_columns_ ? static_cast<const T*>(packed_columns_->data()) : at_batch<T>(p_, p_.b, batch);
+    strip.r_offset = pack_columns_ ? packed_reduced_.data() : &b_reduced_[size_t(range.first)];
+    if (!pack_columns_) return column_offsets(p_, p_.b.free, first, count, strip.column);
+    for (int64_t j = 0; j < count; ++j) {
+      const int64_t place = batch * column_blocks_ * kColumns + first + j;
+      strip.column[j] = place / kColumns * column_block_size() + place % kColumns;
+    }
+  }
+
+  /// The products of a panel and a strip of columns, and what follows them.
+  template <int packets>
+  void run_strip(int64_t batch, int64_t panel_number, const T* panel, const ColumnStrip& strip, Range range, bool fresh,
+                 T* sums) const {
+    constexpr int64_t width = packets * lanes;
+    const Strip place{batch, rows_.spans(panel_number), width, strip.first, strip.count};
+    Out* const out = p_.out ? at_batch(p_, static_cast<Out*>(p_.out) + p_.out_offset, p_.out_batch, batch) : nullptr;
+    const LaneOffsets<T> row(p_, p_.out_rows, place);
 
     // Where a column's rows lie in a row in the result, too, the sums go there at once; else they wait for their strip.
-    const bool direct = std::is_same_v<T, Out> && rows == width && consecutive(out_row, rows);
-    const bool add = range.first > 0;
-    thread_local Scratch scratch;
-    thread_local const Scratch::End end{scratch};
-    T* const sums = reinterpret_cast<T*>(scratch.take(size_t(width * (kStrip + kColumns + range.size())) * sizeof(T)));
-    const T* const panel = rows_.panel(batch, panel_number, range, sums + width * (kStrip + kColumns));
-    for (int64_t start = 0; start < columns; start += strip_) {
-      const int64_t count = std::min(strip_, columns - start);
-      find_columns(batch, first_column + start, count, b_column);
-      find_reach(first_column + start, count, range, reach);
-      offsets(p_.columns, p_.out_columns, first_column + start, count, out_column);
-      for (int64_t j = 0; j < count;) {
-        const ColumnRun run = next_run<packets>(b_column, j, count);
-        // Past the last column, the last once more: of its sums only one set is stored.
-        const T* column[max_far(packets)];
-        const T* next[max_far(packets)];
-        T* to[max_near(packets)];
-        Range met = p_.window.taps == 1 ? range : Range{range.last, range.first};
-        for (int64_t c = 0; c < (run.near ? run.size : max_far(packets)); ++c) {
-          const int64_t at = j + std::min(c, run.size - 1);
-          if (!run.near || c == 0) column[c] = b + b_column[at];
-          if (!run.near) next[c] = b + b_column[std::min(at + run.size, count - 1)];
-          to[c] = sums + (j + c) * width;
-          if constexpr (std::is_same_v<T, Out>)
-            if (direct && c < run.size) to[c] = out + out_row[0] + out_column[at];
-          if (p_.window.taps > 1) met = {std::min(met.first, reach[at].first), std::max(met.last, reach[at].last)};
-        }
-        if (!direct)
-          for (int64_t i = 0; i < rows; ++i) __builtin_prefetch(out + out_row[i] + out_column[j], 1);
-        const int64_t skip = met.first - range.first, n = std::max<int64_t>(0, met.size());
-        const auto call = [&](auto kernel) {
-          kernel(n, panel + skip * width, column, next, r_offset + skip, to, add && direct);
-        };
-        if (!run.near) call(far_kernel);
-        else
-          with_count<max_near(packets)>(run.size, [&]<int c>() { call(micro_kernel<T, packets, c, Columns::Near>); });
-        j += run.size;
-      }
-      if (!direct) store_strip(sums, width, out, out_row, rows, out_column, count, add);
+    const bool add = range.first > 0, finish = p_.epilogue && range.last == r_;
+    const bool direct = std::is_same_v<T, Out> && out && !finish && place.is_full() && consecutive(row.at, width);
+    T* to = nullptr;
+    if constexpr (std::is_same_v<T, Out>)
+      if (direct) to = out + row.at[0];
+    if (rows_.in_place()) {
+      if (run_in_place<packets>(place, panel_number, strip, to, sums)) return;
+    } else {
+      const auto prefetch = [&](int64_t column) {
+        for (const Span& s : place.rows)
+          for (int64_t i = s.lane; i < s.lane + s.rows; ++i) __builtin_prefetch(out + row.at[i] + column, 1);
+      };
+      run_packed<packets>(panel, strip, range, fresh, to, sums, out && !direct, prefetch);
     }
+    if (!direct && out) store_spans(place, sums, out, row.at, strip.out_column, add);
+    if (!finish) return;
+    if (usual_) usual_->template run<packets>(place, strip.finish, sums);
+    else program_->run(place, reinterpret_cast<char*>(sums));
+  }
+
+  /// Into `out`, from its first row on, or the sums.
+  template <int packets>
+  void run_packed(const T* panel, const ColumnStrip& strip, Range range, bool fresh, T* out, T* sums, bool ahead,
+                  auto&& prefetch) const {
+    for (int64_t j = 0; j < strip.count;) {
+      const ColumnRun run = next_run<packets>(strip.column, j, strip.count);
+      // Past the last column, the last once more: of its sums only one set is stored.
+      const T* column[max_far(packets)];
+      const T* next[max_far(packets)];
+      T* to[max_near(packets)];
+      Range met = p_.window.taps == 1 ? range : Range{range.last, range.first};
+      for (int64_t c = 0; c < (run.near ? run.size : max_far(packets)); ++c) {
+        const int64_t at = j + std::min(c, run.size - 1);
+        if (!run.near || c == 0) column[c] = strip.b + strip.column[at];
+        if (!run.near) next[c] = strip.b + strip.column[std::min(at + run.size, strip.count - 1)];
+        to[c] = out && c < run.size ? out + strip.out_column[at] : sums + (j + c) * packets * lanes;
+        if (p_.window.taps > 1)
+          met = {std::min(met.first, strip.reach[at].first), std::max(met.last, strip.reach[at].last)};
+      }
+      if (ahead) prefetch(strip.out_column[j]);
+      const int64_t skip = met.first - range.first, n = std::max<int64_t>(0, met.size());
+      const auto call = [&](auto kernel) {
+        kernel(n, panel + skip * packets * lanes, column, next, strip.r_offset + skip, to, range.first > 0 && out);
+      };
+      if (run.near)
+        with_count<max_near(packets)>(run.size, [&]<int c>() { call(micro_kernel<T, packets, c, Columns::Near>); });
+      else if (fresh) call(micro_kernel<T, packets, max_far(packets), Columns::Fresh>);
+      else call(micro_kernel<T, packets, max_far(packets), Columns::Far>);
+      j += run.size;
+    }
+  }
+
+  /// The same where the rows stand, which are never so many terms that they are added up block by block. Returns
+  /// whether the usual epilogue is done, too: in registers, where the rows are neighbours in all that it needs.
+  template <int packets>
+  bool run_in_place(const Strip& place, int64_t panel, const ColumnStrip& strip, T* out, T* sums) const {
+    constexpr int columns = max_far(packets);
+    typename UsualEpilogue<T>::Rows rows{};
+    if (usual_) usual_->find_rows(place, rows);
+    const int64_t* const out_column = rows.consecutive ? strip.finish.out : strip.out_column;
+    if (rows.consecutive) out = rows.out;
+    const T* row[packets];
+    rows_.find_in_place(place.batch, panel, row);
+    for (int64_t j = 0; j < strip.count; j += columns) {
+      const T* column[columns];
+      const T* added[columns];
+      T* to[columns];
+      for (int c = 0; c < columns; ++c) {
+        column[c] = strip.b + strip.column[j + c];
+        to[c] = out ? out + out_column[j + c] : sums + (j + c) * packets * lanes;
+        if (rows.added) added[c] = rows.added + strip.finish.added[j + c];
+      }
+      const auto multiply = [&](auto&& finish) {
+        micro_kernel_in_place<T, packets, columns>(r_, row, rows_.reduced(), column, strip.r_offset, to, finish);
+      };
+      if (rows.consecutive) multiply(usual_->finish(strip.finish, rows, j, added));
+      else multiply([](auto&&) {});
+    }
+    return rows.consecutive;
   }
 
   /// Some columns from `first` on that are multiplied at once. Neighbours in memory, if there are enough, are cut into
@@ -271,12 +309,6 @@ class Multiplication {
     if (run < kNear) return {std::min<int64_t>(max_far(packets), end - first), false};
     const int64_t groups = (run + max_near(packets) - 1) / max_near(packets);
     return {run / groups, true};
-  }
-
-  void find_columns(int64_t batch, int64_t first, int64_t count, int64_t* to) const {
-    if (!pack_columns_) return offsets(p_.columns, p_.b.free, first, count, to);
-    for (int64_t j = 0; j < count; ++j)
-      to[j] = (batch * column_blocks_ + (first + j) / kColumns) * column_block_size() + (first + j) % kColumns;
   }
 
   /// The values of r, within a range, at which a column's window is inside its image.
@@ -296,9 +328,13 @@ class Multiplication {
   }
 
   const Product& p_;
+  std::optional<UsualEpilogue<T>> usual_;  // one of the two, if anything follows the sums
+  std::optional<Epilogue<T>> program_;
+  int64_t columns_, r_, batches_;
   RowPanels<T> rows_;
-  int64_t columns_, r_, batches_, r_blocks_, longest_block_, strip_, blocks_, strips_per_block_, column_blocks_ = 0;
-  bool pack_columns_ = false;
+  bool rows_ready_ = false;  // for all tasks: in place, or packed already
+  bool pack_columns_ = false, share_columns_ = false;
+  int64_t r_blocks_, longest_block_, strip_, groups_ = 1, blocks_ = 1, column_blocks_ = 0;
   std::vector<int64_t> b_reduced_, packed_reduced_;
   BufferRef packed_columns_;
 };
@@ -306,6 +342,11 @@ class Multiplication {
 }  // namespace
 
 void offsets(const Shape& sizes, const Dims& strides, int64_t first, int64_t count, int64_t* to) {
+  if (sizes.size() <= 1) {
+    const int64_t stride = sizes.empty() ? 0 : strides[0];
+    for (int64_t i = 0; i < count; ++i) to[i] = (first + i) * stride;
+    return;
+  }
   Dims index = sizes;
   int64_t at = 0;
   for (int a = sizes.size() - 1; a >= 0; --a) {
@@ -328,6 +369,13 @@ void offsets(const Shape& sizes, const Dims& strides, int64_t first, int64_t cou
       index[a] = 0;
     }
   }
+}
+
+std::vector<int64_t> places_of_r(const Product& p, const Factor& factor) {
+  if (!factor.places.empty()) return factor.places;
+  std::vector<int64_t> places(size_t(numel(p.reduced)));
+  offsets(p.reduced, factor.reduced, 0, numel(p.reduced), places.data());
+  return places;
 }
 
 bool is_one_block(int64_t r) { return r <= kBlockR + kBlockR / 2; }

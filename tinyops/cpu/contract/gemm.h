@@ -30,6 +30,7 @@ struct Factor {
   int64_t offset = 0;
   Dims batch, free, reduced;     ///< strides along the product's axes
   std::vector<Padding> padding;  ///< only multiply_many takes some
+  std::vector<int64_t> places;   ///< where each r is, if `reduced` does not say it; only multiply takes them
 };
 
 /// Where b is known to be 0, because it was padded there: the outermost summed axis counts `taps` of a window, and tap
@@ -41,6 +42,13 @@ struct Window {
   Dims coef;           ///< along `columns`
 };
 
+/// A tensor with an element for each sum.
+struct Companion {
+  void* memory = nullptr;
+  int64_t offset = 0;
+  Dims batch, rows, columns;  ///< strides along the product's axes
+};
+
 struct Product {
   Shape batch, rows, columns, reduced;
   Factor a, b;
@@ -50,16 +58,26 @@ struct Product {
   DType out_dtype = DType::Float32;
   int64_t out_offset = 0;
   Dims out_batch, out_rows, out_columns;
+  /// What follows the sums, of which `out` may then be null: they are not stored. Tensors are of the factors' dtype.
+  const RowKernel* epilogue = nullptr;
+  std::vector<Companion> inputs, outputs;  ///< of the epilogue
 };
 
 /// Factors of float64 if `wide`, else of float32; the output is of that dtype, or, where is_one_block, a 16-bit float.
+/// gemv and multiply_many take no epilogue.
 void multiply(const Product& product, bool wide);
+
+/// Rows of more terms are packed even if they are neighbours in memory: each term may be in another page.
+inline constexpr int64_t kFewTerms = 512 / kSmaller;
 
 /// Whether so many terms are added up in registers at once. Longer sums go by way of the output.
 bool is_one_block(int64_t r);
 
 /// The rows of `a` in the order in which the inner loop reads them. Only a, batch, rows and reduced count.
 BufferRef pack_rows(const Product& product, bool wide);
+
+/// Where the elements of a factor are along r.
+std::vector<int64_t> places_of_r(const Product& product, const Factor& factor);
 
 /// The places of elements [first, first + count) of `sizes`, in row-major order, under `strides`.
 void offsets(const Shape& sizes, const Dims& strides, int64_t first, int64_t count, int64_t* to);

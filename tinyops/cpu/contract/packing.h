@@ -50,7 +50,9 @@ const T* end(const Product& p, const Factor& f, const Shape& free) {
   auto add = [&](const Shape& sizes, const Dims& strides) {
     for (int a = 0; a < sizes.size(); ++a) last += std::max<int64_t>(0, strides[a] * (sizes[a] - 1));
   };
-  add(p.batch, f.batch), add(free, f.free), add(p.reduced, f.reduced);
+  add(p.batch, f.batch), add(free, f.free);
+  if (f.places.empty()) add(p.reduced, f.reduced);
+  else last += *std::ranges::max_element(f.places);
   return static_cast<const T*>(f.memory) + last + 1;
 }
 
@@ -142,26 +144,32 @@ void pack(const T* from, const int64_t* row_offset, int64_t count, const int64_t
   }
 }
 
-/// to[column][row] += what the output has there, block by block where its columns are contiguous.
-template <class T>
-void add_strip(T* sums, int64_t width, const T* out, const int64_t* row_offset, int64_t rows,
-               const int64_t* column_offset, int64_t columns) {
+/// strip[column][row] = or += what a tensor has there, block by block where its columns are contiguous.
+template <bool add, class T>
+void load_strip(T* strip, int64_t width, const T* from, const int64_t* row_offset, int64_t rows,
+                const int64_t* column_offset, int64_t columns) {
   constexpr int lanes = Packets<T>::lanes;
+  const auto put = [](T* to, T value) { *to = add ? *to + value : value; };
+  if (consecutive(row_offset, rows)) {
+    for (int64_t j = 0; j < columns; ++j)
+      for (int64_t i = 0; i < rows; ++i) put(strip + j * width + i, from[row_offset[0] + column_offset[j] + i]);
+    return;
+  }
   for (int64_t j = 0; j < columns;) {
     const bool run = j + lanes <= columns && consecutive(column_offset + j, lanes);
     for (int64_t i = 0; i < rows;) {
-      T* const to = sums + j * width + i;
-      const T* const from = out + row_offset[i] + column_offset[j];
+      T* const to = strip + j * width + i;
+      const T* const block = from + row_offset[i] + column_offset[j];
       const int64_t stride = i + 1 < rows ? row_offset[i + 1] - row_offset[i] : 0;
       if (run && i + lanes <= rows && evenly(row_offset + i, lanes, stride)) {
         T turned[lanes * lanes];
-        transpose_block(turned, lanes, from, stride);
+        transpose_block(turned, lanes, block, stride);
         for (int s = 0; s < lanes; ++s)
-          for (int l = 0; l < lanes; ++l) to[s * width + l] += turned[s * lanes + l];
+          for (int l = 0; l < lanes; ++l) put(to + s * width + l, turned[s * lanes + l]);
         i += lanes;
         continue;
       }
-      for (int s = 0; s < (run ? lanes : 1); ++s) to[s * width] += out[row_offset[i] + column_offset[j + s]];
+      for (int s = 0; s < (run ? lanes : 1); ++s) put(to + s * width, from[row_offset[i] + column_offset[j + s]]);
       ++i;
     }
     j += run ? lanes : 1;
@@ -174,7 +182,7 @@ void store_strip(T* sums, int64_t width, Out* out, const int64_t* row_offset, in
                  const int64_t* column_offset, int64_t columns, bool add) {
   constexpr int lanes = Packets<T>::lanes;
   if constexpr (std::is_same_v<T, Out>)
-    if (add) add_strip(sums, width, out, row_offset, rows, column_offset, columns);  // then all of it goes back
+    if (add) load_strip<true>(sums, width, out, row_offset, rows, column_offset, columns);  // then all of it goes back
   if (consecutive(row_offset, rows)) {
     for (int64_t j = 0; j < columns; ++j) {
       Out* to = out + row_offset[0] + column_offset[j];
