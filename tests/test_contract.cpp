@@ -5,6 +5,7 @@
 #include <cmath>
 #include <random>
 
+#include "teeny/graph/lazy.h"
 #include "teeny/schedule/schedule.h"
 #include "teeny/tensor/tensor.h"
 #include "tests/check.h"
@@ -270,6 +271,47 @@ TEST_CASE("contract: what follows a convolution") {
   }
 }
 
+TEST_CASE("contract: images in any order of memory, with the usual epilogues") {
+  Draw draw(7);
+  for (int i = 0; i < 40; ++i) {
+    const int64_t images = draw({1, 2}), inputs = draw({1, 3, 16, 40}), outputs = draw({8, 20, 33, 70});
+    const int64_t h = draw({5, 14, 16}), w = draw({13, 14, 16, 28, 33}), kernel = draw({1, 1, 2, 3, 5});
+    const DType dtype = draw({0, 1}) ? DType::Float32 : draw.dtype();
+    const int64_t stride = draw({1, 1, 2, 3}), dilation = draw({1, 1, 2, 3});
+    const ConvOptions options{.stride = stride, .padding = draw({0, 1, 2}), .dilation = dilation};
+    const auto image = [&](Shape shape) {  // channels first or last
+      if (draw({0, 1})) return draw.values(shape, dtype, draw({0, 1}));
+      return draw.values({shape[0], shape[2], shape[3], shape[1]}, dtype).permute({0, 3, 1, 2});
+    };
+    const Tensor x = image({images, inputs, h + 8, w + 8}), weight = draw.values({outputs, inputs, kernel, kernel}, dtype);
+    const Tensor bias = draw.values({outputs}, dtype), shift = draw.values({outputs, 1, 1}, dtype);
+    if (draw({0, 1})) weight.lazy().node()->buffer->freeze();
+    const auto y = [&] { return x.conv2d(weight, bias, options); };
+    const Tensor residual = image(y().shape()), one = draw.values({}, dtype);
+    const std::string what = text(i, ": ", x.shape(), " with ", weight.shape(), ", stride ", stride, ", dilation ",
+                                  dilation, ", ", dtype);
+    same_as_reference([&] { return x.conv2d(weight, {}, options); }, what);
+    same_as_reference([&] { return y().minimum(2).maximum(-1); }, what + ", clamped");
+    same_as_reference([&] { return y().maximum(-1).minimum(2); }, what + ", clamped from below first");
+    same_as_reference([&] { return (y() + residual).minimum(1); }, what + ", residual");
+    same_as_reference([&] { return (y() + (residual + shift)).relu(); }, what + ", shifted residual");
+    same_as_reference([&] { return ((shift + residual) + y()) + one; }, what + ", and one value");
+    same_as_reference([&] { return y() + residual + shift; }, what + ", a value last");
+  }
+}
+
+TEST_CASE("contract: a NaN stays one when it is clamped, and the bound's zero comes") {
+  for (const int64_t side : {3, 16, 24}) {
+    std::vector<float> values(size_t(side * side), -1.f);
+    values[5] = NAN;
+    const Tensor x = Tensor::from(values, {1, 1, side, side}), weight = Tensor::ones({9, 1, 1, 1});
+    const std::vector<float> y = x.conv2d(weight).relu().to_vector();
+    for (int64_t i = 0; i < int64_t(y.size()); ++i)
+      if (i % (side * side) == 5) CHECK(std::isnan(y[size_t(i)]));
+      else CHECK((y[size_t(i)] == 0 && !std::signbit(y[size_t(i)])));
+  }
+}
+
 TEST_CASE("contract: an infinity is multiplied by what it meets, and by nothing else") {
   // Runs of 17 and 20: their last packets overlap elements that were counted.
   for (const int64_t n : {17, 20, 33}) {
@@ -278,6 +320,7 @@ TEST_CASE("contract: an infinity is multiplied by what it meets, and by nothing 
     const Tensor x = Tensor::from(values, {5, n});
     CHECK(x.matmul(Tensor::ones({n})).to_vector() == std::vector<float>(5, INFINITY));
     CHECK(Tensor::ones({5}).matmul(x)[{0}].item() == 5);
+    CHECK(x[{0}].matmul(Tensor::ones({9, n}).realize().t()).to_vector() == std::vector<float>(9, INFINITY));
   }
 }
 
