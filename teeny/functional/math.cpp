@@ -67,6 +67,23 @@ Tensor remainder(const Tensor& a, const Tensor& b, const char* op) {
   return apply(Fmod{}, a, b);
 }
 
+/// Between two bounds, or on one side of one. What a bound holds back, and a NaN, gets no gradient.
+struct Clamp : Function {
+  std::optional<Scalar> low, high;
+  LazyBuffer forward(const LazyBuffer& x) {
+    LazyBuffer y = x;
+    if (low) y = y.binary(BinaryOp::Max, LazyBuffer::constant(*low, x.dtype(), x.shape()));
+    if (high) y = y.binary(BinaryOp::Min, LazyBuffer::constant(*high, x.dtype(), x.shape()));
+    return y;
+  }
+  Grads backward(const Tensor& grad, const Tensor&) override {
+    Tensor dx = grad;
+    if (low) dx = where(inputs[0] > *low, dx, 0);
+    if (high) dx = where(inputs[0] < *high, dx, 0);
+    return {dx};
+  }
+};
+
 Tensor stepwise(UnaryOp op, const Tensor& x, const char* name) {
   refuse_bools(x, name);
   return apply(Stepwise(op), x);
@@ -125,12 +142,15 @@ Tensor Tensor::clamp(std::optional<Scalar> low, std::optional<Scalar> high) cons
   };
   if (beyond(low) && low->as<int64_t>() > 0) fail("clamp: ", *low, " does not fit ", dtype());
   if (beyond(high) && high->as<int64_t>() < 0) fail("clamp: ", *high, " does not fit ", dtype());
-  Tensor x = is_float(dtype()) ? where(isnan(), detach(), *this) : *this;  // a NaN stays, and gets no gradient
-  for (const std::optional<Scalar>& bound : {low, high})                   // a NaN holds everything, as in PyTorch
-    if (bound && std::isnan(bound->as<double>())) return where(Tensor::full({}, true), *bound, x);
-  if (low && !beyond(low)) x = where(x <= *low, *low, x);
-  if (high && !beyond(high)) x = where(x >= *high, *high, x);
-  return x;
+  for (const std::optional<Scalar>& bound : {low, high})  // a NaN holds everything, as in PyTorch
+    if (bound && std::isnan(bound->as<double>())) return where(Tensor::full({}, true), *bound, *this);
+  Clamp clamp;
+  if (low && !beyond(low)) clamp.low = rounded(*low, dtype());
+  if (high && !beyond(high)) clamp.high = rounded(*high, dtype());
+  Tensor x = *this;
+  for (const std::optional<Scalar>& bound : {clamp.low, clamp.high})
+    if (bound) x = promote_and_broadcast(x, scalar_like(*bound, "clamp"), "clamp").first;
+  return clamp.low || clamp.high ? apply(clamp, x) : x;
 }
 
 // From the nearer end, so that a weight of 1 gives the end itself. The distance of two integers may leave their type.
