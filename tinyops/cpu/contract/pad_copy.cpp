@@ -6,8 +6,7 @@
 //   guard    0 <= oh + kh - 1 < H   x = ow + kw - 1, from -1 to W    0 x x x x 0   windows slide over it as before
 //                                                                    0 0 0 0 0 0
 //
-// Every guard's position is a coordinate; so is every axis without a guard, and axes whose steps interlock (a window
-// without padding) share one. If the address is a sum of strides times coordinates, the copy's is too.
+// The address is a sum of strides times coordinates (coordinates.h), and so is that of the copy.
 #include "tinyops/cpu/contract/pad_copy.h"
 
 #include <algorithm>
@@ -17,6 +16,7 @@
 #include <vector>
 
 #include "tinyops/common/contraction.h"
+#include "tinyops/cpu/coordinates.h"
 #include "tinyops/cpu/parallel.h"
 
 namespace tinyops::cpu {
@@ -25,72 +25,18 @@ namespace {
 constexpr int64_t kMostParts = 8;
 constexpr int64_t kChunk = 4096;  // elements that are copied at a time
 
-struct Coordinate {
-  Affine position;     ///< over the view's axes
-  int64_t stride = 0;  ///< of the original address along it
-  int64_t low = 0, high = 0;
-
-  int64_t size() const { return high - low + 1; }
-  int last_axis() const {
-    int a = position.coef.size() - 1;
-    while (a >= 0 && position.coef[a] == 0) --a;
-    return a;
-  }
-  void find_range(const Shape& shape) {
-    const Interval reach = interval(position, index_box(shape));
-    low = reach.low, high = reach.high;
-  }
-};
-
-/// Takes the view's address apart, or returns nothing.
-std::optional<std::vector<Coordinate>> coordinates(const View& view) {
-  std::vector<Coordinate> result;
-  const int rank = view.rank();
-  Dims left = view.address.coef;
-  for (int a = 0; a < rank; ++a)
-    if (view.shape[a] == 1) left[a] = 0;
-  for (const Guard& guard : view.guards) {
-    Coordinate c{guard.position};
-    int first = -1;
-    for (int a = 0; a < rank; ++a) {
-      if (view.shape[a] == 1) c.position.coef[a] = 0;
-      if (first < 0 && c.position.coef[a] != 0) first = a;
-    }
-    if (std::ranges::any_of(result, [&](const Coordinate& o) { return o.position.coef == c.position.coef; })) continue;
-    if (first >= 0) c.stride = left[first] / c.position.coef[first];
-    for (int a = 0; a < rank; ++a) {
-      const bool shared = std::ranges::any_of(result, [&](const Coordinate& o) { return o.position.coef[a] != 0; });
-      if (c.position.coef[a] != 0 && (shared || left[a] != c.stride * c.position.coef[a])) return std::nullopt;
-    }
-    for (int a = 0; a < rank; ++a) left[a] -= c.stride * c.position.coef[a];
-    result.push_back(c);
-  }
-  const size_t guarded = result.size();
-  std::vector<int> axes;
-  for (int a = 0; a < rank; ++a)
-    if (left[a] != 0) axes.push_back(a);
-  std::ranges::sort(axes, {}, [&](int a) { return std::abs(left[a]); });
-  for (int a : axes) {
-    auto interlocks = [&](Coordinate& c) {
-      c.find_range(view.shape);
-      return left[a] % c.stride == 0 && std::abs(left[a] / c.stride) < c.size();
-    };
-    auto c = std::find_if(result.begin() + int64_t(guarded), result.end(), interlocks);
-    if (c == result.end()) {
-      result.push_back({Affine{Dims::filled(rank, 0), 0}, std::abs(left[a])});
-      c = result.end() - 1;
-    }
-    c->position.coef[a] = left[a] / c->stride;
-  }
-  for (Coordinate& c : result) c.find_range(view.shape);
-  return result;
+/// The innermost of the view's axes that move along it.
+int last_axis(const Coordinate& c) {
+  int a = c.position.coef.size() - 1;
+  while (a >= 0 && c.position.coef[a] == 0) --a;
+  return a;
 }
 
 /// As in the original; where an axis of size 1 has left two of them one stride, in the order of the view's axes.
 void sort(std::vector<Coordinate>& all) {
   std::ranges::stable_sort(all, [](const Coordinate& x, const Coordinate& y) {
     if (std::abs(x.stride) != std::abs(y.stride)) return std::abs(x.stride) > std::abs(y.stride);
-    return x.last_axis() < y.last_axis();
+    return last_axis(x) < last_axis(y);
   });
 }
 
@@ -178,7 +124,7 @@ void copy_lines(const std::vector<Side>& sides, const Fold& fold, const From* fr
 }  // namespace
 
 bool can_pad_copy(const Operand& operand) {
-  const std::optional<std::vector<Coordinate>> all = coordinates(operand.view);
+  const std::optional<std::vector<Coordinate>> all = find_coordinates(operand.view);
   if (!all) return false;
   double places = 1, seen = 1;
   for (const Coordinate& c : *all) places *= double(c.size());
@@ -194,7 +140,7 @@ bool can_fold(const Operand& operand, int taps) {
   for (int a = 0; a < view.rank() - taps; ++a)
     any |= view.shape[a] > 1 && view.address.coef[a] > 1 && view.address.coef[a] <= kMostParts;
   if (!any) return false;
-  std::optional<std::vector<Coordinate>> all = coordinates(view);
+  std::optional<std::vector<Coordinate>> all = find_coordinates(view);
   if (!all || all->empty()) return false;
   sort(*all);
   return take_fold(*all, view, taps).step > 1;
@@ -202,7 +148,7 @@ bool can_fold(const Operand& operand, int taps) {
 
 Copy pad_copy(const Operand& operand, DType to, int taps) {
   const View& view = operand.view;
-  std::vector<Coordinate> all = coordinates(view).value();
+  std::vector<Coordinate> all = find_coordinates(view).value();
   sort(all);
   if (all.empty()) all.push_back({Affine{Dims::filled(view.rank(), 0), 0}});  // one element
   const Fold fold = take_fold(all, view, taps);
