@@ -112,7 +112,8 @@ bool Maker::matmul(Step& step) {
   return true;
 }
 
-/// An image (N, C, W) or (N, C, H, W), whatever the axes were before, and a leaf of weights.
+/// An image (N, C, W) or (N, C, H, W), whatever the axes were before, and a leaf of weights: of all channels, or of one
+/// or two for each. Some windows see nothing but padding.
 bool Maker::conv(Step& step) {
   int x = operand();
   Shape shape = at(x).shape;
@@ -124,11 +125,12 @@ bool Maker::conv(Step& step) {
     if (!add(view)) return false;
     x = last();
   }
-  Shape weights{pick(1, 9), shape[1]};
+  const int64_t groups = pick(0, 1) ? std::max<int64_t>(shape[1], 1) : 1;
+  Shape weights{groups > 1 ? groups * pick(1, 2) : pick(1, 9), shape[1] / groups};
   for (int a = 2; a < shape.size(); ++a) weights.push_back(pick(1, 3));
   step.terms = std::max<int64_t>(numel(weights) / weights[0], 1);
   step.args = {x, leaf(weights, pick(0, 2) ? at(x).dtype : random_dtype())};
-  step.params = {pick(1, 2), pick(0, 2), pick(1, 2)};
+  step.params = {pick(1, 2), pick(0, 4), pick(1, 2), groups};
   return true;
 }
 

@@ -92,7 +92,8 @@ Tensor bits_of(const Tensor& x) {
 }
 
 Tensor conv(const Step& s, const Tensor& x, const Tensor& weight) {
-  const ConvOptions options{.stride = s.params[0], .padding = s.params[1], .dilation = s.params[2]};
+  const ConvOptions options{
+      .stride = s.params[0], .padding = s.params[1], .dilation = s.params[2], .groups = s.params[3]};
   return x.rank() == 3 ? x.conv1d(weight, {}, options) : x.conv2d(weight, {}, options);
 }
 

@@ -37,7 +37,7 @@ class Maker {
   bool reduce(Step& step);    ///< params = axes
   bool along(Step& step);     ///< params = {axis, a small integer}, terms = its size
   bool matmul(Step& step);
-  bool conv(Step& step);      ///< params = {stride, padding, dilation}
+  bool conv(Step& step);      ///< params = {stride, padding, dilation, groups}
   bool gather(Step& step);    ///< params = {axis}; arguments x, index
   bool scatter(Step& step);   ///< params = {axis}; arguments x, index, source
   bool cat(Step& step);       ///< params = {axis}

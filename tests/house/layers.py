@@ -23,6 +23,7 @@ ROOMS = [
     ('tinyops/reference', []),
     ('tinyops/common', ['*']),
     ('tinyops/cpu', ['*']),
+    ('tinyops/cpu/stencil', ['stencil.h']),
     ('tinyops/cpu/row', ['row.h']),
     ('tinyops/cpu/index', ['index.h']),
     ('tinyops/cpu/contract', ['contract.h']),

@@ -4,6 +4,7 @@
 
 #include "tinyops/base/merge_axes.h"
 #include "tinyops/base/scalar_ops.h"
+#include "tinyops/common/stages.h"
 #include "tinyops/device.h"
 
 namespace tinyops {
@@ -58,27 +59,6 @@ void cut(RowKernel& k, int axis, int64_t start, int64_t length, int64_t parts) {
       form.coef.insert(0, length * form.coef[axis]);
     });
     view->shape = k.shape;
-  }
-}
-
-/// Marks the values from which those that are marked are computed; what `new_index` has already is not computed again.
-void add_arguments(const std::vector<Instruction>& program, const std::vector<int>& new_index,
-                   std::vector<bool>& needed) {
-  for (size_t v = program.size(); v-- > 0;)
-    if (needed[v] && new_index[v] < 0)
-      for (int arg : program[v].args)
-        if (arg >= 0) needed[size_t(arg)] = true;
-}
-
-/// Appends the instructions of needed values to `to`; new_index[v] is where value v is then, or is already.
-void append(const std::vector<Instruction>& program, const std::vector<bool>& needed, std::vector<int>& new_index,
-            std::vector<Instruction>& to) {
-  for (size_t v = 0; v < program.size(); ++v) {
-    if (!needed[v] || new_index[v] >= 0) continue;
-    new_index[v] = int(to.size());
-    Instruction& i = to.emplace_back(program[v]);
-    for (int& arg : i.args)
-      if (arg >= 0) arg = new_index[size_t(arg)];
   }
 }
 

@@ -15,6 +15,10 @@
 #endif
 #include <Eigen/Core>
 
+#include <cstdint>
+#include <cstring>
+#include <utility>
+
 namespace tinyops::cpu {
 
 // The operations on packets.
@@ -33,7 +37,41 @@ struct Packets {
   static Type load(const T* from) { return Eigen::internal::ploadu<Type>(from); }
   static Type fill(T value) { return Eigen::internal::pset1<Type>(value); }
   static void store(T* to, const Type& packet) { Eigen::internal::pstoreu(to, packet); }
+
+  /// The lanes that are bits of `mask`, and 0 in the others, whose memory is not read.
+  static Type load(const T* from, uint32_t mask) {
+    if constexpr (Traits::masked_load_available)
+      return Eigen::internal::ploadu<Type>(from, typename Traits::mask_t(mask));
+    constexpr uint32_t all = (uint32_t(1) << lanes) - 1;
+    if ((mask & all) == all) return load(from);
+    T some[lanes];
+    for (int i = 0; i < lanes; ++i) some[i] = mask >> i & 1 ? from[i] : T(0);
+    return load(some);
+  }
+  /// Stores the first n lanes.
+  static void store(T* to, const Type& packet, int64_t n) {
+    if (n >= lanes) return store(to, packet);
+    if constexpr (Traits::masked_store_available)
+      return Eigen::internal::pstoreu(to, packet, typename Traits::mask_t((uint32_t(1) << n) - 1));
+    T all[lanes];
+    store(all, packet);
+    std::memcpy(to, all, size_t(n) * sizeof(T));
+  }
+
+ private:
+  using Traits = Eigen::internal::unpacket_traits<Type>;
 };
+
+/// The elements at even places of two packets.
+template <class T>
+auto even_lanes(const typename Packets<T>::Type& a, const typename Packets<T>::Type& b) {
+  constexpr int lanes = Packets<T>::lanes;
+  if constexpr (lanes == 1) return a;
+  else
+    return [&]<int... lane>(std::integer_sequence<int, lane...>) {
+      return typename Packets<T>::Type(__builtin_shufflevector(a, b, (2 * lane)...));
+    }(std::make_integer_sequence<int, lanes>());
+}
 
 /// A square block of lanes x lanes elements, turned in registers: to[i][j] = from[j][i]. Only bits move.
 template <class T>

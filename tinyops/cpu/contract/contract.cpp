@@ -1,8 +1,9 @@
 // The contraction: a matrix product, or a batch of them, by the axes of common/contraction.h.
 //
-// Many tiny products (a depthwise convolution of small images) are many.h's; with next to no rows or columns (a matrix
-// times a vector) gemv.h multiplies, else gemm.h. Three kinds of contraction are neither and run as a row kernel,
-// multiply and sum: of integers, of next to no rows and columns (dot products), and with guards that cannot be stored.
+// A filter for each channel (a depthwise convolution) is a stencil, many tiny products are many.h's; with next to no
+// rows or columns (a matrix times a vector) gemv.h multiplies, else gemm.h. Three kinds of contraction are neither and
+// run as a row kernel, multiply and sum: of integers, of next to no rows and columns (dot products), and with guards
+// that cannot be stored.
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -22,6 +23,7 @@
 #include "tinyops/cpu/contract/many.h"
 #include "tinyops/cpu/operand_access.h"
 #include "tinyops/cpu/parallel.h"
+#include "tinyops/cpu/stencil/stencil.h"
 
 namespace tinyops::cpu {
 namespace {
@@ -436,9 +438,8 @@ void run(const Contraction& k) {
   run_in_slabs(turned, sides);
 }
 
-}  // namespace
-
-void run_kernel(const ContractKernel& kernel) {
+/// The kernel with a place for its sums.
+Contraction contraction_of(const ContractKernel& kernel) {
   const RowKernel& epilogue = kernel.epilogue;
   const int o = output_for_sums(epilogue, kernel.a.dtype);
   const Operand nowhere_yet{nullptr, kernel.a.dtype, View::contiguous(epilogue.shape)};
@@ -451,7 +452,35 @@ void run_kernel(const ContractKernel& kernel) {
     rest->outputs.erase(rest->outputs.begin() + o);
     k.epilogue = rest;
   }
-  run(k);
+  return k;
+}
+
+/// The contraction as windows that slide over the images of one operand, if it is that and nothing has to be copied.
+std::unique_ptr<StencilRows> find_stencil_rows(const Contraction& k) {
+  const DType dtype = k.out.dtype;
+  if ((dtype != DType::Float32 && dtype != DType::Float64) || !k.out.buffer) return nullptr;
+  const ContractAxes axes = contract_axes(k.shape, k.reduced, k.a.view, k.b.view);
+  const bool turned = count(k.shape, axes.a) > count(k.shape, axes.b);
+  const Operand &weights = turned ? k.b : k.a, &image = turned ? k.a : k.b;
+  if (weights.dtype != dtype || image.dtype != dtype || !weights.view.guards.empty()) return nullptr;
+  const auto stencil =
+      find_stencil({axes.batch, turned ? axes.b : axes.a, turned ? axes.a : axes.b, axes.reduced}, &weights.view,
+                   image.view, k.out.view, dtype == DType::Float64);
+  return stencil ? std::make_unique<StencilRows>(*stencil, weights, image, k.out, k.epilogue ? *k.epilogue : RowKernel{}) : nullptr;
+}
+
+struct ContractPlan {
+  Contraction k;
+  std::unique_ptr<StencilRows> stencil;
+  explicit ContractPlan(const ContractKernel& kernel) : k(contraction_of(kernel)), stencil(find_stencil_rows(k)) {}
+};
+
+}  // namespace
+
+void run_kernel(const ContractKernel& kernel) {
+  const ContractPlan& plan = kernel.epilogue.plan_cache.get<ContractPlan>(kernel);
+  if (plan.stencil) plan.stencil->run();
+  else run(plan.k);
 }
 
 }  // namespace tinyops::cpu
