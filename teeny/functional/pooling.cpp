@@ -70,19 +70,26 @@ Scalar lowest(DType dtype) {
 }
 
 /// The maximum of a window is the maximum of its columns' maxima: one axis after the other, the first one first, as rows
-/// lie in memory in one piece; and what is left of them is less to take the last axis' scattered taps of.
+/// lie in memory in one piece; and what is left of them is less to take the last axis' scattered taps of. Small windows
+/// that overlap are one reduction: a backend that finds them in it reads the elements once for all of them.
 ///
 /// The gradient goes to one element of each window, as in PyTorch, which walks a window and keeps what is larger than
 /// all before, or NaN: the first of equals, of NaNs the last. It begins with the first element of the input, which is
 /// not padding even if all are -inf.
 struct MaxPool : Function {
-  static constexpr int64_t kFew = 8;
+  static constexpr int64_t kFew = 8, kSmall = 12;
   Pool pool;
   explicit MaxPool(Pool pool) : pool(std::move(pool)) {}
 
   LazyBuffer forward(const LazyBuffer& x) {
     const NoGrad guard;
     Tensor y(x);
+    const bool floats = x.dtype() == DType::Float32 || x.dtype() == DType::Float64;
+    if (floats && overlap() && numel(pool.window) <= kSmall) {
+      y = pad_spatial(y, pool.padding, pool.padding_end, lowest(x.dtype()));
+      y = windows(y, pool.window, pool.stride, pool.dilation);
+      return y.max(range(y.rank() - axes(), y.rank())).lazy();
+    }
     for (int a = 0; a < axes(); ++a) y = largest(windows_along(pool.padded(y, a, lowest(x.dtype())), a));
     return y.lazy();
   }
@@ -116,6 +123,11 @@ struct MaxPool : Function {
 
  private:
   int axes() const { return pool.window.size(); }
+  bool overlap() const {
+    bool result = false;
+    for (int a = 0; a < axes(); ++a) result |= pool.stride[a] < pool.window[a];
+    return result;
+  }
   Tensor windows_along(const Tensor& x, int a) const {
     return x.unfold(a - axes(), pool.window[a], pool.stride[a], pool.dilation[a]);
   }

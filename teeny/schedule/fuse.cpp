@@ -169,8 +169,12 @@ class Scheduler {
       }
       for (const LazyBuffer& source : i.sources()) {
         NodeInfo& from = info(*source.node());
-        if (!from.is_leaf() && from.cost >= kExpensiveToRepeat && repeats(source.views().view(), *from.node))
-          from.root = true;
+        if (from.is_leaf()) continue;
+        const bool repeated = repeats(source.views().view(), *from.node);
+        if (repeated && from.cost >= kExpensiveToRepeat) from.root = true;
+        // A contraction computes what follows on it while its sums are near: not where a reduction would do it again.
+        const bool beside_others = !is_elementwise(node.op) && from.uses + from.needed_later > 1;
+        if ((repeated || beside_others) && follows_contraction(LazyBuffer(source.node()))) from.root = true;
       }
       while (!fits(i)) largest_source(i).root = true;
       const bool shared = i.uses + i.needed_later > 1;

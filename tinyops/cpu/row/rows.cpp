@@ -12,6 +12,7 @@
 #include "tinyops/cpu/row/row.h"
 #include "tinyops/cpu/parallel.h"
 #include "tinyops/cpu/row/row_plan.h"
+#include "tinyops/cpu/row/window_max.h"
 #include "tinyops/cpu/scratch.h"
 
 namespace tinyops::cpu {
@@ -299,12 +300,23 @@ class Worker {
   bool last_tile_ = false;  // of the stage
 };
 
+struct PlannedKernel {
+  std::unique_ptr<StencilRows> window_max;
+  std::optional<RowPlan> rows;
+
+  explicit PlannedKernel(const RowKernel& kernel) : window_max(find_window_max(kernel)) {
+    if (!window_max) rows.emplace(kernel);
+  }
+};
+
 }  // namespace
 
 void run_kernel(const RowKernel& kernel) {
   const int outer = kernel.shape.size() - kernel.inner;
   if (numel(Shape(kernel.shape.begin(), kernel.shape.begin() + outer)) == 0 || kernel.outputs.empty()) return;
-  RowPlan& plan = kernel.plan_cache.get<RowPlan>(kernel);
+  PlannedKernel& planned = kernel.plan_cache.get<PlannedKernel>(kernel);
+  if (planned.window_max) return planned.window_max->run();
+  RowPlan& plan = *planned.rows;
   plan.find_memory();
   if (plan.chunks == 1)
     return parallel(plan.blocks, plan.work, [&] {
