@@ -11,18 +11,18 @@
 #include <numeric>
 #include <utility>
 
+#include "tinyops/base/merge_axes.h"
 #include "tinyops/base/scalar_ops.h"
 #include "tinyops/common/contraction.h"
 #include "tinyops/common/split_reduction.h"
-#include "tinyops/base/merge_axes.h"
-#include "tinyops/cpu/contract/pad_copy.h"
-#include "tinyops/cpu/contract/gemm.h"
 #include "tinyops/cpu/contract/contract.h"
-#include "tinyops/cpu/row/row.h"
+#include "tinyops/cpu/contract/gemm.h"
 #include "tinyops/cpu/contract/gemv.h"
 #include "tinyops/cpu/contract/many.h"
+#include "tinyops/cpu/contract/pad_copy.h"
 #include "tinyops/cpu/operand_access.h"
 #include "tinyops/cpu/parallel.h"
+#include "tinyops/cpu/row/row.h"
 #include "tinyops/cpu/stencil/stencil.h"
 
 namespace tinyops::cpu {
@@ -32,10 +32,10 @@ constexpr int64_t kFewOutputs = (1 << 15) / kSmaller;
 constexpr int64_t kLongSum = (1 << 12) / kSmaller;
 constexpr int64_t kSlabBytes = (256 << 10) / kSmaller;  // of an operand: its copy stays in the second-level cache
 constexpr int64_t kSlabColumns = 64;
-constexpr int64_t kWorthAddingUp = 256;                 // terms in lanes that are added up for each of several rows
+constexpr int64_t kWorthAddingUp = 256;  // terms in lanes that are added up for each of several rows
 // Bytes: fewer are still in the cache when all have been computed.
 constexpr int64_t kManySums = (1 << 20) / kSmaller;
-constexpr double kSlabWork = (1 << 19) / kSmaller;      // multiply-adds that are worth a few tables
+constexpr double kSlabWork = (1 << 19) / kSmaller;  // multiply-adds that are worth a few tables
 constexpr int64_t kEnoughSlabs = 24, kFewSlabs = 8;
 
 /// A ContractKernel, or a part of one, with a place for its sums: one of its outputs, or, without a buffer, one still
@@ -45,7 +45,7 @@ struct Contraction {
   int reduced;
   Operand a, b, out;
   Fold a_fold = {}, b_fold = {};
-  bool is_output = true;  ///< whether the sums are asked for themselves
+  bool is_output = true;                                ///< whether the sums are asked for themselves
   std::shared_ptr<const RowKernel> epilogue = nullptr;  ///< without the output that is the sum; null where that is all
 };
 
@@ -134,7 +134,7 @@ double cost_as_rows(const Operand& rows_of, const std::vector<int>& rows, const 
   };
   const bool contiguous = runs(rows_of, rows) || can_fold(rows_of, k.reduced);
   const double run = rows.empty() ? 1 : double(k.shape[rows.back()]);
-  const bool kept = rows_of.buffer->derived();  // packed once for ever
+  const bool kept = rows_of.buffer->derived();                 // packed once for ever
   const double in_lines = n / run * std::ceil(run / 16) * 16;  // read where they stand
   const bool in_place = !kept && r <= kFewTerms && contiguous && 3 * in_lines <= 4 * n;
   const double packed = kept || in_place ? 0 : n * r * (contiguous ? 2 + (run < n ? 96 / run : 0) : 8);
@@ -224,8 +224,13 @@ Product product_of(const Contraction& k, const Sides& sides, bool fused = false)
   p.reduced = pick(k.shape, sides.reduced);
   auto factor = [&](const Operand& operand, const Fold& fold, const std::vector<int>& free) {
     const Dims& coef = operand.view.address.coef;
-    Factor factor{operand.buffer->data(), operand.view.address.offset, pick(coef, sides.batch), pick(coef, free),
-                  pick(coef, sides.reduced), {}, {}};
+    Factor factor{operand.buffer->data(),
+                  operand.view.address.offset,
+                  pick(coef, sides.batch),
+                  pick(coef, free),
+                  pick(coef, sides.reduced),
+                  {},
+                  {}};
     for (const Guard& guard : operand.view.guards)
       factor.padding.push_back({guard.position.offset, guard.size, pick(guard.position.coef, free),
                                 pick(guard.position.coef, sides.reduced)});
@@ -313,14 +318,16 @@ void multiply_slab(Contraction k, const Sides& sides, const BufferRef& packed_ro
   }
   for (const Operand* operand : {&k.a, &k.b, &k.out})
     if (operand->buffer && operand->view.guards.empty()) check_bounds(*operand);
-  if (fused)
-    for_each_operand(*k.epilogue, [](const Operand& operand, bool) { check_bounds(operand); });
+  if (fused) for_each_operand(*k.epilogue, [](const Operand& operand, bool) { check_bounds(operand); });
   Product product = product_of(k, sides, fused);
   product.packed_rows = packed_rows;
   (way == Way::Gemm ? multiply : way == Way::Gemv ? gemv : multiply_many)(product, dtype == DType::Float64);
   if (k.out.dtype != out.dtype)
-    run_kernel(RowKernel{out.view.shape, 0, {{Input::Kind::Memory, k.out}},
-                         {{Load{0}, dtype}, {UnaryOp::Cast, out.dtype, {0, -1, -1}}}, {{out, 1}}});
+    run_kernel(RowKernel{out.view.shape,
+                         0,
+                         {{Input::Kind::Memory, k.out}},
+                         {{Load{0}, dtype}, {UnaryOp::Cast, out.dtype, {0, -1, -1}}},
+                         {{out, 1}}});
 }
 
 /// The rows in the order in which gemm.h reads them, once for all that share them.
@@ -463,10 +470,11 @@ std::unique_ptr<StencilRows> find_stencil_rows(const Contraction& k) {
   const bool turned = count(k.shape, axes.a) > count(k.shape, axes.b);
   const Operand &weights = turned ? k.b : k.a, &image = turned ? k.a : k.b;
   if (weights.dtype != dtype || image.dtype != dtype || !weights.view.guards.empty()) return nullptr;
-  const auto stencil =
-      find_stencil({axes.batch, turned ? axes.b : axes.a, turned ? axes.a : axes.b, axes.reduced}, &weights.view,
-                   image.view, k.out.view, dtype == DType::Float64);
-  return stencil ? std::make_unique<StencilRows>(*stencil, weights, image, k.out, k.epilogue ? *k.epilogue : RowKernel{}) : nullptr;
+  const auto stencil = find_stencil({axes.batch, turned ? axes.b : axes.a, turned ? axes.a : axes.b, axes.reduced},
+                                    &weights.view, image.view, k.out.view, dtype == DType::Float64);
+  return stencil
+             ? std::make_unique<StencilRows>(*stencil, weights, image, k.out, k.epilogue ? *k.epilogue : RowKernel{})
+             : nullptr;
 }
 
 struct ContractPlan {
