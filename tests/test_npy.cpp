@@ -170,8 +170,7 @@ TEST_CASE("npy: what teeny does not have is refused by name, with what to save i
       {"dtype <M8[D]: dates", [] { io::load_npy(golden_file("refused_date.npy")); }},
       {"dtype <f16: a float that teeny does not have", [] { io::load_npy(golden_file("refused_long.npy")); }},
       {"dtype |V3", [] { io::load_npy(golden_file("refused_void.npy")); }},
-      {"no zip archive", [] { io::load_npz(golden_file("scalar.npy")); }},
-      {"array \"types/data.pkl\": no array of NumPy's", [] { io::load_npz(golden_file("types.pt")); }},
+      {"no .npz archive: it is an array of NumPy's", [] { io::load_npz(golden_file("scalar.npy")); }},
   });
   const TemporaryDirectory directory;
   const std::string path = directory / "x.npz";
@@ -185,6 +184,17 @@ TEST_CASE("npy: what teeny does not have is refused by name, with what to save i
   };
   save({"a.npy", "b"});  // as np.load does, the ending is taken away where there is one
   CHECK(names(io::load_npz(path)) == std::vector<std::string>{"a", "b"});
+  {
+    data::File file(path, O_WRONLY | O_TRUNC);
+    io::ZipWriter archive(file);
+    const std::string array = contents(golden_file("scalar.npy")), other = "not an array";
+    archive.add("d/", {});
+    archive.add("d/a.npy", {std::as_bytes(std::span(array))});
+    archive.add("read me.txt", {std::as_bytes(std::span(other))});
+    archive.finish();
+  }
+  CHECK(names(io::load_npz(path)) == std::vector<std::string>{"d/a"});
+  CHECK(io::summary(path).notes.at(0) == "\"d/\" and 1 more: no array, and passed over");
   save({"a.npy", "a"});
   CHECK(has(error_of([&] { io::load_npz(path); }), "array \"a\" is there twice, with .npy and without"));
   save({"\xff.npy"});

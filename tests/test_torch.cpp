@@ -165,12 +165,13 @@ TEST_CASE("torch: what is no dictionary of tensors is refused by name, with what
       {"torch._utils._rebuild_qtensor: a quantised tensor: save x.dequantize()", load("quantised")},
       {"torch.float8_e4m3fn: 8-bit floats, which teeny does not have: save x.float()", load("float8")},
       {"tensor \"x\": a negated or conjugated view: save x.resolve_neg()", load("negated")},
-      {"torch.nn.modules.activation.ReLU: the file holds more than tensors", load("module")},
-      {"torch.nn.modules.activation.ReLU: the file holds more than tensors", load("module_old")},
+      {"torch.nn.modules.activation.ReLU: a class or a function, and nothing is executed", load("module")},
+      {"torch.nn.modules.activation.ReLU: a class or a function, and nothing is executed", load("module_old")},
       {"scalar: NumPy's numbers or arrays: save torch.from_numpy(x)", load("numpy")},
       {"TorchScript, which is a program: load it in PyTorch, and save model.state_dict()", load("script")},
-      {"no data.pkl in the archive", [] { io::load_torch(golden_file("arrays.npz")); }},
-      {"neither a zip archive nor a pickle", [] { io::load_torch(golden_file("scalar.npy")); }},
+      {"no data.pkl in the archive: np.savez has written it", [] { io::load_torch(golden_file("arrays.npz")); }},
+      {"neither a zip archive nor a pickle: it is an array of NumPy's",
+       [] { io::load_torch(golden_file("scalar.npy")); }},
   });
 }
 
@@ -194,7 +195,7 @@ TEST_CASE("torch: a pickle runs nothing, and what it says of tensors is checked"
   CHECK_FALSE(std::filesystem::exists(marker));
   CHECK(has(load("\x80\x02"s + "cbuiltins\neval\n."), "builtins.eval"));
   CHECK(has(load("\x80\x02"s + "c__torch__.Net\nNet\n."), "TorchScript"));
-  CHECK(has(load("\x80\x02)\x81."), "opcode 129 '?', which a dictionary of tensors does not need"));
+  CHECK(has(load("\x80\x02)\x81."), "opcode 129, which a dictionary of tensors does not need"));
   CHECK(has(load("\x80\x02Nios\nsystem\n."), "opcode 105 'i'"));
   CHECK(has(load("\x80\x02}2."), "opcode 50 '2'"));
   CHECK(has(load("\x80\x06}."), "protocol 6"));
@@ -214,6 +215,8 @@ TEST_CASE("torch: a pickle runs nothing, and what it says of tensors is checked"
   CHECK(has(load("\x80\x02N)R."), "a name belongs"));
   CHECK(has(load("\x80\x02"s + "ccollections\nOrderedDict\n]]a\x85R."), "made of pairs"));
   CHECK(has(load("\x80\x02"s + "ccollections\nOrderedDict\n]]\x86R."), "made of one list"));
+  CHECK(has(load("\x80\x02"s + "cbuiltins\nslice_\n."), "builtins.slice_: a class or a function"));
+  CHECK(has(load("\x80\x02"s + "cargparse\nNamespace\n."), "options: save vars(options)"));
 
   // Tensors.
   CHECK(has(one(tensor(storage(4), 0, {5}, {1})), "tensor \"w\": (5,) with strides (1,) from 0 reaches outside"));
@@ -259,7 +262,7 @@ TEST_CASE("torch: a pickle runs nothing, and what it says of tensors is checked"
   CHECK(has(load(dictionary(string("w") + w + string("w") + w)), "tensor \"w\" is there twice"));
   CHECK(has(load(dictionary(string("a.b") + w + string("a") + "}" + string("b") + w + "s")), "\"a.b\" is there twice"));
   CHECK(has(load(dictionary(string("1") + w + integer(1) + w)), "tensor \"1\" is there twice"));
-  CHECK(has(load(dictionary(")" + w)), "a key that is neither"));
+  CHECK(has(load(dictionary(")" + w)), "\"(a tuple)\": a key that is neither"));
   CHECK(has(load(dictionary(string("\xff") + w)), "a key that is neither"));
   CHECK(has(load(dictionary("N}" + string("w") + w + "s")), "a key that is neither"));
   CHECK(load(dictionary(")N" + string("w") + w)) == "");  // beside the tensors anything may be a key
@@ -289,6 +292,7 @@ TEST_CASE("torch: what holds itself or is shared a billion ways costs little") {
     return error;
   };
   CHECK(has(load("\x80\x02]q\1h\1a."), "nested more than 64 deep"));
+  CHECK(has(load("\x80\x02}q\1"s + string("a") + "h\1s."), "\"a.a.a"));
   CHECK(has(load("\x80\x02}q\1"s + string("a") + "h\1s."), "nested more than 64 deep"));
   std::string nested = "\x80\x02]";
   for (int i = 0; i < 64; ++i) nested += "]";
@@ -418,6 +422,145 @@ TEST_CASE("summary: names, dtypes, sizes and what is special, of every format") 
     CHECK(summary.tensors[999].bytes == 64);
     CHECK(summary.metadata == (name == "x.safetensors" ? io::Metadata{{"key", "value"}} : io::Metadata{}));
   }
-  check_refused({{"no safetensors file", [&] { io::summary(directory.write("y", "")); }},
-                 {"a header of", [&] { io::summary(directory.write("y", std::string(64, 'x'))); }}});
+}
+
+TEST_CASE("torch: plain data of any kind beside the tensors is passed over") {
+  const TemporaryDirectory directory;
+  const std::string path = directory / "x.pt", w = tensor(storage(4), 0, {2}, {1});
+  const auto names_with = [&](const std::string& items, uint8_t protocol = 2) {
+    write_archive(path, records_of("\x80"s + char(protocol) + "}(" + items + "u.", std::string(16, '\0')));
+    return names(io::load_torch(path));
+  };
+  using Names = std::vector<std::string>;
+  const std::string dict = "}(" + string("w") + w + "u", empty = "()", call = "\x85R";
+  CHECK(names_with(string("c") + "ccollections\nCounter\n" + dict + call) == Names{"c.w"});  // of MultiStepLR
+  CHECK(names_with(string("c") + "ccollections\ndefaultdict\nc__builtin__\nlist\n" + call + string("w") + w + "s") ==
+        Names{"c.w"});
+  for (const std::string builtin : {"__builtin__\nset", "__builtin__\nbytearray", "builtins\nslice",
+                                    "__builtin__\nxrange", "__builtin__\ncomplex", "builtins\nfrozenset"})
+    CHECK(names_with(string("x") + "c" + builtin + "\n)R" + string("w") + w) == Names{"w"});
+  std::string integer_of_5000_bits = "\x8b\x71\2\0\0"s + std::string(625, '\1');
+  CHECK(names_with(string("x") + integer_of_5000_bits + string("w") + w) == Names{"w"});
+  CHECK(names_with(
+            string("x") + "\x8f(" + integer(1) + "\x90" + string("y") + "(" + integer(1) + "\x91" + string("w") + w,
+            4) == Names{"w"});
+  CHECK(names_with(string("x") + "\x96\1\0\0\0\0\0\0\0a"s + string("w") + w, 5) == Names{"w"});
+  // A tensor with attributes of its own: a function, a class, arguments, attributes.
+  const size_t arguments = std::string("ctorch._utils\n_rebuild_tensor_v2\n").size();
+  CHECK(names_with(string("w") + "ctorch._tensor\n_rebuild_from_type_v2\n(" + w.substr(0, arguments) +
+                   "ctorch\nTensor\n" + w.substr(arguments, w.size() - arguments - 1) + "}tR") == Names{"w"});
+}
+
+TEST_CASE("load: what teeny cannot hold is left out where that is asked for, with a line that names it") {
+  const TemporaryDirectory directory;
+  const auto left_out = [](auto&& load, const std::string& path) {
+    std::vector<std::string> lines;
+    const nn::StateDict rest = load(path, io::LoadOptions{.left_out = &lines});
+    CHECK(error_of([&] { load(path, io::LoadOptions{}); }) != "");
+    REQUIRE(lines.size() == 1);
+    CHECK(has(lines[0], path + ": "));
+    return std::pair(names(rest), lines[0]);
+  };
+  const auto torch = [&](const std::string& items, const std::string& elements) {
+    const std::string path = directory / "x.pt";
+    write_archive(path, records_of(dictionary(items), elements));
+    return left_out(io::load_torch, path);
+  };
+  using Names = std::vector<std::string>;
+  const std::string w = string("w") + tensor(storage(4), 0, {2}, {1}), four(16, '\0');
+  for (const auto& [name, says] : std::map<std::string, std::string>{
+           {"complex", "tensor \"x\": the pickle names torch.ComplexFloatStorage: complex numbers"},
+           {"float8", "torch.float8_e4m3fn: 8-bit floats"},
+           {"sparse", "_rebuild_sparse_tensor: a sparse tensor"},
+           {"quantised", "_rebuild_qtensor: a quantised tensor"},
+           {"meta", "a tensor on the meta device"},
+           {"negated", "save x.resolve_neg()"}}) {
+    INFO(name);
+    const std::string path = golden_file("refused_" + name + ".pt");
+    const auto [rest, line] = left_out(io::load_torch, path);
+    CHECK(has(line, says));
+    const auto notes = io::summary(path).notes;
+    CHECK(std::ranges::any_of(notes, [&](const std::string& note) { return has(line, note); }));
+  }
+  CHECK(torch(w + string("x") + "ctorch._utils\n_rebuild_sparse_tensor\n)R", four).first == Names{"w"});
+  write_archive(directory / "u.pt",
+                records_of(dictionary(string("x") + "ctorch._utils\n_rebuild_tensor_v3\n((" + string("storage") +
+                                      "ctorch.storage\nUntypedStorage\n" + string("0") + string("cpu") + integer(16) +
+                                      "tQ" + integer(0) + tuple({2}) + tuple({1}) + "\x89)ctorch\nuint64\ntR"),
+                           std::string(16, '\xff')));
+  CHECK(has(left_out(io::load_torch, directory / "u.pt").second, "tensor \"x\": a uint64 of 2^63 or more"));
+
+  for (const std::string name : {"object", "complex", "text", "date", "long", "record"}) {
+    const std::string path = directory / (name + ".npz");
+    write_archive(path, {{"x.npy", contents(golden_file("refused_" + name + ".npy"))},
+                         {"a.npy", contents(golden_file("scalar.npy"))}});
+    const auto [rest, line] = left_out(io::load_npz, path);
+    CHECK(rest == Names{"a"});
+    CHECK(has(line, "array \"x\": dtype "));
+  }
+  const auto load = [](const std::string& path, const io::LoadOptions& options) {
+    const io::Safetensors file = io::load_safetensors(path, options);
+    if (!file.left_out.empty()) file[file.left_out.begin()->first];
+    return file.tensors;
+  };
+  const std::string header = R"({"x":{"dtype":"U64","shape":[1],"data_offsets":[0,8]}})";
+  const std::string bytes =
+      std::string(1, char(header.size())) + std::string(7, '\0') + header + std::string(8, '\xff');
+  CHECK(has(left_out(load, directory.write("x.safetensors", bytes)).second, "a uint64 of 2^63 or more"));
+}
+
+TEST_CASE("signature: what is no file of tensors is called by its name, whatever its ending") {
+  const TemporaryDirectory directory;
+  using Pair = std::pair<std::string, std::string>;
+  for (const auto& [bytes, says] : std::vector<Pair>{
+           {"", "an empty file"},
+           {"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n", "a pointer of Git LFS"},
+           {"\n<!DOCTYPE html><html><head><title>404</title>", "an HTML page"},
+           {"<HTML>", "an HTML page"},
+           {"<?xml version=\"1.0\"?><Error><Code>AccessDenied</Code></Error>", "XML"},
+           {"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03more"s, "packed by gzip"},
+           {"{\"detail\": \"Not Found\"}", "JSON"},
+           {"\xef\xbb\xbf{}", "JSON"},
+           {"ir_version: 8\ngraph {\n", "ONNX as text"},
+           {"<\n   ir_version: 8,\n   opset_import: [\"\" : 17]\n>\n", "ONNX as text"},
+           {"{\n  \"irVersion\": \"8\",\n", "ONNX as text"},
+           {"\x08\x08\x12\x07pytorch", "an ONNX network"},
+           {"this is none\nat all", "text, which begins: this is none"},
+           {std::string(1000, '\0'), "zeros"},
+           {"GGUF\3\0\0\0"s, "GGUF"}}) {
+    INFO(says);
+    for (const std::string ending : {".safetensors", ".pt", ".npz", ".npy", ".bin"}) {
+      const std::string path = directory.write("x" + ending, bytes);
+      check_refused({{path + ": no safetensors file: it is " + says, [&] { io::load_safetensors(path); }},
+                     {path + ": no file of torch.save: neither a zip archive nor a pickle: it is " + says,
+                      [&] { io::load_torch(path); }},
+                     {path + ": no .npz archive: it is " + says, [&] { io::load_npz(path); }},
+                     {path + ": no array of NumPy's: it is " + says, [&] { io::load_npy(path); }},
+                     {path + ": no file of tensors, which are .safetensors, .pt, .npz and .npy: it is " + says,
+                      [&] { io::summary(path); }}});
+    }
+  }
+  for (const char* name : {"scalar.npy", "types.pt", "types_old.pt", "arrays.npz"})
+    CHECK(has(error_of([&] { io::load_safetensors(golden_file(name)); }), "no safetensors file: it is a"));
+  CHECK(has(error_of([&] { io::summary(directory.write("x", "\1\2\3")); }), "no file of tensors"));
+
+  // A header whose length begins as a pickle does.
+  const std::string header = R"({"x":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}})";
+  const std::string path = directory.write("x", "\x80\2\0\0\0\0\0\0"s + header + std::string(640 - header.size(), ' '));
+  CHECK(io::summary(path).format == "safetensors");
+
+  // Archives of others, and one that was cut.
+  const auto archive = [&](const Records& records) {
+    write_archive(directory / "y.pt", records);
+    return directory / "y.pt";
+  };
+  const std::string exported = archive({{"net/archive_format", "pt2"}, {"net/models/model.json", "{}"}});
+  check_refused(
+      {{"no data.pkl in the archive: torch.export.save has written it", [&] { io::load_torch(exported); }},
+       {"without arrays of NumPy's: torch.export.save has written it", [&] { io::summary(exported); }},
+       {"without arrays of NumPy's: torch.export.save has written it", [&] { io::load_npz(exported); }},
+       {"without arrays of NumPy's: torch.save has written it", [] { io::load_npz(golden_file("types.pt")); }}});
+  const std::string cut = directory.write("z.pt", contents(golden_file("types.pt")).substr(0, 1000));
+  check_refused({{"without the directory at its end: it was cut", [&] { io::load_torch(cut); }},
+                 {"without the directory at its end: it was cut", [&] { io::summary(cut); }}});
 }

@@ -88,7 +88,7 @@ Tensor to_tensor(Elements elements, const StoredType& type, const Shape& shape, 
   if (type.name == "uint64")
     for (size_t last = 7; last < elements.bytes.size(); last += 8)
       if (int(elements.bytes[last]) > 127)
-        fail(what, ": a uint64 of 2^63 or more; teeny holds them as int64, which ends there");
+        throw CannotHold(what + ": a uint64 of 2^63 or more; teeny holds them as int64, which ends there");
   if (type.is_widened()) return widen(elements.bytes, type.width, type.is_signed, shape);
   if (!tinyops::kHostMemory) {
     elements.buffer = std::make_shared<tinyops::Buffer>(elements.bytes.size());

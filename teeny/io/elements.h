@@ -22,9 +22,27 @@ struct HostBytes {
 };
 HostBytes map_bytes(data::File& file, uint64_t begin, uint64_t size);
 
+/// A file is as it should be, and has something that teeny cannot hold: complex numbers, text.
+struct CannotHold : Error {
+  using Error::Error;
+};
+
 struct LoadOptions {
   bool map = true;        ///< large tensors stay in the file until they are used
   bool checksums = true;  ///< compares the checksums, where there are any, which reads the whole file
+  /// Tensors that teeny cannot hold are left out, and what would be the error is added here; null: they are errors.
+  std::vector<std::string>* left_out = nullptr;
+
+  /// Calls `load`, which throws CannotHold where there is such a tensor.
+  template <class F>
+  void unless_left_out(F&& load) const {
+    try {
+      load();
+    } catch (const CannotHold& error) {
+      if (!left_out) throw;
+      left_out->push_back(error.what());
+    }
+  }
 };
 
 /// An element type that files have: its name in NumPy and PyTorch, how teeny holds it, and its bytes in a file.

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "teeny/io/replacement.h"
+#include "teeny/io/signature.h"
 #include "teeny/io/summary.h"
 #include "teeny/io/zip.h"
 
@@ -149,7 +150,7 @@ Array parse_header(std::string_view start, const std::string& what) {
                        : is("US") ? "text: leave it out"
                        : is("Mm") ? "dates: save x.astype('int64')"
                                   : "teeny has no such dtype";
-  fail(what, ": dtype ", shown(descr), ": ", advice);
+  throw CannotHold(text(what, ": dtype ", shown(descr), ": ", advice));
 }
 
 /// The bytes of the elements. Throws unless there are as many as the header says.
@@ -183,6 +184,7 @@ Tensor make_tensor(const Array& array, Elements elements, const std::string& wha
 Array load_header(File& file) {
   std::string start(std::min(file.size(), kMaxHeader + 12), '\0');
   file.read_all(start.data(), start.size());
+  if (kind_of(start) != Kind::Npy) fail_kind(file, "no array of NumPy's");
   return parse_header(start, file.path());
 }
 
@@ -196,18 +198,26 @@ std::string array_named(const std::string& path, const std::string& name) {
   return path + ": array \"" + shown(name) + "\"";
 }
 
-/// Calls `see` with each array of the archive: its name, record and header.
+/// Calls `see` with each array of the archive: its name, record and header. What neither is called one nor begins like
+/// one, as a folder, is passed over, as np.load does: returns what that is.
 template <class F>
-void each_array(const ZipReader& archive, const std::string& path, F&& see) {
+std::vector<std::string> each_array(const ZipReader& archive, const std::string& path, F&& see) {
   if (archive.records().size() > kMaxTensors)
     fail(path, ": ", archive.records().size(), " arrays; at most ", kMaxTensors);
   std::set<std::string> names;
+  std::vector<std::string> others;
   for (const ZipRecord& record : archive.records()) {
+    if (!record.name.ends_with(kEnding) && archive.head(record, kMagic.size()) != kMagic) {
+      others.push_back(record.name);
+      continue;
+    }
     const std::string name = name_of(record), what = array_named(path, name);
     if (!is_utf8(name)) fail(what, ": a name that is not UTF-8");
     if (!names.insert(name).second) fail(what, " is there twice, with ", kEnding, " and without");
     see(name, record, parse_header(archive.head(record, kMaxHeader + 12), what), what);
   }
+  if (names.empty() && !others.empty()) fail(path, ": a zip archive without arrays of NumPy's: ", kind_of_zip(archive));
+  return others;
 }
 
 /// The header of a row-major array, with what fills it up to a multiple of 64.
@@ -234,12 +244,15 @@ Tensor load_npy(const std::string& path, const LoadOptions& options) {
 
 nn::StateDict load_npz(const std::string& path, const LoadOptions& options) {
   File file = data::open_to_read(path);
+  if (kind_of(signature_of(file)) != Kind::Zip) fail_kind(file, "no .npz archive");
   const ZipReader archive(file);
   nn::StateDict result;
   const auto add = [&](const std::string& name, const ZipRecord& record, const Array& array, const std::string& what) {
-    check_size(array, record.size - array.begin, what);
-    Elements elements = archive.load(record, array.begin, array.type->width, options);
-    result.emplace_back(name, make_tensor(array, std::move(elements), what));
+    options.unless_left_out([&] {
+      check_size(array, record.size - array.begin, what);
+      Elements elements = archive.load(record, array.begin, array.type->width, options);
+      result.emplace_back(name, make_tensor(array, std::move(elements), what));
+    });
   };
   with_memory(path, [&] { each_array(archive, path, add); });
   return result;
@@ -289,10 +302,15 @@ FileSummary detail::summary_of_npy(File& file) {
 
 FileSummary detail::summary_of_npz(File& file) {
   FileSummary result{.format = "npz"};
-  each_array(ZipReader(file), file.path(),
-             [&](const std::string& name, const ZipRecord& record, const Array& array, const std::string&) {
-               add(result, name, array, record.size - array.begin);
-             });
+  const std::vector<std::string> others =
+      each_array(ZipReader(file), file.path(),
+                 [&](const std::string& name, const ZipRecord& record, const Array& array, const std::string&) {
+                   add(result, name, array, record.size - array.begin);
+                 });
+  if (!others.empty())
+    result.notes.push_back(text("\"", shown(others[0]), "\"",
+                                others.size() > 1 ? text(" and ", others.size() - 1, " more") : "",
+                                ": no array, and passed over"));
   return result;
 }
 

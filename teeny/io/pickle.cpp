@@ -1,5 +1,6 @@
 #include "teeny/io/pickle.h"
 
+#include <algorithm>
 #include <cstring>
 #include <unordered_map>
 #include <utility>
@@ -9,6 +10,8 @@
 namespace teeny::io {
 
 constexpr size_t kMaxValues = 1 << 23;
+constexpr std::string_view kDictionaries[] = {"collections.OrderedDict", "collections.Counter",
+                                              "collections.defaultdict"};
 
 class PickleMachine {
  public:
@@ -107,18 +110,26 @@ class PickleMachine {
     std::memcpy(&value, bytes.data(), bytes.size());
     push({.kind = Value::Int, .number = value});
   }
-  /// Python's ordered dictionary is a dictionary here; every other call stays one.
+  /// Python's kinds of dictionaries are a dictionary here; every other call stays one.
   void call() {
     const Value* arguments = expect(pop(), Value::Tuple, "tuple");
     const Value* function = expect(pop(), Value::Name, "name");
-    if (function->text != "collections.OrderedDict") return push({.kind = Value::Call, .items = {function, arguments}});
+    if (std::ranges::find(kDictionaries, function->text) == std::end(kDictionaries))
+      return push({.kind = Value::Call, .items = {function, arguments}});
+    Values given = arguments->items;
+    if (!given.empty() && given[0]->kind == Value::Name) given.erase(given.begin());  // of values that are missing
+    if (given.size() > 1) refuse("a dictionary is made of one list");
     Value dict{.kind = Value::Dict};
-    if (arguments->items.size() > 1) refuse("an OrderedDict is made of one list");
-    for (const Value* pair : arguments->items.empty() ? Values() : arguments->items[0]->items) {
-      if (pair->items.size() != 2) refuse("an OrderedDict is made of pairs");
-      if (++copied_ > kMaxValues) refuse("more than ", kMaxValues, " values");
-      dict.items.insert(dict.items.end(), pair->items.begin(), pair->items.end());
-    }
+    const auto copy = [&](const Value* from) {
+      if ((copied_ += from->items.size()) > kMaxValues) refuse("more than ", kMaxValues, " values");
+      dict.items.insert(dict.items.end(), from->items.begin(), from->items.end());
+    };
+    if (!given.empty() && given[0]->kind == Value::Dict) copy(given[0]);
+    else
+      for (const Value* pair : given.empty() ? Values() : given[0]->items) {
+        if (pair->items.size() != 2) refuse("a dictionary is made of pairs");
+        copy(pair);
+      }
     push(std::move(dict));
   }
 
@@ -132,24 +143,31 @@ class PickleMachine {
       case 0x95: take(8); break;  // FRAME
       case '.': return false;     // STOP
 
-      case 'N': push({}); break;                                                        // NONE
-      case 0x88: push({.kind = Value::Bool, .number = 1}); break;                       // NEWTRUE
-      case 0x89: push({.kind = Value::Bool}); break;                                    // NEWFALSE
-      case 'J': push({.kind = Value::Int, .number = number<int32_t>()}); break;         // BININT
-      case 'K': push({.kind = Value::Int, .number = number<uint8_t>()}); break;         // BININT1
-      case 'M': push({.kind = Value::Int, .number = number<uint16_t>()}); break;        // BININT2
-      case 0x8a: push_integer(take(number<uint8_t>())); break;                          // LONG1
-      case 'G': push({.kind = Value::Other, .text = take(8)}); break;                   // BINFLOAT
-      case 'C': push({.kind = Value::Other, .text = take(number<uint8_t>())}); break;   // SHORT_BINBYTES
-      case 'B': push({.kind = Value::Other, .text = take(number<uint32_t>())}); break;  // BINBYTES
-      case 'X': push({.kind = Value::Text, .text = take(number<uint32_t>())}); break;   // BINUNICODE
-      case 'U':                                                                         // SHORT_BINSTRING
-      case 0x8c: push({.kind = Value::Text, .text = take(number<uint8_t>())}); break;   // SHORT_BINUNICODE
+      case 'N': push({}); break;                                                         // NONE
+      case 0x88: push({.kind = Value::Bool, .number = 1}); break;                        // NEWTRUE
+      case 0x89: push({.kind = Value::Bool}); break;                                     // NEWFALSE
+      case 'J': push({.kind = Value::Int, .number = number<int32_t>()}); break;          // BININT
+      case 'K': push({.kind = Value::Int, .number = number<uint8_t>()}); break;          // BININT1
+      case 'M': push({.kind = Value::Int, .number = number<uint16_t>()}); break;         // BININT2
+      case 0x8a: push_integer(take(number<uint8_t>())); break;                           // LONG1
+      case 0x8b: push_integer(take(number<uint32_t>())); break;                          // LONG4
+      case 'G': push({.kind = Value::Other, .text = take(8)}); break;                    // BINFLOAT
+      case 'C': push({.kind = Value::Other, .text = take(number<uint8_t>())}); break;    // SHORT_BINBYTES
+      case 'B': push({.kind = Value::Other, .text = take(number<uint32_t>())}); break;   // BINBYTES
+      case 0x8e:                                                                         // BINBYTES8
+      case 0x96: push({.kind = Value::Other, .text = take(number<uint64_t>())}); break;  // BYTEARRAY8
+      case 'X': push({.kind = Value::Text, .text = take(number<uint32_t>())}); break;    // BINUNICODE
+      case 0x8d: push({.kind = Value::Text, .text = take(number<uint64_t>())}); break;   // BINUNICODE8
+      case 'U':                                                                          // SHORT_BINSTRING
+      case 0x8c: push({.kind = Value::Text, .text = take(number<uint8_t>())}); break;    // SHORT_BINUNICODE
 
       case '(': marks_.push_back(stack_.size()); break;                             // MARK
       case ')': push({.kind = Value::Tuple}); break;                                // EMPTY_TUPLE
       case ']': push({.kind = Value::List}); break;                                 // EMPTY_LIST
       case '}': push({.kind = Value::Dict}); break;                                 // EMPTY_DICT
+      case 0x8f: push({.kind = Value::Other}); break;                               // EMPTY_SET
+      case 0x90: pop_marked(), top(); break;                                        // ADDITEMS, of a set
+      case 0x91: pop_marked(), push({.kind = Value::Other}); break;                 // FROZENSET
       case 't': push({.kind = Value::Tuple, .items = pop_marked()}); break;         // TUPLE
       case 0x85:                                                                    // TUPLE1
       case 0x86:                                                                    // TUPLE2
@@ -179,8 +197,8 @@ class PickleMachine {
       case 'R': call(); break;                                              // REDUCE
       case 'b': pop(), top(); break;  // BUILD, of attributes such as an ordered dictionary's `_metadata`
       default:
-        refuse("opcode ", int(opcode), " '", opcode > 32 && opcode < 127 ? char(opcode) : '?',
-               "', which a dictionary of tensors does not need");
+        refuse("opcode ", int(opcode), opcode > 32 && opcode < 127 ? text(" '", char(opcode), "'") : "",
+               ", which a dictionary of tensors does not need");
     }
     return true;
   }

@@ -15,7 +15,7 @@
 namespace teeny::io {
 
 struct PickleValue {
-  /// Other: fractions, bytes, integers of more than 64 bits.
+  /// Other: fractions, bytes, integers of more than 64 bits, sets.
   enum Kind { None, Bool, Int, Other, Text, Tuple, List, Dict, Name, Call, Persistent };
   Kind kind = None;
   int64_t number = 0;          ///< of a Bool or an Int

@@ -6,6 +6,7 @@
 
 #include "teeny/io/header.h"
 #include "teeny/io/replacement.h"
+#include "teeny/io/signature.h"
 #include "teeny/io/summary.h"
 #include "tinyops/base/hash.h"
 
@@ -77,7 +78,9 @@ Header load_header(File& file) {
   const std::string& path = file.path();
   const uint64_t size = file.size();
   uint64_t length = 0;
-  if (size < sizeof length) fail(path, ": no safetensors file: ", size, " bytes");
+  const std::string start = signature_of(file);
+  if (size < sizeof length || (kind_of(start) != Kind::Safetensors && !what_it_is(start).empty()))
+    fail_kind(file, "no safetensors file");
   file.read_all(&length, sizeof length);
   if (length > kMaxHeader || length > size - sizeof length)
     fail(path, ": a header of ", length, " bytes in a file of ", size, "; at most ", kMaxHeader);
@@ -85,6 +88,8 @@ Header load_header(File& file) {
   file.read_all(json.data(), length);
   return parse_header(path, json, size - sizeof length - length);
 }
+
+std::string no_dtype(std::string_view dtype) { return text("it is ", dtype, ", a dtype that teeny does not have"); }
 
 Safetensors load(const std::string& path, const LoadOptions& options) {
   File file = data::open_to_read(path);
@@ -94,16 +99,18 @@ Safetensors load(const std::string& path, const LoadOptions& options) {
   Metadata checksums = take_checksums(path, header.entries, result.metadata);
   for (const Entry& entry : header.entries) {
     const StoredType* type = entry.format->type;
+    const std::string what = path + ": tensor \"" + entry.name + "\"";
     if (!type) {
       result.left_out.emplace(entry.name, entry.format->name);
+      if (options.left_out) options.left_out->push_back(what + ": " + no_dtype(entry.format->name));
       continue;
     }
-    const std::string what = path + ": tensor \"" + entry.name + "\"";
     Elements elements = load_elements(file, start + entry.begin, entry.end - entry.begin, type->width, options.map);
     if (options.checksums && !checksums.empty())
       if (checksum(entry, elements.bytes) != checksums[key_of(entry.name)])
         fail(what, " does not fit its checksum: the file is damaged");
-    result.tensors.emplace_back(entry.name, to_tensor(std::move(elements), *type, entry.shape, what));
+    options.unless_left_out(
+        [&] { result.tensors.emplace_back(entry.name, to_tensor(std::move(elements), *type, entry.shape, what)); });
   }
   return result;
 }
@@ -164,8 +171,7 @@ Safetensors load_safetensors(const std::string& path, const LoadOptions& options
 
 namespace {
 [[noreturn]] void fail_left_out(const std::string& name, const std::string& dtype) {
-  fail("tensor \"", name, "\" was left out when the file was loaded: it is ", dtype,
-       ", a dtype that teeny does not have");
+  throw CannotHold(text("tensor \"", name, "\" was left out when the file was loaded: ", no_dtype(dtype)));
 }
 }  // namespace
 

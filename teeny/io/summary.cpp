@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "teeny/io/signature.h"
 #include "teeny/io/zip.h"
 
 namespace teeny::io {
@@ -9,12 +10,13 @@ namespace teeny::io {
 namespace {
 
 FileSummary summary_of(data::File& file) {
-  std::string start(6, '\0');
-  start.resize(file.read(start.data(), start.size()));
-  file.seek(0);
-  if (start == "\x93NUMPY") return detail::summary_of_npy(file);
-  if (start.starts_with('\x80')) return detail::summary_of_torch(file);
-  if (!start.starts_with("PK")) return detail::summary_of_safetensors(file);
+  switch (kind_of(signature_of(file))) {
+    case Kind::Npy: return detail::summary_of_npy(file);
+    case Kind::Pickle: return detail::summary_of_torch(file);
+    case Kind::Safetensors: return detail::summary_of_safetensors(file);
+    case Kind::Zip: break;
+    default: fail_kind(file, "no file of tensors, which are .safetensors, .pt, .npz and .npy");
+  }
   const ZipReader archive(file);
   const bool pickled = std::ranges::any_of(archive.records(), [](auto& r) { return r.name.ends_with("/data.pkl"); });
   file.seek(0);

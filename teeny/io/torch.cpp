@@ -7,6 +7,7 @@
 
 #include "teeny/io/pickle.h"
 #include "teeny/io/replacement.h"
+#include "teeny/io/signature.h"
 #include "teeny/io/summary.h"
 #include "teeny/io/zip.h"
 
@@ -23,23 +24,51 @@ constexpr size_t kMaxDepth = 64, kMaxVisits = 1 << 23, kMaxKey = 256;
 
 struct StorageClass {
   std::string_view name, type;
+  int width = 0;  ///< of an element, where teeny cannot hold it
 };
 constexpr StorageClass kStorages[] = {
-    {"torch.FloatStorage", "float32"}, {"torch.DoubleStorage", "float64"},    {"torch.HalfStorage", "float16"},
-    {"torch.LongStorage", "int64"},    {"torch.BFloat16Storage", "bfloat16"}, {"torch.IntStorage", "int32"},
-    {"torch.ShortStorage", "int16"},   {"torch.CharStorage", "int8"},         {"torch.ByteStorage", "uint8"},
-    {"torch.BoolStorage", "bool"},     {"torch.storage.UntypedStorage", ""},  // of bytes: the tensor knows
+    {"torch.FloatStorage", "float32"},    {"torch.DoubleStorage", "float64"},     {"torch.HalfStorage", "float16"},
+    {"torch.LongStorage", "int64"},       {"torch.BFloat16Storage", "bfloat16"},  {"torch.IntStorage", "int32"},
+    {"torch.ShortStorage", "int16"},      {"torch.CharStorage", "int8"},          {"torch.ByteStorage", "uint8"},
+    {"torch.BoolStorage", "bool"},        {"torch.storage.UntypedStorage", ""},  // of bytes: the tensor knows
+    {"torch.ComplexFloatStorage", "", 8}, {"torch.ComplexDoubleStorage", "", 16}, {"torch.QInt8Storage", "", 1},
+    {"torch.QUInt8Storage", "", 1},       {"torch.QInt32Storage", "", 4},         {"torch.QUInt4x2Storage", "", 1},
+    {"torch.QUInt2x4Storage", "", 1},
 };
 
 constexpr std::string_view kRebuildAny = "torch._utils._rebuild", kRebuild = "torch._utils._rebuild_tensor",
                            kRebuild2 = "torch._utils._rebuild_tensor_v2", kRebuild3 = "torch._utils._rebuild_tensor_v3",
                            kParameter = "torch._utils._rebuild_parameter",
-                           kParameterWithState = "torch._utils._rebuild_parameter_with_state";
-/// Beside storages and dtypes. A call of one of the last line makes something that is left out.
+                           kParameterWithState = "torch._utils._rebuild_parameter_with_state",
+                           kWithAttributes = "torch._tensor._rebuild_from_type_v2";
+/// Beside storages, dtypes and what is built into Python: what torch.load(weights_only=True) takes of plain data, and
+/// some more. A call of one of the last lines makes something that is left out.
 constexpr std::string_view kNames[] = {
-    kRebuild,     kRebuild2,      kRebuild3,        kParameter,     kParameterWithState, "collections.OrderedDict",
-    "torch.Size", "torch.device", "_codecs.encode", "builtins.set", "__builtin__.set",
+    kRebuild,
+    kRebuild2,
+    kRebuild3,
+    kParameter,
+    kParameterWithState,
+    kWithAttributes,
+    "torch.Tensor",
+    "torch.nn.parameter.Parameter",
+    "collections.OrderedDict",
+    "collections.Counter",
+    "collections.defaultdict",
+    "torch.Size",
+    "torch.device",
+    "_codecs.encode",
 };
+constexpr std::string_view kBuiltins[] = {"set",   "frozenset", "bytearray", "bytes",  "complex", "slice",
+                                          "range", "xrange",    "list",      "dict",   "tuple",   "int",
+                                          "float", "bool",      "str",       "unicode"};
+
+/// builtins.set, as Python 3 names it, __builtin__.set, as Python 2 did, and protocol 2 does.
+bool is_plain_builtin(std::string_view name) {
+  for (const std::string_view module : {"builtins.", "__builtin__."})
+    if (name.starts_with(module)) return std::ranges::count(kBuiltins, name.substr(module.size())) > 0;
+  return false;
+}
 
 constexpr std::string_view kModule = "torch.";
 
@@ -49,34 +78,54 @@ const StoredType* dtype_named(std::string_view name) {
 }
 
 /// What to do about a name that is not known, by a part of it.
-constexpr std::pair<std::string_view, const char*> kAdvice[] = {
+struct Advice {
+  std::string_view part;
+  const char* text;
+  bool is_tensor = true;  ///< one that can be left out
+};
+constexpr Advice kAdvice[] = {
     {"_rebuild_sparse", "a sparse tensor: save x.to_dense()"},
+    {"torch.serialization._get_layout", "a sparse tensor: save x.to_dense()"},
+    {"_rebuild_nested", "a nested tensor: save x.unbind()"},
     {"_rebuild_meta", "a tensor on the meta device has no elements: load it in PyTorch first"},
     {"_rebuild_qtensor", "a quantised tensor: save x.dequantize()"},
+    {"torch.per_", "a quantised tensor: save x.dequantize()"},
     {"torch.Q", "a quantised tensor: save x.dequantize()"},
     {"torch.Complex", "complex numbers: save torch.view_as_real(x)"},
     {"torch.complex", "complex numbers: save torch.view_as_real(x)"},
     {"torch.float8", "8-bit floats, which teeny does not have: save x.float()"},
-    {"__torch__", "TorchScript: load it in PyTorch, and save model.state_dict()"},
-    {"numpy", "NumPy's numbers or arrays: save torch.from_numpy(x), or float(x)"},
-    {"", "the file holds more than tensors and plain data, or runs code: save model.state_dict()"},
+    {"__torch__", "TorchScript: load it in PyTorch, and save model.state_dict()", false},
+    {"numpy", "NumPy's numbers or arrays: save torch.from_numpy(x), or float(x)", false},
+    {"argparse.", "options: save vars(options)", false},
+    {"pathlib.", "a path: save str(path)", false},
+    {"datetime.", "a date: save str(date)", false},
+    {"",
+     "a class or a function, and nothing is executed: save model.state_dict(), and beside it numbers, strings, lists "
+     "and dictionaries",
+     false},
 };
 
-void check_name(const std::string& path, std::string_view name) {
-  if (std::ranges::find(kNames, name) != std::end(kNames) || dtype_named(name) ||
-      std::ranges::find(kStorages, name, &StorageClass::name) != std::end(kStorages))
+/// Throws where a name is not known; where a tensor that teeny cannot hold is made by that name, only if `tensors_too`.
+void check_name(const std::string& what, std::string_view name, bool tensors_too = true) {
+  const auto storage = std::ranges::find(kStorages, name, &StorageClass::name);
+  if (std::ranges::find(kNames, name) != std::end(kNames) || dtype_named(name) || is_plain_builtin(name) ||
+      (storage != std::end(kStorages) && storage->width == 0))
     return;
-  for (const auto& [part, advice] : kAdvice)
-    if (name.find(part) != name.npos) fail(path, ": the pickle names ", shown(name), ": ", advice);
+  const auto advice = std::ranges::find_if(kAdvice, [&](const Advice& a) { return name.find(a.part) != name.npos; });
+  const std::string message = text(what, ": the pickle names ", shown(name), ": ", advice->text);
+  if (!advice->is_tensor) throw Error(message);
+  if (tensors_too) throw CannotHold(message);
 }
 
 // ---- From the pickle to tensors ------------------------------------------------------------------------------------
 
 struct Storage {
+  std::string_view name = {};  ///< "torch.FloatStorage"
   std::string key = {};
-  const StoredType* type = nullptr;  ///< null where it is bytes
+  const StoredType* type = nullptr;  ///< null where it is bytes, and where teeny cannot hold it
+  int width = 1;
   uint64_t elements = 0;
-  uint64_t bytes() const { return elements * uint64_t(type ? type->width : 1); }
+  uint64_t bytes() const { return elements * uint64_t(width); }
 };
 
 /// A tensor as the file tells of it: elements offset + strides[0] * i + strides[1] * j + ... of a storage.
@@ -108,7 +157,8 @@ Storage storage_of(const Value& persistent, const std::string& what) {
     fail(what, ": a view of a storage, as PyTorch wrote it before 0.4: load it in PyTorch, and save it again");
   const std::string_view key = item(id, 2, Value::Text, what).text;
   if (key.size() > kMaxKey) fail(what, ": a storage's key of ", key.size(), " bytes; at most ", kMaxKey);
-  return {std::string(key), stored_type(storage->type), uint64_t(elements)};
+  const StoredType* type = stored_type(storage->type);
+  return {storage->name, std::string(key), type, type ? type->width : std::max(1, storage->width), uint64_t(elements)};
 }
 
 /// Sizes or strides: a tuple, or torch.Size of one.
@@ -146,22 +196,30 @@ void check_reach(const Entry& entry) {
          kMaxExpanded);
 }
 
-bool makes_tensor(const Value& call) { return call.items[0]->text.starts_with(kRebuildAny); }
+bool makes_tensor(const Value& call) {
+  return call.items[0]->text.starts_with(kRebuildAny) || call.items[0]->text == kWithAttributes;
+}
 
 /// What a call of a function that makes tensors would make.
 Entry entry_of(const Value& call, const std::string& name, const std::string& what) {
   const Value* function = call.items[0];
   const Value* arguments = call.items[1];
+  if (function->text == kWithAttributes) {  // a function, the class of its result, arguments, attributes
+    function = &item(*arguments, 0, Value::Name, what);
+    arguments = &item(*arguments, 2, Value::Tuple, what);
+  }
   if (function->text == kParameter || function->text == kParameterWithState) {
     const Value& data = item(*arguments, 0, Value::Call, what);
     function = data.items[0];
     arguments = data.items[1];
   }
+  check_name(what, function->text);
   if (!function->text.starts_with(kRebuild)) fail(what, ": a parameter of ", function->text);
   Entry entry{.name = name, .what = what, .storage = storage_of(item(*arguments, 0, Value::Persistent, what), what)};
   const bool has_dtype = function->text == kRebuild3;
-  if (has_dtype) entry.type = dtype_named(item(*arguments, 6, Value::Name, what).text);
-  else entry.type = entry.storage.type;
+  const std::string_view kind = has_dtype ? item(*arguments, 6, Value::Name, what).text : entry.storage.name;
+  check_name(what, kind);
+  entry.type = has_dtype ? dtype_named(kind) : entry.storage.type;
   if (!entry.type) fail(what, ": a tensor without a dtype");
   entry.offset = item(*arguments, 1, Value::Int, what).number;
   if (entry.offset < 0) fail(what, ": a tensor that begins at ", entry.offset);
@@ -171,7 +229,7 @@ Entry entry_of(const Value& call, const std::string& name, const std::string& wh
   if (entry.shape.size() != entry.strides.size()) fail(what, ": ", entry.shape, " with strides ", entry.strides);
   const size_t metadata = has_dtype ? 7 : 6;  // of a tensor whose sign is still to be turned
   if (arguments->items.size() > metadata && !arguments->items[metadata]->items.empty())
-    fail(what, ": a negated or conjugated view: save x.resolve_neg()");
+    throw CannotHold(what + ": a negated or conjugated view: save x.resolve_neg()");
   check_reach(entry);
   return entry;
 }
@@ -180,7 +238,7 @@ Entry entry_of(const Value& call, const std::string& name, const std::string& wh
 /// so what is counted is not what there is but how often something is looked at, and a name is made for a tensor only.
 class Collector {
  public:
-  explicit Collector(const std::string& path) : path_(path) {}
+  Collector(const std::string& path, const LoadOptions& options) : path_(path), options_(options) {}
   std::vector<Entry> entries;
   size_t left_out = 0;  ///< numbers, strings and the like
 
@@ -208,9 +266,12 @@ class Collector {
   /// "model.0.weight"; of the outermost value "tensor".
   std::string name() const {
     std::string result;
-    for (const Value* key : keys_) {
-      if (key != keys_[0]) result += ".";
-      result += key->kind == Value::Int ? std::to_string(key->number) : std::string(key->text.substr(0, kMaxName + 1));
+    for (size_t i = 0; i < keys_.size(); ++i) {
+      const Value& key = *keys_[i];
+      if (i > 0) result += ".";
+      if (key.kind == Value::Int) result += std::to_string(key.number);
+      else if (key.kind == Value::Text) result += key.text.substr(0, kMaxName + 1);
+      else result += key.kind == Value::Tuple ? "(a tuple)" : "(no text)";
     }
     return keys_.empty() ? "tensor" : result;
   }
@@ -225,11 +286,12 @@ class Collector {
       fail(what, ": a name of ", name.size(), " bytes; at most ", kMaxName, ", and ", kMaxNames, " together");
     if (entries.size() == kMaxTensors) fail(path_, ": more than ", kMaxTensors, " tensors");
     if (!names_.insert(name).second) fail(what, " is there twice");
-    entries.push_back(entry_of(call, name, what));
+    options_.unless_left_out([&] { entries.push_back(entry_of(call, name, what)); });
     return true;
   }
 
   const std::string& path_;
+  const LoadOptions& options_;
   std::vector<const Value*> keys_;  ///< of the dictionaries and lists around a value
   std::set<std::string> names_;
   size_t visits_ = 0, name_bytes_ = 0;
@@ -245,15 +307,15 @@ struct TorchFile {
   std::map<std::string, const ZipRecord*> records;  ///< of it, by the key of the storage
   std::map<std::string, uint64_t> places;           ///< of the older: where the elements begin
 
-  void collect(const Pickle& pickle, const std::string& path) {
-    Collector collector(path);
+  void collect(const Pickle& pickle, const std::string& path, const LoadOptions& options) {
+    Collector collector(path, options);
     collector.collect(pickle.root());
     entries = std::move(collector.entries);
     left_out = collector.left_out;
   }
 };
 
-void read_archive(File& file, TorchFile& result) {
+void read_archive(File& file, const LoadOptions& options, TorchFile& result) {
   const std::string& path = file.path();
   const ZipReader& archive = result.archive.emplace(file);
   std::string folder;
@@ -262,7 +324,7 @@ void read_archive(File& file, TorchFile& result) {
   for (const ZipRecord& record : records)
     if (record.name.ends_with(kPickle) && std::ranges::count(record.name, '/') == 1)
       folder = record.name.substr(0, record.name.size() - kPickle.size());
-  if (folder.empty()) fail(path, ": no data.pkl in the archive: torch.save has not written it; .npz is for load_npz");
+  if (folder.empty()) fail(path, ": no data.pkl in the archive: ", kind_of_zip(archive));
   const auto text_of = [&](const std::string& name, uint64_t limit) {
     const ZipRecord* record = archive.find(folder + name);
     if (record && record->size > limit) fail(path, ": ", name, " of ", record->size, " bytes; at most ", limit);
@@ -274,7 +336,8 @@ void read_archive(File& file, TorchFile& result) {
   if (const std::string order = text_of("byteorder", 16); order != "" && order != "little")
     fail(path, ": the byte order is \"", order, "\"; only little is read");
   const std::string bytes = text_of(std::string(kPickle), kMaxPickle);
-  result.collect(Pickle(bytes, path, [&](const std::string& name) { check_name(path, name); }), path);
+  const auto check = [&](const std::string& name) { check_name(path, name, !options.left_out); };
+  result.collect(Pickle(bytes, path, check), path, options);
   for (const Entry& entry : result.entries) {
     const ZipRecord* record = archive.find(folder + "data/" + entry.storage.key);
     if (!record) fail(entry.what, ": its storage \"", shown(entry.storage.key), "\" is not in the archive");
@@ -296,13 +359,13 @@ std::map<std::string, Storage> storages_of(const Pickle& pickle, const std::stri
   return result;
 }
 
-void read_stream(File& file, TorchFile& result) {
+void read_stream(File& file, const LoadOptions& options, TorchFile& result) {
   const std::string& path = file.path();
   const uint64_t size = file.size();
   const HostBytes start = map_bytes(file, 0, std::min(size, kMaxPickle));
   std::string_view rest(reinterpret_cast<const char*>(start.bytes.data()), start.bytes.size());
   const auto next = [&] {
-    Pickle pickle(rest, path, [&](const std::string& name) { check_name(path, name); });
+    Pickle pickle(rest, path, [&](const std::string& name) { check_name(path, name, !options.left_out); });
     rest.remove_prefix(pickle.size());
     return pickle;
   };
@@ -316,7 +379,7 @@ void read_stream(File& file, TorchFile& result) {
       if (machine.root().items[i]->text == "little_endian" && machine.root().items[i + 1]->number != 1)
         fail(path, ": written on a big-endian machine; load it in PyTorch, and save it again");
   const Pickle object = next();
-  result.collect(object, path);
+  result.collect(object, path, options);
   const std::map<std::string, Storage> storages = storages_of(object, path);
 
   const Pickle keys = next();
@@ -342,11 +405,11 @@ void read_stream(File& file, TorchFile& result) {
     if (!result.places.contains(entry.storage.key)) fail(entry.what, ": its storage is not in the file");
 }
 
-void read(File& file, TorchFile& result) {
-  char start[2] = {};
-  if (file.read(start, sizeof start) == sizeof start && std::string_view(start, 2) == "PK") read_archive(file, result);
-  else if (start[0] == '\x80') read_stream(file, result);
-  else fail(file.path(), ": no file of torch.save: neither a zip archive nor a pickle");
+void read(File& file, const LoadOptions& options, TorchFile& result) {
+  const Kind kind = kind_of(signature_of(file));
+  if (kind == Kind::Zip) read_archive(file, options, result);
+  else if (kind == Kind::Pickle) read_stream(file, options, result);
+  else fail_kind(file, "no file of torch.save: neither a zip archive nor a pickle");
 }
 
 /// A tensor's elements in its storage, `base`. Where it is row-major that is told in the same words as everywhere.
@@ -360,12 +423,12 @@ Tensor view_of(const Tensor& base, const Entry& entry) {
 
 nn::StateDict load(File file, const LoadOptions& options) {
   TorchFile torch;
-  read(file, torch);
+  read(file, options, torch);
   using Part = std::pair<std::string, const StoredType*>;  // a storage, and as what it is seen
   std::map<Part, Tensor> bases;
   std::map<std::pair<Part, std::vector<int64_t>>, Tensor> tensors;
   nn::StateDict result;
-  for (const Entry& entry : torch.entries) {
+  const auto add = [&](const Entry& entry) {
     const Part part(entry.storage.key, entry.type);
     std::vector<int64_t> place(entry.shape.begin(), entry.shape.end());
     place.insert(place.end(), entry.strides.begin(), entry.strides.end());
@@ -382,7 +445,8 @@ nn::StateDict load(File file, const LoadOptions& options) {
     if (!tensor.defined())
       tensor = entry.bytes() == 0 ? Tensor::zeros(entry.shape, entry.type->dtype) : view_of(base, entry);
     result.emplace_back(entry.name, tensor);
-  }
+  };
+  for (const Entry& entry : torch.entries) options.unless_left_out([&] { add(entry); });
   return result;
 }
 
@@ -394,12 +458,18 @@ nn::StateDict load_torch(const std::string& path, const LoadOptions& options) {
 
 FileSummary detail::summary_of_torch(File& file) {
   TorchFile torch;
-  read(file, torch);
+  std::vector<std::string> left_out;
+  read(file, {.left_out = &left_out}, torch);
   FileSummary result{.format = torch.archive ? "torch" : "torch (before 1.6)"};
   for (const Entry& entry : torch.entries)
     result.tensors.push_back(
         {entry.name, std::string(entry.type->name), entry.shape, entry.bytes(), entry.storage.key});
-  if (torch.left_out > 0)
+  constexpr size_t kMostNotes = 10;
+  for (size_t i = 0; i < std::min(left_out.size(), kMostNotes); ++i)
+    result.notes.push_back(left_out[i].substr(file.path().size() + 2));
+  if (left_out.size() > kMostNotes) result.notes.push_back(text("and ", left_out.size() - kMostNotes, " tensors more"));
+  if (torch.left_out == 1) result.notes.push_back("1 number, string or the like beside the tensors is left out");
+  if (torch.left_out > 1)
     result.notes.push_back(text(torch.left_out, " numbers, strings and the like beside the tensors are left out"));
   return result;
 }

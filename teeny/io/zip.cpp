@@ -60,7 +60,8 @@ Directory find_directory(data::File& file) {
   size_t at = tail.rfind(kEnd);
   while (at != tail.npos && (at + kEndSize > most || get<u16>(tail, at + 20) != most - at - kEndSize))
     at = at == 0 ? tail.npos : tail.rfind(kEnd, at - 1);
-  if (at == tail.npos) fail(file.path(), ": no zip archive: the directory at its end is missing");
+  if (at == tail.npos)
+    fail(file.path(), ": a zip archive without the directory at its end: it was cut; save it, or fetch it, again");
   if (get<u32>(tail, at + 4) != 0) fail(file.path(), ": a zip archive in several files");
   uint64_t end = size - most + at;
   Directory result{get<u16>(tail, at + 10), get<u32>(tail, at + 12), get<u32>(tail, at + 16)};
@@ -161,6 +162,18 @@ void ZipReader::read_entry(std::string_view& directory, uint64_t end) {
     refuse(record, ": ", record.packed, " bytes, stored as they are, cannot be ", record.size);
   if (record.size / kMostInflated > record.packed)
     refuse(record, ": ", record.packed, " bytes cannot inflate to ", record.size);
+}
+
+std::string kind_of_zip(const ZipReader& archive) {
+  const auto has = [&](std::string_view ending) {
+    return std::ranges::any_of(archive.records(), [&](const ZipRecord& r) { return r.name.ends_with(ending); });
+  };
+  if (has("archive_format") || has("serialized_exported_program.json"))
+    return "torch.export.save has written it: save program.state_dict, or export the model to ONNX";
+  if (has("data.pkl")) return "torch.save has written it, and load_torch reads it";
+  if (has(".npy")) return "np.savez has written it, and load_npz reads it";
+  if (has(".onnx")) return "it has an .onnx file: unpack it";
+  return archive.records().empty() ? "it is empty" : "it begins with \"" + shown(archive.records()[0].name) + "\"";
 }
 
 void ZipReader::check_places() const {

@@ -48,6 +48,9 @@ class ZipReader {
   std::map<std::string, size_t, std::less<>> places_;  ///< name -> which record
 };
 
+/// Who has written it, or what is in it, and what to do then.
+std::string kind_of_zip(const ZipReader& archive);
+
 /// Writes stored records, whose bytes begin at multiples of 64, to a file from its beginning.
 class ZipWriter {
  public:

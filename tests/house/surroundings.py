@@ -131,10 +131,10 @@ def files(scratch):
         (f'gpt --text {scratch}', ': not a regular file'),
         (f'gpt --text {scratch}/none', 'none: cannot read: No such file or directory'),
         (f'mnist --load {scratch}/fifo', 'fifo: not a regular file'),
-        (f'mnist --load {scratch}/empty', 'empty: no safetensors file: 0 bytes'),
+        (f'mnist --load {scratch}/empty', 'empty: no safetensors file: it is an empty file'),
         (f'mnist --save {scratch}', ': not a regular file'),
         (f'beautiful_mnist --checkpoint {scratch}/fifo', 'fifo: not a regular file'),
-        (f'gpt --checkpoint {scratch}/empty --resume', 'empty: no safetensors file: 0 bytes'),
+        (f'gpt --checkpoint {scratch}/empty --resume', 'empty: no safetensors file: it is an empty file'),
     ]:
         status, out, error = run(command)
         check(f'{command}: status {status}', status == 1 and says in error, out + error)
