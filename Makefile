@@ -29,7 +29,7 @@ endif
 .SUFFIXES:
 .DELETE_ON_ERROR:
 .PHONY: help deps examples test test-all sanitize-cuda cuda-report bench bench-compare bench-sweep layers house tour notes format loc clean \
-  install teeny onnx-test again FORCE $(EXAMPLES) course start check watch hint skip solve grade handout gradescope prove
+  install teeny run onnx-test again FORCE $(EXAMPLES) course start check watch hint skip solve grade handout gradescope prove
 comma := ,
 empty :=
 space := $(empty) $(empty)
@@ -322,7 +322,7 @@ compile_commands.json: $(if $(call differ,$(commands_now),$(commands_then)),FORC
 # ---- What can be asked for ------------------------------------------------------------------------------------------
 
 # Where other programs run too, threads that wait for each other must sleep: spinning makes a training ten times slower.
-$(EXAMPLES) test: export OMP_WAIT_POLICY ?= passive
+$(EXAMPLES) run test: export OMP_WAIT_POLICY ?= passive
 
 mnist: ## train a small convnet on MNIST for one epoch
 beautiful_mnist: ## train tinygrad's network on MNIST
@@ -338,6 +338,10 @@ $(EXAMPLES): %: $B/%
 examples: $(EXAMPLES:%=$B/%) ## build all of these
 
 teeny: $B/bin/teeny ## build the command-line tool: files of tensors, ONNX models
+
+run: $B/bin/teeny ## run an ONNX network with it (MODEL=net.onnx INPUT=image.npy ARGS='--top 5')
+	$(if $(MODEL),,@echo 'run which network? MODEL=net.onnx INPUT=image.npy' >&2; exit 2)
+	$(RUN) $< run $(call quote,$(MODEL)) $(INPUT) $(ARGS)
 
 onnx-test: $B/bin/teeny ## run ONNX's own cases, which Debian's package libonnx-testdata has
 	@tests/interop/onnx_test.sh $<
@@ -377,7 +381,7 @@ cuda-report: $(LIBTEENY) ## registers, shared memory and spills of each CUDA ker
 
 # Of several programs that a command line names, each waits until the one before it is done.
 in_order = $(if $2,$(eval $(firstword $2): | $1)$(call in_order,$(firstword $2),$(wordlist 2,99,$2)))
-runs    := $(filter test test-all bench $(EXAMPLES),$(MAKECMDGOALS))
+runs    := $(filter run test test-all bench $(EXAMPLES),$(MAKECMDGOALS))
 $(call in_order,$(firstword $(runs)),$(wordlist 2,99,$(runs)))
 
 bench: $B/bench ## measure (ONLY=conv,train JSON=file ARGS='--seconds 0.5')
