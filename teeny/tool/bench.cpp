@@ -106,7 +106,7 @@ std::vector<Tensor> inputs_in(const std::string& folder, const onnx::ModelProto&
 
 void print_for_people(const Json& r) {
   const auto line = [](const char* what, const std::string& value) {
-    std::printf("  %-10s %s\n", what, value.c_str());
+    std::printf("  %-10s %s\n", what, wrapped(value, 13, terminal_width()).c_str());
   };
   const auto ms = [&](const char* key) { return decimal(r[key]) + " ms"; };
   line("first run", ms("first_ms"));
@@ -127,17 +127,23 @@ int bench(const Options& options) {
   const Ranges ranges = ranges_from(options.ranges);
   if (!options.data.empty() && !options.shapes.empty())
     throw WrongUsage("--data has its own shapes; leave out --shape");
+  check_network(options.model);
   const NoGrad guard;
   std::optional<onnx::Model> model;
   const double load_ms = milliseconds_of([&] { model.emplace(options.model); });
+  const size_t runs = options.data.empty() ? combined.size() : options.data.size();
+  const auto inputs_of = [&](size_t k) {
+    Tensor::manual_seed(uint64_t(options.seed));
+    return options.data.empty() ? random_inputs(model->proto(), combined[k], ranges)
+                                : inputs_in(options.data[k], model->proto());
+  };
+  for (size_t k = 0; k < runs; ++k) inputs_of(k);  // all that is wrong with them is said before anything is measured
   if (!options.json)
     std::printf("%s on %s\n  %-10s %s ms\n", printable(options.model).c_str(), tinyops::device_name().c_str(), "load",
                 decimal(load_ms).c_str());
   Progress progress;
-  for (size_t k = 0; k < (options.data.empty() ? combined.size() : options.data.size()); ++k) {
-    Tensor::manual_seed(uint64_t(options.seed));
-    const std::vector<Tensor> inputs = options.data.empty() ? random_inputs(model->proto(), combined[k], ranges)
-                                                            : inputs_in(options.data[k], model->proto());
+  for (size_t k = 0; k < runs; ++k) {
+    const std::vector<Tensor> inputs = inputs_of(k);
     Json shapes = Json::object();
     std::string title;
     for (size_t i = 0; i < inputs.size(); ++i) {

@@ -1,4 +1,6 @@
 // Tensors from one format to another.
+#include <algorithm>
+
 #include "teeny/tool/files.h"
 #include "teeny/tool/print.h"
 #include "teeny/tool/tool.h"
@@ -26,14 +28,28 @@ int convert(const Options& options) {
   const std::optional<DType> dtype = float_named(options.dtype);
   if (format_to_save(options.out).empty()) save_tensors(options.out, {});  // throws, before anything is read
   io::check_can_save(options.out);
-  const io::FileSummary headers = summary(options.in);
-  nn::StateDict tensors = load_tensors(options.in, options.skip);
+  io::FileSummary headers = summary(options.in);
+  std::vector<std::string> left_out;
+  const auto load = [&] {
+    try {
+      return load_tensors(options.in, options.skip ? &left_out : nullptr);
+    } catch (const io::CannotHold& error) {
+      fail(error.what(), "; --skip leaves out what teeny cannot hold");
+    } catch (const onnx::Unsupported& error) { fail(options.in, ": ", error.what(), "; --skip leaves it out"); }
+  };
+  nn::StateDict tensors = load();
+  std::erase_if(headers.notes, [&](const std::string& note) {  // that the same is left out
+    return std::ranges::any_of(left_out, [&](const std::string& line) { return line.ends_with(note); });
+  });
   if (!options.under.empty()) tensors = nn::under(tensors, options.under);
   if (tensors.empty())
     fail(options.in, ": there are no tensors", options.under.empty() ? "" : " under " + options.under);
-  int64_t bytes = 0;
+  int64_t bytes = 0, infinite = 0;
   for (auto& [name, x] : tensors) {
-    if (dtype && is_float(x.dtype())) x = x.cast(*dtype);
+    if (dtype && is_float(x.dtype()) && x.dtype() != *dtype) {
+      const Tensor before = std::exchange(x, x.cast(*dtype));
+      infinite += int64_t((x.isinf().sum() - before.isinf().sum()).item());
+    }
     bytes += x.numel() * itemsize(x.dtype());
   }
   progress.show(text("writing ", byte_size(double(bytes))));
@@ -44,10 +60,15 @@ int convert(const Options& options) {
                   {"out", options.out},
                   {"tensors", tensors.size()},
                   {"bytes", bytes},
+                  {"became_infinite", infinite},
+                  {"left_out", left_out},
                   {"notes", headers.notes}}),
            0;
   for (const std::string& note : headers.notes) std::printf("%s\n", printable(note).c_str());
-  std::printf("%s: %zu tensors, %s\n", printable(options.out).c_str(), tensors.size(),
+  for (const std::string& line : left_out) std::printf("left out: %s\n", printable(line).c_str());
+  if (infinite > 0)
+    std::printf("%s became infinite: too large for %s\n", counted(infinite, "value").c_str(), text(*dtype).c_str());
+  std::printf("%s: %s, %s\n", printable(options.out).c_str(), counted(int64_t(tensors.size()), "tensor").c_str(),
               byte_size(double(bytes)).c_str());
   return 0;
 }

@@ -44,7 +44,11 @@ std::pair<double, bool> compare(const Tensor& a, const Tensor& b, const Options&
 }
 
 int diff(const Options& options) {
-  const nn::StateDict a = load_tensors(options.a), b = load_tensors(options.b);
+  nn::StateDict a = load_tensors(options.a);
+  const nn::StateDict b = load_tensors(options.b);
+  if (a.empty() && b.empty()) fail(options.a, " and ", options.b, ": neither has a tensor");
+  // The tensor of a .npy file has no name of its own.
+  if (summary(options.a).format == "npy" && summary(options.b).format == "npy") a[0].first = b[0].first;
   std::map<std::string, Tensor> left(a.begin(), a.end());
   Json missing = Json::array(), added = Json::array(), changed = Json::array();
   int64_t equal = 0;
@@ -91,8 +95,9 @@ int diff(const Options& options) {
            {"changed", changed}});
   } else {
     table.print();
-    std::printf("%s equal, %zu changed, %zu missing, %zu added\n", grouped(equal).c_str(), changed.size(),
-                missing.size(), added.size());
+    const std::string sums = text(grouped(equal), " equal, ", changed.size(), " changed, ", missing.size(),
+                                  " missing, ", added.size(), " added");
+    std::printf("%s\n", wrapped(sums, 0, terminal_width()).c_str());
   }
   return same ? 0 : 1;
 }

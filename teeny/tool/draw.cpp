@@ -78,9 +78,6 @@ int draw(const Options& options) {
   const std::string format = point == options.out.npos ? "" : options.out.substr(point + 1);
   if (format != "svg" && format != "png" && format != "pdf" && format != "dot")
     throw WrongUsage(options.out + ": an ending .svg, .png, .pdf or .dot says what to write");
-  if (!is_onnx(options.model))
-    fail(options.model,
-         ": holds tensors and no network; an .onnx file has one to draw, and `teeny info` lists tensors");
   Progress progress;
   OnnxFile file(options.model);
   onnx::Graph& graph = file.proto.graph;
@@ -93,7 +90,7 @@ int draw(const Options& options) {
          " boxes would take Graphviz minutes; --depth draws fewer, and a .dot file takes all");
   const std::string source = dot_of(drawing, graph, values);
   io::Replacement replacement(options.out);
-  progress.show(text("Graphviz places ", drawing.boxes.size(), " boxes"));
+  progress.show("Graphviz places " + counted(int64_t(drawing.boxes.size()), "box"));
   if (format == "dot") replacement.file().write(source.data(), source.size());
   else run_dot(source, format, replacement.file());
   replacement.commit();
@@ -106,9 +103,12 @@ int draw(const Options& options) {
                   {"depth", drawing.depth},
                   {"deepest", drawing.deepest}}),
            0;
-  std::printf(
-      "%s: %zu boxes, modules to depth %d of %d; %zu nodes that only compute constants and shapes are left out\n",
-      printable(options.out).c_str(), drawing.boxes.size(), drawing.depth, drawing.deepest, drawing.left_out);
+  std::string said = text(printable(options.out), ": ", counted(int64_t(drawing.boxes.size()), "box"),
+                          ", modules to depth ", drawing.depth, " of ", drawing.deepest);
+  if (drawing.left_out == 1) said += "; 1 node that only computes constants or shapes is left out";
+  if (drawing.left_out > 1)
+    said += text("; ", drawing.left_out, " nodes that only compute constants and shapes are left out");
+  std::printf("%s\n", wrapped(said, 0, terminal_width()).c_str());
   return 0;
 }
 

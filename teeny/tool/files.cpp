@@ -25,9 +25,27 @@ uint64_t stored_bytes(const onnx::TensorProto& t) {
 
 }  // namespace
 
-bool is_onnx(const std::string& path) { return path.ends_with(".onnx"); }
+bool is_onnx(const std::string& path) {
+  data::File file = data::open_to_read(path);
+  const io::Kind kind = io::kind_of(io::signature_of(file));
+  std::string ending = std::filesystem::path(path).extension();
+  for (char& c : ending) c = char(std::tolower(uint8_t(c)));
+  return kind == io::Kind::Onnx || (kind == io::Kind::Unknown && ending == ".onnx");
+}
 
-OnnxFile::OnnxFile(const std::string& path) : bytes(map(path)) {
+void check_network(const std::string& path) {
+  data::File file = data::open_to_read(path);
+  const std::string start = io::signature_of(file);
+  const io::Kind kind = io::kind_of(start);
+  if (kind == io::Kind::Onnx) return;
+  if (kind != io::Kind::Unknown) {
+    io::summary(path);  // throws where it is another kind of archive, and says which
+    fail(path, ": holds tensors and no network; an .onnx file has one, and `teeny info` lists tensors");
+  }
+  if (!io::what_it_is(start).empty()) io::fail_kind(file, "no ONNX network");
+}
+
+OnnxFile::OnnxFile(const std::string& path) : bytes((check_network(path), map(path))) {
   try {
     proto = onnx::parse_model(view_of(bytes));
   } catch (const onnx::Unsupported& error) {
@@ -59,7 +77,8 @@ io::FileSummary summary(const std::string& path) {
   return result;
 }
 
-nn::StateDict load_tensors(const std::string& path, bool skip) {
+nn::StateDict load_tensors(const std::string& path, std::vector<std::string>* left_out) {
+  const bool skip = left_out != nullptr;
   const io::FileSummary headers = summary(path);
   nn::StateDict tensors;
   if (is_onnx(path)) {
@@ -70,16 +89,20 @@ nn::StateDict load_tensors(const std::string& path, bool skip) {
       } catch (const onnx::Unsupported&) {
         if (!skip) throw;
       }
+    for (size_t i = 0, kept = 0; skip && i < headers.tensors.size(); ++i)  // both in the order of the file
+      if (kept < tensors.size() && tensors[kept].first == headers.tensors[i].name) ++kept;
+      else left_out->push_back(text(path, ": tensor \"", headers.tensors[i].name, "\": of ", headers.tensors[i].dtype));
     return tensors;
   }
   if (headers.format == "safetensors") {
-    const io::Safetensors file = io::load_safetensors(path);
-    if (!skip && !file.left_out.empty()) file[file.left_out.begin()->first];  // throws, naming it and its dtype
+    std::vector<std::string> here;
+    const io::Safetensors file = io::load_safetensors(path, {.left_out = skip ? left_out : &here});
+    if (!here.empty()) throw io::CannotHold(here[0]);
     return file.tensors;
   }
-  if (headers.format == "npz") return io::load_npz(path);
+  if (headers.format == "npz") return io::load_npz(path, {.left_out = left_out});
   if (headers.format == "npy") return {{std::filesystem::path(path).stem(), io::load_npy(path)}};
-  return io::load_torch(path);
+  return io::load_torch(path, {.left_out = left_out});
 }
 
 int64_t elements_of(std::span<const int64_t> shape) {

@@ -1,6 +1,6 @@
 #pragma once
-// Files of any format that the subcommands take: .onnx by its ending, the others by their first bytes; what is written
-// has the format that the ending names.
+// Files of any format that the subcommands take, told by their first bytes; where these tell nothing, the ending .onnx
+// makes a network. What is written has the format that the ending names.
 #include <span>
 #include <string>
 
@@ -18,13 +18,15 @@ struct OnnxFile {
   explicit OnnxFile(const std::string& path);
 };
 bool is_onnx(const std::string& path);
+/// Throws where the file holds tensors, or is nothing that teeny knows.
+void check_network(const std::string& path);
 
 /// What is in it, read off its headers; of an ONNX file its initializers.
 io::FileSummary summary(const std::string& path);
 
 /// All tensors of a file: a .npy's is named after the file, an ONNX file's are its initializers. Throws where the file
-/// has some that teeny cannot hold, unless they may be skipped.
-nn::StateDict load_tensors(const std::string& path, bool skip = false);
+/// has some that teeny cannot hold; with `left_out` they are left out, and named there with the reason.
+nn::StateDict load_tensors(const std::string& path, std::vector<std::string>* left_out = nullptr);
 
 /// "safetensors", "pt", "npz", "npy"; empty where the ending names none of these.
 std::string format_to_save(const std::string& path);

@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "teeny/tool/files.h"
+#include "teeny/tool/inputs.h"
 #include "teeny/tool/print.h"
 #include "teeny/tool/tool.h"
 
@@ -38,7 +39,8 @@ bool contains(std::string text, std::string part) {  // whatever the case of its
   return text.find(part) != text.npos;
 }
 
-Json values_json(const std::vector<onnx::ValueInfo>& values) {
+/// `inputs_of`: they are inputs, of this graph.
+Json values_json(const std::vector<onnx::ValueInfo>& values, const onnx::Graph* inputs_of = nullptr) {
   Json all = Json::array();
   for (const onnx::ValueInfo& value : values) {
     Json shape;
@@ -47,6 +49,7 @@ Json values_json(const std::vector<onnx::ValueInfo>& values) {
       for (const onnx::Size& size : *value.shape)
         shape.push_back(size.value >= 0 ? Json(size.value) : size.name.empty() ? Json() : Json(size.name));
     all.push_back({{"name", value.name}, {"dtype", onnx::name_of(value.type)}, {"shape", shape}});
+    if (inputs_of) all.back()["optional"] = is_optional(*inputs_of, value.name);
   }
   return all;
 }
@@ -58,7 +61,7 @@ void add_model(const onnx::ModelProto& model, Json& json) {
   json["producer"] = model.producer;
   json["producer_version"] = model.producer_version;
   for (const auto& [domain, version] : model.opsets) json["opsets"][domain.empty() ? "ai.onnx" : domain] = version;
-  json["inputs"] = values_json(model.graph.inputs);
+  json["inputs"] = values_json(model.graph.inputs, &model.graph);
   json["outputs"] = values_json(model.graph.outputs);
   const auto missing = onnx::missing_ops(model);
   json["ops"] = Json::array();
@@ -67,14 +70,16 @@ void add_model(const onnx::ModelProto& model, Json& json) {
 }
 
 void print_model(const onnx::ModelProto& model) {
-  const auto print_values = [](const char* title, const std::vector<onnx::ValueInfo>& values) {
-    Table table{{{""}, {""}}};
-    for (const onnx::ValueInfo& value : values) table.rows.push_back({printable(value.name), printable(text(value))});
+  const auto print_values = [](const char* title, const std::vector<onnx::ValueInfo>& values, const auto& note_of) {
+    Table table{{{""}, {""}, {""}}};
+    for (const onnx::ValueInfo& value : values)
+      table.rows.push_back({printable(value.name), printable(text(value)), note_of(value)});
     std::printf("\n%s\n", title);
     table.print(2);
   };
-  print_values("inputs", model.graph.inputs);
-  print_values("outputs", model.graph.outputs);
+  print_values("inputs", model.graph.inputs,
+               [&](const onnx::ValueInfo& input) { return is_optional(model.graph, input.name) ? "optional" : ""; });
+  print_values("outputs", model.graph.outputs, [](const onnx::ValueInfo&) { return ""; });
   const auto missing = onnx::missing_ops(model);
   Table ops{{{""}, {"", true}, {""}}};
   for (const auto& [op, count] : onnx::count_ops(model))
@@ -94,6 +99,7 @@ std::string title_of(const onnx::ModelProto& model) {
 
 int info(const Options& options) {
   io::FileSummary file = summary(options.file);
+  const size_t count = file.tensors.size();
   std::erase_if(file.tensors, [&](const io::StoredTensor& t) { return !contains(t.name, options.like); });
   std::map<std::string, Total> totals;
   for (const io::StoredTensor& t : file.tensors) {
@@ -132,6 +138,11 @@ int info(const Options& options) {
     sums.rows.push_back({printable(dtype), grouped(t.tensors), grouped(t.elements), byte_size(double(t.bytes))});
   for (const Table* table : {&tensors, &sums})
     if (!table->rows.empty()) std::printf("\n"), table->print();
+  if (!options.like.empty() && file.tensors.empty()) {
+    const std::string none = text("no tensor has \"", options.like, "\" in its name; there ",
+                                  count == 1 ? "is " : "are ", grouped(int64_t(count)));
+    std::printf("\n%s\n", wrapped(printable(none), 0, terminal_width()).c_str());
+  }
   if (!shared.empty()) std::printf("\none storage\n");
   for (const auto& names : shared) {
     std::string line;

@@ -95,6 +95,10 @@ Shape shape_of(const onnx::ValueInfo& input, const Shapes& shapes) {
   return shape;
 }
 
+bool is_optional(const onnx::Graph& graph, const std::string& input) {
+  return std::ranges::find(graph.initializers, input, &onnx::TensorProto::name) != graph.initializers.end();
+}
+
 Tensor random_input(const onnx::ValueInfo& input, const Shape& shape, const Ranges& ranges) {
   const DType dtype = onnx::dtype_of(input.type);
   auto range = ranges.find(input.name);
@@ -124,12 +128,10 @@ std::vector<Tensor> random_inputs(const onnx::ModelProto& model, const Shapes& s
   for (const auto& [name, range] : ranges)
     if (!name.empty()) place_of(name, graph.inputs);
   std::vector<Tensor> inputs;
-  for (const onnx::ValueInfo& input : graph.inputs) {
-    const bool is_optional =
-        std::ranges::find(graph.initializers, input.name, &onnx::TensorProto::name) != graph.initializers.end();
-    inputs.push_back(
-        is_optional && !shapes.contains(input.name) ? Tensor() : random_input(input, shape_of(input, shapes), ranges));
-  }
+  for (const onnx::ValueInfo& input : graph.inputs)
+    inputs.push_back(is_optional(graph, input.name) && !shapes.contains(input.name)
+                         ? Tensor()
+                         : random_input(input, shape_of(input, shapes), ranges));
   return inputs;
 }
 

@@ -20,6 +20,8 @@ std::vector<Shapes> combinations(const std::vector<std::string>& options);
 using Ranges = std::map<std::string, std::pair<double, double>>;
 Ranges ranges_from(const std::vector<std::string>& options);
 
+/// Whether an input has a value in the file, which is taken where nothing else is given.
+bool is_optional(const onnx::Graph& graph, const std::string& input);
 /// The shape of an input where the file and `shapes` say all of it. Throws WrongUsage, naming what is open.
 Shape shape_of(const onnx::ValueInfo& input, const Shapes& shapes);
 /// Standard normal floats, and integers that are 0, unless a range says otherwise.

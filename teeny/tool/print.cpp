@@ -109,6 +109,10 @@ std::string grouped(int64_t count) {
   return digits;
 }
 
+std::string counted(int64_t count, const std::string& what) {
+  return grouped(count) + " " + what + (count == 1 ? "" : what.ends_with('x') ? "es" : "s");
+}
+
 std::string decimal(double x, int digits) {
   char out[64];
   std::snprintf(out, sizeof out, "%.*f", digits, x);

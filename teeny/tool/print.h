@@ -29,9 +29,10 @@ std::string shortened(const std::string& text, int width);
 /// by it.
 std::string wrapped(const std::string& text, int from, int width);
 
-std::string grouped(int64_t count);             ///< 1,234,567
-std::string byte_size(double bytes);            ///< 1.3 MB
-std::string decimal(double x, int digits = 3);  ///< 12.346, for a column of numbers
+std::string grouped(int64_t count);                           ///< 1,234,567
+std::string counted(int64_t count, const std::string& what);  ///< 1 box, 2 boxes; 1,234 tensors
+std::string byte_size(double bytes);                          ///< 1.3 MB
+std::string decimal(double x, int digits = 3);                ///< 12.346, for a column of numbers
 
 /// Columns of the terminal that stdout is; 0: it is none, and lines may be of any length.
 using nn::detail::terminal_width;

@@ -4,6 +4,7 @@
 #include <numeric>
 #include <set>
 
+#include "teeny/graph/context.h"
 #include "teeny/tool/files.h"
 #include "teeny/tool/inputs.h"
 #include "teeny/tool/print.h"
@@ -36,19 +37,27 @@ nn::StateDict read_inputs(const onnx::Model& model, const Options& options) {
   nn::StateDict given;
   std::vector<Tensor> nameless;
   for (const std::string& argument : options.inputs) {
-    const size_t equals = fs::exists(argument) ? argument.npos : argument.find('=');
+    std::error_code unknown;
+    const size_t equals = fs::exists(argument, unknown) ? argument.npos : argument.find('=');
     if (equals != argument.npos)
       given.emplace_back(argument.substr(0, equals), single_tensor(argument.substr(equals + 1)));
     else if (argument.ends_with(".npy") || argument.ends_with(".pb")) nameless.push_back(single_tensor(argument));
     else
       for (const auto& tensor : load_tensors(argument)) given.push_back(tensor);
   }
+  std::set<std::string> named;
   for (const std::string& random : options.random) {
     const size_t equals = random.rfind('=');
+    named.insert(random.substr(0, equals));
     const onnx::ValueInfo& info = infos[place_of(random.substr(0, equals), infos)];
     Shapes shapes;
     if (equals != random.npos) shapes[info.name] = shape_from("--random " + random, random.substr(equals + 1));
     given.emplace_back(info.name, random_input(info, shape_of(info, shapes), ranges));
+  }
+  for (const auto& [name, range] : ranges) {
+    if (!name.empty()) place_of(name, infos);
+    if (name.empty() ? named.empty() : !named.contains(name))
+      throw WrongUsage("--range " + name + (name.empty() ? "" : ": ") + "is for an input that --random names");
   }
   std::set<std::string> taken;
   for (auto& [name, x] : given) {
@@ -79,9 +88,26 @@ std::string file_name(const std::string& name, std::set<std::string>& taken) {
   return unique + ".npy";
 }
 
+/// Throws what can be known of --out before there is anything to save.
+void check_out(const std::string& out, size_t outputs) {
+  std::error_code unknown;
+  if (const std::string format = format_to_save(out); !format.empty()) {
+    if (format == "npy" && outputs != 1)
+      throw WrongUsage(text(out, ": a .npy file holds one tensor, and there are ", outputs, "; .npz holds all"));
+    return io::check_can_save(out);
+  }
+  if (fs::is_directory(out, unknown)) return;
+  if (fs::exists(out, unknown))
+    fail(out, ": a file, and no folder; a file to save to ends in .npz, .safetensors or .pt");
+  if (fs::path(out).has_extension())
+    throw WrongUsage(out + ": an ending .npz, .safetensors, .pt or .npy says what to write; for a folder add a /");
+}
+
 void save(const std::string& out, const nn::StateDict& outputs) {
   if (!format_to_save(out).empty()) return save_tensors(out, outputs);
-  fs::create_directories(out);
+  std::error_code error;
+  fs::create_directories(out, error);
+  if (error) fail(out, ": cannot make the folder: ", error.message());
   std::set<std::string> taken;
   for (const auto& [name, x] : outputs) io::save_npy((fs::path(out) / file_name(name, taken)).string(), x);
 }
@@ -99,23 +125,31 @@ std::vector<std::string> lines_of(const std::string& path) {
   return lines;
 }
 
+/// Of a double beside int64_t: not all of these are doubles.
+template <class T>
+Json json_of(T x) {
+  if constexpr (std::is_same_v<T, double>) return number(x);
+  else return x;
+}
+
 /// The `count` largest elements of each row along the last axis.
+template <class T>
 Json top_of(const Tensor& x, int64_t count, const std::vector<std::string>& labels) {
   if (x.rank() == 0) return Json::array();
-  const std::vector<double> values = x.to_vector<double>();
+  const std::vector<T> values = x.to_vector<T>();
   const size_t size = size_t(x.shape().back()), kept = std::min(size, size_t(count));
   Json rows = Json::array();
   std::vector<size_t> order(size);
   for (size_t begin = 0; size > 0 && begin < values.size(); begin += size) {
     std::iota(order.begin(), order.end(), size_t(0));
     std::ranges::partial_sort(order, order.begin() + ptrdiff_t(kept), [&](size_t a, size_t b) {
-      const double x = values[begin + a], y = values[begin + b];
-      return x != y && !std::isnan(x) ? std::isnan(y) || x > y : x == y && a < b;
+      const T x = values[begin + a], y = values[begin + b];  // a NaN is unequal to itself
+      return x != y && x == x ? y != y || x > y : x == y && a < b;
     });
     Json row = Json::array();
     for (size_t i : std::span(order).first(kept))
       row.push_back({{"index", i},
-                     {"value", number(values[begin + i])},
+                     {"value", json_of(values[begin + i])},
                      {"label", i < labels.size() ? Json(labels[i]) : Json()}});
     rows.push_back(row);
   }
@@ -123,28 +157,29 @@ Json top_of(const Tensor& x, int64_t count, const std::vector<std::string>& labe
 }
 
 /// Name, dtype, shape, and of its elements the extremes, the mean, and all where they are few.
+template <class T>
 Json described(const std::string& name, const Tensor& x) {
   constexpr int64_t kFew = 1000;
-  const std::vector<double> values = x.to_vector<double>();
+  const std::vector<T> values = x.to_vector<T>();
   Json json{
       {"name", name}, {"dtype", teeny::name(x.dtype())}, {"shape", std::vector(x.shape().begin(), x.shape().end())}};
   if (values.empty()) return json;
-  double least = values[0], most = values[0], sum = 0;
-  for (double v : values) {
-    least = v < least || std::isnan(v) ? v : least, most = v > most || std::isnan(v) ? v : most;
-    sum += v;
+  T least = values[0], most = values[0];
+  double sum = 0;
+  for (T v : values) {
+    least = v < least || v != v ? v : least, most = v > most || v != v ? v : most;
+    sum += double(v);
   }
-  json["minimum"] = number(least), json["maximum"] = number(most), json["mean"] = number(sum / double(values.size()));
+  json["minimum"] = json_of(least), json["maximum"] = json_of(most), json["mean"] = number(sum / double(values.size()));
   if (x.numel() > kFew) return json;
-  if (!is_float(x.dtype())) json["values"] = x.to_vector<int64_t>();
-  else
-    for (double v : values) json["values"].push_back(number(v));
+  for (T v : values) json["values"].push_back(json_of(v));
   return json;
 }
 
 std::string short_number(const Json& x) {
   char out[32];
   if (!x.is_number()) return x.is_string() ? std::string(x) : "";
+  if (x.is_number_integer()) return x.dump();
   std::snprintf(out, sizeof out, "%.6g", double(x));
   return out;
 }
@@ -174,21 +209,44 @@ void print_for_people(const Json& outputs, const Json& top) {
   }
 }
 
+/// Throws unless there is a label for each element of the last axis.
+void check_labels(const Options& options, size_t labels, const Tensor& x) {
+  if (const int64_t size = x.rank() > 0 ? x.shape().back() : 1; size != int64_t(labels))
+    fail(options.labels, ": ", counted(int64_t(labels), "label"), ", and the last axis of the output ", x.shape(),
+         " has ", counted(size, "element"));
+}
+
 int run(const Options& options) {
+  if (!options.labels.empty() && options.top == 0) throw WrongUsage("--labels names what --top shows; give --top, too");
+  check_network(options.model);
   const std::vector<std::string> labels =
       options.labels.empty() ? std::vector<std::string>() : lines_of(options.labels);
   const NoGrad guard;
+  Progress progress;
   onnx::Model model(options.model, {.jit = false});
+  if (!options.out.empty()) check_out(options.out, model.outputs().size());
   Tensor::manual_seed(uint64_t(options.seed));
-  const std::vector<Tensor> results = model(read_inputs(model, options));
-  realize(results);
+  const nn::StateDict inputs = read_inputs(model, options);
+  std::vector<Tensor> results;
+  {
+    const ExecutionScope counting({.on_step = [&, kernels = 0](const Step&) mutable {
+      progress.show(text("kernel ", grouped(++kernels), ".."));
+    }});
+    results = model(inputs);
+    realize(results);
+  }
+  if (!options.labels.empty() && !results.empty()) check_labels(options, labels.size(), results[0]);
+  progress.show("reading the results");
   nn::StateDict outputs;
   Json json{{"model", options.model}, {"outputs", Json::array()}};
   for (size_t k = 0; k < results.size(); ++k) {
     outputs.emplace_back(model.outputs()[k].name, results[k]);
-    json["outputs"].push_back(described(outputs.back().first, results[k]));
+    const auto describe = is_float(results[k].dtype()) ? described<double> : described<int64_t>;
+    json["outputs"].push_back(describe(outputs.back().first, results[k]));
   }
-  if (options.top > 0 && !results.empty()) json["top"] = top_of(results[0], options.top, labels);
+  progress.clear();
+  if (options.top > 0 && !results.empty())
+    json["top"] = (is_float(results[0].dtype()) ? top_of<double> : top_of<int64_t>)(results[0], options.top, labels);
   if (!options.out.empty()) save(options.out, outputs), json["out"] = options.out;
   if (options.json) print(json);
   else print_for_people(json["outputs"], json.value("top", Json::array()));

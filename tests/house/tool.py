@@ -5,6 +5,7 @@ full, names and files that mean harm, wrong command lines.
     tool.py [PROGRAM]    build/cpu-native/bin/teeny
 """
 import fcntl
+import gzip
 import json
 import os
 import pathlib
@@ -20,6 +21,7 @@ import sys
 import tempfile
 import termios
 import time
+import zipfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TEENY = (ROOT / (sys.argv[1] if len(sys.argv) > 1 else 'build/cpu-native/bin/teeny')).resolve()
@@ -109,10 +111,10 @@ def write_safetensors(path, tensors, metadata=None, size=None):
             file.write(b''.join(elements for _, _, elements in tensors.values()))
 
 
-def write_npy(path, values):
-    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({len(values)},), }}"
+def write_npy(path, values, descr='<f4'):
+    header = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': ({len(values)},), }}"
     header += ' ' * (-(len(header) + 11) % 64) + '\n'
-    path.write_bytes(b'\x93NUMPY\x01\x00' + struct.pack('<H', len(header)) + header.encode() + struct.pack(f'<{len(values)}f', *values))
+    path.write_bytes(b'\x93NUMPY\x01\x00' + struct.pack('<H', len(header)) + header.encode() + struct.pack(f"<{len(values)}{'q' if descr == '<i8' else 'f'}", *values))
 
 
 def infos(scratch):
@@ -157,7 +159,67 @@ def infos(scratch):
         fails(1, 'cut.onnx', *command, scratch / 'cut.onnx')
 
 
+    out = good('info', NET, '--like', 'zzz')
+    check('--like nothing', 'no tensor has "zzz" in its name; there are' in out, out)
+    check('no input is optional', not any(value['optional'] for value in data('info', NET)['inputs']))
+
+    # What is no file of teeny's says what it is, whatever its ending and the command.
+    for text, says in [(b'', 'an empty file'), (b'version https://git-lfs.github.com/spec/v1\noid sha256:12\n', 'Git LFS'),
+                       (b'<!DOCTYPE html><html>404', 'an HTML page'), (gzip.compress(NET.read_bytes(), mtime=0), 'gunzip'),
+                       (b'ir_version: 8\ngraph {\n}', 'ONNX as text'), (b'{"irVersion": "8"}', 'ONNX as text')]:
+        for ending in ['.onnx', '.ONNX', '.safetensors', '.pt', '.npz', '.npy', '']:
+            path = scratch / f'what{ending}'
+            path.write_bytes(text)
+            for command in [('info',), ('convert',), ('diff', path)]:
+                fails(1, says, *command, path, *([scratch / 'w.npz'] if command == ('convert',) else []))
+            for command in [('run',), ('bench',), ('draw', '-o', scratch / 'w.svg')]:
+                fails(1, says, *command, path)
+    for command in [('run',), ('bench',), ('draw', '-o', scratch / 'w.svg')]:
+        fails(1, 'holds tensors and no network', *command, PAGE / 'stripes.pt')
+    for name in ['net.ONNX', 'net', 'net.txt']:
+        shutil.copy(NET, scratch / name)
+        check(f'{name} is a network', data('info', scratch / name)['format'] == 'ONNX' and good('run', scratch / name, IMAGES))
+    with zipfile.ZipFile(scratch / 'program.pt2', 'w') as archive:
+        archive.writestr('net/archive_format', 'pt2')
+    fails(1, 'torch.export', 'info', scratch / 'program.pt2')
+    fails(1, 'torch.export', 'run', scratch / 'program.pt2')
+    write_npy(scratch / 'one.npy', [1, 2])
+    with zipfile.ZipFile(scratch / 'mixed.npz', 'w') as archive:
+        archive.write(scratch / 'one.npy', 'd/a.npy')
+        archive.writestr('read me.txt', 'text')
+        archive.writestr('d/', '')
+    mixed = data('info', scratch / 'mixed.npz')
+    check('what is no array in a .npz', [t['name'] for t in mixed['tensors']] == ['d/a'] and 'read me.txt' in mixed['notes'][0], mixed)
+
+
+def field(number, value):
+    """A field of a protobuf message: an integer, or bytes."""
+    def varint(x):
+        return bytes([x]) if x < 128 else bytes([x & 127 | 128]) + varint(x >> 7)
+    value = value.encode() if isinstance(value, str) else value
+    if isinstance(value, int):
+        return varint(number << 3) + varint(value)
+    return varint(number << 3 | 2) + varint(len(value)) + value
+
+
+def write_sum(path):
+    """A network of int64: z = x + w, of three elements, where w has a value."""
+    w = field(1, 3) + field(2, 7) + field(8, 'w') + field(9, struct.pack('<3q', 0, 0, 0))
+    value = lambda name: field(1, name) + field(2, field(1, field(1, 7) + field(2, field(1, field(1, 3)))))
+    node = field(1, 'x') + field(1, 'w') + field(2, 'z') + field(4, 'Add')
+    graph = field(1, node) + field(2, 'g') + field(5, w) + field(11, value('x')) + field(11, value('w')) + field(12, value('z'))
+    path.write_bytes(field(1, 8) + field(7, graph) + field(8, field(1, '') + field(2, 17)))
+
+
 def runs(scratch):
+    write_sum(scratch / 'sum.onnx')
+    check('optional inputs', [v['optional'] for v in data('info', scratch / 'sum.onnx')['inputs']] == [False, True])
+    check('and for people', re.search(r'\n  w .*optional', good('info', scratch / 'sum.onnx')))
+    write_npy(scratch / 'large.npy', [123456789, -7, 2**53 + 1], '<i8')
+    out = good('run', scratch / 'sum.onnx', scratch / 'large.npy', '--top', 1)
+    check('integers are whole', out.count('9007199254740993') == 3 and '123456789' in out and '-7' in out, out)
+    found = data('run', scratch / 'sum.onnx', scratch / 'large.npy', '--top', 1)
+    check('and in JSON', found['outputs'][0]['maximum'] == found['top'][0][0]['value'] == 2**53 + 1, found)
     plain = data('run', NET, IMAGES, '--top', 2, '--labels', PAGE / 'labels.txt')
     values = plain['outputs'][0]['values']
     check('run', plain['top'][0][0]['value'] == max(values[:len(values) // plain['outputs'][0]['shape'][0]])
@@ -176,6 +238,18 @@ def runs(scratch):
     fails(1, '/nowhere', 'run', NET, IMAGES, '--out', '/nowhere/outputs.npz')
     fails(2, 'no such input', 'run', NET, f'other={IMAGES}')
     fails(2, 'more files than inputs', 'run', NET, IMAGES, IMAGES)
+    fails(2, 'no such input', 'run', NET, '--random', f'{name}={shape}', '--range', 'q=0:1')
+    fails(2, 'that --random names', 'run', NET, IMAGES, '--range', '0:1')
+    fails(2, 'that --random names', 'run', NET, IMAGES, '--range', f'{name}=0:1')
+    fails(2, 'give --top, too', 'run', NET, IMAGES, '--labels', PAGE / 'labels.txt')
+    (scratch / 'two.txt').write_text('one\ntwo\n')
+    fails(1, '2 labels, and the last axis', 'run', NET, IMAGES, '--labels', scratch / 'two.txt', '--top', 1)
+    fails(2, 'an ending .npz', 'run', NET, IMAGES, '--out', scratch / 'x.csv')
+    check('no folder of that name', not (scratch / 'x.csv').exists())
+    good('run', NET, IMAGES, '--out', str(scratch / 'folder.v2') + '/')
+    (scratch / 'plain').write_text('')
+    fails(1, 'plain: a file, and no folder', 'run', NET, IMAGES, '--out', scratch / 'plain')
+    fails(1, 'plain/x: cannot make the folder', 'run', NET, IMAGES, '--out', scratch / 'plain/x')
     fails(1, 'is not given', 'run', NET)
     fails(1, 'none.npy', 'run', NET, scratch / 'none.npy')
     fails(1, 'and is given', 'run', NET, GOLDEN / 'interop/float32.npy')
@@ -195,6 +269,7 @@ def benches(scratch):
     case = GOLDEN / 'onnx/mixer_script'
     data('bench', case / 'model.onnx', '--data', case / 'test_data_set_0', '--seconds', 0)
     fails(2, 'is open', 'bench', NET)
+    check('bench says nothing before that', run('bench', NET)[1] == '' == run('bench', NET, '--shape', 'q=3')[1])
     fails(2, 'no such input', 'bench', NET, '--shape', 'nothing=1')
     fails(2, 'must be NAME=', 'bench', NET, '--shape', '1x2')
     fails(2, 'must be LOW:HIGH', 'bench', NET, '--shape', 'batch=1', '--range', '2:1')
@@ -230,7 +305,31 @@ def conversions(scratch):
     fails(1, '/nowhere', 'convert', source, '/nowhere/d.pt')
     (scratch / 'text.pt').write_text('this is none')
     fails(1, 'text.pt', 'convert', scratch / 'text.pt', scratch / 'd.pt')
+    for name, kind in [('complex', 'pt'), ('float8', 'pt'), ('sparse', 'pt'), ('quantised', 'pt')]:
+        path = GOLDEN / f'interop/refused_{name}.{kind}'
+        fails(1, '--skip leaves out', 'convert', path, scratch / 'kept.npz')
+    with zipfile.ZipFile(scratch / 'strings.npz', 'w') as archive:
+        archive.write(GOLDEN / 'interop/refused_text.npy', 'names.npy')
+        archive.write(GOLDEN / 'interop/float32.npy', 'w.npy')
+    write_safetensors(scratch / 'f8.safetensors', {'x': ('F8_E4M3', [1], b'\0'), 'w': ('F32', [1], b'\0' * 4)})
+    for path in [scratch / 'strings.npz', scratch / 'f8.safetensors']:
+        fails(1, f'{path.name}: ', 'convert', path, scratch / 'kept.npz')
+        fails(1, '--skip leaves out', 'convert', path, scratch / 'kept.npz')
+        found = data('convert', path, scratch / 'kept.npz', '--skip')
+        check(f'--skip of {path.name}', found['tensors'] == 1 and path.name in found['left_out'][0], found)
+        out = good('convert', path, scratch / 'kept.npz', '--skip')
+        check('and says so', re.search(r'left out: .*"(names|x)"', out) and ': 1 tensor, ' in out, out)
+    write_npy(scratch / 'big.npy', [1e6, 2, float('inf')])
+    check('values that become infinite', data('convert', scratch / 'big.npy', scratch / 'half.npy', '--dtype', 'f16')['became_infinite'] == 1)
+    out = good('convert', scratch / 'big.npy', scratch / 'half.npy', '--dtype', 'f16')
+    check('and are told of', '1 value became infinite: too large for float16' in out, out)
     write_npy(scratch / 'v.npy', [1, 2])
+    write_npy(scratch / 'other.npy', [1, 3])
+    status, out, _ = run('diff', scratch / 'v.npy', scratch / 'other.npy', '--json')
+    check('two nameless tensors', status == 1 and json.loads(out)['changed'][0]['largest_difference'] == 1, out)
+    good('diff', scratch / 'v.npy', shutil.copy(scratch / 'v.npy', scratch / 'same.npy'))
+    write_safetensors(scratch / 'none.safetensors', {})
+    fails(1, 'neither has a tensor', 'diff', scratch / 'none.safetensors', scratch / 'none.safetensors')
     check('a .npy', data('convert', scratch / 'v.npy', scratch / 'v.safetensors')['tensors'] == 1)
 
     # Ctrl-C in the middle: the old file stays, and nothing else.
