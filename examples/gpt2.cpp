@@ -87,6 +87,10 @@ int main(int argc, char** argv) {
     const auto read = [&](std::span<const int64_t> tokens) {  // a number that no token has is not drawn
       return reader.read(tokens)[slice(0, bpe.size())].to_vector();
     };
+    if (const int64_t positions = model.config.positions, given = int64_t(tokens.size()); given > positions)
+      std::fprintf(stderr, "the prompt has %lld tokens, and the network %lld positions: only the last %lld are read\n",
+                   static_cast<long long>(given), static_cast<long long>(positions),
+                   static_cast<long long>(std::max<int64_t>(1, positions / 2)));
     std::vector<float> logits = read(tokens);
     const std::string reading = rate(int64_t(tokens.size()), start);
     start = Clock::now();

@@ -21,6 +21,9 @@ nn::StateDict read_weights(const std::string& path) {
   } else {
     fail(path, ": the ending is .safetensors, .pt, .pth or .bin");
   }
+  // A checkpoint has more than the weights; and what DataParallel wraps is called "module".
+  for (const char* part : {"state_dict", "model_state_dict", "model", "module"})
+    if (nn::StateDict inside = nn::under(weights, part); !inside.empty()) weights = std::move(inside);
   std::vector<Tensor> tensors;
   for (auto& [name, tensor] : weights) {
     if (is_float(tensor.dtype())) tensor = tensor.cast(DType::Float32);
