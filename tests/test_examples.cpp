@@ -324,6 +324,11 @@ TEST_CASE("examples: ResNet's logits are those of torchvision") {
     io::save_torch(directory / "model.pth", nn::state_dict(model));
     ResNet same = load_resnet(directory / "model.pth");
     CHECK((same(x) - model(x)).abs().max().item() == 0);
+    nn::StateDict checkpoint = {{"optimizer.state.0.exp_avg", Tensor::zeros({3})}};
+    for (const auto& [key, tensor] : nn::state_dict(model)) checkpoint.emplace_back("state_dict.module." + key, tensor);
+    io::save_torch(directory / "checkpoint.pth", checkpoint);
+    ResNet wrapped = load_resnet(directory / "checkpoint.pth");
+    CHECK((wrapped(x) - model(x)).abs().max().item() == 0);
   }
 }
 

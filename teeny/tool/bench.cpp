@@ -139,8 +139,9 @@ int bench(const Options& options) {
   };
   for (size_t k = 0; k < runs; ++k) inputs_of(k);  // all that is wrong with them is said before anything is measured
   if (!options.json)
-    std::printf("%s on %s\n  %-10s %s ms\n", printable(options.model).c_str(), tinyops::device_name().c_str(), "load",
-                decimal(load_ms).c_str());
+    std::printf("%s\n  %-10s %s ms\n",
+                wrapped(printable(options.model) + " on " + tinyops::device_name(), 0, terminal_width()).c_str(),
+                "load", decimal(load_ms).c_str());
   Progress progress;
   for (size_t k = 0; k < runs; ++k) {
     const std::vector<Tensor> inputs = inputs_of(k);

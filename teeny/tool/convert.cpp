@@ -33,9 +33,7 @@ int convert(const Options& options) {
   const auto load = [&] {
     try {
       return load_tensors(options.in, options.skip ? &left_out : nullptr);
-    } catch (const io::CannotHold& error) {
-      fail(error.what(), "; --skip leaves out what teeny cannot hold");
-    } catch (const onnx::Unsupported& error) { fail(options.in, ": ", error.what(), "; --skip leaves it out"); }
+    } catch (const io::CannotHold& error) { fail(error.what(), "; --skip leaves out what teeny cannot hold"); }
   };
   nn::StateDict tensors = load();
   std::erase_if(headers.notes, [&](const std::string& note) {  // that the same is left out

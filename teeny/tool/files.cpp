@@ -78,25 +78,26 @@ io::FileSummary summary(const std::string& path) {
 }
 
 nn::StateDict load_tensors(const std::string& path, std::vector<std::string>* left_out) {
-  const bool skip = left_out != nullptr;
   const io::FileSummary headers = summary(path);
   nn::StateDict tensors;
   if (is_onnx(path)) {
     const OnnxFile file(path);
     const std::string folder = std::filesystem::path(path).parent_path();
     for (const auto& [name, weight] : onnx::weights_of(file.proto)) try {
-        tensors.emplace_back(name, onnx::read_tensor(*weight, &file.bytes, folder.empty() ? "." : folder).tensor);
-      } catch (const onnx::Unsupported&) {
-        if (!skip) throw;
+        const Tensor x = onnx::read_tensor(*weight, &file.bytes, folder.empty() ? "." : folder).tensor;
+        if (onnx::name_of(weight->type) == "uint64" && (x < 0).any().item<bool>())
+          throw onnx::Unsupported("a uint64 of 2^63 or more; teeny holds them as int64, which ends there");
+        tensors.emplace_back(name, x);
+      } catch (const onnx::Unsupported& error) {
+        const std::string what = text(path, ": tensor \"", name, "\": ", error.what());
+        if (!left_out) throw io::CannotHold(what);
+        left_out->push_back(what);
       }
-    for (size_t i = 0, kept = 0; skip && i < headers.tensors.size(); ++i)  // both in the order of the file
-      if (kept < tensors.size() && tensors[kept].first == headers.tensors[i].name) ++kept;
-      else left_out->push_back(text(path, ": tensor \"", headers.tensors[i].name, "\": of ", headers.tensors[i].dtype));
     return tensors;
   }
   if (headers.format == "safetensors") {
     std::vector<std::string> here;
-    const io::Safetensors file = io::load_safetensors(path, {.left_out = skip ? left_out : &here});
+    const io::Safetensors file = io::load_safetensors(path, {.left_out = left_out ? left_out : &here});
     if (!here.empty()) throw io::CannotHold(here[0]);
     return file.tensors;
   }

@@ -268,6 +268,8 @@ def others(folder):
     check('gpt2: the likeliest of one', greedy == write('--tokens 40 --top-k 1 Größe'), greedy)
     texts = {seed: write(f'--tokens 60 --seed {seed} --temperature 2 a') for seed in [1, 2]}
     check('gpt2: a seed', texts[1] == write('--tokens 60 --seed 1 --temperature 2 a') != texts[2], texts)
+    done = subprocess.run([BUILT / 'gpt2', *gpt2.split(' ')[1:], '--tokens', '1', 'It was ' * 40], capture_output=True, text=True)
+    check('gpt2 says what it does not read', '32 positions: only the last 16 are read' in done.stderr, done.stderr)
     check('gpt2 beyond its 32 positions', len(write('--tokens 200 --top-k 9 --seed 1 It')) > 150)
     write('--tokens 3', b'')
     write('--tokens 3', b'\xff\xfe no text \xe2')

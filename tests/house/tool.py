@@ -202,12 +202,12 @@ def field(number, value):
     return varint(number << 3 | 2) + varint(len(value)) + value
 
 
-def write_sum(path):
-    """A network of int64: z = x + w, of three elements, where w has a value."""
+def write_sum(path, more=b''):
+    """A network of int64: z = x + w, of three elements, where w has a value. `more`: initializers."""
     w = field(1, 3) + field(2, 7) + field(8, 'w') + field(9, struct.pack('<3q', 0, 0, 0))
     value = lambda name: field(1, name) + field(2, field(1, field(1, 7) + field(2, field(1, field(1, 3)))))
     node = field(1, 'x') + field(1, 'w') + field(2, 'z') + field(4, 'Add')
-    graph = field(1, node) + field(2, 'g') + field(5, w) + field(11, value('x')) + field(11, value('w')) + field(12, value('z'))
+    graph = field(1, node) + field(2, 'g') + field(5, w) + more + field(11, value('x')) + field(11, value('w')) + field(12, value('z'))
     path.write_bytes(field(1, 8) + field(7, graph) + field(8, field(1, '') + field(2, 17)))
 
 
@@ -319,6 +319,12 @@ def conversions(scratch):
         check(f'--skip of {path.name}', found['tensors'] == 1 and path.name in found['left_out'][0], found)
         out = good('convert', path, scratch / 'kept.npz', '--skip')
         check('and says so', re.search(r'left out: .*"(names|x)"', out) and ': 1 tensor, ' in out, out)
+    strings = field(5, field(1, 1) + field(2, 8) + field(8, 's') + field(6, 'text'))
+    large = field(5, field(1, 1) + field(2, 13) + field(8, 'u') + field(9, b'\xff' * 8))
+    write_sum(scratch / 'strings.onnx', strings + large)
+    fails(1, 'strings.onnx: tensor "s": ', 'convert', scratch / 'strings.onnx', scratch / 'kept.npz')
+    found = data('convert', scratch / 'strings.onnx', scratch / 'kept.npz', '--skip')
+    check('--skip of an ONNX file', found['tensors'] == 1 and [line.split('"')[1] for line in found['left_out']] == ['s', 'u'], found)
     write_npy(scratch / 'big.npy', [1e6, 2, float('inf')])
     check('values that become infinite', data('convert', scratch / 'big.npy', scratch / 'half.npy', '--dtype', 'f16')['became_infinite'] == 1)
     out = good('convert', scratch / 'big.npy', scratch / 'half.npy', '--dtype', 'f16')
@@ -392,6 +398,13 @@ def command_lines():
             status, out = on_terminal(columns, command, '--help')
             out = '\n'.join(line for line in out.splitlines() if not line.startswith('  teeny'))  # examples stay as they are
             check(f'{command} --help on {columns} columns is {widest(out)} wide', status == 0 and widest(out) <= columns, out)
+    narrow = [('diff', PAGE / 'stripes.pt', GOLDEN / 'interop/views.pt'), ('bench', NET, '--shape', 'batch=1', '--seconds', 0),
+              ('run', NET, IMAGES, '--top', 2),
+              ('info', NET, '--like', 'zzz')]
+    for command in narrow:
+        for columns in [30, 50]:
+            output = on_terminal(columns, *command)[1].replace(str(NET), '')
+            check(f'{command[0]} on {columns} columns is {widest(output)} wide', widest(output) <= columns, output)
     for target in ['>&-', '> /dev/full']:
         done = subprocess.run(['sh', '-c', f'"{TEENY}" info "{NET}" {target}'], capture_output=True, text=True)
         check(target, done.returncode == 1 and 'the output cannot be written' in done.stderr, done.stderr)
