@@ -47,6 +47,9 @@ struct Contraction {
   Fold a_fold = {}, b_fold = {};
   bool is_output = true;                                ///< whether the sums are asked for themselves
   std::shared_ptr<const RowKernel> epilogue = nullptr;  ///< without the output that is the sum; null where that is all
+  /// The epilogue of the whole with `out` in place of the sum: it keeps its plan from one run to the next. Null: there
+  /// is none, or `out` has no buffer yet.
+  std::shared_ptr<const RowKernel> following = nullptr;
 };
 
 int64_t count(const Shape& shape, const std::vector<int>& axes) { return numel(pick(shape, axes)); }
@@ -61,28 +64,36 @@ Operand fresh(const Shape& shape, DType dtype) {
   return {std::make_shared<Buffer>(size_t(numel(shape) * itemsize(dtype))), dtype, View::contiguous(shape)};
 }
 
-/// `multiply` makes the sums, and the element-wise rest follows while they are in the cache.
-template <class Multiply>
-void run_whole(Contraction k, Multiply multiply) {
-  if (!k.out.buffer) k.out = fresh(k.out.view.shape, k.out.dtype);
-  multiply(k);
-  if (!k.epilogue) return;
+/// The epilogue, which finds the sums in memory.
+RowKernel following(const Contraction& k) {
   RowKernel epilogue = *k.epilogue;
   for (Input& input : epilogue.inputs)
     if (input.kind == Input::Kind::Sum) input = {Input::Kind::Memory, k.out};
-  run_kernel(epilogue);
+  return epilogue;
+}
+
+/// `multiply` makes the sums, and the element-wise rest follows while they are in the cache.
+template <class Multiply>
+void run_whole(const Contraction& k, Multiply multiply) {
+  if (!k.out.buffer) {
+    Contraction placed = k;
+    placed.out = fresh(k.out.view.shape, k.out.dtype);
+    return run_whole(placed, multiply);
+  }
+  multiply(k);
+  if (k.following) run_kernel(*k.following);
+  else if (k.epilogue) run_kernel(following(k));
 }
 
 /// out = sum(a * b), element by element.
-void run_as_rows(const Contraction& k) {
+RowKernel as_rows(const Contraction& k) {
   const DType d = k.out.dtype;
   Operand out = k.out;
   out.view.shape = k.shape;
   for (int i = 0; i < k.reduced; ++i) out.view.address.coef.push_back(0);
   const std::vector<Instruction> program{
       {Load{0}, d}, {Load{1}, d}, {BinaryOp::Mul, d, {0, 1, -1}}, {Reduce{ReduceOp::Sum}, d, {2, -1, -1}, true}};
-  run_kernel(
-      RowKernel{k.shape, k.reduced, {{Input::Kind::Memory, k.a}, {Input::Kind::Memory, k.b}}, program, {{out, 3}}});
+  return {k.shape, k.reduced, {{Input::Kind::Memory, k.a}, {Input::Kind::Memory, k.b}}, program, {{out, 3}}};
 }
 
 /// Few outputs, each a long sum, are too few tasks: one summed axis is cut into parts, which become a batch of
@@ -278,7 +289,7 @@ Contraction slab_of(const Contraction& k, int axis, int64_t first, int64_t size)
     view = view.shrink(begin, end);
   };
   Contraction slab = k;
-  slab.shape[axis] = size;
+  slab.shape[axis] = size, slab.following = nullptr;
   shrink(slab.a.view), shrink(slab.b.view), shrink(slab.out.view);
   if (!k.epilogue) return slab;
   const auto epilogue = std::make_shared<RowKernel>(*k.epilogue);
@@ -408,18 +419,27 @@ void run_in_slabs(const Contraction& k, const Sides& sides) {
   });
 }
 
-/// As a row kernel, in parts or as a product of matrices.
-void run(const Contraction& k) {
+/// As a row kernel, in parts or as a product of matrices: found from shapes and views alone.
+struct Choice {
+  enum class How { Nothing, Rows, Parts, Product } how = How::Nothing;
+  std::pair<int, int64_t> cut = {};
+  Contraction turned = {};  ///< of a product: the sides may have been exchanged
+  Sides sides = {};
+};
+
+Choice choose(const Contraction& k) {
+  using How = Choice::How;
   const ContractAxes axes = contract_axes(k.shape, k.reduced, k.a.view, k.b.view);
   const int64_t in_a = count(k.shape, axes.a), in_b = count(k.shape, axes.b), r = count(k.shape, axes.reduced);
   const int64_t batches = count(k.shape, axes.batch);
-  if (in_a * in_b * batches == 0) return;
-  if (!is_float(k.out.dtype) || r < 1) return run_whole(k, run_as_rows);
+  if (in_a * in_b * batches == 0) return {};
+  if (!is_float(k.out.dtype) || r < 1) return {How::Rows};
   for (const Operand* operand : {&k.a, &k.b})
-    if (!is_plain(*operand, k) && !can_pad_copy(*operand)) return run_whole(k, run_as_rows);
+    if (!is_plain(*operand, k) && !can_pad_copy(*operand)) return {How::Rows};
 
-  Contraction turned = k;
-  Sides sides{axes.batch, axes.a, axes.b, axes.reduced, {}};
+  Choice choice{How::Product, {}, k, {axes.batch, axes.a, axes.b, axes.reduced, {}}};
+  Contraction& turned = choice.turned;
+  Sides& sides = choice.sides;
   const auto turn = [&] { std::swap(turned.a, turned.b), std::swap(sides.rows, sides.columns); };
   if (in_a > in_b) turn();
   const bool few_rows = std::min(in_a, in_b) < kFewRows, runs = reads_runs(turned, sides);
@@ -430,7 +450,7 @@ void run(const Contraction& k) {
   // Runs along r that are too short for Gemv to add up are still read in packets where Gemm packs them.
   const bool packed = has_runs(pick(k.shape, sides.reduced), pick(turned.b.view.address.coef, sides.reduced), wide);
   if (filled && (small || (few_rows && !runs && !packed))) sides = many;
-  else if (std::max(in_a, in_b) < kFewRows) return run_whole(k, run_as_rows);
+  else if (std::max(in_a, in_b) < kFewRows) return {How::Rows};
   else if (few_rows && runs) sides.way = Sides::Way::Gemv;
   else if (in_a > in_b) turn();
   if (sides.way == Sides::Way::Gemm) {
@@ -439,11 +459,23 @@ void run(const Contraction& k) {
     const bool few = in_a * in_b * batches <= kFewOutputs && r >= kLongSum && batches < 4;
     // Rows that are packed already are tasks enough.
     if (const auto cut = best_cut(k, axes); few && cut.second > 0 && !turned.a.buffer->derived())
-      return run_whole(k, [&](const Contraction& whole) { run_in_parts(whole, cut.first, cut.second); });
+      return {How::Parts, cut};
     find_window(turned, sides);
   }
-  run_in_slabs(turned, sides);
+  return choice;
 }
+
+void run(const Contraction& k, const Choice& choice) {
+  switch (choice.how) {
+    case Choice::How::Nothing: return;
+    case Choice::How::Rows: return run_whole(k, [](const Contraction& whole) { run_kernel(as_rows(whole)); });
+    case Choice::How::Parts:
+      return run_whole(k, [&](const Contraction& whole) { run_in_parts(whole, choice.cut.first, choice.cut.second); });
+    case Choice::How::Product: return run_in_slabs(choice.turned, choice.sides);
+  }
+}
+
+void run(const Contraction& k) { run(k, choose(k)); }
 
 /// The kernel with a place for its sums.
 Contraction contraction_of(const ContractKernel& kernel) {
@@ -477,18 +509,32 @@ std::unique_ptr<StencilRows> find_stencil_rows(const Contraction& k) {
              : nullptr;
 }
 
+/// What a kernel's first run finds out for those after it.
 struct ContractPlan {
   Contraction k;
   std::unique_ptr<StencilRows> stencil;
-  explicit ContractPlan(const ContractKernel& kernel) : k(contraction_of(kernel)), stencil(find_stencil_rows(k)) {}
+  Choice choice = {};
+  std::unique_ptr<RowKernel> rows = nullptr;  ///< of Choice::How::Rows; it keeps a plan of its own
+
+  explicit ContractPlan(const ContractKernel& kernel) : k(contraction_of(kernel)), stencil(find_stencil_rows(k)) {
+    constexpr int64_t kFewSums = 1024;
+    if (stencil) return;
+    if (!k.out.buffer && k.out.view.numel() <= kFewSums) k.out = fresh(k.out.view.shape, k.out.dtype);
+    if (k.out.buffer && k.epilogue) k.following = std::make_shared<const RowKernel>(following(k));
+    choice = choose(k);
+    if (choice.how == Choice::How::Rows && k.out.buffer) rows = std::make_unique<RowKernel>(as_rows(k));
+  }
+
+  void run() const {
+    if (stencil) return stencil->run();
+    if (!rows) return cpu::run(k, choice);
+    run_kernel(*rows);
+    if (k.following) run_kernel(*k.following);
+  }
 };
 
 }  // namespace
 
-void run_kernel(const ContractKernel& kernel) {
-  const ContractPlan& plan = kernel.epilogue.plan_cache.get<ContractPlan>(kernel);
-  if (plan.stencil) plan.stencil->run();
-  else run(plan.k);
-}
+void run_kernel(const ContractKernel& kernel) { kernel.epilogue.plan_cache.get<ContractPlan>(kernel).run(); }
 
 }  // namespace tinyops::cpu
