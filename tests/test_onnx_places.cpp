@@ -393,6 +393,55 @@ TEST_CASE("onnx places: what data decides is taken to be what it was, and the ca
   CHECK(net.replays() == 2 + 4);  // what throws, for 5 and 4, does not say which the condition is
 }
 
+TEST_CASE("onnx places: what comes before a node that looks at values is replayed, and so is what does not need it") {
+  // Scores s = 2 x + w by way of many nodes; the largest of those above 1, and beside them -s, which needs no look.
+  Files files;
+  onnx_file::Graph graph, inside;
+  graph.initializer<float>("w", {4}, {0, 0, 0, 0}).initializer<float>("one", {}, {1}).node("Add", {"x", "x"}, {"s0"});
+  for (int k = 0; k < 10; ++k)
+    graph.node(k % 2 ? "Sub" : "Add", {"s" + std::to_string(k), "one"}, {"s" + std::to_string(k + 1)});
+  graph.node("Add", {"s10", "w"}, {"s"}).node("Greater", {"s", "one"}, {"above"}).node("NonZero", {"above"}, {"at"});
+  graph.node("GatherND", {"s", "places"}, {"kept"});
+  graph.node("Transpose", {"at"}, {"places"}).node("Neg", {"s"}, {"negative"});
+  inside.node("Mul", {"s10", "kept"}, {"m"}).output("m");  // of a graph inside, what it needs of those around counts
+  graph.node("ReduceSum", {"above_number"}, {"any"}, attribute("keepdims", int64_t(0)));
+  graph.node("Cast", {"above"}, {"above_number"}, attribute("to", int64_t(1)));
+  graph.node("Greater", {"any", "three"}, {"c"}).initializer<float>("three", {}, {3});
+  graph.node("If", {"c"}, {"y"}, graph_attribute("then_branch", inside.message) + graph_attribute("else_branch", [] {
+                onnx_file::Graph other;
+                other.node("Identity", {"kept"}, {"k"}).output("k");
+                return other.message;
+              }()));
+  graph.input("x", {4}).output("y").output("negative").output("s");
+  onnx::Model net = files.model(graph);
+  const auto check = [&](const Floats& x, const Floats& y, float w = 0) {
+    const std::vector<Tensor> results = net({Tensor::from(x)});
+    Floats s;
+    for (float v : x) s.push_back(2 * v + w);
+    CHECK(results[0].to_vector() == y);
+    CHECK(results[2].to_vector() == s);
+    CHECK(difference(results[1], -Tensor::from(s)) == "");
+  };
+  for (int call = 0; call < 3; ++call) {
+    check({0, 1, 2, 3}, {2, 4, 6});
+    check({5, 0, 0, 0}, {10});
+    check({0, 0, 0, 0}, {});
+    check({1, 1, 2, 3}, {4, 4, 16, 36});
+  }
+  CHECK(contains(net.why(), "looks at the values of \"above\""));
+  const int64_t kernels = context.kernels;
+  check({0, 1, 2, 3}, {2, 4, 6});
+  CHECK(context.kernels - kernels < 30);
+
+  for (auto& [name, x] : net.state())
+    if (name == "w") Tensor(x).assign(Tensor::full({4}, 1));
+  for (int call = 0; call < 3; ++call) check({0, 1, 2, 3}, {3, 5, 7}, 1);
+  Tensor x = Tensor::of({0, 1, 2, 3}).requires_grad_();
+  net({x})[0].sum().backward();
+  CHECK(net.why() == "gradients are recorded");
+  CHECK(x.grad().to_vector() == Floats{0, 2, 2, 2});
+}
+
 TEST_CASE("onnx places: loops without an end, or with the wrong graph") {
   Files files;
   const auto error_in = [&](const std::vector<std::string>& inputs, const std::string& attributes) {

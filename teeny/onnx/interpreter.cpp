@@ -35,8 +35,12 @@ void fill_references(Node& node, const FunctionProto& function, const Node& call
 // ---- Call ----------------------------------------------------------------------------------------------------------
 
 Call::Call(Interpreter& interpreter, const Node& node, const Frame& frame, std::vector<Value> inputs, bool known)
-    : node(node), opset(frame.opsets.contains(node.domain) ? int(frame.opsets.at(node.domain)) : 1),
-      inputs(std::move(inputs)), interpreter_(interpreter), frame_(frame), known_(known) {
+    : node(node),
+      opset(frame.opsets.contains(node.domain) ? int(frame.opsets.at(node.domain)) : 1),
+      inputs(std::move(inputs)),
+      interpreter_(interpreter),
+      frame_(frame),
+      known_(known) {
   for (const Value& input : this->inputs) {
     constant_ = constant_ && (!input.known || input.known->constant);
     depends_on_ |= input.inputs;
@@ -157,12 +161,20 @@ bool Call::decide(const Value& condition) {
 }
 
 namespace {
-constexpr std::pair<const char*, void (*)(Ops&)> kFamilies[] = {
-    {"elementwise", add_elementwise}, {"reductions", add_reductions},       {"shapes", add_shapes},
-    {"indexing", add_indexing},       {"products", add_products},           {"windows", add_windows},
-    {"resize", add_resize},           {"sampling", add_sampling},           {"spectral", add_spectral},
-    {"recurrent", add_recurrent},     {"normalization", add_normalization}, {"attention", add_attention},
-    {"control", add_control},         {"losses", add_losses}};
+constexpr std::pair<const char*, void (*)(Ops&)> kFamilies[] = {{"elementwise", add_elementwise},
+                                                                {"reductions", add_reductions},
+                                                                {"shapes", add_shapes},
+                                                                {"indexing", add_indexing},
+                                                                {"products", add_products},
+                                                                {"windows", add_windows},
+                                                                {"resize", add_resize},
+                                                                {"sampling", add_sampling},
+                                                                {"spectral", add_spectral},
+                                                                {"recurrent", add_recurrent},
+                                                                {"normalization", add_normalization},
+                                                                {"attention", add_attention},
+                                                                {"control", add_control},
+                                                                {"losses", add_losses}};
 }
 
 const Ops& ops() {
@@ -209,6 +221,34 @@ const Value* Frame::find(std::string_view name) const {
 }
 
 std::vector<Value> Interpreter::run(const std::vector<Value>& inputs) {
+  Frame frame = frame_of(inputs);
+  run_nodes(program_.proto.graph.nodes, frame);
+  return outputs_of(program_.proto.graph.outputs, frame);
+}
+
+std::vector<Tensor> Interpreter::run_early(const std::vector<Value>& inputs) {
+  Frame frame = frame_of(inputs);
+  run_nodes(program_.proto.graph.nodes, frame, Part::Early);
+  std::vector<Tensor> results;
+  for (auto& [name, type] : plan_.handed_over) {
+    const Value& value = frame.values.at(name);
+    type = value.tensor.defined() ? value.type : Type::Undefined;
+    results.push_back(value.tensor.defined() ? value.tensor : Tensor::zeros({1}));  // a Jit gives no undefined one
+  }
+  return results;
+}
+
+std::vector<Value> Interpreter::run_late(const std::vector<Value>& inputs, const std::vector<Tensor>& early) {
+  Frame frame = frame_of(inputs);
+  for (size_t k = 0; k < early.size(); ++k) {
+    const auto& [name, type] = plan_.handed_over[k];
+    frame.values[name] = type == Type::Undefined ? Value() : Value(early[k], type);
+  }
+  run_nodes(program_.proto.graph.nodes, frame, Part::Late);
+  return outputs_of(program_.proto.graph.outputs, frame);
+}
+
+Frame Interpreter::frame_of(const std::vector<Value>& inputs) {
   const Graph& graph = program_.proto.graph;
   Frame frame{.id = 0, .around = nullptr, .opsets = program_.proto.opsets};
   for (const TensorProto& t : graph.initializers) frame.values[t.name] = tensor(t);
@@ -219,8 +259,7 @@ std::vector<Value> Interpreter::run(const std::vector<Value>& inputs) {
     else value.inputs = uint64_t(1) << std::min<size_t>(k, 63);
     frame.values[graph.inputs[k].name] = std::move(value);
   }
-  run_nodes(graph.nodes, frame);
-  return outputs_of(graph.outputs, frame);
+  return frame;
 }
 
 void Interpreter::keep_known() {
@@ -243,6 +282,37 @@ void Interpreter::keep_known() {
   for (const Tensor& x : needed)
     if (const auto& buffer = x.lazy().node()->buffer; buffer && !buffer->derived()) buffer->freeze();
   plan_.is_made = plan_.look.empty() && decisions_.empty();  // another run may need more
+  if (!plan_.look.empty()) divide();
+}
+
+void Interpreter::divide() {
+  const Graph& graph = program_.proto.graph;
+  const Frame frame{.id = 0, .around = nullptr, .opsets = program_.proto.opsets};
+  std::unordered_set<std::string_view> early, late, needed;  // names of values
+  const auto names_of = [&](const auto& self, const Node& node, const auto& use) -> void {
+    for (const std::string& name : node.inputs) use(name);
+    for (const Attribute& a : node.attributes) {
+      if (!a.graph) continue;
+      for (const Node& inner : a.graph->nodes) self(self, inner, use);
+      for (const ValueInfo& output : a.graph->outputs) use(output.name);
+    }
+  };
+  plan_.early = 0, plan_.late.clear(), plan_.handed_over.clear();
+  for (const Node& node : graph.nodes) {
+    if (known_results(node, frame)) continue;
+    bool is_late = plan_.looks.contains(&node);
+    names_of(names_of, node, [&](const std::string& name) { is_late = is_late || late.contains(name); });
+    (is_late ? late : early).insert(node.outputs.begin(), node.outputs.end());
+    if (!is_late) {
+      ++plan_.early;
+      continue;
+    }
+    plan_.late.insert(&node);
+    names_of(names_of, node, [&](const std::string& name) { needed.insert(name); });
+  }
+  for (const ValueInfo& output : graph.outputs) needed.insert(output.name);
+  for (std::string_view name : needed)
+    if (!name.empty() && early.contains(name)) plan_.handed_over.emplace_back(name, Type::Undefined);
 }
 
 std::vector<Value> Interpreter::run_graph(const Graph& graph, const Node& owner, const std::vector<Value>& given,
@@ -262,7 +332,8 @@ std::vector<Value> Interpreter::run_graph(const Graph& graph, const Node& owner,
 std::vector<Value> Interpreter::run_function(const FunctionProto& function, const Node& node, const Frame& around,
                                              const std::vector<Value>& inputs) {
   if (++depth_ > kMaxDepth) fail("graphs and functions are nested deeper than ", kMaxDepth);
-  Frame frame{.id = frame_id(around, node, 0), .around = nullptr,
+  Frame frame{.id = frame_id(around, node, 0),
+              .around = nullptr,
               .opsets = function.opsets.empty() ? around.opsets : function.opsets};
   const auto [body, is_new] = plan_.bodies.try_emplace(frame.id, function.nodes);
   if (is_new)
@@ -290,6 +361,7 @@ std::vector<Value> Interpreter::outputs_of(const std::vector<ValueInfo>& outputs
 void Interpreter::look(const Node& node, const Value& value, std::string_view what) {
   if (value.known) return;
   if (depends_on_small_inputs(value)) throw MakeForValues{value.inputs};
+  plan_.looks.insert(outermost_);
   if (plan_.look.empty()) plan_.look = text(node.label(), " looks at ", what);
 }
 
@@ -302,6 +374,7 @@ Value Interpreter::tensor(const TensorProto& t) {
 bool Interpreter::decide(const Node& node, const Value& condition) {
   constexpr size_t kMost = 64;  // beyond that it would seldom come out the same
   if (depends_on_small_inputs(condition) || decisions_.size() == kMost) look(node, condition, "its condition");
+  plan_.looks.insert(outermost_);
   if (assumed_ && decisions_.size() == assumed_->size()) fail("more conditions than in the run before");
   decisions_.push_back(assumed_ ? bool((*assumed_)[decisions_.size()]) : condition.tensor.item<bool>());
   if (assumed_) conditions_.push_back(condition.tensor.cast(DType::Bool).reshape({1}));
@@ -329,10 +402,12 @@ const std::vector<Value>* Interpreter::known_results(const Node& node, const Fra
   return found != program_.constants.end() ? &found->second : nullptr;
 }
 
-void Interpreter::run_nodes(const std::vector<Node>& nodes, Frame& frame) {
+void Interpreter::run_nodes(const std::vector<Node>& nodes, Frame& frame, Part part) {
   for (const Node& node : nodes) {
     std::vector<Value> computed;
     const std::vector<Value>* results = known_results(node, frame);
+    if (frame.id == 0) outermost_ = &node;
+    if (!results && part != Part::All && (part == Part::Late) != plan_.late.contains(&node)) continue;
     if (!results) {
       if (++runs_ > kMaxRuns) fail("more than ", kMaxRuns, " nodes in one run");
       std::vector<Value> inputs;

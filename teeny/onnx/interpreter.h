@@ -10,6 +10,7 @@
 #include <string>
 #include <tuple>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "teeny/onnx/ops.h"
@@ -21,7 +22,7 @@ struct Program {
   ModelProto proto;
   io::HostBytes file;
   std::string path, folder;
-  int64_t max_bytes = int64_t(16) << 30;                      ///< of one tensor
+  int64_t max_bytes = int64_t(16) << 30;  ///< of one tensor
   /// Initializers and Constants that have been read, by where in the file they are: a TensorProto may be a copy.
   std::unordered_map<const char*, Value> tensors = {};
   /// Results of the outermost graph's nodes that depend on those alone. They are computed when a plan needs them.
@@ -53,6 +54,15 @@ struct Plan {
   std::map<size_t, std::shared_ptr<Known>> inputs;              ///< those whose values the plan is made for
   bool is_made = false;  ///< all that is ever needed of what is known has been marked so
   std::string look;      ///< which node looked at values that were not known; empty: a Jit may record the run
+  std::unordered_set<const Node*> looks;  ///< nodes of the outermost graph that did, or in which one did
+
+  // Where some did, a Jit may still record what does not depend on them: the early nodes of the outermost graph.
+  //
+  //   x ── Conv ── Relu ── .. ── Sigmoid ──┬── Greater ── NonZero ── Gather ── boxes
+  //              early                     └───────────────────────── late ─────────
+  std::unordered_set<const Node*> late;
+  int64_t early = 0;                                      ///< how many of the others are not known
+  std::vector<std::pair<std::string, Type>> handed_over;  ///< what these compute, and late nodes or the caller need
 };
 
 /// Thrown where a node looks at a value that depends on nothing but inputs of a few elements: the plan is made again,
@@ -70,7 +80,10 @@ class Interpreter {
 
   /// One run; inputs in the graph's order, for an undefined one its initializer stands in.
   std::vector<Value> run(const std::vector<Value>& inputs);
-  /// After the first run: computes what is known and needed, and forgets the rest.
+  /// The same in two parts: what the plan hands over, and with it the outputs.
+  std::vector<Tensor> run_early(const std::vector<Value>& inputs);
+  std::vector<Value> run_late(const std::vector<Value>& inputs, const std::vector<Tensor>& early);
+  /// After the first run: computes what is known and needed, and forgets the rest; divides what looks at values.
   void keep_known();
   /// How the conditions that data decides turned out, in the order in which they were met.
   const std::vector<bool>& decisions() const { return decisions_; }
@@ -88,7 +101,10 @@ class Interpreter {
   int64_t max_bytes() const { return program_.max_bytes; }
 
  private:
-  void run_nodes(const std::vector<Node>& nodes, Frame& frame);
+  enum class Part { All, Early, Late };
+  Frame frame_of(const std::vector<Value>& inputs);  ///< the outermost graph's
+  void run_nodes(const std::vector<Node>& nodes, Frame& frame, Part part = Part::All);
+  void divide();
   const std::vector<Value>* known_results(const Node& node, const Frame& frame) const;  ///< null: it is to be run
   std::vector<Value> run_node(const Node& node, const Frame& frame, std::vector<Value> inputs, bool known);
   std::vector<Value> run_function(const FunctionProto& function, const Node& node, const Frame& frame,
@@ -104,7 +120,8 @@ class Interpreter {
   const uint64_t small_;
   const std::vector<bool>* const assumed_;
   std::vector<bool> decisions_;
-  std::vector<Tensor> conditions_;  ///< what the decisions were assumed for
+  std::vector<Tensor> conditions_;   ///< what the decisions were assumed for
+  const Node* outermost_ = nullptr;  ///< that is being run
   int depth_ = 0;
   int64_t runs_ = 0;  ///< of nodes
 };

@@ -23,18 +23,42 @@ class Unrecorded {
 };
 
 constexpr int64_t kNewestOpset = 28;
+constexpr JitOptions kJit{.recordings = 2, .first_call_makes = false};
+
+/// Inputs of a call, of which some are undefined: a Jit takes none of these, and what its call looks at are its inputs
+/// alone.
+class Defined {
+ public:
+  explicit Defined(std::span<const Tensor> given) {
+    for (const Tensor& x : given)
+      if (is_defined_.push_back(x.defined()); x.defined()) tensors_.push_back(x);
+  }
+  std::span<const Tensor> tensors() const { return tensors_; }
+  /// The inputs of the call, with these in place of those that are defined.
+  std::vector<Tensor> with(std::span<const Tensor> placeholders) const {
+    std::vector<Tensor> all;
+    size_t next = 0;
+    for (bool is : is_defined_) all.push_back(is ? placeholders[next++] : Tensor());
+    return all;
+  }
+
+ private:
+  std::vector<Tensor> tensors_;
+  std::vector<bool> is_defined_;
+};
 
 struct Shaped {  ///< the plan of a combination of input shapes
   Plan plan;
   bool is_made = false;
   std::vector<bool> decisions = {};  ///< how the conditions that data decides turned out in the last call
   std::map<std::vector<bool>, Replayer> replayers = {};  ///< one for each way in which they did
+  Replayer early{kJit};  ///< where nodes look at values, of those that do not depend on them
   int64_t last_call = 0;
 
   Replayer& replayer() {
     constexpr size_t kMost = 8;
     if (replayers.size() >= kMost && !replayers.contains(decisions)) replayers.clear();
-    return replayers.try_emplace(decisions, JitOptions{.recordings = 2, .first_call_makes = false}).first->second;
+    return replayers.try_emplace(decisions, kJit).first->second;
   }
   /// The decisions were assumed, and turned out so: valid up to the first that is another. Now those of an earlier call
   /// are assumed that agree so far; false: there are none.
@@ -68,7 +92,9 @@ struct Model::State {
 
   std::vector<Tensor> run(std::span<const Tensor> given);
   std::vector<Tensor> run_checked(std::span<const Tensor> given);
+  std::vector<Value> values_of(std::span<const Tensor> given) const;
   std::vector<Tensor> run_in(Interpreter& interpreter, std::span<const Tensor> given);
+  std::vector<Tensor> run_in_parts(Shaped& shaped, std::span<const Tensor> given);
   std::vector<Tensor> make_plan(Shaped& shaped, std::span<const Tensor> given);
   std::optional<std::vector<Tensor>> replayed(Shaped& shaped, std::span<const Tensor> given);
   uint64_t small_inputs(std::span<const Tensor> given) const;
@@ -289,14 +315,17 @@ std::vector<Tensor> Model::State::run_checked(std::span<const Tensor> given) {
   const bool is_new = !shaped.is_made;
   const std::vector<Tensor> first = is_new ? make_plan(shaped, given) : std::vector<Tensor>();
 
-  constexpr int64_t kPatience = 32;
+  constexpr int64_t kPatience = 32, kWorthReplaying = 8;
   why.clear();
-  if (!shaped.plan.look.empty()) why = shaped.plan.look;
-  else if (with_history) why = "gradients are recorded";
+  if (with_history) why = "gradients are recorded";
   else if (context.recorder) why = "another Jit records the call";
   else if (!options.jit) why = "ModelOptions::jit is off";
   else if (!shaped.decisions.empty() && mistaken > kPatience && mistaken > replays)
     why = "conditions that data decides turn out in another way too often";
+  if (why.empty() && !shaped.plan.look.empty()) {
+    why = shaped.plan.look;
+    if (!is_new && shaped.plan.early >= kWorthReplaying) return run_in_parts(shaped, given);
+  }
   if (!why.empty()) {
     Interpreter interpreter(program, shaped.plan);
     return is_new && !context.recorder ? first : run_in(interpreter, given);
@@ -309,11 +338,27 @@ std::vector<Tensor> Model::State::run_checked(std::span<const Tensor> given) {
   return computed(make_plan(shaped, given));
 }
 
-std::vector<Tensor> Model::State::run_in(Interpreter& interpreter, std::span<const Tensor> given) {
+std::vector<Value> Model::State::values_of(std::span<const Tensor> given) const {
   std::vector<Value> inputs;
   for (size_t k = 0; k < given.size(); ++k) inputs.emplace_back(given[k], program.proto.graph.inputs[k].type);
+  return inputs;
+}
+
+/// What does not depend on a node that looks at values is replayed.
+std::vector<Tensor> Model::State::run_in_parts(Shaped& shaped, std::span<const Tensor> given) {
+  const Defined defined(given);
+  const std::vector<Tensor> early = shaped.early(defined.tensors(), [&](std::span<const Tensor> placeholders) {
+    return Interpreter(program, shaped.plan).run_early(values_of(defined.with(placeholders)));
+  });
   std::vector<Tensor> outputs;
-  for (const Value& value : interpreter.run(inputs)) outputs.push_back(value.tensor);
+  for (const Value& value : Interpreter(program, shaped.plan).run_late(values_of(given), early))
+    outputs.push_back(value.tensor);
+  return outputs;
+}
+
+std::vector<Tensor> Model::State::run_in(Interpreter& interpreter, std::span<const Tensor> given) {
+  std::vector<Tensor> outputs;
+  for (const Value& value : interpreter.run(values_of(given))) outputs.push_back(value.tensor);
   if (const Tensor conditions = interpreter.conditions(); conditions.defined()) outputs.push_back(conditions);
   return outputs;
 }
@@ -331,25 +376,19 @@ std::vector<Tensor> Model::State::make_plan(Shaped& shaped, std::span<const Tens
 
 /// The outputs of a Jit; nothing where conditions turn out as in none of its recordings.
 std::optional<std::vector<Tensor>> Model::State::replayed(Shaped& shaped, std::span<const Tensor> given) {
-  std::vector<Tensor> defined;  // a Jit takes no undefined tensor, and what its call looks at are its inputs alone
-  std::vector<bool> is_defined;
-  for (const Tensor& x : given)
-    if (is_defined.push_back(x.defined()); x.defined()) defined.push_back(x);
+  const Defined defined(given);
   const auto [seed, counter] = Tensor::random_state();
   for (;;) {
     const std::vector<bool> assumed = shaped.decisions;
     const auto call = [&](std::span<const Tensor> placeholders) {
-      std::vector<Tensor> all;
-      size_t next = 0;
-      for (bool is : is_defined) all.push_back(is ? placeholders[next++] : Tensor());
       Interpreter interpreter(program, shaped.plan, 0, &assumed);
-      return run_in(interpreter, all);
+      return run_in(interpreter, defined.with(placeholders));
     };
     Replayer& replayer = shaped.replayer();
     const int64_t before = replayer.replays();
     std::vector<bool> turned_out = assumed;
     try {
-      std::vector<Tensor> outputs = replayer(defined, call);
+      std::vector<Tensor> outputs = replayer(defined.tensors(), call);
       if (!assumed.empty()) turned_out = outputs.back().to_vector<bool>(), outputs.pop_back();
       if (turned_out == assumed) {
         replays += replayer.replays() - before;

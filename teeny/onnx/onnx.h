@@ -9,7 +9,8 @@
 //   call 3 .. is replayed; so for each combination of input shapes
 //
 // A condition that data decides, in a loop or a branch, is taken to turn out as it did in the call before. Where it
-// does not, the call is made again.
+// does not, the call is made again. Of a network in which a node looks at values, because the shape of its result depends
+// on them, what does not depend on that node is replayed, and the rest computed.
 //
 // Opsets 7 to 28; of an older one, what has the same form in opset 7. A file is not trusted, and nothing in it is
 // executed but the operations of teeny/onnx/ops_*.cpp; the error of a file that needs others names all of them.
