@@ -72,7 +72,7 @@ Packet add_to_exponent(const Packet& p, const Integers& n) {
 /// a normal number and overflows as it should. Beyond [-104, 89] nothing changes any more; a masked score's 0 is a
 /// product with 0, because rounding a number that small takes a processor a hundred cycles.
 template <class Packet>
-Packet exponential(const Packet& unbounded) {
+[[gnu::always_inline]] inline Packet exponential(const Packet& unbounded) {
   using Integers = typename PartsOfExponential<Packet>::Integers;
   const auto number = [](float value) { return pset1<Packet>(value); };
   const Packet x = pmin(pmax(unbounded, number(-104)), number(89));  // of a NaN and a number, the NaN comes first
@@ -85,7 +85,7 @@ Packet exponential(const Packet& unbounded) {
 /// With e = e^-|x|: 1 / (1 + e), and e / (1 + e) below 0. What 1 + e loses, and what the product with its reciprocal
 /// leaves of the quotient, are exact in one multiply-add each, and put back.
 template <class Packet>
-Packet logistic(const Packet& x) {
+[[gnu::always_inline]] inline Packet logistic(const Packet& x) {
   const Packet zero = pset1<Packet>(0), one = pset1<Packet>(1), e = exponential(psub(zero, pabs(x)));
   const Packet sum = padd(one, e), lost = psub(e, psub(sum, one)), inverse = pdiv(one, sum);
   const Packet top = pselect(pcmp_lt(x, zero), e, one), quotient = pmul(top, inverse);
