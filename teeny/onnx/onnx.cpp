@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "teeny/io/io.h"
 #include "teeny/jit/jit.h"
 #include "teeny/onnx/interpreter.h"
 #include "teeny/tensor/function.h"
@@ -116,6 +117,8 @@ Model::Model(const std::string& path, const ModelOptions& options) : state_(std:
   const size_t slash = path.rfind('/');
   program.folder = slash == path.npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
   data::File file = data::open_to_read(path);
+  const std::string start = io::signature_of(file);
+  if (io::kind_of(start) != io::Kind::Onnx && !io::what_it_is(start).empty()) io::fail_kind(file, "no ONNX network");
   program.file = io::map_bytes(file, 0, file.size());
   try {
     program.proto = parse_model({reinterpret_cast<const char*>(program.file.bytes.data()), program.file.bytes.size()});
@@ -128,7 +131,8 @@ Model::Model(const std::string& path, const ModelOptions& options) : state_(std:
     if (const auto missing = missing_ops(program.proto); !missing.empty()) {
       std::string list;
       for (const auto& [name, count] : missing)
-        list += text(list.empty() ? "" : ", ", name[0] == ':' ? name.substr(1) : name, " (", count, " times)");
+        list += text(list.empty() ? "" : ", ", name[0] == ':' ? name.substr(1) : name, " (", count,
+                     count == 1 ? " time)" : " times)");
       unsupported("operations that teeny does not have: ", list,
                   opset == 0 ? "" : text("; the file is of opset ", opset));
     }
