@@ -129,6 +129,38 @@ TEST_CASE("epilogue: a product that is needed later is a second output") {
   for (size_t i = 0; i < apart.second.size(); ++i) CHECK(together.second[i] == doctest::Approx(apart.second[i]));
 }
 
+TEST_CASE("epilogue: sums that are asked for are stored, whichever way the product goes") {
+  for (const int64_t rows : {1, 5, 8, 16, 33, 64, 200})
+    for (const int64_t columns : {1, 7, 16, 24, 64, 130})
+      for (const int64_t r : {1, 8, 64, 600}) {
+        CAPTURE(rows);
+        CAPTURE(columns);
+        CAPTURE(r);
+        const Tensor x = values({rows, r}), w = values({r, columns}), h = values({rows, columns}),
+                     b = values({columns});
+        const Tensor want = (x.reshape({rows, 1, r}) * w.t()).sum({2}).realize();
+        for (int after = 0; after < 3; ++after) {
+          const auto follow = [&](const Tensor& y) {
+            return after == 0 ? y + h : after == 1 ? (y + b).relu() : y.gelu();
+          };
+          const Tensor sums = after == 2 ? w.t().matmul(x.t()).t() : x.matmul(w), y = follow(sums);
+          realize(std::vector{sums, y});
+          CHECK(sums.allclose(want, 1e-4, 1e-4));
+          CHECK(y.allclose(follow(want), 1e-4, 1e-4));
+        }
+      }
+  for (const int64_t channels : {3, 16, 40}) {
+    const Tensor x = values({2, channels, 14, 14}), w = values({24, channels, 3, 3}),
+                 one = values({24, channels, 1, 1});
+    for (const Tensor& filter : {w, one}) {
+      const Tensor want = x.conv2d(filter).realize(), sums = x.conv2d(filter), y = (sums + 1).relu();
+      realize(std::vector{sums, y});
+      CHECK(sums.allclose(want, 1e-4, 1e-4));
+      CHECK(y.allclose((want + 1).relu(), 1e-4, 1e-4));
+    }
+  }
+}
+
 TEST_CASE("epilogue: without fusion each node is a kernel, with the same values") {
   const Tensor x = values({2, 3, 9, 9}), w = values({8, 3, 3, 3}), bias = values({8});
   const auto y = [&] { return x.conv2d(w, bias).relu() * 2; };

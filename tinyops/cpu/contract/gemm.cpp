@@ -29,6 +29,7 @@
 #include "tinyops/cpu/contract/epilogue.h"
 #include "tinyops/cpu/contract/finish.h"
 #include "tinyops/cpu/contract/micro_kernel.h"
+#include "tinyops/cpu/contract/micro_kernel_in_place.h"
 #include "tinyops/cpu/contract/packing.h"
 #include "tinyops/cpu/contract/row_panels.h"
 #include "tinyops/cpu/parallel.h"
@@ -273,7 +274,7 @@ class Multiplication {
   bool run_in_place(const Strip& place, int64_t panel, const ColumnStrip& strip, T* out, T* sums) const {
     constexpr int columns = max_far(packets);
     typename UsualEpilogue<T>::Rows rows{};
-    if (usual_) usual_->find_rows(place, rows);
+    if (usual_ && !p_.out) usual_->find_rows(place, rows);  // otherwise sums are asked for, too
     const int64_t* const out_column = rows.consecutive ? strip.finish.out : strip.out_column;
     if (rows.consecutive) out = rows.out;
     const T* row[packets];

@@ -65,36 +65,4 @@ static void micro_kernel(int64_t n, const T* panel, const T* const* column, cons
   // exercise 29]
 }
 
-/// The same with rows that are read where they stand, a packet of neighbours at each of `row`: for few columns, which
-/// would not repay packing. `finish` is called with what calls a function with all sums while they are in registers.
-template <class T, int packets, int columns>
-static void micro_kernel_in_place(int64_t n, const T* const* row, const int64_t* row_offset, const T* const* column,
-                                  const int64_t* r_offset, T* const* to, const auto& finish) {
-  using P = Packets<T>;
-  typename P::Type sum[columns][packets];
-  const auto for_all = [&](auto&& f) {
-#pragma GCC unroll 32
-    for (int j = 0; j < columns; ++j)
-      for (int p = 0; p < packets; ++p) f(sum[j][p], j, p * P::lanes);
-  };
-  for_all([&](auto& x, int j, int lane) {
-    x = P::fill(0);
-    __builtin_prefetch(to[j] + lane, 1);
-  });
-  const T* c[columns];
-  const T* a[packets];
-  std::copy_n(column, columns, c), std::copy_n(row, packets, a);
-  for (int64_t r = 0; r < n; ++r) {
-    typename P::Type x[packets];
-    for (int p = 0; p < packets; ++p) x[p] = P::load(a[p] + row_offset[r]);
-#pragma GCC unroll 32
-    for (int j = 0; j < columns; ++j) {
-      const auto b = P::fill(c[j][r_offset[r]]);
-      for (int p = 0; p < packets; ++p) sum[j][p] = pmadd(x[p], b, sum[j][p]);
-    }
-  }
-  finish(for_all);
-  for_all([&](auto& x, int j, int lane) { P::store(to[j] + lane, x); });
-}
-
 }  // namespace tinyops::cpu

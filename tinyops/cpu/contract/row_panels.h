@@ -55,7 +55,7 @@ class RowPanels {
   RowSpans spans(int64_t panel) const {
     if (in_place_.empty()) {
       const int64_t first = first_packet(panel) * lanes;
-      return {1, {{0, first, std::min(packets(panel) * lanes, rows_ - first)}}};
+      return {1, {{{0, first, std::min(packets(panel) * lanes, rows_ - first)}}}};
     }
     RowSpans spans{0, {}};
     for (int64_t p = 0; p < packets(panel); ++p) {
