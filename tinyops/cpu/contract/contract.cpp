@@ -154,6 +154,9 @@ double cost_as_rows(const Operand& rows_of, const std::vector<int>& rows, const 
   return (in_place ? in_lines : std::ceil(n / 16) * 16) * std::ceil(m / 8) * 8 * r + packed + scattered + stored;
 }
 
+/// Whether there is nothing behind it: a window may see padding alone.
+bool is_padding(const Operand& operand) { return operand.buffer->bytes() == 0; }
+
 /// Whether gemm.h can read it as it is.
 bool is_plain(const Operand& operand, const Contraction& k) {
   return operand.dtype == compute_dtype(k.out.dtype) && operand.view.guards.empty();
@@ -435,7 +438,7 @@ Choice choose(const Contraction& k) {
   if (in_a * in_b * batches == 0) return {};
   if (!is_float(k.out.dtype) || r < 1) return {How::Rows};
   for (const Operand* operand : {&k.a, &k.b})
-    if (!is_plain(*operand, k) && !can_pad_copy(*operand)) return {How::Rows};
+    if (is_padding(*operand) || (!is_plain(*operand, k) && !can_pad_copy(*operand))) return {How::Rows};
 
   Choice choice{How::Product, {}, k, {axes.batch, axes.a, axes.b, axes.reduced, {}}};
   Contraction& turned = choice.turned;
@@ -502,6 +505,7 @@ std::unique_ptr<StencilRows> find_stencil_rows(const Contraction& k) {
   const bool turned = count(k.shape, axes.a) > count(k.shape, axes.b);
   const Operand &weights = turned ? k.b : k.a, &image = turned ? k.a : k.b;
   if (weights.dtype != dtype || image.dtype != dtype || !weights.view.guards.empty()) return nullptr;
+  if (is_padding(weights) || is_padding(image)) return nullptr;
   const auto stencil = find_stencil({axes.batch, turned ? axes.b : axes.a, turned ? axes.a : axes.b, axes.reduced},
                                     &weights.view, image.view, k.out.view, dtype == DType::Float64);
   return stencil

@@ -212,8 +212,9 @@ class Gemv {
           for (int i = 0; i < rows; ++i) sum[i][j] = pmadd(P::load(few + i * lanes), b, sum[i][j]);
         }
       typename P::Type a[rows];
-      for (int i = 0; i < rows; ++i) a[i] = P::load(few + i * lanes);
       if (in_place) a[0] = pand(mask, P::load(few - x + length - lanes));
+      else
+        for (int i = 0; i < rows; ++i) a[i] = P::load(few + i * lanes);
 #pragma GCC unroll 8
       for (int j = 0; j < columns; ++j) {
         const auto b = pand(mask, P::load(column[j] + run + length - lanes));
