@@ -447,7 +447,7 @@ loc: ## count lines of code, by file and by folder with all below it; comments a
 	  $(sources_by_hand)
 
 notes: $(LIBTEENY) ## write what the notes show of runs anew, and check the rest
-	python3 tests/house/notes.py
+	python3 tests/book/notes.py
 
 tour: ## write notes/code_tour.md from an execution (ARGS=--check: it must be there already)
 	+python3 tests/house/tour.py $(ARGS)

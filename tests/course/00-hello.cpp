@@ -60,5 +60,5 @@ EXERCISE("00") {
   own::standardize(x).realize();
   const int64_t kernels = teeny::context.kernels - before;
   report(text("Welcome! For 1000 samples of 20 features your line ran as ", kernels, kernels == 1 ? " loop" : " loops",
-              " over memory, a kernel: how is told in notes/scheduler.md."));
+              " over memory, a kernel: how is told in notes/06-from-a-graph-to-kernels.md."));
 }

@@ -26,12 +26,12 @@ def pages():
     code = [f for f in FILES if f.startswith(('teeny/', 'tinyops/', 'tests/', 'examples/', 'Makefile', '.ci/')) and not f.endswith('.gz')]
     words = set(re.findall(r'\w+', '\n'.join(read(f) for f in code)))
     count, wrong = 0, []
-    for page in ['README.md'] + [f for f in FILES if re.match(r'notes/(?!code_tour)\w+\.md', f)]:
+    for page in ['README.md'] + [f for f in FILES if re.match(r'notes/(?!code_tour)[\w-]+\.md', f)]:
         text = re.sub(r'^```.*?^```', '', read(page), flags=re.S | re.M)
         for name in re.findall(r'`([^`\n]+)`', text):
-            if re.fullmatch(r'[\w./]+\.(h|cpp|cu|py|sh|md)', name):
+            if re.fullmatch(r'[\w./-]+\.(h|cpp|cu|py|sh|md)', name):
                 known = any(f == name or f.endswith('/' + name) for f in FILES) or pathlib.PurePath(name).name in OF_READERS
-            elif re.fullmatch(r'(teeny|tinyops|tests|examples|notes)/[\w/]*', name):
+            elif re.fullmatch(r'(teeny|tinyops|tests|examples|notes)/[\w/-]*', name):
                 known = (ROOT / name).exists()
             elif re.fullmatch(r'[A-Za-z_]\w*(::\w+)*(\(\))?', name):
                 known = words.issuperset(re.findall(r'\w+', name))

@@ -355,7 +355,7 @@ std::optional<View> compose(const View& strided, const View& inner) {
 
 std::ostream& operator<<(std::ostream& out, const View& view) {
   out << view.shape << '*' << view.address.coef;
-  if (view.address.offset) out << '+' << view.address.offset;
+  if (const int64_t offset = view.address.offset) out << (offset < 0 ? "" : "+") << offset;
   for (const Guard& g : view.guards)
     out << " if 0<=" << g.position.coef << (g.position.offset < 0 ? "" : "+") << g.position.offset << '<' << g.size;
   return out;

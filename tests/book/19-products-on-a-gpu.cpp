@@ -1,8 +1,8 @@
-// The program of notes/cuda_gemm.md: the bytes that products request, as the emulated GPU counts them, and which tiles
+// The program of notes/19-products-on-a-gpu.md: the bytes that products request, as the emulated GPU counts them, and which tiles
 // are chosen for a chip of 132 processors.
 #include <iomanip>
 
-#include "tests/house/notes/emulated.h"
+#include "tests/book/emulated.h"
 #include "tinyops/common/contraction.h"
 #include "tinyops/cuda/contract/contract.h"
 

@@ -1,4 +1,4 @@
-// The program of notes/cuda_reductions.md: sectors as the emulated GPU counts them, sums in many orders, and the
+// The program of notes/18-many-values-become-one.md: sectors as the emulated GPU counts them, sums in many orders, and the
 // sections of a softmax.
 #include <algorithm>
 #include <iomanip>
@@ -6,7 +6,7 @@
 #include <random>
 #include <set>
 
-#include "tests/house/notes/emulated.h"
+#include "tests/book/emulated.h"
 
 namespace tinyops::cuda {
 

@@ -1,4 +1,4 @@
-# The figures of notes/cuda_streams.md: how many kernels a training step of an example has, which is the same on every backend.
+# The figures of notes/20-streams-and-graphs.md: how many kernels a training step of an example has, which is the same on every backend.
 # One step more is one step's kernels more.
 set -euo pipefail
 make --no-print-directory -s build/cpu-native/{teenygrad_mnist,beautiful_mnist,gpt}

@@ -1,4 +1,4 @@
-// The program of notes/scheduler.md: what a softmax costs node by node, and what a kernel may hold.
+// The program of notes/06-from-a-graph-to-kernels.md: what a softmax costs node by node, and what a kernel may hold.
 #include <cmath>
 #include <iostream>
 

@@ -1,9 +1,9 @@
-// The program of notes/cuda_first_kernel.md: its kernels, without a GPU and on it as the emulator plays it, and what
+// The program of notes/16-a-first-kernel.md: its kernels, without a GPU and on it as the emulator plays it, and what
 // the emulator says of planted mistakes.
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 
-#include "tests/house/notes/emulated.h"
+#include "tests/book/emulated.h"
 
 namespace tinyops::cuda {
 #include "twice"

@@ -1,4 +1,4 @@
-// The program of notes/tiles.md: what a GELU costs where each of its operations walks the array.
+// The program of notes/13-tiles-and-caches.md: what a GELU costs where each of its operations walks the array.
 #include <iostream>
 
 #include "teeny/debug/trace.h"

@@ -1,4 +1,4 @@
-// The program of notes/jit.md: a step that is recorded gives the losses of one that is not, and a Jit says why it did
+// The program of notes/15-recording-a-step.md: a step that is recorded gives the losses of one that is not, and a Jit says why it did
 // not replay.
 #include <cstdlib>
 #include <iostream>

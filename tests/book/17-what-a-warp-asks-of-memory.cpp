@@ -1,8 +1,8 @@
-// The program of notes/cuda_coalescing.md: the sectors that kernels touch, as the emulated GPU counts them.
+// The program of notes/17-what-a-warp-asks-of-memory.md: the sectors that kernels touch, as the emulated GPU counts them.
 #include <iomanip>
 #include <set>
 
-#include "tests/house/notes/emulated.h"
+#include "tests/book/emulated.h"
 
 namespace tinyops::cuda {
 

@@ -1,0 +1,93 @@
+"""Compiles and runs what the pages show, and says what it prints."""
+import hashlib
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+import threading
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+HERE = ROOT / 'build' / 'book' / 'programs'
+LIBRARY = {False: 'build/cpu-native/libteeny.a', True: 'build/cuda-emulated-native/libteeny.a'}
+# GCC 12 warns of an overlap in `"text" + string` where there is none (its bug 105651).
+FLAGS = ['-std=c++20', '-O1', '-Wall', '-Wextra', '-Wno-restrict', '-Wno-unused', '-I.', '-pthread']
+EMULATED = ['-Itests/gpu_emulator', '-fsanitize=bounds', '-Wno-unknown-pragmas', '-Wno-missing-field-initializers']
+BEGIN = '#include <cmath>\n#include <iomanip>\n#include <iostream>\n#include <sstream>\n#include <vector>\n\n#include "teeny/teeny.h"\n'
+lock = threading.Lock()
+
+
+class Failed(Exception):
+    """A program that does not compile, or does not end well."""
+
+
+def make(*arguments):
+    subprocess.run(['make', '--no-print-directory', '-s', *arguments], cwd=ROOT, check=True)
+
+
+def prefix():
+    """teeny.h compiled once, for all programs."""
+    with lock:
+        header, compiled = HERE / 'prefix.h', HERE / 'prefix.h.gch'
+        newest = max(p.stat().st_mtime for p in [*ROOT.glob('teeny/**/*.h'), *ROOT.glob('tinyops/**/*.h')])
+        if not compiled.exists() or compiled.stat().st_mtime < newest:
+            HERE.mkdir(parents=True, exist_ok=True)
+            header.write_text(BEGIN)
+            subprocess.run(['g++', *FLAGS, '-x', 'c++-header', header, '-o', compiled], cwd=ROOT, check=True)
+    return ['-include', header]
+
+
+def compiled(code, include=()):
+    """The program of this source text; the same text and library give the same file, which is kept."""
+    emulated = 'tinyops/cuda/' in code or 'tests/book/emulated.h' in code
+    flags = [*FLAGS, *(EMULATED if emulated else prefix()), *(f'-I{path}' for path in include)]
+    parts = [code] + [p.read_text() for path in include for p in sorted(pathlib.Path(path).iterdir()) if p.is_file()]
+    parts += [(ROOT / 'tests/book/emulated.h').read_text(), str((ROOT / LIBRARY[emulated]).stat().st_mtime_ns)]
+    HERE.mkdir(parents=True, exist_ok=True)
+    program = HERE / hashlib.sha256('\n'.join(parts).encode()).hexdigest()[:16]
+    if not program.exists():
+        source = program.with_suffix('.cpp')
+        source.write_text(code)
+        built = subprocess.run(['g++', *flags, source, LIBRARY[emulated], '-fopenmp', '-lz', '-o', f'{program}.new'], cwd=ROOT,
+                               stderr=subprocess.PIPE, text=True)
+        if built.returncode:
+            raise Failed(built.stderr)
+        os.rename(f'{program}.new', program)
+    return program
+
+
+def run(command, folder=ROOT, **environment):
+    """What a command prints, errors and all."""
+    result = subprocess.run([str(part) for part in command], cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=900,
+                            stderr=subprocess.STDOUT, text=True, env={**os.environ, 'OMP_WAIT_POLICY': 'passive', **environment})
+    if result.returncode:
+        raise Failed(f'exit status {result.returncode}\n{result.stdout}')
+    return result.stdout
+
+
+def output_of(code, **environment):
+    """What a C++ program prints: `code` is the body of its main, or all of it."""
+    if 'int main(' not in code:
+        code = BEGIN + 'using namespace teeny;\nint main() {\n' + code + '}\n'
+    return run([compiled(code)], **environment)
+
+
+class Clone:
+    """The tracked files as they stand, and what is built of them: where commands of a page run. Made when first asked for."""
+
+    def __init__(self):
+        self.folder, self.lock = None, threading.Lock()
+
+    def path(self):
+        with self.lock:
+            if self.folder is None:
+                self.folder = tempfile.mkdtemp()
+                files = subprocess.run(['git', 'ls-files', '-z'], cwd=ROOT, stdout=subprocess.PIPE, check=True).stdout
+                subprocess.run(['xargs', '-0', 'cp', '--parents', '-a', '-t', self.folder], cwd=ROOT, input=files, check=True)
+                os.mkdir(os.path.join(self.folder, 'build'))
+                subprocess.run(['cp', '-al', 'build/cpu-native', os.path.join(self.folder, 'build')], cwd=ROOT, check=True)
+            return self.folder
+
+    def close(self):
+        if self.folder:
+            shutil.rmtree(self.folder)
