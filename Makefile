@@ -446,8 +446,8 @@ loc: ## count lines of code, by file and by folder with all below it; comments a
 	        printf "%6d  in all\n", all }' \
 	  $(sources_by_hand)
 
-notes: $(LIBTEENY) ## write what the notes show of runs anew, and check the rest
-	python3 tests/book/notes.py
+notes: $(LIBTEENY) ## write the excerpts, outputs and figures of the notes anew, and check the rest (PAGE=02)
+	python3 tests/book/notes.py $(PAGE)
 
 tour: ## write notes/code_tour.md from an execution (ARGS=--check: it must be there already)
 	+python3 tests/house/tour.py $(ARGS)

@@ -149,7 +149,8 @@ def kernels_of(specs):
 
 class Page:
     def __init__(self, path):
-        self.path, self.text, self.errors, self.changes, self.count = path, path.read_text(), [], [], 0
+        self.path, self.text, self.errors, self.changes, self.drawn, self.count = path, path.read_text(), [], [], [], 0
+        self.beside = 'contents' if path == ROOT / 'notes' / 'README.md' else path.stem  # the name of its program
         self.fences = list(FENCE.finditer(self.text))
         inside = lambda m: any(f.start() <= m.start() < f.end() for f in self.fences)
         self.paragraphs = [m for m in PARAGRAPH.finditer(self.text) if not inside(m)]
@@ -187,7 +188,7 @@ class Page:
             for fence in self.fences:
                 if fence['kind'] == 'part':
                     (pathlib.Path(name) / fence['name']).write_text(fence['block'])
-            for beside in sorted(HERE.glob(f'{self.path.stem}.*')):
+            for beside in sorted(HERE.glob(f'{self.beside}.*')):
                 if beside.suffix == '.py':
                     continue
                 command = ['bash', beside] if beside.suffix == '.sh' else [programs.compiled(beside.read_text(), [name])]
@@ -199,7 +200,7 @@ class Page:
         return sections, kernels_of(specs) if specs else []
 
     def check_blocks(self, sections, kernels):
-        program = '\n'.join(beside.read_text() for beside in HERE.glob(f'{self.path.stem}.*'))
+        program = '\n'.join(beside.read_text() for beside in HERE.glob(f'{self.beside}.*'))
         printed = self.run_blocks()
         for fence in self.fences:
             words, kind, name = fence['info'].split(), fence['kind'], fence['name']
@@ -298,7 +299,7 @@ class Page:
 
     def check_figures(self, sections):
         shown = set(re.findall(r'!\[[^\]]+\]\(figures/([\w-]+)\.svg\)', self.text))
-        script = HERE / f'{self.path.stem}.py'
+        script = HERE / f'{self.beside}.py'
         drawn = {}
         if script.exists():
             spec = importlib.util.spec_from_file_location(self.path.stem.replace('-', '_'), script)
@@ -311,12 +312,12 @@ class Page:
         for name, svg in drawn.items():
             kept = ROOT / 'notes' / 'figures' / f'{name}.svg'
             if not kept.exists() or not same_picture(svg, kept.read_text()):
-                self.changes_of_figures = [*getattr(self, 'changes_of_figures', []), (kept, svg)]
+                self.drawn.append((kept, svg))
 
     def anew(self):
         """What is to be written: (file, text)."""
         own = [(self.path, self.text)] if self.text != self.path.read_text() else []
-        return own + getattr(self, 'changes_of_figures', [])
+        return own + self.drawn
 
 
 def whole(outside, body):

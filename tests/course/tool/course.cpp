@@ -58,24 +58,15 @@ const Exercise* next_after(const Exercises& all, const Exercise* e) {
 
 // ---- list -----------------------------------------------------------------------------------------------------------
 
-const std::map<std::string, std::string> kChapters = {{"00", "One epoch"},
-                                                      {"01", "Numbers"},
-                                                      {"02", "Views"},
-                                                      {"03", "Operations and a device"},
-                                                      {"04", "The reference"},
-                                                      {"05", "Promises"},
-                                                      {"06", "From a graph to kernels"},
-                                                      {"07", "Rules"},
-                                                      {"08", "The walk back"},
-                                                      {"09", "Formulas"},
-                                                      {"10", "Layers and steps"},
-                                                      {"11", "Data and files"},
-                                                      {"12", "Tiles and caches"},
-                                                      {"13", "One product for everything"},
-                                                      {"14", "Recording a step"},
-                                                      {"15", "A first kernel"},
-                                                      {"16", "What a warp asks of memory"},
-                                                      {"17", "Many numbers become one"}};
+/// The heading of a chapter's page, which begins `# 02 Views`.
+std::string heading_of(const std::string& chapter) {
+  for (const auto& page : fs::directory_iterator("notes"))
+    if (page.path().filename().string().starts_with(chapter + "-")) {
+      const std::string text = read_file(page.path());
+      return text.substr(2, text.find('\n') - 2);
+    }
+  return chapter;
+}
 
 std::string sign_of(const Exercise& e) {
   const std::string verdict = remembered(e);
@@ -97,26 +88,24 @@ int list(const Exercises& all) {
                           " exercises cut from the real source. Open one, read its page and the file "
                           "around it, write what is missing, and see a check go green.",
                       columns, "  ");
-  for (const auto& [number, name] : kChapters)
-    for (const Exercise& e : all) {
-      if (e.chapter != number) continue;
-      if (number != chapter) std::cout << "\n  " << dim(number + " " + name) << "\n";
-      chapter = number;
-      std::string sign;
-      try {
-        sign = sign_of(e);
-        done += is_done(e), points += is_done(e) ? e.points : 0;
-        minutes += is_done(e) ? 0 : e.minutes;
-      } catch (const Error&) { sign = red("!"); }
-      most += e.points;
-      std::string after;
-      for (const std::string& n : e.needs) after += (after.empty() ? "  after " : " ") + n;
-      const int room = columns - 19 - names;
-      if (room - int(after.size()) < 12) after.clear();
-      std::cout << "  " << sign << " " << e.number << "  " << padded(e.name, names + 2)
-                << padded(std::to_string(e.minutes), 3) << " min  " << shortened(e.file, room - int(after.size()))
-                << dim(after) << "\n";
-    }
+  for (const Exercise& e : all) {
+    if (e.chapter != chapter) std::cout << "\n  " << dim(heading_of(e.chapter)) << "\n";
+    chapter = e.chapter;
+    std::string sign;
+    try {
+      sign = sign_of(e);
+      done += is_done(e), points += is_done(e) ? e.points : 0;
+      minutes += is_done(e) ? 0 : e.minutes;
+    } catch (const Error&) { sign = red("!"); }
+    most += e.points;
+    std::string after;
+    for (const std::string& n : e.needs) after += (after.empty() ? "  after " : " ") + n;
+    const int room = columns - 19 - names;
+    if (room - int(after.size()) < 12) after.clear();
+    std::cout << "  " << sign << " " << e.number << "  " << padded(e.name, names + 2)
+              << padded(std::to_string(e.minutes), 3) << " min  " << shortened(e.file, room - int(after.size()))
+              << dim(after) << "\n";
+  }
   constexpr int kBar = 30;
   const int bar = all.empty() ? 0 : kBar * done / int(all.size());
   std::cout << "\n  " << green(std::string(size_t(bar), '#')) << std::string(size_t(kBar - bar), '.') << "  " << done

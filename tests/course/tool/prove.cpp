@@ -158,7 +158,9 @@ int markers(const Exercises& all, const Chosen& which) {
     for (const WrongBody& w : e->wrong)
       if (w.says.empty()) table.bad(*e, "a wrong body without `says:`");
     if (e->text.empty()) table.bad(*e, "its page does not say what to write");
-    if (e->chapter.size() != 2) table.bad(*e, "no chapter");
+    const auto is_its_page = [&](const fs::path& page) { return page.filename().string().starts_with(e->chapter + "-"); };
+    if (e->chapter.size() != 2 || std::ranges::none_of(fs::directory_iterator("notes"), is_its_page))
+      table.bad(*e, "its chapter has no page");
     for (const std::string& n : e->needs)
       if (!numbers.contains(n)) table.bad(*e, "needs ", n, ", which is none");
     const fs::path check =

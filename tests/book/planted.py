@@ -1,0 +1,109 @@
+#!/usr/bin/env python3
+"""Plants mistakes in pages, and checks that tests/book/notes.py finds each, and nothing in a page that is right."""
+import sys
+
+import book
+import notes
+import programs
+import source
+from programs import ROOT
+
+RIGHT = '''# A page
+
+```cpp run
+std::cout << (Tensor::of({1, 2, 3}) * 2).sum().item() << " of " << 1.0 / 3 << "\\n";
+```
+
+```output
+12 of 0.33333
+```
+
+```cpp run error
+Tensor::ones({2, 3}) + Tensor::ones({4});
+```
+
+```output
++: (2, 3) and (4,) do not broadcast: sizes 3 and 4 differ and neither is 1
+```
+
+```cpp from=tinyops/base/shape.h#Affine
+struct Affine {
+  Dims coef;
+  int64_t offset = 0;
+
+  int64_t at(const Dims& index) const;
+  bool operator==(const Affine&) const = default;
+};
+```
+
+```sh run
+ls LICENSE
+```
+
+```output
+LICENSE
+```
+'''
+
+# What is planted: a part of the page, what stands there instead, and what is found: an error with these words, or `anew`, the page
+# written otherwise.
+PLANTED = [
+    ('12 of', '13 of', 'anew'),
+    ('0.33333', '0.3341', 'anew'),
+    ('0.33333', '0.33', 'anew'),
+    ('(4,) do not', '(4,) do', 'anew'),
+    ('int64_t offset = 0;', 'int64_t offset = 1;', 'anew'),
+    ('  Dims coef;\n', '', 'anew'),
+    ('#Affine', '#Afine', 'there is no declaration of Afine'),
+    ('from=tinyops/base/shape.h', 'from=tinyops/base/shapes.h', 'there is no file'),
+    ('#Affine', '#Affine [int64_t offse1]', 'it has no line with'),
+    ('```cpp run\n', '```cpp\n', 'neither where it is from nor that it runs'),
+    ('```output\n12 of 0.33333\n```\n', '', 'anew'),
+    ('```output\n+: (2, 3) and (4,) do not broadcast: sizes 3 and 4 differ and neither is 1\n```\n', '', 'anew'),
+    ('```output\nLICENSE\n```\n', '```output\nNOTICE\n```\n', 'anew'),
+    ('ls LICENSE', 'ls LICENCE', 'exit status'),
+    ('.sum()', '.sun()', 'has no member named'),
+    ('```cpp from=tinyops/base/shape.h#Affine\n', '```cpp sketch\n//\n//\n//\n', 'a sketch has at most 8 lines'),
+    ('# A page\n', '# A page\n\n<!-- runs: x -->\nA paragraph.\n', 'a marker of another kind'),
+    ('# A page\n', '# A page\n\n<!-- run: x -->\nA paragraph.\n', 'no program prints it'),
+    ('# A page\n', '# A page\n\n![a picture](figures/99-none.svg)\n', 'is shown, and not drawn'),
+    ('+ Tensor::ones({4})', '+ Tensor::ones({3})', 'anew'),
+]
+
+
+def check(text):
+    path = ROOT / 'build' / 'book' / '99-planted.md'
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    page = notes.Page(path).check()
+    return page.errors, page.anew()
+
+
+def main():
+    programs.make(programs.LIBRARY[False])
+    missed = []
+    errors, anew = check(RIGHT)
+    if errors or anew:
+        missed.append(f'a page that is right: {errors}{[text for _, text in anew]}')
+    for before, after, words in PLANTED:
+        assert before in RIGHT, before
+        errors, anew = check(RIGHT.replace(before, after, 1))
+        if not (errors or anew) or words != 'anew' and not any(words in error for error in errors):
+            missed.append(f'{before!r} instead of {after!r}: {errors}{[text for _, text in anew]}')
+    # Declarations are found whole, whatever stands in their comments and strings.
+    for request, begins, ends in [('teeny/graph/lazy.cpp#ShapeTracker::reshape', 'ShapeTracker ShapeTracker::reshape(', '\n}\n'),
+                                  ('teeny/graph/lazy.h#ShapeTracker::views', 'std::span<const View> views()', '}\n'),
+                                  ('tinyops/base/shape.h#Interval', 'struct Interval', '};\n'),
+                                  ('tinyops/kernel.h#Kernel', 'using Kernel', ';\n')]:
+        text = source.excerpt(request)
+        if not text.startswith(begins) or not text.endswith(ends) or text.count('{') != text.count('}'):
+            missed.append(f'{request}: {text}')
+    before = book.source_files
+    book.source_files = lambda: before() + ['teeny_of_nobody/x.cpp']
+    if not any('teeny_of_nobody/x.cpp is read beside no chapter' in wrong for wrong in book.reading()[1]):
+        missed.append('a source file of no chapter')
+    print('\n'.join(missed) or f'{len(PLANTED)} planted mistakes, each is found')
+    sys.exit(bool(missed))
+
+
+main()
