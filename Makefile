@@ -201,7 +201,11 @@ of_gpt2   := $(addprefix examples/,bpe.cpp unicode.cpp weights.cpp)
 of_resnet := $(addprefix examples/,image.cpp unicode.cpp weights.cpp)
 programs := $(wildcard examples/*.cpp tests/bench/*.cpp) $(if $(filter cuda,$(BACKEND)),tests/bench/gpu_peak.cu)
 sources  := $(library) $(tool) $(tests) $(programs) $(checks) $(wildcard tests/course/tool/*.cpp)
-object    = $(patsubst %.cu,$B/%.o,$(patsubst %.cpp,$B/%.o,$1))
+# Only the kernels differ from backend to backend, and with the width of a register: SHARED=build/cpu-native takes all other objects from
+# there, where they must be built already.
+its_own = $(filter tinyops/% tests/gpu_emulator/% tests/course/% tests/bench/%,$1)
+folder  = $(if $(sanitizers),$B,$(or $(if $(call its_own,$1),$B),$(SHARED),$B))
+object  = $(foreach s,$1,$(call folder,$s)/$(basename $s).o)
 
 LIBTEENY := $B/libteeny.a
 
