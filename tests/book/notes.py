@@ -331,8 +331,7 @@ def whole(outside, body):
 def main():
     checks = '--check' in sys.argv[1:]
     asked = [a for a in sys.argv[1:] if a != '--check']
-    programs.make(programs.LIBRARY[False])
-    programs.make('BACKEND=cuda', 'EMULATE=1', programs.LIBRARY[True])
+    programs.make_libraries()
     paths = [*sorted(ROOT.glob('notes/*.md')), ROOT / 'README.md']
     paths = [p for p in paths if p.name != 'code_tour.md' and (not asked or any(p.name.startswith(a) for a in asked))]
     with ThreadPoolExecutor(2) as pool:

@@ -80,7 +80,7 @@ def check(text):
 
 
 def main():
-    programs.make(programs.LIBRARY[False])
+    programs.make_libraries()
     missed = []
     errors, anew = check(RIGHT)
     if errors or anew:

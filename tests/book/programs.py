@@ -21,8 +21,10 @@ class Failed(Exception):
     """A program that does not compile, or does not end well."""
 
 
-def make(*arguments):
-    subprocess.run(['make', '--no-print-directory', '-s', *arguments], cwd=ROOT, check=True)
+def make_libraries():
+    """The CPU's, and the emulated GPU's, which differs in its kernels alone."""
+    for options in ([], ['BACKEND=cuda', 'EMULATE=1', 'SHARED=build/cpu-native']):
+        subprocess.run(['make', '--no-print-directory', '-s', *options, LIBRARY[bool(options)]], cwd=ROOT, check=True)
 
 
 def prefix():
