@@ -1,0 +1,333 @@
+#!/usr/bin/env python3
+"""The book as HTML in build/book, which a browser reads from the disk: `make book`.
+
+Each page of notes/ goes through pandoc. What pandoc does not know is added here: the frame around a page (page.html), links between
+pages and into the source, what a listing is, the index for the search. Each source file that a page names becomes a page, too. A
+link or a picture that leads nowhere is an error, told with its file and line.
+
+    book.py             pictures where a widget may stand
+    book.py --widgets   the widgets, which are in build/book/widgets
+"""
+import html
+import json
+import os
+import pathlib
+import re
+import shutil
+import string
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+NOTES, HERE, OUT = ROOT / 'notes', ROOT / 'notes' / 'book', ROOT / 'build' / 'book'
+FRAME = string.Template((HERE / 'page.html').read_text())
+TAG = re.compile(r'<[^>]*>')
+errors = []
+
+
+class Page:
+    def __init__(self, path, group):
+        self.path, self.group = path, group
+        self.name = path.relative_to(NOTES).as_posix()
+        self.out = 'index.html' if self.name == 'README.md' else self.name[:-3] + '.html'
+        self.up = '../' * self.out.count('/')
+        self.text = path.read_text()
+        self.title = re.search(r'^# (.*)', self.text, re.M)[1].replace('`', '')
+        number = re.match(r'\d\d', path.name)
+        self.number = number[0] if number else ''
+        self.short = re.sub(r'^\d\d\s+', '', self.title)
+
+
+def pages():
+    """In the order in which they are read: the table of contents, what it links to, the rest, the exercises."""
+    first = NOTES / 'README.md'
+    found, group, seen = [Page(first, '')], '', {first}
+    for line in first.read_text().splitlines():
+        if line.startswith('## '):
+            group = line[3:]
+        for name in re.findall(r'\]\(([\w-]+\.md)\)', line) if group else ():
+            if NOTES / name not in seen and (NOTES / name).exists():
+                seen.add(NOTES / name)
+                found.append(Page(NOTES / name, group))
+    found += [Page(p, 'Appendices') for p in sorted(NOTES.glob('*.md')) if p not in seen]
+    return found + [Page(p, 'Exercises') for p in sorted(NOTES.glob('exercises/*.md'))]
+
+
+# ---- From markdown to a fragment of HTML ----------------------------------------------------------------------------
+
+def exercise(page, chapters):
+    """The page of an exercise for a reader: no stub and no wrong bodies, and each hint folded."""
+    fields = dict(re.findall(r'^([a-z]+): (.*)\n', page.text, re.M))
+    text = re.sub(r'^[a-z]+: .*\n', '', page.text, flags=re.M)
+    text = re.sub(r'^```cpp (stub|wrong)\n.*?^```\n', '', text, flags=re.S | re.M)
+    text, *hints = re.split(r'^## Hint\n', text, flags=re.M)
+    chapter = chapters.get(fields['chapter'])
+    facts = [f'`{fields["file"]}`', f'chapter [{chapter.title}](../{chapter.name})' if chapter else '',
+             f'after exercise {fields["needs"]}' if 'needs' in fields else '',
+             f'{fields["points"]} point' + 's' * (fields['points'] != '1'), f'about {fields["minutes"]} minutes']
+    title, text = text.split('\n', 1)
+    result = f'{title}\n\n{" · ".join(filter(None, facts))}\n\n{text.strip()}\n\n'
+    result += f'```sh\nmake start EX={int(page.number)}   # opens it in the source\n' \
+              f'make check EX={int(page.number)}   # builds it, and says what is wrong\n```\n\n'
+    for n, hint in enumerate(hints, 1):
+        result += f'<details><summary>Hint {n}</summary>\n\n{hint.strip()}\n\n</details>\n\n'
+    return result
+
+
+def attributes(fence):
+    """A fence whose info string pandoc understands: ```cpp from=a.cpp#f becomes ```{.cpp from="a.cpp#f"}."""
+    indent, language, rest = fence.groups()
+    words = [f'{w.split("=", 1)[0]}="{w.split("=", 1)[1]}"' if '=' in w else f'.{w}' for w in rest.split()]
+    return f'{indent}{{.{language} {" ".join(words)}}}'
+
+
+def pandoc(page, chapters):
+    text = exercise(page, chapters) if page.group == 'Exercises' else page.text
+    text = re.sub(r'^( *```)(\w+) +(.+)$', attributes, text, flags=re.M)
+    run = subprocess.run(['pandoc', '-f', 'gfm+attributes', '-t', 'html5', '--wrap=preserve'], input=text, capture_output=True, text=True)
+    if run.returncode:
+        sys.exit(f'{page.path.relative_to(ROOT)}: {run.stderr}')
+    return run.stdout
+
+
+# ---- Links ----------------------------------------------------------------------------------------------------------
+
+class Links:
+    def __init__(self, book):
+        self.pages = {p.path: p for p in book}
+        tracked = subprocess.run(['git', 'ls-files'], cwd=ROOT, capture_output=True, text=True).stdout.split('\n')
+        self.files = {f for f in tracked if f.startswith(('teeny/', 'tinyops/', 'examples/', 'tests/')) or f == 'Makefile'}
+        self.by_name = {}
+        for f in self.files:
+            self.by_name.setdefault(f.rsplit('/', 1)[-1], []).append(f)
+        self.named, self.pictures = set(), set()
+
+    def source(self, page, file, line=None):
+        self.named.add(file)
+        return f'{page.up}source/{file}.html' + (f'#L{line}' if line else '')
+
+    def target(self, page, url):
+        """Where a link of a page's markdown leads in the book; None: nowhere."""
+        if re.match(r'[a-z]+:', url):
+            return url
+        path, _, fragment = url.partition('#')
+        fragment = fragment and '#' + fragment
+        file = pathlib.Path(os.path.normpath(page.path.parent / path)) if path else page.path
+        if file in self.pages:
+            return (os.path.relpath(self.pages[file].out, os.path.dirname(page.out) or '.') if path else '') + fragment
+        name = file.relative_to(ROOT).as_posix() if file.is_relative_to(ROOT) else ''
+        if name in self.files:
+            return self.source(page, name) + fragment
+        if file.is_file() and file.is_relative_to(NOTES):
+            self.pictures.add(file)
+            return path
+        return '' if file.exists() else None  # a folder, or the README of the whole: text
+
+    def file_of(self, text):
+        """The one source file that a phrase in backticks names."""
+        if text in self.files:
+            return text
+        if not re.fullmatch(r'[\w/.-]+\.(h|cpp|cu|py|sh|awk)', text):
+            return None
+        found = [f for f in self.by_name.get(text.rsplit('/', 1)[-1], ()) if f.endswith('/' + text)]
+        return found[0] if len(found) == 1 else None
+
+
+def complain(page, what, text):
+    line = next((n for n, l in enumerate(page.text.splitlines(), 1) if text in l), 1)
+    errors.append(f'{page.path.relative_to(ROOT)}:{line}: {what}: {text}')
+
+
+# ---- What is added to pandoc's HTML ---------------------------------------------------------------------------------
+
+def listing(page, links, match):
+    """A listing of the source says from where."""
+    file, _, name = match[1].partition('#')
+    if file not in links.files:
+        complain(page, 'no such file', match[1])
+        return match[0]
+    code = html.unescape(TAG.sub('', match[0])).strip().split('\n')[0]
+    line = next((n for n, l in enumerate((ROOT / file).read_text().splitlines(), 1) if l.strip() == code.strip()), None)
+    where = f'<code>{file}</code>' + (f' <span>{html.escape(name)}</span>' if name else '')
+    return f'<figure class="listing"><figcaption><a href="{links.source(page, file, line)}">{where}</a></figcaption>{match[0]}</figure>'
+
+
+def widget(page, match):
+    name, picture = match.groups()
+    if not (OUT / 'widgets' / f'{name}.html').exists():
+        return picture
+    alt = (re.search(r'alt="([^"]*)"', picture) or [0, name])[1]
+    place = f'{page.up}widgets/{name}.html'
+    return (f'<figure class="widget"><iframe src="{place}" title="{alt}" loading="lazy"></iframe><figcaption><a href="{place}" '
+            f'target="_blank">The same on a page of its own</a></figcaption></figure>\n<div class="instead">{picture}</div>')
+
+
+def finished(page, links, body, widgets):
+    """The fragment with its links, listings, tables and pictures as the book has them."""
+    def link(match):
+        url = html.unescape(match[2])
+        place = links.target(page, url)
+        if place is None:
+            complain(page, 'no such ' + ('page or file' if match[1] == 'href' else 'picture'), url)
+        return f'{match[1]}="{html.escape(place or "")}"'
+
+    def picture(match):
+        file = pathlib.Path(os.path.normpath(page.path.parent / match[1]))
+        text = file.read_text() if file.suffix == '.svg' and file.exists() else ''
+        own = '' if 'prefers-color-scheme' in text else ' paper'  # drawn for white paper
+        if not re.search('alt="[^"]', match[0]):
+            complain(page, 'a picture without alternative text', match[1])
+        return f'<p class="picture{own}">{match[0][3:]}'
+
+    def code(match):
+        file = links.file_of(html.unescape(match[1])) if match[1] else None
+        return f'<a href="{links.source(page, file)}">{match[0]}</a>' if file else match[0]
+
+    body = re.sub(r'<a href="#cb[^>]*></a>', '', body)  # pandoc's anchor of each line
+    body = re.sub(r'<pre\nclass', '<pre class', body)
+    body = re.sub(r'\b(href|src)="([^"]*)"', link, body)
+    body = re.sub(r'<a href="">(.*?)</a>', r'\1', body, flags=re.S)
+    body = re.sub(r'<p><img\s+src="([^"]*)"[^>]*></p>', picture, body)
+    body = re.sub(r'(?s:<pre.*?</pre>|<a .*?</a>|<h\d.*?</h\d>)|<code>([^<]*)</code>', code, body)
+    body = re.sub(r'<div class="sourceCode" id="[^"]*" data-from="([^"]*)">.*?</div>', lambda m: listing(page, links, m), body, flags=re.S)
+    body = body.replace('<table>', '<div class="table"><table>').replace('</table>', '</table></div>')
+    if widgets:
+        body = re.sub(r'<!-- widget: ([\w-]+) -->\s*(<p.*?</p>)', lambda m: widget(page, m), body, flags=re.S)
+    return re.sub(r'<!--.*?-->\n?', '', body, flags=re.S)
+
+
+def headings(body):
+    return [(int(level), name, TAG.sub('', text).strip())
+            for level, name, text in re.findall(r'<h([1-6])\s+id="([^"]*)">(.*?)</h\1>', body, re.S)]
+
+
+def sections(page, body):
+    """For the search: each section's fragment, heading and text."""
+    result = []
+    for part in re.split(r'(?=<h[2-6]\s)', body):
+        head = re.match(r'<h[2-6]\s+id="([^"]*)">(.*?)</h\d>', part, re.S)
+        text = html.unescape(TAG.sub('', part[head.end():] if head else part))
+        result.append([page.out + ('#' + head[1] if head else ''), page.title,
+                       html.unescape(TAG.sub('', head[2])).strip() if head else '', ' '.join(text.split())])
+    return [r for r in result if r[2] or r[3]]
+
+
+# ---- The frame ------------------------------------------------------------------------------------------------------
+
+def navigation(page, book):
+    groups = {}
+    for p in book:
+        groups.setdefault(p.group, []).append(p)
+    result = ''
+    for group, members in groups.items():
+        items = ''.join(f'<li><a href="{page.up}{p.out}"{" aria-current=page" if p is page else ""}>'
+                        f'<span>{p.number}</span>{html.escape(p.short)}</a></li>' for p in members)
+        if group == 'Exercises':
+            result += f'<details{" open" if page in members else ""}><summary>{group}</summary><ul>{items}</ul></details>'
+        else:
+            result += (f'<h2>{html.escape(group)}</h2>' if group else '') + f'<ul>{items}</ul>'
+    return result
+
+
+def contents(heads):
+    items = [(level, f'<a href="#{name}">{text}</a>') for level, name, text in heads if level in (2, 3)]
+    if len(items) < 2:
+        return ''
+    return '<details class="toc" open><summary>On this page</summary><ul>' + ''.join(
+        f'<li class="h{level}">{link}</li>' for level, link in items) + '</ul></details>'
+
+
+def write(place, **fields):
+    file = OUT / place
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(FRAME.substitute(up='../' * place.count('/'), **fields))
+
+
+def neighbours(page, book):
+    at = book.index(page)
+    one = lambda p, rel, word: f'<a rel="{rel}" href="{page.up}{p.out}"><small>{word}</small>{html.escape(p.title)}</a>'
+    return (one(book[at - 1], 'prev', 'Previous') if at else '<span></span>') + \
+        (one(book[at + 1], 'next', 'Next') if at + 1 < len(book) else '')
+
+
+# ---- Source files ---------------------------------------------------------------------------------------------------
+
+WORDS = '''alignas auto bool break case catch char class const constexpr continue default delete do double else enum explicit extern
+false float for friend if inline int long namespace new noexcept nullptr operator override private protected public return short
+sizeof static struct switch template this throw true try typename union unsigned using virtual void volatile while'''.split()
+TOKEN = re.compile(r'(?P<co>//.*|/\*(?s:.*?)\*/)|(?P<st>"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])\')|(?P<pp>^[ \t]*#.*)|'
+                   r'(?P<dv>\b\d[\w.]*)|(?P<kw>\b(?:' + '|'.join(WORDS) + r')\b)', re.M)
+
+
+def coloured(text):
+    def span(m):
+        return '\n'.join(f'<span class="{m.lastgroup}">{html.escape(l, False)}</span>' for l in m[0].split('\n'))
+    result, at = [], 0
+    for m in TOKEN.finditer(text):
+        result += html.escape(text[at:m.start()], False), span(m)
+        at = m.end()
+    return ''.join(result) + html.escape(text[at:], False)
+
+
+def source_page(file, book, readers):
+    text = (ROOT / file).read_text()
+    lines = (coloured(text) if file.endswith(('.h', '.cpp', '.cu')) else html.escape(text, False)).rstrip('\n').split('\n')
+    body = ''.join(f'<span id="L{n}">{l}\n</span>' for n, l in enumerate(lines, 1))
+    up = '../' * (file.count('/') + 1)
+    named = ', '.join(f'<a href="{up}{p.out}">{html.escape(p.title)}</a>' for p in readers)
+    page = Page.__new__(Page)
+    page.up = up
+    write(f'source/{file}.html', title=html.escape(file), kind='source', contents='', neighbours='', navigation=navigation(page, book),
+          body=f'<h1><code>{file}</code></h1><p>Named in {named}</p><pre class="sourceCode lines"><code>{body}</code></pre>')
+
+
+# ---- All of it ------------------------------------------------------------------------------------------------------
+
+def main():
+    if not shutil.which('pandoc'):
+        sys.exit('make book needs pandoc: run apt-get install pandoc')
+    widgets = '--widgets' in sys.argv
+    book = pages()
+    links, chapters = Links(book), {p.number: p for p in book if p.number and p.group != 'Exercises'}
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        raw = list(pool.map(lambda p: pandoc(p, chapters), book))
+    OUT.mkdir(parents=True, exist_ok=True)
+    for old in OUT.iterdir():
+        if old.name != 'widgets':
+            shutil.rmtree(old) if old.is_dir() else old.unlink()
+
+    bodies, readers = {}, {}
+    for page, body in zip(book, raw):
+        seen, links.named = links.named, set()
+        bodies[page.out] = finished(page, links, body, widgets)
+        for file in links.named:
+            readers.setdefault(file, []).append(page)
+        links.named |= seen
+
+    ids = {out: set(re.findall(r'\sid="([^"]*)"', body)) for out, body in bodies.items()}
+    for page in book:
+        for url in re.findall(r'href="([^":]*#[^"]+)"', bodies[page.out]):
+            path, fragment = url.split('#')
+            out = os.path.normpath(os.path.join(os.path.dirname(page.out), path)) if path else page.out
+            if out in ids and fragment not in ids[out]:
+                complain(page, f'{out} has no such section', '#' + fragment)
+    if errors:
+        sys.exit('\n'.join(errors))
+
+    for page in book:
+        heads = headings(bodies[page.out])
+        write(page.out, title=html.escape(page.title), kind='page', body=bodies[page.out], contents=contents(heads),
+              navigation=navigation(page, book), neighbours=neighbours(page, book))
+    for file in sorted(links.named):
+        source_page(file, book, readers[file])
+    for file in [*links.pictures, HERE / 'book.css', HERE / 'book.js']:
+        to = OUT / (file.name if file.parent == HERE else file.relative_to(NOTES))
+        to.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, to)
+    index = [s for p in book for s in sections(p, bodies[p.out])]
+    (OUT / 'index.js').write_text('window.bookIndex = ' + json.dumps(index, ensure_ascii=False, separators=(',', ':')) + ';\n')
+    print(f'build/book/index.html: {len(book)} pages, {len(links.named)} source files, {len(links.pictures)} pictures')
+
+
+main()
