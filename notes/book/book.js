@@ -22,7 +22,7 @@ if (matchMedia('(max-width: 1199px)').matches) document.querySelector('.toc')?.r
 
 // ---- Code, and links to sections --------------------------------------------------------------------------------------
 
-for (const pre of document.querySelectorAll('article pre.sourceCode:not(.lines)')) {
+for (const pre of document.querySelectorAll('.code pre')) {
   const button = make('button', {type: 'button', className: 'copy', textContent: 'Copy'});
   button.addEventListener('click', async () => {
     await navigator.clipboard.writeText(pre.innerText.replace(/\n*$/, '\n'));

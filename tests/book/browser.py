@@ -199,7 +199,7 @@ def copy(b, page):
     b.size(*DESK)
     b.open(page)
     b.driver.execute_cdp_cmd('Browser.grantPermissions', {'permissions': ['clipboardReadWrite', 'clipboardSanitizedWrite']})
-    code = b.one('article div.sourceCode pre').get_property('innerText')
+    code = b.one('article .code pre').get_property('innerText')
     b.driver.execute_script('document.querySelector(".copy").scrollIntoView({block: "center"})')
     b.one('.copy').click()
     b.wait(lambda: b.one('.copy').text == 'Copied', page, 'the copy button does nothing')
@@ -255,7 +255,7 @@ def examine(book, only=None):
     """What is wrong with the book."""
     pages = sorted(p.relative_to(book).as_posix() for p in book.rglob('*.html') if 'widgets' not in p.parts)
     chapters = [p for p in pages if re.match(r'\d\d-', p)] or [p for p in pages if '/' not in p]
-    longest = max(chapters, key=lambda p: (book / p).read_text().count('<div class="sourceCode"'))
+    longest = max(chapters, key=lambda p: (book / p).read_text().count('<div class="code"'))
     source = next(p for p in pages if p.endswith('.h.html'))
     sample = ['index.html', longest, 'glossary.html', next(p for p in pages if p.startswith('exercises/0')), source]
     b = Browser(book)

@@ -5,8 +5,8 @@ Each page of notes/ goes through pandoc. What pandoc does not know is added here
 pages and into the source, what a listing is, the index for the search. Each source file that a page names becomes a page, too. A
 link or a picture that leads nowhere is an error, told with its file and line.
 
-    book.py             pictures where a widget may stand
-    book.py --widgets   the widgets, which are in build/book/widgets
+    pages.py            pictures where a widget may stand
+    pages.py --widgets  the widgets, which are in build/book/widgets
 """
 import html
 import json
@@ -36,6 +36,7 @@ class Page:
         self.title = re.search(r'^# (.*)', self.text, re.M)[1].replace('`', '')
         number = re.match(r'\d\d', path.name)
         self.number = number[0] if number else ''
+        self.chapter = (re.search(r'^chapter: (\d\d)$', self.text, re.M) or [0, ''])[1] if group == 'Exercises' else ''
         self.short = re.sub(r'^\d\d\s+', '', self.title)
 
 
@@ -50,7 +51,7 @@ def pages():
             if NOTES / name not in seen and (NOTES / name).exists():
                 seen.add(NOTES / name)
                 found.append(Page(NOTES / name, group))
-    found += [Page(p, 'Appendices') for p in sorted(NOTES.glob('*.md')) if p not in seen]
+    found += [Page(p, group) for p in sorted(NOTES.glob('*.md')) if p not in seen]
     return found + [Page(p, 'Exercises') for p in sorted(NOTES.glob('exercises/*.md'))]
 
 
@@ -85,7 +86,7 @@ def attributes(fence):
 def pandoc(page, chapters):
     text = exercise(page, chapters) if page.group == 'Exercises' else page.text
     text = re.sub(r'^( *```)(\w+) +(.+)$', attributes, text, flags=re.M)
-    run = subprocess.run(['pandoc', '-f', 'gfm+attributes', '-t', 'html5', '--wrap=preserve'], input=text, capture_output=True, text=True)
+    run = subprocess.run(['pandoc', '-f', 'gfm+attributes', '-t', 'html5', '--wrap=preserve', '--no-highlight'], input=text, capture_output=True, text=True)
     if run.returncode:
         sys.exit(f'{page.path.relative_to(ROOT)}: {run.stderr}')
     return run.stdout
@@ -124,14 +125,12 @@ class Links:
             return path
         return '' if file.exists() else None  # a folder, or the README of the whole: text
 
-    def file_of(self, text):
-        """The one source file that a phrase in backticks names."""
-        if text in self.files:
-            return text
-        if not re.fullmatch(r'[\w/.-]+\.(h|cpp|cu|py|sh|awk)', text):
+    def file_of(self, text, folder):
+        """The source file that a phrase in backticks names: by its path, in the folder of the one before, or the only one so called."""
+        if not re.fullmatch(r'[\w/.-]+', text):
             return None
-        found = [f for f in self.by_name.get(text.rsplit('/', 1)[-1], ()) if f.endswith('/' + text)]
-        return found[0] if len(found) == 1 else None
+        found = [f for f in self.by_name.get(text.rsplit('/', 1)[-1], ()) if ('/' + f).endswith('/' + text)]
+        return next((f for f in (text, folder + text) if f in found), found[0] if len(found) == 1 and '.' in text else None)
 
 
 def complain(page, what, text):
@@ -139,18 +138,58 @@ def complain(page, what, text):
     errors.append(f'{page.path.relative_to(ROOT)}:{line}: {what}: {text}')
 
 
+# ---- Colours --------------------------------------------------------------------------------------------------------
+
+# Pandoc has a highlighter, too, but takes three times as long with it, and source files are coloured as well.
+CPP = '''alignas break case catch class const constexpr consteval continue default delete do else enum explicit extern false for friend if
+inline namespace new noexcept nullptr operator override private protected public return sizeof static struct switch template this throw
+true try typename union using virtual volatile while __global__ __device__ __shared__ __host__'''
+PYTHON = '''and as assert break class continue def del elif else except False finally for from if import in is lambda None not or pass
+raise return True try while with yield'''
+STRING = r'(?P<string>"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\')'
+
+
+def tokens(comment, words, rest=''):
+    return re.compile(rf'(?P<comment>{comment})|{STRING}{rest}|(?P<keyword>\b(?:{"|".join(words.split())})\b)', re.M)
+
+
+NUMBER = r"|(?P<number>\b\d(?:[\w.]|'(?=\w))*)"
+TYPE = r'|(?P<type>\b(?:auto|bool|char|double|float|int|long|short|unsigned|void|\w+_t|[A-Z]\w*[a-z]\w*)\b)'
+HASH = r'(?:^|(?<=\s))#.*'
+LANGUAGES = {'cpp': tokens(r'//.*|/\*(?s:.*?)\*/', CPP, r'|(?P<directive>^[ \t]*#.*)' + NUMBER + TYPE),
+             'python': tokens(HASH, PYTHON, NUMBER), 'sh': tokens(HASH, 'if then else fi for do done while case esac')}
+ENDINGS = {'h': 'cpp', 'cpp': 'cpp', 'cu': 'cpp', 'py': 'python', 'sh': 'sh'}
+
+
+def coloured(text, language):
+    """HTML of a text, each of its tokens with a class; one that is longer than a line is several."""
+    if language not in LANGUAGES:
+        return html.escape(text, False)
+    result, at = [], 0
+    for m in LANGUAGES[language].finditer(text):
+        lines = (f'<i class="{m.lastgroup}">{html.escape(line, False)}</i>' if line else '' for line in m[0].split('\n'))
+        result += html.escape(text[at:m.start()], False), '\n'.join(lines)
+        at = m.end()
+    return ''.join(result) + html.escape(text[at:], False)
+
+
 # ---- What is added to pandoc's HTML ---------------------------------------------------------------------------------
 
 def listing(page, links, match):
-    """A listing of the source says from where."""
-    file, _, name = match[1].partition('#')
-    if file not in links.files:
-        complain(page, 'no such file', match[1])
+    """A block of code with its colours; one of the source says from where."""
+    language, place, text = match.groups()
+    if language in (None, 'output'):
         return match[0]
-    code = html.unescape(TAG.sub('', match[0])).strip().split('\n')[0]
-    line = next((n for n, l in enumerate((ROOT / file).read_text().splitlines(), 1) if l.strip() == code.strip()), None)
-    where = f'<code>{file}</code>' + (f' <span>{html.escape(name)}</span>' if name else '')
-    return f'<figure class="listing"><figcaption><a href="{links.source(page, file, line)}">{where}</a></figcaption>{match[0]}</figure>'
+    code, head = html.unescape(text), ''
+    if place:
+        file, _, name = html.unescape(place).partition('#')
+        if file not in links.files:
+            complain(page, 'no such file', file)
+            return match[0]
+        first = code.strip().split('\n')[0].strip()
+        line = next((n for n, l in enumerate((ROOT / file).read_text().splitlines(), 1) if l.strip() == first), None)
+        head = f'<p class="from"><a href="{links.source(page, file, line)}"><code>{file}</code></a> {html.escape(name)}</p>'
+    return f'<div class="code">{head}<pre><code>{coloured(code, language)}</code></pre></div>'
 
 
 def widget(page, match):
@@ -180,17 +219,22 @@ def finished(page, links, body, widgets):
             complain(page, 'a picture without alternative text', match[1])
         return f'<p class="picture{own}">{match[0][3:]}'
 
+    folder = ''
+
     def code(match):
-        file = links.file_of(html.unescape(match[1])) if match[1] else None
+        nonlocal folder
+        file = links.file_of(html.unescape(match[1]), folder) if match[1] else None
+        folder = file[:file.rfind('/') + 1] if file else folder
         return f'<a href="{links.source(page, file)}">{match[0]}</a>' if file else match[0]
 
-    body = re.sub(r'<a href="#cb[^>]*></a>', '', body)  # pandoc's anchor of each line
-    body = re.sub(r'<pre\nclass', '<pre class', body)
     body = re.sub(r'\b(href|src)="([^"]*)"', link, body)
     body = re.sub(r'<a href="">(.*?)</a>', r'\1', body, flags=re.S)
     body = re.sub(r'<p><img\s+src="([^"]*)"[^>]*></p>', picture, body)
     body = re.sub(r'(?s:<pre.*?</pre>|<a .*?</a>|<h\d.*?</h\d>)|<code>([^<]*)</code>', code, body)
-    body = re.sub(r'<div class="sourceCode" id="[^"]*" data-from="([^"]*)">.*?</div>', lambda m: listing(page, links, m), body, flags=re.S)
+    body = re.sub(r'<pre(?: class="(\w+)[^"]*")?(?: data-from="([^"]*)")?><code>(.*?)</code></pre>',
+                  lambda m: listing(page, links, m), body, flags=re.S)
+    body = re.sub(r'(<div class="code">(?:(?!</div>).)*</div>)\s*(<pre class="output">.*?</pre>)', r'<div class="run">\1\2</div>', body,
+                  flags=re.S)
     body = body.replace('<table>', '<div class="table"><table>').replace('</table>', '</table></div>')
     if widgets:
         body = re.sub(r'<!-- widget: ([\w-]+) -->\s*(<p.*?</p>)', lambda m: widget(page, m), body, flags=re.S)
@@ -251,35 +295,18 @@ def neighbours(page, book):
         (one(book[at + 1], 'next', 'Next') if at + 1 < len(book) else '')
 
 
-# ---- Source files ---------------------------------------------------------------------------------------------------
-
-WORDS = '''alignas auto bool break case catch char class const constexpr continue default delete do double else enum explicit extern
-false float for friend if inline int long namespace new noexcept nullptr operator override private protected public return short
-sizeof static struct switch template this throw true try typename union unsigned using virtual void volatile while'''.split()
-TOKEN = re.compile(r'(?P<co>//.*|/\*(?s:.*?)\*/)|(?P<st>"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])\')|(?P<pp>^[ \t]*#.*)|'
-                   r'(?P<dv>\b\d[\w.]*)|(?P<kw>\b(?:' + '|'.join(WORDS) + r')\b)', re.M)
-
-
-def coloured(text):
-    def span(m):
-        return '\n'.join(f'<span class="{m.lastgroup}">{html.escape(l, False)}</span>' for l in m[0].split('\n'))
-    result, at = [], 0
-    for m in TOKEN.finditer(text):
-        result += html.escape(text[at:m.start()], False), span(m)
-        at = m.end()
-    return ''.join(result) + html.escape(text[at:], False)
-
+# ---- Source files ------------------------------------------------------------------------------------------------------
 
 def source_page(file, book, readers):
     text = (ROOT / file).read_text()
-    lines = (coloured(text) if file.endswith(('.h', '.cpp', '.cu')) else html.escape(text, False)).rstrip('\n').split('\n')
+    lines = coloured(text, ENDINGS.get(file.rsplit('.', 1)[-1])).rstrip('\n').split('\n')
     body = ''.join(f'<span id="L{n}">{l}\n</span>' for n, l in enumerate(lines, 1))
     up = '../' * (file.count('/') + 1)
     named = ', '.join(f'<a href="{up}{p.out}">{html.escape(p.title)}</a>' for p in readers)
     page = Page.__new__(Page)
     page.up = up
     write(f'source/{file}.html', title=html.escape(file), kind='source', contents='', neighbours='', navigation=navigation(page, book),
-          body=f'<h1><code>{file}</code></h1><p>Named in {named}</p><pre class="sourceCode lines"><code>{body}</code></pre>')
+          body=f'<h1><code>{file}</code></h1><p>Named in {named}</p><pre class="lines"><code>{body}</code></pre>')
 
 
 # ---- All of it ------------------------------------------------------------------------------------------------------
@@ -301,6 +328,9 @@ def main():
     for page, body in zip(book, raw):
         seen, links.named = links.named, set()
         bodies[page.out] = finished(page, links, body, widgets)
+        if of_page := [p for p in book if p.chapter == page.number and page.number and page.group != 'Exercises']:
+            bodies[page.out] += '<p class="exercises">Exercises of this chapter: ' + ', '.join(
+                f'<a href="{p.out}">{p.title}</a>' for p in of_page) + '</p>'
         for file in links.named:
             readers.setdefault(file, []).append(page)
         links.named |= seen
@@ -313,7 +343,7 @@ def main():
             if out in ids and fragment not in ids[out]:
                 complain(page, f'{out} has no such section', '#' + fragment)
     if errors:
-        sys.exit('\n'.join(errors))
+        sys.exit('\n'.join(dict.fromkeys(errors)))
 
     for page in book:
         heads = headings(bodies[page.out])
