@@ -27,7 +27,7 @@ PHONE, DESK = (360, 740), (1600, 1000)
 
 # What a page is asked: its identifiers, links, pictures that did not load, and what is wider than the window.
 STATE = '''
-const root = document.scrollingElement, width = innerWidth;
+const root = document.scrollingElement, width = arguments[0];
 const wide = root.scrollWidth <= width ? [] : [...document.querySelectorAll('body *')].filter(e => {
   if (e.getBoundingClientRect().right <= width + 1) return false;
   for (let p = e.parentElement; p && p !== document.body; p = p.parentElement)
@@ -115,7 +115,7 @@ def each_page(b, pages):
             if size == PHONE and page.startswith('source/'):
                 continue
             b.open(page)
-            state = b.driver.execute_script(STATE)
+            state = b.driver.execute_script(STATE, size[0])
             states.setdefault(page, state)
             where = f'{page} at {size[0]} pixels'
             b.expect(not state['pictures'], where, f'pictures that are missing or say nothing: {state["pictures"]}')
@@ -255,21 +255,20 @@ def examine(book, only=None):
     """What is wrong with the book."""
     pages = sorted(p.relative_to(book).as_posix() for p in book.rglob('*.html') if 'widgets' not in p.parts)
     chapters = [p for p in pages if re.match(r'\d\d-', p)] or [p for p in pages if '/' not in p]
-    longest = max(chapters, key=lambda p: (book / p).read_text().count('<div class="code"'))
+    richest = max(chapters, key=lambda p: (book / p).read_text().count('<div class="code"'))
     source = next(p for p in pages if p.endswith('.h.html'))
-    sample = ['index.html', longest, 'glossary.html', next(p for p in pages if p.startswith('exercises/0')), source]
+    sample = ['index.html', richest, 'glossary.html', next(p for p in pages if p.startswith('exercises/0')), source]
     b = Browser(book)
     try:
         states = each_page(b, [p for p in pages if only is None or p in only])
         links(b, states)
+        contrast(b, only or sample)
         if only is None:
             chain(b, states)
-            for check in (contrast, screenshots) if folder else (contrast,):
-                check(b, sample)
-                print(check.__name__, time.time()-started)
             for check in (search, copy, on_a_phone, printed):
-                check(b, longest)
-                print(check.__name__, time.time()-started)
+                check(b, richest)
+            if folder:
+                screenshots(b, sample)
         for entry in b.driver.get_log('browser'):
             b.expect(False, 'later', f'console: {entry["message"]}')
     finally:
@@ -284,8 +283,10 @@ PLANTED = {
     'no such place': '<p><a href="#nowhere">x</a></p>',
     'pictures that are missing': '<p><img src="nowhere.svg" alt="x"></p>',
     'console: .*planted': '<script>throw new Error("planted")</script>',
+    'light: contrast': '<p style="color: #aaa">x</p>',
+    'dark: contrast': '<p style="color: #444">x</p>',
     'at 360 .*scrolls by': '<table><tr><td style="min-width: 500px">x</td></tr></table>',
-    'at 1600 .*scrolls by': '<div style="width: 1700px">x</div>',
+    'at 1600 .*scrolls by': '<p><span style="display: block; width: 1700px">x</span></p>',
 }
 
 
