@@ -32,8 +32,15 @@ for (const pre of document.querySelectorAll('.code pre')) {
   pre.parentElement.append(button);
 }
 for (const heading of document.querySelectorAll('article :is(h2, h3)[id]')) {
-  heading.append(make('a', {className: 'anchor', href: '#' + heading.id, textContent: '#', ariaLabel: 'Link to this section'}));
+  const properties = {className: 'anchor', href: '#' + heading.id, textContent: '#', ariaLabel: 'Link to this section'};
+  heading.append(make('a', properties));
 }
+
+// A widget says how high it is.
+addEventListener('message', (event) => {
+  const frame = [...document.querySelectorAll('.widget iframe')].find((f) => f.contentWindow === event.source);
+  if (frame && event.data.height > 0) frame.style.height = `${event.data.height}px`;
+});
 
 // ---- Search -----------------------------------------------------------------------------------------------------------
 

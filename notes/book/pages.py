@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """The book as HTML in build/book, which a browser reads from the disk: `make book`.
 
-Each page of notes/ goes through pandoc. What pandoc does not know is added here: the frame around a page (page.html), links between
-pages and into the source, what a listing is, the index for the search. Each source file that a page names becomes a page, too. A
-link or a picture that leads nowhere is an error, told with its file and line.
+Each page of notes/ goes through pandoc. What pandoc does not know is added here: the frame around a page (page.html),
+links between pages and into the source, what a listing is, the index for the search. Each source file that a page names
+becomes a page, too. A link or a picture that leads nowhere is an error, told with its file and line.
 
     pages.py            pictures where a widget may stand
     pages.py --widgets  the widgets, which are in build/book/widgets
@@ -23,6 +23,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 NOTES, HERE, OUT = ROOT / 'notes', ROOT / 'notes' / 'book', ROOT / 'build' / 'book'
 FRAME = string.Template((HERE / 'page.html').read_text())
 TAG = re.compile(r'<[^>]*>')
+SOURCES = '.h', '.cpp', '.cu', '.py', '.sh', '.awk', '.css', '.js', '.html', '.mk'
 errors = []
 
 
@@ -77,16 +78,19 @@ def exercise(page, chapters):
 
 
 def attributes(fence):
-    """A fence whose info string pandoc understands: ```cpp from=a.cpp#f becomes ```{.cpp from="a.cpp#f"}."""
+    """A fence whose info string pandoc understands: the reader is told an excerpt's place, the environment, what throws."""
     indent, language, rest = fence.groups()
-    words = [f'{w.split("=", 1)[0]}="{w.split("=", 1)[1]}"' if '=' in w else f'.{w}' for w in rest.split()]
-    return f'{indent}{{.{language} {" ".join(words)}}}'
+    place, environment = re.match(r'from=(\S+)', rest), ' '.join(re.findall(r'[A-Z]+=\S+', rest))
+    told = (f'from="{place[1]}"' if place else f'with="{environment}"' if environment else
+            'throws=yes' if 'error' in rest.split() else '')
+    return f'{indent}{{.{language} {told}}}'
 
 
 def pandoc(page, chapters):
     text = exercise(page, chapters) if page.group == 'Exercises' else page.text
     text = re.sub(r'^( *```)(\w+) +(.+)$', attributes, text, flags=re.M)
-    run = subprocess.run(['pandoc', '-f', 'gfm+attributes', '-t', 'html5', '--wrap=preserve', '--no-highlight'], input=text, capture_output=True, text=True)
+    run = subprocess.run(['pandoc', '-f', 'gfm+attributes', '-t', 'html5', '--wrap=preserve', '--no-highlight'],
+                         input=text, capture_output=True, text=True)
     if run.returncode:
         sys.exit(f'{page.path.relative_to(ROOT)}: {run.stderr}')
     return run.stdout
@@ -97,15 +101,16 @@ def pandoc(page, chapters):
 class Links:
     def __init__(self, book):
         self.pages = {p.path: p for p in book}
-        tracked = subprocess.run(['git', 'ls-files'], cwd=ROOT, capture_output=True, text=True).stdout.split('\n')
-        self.files = {f for f in tracked if f.startswith(('teeny/', 'tinyops/', 'examples/', 'tests/')) or f == 'Makefile'}
+        self.files = {p.relative_to(ROOT).as_posix() for top in ('teeny', 'tinyops', 'examples', 'tests', 'notes')
+                      for p in (ROOT / top).rglob('*') if p.suffix in SOURCES} | {'Makefile'}
         self.by_name = {}
         for f in self.files:
             self.by_name.setdefault(f.rsplit('/', 1)[-1], []).append(f)
-        self.named, self.pictures = set(), set()
+        self.readers, self.pictures = {}, set()  # {source file: the pages that name it}
 
     def source(self, page, file, line=None):
-        self.named.add(file)
+        if page not in self.readers.setdefault(file, []):
+            self.readers[file].append(page)
         return f'{page.up}source/{file}.html' + (f'#L{line}' if line else '')
 
     def target(self, page, url):
@@ -126,7 +131,7 @@ class Links:
         return '' if file.exists() else None  # a folder, or the README of the whole: text
 
     def file_of(self, text, folder):
-        """The source file that a phrase in backticks names: by its path, in the folder of the one before, or the only one so called."""
+        """The source file that a phrase names: by its path, in the folder of the one before, or the only one so called."""
         if not re.fullmatch(r'[\w/.-]+', text):
             return None
         found = [f for f in self.by_name.get(text.rsplit('/', 1)[-1], ()) if ('/' + f).endswith('/' + text)]
@@ -141,11 +146,11 @@ def complain(page, what, text):
 # ---- Colours --------------------------------------------------------------------------------------------------------
 
 # Pandoc has a highlighter, too, but takes three times as long with it, and source files are coloured as well.
-CPP = '''alignas break case catch class const constexpr consteval continue default delete do else enum explicit extern false for friend if
-inline namespace new noexcept nullptr operator override private protected public return sizeof static struct switch template this throw
-true try typename union using virtual volatile while __global__ __device__ __shared__ __host__'''
-PYTHON = '''and as assert break class continue def del elif else except False finally for from if import in is lambda None not or pass
-raise return True try while with yield'''
+CPP = '''alignas break case catch class const constexpr consteval continue default delete do else enum explicit
+extern false for friend if inline namespace new noexcept nullptr operator override private protected public return sizeof
+static struct switch template this throw true try typename union using virtual volatile while __global__ __device__ __shared__ __host__'''
+PYTHON = '''and as assert break class continue def del elif else except False finally for from if import in is lambda
+None not or pass raise return True try while with yield'''
 STRING = r'(?P<string>"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\')'
 
 
@@ -175,21 +180,31 @@ def coloured(text, language):
 
 # ---- What is added to pandoc's HTML ---------------------------------------------------------------------------------
 
+def line_of(text, code):
+    """The line of a text at which an excerpt begins: where its first two lines are, or its first."""
+    lines = [l.strip() for l in text.splitlines()]
+    first = [l.strip() for l in code.strip().splitlines()[:2]]
+    found = [n for n in range(len(lines)) if lines[n:n + 2] == first] or [n for n, l in enumerate(lines) if l == first[0]]
+    return found[0] + 1 if found else None
+
+
 def listing(page, links, match):
     """A block of code with its colours; one of the source says from where."""
-    language, place, text = match.groups()
+    language, kind, told, text = match.groups()
     if language in (None, 'output'):
         return match[0]
     code, head = html.unescape(text), ''
-    if place:
-        file, _, name = html.unescape(place).partition('#')
+    if kind == 'from':
+        file, _, name = html.unescape(told).partition('#')
         if file not in links.files:
             complain(page, 'no such file', file)
             return match[0]
-        first = code.strip().split('\n')[0].strip()
-        line = next((n for n, l in enumerate((ROOT / file).read_text().splitlines(), 1) if l.strip() == first), None)
-        head = f'<p class="from"><a href="{links.source(page, file, line)}"><code>{file}</code></a> {html.escape(name)}</p>'
-    return f'<div class="code">{head}<pre><code>{coloured(code, language)}</code></pre></div>'
+        line = line_of((ROOT / file).read_text(), code)
+        head = f'<a href="{links.source(page, file, line)}"><code>{file}</code></a> {html.escape(name.split("(")[0])}'
+    elif kind == 'with':
+        head = f'run with <code>{told}</code>'
+    head = head and f'<p class="head">{head}</p>'
+    return f'<div class="code{" throws" * (kind == "throws")}">{head}<pre><code>{coloured(code, language)}</code></pre></div>'
 
 
 def widget(page, match):
@@ -198,8 +213,9 @@ def widget(page, match):
         return picture
     alt = (re.search(r'alt="([^"]*)"', picture) or [0, name])[1]
     place = f'{page.up}widgets/{name}.html'
-    return (f'<figure class="widget"><iframe src="{place}" title="{alt}" loading="lazy"></iframe><figcaption><a href="{place}" '
-            f'target="_blank">The same on a page of its own</a></figcaption></figure>\n<div class="instead">{picture}</div>')
+    return (f'<figure class="widget"><iframe src="{place}" title="{alt}" loading="lazy"></iframe>'
+            f'<figcaption><a href="{place}" target="_blank">The same on a page of its own</a></figcaption></figure>\n'
+            f'<div class="instead">{picture}</div>')
 
 
 def finished(page, links, body, widgets):
@@ -231,10 +247,10 @@ def finished(page, links, body, widgets):
     body = re.sub(r'<a href="">(.*?)</a>', r'\1', body, flags=re.S)
     body = re.sub(r'<p><img\s+src="([^"]*)"[^>]*></p>', picture, body)
     body = re.sub(r'(?s:<pre.*?</pre>|<a .*?</a>|<h\d.*?</h\d>)|<code>([^<]*)</code>', code, body)
-    body = re.sub(r'<pre(?: class="(\w+)[^"]*")?(?: data-from="([^"]*)")?><code>(.*?)</code></pre>',
+    body = re.sub(r'<pre(?: class="(\w+)[^"]*")?(?: data-(from|with|throws)="([^"]*)")?><code>(.*?)</code></pre>',
                   lambda m: listing(page, links, m), body, flags=re.S)
-    body = re.sub(r'(<div class="code">(?:(?!</div>).)*</div>)\s*(<pre class="output">.*?</pre>)', r'<div class="run">\1\2</div>', body,
-                  flags=re.S)
+    body = re.sub(r'(<div class="code[^>]*>(?:(?!</div>).)*</div>)\s*(<pre class="output">.*?</pre>)',
+                  r'<div class="run">\1\2</div>', body, flags=re.S)
     body = body.replace('<table>', '<div class="table"><table>').replace('</table>', '</table></div>')
     if widgets:
         body = re.sub(r'<!-- widget: ([\w-]+) -->\s*(<p.*?</p>)', lambda m: widget(page, m), body, flags=re.S)
@@ -259,13 +275,13 @@ def sections(page, body):
 
 # ---- The frame ------------------------------------------------------------------------------------------------------
 
-def navigation(page, book):
+def navigation(book, up, page=None):
     groups = {}
     for p in book:
         groups.setdefault(p.group, []).append(p)
     result = ''
     for group, members in groups.items():
-        items = ''.join(f'<li><a href="{page.up}{p.out}"{" aria-current=page" if p is page else ""}>'
+        items = ''.join(f'<li><a href="{up}{p.out}"{" aria-current=page" if p is page else ""}>'
                         f'<span>{p.number}</span>{html.escape(p.short)}</a></li>' for p in members)
         if group == 'Exercises':
             result += f'<details{" open" if page in members else ""}><summary>{group}</summary><ul>{items}</ul></details>'
@@ -295,18 +311,16 @@ def neighbours(page, book):
         (one(book[at + 1], 'next', 'Next') if at + 1 < len(book) else '')
 
 
-# ---- Source files ------------------------------------------------------------------------------------------------------
+# ---- Source files ----------------------------------------------------------------------------------------------------
 
 def source_page(file, book, readers):
-    text = (ROOT / file).read_text()
+    text, up = (ROOT / file).read_text(), '../' * (file.count('/') + 1)
     lines = coloured(text, ENDINGS.get(file.rsplit('.', 1)[-1])).rstrip('\n').split('\n')
-    body = ''.join(f'<span id="L{n}">{l}\n</span>' for n, l in enumerate(lines, 1))
-    up = '../' * (file.count('/') + 1)
+    code = ''.join(f'<span id="L{n}">{l}\n</span>' for n, l in enumerate(lines, 1))
     named = ', '.join(f'<a href="{up}{p.out}">{html.escape(p.title)}</a>' for p in readers)
-    page = Page.__new__(Page)
-    page.up = up
-    write(f'source/{file}.html', title=html.escape(file), kind='source', contents='', neighbours='', navigation=navigation(page, book),
-          body=f'<h1><code>{file}</code></h1><p>Named in {named}</p><pre class="lines"><code>{body}</code></pre>')
+    body = f'<h1><code>{file}</code></h1><p>Named in {named}</p><pre class="lines"><code>{code}</code></pre>'
+    write(f'source/{file}.html', title=html.escape(file), kind='source', contents='', neighbours='',
+          navigation=navigation(book, up), body=body)
 
 
 # ---- All of it ------------------------------------------------------------------------------------------------------
@@ -319,21 +333,13 @@ def main():
     links, chapters = Links(book), {p.number: p for p in book if p.number and p.group != 'Exercises'}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         raw = list(pool.map(lambda p: pandoc(p, chapters), book))
-    OUT.mkdir(parents=True, exist_ok=True)
-    for old in OUT.iterdir():
-        if old.name != 'widgets':
-            shutil.rmtree(old) if old.is_dir() else old.unlink()
-
-    bodies, readers = {}, {}
+    bodies = {}
     for page, body in zip(book, raw):
-        seen, links.named = links.named, set()
         bodies[page.out] = finished(page, links, body, widgets)
-        if of_page := [p for p in book if p.chapter == page.number and page.number and page.group != 'Exercises']:
+        asked = [p for p in book if p.chapter == page.number != '']
+        if asked and page.group != 'Exercises':
             bodies[page.out] += '<p class="exercises">Exercises of this chapter: ' + ', '.join(
-                f'<a href="{p.out}">{p.title}</a>' for p in of_page) + '</p>'
-        for file in links.named:
-            readers.setdefault(file, []).append(page)
-        links.named |= seen
+                f'<a href="{p.out}">{html.escape(p.title)}</a>' for p in asked) + '</p>'
 
     ids = {out: set(re.findall(r'\sid="([^"]*)"', body)) for out, body in bodies.items()}
     for page in book:
@@ -345,19 +351,24 @@ def main():
     if errors:
         sys.exit('\n'.join(dict.fromkeys(errors)))
 
+    OUT.mkdir(parents=True, exist_ok=True)
+    for old in OUT.iterdir():
+        if old.name != 'widgets':
+            shutil.rmtree(old) if old.is_dir() else old.unlink()
     for page in book:
         heads = headings(bodies[page.out])
         write(page.out, title=html.escape(page.title), kind='page', body=bodies[page.out], contents=contents(heads),
-              navigation=navigation(page, book), neighbours=neighbours(page, book))
-    for file in sorted(links.named):
-        source_page(file, book, readers[file])
+              navigation=navigation(book, page.up, page), neighbours=neighbours(page, book))
+    for file in sorted(links.readers):
+        source_page(file, book, links.readers[file])
     for file in [*links.pictures, HERE / 'book.css', HERE / 'book.js']:
         to = OUT / (file.name if file.parent == HERE else file.relative_to(NOTES))
         to.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(file, to)
     index = [s for p in book for s in sections(p, bodies[p.out])]
-    (OUT / 'index.js').write_text('window.bookIndex = ' + json.dumps(index, ensure_ascii=False, separators=(',', ':')) + ';\n')
-    print(f'build/book/index.html: {len(book)} pages, {len(links.named)} source files, {len(links.pictures)} pictures')
+    text = json.dumps(index, ensure_ascii=False, separators=(',', ':'))
+    (OUT / 'index.js').write_text(f'window.bookIndex = {text};\n')
+    print(f'build/book/index.html: {len(book)} pages, {len(links.readers)} source files, {len(links.pictures)} pictures')
 
 
 main()

@@ -20,7 +20,7 @@ try:
     from selenium.webdriver.common.keys import Keys
     from selenium.webdriver.support.ui import WebDriverWait
 except ImportError:
-    sys.exit('browser.py needs Debian\'s python3 with Selenium: apt-get install chromium-driver python3-selenium, /usr/bin/python3')
+    sys.exit('browser.py needs Selenium: apt-get install chromium-driver python3-selenium, and run it with /usr/bin/python3')
 
 BOOK = pathlib.Path(__file__).resolve().parents[2] / 'build' / 'book'
 PHONE, DESK = (360, 740), (1600, 1000)
@@ -50,13 +50,15 @@ CONTRAST = '''
 const rgb = c => c.match(/[\\d.]+/g).map(Number);
 const light = c => rgb(c).slice(0, 3).map(v => v / 255).map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
   .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
-const behind = e => { for (; e; e = e.parentElement) { const c = getComputedStyle(e).backgroundColor; if ((rgb(c)[3] ?? 1) > 0) return c; }
-  return 'rgb(255, 255, 255)'; };
+const behind = e => {
+  const colour = e ? getComputedStyle(e).backgroundColor : 'rgb(255, 255, 255)';
+  return (rgb(colour)[3] ?? 1) > 0 ? colour : behind(e.parentElement);
+};
 const seen = new Map();
 for (const e of document.querySelectorAll('body *')) {
   if (![...e.childNodes].some(n => n.nodeType === 3 && n.data.trim()) || !e.checkVisibility()) continue;
-  const text = getComputedStyle(e).color, back = behind(e);
-  if (!seen.has(text + back)) seen.set(text + back, [text, back, e.tagName.toLowerCase() + '.' + e.className, e.textContent.trim().slice(0, 30)]);
+  const text = getComputedStyle(e).color, back = behind(e), name = e.tagName.toLowerCase() + '.' + e.className;
+  if (!seen.has(text + back)) seen.set(text + back, [text, back, name, e.textContent.trim().slice(0, 30)]);
 }
 return [...seen.values()].map(([text, back, ...where]) => {
   const [a, b] = [light(text), light(back)].sort((x, y) => y - x);
@@ -80,7 +82,8 @@ class Browser:
                                     {'width': width, 'height': height, 'deviceScaleFactor': 1, 'mobile': width < 500})
 
     def scheme(self, name):
-        self.driver.execute_cdp_cmd('Emulation.setEmulatedMedia', {'features': [{'name': 'prefers-color-scheme', 'value': name}]})
+        self.driver.execute_cdp_cmd('Emulation.setEmulatedMedia',
+                                    {'features': [{'name': 'prefers-color-scheme', 'value': name}]})
 
     def open(self, page):
         self.driver.get((self.book / page).as_uri() if '://' not in page else page)
@@ -147,11 +150,17 @@ def chain(b, states):
         seen.append(page)
         following = (states[page]['next'] or '')[len(base):]
         if following in states:
-            b.expect((states[following]['before'] or '')[len(base):] == page, following, f'`before` does not lead back to {page}')
+            back = (states[following]['before'] or '')[len(base):]
+            b.expect(back == page, following, f'`before` leads to {back}, not to {page}')
         page = following
     missing = {p for p in states if not p.startswith('source/')} - set(seen)
     b.expect(not page, page, 'is in the chain of `next` twice')
     b.expect(not missing, 'index.html', f'the chain of `next` misses {sorted(missing)}')
+
+
+def readable(b, where):
+    for ratio, text, back, *what in b.driver.execute_script(CONTRAST):
+        b.expect(False, where, f'contrast {ratio:.1f} of {text} on {back}: {what}')
 
 
 def contrast(b, pages):
@@ -163,8 +172,7 @@ def contrast(b, pages):
                 b.open(page)
                 if size == PHONE:
                     b.one('#menu').click()
-                for ratio, text, back, *where in b.driver.execute_script(CONTRAST):
-                    b.expect(False, page, f'{scheme}: contrast {ratio:.1f} of {text} on {back}: {where}')
+                readable(b, f'{page}, {scheme}')
     b.scheme('light')
 
 
@@ -181,12 +189,16 @@ def search(b, page):
     if not results():
         return
     b.expect('CachingAllocator' in b.one('#found').text, page, 'the search for `caching allocator` does not show it')
-    b.picture('search-desk.png')
+    for scheme in ('dark', 'light'):
+        b.scheme(scheme)
+        readable(b, f'what is found, {scheme}')
+        b.picture(f'search-desk-{scheme}.png')
     box.send_keys(Keys.DOWN)
     address = results()[0].get_attribute('href')
     b.driver.switch_to.active_element.send_keys(Keys.ENTER)
     b.wait(lambda: b.driver.current_url == address, page, 'a result of the search does not open')
     b.expect(b.driver.find_elements(By.CSS_SELECTOR, 'article mark'), address, 'the word that was searched is not marked')
+    readable(b, address)
     box = b.one('#search input')
     box.send_keys('xyzzyx')
     b.wait(lambda: 'No page' in b.one('#found').text, page, 'the search does not say that there is nothing')
@@ -214,7 +226,8 @@ def on_a_phone(b, page):
     pages = b.one('#pages')
     b.expect(not pages.is_displayed(), page, 'the list of pages covers the text of a phone')
     b.one('#menu').click()
-    b.expect(pages.is_displayed() and b.one('#menu').get_attribute('aria-expanded') == 'true', page, 'the button shows no list of pages')
+    told = b.one('#menu').get_attribute('aria-expanded')
+    b.expect(pages.is_displayed() and told == 'true', page, 'the button shows no list of pages')
     b.picture('pages-phone.png')
     link = b.driver.find_elements(By.CSS_SELECTOR, '#pages li a')[1]
     address = link.get_attribute('href')
@@ -228,7 +241,8 @@ def printed(b, page):
     """On paper: pages with the text, and without the list of pages."""
     b.open(page)
     b.scheme('dark')
-    pdf = base64.b64decode(b.driver.execute_cdp_cmd('Page.printToPDF', {'preferCSSPageSize': True, 'paperWidth': 8.27, 'paperHeight': 11.69})['data'])
+    paper = {'preferCSSPageSize': True, 'paperWidth': 8.27, 'paperHeight': 11.69}
+    pdf = base64.b64decode(b.driver.execute_cdp_cmd('Page.printToPDF', paper)['data'])
     b.scheme('light')
     count = len(re.findall(rb'/Type\s*/Page\b', pdf))
     b.expect(2 <= count <= 30, page, f'printed it has {count} pages')
@@ -255,7 +269,7 @@ def examine(book, only=None):
     """What is wrong with the book."""
     pages = sorted(p.relative_to(book).as_posix() for p in book.rglob('*.html') if 'widgets' not in p.parts)
     chapters = [p for p in pages if re.match(r'\d\d-', p)] or [p for p in pages if '/' not in p]
-    richest = max(chapters, key=lambda p: (book / p).read_text().count('<div class="code"'))
+    richest = max(chapters, key=lambda p: (book / p).read_text().count('<div class="code'))
     source = next(p for p in pages if p.endswith('.h.html'))
     sample = ['index.html', richest, 'glossary.html', next(p for p in pages if p.startswith('exercises/0')), source]
     b = Browser(book)
