@@ -99,7 +99,7 @@ async function search() {
   if (words.length && !best.length) found.append(make('p', {textContent: 'No page has all of these words.'}));
   found.hidden = !words.length;
 }
-input.addEventListener('focus', loaded);
+input.addEventListener('focus', () => (loaded(), search()));
 input.addEventListener('input', search);
 document.addEventListener('keydown', (event) => {
   const links = [input, ...found.querySelectorAll('a')], at = links.indexOf(document.activeElement);

@@ -279,6 +279,7 @@ def examine(book, only=None):
         contrast(b, only or sample)
         if only is None:
             chain(b, states)
+            search(b, source)
             for check in (search, copy, on_a_phone, printed):
                 check(b, richest)
             if folder:
