@@ -10,8 +10,8 @@ using namespace teeny;
 /// A row of the table: a formula as it stands on paper, and the method that computes it.
 void row(const char* formula, const char* of, const Tensor& paper, const char* method, const Tensor& right) {
   const double value = paper.item();
-  std::cout << "| " << formula << " | " << of << " | " << (std::isnan(value) ? NAN : value + 0.0) << " | `" << method << "` | "
-            << right.item() << " |\n";
+  std::cout << "| " << formula << " | " << of << " | " << (std::isnan(value) ? NAN : value + 0.0) << " | `" << method
+            << "` | " << right.item() << " |\n";
 }
 
 void table() {
@@ -22,7 +22,8 @@ void table() {
   row("log(1 + e^x)", "200", (1 + x.exp()).log(), "softplus", x.softplus());
   row("-log(1 - sigmoid(x))", "200", -(1 - x.sigmoid()).log(), "binary_cross_entropy_with_logits",
       x.binary_cross_entropy_with_logits(x.zeros_like()));
-  row("mean of x^2 - (mean of x)^2", "10000, 10001, 10002", close.square().mean() - close.mean().square(), "var", close.var({}, 0));
+  row("mean of x^2 - (mean of x)^2", "10000, 10001, 10002", close.square().mean() - close.mean().square(), "var",
+      close.var({}, 0));
   row("sqrt(sum of x^2), float16", "300, 400", half.square().sum().sqrt(), "norm", half.norm());
 }
 
@@ -31,7 +32,8 @@ void losses() {
   for (int i = 0; i <= 140; ++i) {
     const Tensor scores = Tensor::of({0, i});
     const Tensor naive = -(scores.exp() / scores.exp().sum()).log(), shifted = -scores.softmax().log();
-    std::cout << i << ' ' << naive[0].item() << ' ' << shifted[0].item() << ' ' << -scores.log_softmax()[0].item() << '\n';
+    std::cout << i << ' ' << naive[0].item() << ' ' << shifted[0].item() << ' ' << -scores.log_softmax()[0].item()
+              << '\n';
   }
 }
 
@@ -40,7 +42,8 @@ void attention() {
   Tensor::manual_seed(3);
   const Tensor queries = Tensor::randn({5, 8}), keys = Tensor::randn({5, 8});
   for (bool causal : {false, true}) {
-    for (double weight : queries.scaled_dot_product_attention(keys, Tensor::eye(5), {.causal = causal}).to_vector<double>())
+    for (double weight :
+         queries.scaled_dot_product_attention(keys, Tensor::eye(5), {.causal = causal}).to_vector<double>())
       std::cout << weight << ' ';
     std::cout << '\n';
   }

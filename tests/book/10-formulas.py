@@ -7,12 +7,12 @@ import svg
 def softmax(section):
     rows = [[float(word) for word in line.split()] for line in section.strip().split('\n')]
     most = rows[-1][0]
-    picture = svg.Picture(680, 330, 'The loss of two classes with the logits 0 and x. The exponentials overflow at 89, the chance '
+    picture = svg.Picture(680, 330, 'The loss of two classes with the logits 0 and x. The exponentials overflow at 89, the probability '
                           'itself becomes 0 at 104, and log_softmax goes on in a straight line')
     left, width = 20, 620
     place = lambda x: left + x / most * width
     names = ('log(e^x / sum of e^x)', 'softmax().log()', 'log_softmax()')
-    ends = ('e^x is infinite', 'the chance is 0, and log 0 is infinite', '')
+    ends = ('e^x is infinite', 'the probability is 0, and log 0 is infinite', '')
     for k, (name, end, colour) in enumerate(zip(names, ends, 'bac')):
         top, bottom = 30 + 92 * k, 96 + 92 * k
         line = [(x, values[k]) for x, *values in rows if math.isfinite(values[k])]

@@ -48,7 +48,8 @@ def file_in_bytes(section):
                 last += 1
             picture.text(left + 10 + first * LETTER, top + 16 + LINE * row, line[first:last], colour, 'start')
             first = last
-    picture.text(left + 10, top + height - 14, f'and {padding} spaces, so that the elements begin at a multiple of 64', 'dim', 'start', words=True, small=True)
+    picture.text(left + 10, top + height - 14, f'and {padding} spaces, so that the elements begin at a multiple of 64', 'dim', 'start', words=True,
+                 small=True)
 
     y = top + height + 46
     places(y + 14, begin)

@@ -16,7 +16,8 @@ void first_nodes(const std::string& path, const std::string& last, const Tensor&
   onnx::Program program;
   data::File file = data::open_to_read(path);
   program.file = io::map_bytes(file, 0, file.size());
-  program.proto = onnx::parse_model({reinterpret_cast<const char*>(program.file.bytes.data()), program.file.bytes.size()});
+  program.proto =
+      onnx::parse_model({reinterpret_cast<const char*>(program.file.bytes.data()), program.file.bytes.size()});
   onnx::Plan plan;
   onnx::Interpreter interpreter(program, plan);
   interpreter.run({onnx::Value(x)});
@@ -25,9 +26,14 @@ void first_nodes(const std::string& path, const std::string& last, const Tensor&
   for (const onnx::Node& node : program.proto.graph.nodes) {
     const auto known = plan.known[0].find(&node), constant = program.constants.find(&node);
     const bool is_known = known != plan.known[0].end(), is_constant = constant != program.constants.end();
-    std::cout << node.op << '|' << (is_constant ? "constant" : is_known ? "known" : "run") << '|' << shapes[node.outputs[0]] << '|';
+    std::cout << node.op << '|'
+              << (is_constant ? "constant"
+                  : is_known  ? "known"
+                              : "run")
+              << '|' << shapes[node.outputs[0]] << '|';
     if (is_known || is_constant)
-      for (int64_t value : (is_known ? known : constant)->second[0].tensor.to_vector<int64_t>()) std::cout << value << ' ';
+      for (int64_t value : (is_known ? known : constant)->second[0].tensor.to_vector<int64_t>())
+        std::cout << value << ' ';
     std::cout << '|';
     for (const std::string& name : node.inputs) std::cout << name << ' ';
     std::cout << '|' << node.outputs[0] << '\n';

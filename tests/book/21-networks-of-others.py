@@ -19,7 +19,6 @@ def known(section):
         columns[kind] += 1
         place[node['output']] = node
     for node in boxes:
-        of_row = [n for n in boxes if n['kind'] == node['kind']]
         colour = 'a' if node['kind'] == 'run' else 'c'
         for name in node['inputs'].split():
             source = place.get(name)
@@ -33,15 +32,15 @@ def known(section):
             else:
                 picture.line(source['x'] + WIDE / 2, source['y'] + HIGH + 22, node['x'] + WIDE / 2, node['y'] - 2, 'c', arrow=True)
         picture.rect(node['x'], node['y'], WIDE, HIGH, f'soft-{colour}', colour)
-        long = len(node['op']) > 13
-        picture.text(node['x'] + WIDE / 2, node['y'] + HIGH / 2, node['op'] if not long else 'LayerNorm.', 'ink', bold=True)
+        picture.text(node['x'] + WIDE / 2, node['y'] + HIGH / 2, node['op'].replace('Normalization', 'Norm.'), 'ink', bold=True)
         if node['kind'] == 'known':
             values = ', '.join(node['values'].split())
             picture.text(node['x'] + WIDE / 2, node['y'] + HIGH + 12, values, 'c')
-            constants = [n['values'].strip() for name in node['inputs'].split() for n in nodes if n['output'] == name and n['kind'] == 'constant']
+            read = node['inputs'].split()
+            constants = [n['values'].strip() for name in read for n in nodes if n['output'] == name and n['kind'] == 'constant']
             if constants:
-                picture.text(node['x'] + WIDE / 2, node['y'] - 14, 'constants ' + ', '.join(constants) if len(constants) > 1 else f'constant {constants[0]}',
-                             'dim', words=True, small=True)
+                text = f'constant{"s" if len(constants) > 1 else ""} {", ".join(constants)}'
+                picture.text(node['x'] + WIDE / 2, node['y'] - 14, text, 'dim', words=True, small=True)
         else:
             picture.text(node['x'] + WIDE / 2, node['y'] + HIGH + 14, node['shape'], 'dim', small=True)
     picture.text(20, 22, 'computed once for these shapes', 'c', 'start', words=True)
