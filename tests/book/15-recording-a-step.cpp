@@ -1,8 +1,12 @@
-// The program of notes/15-recording-a-step.md: a step that is recorded gives the losses of one that is not, and a Jit says why it did
-// not replay.
+// The program of notes/15-recording-a-step.md: a step that is recorded gives the losses of one that is not; and which temporaries of a
+// step share memory.
 #include <cstdlib>
 #include <iostream>
+#include <map>
 
+#include "teeny/debug/trace.h"
+#include "teeny/jit/blocks.h"
+#include "teeny/schedule/schedule.h"
 #include "teeny/teeny.h"
 
 using namespace teeny;
@@ -35,34 +39,53 @@ double train(bool recorded) {
   return total;
 }
 
-/// The message of the Error that `call` throws.
-template <class Call>
-std::string error_of(Call&& call) {
-  try {
-    for (int i = 0; i < 3; ++i) call();
-    return "no error\n";
-  } catch (const Error& error) {
-    return std::string(error.what()) + "\n";
+/// The kernels of two layers of a Transformer; which buffers only they know, and where those would lie.
+void temporaries() {
+  const NoGrad inference;
+  const nn::TransformerEncoderLayer a(64, 4, {.feedforward = 256}), b = a;
+  for (const Tensor& p : nn::parameters(a)) Tensor(p).realize();
+  const Tensor x = Tensor::randn({4, 64, 64}).realize();
+  std::vector<Step> steps;
+  std::vector<Tensor> kept;
+  {
+    Execution watched;
+    watched.on_step = [&](const Step& step) { steps.push_back({step.kernel, {}}); };
+    const ExecutionScope watch(watched);
+    kept.push_back(b(a(x)).realize());
   }
+  struct Life {
+    int first, last, uses;
+    tinyops::BufferRef buffer;
+  };
+  std::map<const tinyops::Buffer*, size_t> number;
+  std::vector<Life> lives;
+  for (int k = 0; k < int(steps.size()); ++k)
+    tinyops::for_each_operand(steps[size_t(k)].kernel, [&](const tinyops::Operand& operand, bool) {
+      const auto [at, fresh] = number.try_emplace(operand.buffer.get(), lives.size());
+      if (fresh) lives.push_back({k, k, 0, operand.buffer});
+      lives[at->second].last = k, ++lives[at->second].uses;
+    });
+  std::vector<Temporary> found;
+  size_t bytes = 0;
+  std::cout << "== figure lives\n";
+  for (const Life& life : lives)
+    if (life.buffer.use_count() == life.uses + 1) {  // the kernels and this list, nobody else
+      found.push_back({life.buffer->bytes(), life.first, life.last});
+      bytes += life.buffer->bytes();
+    }
+  const std::vector<size_t> block = share_blocks(found);
+  std::vector<size_t> size(found.size());
+  for (size_t t = 0; t < found.size(); ++t) {
+    size[block[t]] = std::max(size[block[t]], found[t].bytes);
+    std::cout << found[t].bytes << " " << found[t].first << " " << found[t].last << " " << block[t] << "\n";
+  }
+  size_t together = 0, blocks = 0;
+  for (size_t n : size) together += n, blocks += n > 0;
+  std::cout << "== blocks\n" << steps.size() << " kernels\n" << found.size() << " temporaries\n" << bytes / 1024 << " KiB\n"
+            << blocks << " blocks\n" << together / 1024 << " KiB\n";
 }
 
 int main() {
-  setenv("DEBUG", "1", 1);
   if (train(true) != train(false)) return 1;
-
-  Tensor w = Tensor::ones({2, 2}).contiguous().realize(), kept;
-  w.requires_grad_();
-  const Tensor x = Tensor::ones({2, 2}).contiguous().realize();
-  Jit reads([](const Tensor& in) { return in * in.sum().item(); });
-  Jit keeps([&](const Tensor& in) { return kept = in + 1, in * 2; });
-  Jit adds([&](const Tensor& in) { return (in * w).sum().backward(); });
-  const std::string errors = error_of([&] { reads(x); }) + error_of([&] { keeps(x); }) + error_of([&] { adds(x); });
-
-  std::cout << "== reasons" << std::endl;
-  Jit step([&](const Tensor& in) { return (in * w).sum(); });
-  for (int call = 1; call <= 7; ++call) {
-    if (call == 7) w.requires_grad_(false);
-    step(x);
-  }
-  std::cout << "== errors\n" << errors << "== " << std::endl;
+  temporaries();
 }
