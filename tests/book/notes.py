@@ -52,9 +52,9 @@ import source
 from programs import ROOT
 
 HERE = ROOT / 'tests' / 'book'
-FENCE = re.compile(r'^(?P<marker> *<!-- (?P<kind>\w+(?: \w+)?)(?:: (?P<name>.*?))? -->\n)?'
+FENCE = re.compile(r'^(?P<marker> *<!-- (?P<kind>\w+(?: \w+)?)(?:: (?P<name>[^\n]*?))? -->\n)?'
                    r'(?P<indent> *)```(?P<info>[^\n`]*)\n(?P<block>.*?)^ *```$', re.S | re.M)
-PARAGRAPH = re.compile(r'^ *<!-- (?P<kind>\w+(?: \w+)?)(?:: (?P<name>.*?))? -->\n(?P<text>.+?)(?=\n\n|\Z)', re.S | re.M)
+PARAGRAPH = re.compile(r'^ *<!-- (?P<kind>\w+(?: \w+)?)(?:: (?P<name>[^\n]*?))? -->\n(?P<text>.+?)(?=\n\n|\Z)', re.S | re.M)
 OF_BLOCKS = {'test', 'recipe', 'part', 'run', 'kernel'}
 OF_PARAGRAPHS = {'run', 'registers', 'contents', 'widget'}
 NUMBER = re.compile(r'(?<![\w.])[-+]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?(?![\w])')
