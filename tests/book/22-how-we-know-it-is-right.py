@@ -25,7 +25,7 @@ def step(section):
     picture.text(at_x(10 ** -9.4), at_y(10 ** -8.6), 'float64', 'a', 'end', words=True)
     picture.text(at_x(10 ** -6.2), at_y(10 ** -1.1), 'float32', 'b', 'end', words=True)
     picture.text(at_x(10 ** -11), at_y(10 ** -7.3), 'rounding', 'dim', words=True)
-    picture.text(at_x(10 ** -2.1), at_y(10 ** -9), 'truncation', 'dim', words=True)
+    picture.text(at_x(10 ** -2.1), at_y(10 ** -7.9), 'truncation', 'dim', words=True)
     return picture.svg()
 
 
