@@ -44,7 +44,7 @@ def compiled(code, include=()):
     emulated = 'tinyops/cuda/' in code or 'tests/book/emulated.h' in code
     flags = [*FLAGS, *(EMULATED if emulated else prefix()), *(f'-I{path}' for path in include)]
     parts = [code] + [p.read_text() for path in include for p in sorted(pathlib.Path(path).iterdir()) if p.is_file()]
-    parts += [(ROOT / 'tests/book/emulated.h').read_text(), str((ROOT / LIBRARY[emulated]).stat().st_mtime_ns)]
+    parts += [h.read_text() for h in sorted((ROOT / 'tests/book').glob('*.h'))] + [str((ROOT / LIBRARY[emulated]).stat().st_mtime_ns)]
     HERE.mkdir(parents=True, exist_ok=True)
     program = HERE / hashlib.sha256('\n'.join(parts).encode()).hexdigest()[:16]
     if not program.exists():
