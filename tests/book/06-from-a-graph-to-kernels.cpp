@@ -1,4 +1,5 @@
-// The program of notes/06-from-a-graph-to-kernels.md: what a softmax costs node by node, what a kernel may hold, and its figures.
+// The program of notes/06-from-a-graph-to-kernels.md: what a softmax costs node by node, what a kernel may hold, and
+// its figures.
 #include <algorithm>
 #include <cmath>
 
@@ -34,8 +35,8 @@ void softmax() {
   std::cout << "== unfused\n" << words[work.kernels] << " nodes\n" << words[std::lround(walks)] << " times\n";
 }
 
-/// The kernel that updates a parameter in the second step: its inputs by name, and its program. The two that are neither
-/// the parameter, its gradient nor a scalar are the moments, in Adam's order.
+/// The kernel that updates a parameter in the second step: its inputs by name, and its program. The two that are
+/// neither the parameter, its gradient nor a scalar are the moments, in Adam's order.
 void adam() {
   Tensor p = Tensor::ones({256, 128}).contiguous();
   p.requires_grad_(true).realize();
@@ -57,7 +58,10 @@ void adam() {
           printed += "writes\t" + (names.contains(buffer) ? names[buffer] : "a new buffer") + "\n";
           return;
         }
-        names[buffer] = buffer == of_p ? "p" : buffer == of_gradient ? "g" : buffer->bytes() <= 8 ? scalars[scalar++] : moments[moment++];
+        names[buffer] = buffer == of_p          ? "p"
+                        : buffer == of_gradient ? "g"
+                        : buffer->bytes() <= 8  ? scalars[scalar++]
+                                                : moments[moment++];
         printed += "reads\t" + names[buffer] + "\t" + text(buffer->bytes()) + "\n";
       });
       printed += debug::listing(done.kernel);

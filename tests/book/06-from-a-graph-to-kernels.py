@@ -18,7 +18,8 @@ def megabytes(number):
 
 
 def softmax(before, after):
-    picture = svg.Picture(700, 600, 'softmax as six kernels, one for each node, and as one kernel with a program of the same six operations')
+    title = 'softmax as six kernels, one for each node, and as one kernel with a program of the same six operations'
+    picture = svg.Picture(700, 600, title)
     graph = graphs.Graph(before)
     moved = {re.search(r'(\w+)$', label)[1]: size for size, label in kernels(before)}
     y_of = lambda row: 84 + 74 * row
@@ -27,9 +28,9 @@ def softmax(before, after):
     for node, source, _ in graph.edges:
         (x1, y1), (x2, y2) = place[source], place[node]
         of_row = graph.nodes[source][1].endswith(', 1)')
-        shift = -30 if x1 == x2 and y2 - y1 > 80 else 0
-        picture.line(x1 + shift + (20 if x1 == x2 and not shift else 0), y1 + 20, x2 + shift + (20 if x1 == x2 and not shift else 0), y2 - 22,
-                     'b' if of_row else 'ink', 1.5 if of_row else 2.5, arrow=True)
+        shift = 0 if x1 != x2 else -30 if y2 - y1 > 80 else 20
+        colour, width = ('b', 1.5) if of_row else ('ink', 2.5)
+        picture.line(x1 + shift, y1 + 20, x2 + shift, y2 - 22, colour, width, arrow=True)
     for n, (op, shape, _) in graph.nodes.items():
         x, y = place[n]
         source = op == 'Copy'
@@ -49,7 +50,8 @@ def softmax(before, after):
     picture.rect(370, top, 310, step * len(program) + 16, 'soft-a', 'a', 4)
     for i, line in enumerate(program):
         line = re.sub(' float32| to .*', '', line)
-        picture.text(390, top + 26 + step * i, line, 'b' if ' row ' in line else 'ink', 'start', bold=line.startswith(('store', '%0')))
+        colour = 'b' if ' row ' in line else 'ink'
+        picture.text(390, top + 26 + step * i, line, colour, 'start', bold=line.startswith(('store', '%0')))
     picture.line(525, y_of(0) + 20, 525, top - 2, 'ink', 2.5, arrow=True)
     bottom = top + step * len(program) + 16
     picture.line(525, bottom, 525, bottom + 38, 'ink', 2.5, arrow=True)
@@ -76,8 +78,8 @@ def formulas(listing, inputs):
         parts = [value(int(a[1:])) for a in args]
         if op in INFIX:
             level = 1 if op in ('Add', 'Sub') else 2
-            text = [t if p > level or (p == level and i == 0) or (p == level and op in ('Add', 'Mul')) else f'({t})' for i, (t, p) in enumerate(parts)]
-            return f' {INFIX[op]} '.join(text), level
+            bare = lambda i, inner: inner > level or (inner == level and (i == 0 or op in ('Add', 'Mul')))
+            return f' {INFIX[op]} '.join(t if bare(i, p) else f'({t})' for i, (t, p) in enumerate(parts)), level
         return f'{op.lower()}({", ".join(t for t, _ in parts)})', 9
 
     return stored, [value(n, True)[0] for n in stored]
@@ -98,16 +100,18 @@ def adam(section):
         picture.rect(x, 44, wide, 46, 'soft-c' if name in writes else 'soft', 'ink', 4)
         picture.text(x + wide / 2, 58, name, bold=True, words=int(size) <= 8)
         picture.text(x + wide / 2, 77, f'{int(size) // 1024} KiB' if int(size) > 8 else f'{size} bytes', 'dim', small=True)
-        picture.line(x + wide / 2 - (14 if name in writes else 0), 92, x + wide / 2 - (14 if name in writes else 0), 162, 'ink', 2, arrow=True)
+        middle, apart = places[name], 14 if name in writes else 0
+        picture.line(middle - apart, 92, middle - apart, 162, 'ink', 2, arrow=True)
         if name in writes:
-            picture.line(x + wide / 2 + 14, 164, x + wide / 2 + 14, 94, 'b', 2, arrow=True)
+            picture.line(middle + apart, 164, middle + apart, 94, 'b', 2, arrow=True)
     picture.text(24, 22, 'memory', 'ink', 'start', words=True, bold=True)
     picture.rect(24, 164, 652, 132, 'soft-a', 'a', 4)
     count = len(re.findall(r'^    %', section, re.M))
     picture.text(40, 186, f'one kernel, {count} instructions for each element', 'ink', 'start', words=True, bold=True)
     for i, (name, text) in enumerate(zip(writes, texts)):
         picture.text(40, 216 + 28 * i, f"{name}' = {text}", 'ink', 'start')
-    picture.text(24, 314, "black: what is read; orange: what is written, over the old values", 'dim', 'start', words=True, small=True)
+    key = 'black: what is read; orange: what is written, over the old values'
+    picture.text(24, 314, key, 'dim', 'start', words=True, small=True)
     return picture.svg()
 
 

@@ -3,8 +3,10 @@ import svg
 
 
 def product(section):
-    values = {name: f'({", ".join(numbers.split())})' for name, numbers in (line.split('\t') for line in section.strip().split('\n'))}
-    picture = svg.Picture(660, 330, 'The rule of a product: forward makes z of x and y; backward makes two gradients of one, with the saved x and y')
+    lines = (line.split('\t') for line in section.strip().split('\n'))
+    values = {name: f'({", ".join(numbers.split())})' for name, numbers in lines}
+    picture = svg.Picture(660, 330, 'The rule of a product: forward makes z of x and y; backward makes two gradients of '
+                                    'one, with the saved x and y')
 
     def tensor(x, y, name, value, colour):
         picture.rect(x, y, 140, 46, 'soft', 'ink', 4)

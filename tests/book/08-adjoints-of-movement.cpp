@@ -7,13 +7,16 @@
 using namespace teeny;
 
 /// `NAME ADJOINT rows columns`, and a line for each row of the matrix; then the same for the gradient's.
-void print(const char* name, const char* adjoint, const Shape& shape, const std::function<Tensor(const Tensor&)>& move) {
+void print(const char* name, const char* adjoint, const Shape& shape,
+           const std::function<Tensor(const Tensor&)>& move) {
   const int64_t n = numel(shape), m = move(Tensor::zeros(shape)).numel();
   std::vector<Tensor> columns, adjoint_columns;
-  for (int64_t i = 0; i < n; ++i) columns.push_back(move((Tensor::arange(n) == i).cast(DType::Float32).reshape(shape)).flatten());
+  for (int64_t i = 0; i < n; ++i)
+    columns.push_back(move((Tensor::arange(n) == i).cast(DType::Float32).reshape(shape)).flatten());
   for (int64_t i = 0; i < m; ++i) {
     const Tensor x = Tensor::zeros(shape).requires_grad_(true), y = move(x);
-    adjoint_columns.push_back(gradient(y, {x}, (Tensor::arange(m) == i).cast(DType::Float32).reshape(y.shape()))[0].flatten());
+    adjoint_columns.push_back(
+        gradient(y, {x}, (Tensor::arange(m) == i).cast(DType::Float32).reshape(y.shape()))[0].flatten());
   }
   for (const auto& [title, all] : {std::pair(name, columns), std::pair(adjoint, adjoint_columns)}) {
     const Tensor matrix = Tensor::stack(all, 1).contiguous();

@@ -22,7 +22,8 @@ def grid(picture, x, y, rows, colour, size=15):
 
 def matrices(section):
     pairs = matrices_of(section)
-    picture = svg.Picture(700, 330, 'The matrices of six movements over those of their gradients: each lower one is the upper one transposed')
+    picture = svg.Picture(700, 330, 'The matrices of six movements over those of their gradients: each lower one is the '
+                                    'upper one transposed')
     for k in range(0, len(pairs), 2):
         (name, rows), (back, transposed) = pairs[k], pairs[k + 1]
         middle = 62 + 115 * (k // 2)
@@ -31,13 +32,15 @@ def matrices(section):
         grid(picture, middle - len(rows[0]) * 7.5, 56 + (6 - len(rows)) * 7.5, rows, 'a')
         grid(picture, middle - len(transposed[0]) * 7.5, 186 + (6 - len(transposed)) * 7.5, transposed, 'b')
         picture.text(middle, 296, back, 'b', bold=True)
-    picture.text(10, 320, 'blue: the movement; orange: its gradient. A filled cell is 1, an empty one 0', 'dim', 'start', words=True, small=True)
+    key = 'blue: the movement; orange: its gradient. A filled cell is 1, an empty one 0'
+    picture.text(10, 320, key, 'dim', 'start', words=True, small=True)
     return picture.svg()
 
 
 def fold(section):
     (_, _), (_, rows) = matrices_of(section)
-    picture = svg.Picture(620, 270, 'Gradients of three overlapping windows of three, each over the element it was read from, and their sums')
+    picture = svg.Picture(620, 270, 'Gradients of three overlapping windows of three, each over the element it was read '
+                                    'from, and their sums')
     names = [f'{window}{tap}' for window in 'abc' for tap in range(3)]
     size, left = 84, 130
     for window in range(3):

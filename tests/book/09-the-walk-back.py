@@ -4,7 +4,8 @@ import svg
 
 def ladder(section):
     counts = [tuple(map(int, line.split('\t'))) for line in section.strip().split('\n')]
-    picture = svg.Picture(680, 250, 'Four diamonds in a row: the paths from the last tensor to each one double, the rule of each runs once')
+    picture = svg.Picture(680, 250, 'Four diamonds in a row: the paths from the last tensor to each one double, the rule of '
+                                    'each runs once')
     steps = len(counts) - 1
     at = lambda i: 60 + 140 * i
     for i, (paths, runs) in enumerate(counts):
@@ -20,7 +21,8 @@ def ladder(section):
                 picture.line(at(i) + 52, 80 + 36 * side, at(i) + 22, 80 + 6 * side, 'b', 1.5, arrow=True)
     picture.text(20, 142, f'paths from y{steps} back to it:', 'b', 'start', words=True, small=True)
     picture.text(20, 186, 'runs of its rule in teeny:', 'c', 'start', words=True, small=True)
-    picture.text(20, 234, 'arrows: the way of the gradient. Each y is half of the one before it, plus the same half', 'dim', 'start', words=True, small=True)
+    key = 'arrows: the way of the gradient. Each y is half of the one before it, plus the same half'
+    picture.text(20, 234, key, 'dim', 'start', words=True, small=True)
     return picture.svg()
 
 

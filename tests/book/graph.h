@@ -23,13 +23,14 @@ inline void print_graph(const std::vector<std::pair<std::string, teeny::LazyBuff
     for (const View& view : x.views().views()) all += (all.empty() ? "" : " then ") + text(view);
     return all;
   };
-  for (const auto& [name, x] : handles) std::cout << "handle\t" << name << "\t" << views(x) << "\t" << number(x) << "\n";
+  for (const auto& [name, x] : handles)
+    std::cout << "handle\t" << name << "\t" << views(x) << "\t" << number(x) << "\n";
   for (size_t n = 0; n < nodes.size(); ++n) {
     const Node& node = *nodes[n];
     const auto* constant = std::get_if<node::Constant>(&node.op);
     const std::string state = has_no_memory(node.op) ? "no memory" : node.realized() ? "realized" : "unrealized";
-    std::cout << "node\t" << n << "\t" << (constant ? text(constant->value) : text(name(node.op))) << "\t" << node.shape() << "\t"
-              << state << "\n";
+    std::cout << "node\t" << n << "\t" << (constant ? text(constant->value) : text(name(node.op))) << "\t"
+              << node.shape() << "\t" << state << "\n";
     for (const LazyBuffer& source : node.sources)
       std::cout << "edge\t" << n << "\t" << number(source) << "\t" << views(source) << "\n";
   }
