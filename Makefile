@@ -28,7 +28,7 @@ endif
 .DEFAULT_GOAL := help
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: help deps examples test test-all sanitize-cuda cuda-report bench bench-compare bench-sweep layers house tour notes book format loc clean \
+.PHONY: help deps examples test test-all sanitize-cuda cuda-report bench bench-compare bench-sweep layers house tour notes try book format loc clean \
   install teeny run onnx-test again FORCE $(EXAMPLES) course start check watch hint skip solve grade handout gradescope prove
 comma := ,
 empty :=
@@ -450,8 +450,11 @@ loc: ## count lines of code, by file and by folder with all below it; comments a
 	        printf "%6d  in all\n", all }' \
 	  $(sources_by_hand)
 
+try: ## compile and run a piece of a program, as the chapters show them (FILE=piece.cpp)
+	+@python3 tests/book/programs.py $(call quote,$(FILE))
+
 notes: $(LIBTEENY) ## write the excerpts, outputs and figures of the notes anew, and check the rest (PAGE=02)
-	python3 tests/book/notes.py $(PAGE)
+	+python3 tests/book/notes.py $(PAGE)
 
 book: $(if $(WASM),widgets) ## the book as HTML in build/book; needs pandoc (WASM=1: with widgets, needs emscripten)
 	@python3 notes/book/pages.py $(if $(WASM),--widgets)

@@ -265,7 +265,7 @@ class Page:
                 else:
                     body += f'std::cout << "\\x1e" << std::flush;\n{block}'
                     order.append(('run', None))
-        printed = programs.output_of(whole(outside, body)).split('\x1e')[1:] if body else []
+        printed = programs.output_of(programs.whole(outside, body)).split('\x1e')[1:] if body else []
         result, now = [], None
         for kind, what in order:
             if kind == 'output':
@@ -276,7 +276,7 @@ class Page:
                 text = printed.pop(0)
             elif kind == 'alone':
                 block, environment, before = what
-                text = programs.output_of(block if 'int main(' in block else whole(before, block), **environment)
+                text = programs.output_of(block if 'int main(' in block else programs.whole(before, block), **environment)
             else:
                 text = programs.run(['bash', '-euo', 'pipefail', '-c', what['block']], clone.path())
                 if not text.strip() or now is None and not self.shows_output(what):
@@ -327,14 +327,6 @@ class Page:
         """What is to be written: (file, text)."""
         own = [(self.path, self.text)] if self.text != self.path.read_text() else []
         return own + self.drawn
-
-
-def whole(outside, body):
-    """A program; the #include lines of its parts come first."""
-    includes = '\n'.join(re.findall(r'^#include .*$', outside + body, re.M))
-    strip = lambda text: re.sub(r'^#include .*$', '', text, flags=re.M)
-    return (f'{programs.BEGIN}{includes}\nusing namespace teeny;\n{strip(outside)}\nint main() {{\nstd::cout << std::unitbuf;\n'
-            f'{strip(body)}}}\n')
 
 
 def main():

@@ -1,9 +1,14 @@
-"""Compiles and runs what the pages show, and says what it prints."""
+"""Compiles and runs what the pages show, and says what it prints.
+
+    programs.py FILE    the same for a piece of a program of yours (make try FILE=piece.cpp): the body of a main, or all of it
+"""
 import hashlib
 import os
 import pathlib
+import re
 import shutil
 import subprocess
+import sys
 import tempfile
 import threading
 
@@ -67,11 +72,17 @@ def run(command, folder=ROOT, **environment):
     return result.stdout
 
 
+def whole(outside, body):
+    """A program of what stands before main and in it; the #include lines of both come first."""
+    includes = '\n'.join(re.findall(r'^#include .*$', outside + body, re.M))
+    strip = lambda text: re.sub(r'^#include .*$', '', text, flags=re.M)
+    return (f'{BEGIN}{includes}\nusing namespace teeny;\n{strip(outside)}\nint main() {{\nstd::cout << std::unitbuf;\n'
+            f'{strip(body)}}}\n')
+
+
 def output_of(code, **environment):
     """What a C++ program prints: `code` is the body of its main, or all of it."""
-    if 'int main(' not in code:
-        code = BEGIN + 'using namespace teeny;\nint main() {\n' + code + '}\n'
-    return run([compiled(code)], **environment)
+    return run([compiled(code if 'int main(' in code else whole('', code))], **environment)
 
 
 class Clone:
@@ -93,3 +104,24 @@ class Clone:
     def close(self):
         if self.folder:
             shutil.rmtree(self.folder)
+
+
+def try_piece(path):
+    """Runs a file in the place of this program, so that what it prints is seen at once."""
+    code = pathlib.Path(path).read_text()
+    line = f'#line 1 "{path}"\n'
+    make_libraries()
+    try:
+        if 'int main(' in code:
+            program = compiled(f'{BEGIN}using namespace teeny;\n{line}{code}')
+        else:
+            program = compiled(whole('', line + code))
+    except Failed as errors:
+        sys.exit(str(errors))
+    os.execve(program, [program], {'OMP_WAIT_POLICY': 'passive', **os.environ})
+
+
+if __name__ == '__main__':
+    if len(sys.argv) != 2 or not os.path.isfile(sys.argv[1]):
+        sys.exit('which file? make try FILE=piece.cpp')
+    try_piece(sys.argv[1])
