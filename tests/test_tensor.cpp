@@ -449,4 +449,22 @@ TEST_CASE("tensor: a convolution that sees nothing but padding has gradients, to
   CHECK(weight.grad().to_vector() == std::vector<float>(6, 0));
 }
 
+TEST_CASE("tensor: of what is not computed only the elements are that are read") {
+  const Tensor x = Tensor::arange(1'000'000'000'000) * 2;  // 8 TB, if somebody asked for all
+  CHECK(x[{-1}].item<int64_t>() == 1'999'999'999'998);
+  CHECK(x[{-1}].item() == 1'999'999'999'998);
+  for (int64_t from : {0, 7}) {
+    const Tensor part = x[{slice(from, from + 3)}];
+    CHECK(part.to_vector<int64_t>() == std::vector<int64_t>{2 * from, 2 * from + 2, 2 * from + 4});
+    CHECK(part.to_vector<float>() ==
+          std::vector<float>{2.f * float(from), 2.f * float(from) + 2, 2.f * float(from) + 4});
+  }
+  CHECK(printed(x[{slice(0, 3)}]) == "Tensor(3,) int64\n[0, 2, 4]");
+
+  // What is read whole is kept, whatever type it is read as.
+  const Tensor whole = Tensor::arange(6) * 2;
+  CHECK(whole.to_vector<double>()[5] == 10);
+  CHECK(whole.lazy().node()->realized());
+}
+
 }  // namespace teeny::test

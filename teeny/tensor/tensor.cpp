@@ -1,6 +1,5 @@
 // The handle itself: what copies of a tensor share, how its values are read, and how it gets new ones.
 #include <algorithm>
-#include <cstring>
 
 #include "teeny/schedule/schedule.h"
 #include "teeny/tensor/function.h"
@@ -135,35 +134,37 @@ const Tensor& Tensor::realize() const& {
   return *this;
 }
 
-std::vector<std::byte> Tensor::to_bytes() const {
-  if (context.recorder)
-    fail("Jit: the call reads the values of a tensor of ", shape(), "; return it, and read it outside");
-  const bool stored = lazy("to_bytes").views().is_contiguous() && !has_no_memory(lazy().node()->op);
-  const LazyBuffer source = stored ? lazy() : lazy().contiguous();
-  teeny::realize(std::span<const LazyBuffer>(&source, 1));
-  std::vector<std::byte> bytes(size_t(numel() * itemsize(dtype())));
-  if (!bytes.empty()) tinyops::read(bytes.data(), source.node()->buffer->data(), bytes.size());
-  return bytes;
+namespace {
+/// As it is read from memory: in order, and of what is not computed yet no more than the elements that are seen.
+LazyBuffer readable(const LazyBuffer& x) {
+  const bool all = x.node()->realized() || numel(x.shape()) == numel(x.node()->shape());
+  return all && x.views().is_contiguous() && !has_no_memory(x.node()->op) ? x : x.contiguous();
 }
 
-namespace {
 template <class T>
 std::vector<T> values_of(const Tensor& x, const char* op) {
   if constexpr (std::integral<T> && !std::same_as<T, bool>)  // it must be the same number, without its fraction
     if ((is_float(x.lazy(op).dtype()) || itemsize(x.dtype()) > int64_t(sizeof(T))) &&
         (x.cast(dtype_of<T>()).cast(DType::Float64) != x.cast(DType::Float64).trunc()).sum().item() > 0)
       fail(op, ": ", x.dtype(), " ", x.shape(), " has an element that does not fit ", dtype_of<T>());
-  if (x.lazy(op).dtype() != dtype_of<T>()) x.realize();  // the same value as any type: it is not cast in its kernel
-  const std::vector<std::byte> bytes = x.cast(dtype_of<T>()).to_bytes();
-  std::vector<T> values(static_cast<size_t>(x.numel()));
-  if constexpr (std::same_as<T, bool>) {
-    for (size_t i = 0; i < values.size(); ++i) values[i] = bytes[i] != std::byte(0);
-  } else if (!bytes.empty()) {
-    std::memcpy(values.data(), bytes.data(), bytes.size());
-  }
-  return values;
+  const Tensor same(readable(x.lazy(op)));
+  if (x.dtype() != dtype_of<T>()) same.realize();  // the same value as any type: it is not cast in its kernel
+  const std::vector<std::byte> bytes = same.cast(dtype_of<T>()).to_bytes();
+  using Stored = std::conditional_t<std::same_as<T, bool>, uint8_t, T>;  // a bool that is not 0 is true
+  const auto* first = reinterpret_cast<const Stored*>(bytes.data());
+  return std::vector<T>(first, first + x.numel());
 }
 }  // namespace
+
+std::vector<std::byte> Tensor::to_bytes() const {
+  if (context.recorder)
+    fail("Jit: the call reads the values of a tensor of ", shape(), "; return it, and read it outside");
+  const LazyBuffer source = readable(lazy("to_bytes"));
+  teeny::realize(std::span<const LazyBuffer>(&source, 1));
+  std::vector<std::byte> bytes(size_t(numel() * itemsize(dtype())));
+  if (!bytes.empty()) tinyops::read(bytes.data(), source.node()->buffer->data(), bytes.size());
+  return bytes;
+}
 
 template <class T>
 std::vector<T> Tensor::to_vector() const {
