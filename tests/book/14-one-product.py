@@ -23,13 +23,16 @@ def tile():
     picture = svg.Picture(680, 390, f'A tile of {packets} packets by {columns} columns: {sums} sums, which stay in registers while r goes on')
     x, y, wide, high = 250, 92, 44, 46
     picture.text(x + wide * columns / 2, 22, f'one element of each of {columns} columns, in all {LANES} lanes', 'b', words=True)
-    picture.text(110, 58, 'panel of rows, packed', 'a', words=True)
+    picture.text(110, 58, f'a panel: {packets} packets of rows', 'a', words=True)
     for p in range(packets):
         for k in range(3):
             picture.rect(30 + 60 * k, y + high * p, 56, high - 6, 'soft-a' if k == 2 else 'soft', 'a' if k == 2 else 'rule')
-            picture.text(58 + 60 * k, y + high * p + high / 2 - 3, f'a{p}', 'a' if k == 2 else 'dim', small=True)
+            for lane in range(1, 4):
+                picture.line(30 + 60 * k + 14 * lane, y + high * p + high - 12, 30 + 60 * k + 14 * lane, y + high * p + high - 6,
+                             'a' if k == 2 else 'rule', 1)
+            picture.text(58 + 60 * k, y + high * p + high / 2 - 6, f'a{p}', 'a' if k == 2 else 'dim', small=True)
         picture.line(206, y + high * (p + 0.5) - 3, x - 5, y + high * (p + 0.5) - 3, 'a', arrow=True)
-    for k, label in enumerate(('r + 2', 'r + 1', 'r')):
+    for k, label in enumerate(('2 later', 'next', 'r now')):
         picture.text(58 + 60 * k, y + high * packets + 8, label, 'a' if k == 2 else 'dim', small=True)
     for j in range(columns):
         picture.rect(x + wide * j, 40, wide - 6, 28, 'soft-b', 'b')
@@ -45,12 +48,12 @@ def tile():
                  words=True)
     top, size = 300, 19.6
     picture.text(24, top - 24, f'the {REGISTERS} registers', 'dim', 'start', words=True)
-    used = [('c', sums, 'sums'), ('a', packets, 'rows'), ('b', 1, 'column'), (None, REGISTERS - sums - packets - 1, 'free')]
+    used = [('c', sums, 'sums'), ('a', packets, 'packets of rows'), ('b', 1, 'element of a column'), (None, REGISTERS - sums - packets - 1, 'free')]
     at = 24
     for colour, count, name in used:
         for k in range(count):
             picture.rect(at + size * k, top, size - 3, 30, f'soft-{colour}' if colour else None, colour or 'rule')
-        picture.text(at + size * count / 2 - 2, top + 46 + (18 if name == 'column' else 0), f'{count} {name}', colour or 'dim', words=True,
+        picture.text(at + size * count / 2 - 2, top + 46 + (18 if colour in ('a', 'b') else 0) + (18 if colour == 'b' else 0), f'{count} {name}', colour or 'dim', words=True,
                      small=True)
         at += size * count
     return picture.svg()
