@@ -1,8 +1,8 @@
 """The figures of notes/08-adjoints-of-movement.md: matrices of movements with their transposes, and windows added up."""
 import svg
 
-ASKED = {'expand': '(2, 1) to (2, 3)', 'pad': '3 by 1 and 2', 'flip': '4', 'permute': '(2, 3)', 'unfold': '4, windows of 2',
-         'gather': '3 by 0 2 2 1'}
+ASKED = {'expand': '(2, 1) to (2, 3)', 'pad': '1 before, 2 behind', 'flip': '(4,)', 'permute': '(2, 3) to (3, 2)', 'unfold': '4, windows of 2',
+         'gather': 'index 0 2 2 1'}
 
 
 def matrices_of(section):

@@ -29,7 +29,8 @@ class Failed(Exception):
 def make_libraries():
     """The CPU's, and the emulated GPU's, which differs in its kernels alone."""
     for options in ([], ['BACKEND=cuda', 'EMULATE=1', 'SHARED=build/cpu-native']):
-        subprocess.run(['make', '--no-print-directory', '-s', *options, LIBRARY[bool(options)]], cwd=ROOT, check=True)
+        subprocess.run(['make', '--no-print-directory', '-s', *options, LIBRARY[bool(options)]], cwd=ROOT, check=True,
+                       close_fds=False)  # a make that started this shares its jobs
 
 
 def prefix():
