@@ -308,6 +308,7 @@ __attribute__((noinline)) void touch_shared(const void* address, size_t bytes) {
   const uintptr_t at = reinterpret_cast<uintptr_t>(address);
   std::vector<uintptr_t>& words = request_at(machine().shared_requests, __builtin_return_address(0));
   for (uintptr_t w = at / 4; w <= (at + bytes - 1) / 4; ++w) words.push_back(w);
+  traffic.shared_bytes += int64_t(bytes);
 }
 
 void declare_shared(void* array, size_t bytes) {

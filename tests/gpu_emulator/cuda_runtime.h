@@ -81,7 +81,7 @@ Range allocation_of(const void* address);
 struct Traffic {
   bool counting = false;
   int64_t requests = 0, sectors = 0, bytes = 0;
-  int64_t shared_requests = 0, shared_turns = 0;
+  int64_t shared_requests = 0, shared_turns = 0, shared_bytes = 0;
 };
 inline Traffic traffic;
 

@@ -480,6 +480,7 @@ int64_t turns_of_a_column() {
   const Memory<T> y(size_t(32));
   const gpu_emulator::Traffic t = traffic_of(columns_of_a_tile<T, width>, Grid{1, 32}, y, 2);
   CHECK(t.shared_requests == 2);
+  CHECK(t.shared_bytes == 2 * 32 * int64_t(sizeof(T)));
   CHECK(y.values()[5] == T(26));
   return t.shared_turns;
 }
