@@ -1,7 +1,6 @@
 // The program of notes/19-products-on-a-gpu.md: its kernels, held against a plain loop, with what they ask of memory as
 // the emulated GPU counts it; which thread has which elements; and which tiles are chosen for a chip of 132 processors.
 #include <iomanip>
-#include <regex>
 
 #include "tests/book/emulated.h"
 #include "tinyops/common/contraction.h"
@@ -167,14 +166,19 @@ void print_ladder() {
     ProductPlan plan(contraction(), false);
     plan.tiling->shape = 0;
     const Places places = places_of(m);
-    multiply_tiles(*plan.tiling, DType::Float32, plan.tiling->swapped ? Places{places.b, places.a, places.out} : places);
+    const bool swapped = plan.tiling->swapped;
+    multiply_tiles(*plan.tiling, DType::Float32, swapped ? Places{places.b, places.a, places.out} : places);
   });
   const Rung tiles("6 `contract_tiles.cu`, 128 x 128", shipped);
   const double read = 4. * (8 + 8) / 64;  // its shared memory is not counted: what is read for 8 x 8 sums
-  std::cout << "| " << tiles.name << " | " << tiles.requests << " | " << tiles.bytes << " | " << tiles.sectors << " | - | - | "
-            << read << ", computed |\n== figure ladder\n";
+  std::cout << "| " << tiles.name << " | " << tiles.requests << " | " << tiles.bytes << " | " << tiles.sectors
+            << " | - | - | " << read << ", computed |\n== figure ladder\n";
   // A turn gives each of the 32 lanes up to four bytes.
-  for (const Rung& r : ladder) std::cout << std::regex_replace(r.name, std::regex("`"), "") << "\t" << r.sectors << "\t" << 4 * r.turns << "\n";
+  for (const Rung& r : ladder) {
+    std::string plain = r.name;
+    std::erase(plain, '`');
+    std::cout << plain << "\t" << r.sectors << "\t" << 4 * r.turns << "\n";
+  }
   std::cout << "6 contract_tiles\t" << tiles.sectors << "\t-1\n";
 }
 
@@ -214,8 +218,8 @@ void print_choices() {
   const auto print = [](int64_t m, int64_t n, int64_t k) {
     const Choice choice = choose(m, n, k, 1, DType::Float32, true);
     const TileShape tile = kTileShapes[choice.shape];
-    std::cout << m << " x " << n << " x " << k << ": tiles of " << tile.rows << " x " << tile.columns << ", " << choice.parts
-              << (choice.parts > 1 ? " parts, " : " part, ")
+    std::cout << m << " x " << n << " x " << k << ": tiles of " << tile.rows << " x " << tile.columns << ", "
+              << choice.parts << (choice.parts > 1 ? " parts, " : " part, ")
               << blocks_for(m, tile.rows) * blocks_for(n, tile.columns) * choice.parts << " blocks\n";
   };
   print(4096, 4096, 4096);

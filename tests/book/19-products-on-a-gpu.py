@@ -17,7 +17,7 @@ def ladder(section):
     width, low, high = 220, -2, 2
     place = lambda x, value: x + (math.log10(value) - low) / (high - low) * width
     for x, column, title, limit, colour in ((170, 1, 'global memory, in sectors', FROM_MEMORY, 'a'),
-                                            (440, 2, 'shared memory, in turns', FROM_BANKS, 'b')):
+                                            (440, 2, 'shared, in turns of 128 bytes', FROM_BANKS, 'b')):
         picture.text(x, 22, title, colour, 'start', words=True)
         for power in range(low, high + 1):
             at = x + (power - low) / (high - low) * width
@@ -28,11 +28,11 @@ def ladder(section):
             y = 52 + 36 * i
             if value > 0:
                 picture.rect(x, y, place(x, value) - x, 22, f'soft-{colour}', colour, 0)
-                picture.text(x + 6, y + 11, f'{value:.3g}', 'ink', 'start', small=True)
+                picture.text(x + 6, y + 11, f'{value:.3f}', 'ink', 'start', small=True)
             else:
-                picture.text(x + 6, y + 11, 'none' if row[column][0] == '0' else 'not counted', 'dim', 'start', words=True, small=True)
+                picture.text(x + 6, y + 11, 'none' if value == 0 else 'not counted', 'dim', 'start', words=True, small=True)
         picture.line(place(x, limit), 36, place(x, limit), 272, 'ink', 2, '5 4')
-        picture.text(place(x, limit), 306, f'a chip can feed {limit:.3g}', 'ink', words=True, small=True)
+        picture.text(place(x, limit), 306, f'an H200 can feed {limit:.3g}', 'ink', words=True, small=True)
     for i, row in enumerate(rows):
         picture.text(160, 63 + 36 * i, row[0], 'ink', 'end')
     return picture.svg()
@@ -51,10 +51,10 @@ def hierarchy(section):
         (top, left), (bottom, right) = min(at), max(at)
         picture.rect(16 + left * scale, 60 + top * scale, (right - left + 1) * scale, (bottom - top + 1) * scale,
                      'soft-a' if block == 0 else None, 'ink', 0, 1)
-        picture.text(16 + (left + right + 1) / 2 * scale, 60 + (top + bottom + 1) / 2 * scale, f'block {block}', 'ink', words=True, small=True)
+        picture.text(16 + (left + right + 1) / 2 * scale, 60 + (top + bottom + 1) / 2 * scale, f'block {block}', words=True, small=True)
     x, y, scale = 210, 60, 4
     picture.text(x, 20, f'block 0, {side} x {side}', 'a', 'start', words=True)
-    picture.text(x, 40, 'rows by turns: warp 0, warp 1', 'dim', 'start', words=True, small=True)
+    picture.text(x, 40, 'blue rows: warp 0, grey: warp 1', 'dim', 'start', words=True, small=True)
     warp = [owners[i][0] // 32 for i in range(side)]
     first = 0
     for i in range(1, side + 1):
@@ -83,15 +83,15 @@ def hierarchy(section):
 
 def fragments(a, b, c):
     me, size, height = 9, 34, 22
-    picture = svg.Picture(640, 620, 'Which lane of a warp has which element of a, b and the sums: four of a, two of b and four sums each')
+    picture = svg.Picture(640, 636, 'Which lane of a warp has which element of a, b and the sums: four of a, two of b and four sums each')
     def draw(x, y, rows, name, where):
         fill = lambda i, j: 'soft-b' if rows[i][j] == me else 'soft-a' if rows[i][j] // 4 == me // 4 else None
         marks = [(i, j) for i, row in enumerate(rows) for j, lane in enumerate(row) if lane == me]
         picture.cells(x, y, rows, size, fill, marks, height=height)
         picture.text(x + where[0], y + where[1], name, 'ink', 'start', words=True)
     draw(340, 40, b, 'b, 8 x 8', (0, -18))
-    draw(40, 240, a, 'a, 16 x 8', (0, -18))
-    draw(340, 240, c, 'sums, 16 x 8', (0, -18))
+    draw(40, 262, a, 'a, 16 x 8', (0, -18))
+    draw(340, 262, c, 'sums, 16 x 8', (0, -18))
     picture.text(40, 52, f'A figure is a lane. Lane {me} has the', 'dim', 'start', words=True)
     picture.text(40, 74, 'elements with a thick border;', 'dim', 'start', words=True)
     picture.text(40, 96, f'lanes {me // 4 * 4} to {me // 4 * 4 + 3} are its group.', 'dim', 'start', words=True)
