@@ -1,24 +1,30 @@
-// The program of notes/16-a-first-kernel.md: its kernels, without a GPU and on it as the emulator plays it, and what
-// the emulator says of planted mistakes.
-#define DOCTEST_CONFIG_IMPLEMENT
-#include <doctest/doctest.h>
-
+// The program of notes/16-a-first-kernel.md: which thread has which element, and what the emulator says of planted
+// mistakes.
 #include "tests/book/emulated.h"
 
 namespace tinyops::cuda {
-#include "twice"
 
-void test_launch() {
-  constexpr int64_t n = 1000;
-  const Floats from(n, 3), to(n);
-#include "launch"
-  expect(to.values() == std::vector<float>(n, 6), "2 * 3 = 6");
+// ---- Who has which element ------------------------------------------------------------------------------------------
+
+__global__ void who(Global<float> block, Global<float> warp, Global<float> lane, Global<float> without, int64_t n) {
+  const int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (i < n) block[i] = float(blockIdx.x), warp[i] = float(threadIdx.x / 32), lane[i] = float(threadIdx.x % 32);
+  else atomicAdd(&without[0], 1.f);
 }
-}  // namespace tinyops::cuda
 
-#include "test"
-
-namespace tinyops::cuda {
+/// Runs of elements that one warp has: block, warp, its first element, how many.
+void print_grid() {
+  constexpr int64_t n = 1000;
+  const Floats block(n), warp(n), lane(n), without(1);
+  launch("who", who, Grid{unsigned(blocks_for(n, 256)), 256}, block, warp, lane, without, n);
+  const std::vector<float> b = block.values(), w = warp.values(), l = lane.values();
+  std::cout << "== figure grid\n" << n << " " << without.values()[0] << "\n";
+  for (size_t i = 0, next; i < size_t(n); i = next) {
+    for (next = i; next < size_t(n) && b[next] == b[i] && w[next] == w[i]; ++next)
+      expect(l[next] == float(next - i), "lanes have neighbours");
+    std::cout << b[i] << " " << w[i] << " " << i << " " << next - i << "\n";
+  }
+}
 
 // ---- Mistakes -------------------------------------------------------------------------------------------------------
 
@@ -81,11 +87,6 @@ std::string wrong_of_reverse() {
 
 int main() {
   using namespace tinyops::cuda;
-  test_launch();
-  doctest::Context tests;
-  tests.setOption("minimal", true);
-  if (const int failed = tests.run()) return failed;
-
   std::cout << "== mistakes\n";
   print_mistake("no `if (i < n)`", no_end, 256);
   print_mistake("four floats at once, from the second element on", misaligned, 32);
@@ -99,4 +100,5 @@ int main() {
   const Tensor x = Tensor::rand({64, 1024}).realize();
   std::cout << "== gelu\n";
   print_sections(row_kernels_of([&] { return x.gelu(); }).back());
+  print_grid();
 }
