@@ -1,4 +1,5 @@
-// The program of notes/17-what-a-warp-asks-of-memory.md: the sectors that kernels touch, as the emulated GPU counts them.
+// The program of notes/17-what-a-warp-asks-of-memory.md: the sectors and banks that kernels touch, as the emulated GPU
+// counts them.
 #include <iomanip>
 #include <set>
 
@@ -20,9 +21,32 @@ int64_t sectors_of(int64_t rows, int64_t row, int64_t first, int64_t step, int64
   return int64_t(sectors.size());
 }
 
-Traffic traffic_of_sum(const Tensor& x, const Tensor& y) {
-#include "counting"
-  return t;
+// ---- Accesses of one warp -------------------------------------------------------------------------------------------
+
+__global__ void one_warp(Global<const float> x, Global<float> where, int64_t step, int64_t first) {
+  const int64_t i = first + threadIdx.x * step;
+  if (x[i] >= 0) where[threadIdx.x] = float(i);
+}
+/// What a warp reads, the sectors of that, and where they lie.
+void print_sectors(const char* what, int64_t step, int64_t first) {
+  const Floats x(8192), where(32);
+  const Traffic t = traffic_of([&] { launch("one_warp", one_warp, Grid{1, 32}, x, where, step, first); });
+  std::cout << what << "\t" << t.sectors - 4 << "\t";  // without those of `where`
+  for (const float i : where.values()) std::cout << int(i) << " ";
+  std::cout << "\n";
+}
+
+/// A column of a tile: its turns, and the banks of the tile's words.
+template <int width>
+__global__ void column(Global<float> y) {
+  __shared__ Shared<float[32][width]> tile;
+  tile[threadIdx.x][0] = y[threadIdx.x];
+}
+template <int width>
+void print_banks() {
+  const Floats y(32);
+  const Traffic t = traffic_of([&] { launch("column", column<width>, Grid{1, 32}, y); });
+  std::cout << width << " " << t.shared_turns << "\n";
 }
 
 // ---- One read a thread ----------------------------------------------------------------------------------------------
@@ -78,7 +102,6 @@ int main() {
             << "| `x[i]` | " << reads(read<float>, 16384, 1, 0) << " |\n"
             << "| `x[i + 1]` | " << reads(read<float>, 16384, 1, 1) << " |\n"
             << "| `x[2 * i]` | " << reads(read<float>, 16384, 2, 0) << " |\n"
-            << "| `x[4 * i]` | " << reads(read<float>, 16384, 4, 0) << " |\n"
             << "| `x[8 * i]` | " << reads(read<float>, 16384, 8, 0) << " |\n"
             << "| `x[32 * i]` | " << reads(read<float>, 16384, 32, 0) << " |\n"
             << "| thread i has 4i to 4i + 3, one by one | " << reads(read_four, 4096)
@@ -92,15 +115,13 @@ int main() {
   };
   const auto traffic = [](auto f) { return traffic_of([&] { f().realize(); }); };
   const int64_t matrix = sectors_of(256, 256, 0, 1, 256);
-  expect(traffic_of_sum(x, y).sectors == 3 * matrix, "an addition touches three matrices");
-  row("`x + y`", traffic_of_sum(x, y), 3 * matrix);
+  row("`x + y`", traffic([&] { return x + y; }), 3 * matrix);
   row("`x + y`, y without its first column of 257", traffic([&] { return x + wide.shrink({0, 1}, {256, 257}); }),
       2 * matrix + sectors_of(256, 257, 1, 1, 256));
   row("`2 * x`, x every second column of 512", traffic([&] {
         return 2 * wider[{teeny::slice(), teeny::slice({}, {}, 2)}];
       }),
       matrix + sectors_of(256, 512, 0, 2, 256));
-  row("`x.transpose(0, 1) + y`", traffic([&] { return x.transpose(0, 1) + y; }), 3 * matrix);
   const Tensor images = floats({4, 16, 24, 24});
   row("max pooling, 2 x 2, of (4, 16, 24, 24)", traffic([&] { return images.max_pool2d(); }),
       images.numel() / 8 * 5 / 4);
@@ -108,7 +129,7 @@ int main() {
   print_turns();
 
   std::cout << "== gather\n";
-  for (const int64_t width : {1, 4, 8, 64, 256}) {
+  for (const int64_t width : {1, 8, 64}) {
     const Tensor table = floats({500, width}), index = Tensor::randint(0, 500, {200}).realize();
     const Traffic t = traffic([&] { return table.embedding(index); });
     std::cout << "| " << width << " | " << t.sectors << " | " << 200 * (2 * width * 4 + 8) / 32 << " |\n";
@@ -124,4 +145,14 @@ int main() {
   std::cout << std::fixed << std::setprecision(2) << "requested " << double(conv.bytes) / 1e6
             << " MB and touched sectors of " << double(conv.sectors) * 32 / 1e6 << " MB, "
             << double(conv.sectors) * 32 / double(conv.bytes) << " times as much\n";
+
+  std::cout << "== figure sectors\n";
+  print_sectors("x[i]", 1, 0);
+  print_sectors("x[i + 1]", 1, 1);
+  print_sectors("x[2 * i]", 2, 0);
+  print_sectors("x[8 * i]", 8, 0);
+  print_sectors("x[256 * i]", 256, 0);
+  std::cout << "== figure banks\n";
+  print_banks<32>();
+  print_banks<33>();
 }
