@@ -1,10 +1,10 @@
-// The program of notes/18-many-values-become-one.md: sectors as the emulated GPU counts them, sums in many orders, and the
-// sections of a softmax.
+// The program of notes/18-many-values-become-one.md: sectors as the emulated GPU counts them, shuffles, sums in many
+// orders, and the sections of a softmax.
 #include <algorithm>
 #include <iomanip>
+#include <map>
 #include <numeric>
 #include <random>
-#include <set>
 
 #include "tests/book/emulated.h"
 
@@ -19,6 +19,24 @@ int64_t sectors_of(F&& f) {
   return traffic_of([&] { Tensor(f()).realize(); }).sectors;
 }
 
+// ---- Shuffles -------------------------------------------------------------------------------------------------------
+
+/// Each lane's total after 0, 1, 2 and 3 steps. Lane i brings 2^i, so that a total's bits are the lanes that are in it.
+__global__ void shuffles(Global<float> totals) {
+  float total = float(1 << threadIdx.x);
+  totals[threadIdx.x] = total;
+  for (int bit = 4, step = 1; bit > 0; bit /= 2, ++step) {
+    total += __shfl_xor_sync(0xff, total, bit);
+    totals[step * 8 + threadIdx.x] = total;
+  }
+}
+void print_shuffles() {
+  const Floats totals(4 * 8);
+  launch("shuffles", shuffles, Grid{1, 8}, totals);
+  std::cout << "== figure shuffles\n";
+  for (const float total : totals.values()) std::cout << int(total) << " ";
+}
+
 // ---- Sums in other orders -------------------------------------------------------------------------------------------
 
 void print_orders() {
@@ -27,18 +45,17 @@ void print_orders() {
   std::vector<float> totals;
   for (size_t i = 0; i < values.size(); i += 1024)
     totals.push_back(std::accumulate(values.begin() + int64_t(i), values.begin() + int64_t(i) + 1024, 0.f));
-  std::set<float> results;
+  std::map<float, int> results;
   std::mt19937 random(1);
   for (int order = 0; order < 1000; ++order) {
     std::shuffle(totals.begin(), totals.end(), random);
-    results.insert(std::accumulate(totals.begin(), totals.end(), 0.f));
+    ++results[std::accumulate(totals.begin(), totals.end(), 0.f)];
   }
   std::cout << "== orders\n" << std::fixed << std::setprecision(4);
-  std::cout << results.size() << " different results, from " << *results.begin() << " to " << *results.rbegin() << "\n";
-  std::cout << "== stages\n" << std::setprecision(2);
-  std::cout << std::accumulate(values.begin(), values.end(), 0.f) << " one after the other\n"
-            << x.sum().item() << " in two stages\n"
-            << "in float64 is " << std::accumulate(values.begin(), values.end(), 0.) << "\n" << std::defaultfloat;
+  std::cout << results.size() << " different results, from " << results.begin()->first << " to "
+            << results.rbegin()->first << "\n== figure orders\n";
+  for (const auto& [sum, count] : results) std::cout << sum << " " << count << "\n";
+  std::cout << std::defaultfloat;
 }
 
 // ---- Rows that are read again ---------------------------------------------------------------------------------------
@@ -72,19 +89,13 @@ int main() {
 
   std::cout << "== softmax\n";
   std::cout << "| (96, 1024) | " << softmax_of({96, 1024}, 1) << ": once in, once out |\n"
-            << "| (32, 2048) | " << softmax_of({32, 2048}, 1) << " |\n"
-            << "| (16, 4096) | " << softmax_of({16, 4096}, 1) << " |\n"
-            << "| (8, 8192) | " << softmax_of({8, 8192}, 1) << " |\n"
             << "| (4, 16384) | " << softmax_of({4, 16384}, 1) << ": more than the emulated chip can keep |\n"
             << "| (96, 1024), softmax over the columns | " << softmax_of({96, 1024}, 0)
             << ": nothing is kept, the matrix is read three times |\n"
-            << "| (2, 32768): several kernels, of long rows in parts | " << softmax_of({2, 32768}, 1) << " |\n"
-            << "| (2, 65536) | " << softmax_of({2, 65536}, 1) << " |\n";
-  std::cout << "== layer norm\n"
-            << matrices_of(x, (x - x.mean({1}, true)) * (x.var({1}, 0, true) + 1e-5).rsqrt()) << " as well\n";
-
+            << "| (2, 65536): several kernels, of long rows in parts | " << softmax_of({2, 65536}, 1) << " |\n";
   const Tensor row = floats({65536});
   std::cout << "== scan\n"
             << "(65536) took " << sectors_of([&] { return row.cumsum(0); }) << " sectors, and " << 2 * 65536 / 8
             << " are the least\n";
+  print_shuffles();
 }
