@@ -1,9 +1,11 @@
-# The figures of notes/20-streams-and-graphs.md: how many kernels a training step of an example has, which is the same on every backend.
-# One step more is one step's kernels more.
+# The figures of notes/20-streams-and-graphs.md: how many kernels a training step of an example has, which is the same on every
+# backend. One step more is one step's kernels more.
 set -euo pipefail
 make --no-print-directory -s build/cpu-native/{teenygrad_mnist,beautiful_mnist,gpt}
 
-kernels() { DEBUG=1 OMP_WAIT_POLICY=passive "build/cpu-native/$1" "${@:2}" 2>&1 > /dev/null | awk '/ kernels .*peak memory/ { print $1 }'; }
+kernels() {
+  DEBUG=1 OMP_WAIT_POLICY=passive "build/cpu-native/$1" "${@:2}" 2>&1 > /dev/null | awk '/ kernels .*peak memory/ { print $1 }'
+}
 row() {
   local more less
   more=$(kernels "$@" --steps 3)
