@@ -8,7 +8,7 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FILES = subprocess.run(['git', 'ls-files'], cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()
-OF_READERS = {'NN-name.cpp', '39-name.cpp', '39-name.md'}  # what a page asks its reader to write
+OF_READERS = {'first.cpp', 'NN-name.cpp', '39-name.cpp', '39-name.md'}  # what a page asks its reader to write
 
 
 def read(path):
@@ -27,14 +27,16 @@ def pages():
     words = set(re.findall(r'\w+', '\n'.join(read(f) for f in code)))
     count, wrong = 0, []
     for page in ['README.md'] + [f for f in FILES if re.match(r'notes/(?!code_tour)[\w-]+\.md', f)]:
-        text = re.sub(r'^```.*?^```', '', read(page), flags=re.S | re.M)
+        blocks = re.compile(r'^```.*?^```', re.S | re.M)
+        own = words | set(re.findall(r'\w+', '\n'.join(blocks.findall(read(page)))))  # a page has programs of its own
+        text = blocks.sub('', read(page))
         for name in re.findall(r'`([^`\n]+)`', text):
             if re.fullmatch(r'[\w./-]+\.(h|cpp|cu|py|sh|md)', name):
                 known = any(f == name or f.endswith('/' + name) for f in FILES) or pathlib.PurePath(name).name in OF_READERS
             elif re.fullmatch(r'(teeny|tinyops|tests|examples|notes)/[\w/-]*', name):
                 known = (ROOT / name).exists()
             elif re.fullmatch(r'[A-Za-z_]\w*(::\w+)*(\(\))?', name):
-                known = words.issuperset(re.findall(r'\w+', name))
+                known = own.issuperset(re.findall(r'\w+', name))
             else:
                 continue
             count += 1
