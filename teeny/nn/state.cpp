@@ -32,7 +32,7 @@ std::string next_name(const std::string& owner, std::string_view& names) {
 void check_listed(const StateDict& own, const StateDict& dict, std::string_view names) {
   for (const auto& [name, x] : own) {
     if (!x.is_leaf() || !x.requires_grad()) continue;
-    if (std::none_of(dict.begin(), dict.end(), [&x](const auto& entry) { return entry.second.same(x); }))
+    if (std::none_of(dict.begin(), dict.end(), [&x = x](const auto& entry) { return entry.second.same(x); }))
       fail("TEENY_STATE(", names, ") forgets a member with a parameter of ", x.shape(), ' ', x.dtype(),
            ": it would be neither trained nor saved; list it, or give it no gradient");
   }

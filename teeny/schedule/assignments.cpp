@@ -172,7 +172,7 @@ bool write_elsewhere(std::span<Step> steps, size_t number, std::span<const Buffe
   });
   for (const auto& [from, to] : moved)
     for (size_t s = number; s < steps.size(); ++s) {
-      tinyops::for_each_operand(steps[s].kernel, [&](tinyops::Operand& x, bool written) {
+      tinyops::for_each_operand(steps[s].kernel, [&, &from = from, &to = to](tinyops::Operand& x, bool written) {
         if (x.buffer.get() == from && (written || s > number)) x.buffer = to;
       });
       for (Step::Result& result : steps[s].results)
