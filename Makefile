@@ -459,6 +459,11 @@ notes: $(LIBTEENY) ## write the excerpts, outputs and figures of the notes anew,
 book: $(if $(WASM),widgets) ## the book as HTML in build/book; needs pandoc (WASM=1: with widgets, needs emscripten)
 	@python3 notes/book/pages.py $(if $(WASM),--widgets)
 
+# WASM=1: `make book` has pages that can be played with. Without emscripten this says so, and is no error.
+ifneq (,$(WASM)$(filter widgets,$(MAKECMDGOALS)))
+include notes/widgets/widgets.mk
+endif
+
 tour: ## write notes/code_tour.md from an execution (ARGS=--check: it must be there already)
 	+python3 tests/house/tour.py $(ARGS)
 
