@@ -4,6 +4,7 @@
 #   digit.html    draw a digit; what each layer of the network of examples/mnist makes of it
 #   fusion.html   the kernels of some programs, with and without FUSE=0, and what each computes
 .PHONY: widgets
+.SECONDARY:  # objects stay
 WIDGETS  := build/book/widgets
 W        := build/wasm
 to_mine  := notes/widgets
@@ -40,7 +41,7 @@ $W/libteeny.a: $(call wasm_object,$(for_browser))
 	$(call say,archive,$@)
 	$Qemar rcs $@ $^
 
-$W/%.js: $W/$(to_mine)/%.o $W/libteeny.a
+$W/%.js: $W/$(to_mine)/%.o $W/$(to_mine)/small.o $W/libteeny.a
 	$(call say,link,$@)
 	$Qem++ $(wasm_link) -sEXPORT_NAME=teeny_$* $^ -o $@
 
