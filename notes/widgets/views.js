@@ -256,7 +256,8 @@ const RECIPES = [
   ['3 x 3 windows of an image', 'what a convolution reads', [4, 4],
     [['pad', [1, 1], [1, 1]], ['unfold', 0, 3, 1], ['unfold', 1, 3, 1]]],
   ['broadcast a row', 'stride 0', [5], [['reshape', [1, 5]], ['expand', [4, 5]]]],
-  ['the diagonal', 'reshape, cut, cut', [4, 4], [['pad', [0, 0], [0, 1]], ['flatten'], ['shrink', [0], [16]], ['reshape', [4, 4]]]],
+  ['the diagonal', 'rows of one element more begin on it', [4, 4],
+    [['flatten'], ['pad', [0], [4]], ['reshape', [4, 5]], ['shrink', [0, 0], [4, 1]]]],
   ['pad, flatten', 'a guard that does not fit', [3, 4], [['pad', [0, 1], [0, 1]], ['flatten']]],
   ['and back again', 'two Views become one', [3, 4], [['transpose', 0, 1], ['flatten'], ['reshape', [4, 3]]]],
 ];
