@@ -87,7 +87,8 @@ function drawBars(list, values, signed) {
     if (value < 0) fill.style.top = 100 * high / range + '%', fill.style.bottom = 'auto';
     else fill.style.top = 'auto', fill.style.bottom = 100 * -low / range + '%';
     item.dataset.value = value;
-    item.querySelector('.value').textContent = signed ? value.toFixed(1) : (100 * value).toFixed(value < 0.0995 ? 1 : 0) + ' %';
+    item.querySelector('.value').textContent = signed || value > 0.0005 && value < 0.0995 ? (signed ? value : 100 * value).toFixed(1)
+      : (100 * value).toFixed(0);
     item.setAttribute('aria-label', `${digit}: ${signed ? value.toFixed(2) : (100 * value).toFixed(1) + ' %'}`);
   });
 }
@@ -97,13 +98,15 @@ function layerOf(layer, n) {
   let part = byId('layers').children[n];
   if (part) return part;
   const [channels, height] = layer.shape;
-  part = element('div', {class: 'layer'}, element('h3', {}, element('code', {}, layer.name), ` \u2192 (${layer.shape.join(', ')})`));
+  const title = element('h3', {}, element('code', {}, layer.name), ` \u2192 (${layer.shape.join(', ')})`);
+  part = element('div', {class: 'layer'}, title);
   if (height === undefined) {
     const list = element('ul', {class: 'bars', 'aria-label': 'logits'});
     makeBars(list);
     part.append(list);
   } else {
-    const maps = element('div', {class: 'maps', role: 'img', 'aria-label': `${channels} images of ${height} x ${height} values`});
+    const label = `${channels} images of ${height} x ${height} values`;
+    const maps = element('div', {class: 'maps', role: 'img', 'aria-label': label});
     const shown = Math.max(2, Math.round(48 / height)) * height;
     for (let c = 0; c < channels; ++c)
       maps.append(element('canvas', {width: height, height, style: `width:${shown}px;height:${shown}px`}));
@@ -122,7 +125,7 @@ function run() {
   if (answer.error) throw new Error(answer.error);
   const from = answer.values / 4;
   answer.layers.forEach((layer, n) => {
-    const count = layer.shape.reduce((a, b) => a * b), values = teeny.HEAPF32.subarray(from + layer.from, from + layer.from + count);
+    const count = layer.shape.reduce((a, b) => a * b), at = from + layer.from, values = teeny.HEAPF32.subarray(at, at + count);
     if (n === answer.layers.length - 1) return say([...values], time);
     const part = layerOf(layer, n);
     if (layer.shape.length === 1) return drawBars(part.querySelector('.bars'), [...values], true);
@@ -139,8 +142,8 @@ function say(chances, time) {
   times = [...times.slice(-8), time];
   const middle = [...times].sort((a, b) => a - b)[Math.floor(times.length / 2)];
   byId('time').dataset.ms = middle;
-  byId('time').textContent = `All layers of an image take ${middle.toFixed(0)} ms here. On the test set of 10,000 images this network reads ` +
-    `${DIGIT.accuracy.toFixed(2)} % right.`;
+  byId('time').textContent = `All layers of an image take ${middle.toFixed(0)} ms here. Of the 10,000 images of the test set ` +
+    `this network reads ${DIGIT.accuracy.toFixed(2)} % right.`;
 }
 
 // ---- The page -------------------------------------------------------------------------------------------------------
@@ -229,7 +232,8 @@ startTeeny(teeny_digit).then(started => {
   teeny = started;
   const weights = bytesOf(DIGIT.weights), at = teeny._malloc(weights.length);
   teeny.HEAPU8.set(weights, at);
-  if (teeny.ccall('digit_load', 'number', ['number'], [at]) !== weights.length) throw new Error('the weights are not those of this network');
+  const read = teeny.ccall('digit_load', 'number', ['number'], [at]);
+  if (read !== weights.length) throw new Error(`the network has read ${read} of ${weights.length} bytes of weights`);
   teeny._free(at);
   pixelsAt = teeny._malloc(4 * image.length);
   byId('status').hidden = true;

@@ -66,7 +66,7 @@ def small(svg):
 def body(source, name):
     """What stands between the braces of the function."""
     text = re.search(rf'^static void {name}\(\) {{\n(.*?)^}}', source, flags=re.M | re.S).group(1)
-    return re.sub(r'^  ', '', text, flags=re.M)
+    return re.sub(r'^  ', '', text, flags=re.M).replace('start();\n', '// what follows is drawn\n')
 
 
 def main():

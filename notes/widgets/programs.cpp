@@ -26,13 +26,13 @@ static void start() { std::fputs("== run\n", stderr); }
 static void gelu() {
   const Tensor x = input({64, 1024});
   start();
-  (void)x.gelu().realize();
+  x.gelu().realize();
 }
 
 static void softmax() {
   const Tensor x = input({64, 1000});
   start();
-  (void)x.softmax().realize();
+  x.softmax().realize();
 }
 
 static void layer_norm() {
@@ -40,7 +40,7 @@ static void layer_norm() {
   const Tensor x = input({64, 512});
   fill(nn::parameters(norm));
   start();
-  (void)norm(x).realize();
+  norm(x).realize();
 }
 
 static void conv_block() {
@@ -48,13 +48,13 @@ static void conv_block() {
   const Tensor x = input({8, 16, 32, 32});
   fill(nn::parameters(conv));
   start();
-  (void)conv(x).relu().max_pool2d().realize();
+  conv(x).relu().max_pool2d().realize();
 }
 
 static void attention() {
   const Tensor q = input({4, 64, 32}), k = input({4, 64, 32}), v = input({4, 64, 32});
   start();
-  (void)q.scaled_dot_product_attention(k, v, {.causal = true}).realize();
+  q.scaled_dot_product_attention(k, v, {.causal = true}).realize();
 }
 
 static void adam_step() {
@@ -63,7 +63,7 @@ static void adam_step() {
   w.set_grad(input({256, 784}));
   start();
   adam.step();
-  (void)w.realize();
+  w.realize();
 }
 
 static void training_step() {
@@ -81,7 +81,7 @@ static void training_step() {
   x = c2(x).relu().max_pool2d();
   const Tensor loss = head(x.flatten(1)).cross_entropy(y).backward();
   adam.step();
-  (void)loss.realize();
+  loss.realize();
 }
 
 int main(int argc, char** argv) try {

@@ -72,7 +72,8 @@ const colour = (address, count) => `hsl(${Math.round(205 + 300 * address / count
 
 function drawCell(x, y, size, address, count, attributes) {
   const cell = element('g', {...attributes, 'data-address': address});
-  const rect = element('rect', {x, y, width: size, height: size, rx: 4});
+  const inset = address < 0 ? 2 : 0;
+  const rect = element('rect', {x: x + inset, y: y + inset, width: size - 2 * inset, height: size - 2 * inset, rx: 4});
   cell.append(rect);
   if (address < 0) {
     cell.classList.add('none');
@@ -92,7 +93,7 @@ function drawPicture() {
   const size = Math.max(17, Math.min(40, (room - 40) / units.width, 640 / Math.max(units.height, 1)));
   const small = Math.max(20, Math.min(32, room / Math.min(count, 32) - 1)), columns = Math.max(1, Math.floor(room / small));
   const view = layout(shape, size), top = 24, rows = Math.ceil(count / columns);
-  const from = top + rows * small + 62, left = 16;
+  const from = top + rows * small + 70, left = 16;
   const width = Math.max(room - 4, left + view.width + 24), height = from + view.height + 24;
   const svg = element('svg', {width, height, viewBox: `0 0 ${width} ${height}`, role: 'group',
                               'aria-label': `A buffer of ${count} elements, and a view of shape ${tuple(shape)}`});
@@ -100,7 +101,7 @@ function drawPicture() {
                                                     orient: 'auto'}, element('path', {d: 'M0 0L8 4L0 8z'}))));
 
   const title = (text, x, y) => { const t = element('text', {x, y}); t.append(text); svg.append(t); };
-  title(`the buffer: ${count} elements, numbered by their address`, 0, 14);
+  title(`the buffer: ${count} elements, by address`, 0, 14);
   const seen = new Set(state.cells), buffer = element('g', {id: 'buffer'});
   const bufferPlace = address => [(address % columns) * small, top + Math.floor(address / columns) * small];
   for (let address = 0; address < count; ++address)
@@ -109,7 +110,7 @@ function drawPicture() {
   svg.append(buffer);
 
   const empty = state.cells.filter(address => address < 0).length;
-  title(`the view ${tuple(shape)}${empty ? `: ${empty} of ${state.cells.length} elements are padding` : ''}`, 0, from - 14);
+  title(`the view ${tuple(shape)}${empty ? `: ${empty} of ${state.cells.length} elements are padding` : ''}`, 0, from - 22);
   const cells = element('g', {id: 'view', tabindex: 0, role: 'img', onkeydown: walk,
                               'aria-label': 'The elements of the view. Arrow keys choose one; what it reads is said below.'});
   state.cells.forEach((address, n) => {
@@ -336,7 +337,12 @@ byId('unsqueeze').onclick = () => move('unsqueeze', 0);
 byId('reshape').onsubmit = event => { event.preventDefault(); move('reshape', typedShape()); };
 byId('expand').onclick = () => move('expand', typedShape());
 for (const [name, title, shape, moves] of RECIPES)
-  byId('recipes').append(element('button', {title, onclick: () => { begin(shape); for (const step of moves) move(...step); }}, name));
+  byId('recipes').append(element('button', {title, onclick: () => follow(shape, moves)}, name));
+function follow(shape, moves) {
+  begin(shape);
+  for (const step of moves) move(...step);
+  choose(Math.max(0, state.cells.findIndex(address => address >= 0)));
+}
 let width = 0;
 addEventListener('resize', () => {
   if (!state || innerWidth === width) return;
