@@ -1,5 +1,5 @@
-// The digit page: what every layer of a trained network makes of a drawing. The page puts numbers into memory, and calls
-// the two functions at the end.
+// The digit page: what every layer of a trained network makes of a drawing. The page puts numbers into memory, and
+// calls the two functions at the end.
 #include <emscripten.h>
 
 #include <cstdint>
@@ -48,9 +48,7 @@ EMSCRIPTEN_KEEPALIVE const char* digit_run(const float* pixels) {
       values.insert(values.end(), own.begin(), own.end());
     }
     result = json{{"layers", layers}, {"values", reinterpret_cast<uintptr_t>(values.data())}}.dump();
-  } catch (const std::exception& e) {
-    result = json{{"error", e.what()}}.dump();
-  }
+  } catch (const std::exception& e) { result = json{{"error", e.what()}}.dump(); }
   return result.c_str();
 }
 

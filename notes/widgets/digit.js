@@ -1,4 +1,5 @@
-// The digit page. The layers are computed by teeny (digit.cpp); this makes 28 x 28 pixels of a drawing, and draws the layers.
+// The digit page. The layers are computed by teeny (digit.cpp); this makes 28 x 28 pixels of a drawing, and draws the
+// layers.
 'use strict';
 
 const kSide = 28, kBox = 20;  // pixels of an image, and of the digit in it
@@ -72,8 +73,9 @@ function element(name, attributes, ...children) {
 
 function makeBars(list) {
   for (let digit = 0; digit < 10; ++digit)
-    list.append(element('li', {}, element('div', {class: 'box'}, element('div', {class: 'fill'})), String(digit),
-                        element('span', {class: 'value number'})));
+    list.append(element(
+        'li', {}, element('div', {class: 'box'}, element('div', {class: 'fill'})), String(digit),
+        element('span', {class: 'value number'})));
 }
 
 /// Ten bars: of chances from 0 to 1, or of logits to both sides of a zero.
@@ -87,8 +89,9 @@ function drawBars(list, values, signed) {
     if (value < 0) fill.style.top = 100 * high / range + '%', fill.style.bottom = 'auto';
     else fill.style.top = 'auto', fill.style.bottom = 100 * -low / range + '%';
     item.dataset.value = value;
-    item.querySelector('.value').textContent = signed || value > 0.0005 && value < 0.0995 ? (signed ? value : 100 * value).toFixed(1)
-      : (100 * value).toFixed(0);
+    item.querySelector('.value').textContent = signed || value > 0.0005 && value < 0.0995
+        ? (signed ? value : 100 * value).toFixed(1)
+        : (100 * value).toFixed(0);
     item.setAttribute('aria-label', `${digit}: ${signed ? value.toFixed(2) : (100 * value).toFixed(1) + ' %'}`);
   });
 }
@@ -125,25 +128,29 @@ function run() {
   if (answer.error) throw new Error(answer.error);
   const from = answer.values / 4;
   answer.layers.forEach((layer, n) => {
-    const count = layer.shape.reduce((a, b) => a * b), at = from + layer.from, values = teeny.HEAPF32.subarray(at, at + count);
+    const count = layer.shape.reduce((a, b) => a * b), at = from + layer.from,
+          values = teeny.HEAPF32.subarray(at, at + count);
     if (n === answer.layers.length - 1) return say([...values], time);
     const part = layerOf(layer, n);
     if (layer.shape.length === 1) return drawBars(part.querySelector('.bars'), [...values], true);
     const each = count / layer.shape[0], most = values.reduce((a, b) => Math.max(a, b), 1e-6);
-    part.querySelectorAll('canvas').forEach((canvas, c) => drawMap(canvas, values.subarray(c * each, (c + 1) * each), most));
+    part.querySelectorAll('canvas').forEach(
+        (canvas, c) => drawMap(canvas, values.subarray(c * each, (c + 1) * each), most));
   });
 }
 
 function say(chances, time) {
   drawBars(byId('chances'), chances, false);
   const best = chances.indexOf(Math.max(...chances)), empty = image.every(x => x === 0);
-  byId('answer').replaceChildren(...(empty ? ['Draw a digit.'] :
-    ['This is a ', element('strong', {}, String(best)), `, says the network: ${(100 * chances[best]).toFixed(1)} %`]));
+  byId('answer').replaceChildren(...(empty ? ['Draw a digit.'] : [
+    'This is a ', element('strong', {}, String(best)), `, says the network: ${(100 * chances[best]).toFixed(1)} %`
+  ]));
   times = [...times.slice(-8), time];
   const middle = [...times].sort((a, b) => a - b)[Math.floor(times.length / 2)];
   byId('time').dataset.ms = middle;
-  byId('time').textContent = `All layers of an image take ${middle.toFixed(0)} ms here. Of the 10,000 images of the test set ` +
-    `this network reads ${DIGIT.accuracy.toFixed(2)} % right.`;
+  byId('time').textContent =
+      `All layers of an image take ${middle.toFixed(0)} ms here. Of the 10,000 images of the test set ` +
+      `this network reads ${DIGIT.accuracy.toFixed(2)} % right.`;
 }
 
 // ---- The page -------------------------------------------------------------------------------------------------------
@@ -152,7 +159,10 @@ let waiting = false;
 function later() {
   if (waiting) return;
   waiting = true;
-  requestAnimationFrame(() => setTimeout(() => { waiting = false; run(); }));
+  requestAnimationFrame(() => setTimeout(() => {
+                          waiting = false;
+                          run();
+                        }));
 }
 
 function show() {
@@ -213,8 +223,14 @@ pad.onpointermove = event => {
   changed();
 };
 pad.onpointerup = pad.onpointercancel = () => { drawing = null; };
-byId('clear').onclick = () => { strokes = []; changed(); };
-byId('undo').onclick = () => { strokes.pop(); changed(); };
+byId('clear').onclick = () => {
+  strokes = [];
+  changed();
+};
+byId('undo').onclick = () => {
+  strokes.pop();
+  changed();
+};
 
 const loaded = {};
 function sampleButton(name, title, samples) {

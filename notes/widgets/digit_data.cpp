@@ -1,5 +1,6 @@
-// digit_data MODEL.safetensors OUT.js: what the digit page knows beforehand. The weights in half precision, some images of
-// the test set, and the chances that this machine's teeny gives them with these weights: those of the page must be equal.
+// digit_data MODEL.safetensors OUT.js: what the digit page knows beforehand. The weights in half precision, some images
+// of the test set, and the chances that this machine's teeny gives them with these weights: those of the page must be
+// equal.
 #include <cmath>
 #include <cstdio>
 #include <fstream>

@@ -2,7 +2,10 @@
 'use strict';
 
 const byId = id => document.getElementById(id);
-const ways = {fused: {}, unfused: {}};  // each: section, svg, kernels, inputs, arrows, chosen, scale
+const ways = {  // of each: its picture, and what is chosen in it
+  fused: {},
+  unfused: {}
+};
 
 function element(name, attributes, ...children) {
   const made = document.createElement(name);
@@ -61,7 +64,7 @@ function zoom(name, scale) {
 function step(event, name, number) {
   const by = {ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1}[event.key];
   const last = ways[name].graph.kernels.length - 1;
-  const next = by ? number + by : event.key === 'Home' ? 0 : event.key === 'End' ? last : event.key === 'Enter' || event.key === ' ' ? number : -1;
+  const next = by ? number + by : {Home: 0, End: last, Enter: number, ' ': number}[event.key] ?? -1;
   if (next < 0 || next > last) return;
   event.preventDefault();
   ways[name].nodes['k' + next].focus();
@@ -72,7 +75,8 @@ function choose(name, number) {
   const way = ways[name], panel = way.section.querySelector('.listing');
   if (number !== null && way.chosen === number) return;
   way.chosen = number;
-  way.svg.querySelectorAll('.chosen, .reads, .writes').forEach(part => part.classList.remove('chosen', 'reads', 'writes'));
+  way.svg.querySelectorAll('.chosen, .reads, .writes')
+      .forEach(part => part.classList.remove('chosen', 'reads', 'writes'));
   if (number === null) {
     panel.replaceChildren(element('span', {class: 'soft'}, 'Choose a kernel: here is what it computes.'));
     return;
@@ -83,24 +87,35 @@ function choose(name, number) {
     if (to === id) part.classList.add('reads'), way.nodes[from].classList.add('reads');
     if (from === id) part.classList.add('writes'), way.nodes[to].classList.add('writes');
   }
-  for (const node of Object.values(way.nodes)) if (node.hasAttribute('tabindex')) node.setAttribute('tabindex', -1);
+  for (const node of Object.values(way.nodes))
+    if (node.hasAttribute('tabindex')) node.setAttribute('tabindex', -1);
   way.nodes[id].setAttribute('tabindex', 0);
-  panel.replaceChildren(element('p', {}, element('strong', {}, `Kernel ${number}`),
-                                `: moves ${bytes(kernel.bytes)}, ${kernel.flops.toLocaleString('en')} operations`),
-                        element('pre', {tabindex: 0, 'aria-label': 'its program'}, kernel.listing));
+  panel.replaceChildren(
+      element(
+          'p', {}, element('strong', {}, `Kernel ${number}`),
+          `: moves ${bytes(kernel.bytes)}, ${kernel.flops.toLocaleString('en')} operations`),
+      element('pre', {tabindex: 0, 'aria-label': 'its program'}, kernel.listing));
 }
 
 function show(program) {
-  for (const button of byId('programs').children) button.setAttribute('aria-pressed', button.dataset.name === program.name);
+  for (const button of byId('programs').children)
+    button.setAttribute('aria-pressed', button.dataset.name === program.name);
   byId('code').textContent = program.code.trimEnd();
   place('fused', program.fused);
   place('unfused', program.unfused);
-  const row = (title, what) => element('tr', {}, element('th', {scope: 'row'}, title), ...['fused', 'unfused'].map(
-    name => element('td', {class: 'number', id: `${what}-${name}`}, what === 'kernels' ? String(program[name].kernels.length)
-      : what === 'bytes' ? bytes(total(program[name], 'bytes')) : total(program[name], 'flops').toLocaleString('en'))));
+  const row = (title, what) => element(
+      'tr', {}, element('th', {scope: 'row'}, title),
+      ...['fused', 'unfused'].map(
+          name => element(
+              'td', {class: 'number', id: `${what}-${name}`},
+              what === 'kernels'     ? String(program[name].kernels.length)
+                  : what === 'bytes' ? bytes(total(program[name], 'bytes'))
+                                     : total(program[name], 'flops').toLocaleString('en'))));
   byId('table').replaceChildren(
-    element('tr', {}, element('th', {scope: 'col'}, ''), element('th', {scope: 'col'}, 'fused'), element('th', {scope: 'col'}, 'FUSE=0')),
-    row('kernels', 'kernels'), row('bytes read and written', 'bytes'), row('operations', 'flops'));
+      element(
+          'tr', {}, element('th', {scope: 'col'}, ''), element('th', {scope: 'col'}, 'fused'),
+          element('th', {scope: 'col'}, 'FUSE=0')),
+      row('kernels', 'kernels'), row('bytes read and written', 'bytes'), row('operations', 'flops'));
 }
 
 for (const name of Object.keys(ways)) {

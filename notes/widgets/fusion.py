@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""What the fusion explorer shows: each program of programs.cpp runs with and without FUSE=0; GRAPH= says how its kernels hang
-together, DEBUG=3 what each computes, and PROFILE= how many bytes it moves.
+"""What the fusion explorer shows: each program of programs.cpp runs with and without FUSE=0; GRAPH= says what its
+kernels read from each other, DEBUG=3 what each computes, and PROFILE= how many bytes it moves.
 
     fusion.py PROGRAMS OUT.js      PROGRAMS is the compiled programs.cpp; needs Graphviz's dot
 """
@@ -75,8 +75,9 @@ def main():
     result = []
     for name, title in TITLES.items():
         pair = {fuse: run(programs, name, fuse) for fuse in (True, False)}
-        result.append({'name': name, 'title': title, 'code': body(source, name), 'fused': pair[True], 'unfused': pair[False]})
-        print(f'  {title}: {len(pair[True]["kernels"])} kernels, {len(pair[False]["kernels"])} with FUSE=0', flush=True)
+        result.append({'name': name, 'title': title, 'code': body(source, name),
+                       'fused': pair[True], 'unfused': pair[False]})
+        print(f'  {title}: kernels {len(pair[True]["kernels"])}, with FUSE=0 {len(pair[False]["kernels"])}', flush=True)
     pathlib.Path(out).write_text('const PROGRAMS = ' + json.dumps(result, separators=(',', ':')) + ';\n')
 
 

@@ -1,12 +1,10 @@
-// Starts teeny in the page. PROGRAM is WebAssembly, gzipped, as base64: a page that is opened from a file may not read the
-// file beside it.
+// Starts teeny in the page. PROGRAM is WebAssembly, gzipped, as base64: a page that is opened from a file may not read
+// the file beside it.
 'use strict';
 
 const byId = id => document.getElementById(id);
 
-function bytesOf(base64) {
-  return Uint8Array.from(atob(base64), letter => letter.charCodeAt(0));
-}
+function bytesOf(base64) { return Uint8Array.from(atob(base64), letter => letter.charCodeAt(0)); }
 
 async function startTeeny(make) {
   try {

@@ -1,5 +1,6 @@
-// programs NAME: one graph of the fusion explorer, computed in one go behind a line `== run` on stderr. fusion.py runs each
-// with GRAPH=, DEBUG=3 and PROFILE=, with and without FUSE=0, and shows the body of the function beside the kernels.
+// programs NAME: one graph of the fusion explorer, computed in one go behind a line `== run` on stderr. fusion.py runs
+// each with GRAPH=, DEBUG=3 and PROFILE=, with and without FUSE=0, and shows the body of the function beside the
+// kernels.
 #include <cstdio>
 #include <map>
 #include <string>
@@ -86,7 +87,7 @@ static void training_step() {
 
 int main(int argc, char** argv) try {
   const std::map<std::string, void (*)()> programs = {
-      {"gelu", gelu},           {"softmax", softmax},     {"layer_norm", layer_norm},       {"conv_block", conv_block},
+      {"gelu", gelu},           {"softmax", softmax},     {"layer_norm", layer_norm},      {"conv_block", conv_block},
       {"attention", attention}, {"adam_step", adam_step}, {"training_step", training_step}};
   if (argc != 2 || !programs.contains(argv[1])) fail("programs NAME: see notes/widgets/programs.cpp");
   programs.at(argv[1])();

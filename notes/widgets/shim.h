@@ -1,6 +1,6 @@
 #pragma once
-// What teeny takes from the standard library and libc++ 14, the one of Debian's emscripten, does not have. Every file is
-// compiled for the browser behind this one; a newer libc++ leaves it empty.
+// What teeny takes from the standard library and libc++ 14, the one of Debian's emscripten, does not have. Every file
+// is compiled for the browser behind this one; a newer libc++ leaves it empty.
 #include <version>
 #if _LIBCPP_VERSION < 15000
 #include <algorithm>

@@ -145,9 +145,7 @@ const char* answer(Make&& make) {
   try {
     const NoGrad guard;
     make();
-  } catch (const std::exception& e) {
-    error = e.what();
-  }
+  } catch (const std::exception& e) { error = e.what(); }
   result = state(error).dump();
   return result.c_str();
 }
@@ -174,7 +172,8 @@ EMSCRIPTEN_KEEPALIVE const char* views_move(const char* what) {
     const Tensor y = moved(x, name, move.at("args"));
     if (y.numel() > kMostElements)
       fail(name, ": ", y.shape(), " has ", y.numel(), " elements; this page draws at most ", kMostElements);
-    if (y.lazy().node() != x.lazy().node()) fail(name, ": there are eight Views already: here teeny copies the elements");
+    if (y.lazy().node() != x.lazy().node())
+      fail(name, ": there are eight Views already: here teeny copies the elements");
     const auto count = [](const Tensor& t) { return t.lazy().views().views().size(); };
     const std::string why = count(y) > count(x) ? why_not_one(x.lazy().views().view(), y.shape()) : "";
     stages.push_back({y, call(name, move.at("args")), why});

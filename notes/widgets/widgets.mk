@@ -1,10 +1,10 @@
-# The pages of the book that can be played with: make widgets, or make book WASM=1. They are an optional part: teeny, compiled
-# for the browser by Debian's emscripten, and pictures by Graphviz. Nothing is loaded from a network, so they open from a file.
+# The pages of the book that can be played with: make widgets, or make book WASM=1. They are an optional part: teeny,
+# compiled for the browser by Debian's emscripten, and pictures by Graphviz. Nothing is loaded from a network, so they
+# open from a file.
 #   views.html    a tensor, the movements applied to it, and the View that teeny has made of them
 #   digit.html    draw a digit; what each layer of the network of examples/mnist makes of it
 #   fusion.html   the kernels of some programs, with and without FUSE=0, and what each computes
 .PHONY: widgets
-.SECONDARY:  # objects stay
 WIDGETS  := build/book/widgets
 W        := build/wasm
 to_mine  := notes/widgets
@@ -22,8 +22,8 @@ export NODE_PATH := $(NODE_PATH):/usr/share/nodejs
 wasm_flags = -std=c++20 $(if $(fast_in_browser),-O3,-Os) -fwasm-exceptions -Wall -Wextra $(if $(WERROR),-Werror) -I. \
   -include $(to_mine)/shim.h -idirafter /usr/include
 fast_in_browser = $(filter tinyops/reference/reference.cpp tinyops/base/shape.cpp,$<)
-wasm_link = -O2 -fwasm-exceptions -sMODULARIZE -sENVIRONMENT=web -sFILESYSTEM=0 -sALLOW_MEMORY_GROWTH -sTOTAL_STACK=1MB \
-  -sSUPPORT_LONGJMP=0 -sEXPORTED_FUNCTIONS=_malloc,_free -sEXPORTED_RUNTIME_METHODS=ccall --no-entry
+wasm_link = -O2 -fwasm-exceptions -sMODULARIZE -sENVIRONMENT=web -sFILESYSTEM=0 -sALLOW_MEMORY_GROWTH \
+  -sTOTAL_STACK=1MB -sSUPPORT_LONGJMP=0 -sEXPORTED_FUNCTIONS=_malloc,_free -sEXPORTED_RUNTIME_METHODS=ccall --no-entry
 
 # What needs no file, no thread and no other kernel than the reference's.
 for_browser := $(wildcard tinyops/base/*.cpp tinyops/common/*.cpp tinyops/reference/*.cpp \
@@ -36,6 +36,7 @@ $W/%.o: %.cpp $(to_mine)/widgets.mk
 	$Qem++ $(wasm_flags) -MMD -MP -c $< -o $@
 -include $(patsubst %.cpp,$W/%.d,$(for_browser) $(to_mine)/views.cpp $(to_mine)/digit.cpp)
 
+.SECONDARY: $(patsubst %,$W/%.js,views digit) $(call wasm_object,$(addprefix $(to_mine)/,views.cpp digit.cpp small.cpp))
 $W/libteeny.a: $(call wasm_object,$(for_browser))
 	@rm -f $@
 	$(call say,archive,$@)
@@ -75,7 +76,8 @@ $(widget_files:%=$(WIDGETS)/%): $(WIDGETS)/%: $(to_mine)/%
 views_page  := views.html views.js load.js widgets.css views-program.js
 digit_page  := digit.html digit.js load.js widgets.css digit-program.js digit-data.js
 fusion_page := fusion.html fusion.js widgets.css fusion-data.js
-widgets: $(addprefix $(WIDGETS)/,$(sort $(views_page) $(digit_page) $(fusion_page))) ## build the pages of the book that can be played with
+all_pages := $(addprefix $(WIDGETS)/,$(sort $(views_page) $(digit_page) $(fusion_page)))
+widgets: $(all_pages) ## build the book's pages that can be played with
 	@cd $(WIDGETS) && check() { \
 	  bytes=$$(for f in "$$@"; do gzip -9nc $$f; done | wc -c); \
 	  echo "  $(WIDGETS)/$$1  $$((bytes / 1000)) KB gzipped, with all that it loads"; \

@@ -149,7 +149,7 @@ std::string dot_source(std::span<const LazyBuffer> targets, std::span<const Step
           out += box(text("i", input->second), {from, text(operand.dtype, shape)}, kInputColour);
         }
       }
-      if (from == last) lines.back().insert(lines.back().find(' '), text(", ", letter++));  // a, b = kernel 6
+      if (from == last) lines.back().insert(lines.back().find(" = "), text(", ", letter++));  // a, b, c = kernel 6
       else lines.push_back(text(letter++, " = ", from));
       last = from;
     });

@@ -1,10 +1,10 @@
 #!/usr/bin/python3
-"""Clicks through the widgets of the book in a headless Chromium, and compares what they show with what is computed here.
+"""Clicks through the widgets of the book in a headless Chromium, and compares what they show with what it computes.
 
     widgets.py [--book build/book] [--programs build/cpu-native/notes/widgets/programs] [--shots FOLDER]
 
-Needs Debian's chromium-driver and python3-selenium, and `make widgets`. With --shots it leaves pictures of every page, 360 and
-1,600 pixels wide, light and dark.
+Needs Debian's chromium-driver and python3-selenium, and `make widgets`. With --shots it leaves pictures of every page,
+360 and 1,600 pixels wide, light and dark.
 """
 import argparse
 import base64
@@ -54,7 +54,8 @@ class Page:
             'features': [{'name': 'prefers-color-scheme', 'value': 'dark' if dark else 'light'}]})
         browser.get_log('browser')
         browser.get((BOOK / 'widgets' / f'{name}.html').as_uri())
-        WebDriverWait(browser, 60).until(lambda _: self.all('main:not([hidden])') and not self.all('#status:not([hidden])'))
+        WebDriverWait(browser, 60).until(
+            lambda _: self.all('main:not([hidden])') and not self.all('#status:not([hidden])'))
 
     def all(self, selector):
         return self.browser.find_elements(By.CSS_SELECTOR, selector)
@@ -70,7 +71,8 @@ class Page:
 
     def is_quiet_and_fits(self):
         """No error in the console, and nothing is wider than the window."""
-        check(f'{self.name}: the console', [e['message'] for e in self.browser.get_log('browser') if e['level'] == 'SEVERE'], [])
+        errors = [e['message'] for e in self.browser.get_log('browser') if e['level'] == 'SEVERE']
+        check(f'{self.name}: the console', errors, [])
         wide = self.script('return document.documentElement.scrollWidth - innerWidth')
         check_that(f'{self.name}: {wide} pixels wider than the window', wide <= 0)
 
@@ -78,8 +80,9 @@ class Page:
         if not arguments.shots:
             return
         pathlib.Path(arguments.shots).mkdir(parents=True, exist_ok=True)
-        picture = self.browser.execute_cdp_cmd('Page.captureScreenshot', {'captureBeyondViewport': True, 'clip': dict(
-            self.script('return {x: 0, y: 0, width: innerWidth, height: document.documentElement.scrollHeight}'), scale=1)})
+        size = self.script('return {width: innerWidth, height: document.documentElement.scrollHeight}')
+        picture = self.browser.execute_cdp_cmd('Page.captureScreenshot', {
+            'captureBeyondViewport': True, 'clip': dict(size, x=0, y=0, scale=1)})
         (pathlib.Path(arguments.shots) / f'{name}.png').write_bytes(base64.b64decode(picture['data']))
 
 
@@ -129,12 +132,14 @@ class Table:
         return self.made([e - b for b, e in zip(begin, end)], lambda i: tuple(x + b for x, b in zip(i, begin)))
 
     def flip(self, axis):
-        return self.made(self.shape, lambda i: tuple(self.shape[a] - 1 - x if a == axis else x for a, x in enumerate(i)))
+        last = self.shape[axis] - 1
+        return self.made(self.shape, lambda i: tuple(last - x if a == axis else x for a, x in enumerate(i)))
 
     def unfold(self, axis, size, step):
         shape = list(self.shape)
         shape[axis] = (shape[axis] - size) // step + 1
-        return self.made(shape + [size], lambda i: tuple(x * step + i[-1] if a == axis else x for a, x in enumerate(i[:-1])))
+        return self.made(shape + [size], lambda i: tuple(
+            x * step + i[-1] if a == axis else x for a, x in enumerate(i[:-1])))
 
     def addresses(self):
         return [-1 if self.at[i] is None else self.at[i] for i in indices(self.shape)]
@@ -218,7 +223,8 @@ def test_views(browser):
         check_views(page, name, table, views)
         check(name + ': no error', page.one('#error').text, '')
     page.button('transpose, flatten').click()
-    check_that('why no stride fits', 'moves the address by 1, but all 3 steps along axis 1 move it by 3 * 4 = 12' in page.one('#why').text)
+    check_that('why no stride fits', 'moves the address by 1, but all 3 steps along axis 1 move it by 3 * 4 = 12'
+               in page.one('#why').text)
 
     # Errors are teeny's.
     page.button('Reset').click()
@@ -260,7 +266,8 @@ DRAWN = {
     0: [[(.5, .2), (.35, .3), (.3, .5), (.35, .7), (.5, .8), (.65, .7), (.7, .5), (.65, .3), (.5, .2)]],
     1: [[(.25, .15), (.24, .3), (.22, .5), (.21, .7)]],
     2: [[(.3, .35), (.4, .22), (.55, .22), (.62, .35), (.55, .5), (.4, .65), (.28, .78), (.45, .78), (.68, .78)]],
-    3: [[(.32, .25), (.5, .2), (.62, .3), (.58, .42), (.45, .48), (.6, .55), (.66, .68), (.55, .8), (.4, .82), (.3, .75)]],
+    3: [[(.32, .25), (.5, .2), (.62, .3), (.58, .42), (.45, .48),
+         (.6, .55), (.66, .68), (.55, .8), (.4, .82), (.3, .75)]],
     4: [[(.35, .2), (.32, .35), (.3, .5), (.45, .5), (.65, .48)], [(.62, .22), (.6, .5), (.58, .82)]],
     7: [[(.3, .25), (.5, .25), (.7, .24), (.62, .42), (.54, .6), (.48, .82)]],
 }
@@ -274,23 +281,31 @@ def answer(page):
     return int(page.one('#answer strong').text)
 
 
+def grey(page, canvas):
+    """The pixels of a canvas, 0 to 255."""
+    return page.script('const c = arguments[0], all = c.getContext("2d").getImageData(0, 0, c.width, c.height).data;'
+                       'return [...all].filter((_, i) => i % 4 == 0)', canvas)
+
+
 def draw(page, strokes):
     page.button('Clear').click()
     box = page.one('#pad').size
     for stroke in strokes:
         to = [(round((x - .5) * box['width']), round((y - .5) * box['height'])) for x, y in stroke]
-        act = ActionChains(page.browser, duration=5).move_to_element_with_offset(page.one('#pad'), *to[0]).click_and_hold()
+        act = ActionChains(page.browser, duration=5)
+        act.move_to_element_with_offset(page.one('#pad'), *to[0]).click_and_hold()
         for (x, y), (next_x, next_y) in zip(to, to[1:]):
             act.move_by_offset(next_x - x, next_y - y)
         act.release().perform()
-    page.browser.execute_async_script('const done = arguments[0]; requestAnimationFrame(() => setTimeout(() => setTimeout(done, 300)))')
+    page.browser.execute_async_script(
+        'const done = arguments[0]; requestAnimationFrame(() => setTimeout(() => setTimeout(done, 300)))')
 
 
 def test_digit(browser):
     data = json.loads((BOOK / 'widgets' / 'digit-data.js').read_text().removeprefix('const DIGIT = ').rstrip(';\n'))
     check_that(f'{data["accuracy"]} % of the test set', data['accuracy'] >= 98)
     page = Page(browser, 'digit')
-    check('a sample of each class, and wrong ones', [b.text for b in page.all('#samples button')], [*'0123456789', 'wrong'])
+    check('a sample of each class', [b.text for b in page.all('#samples button')], [*'0123456789', 'wrong'])
 
     def compare(what, sample):
         shown = chances(page)
@@ -314,8 +329,7 @@ def test_digit(browser):
     check('layers', [h.text.split(' \u2192 ')[1] for h in page.all('.layer h3')],
           ['(16, 24, 24)', '(16, 12, 12)', '(32, 8, 8)', '(32, 4, 4)', '(10)'])
     for n, (channels, height) in enumerate([(16, 24), (16, 12), (32, 8), (32, 4)]):
-        pixels = page.script('return [...document.querySelectorAll(".layer")[arguments[0]].querySelectorAll("canvas")].map('
-                             'c => [...c.getContext("2d").getImageData(0, 0, c.width, c.height).data].filter((_, i) => i % 4 == 0))', n)
+        pixels = [grey(page, canvas) for canvas in page.all('.layer')[n].find_elements(By.TAG_NAME, 'canvas')]
         check(f'layer {n}', (len(pixels), len(pixels[0])), (channels, height * height))
         check(f'layer {n}: the brightest value is white', max(max(image) for image in pixels), 255)
 
@@ -324,10 +338,10 @@ def test_digit(browser):
         for scale, shift in ((1, 0), (.55, .4)):
             draw(page, [[(x * scale + shift, y * scale + shift) for x, y in stroke] for stroke in strokes])
             check(f'a drawn {digit}, {scale} as large', answer(page), digit)
-            pixels = page.script('const c = document.getElementById("input"); return [...c.getContext("2d")'
-                                 '.getImageData(0, 0, 28, 28).data].filter((_, i) => i % 4 == 0)')
-            rows, columns = [i // 28 for i, p in enumerate(pixels) if p], [i % 28 for i, p in enumerate(pixels) if p]
-            check_that(f'a drawn {digit} fills 20 pixels', 19 <= max(max(x) - min(x) + 1 for x in (rows, columns)) <= 22)
+            pixels = grey(page, page.one('#input'))
+            lit = [(i // 28, i % 28) for i, p in enumerate(pixels) if p]
+            side = max(max(x) - min(x) + 1 for x in zip(*lit))
+            check_that(f'a drawn {digit} fills {side} pixels', 19 <= side <= 22)
             centre = [sum(p * (i // 28, i % 28)[k] for i, p in enumerate(pixels)) / sum(pixels) for k in (0, 1)]
             check_that(f'a drawn {digit}: its centre of mass is {centre}', all(abs(c - 13.5) < .6 for c in centre))
     page.shot('digit-drawn')
@@ -360,6 +374,14 @@ def trace(name, fuse):
     return kernels[:-1], arrows
 
 
+def panel(page, way):
+    return page.one(f'#{way} .listing pre').get_attribute('textContent')
+
+
+def click(page, kernel):
+    page.script("arguments[0].dispatchEvent(new MouseEvent('click', {bubbles: true}))", kernel)
+
+
 def test_fusion(browser):
     page = Page(browser, 'fusion')
     names = [b.get_attribute('data-name') for b in page.all('#programs button')]
@@ -371,25 +393,27 @@ def test_fusion(browser):
             kernels, arrows = trace(name, way == 'fused')
             counts[way] = len(kernels)
             check(f'{name}, {way}: kernels drawn', len(page.all(f'#{way} .kernel')), len(kernels))
+            check_that('operands of a kernel: a, b, c = kernel 6', ',,' not in page.one(f'#{way} svg').text)
             check(f'{name}, {way}: kernels counted', page.one(f'#kernels-{way}').text, str(len(kernels)))
             for number in sorted({0, len(kernels) // 2, len(kernels) - 1}):
                 kernel = next(k for k in page.all(f'#{way} .kernel')
                               if k.get_attribute('aria-label').startswith(f'kernel {number}:'))
-                page.script("arguments[0].dispatchEvent(new MouseEvent('click', {bubbles: true}))", kernel)
-                check(f'{name}, {way}, kernel {number}', page.one(f'#{way} .listing pre').get_attribute('textContent'), kernels[number])
+                click(page, kernel)
+                check(f'{name}, {way}, kernel {number}', panel(page, way), kernels[number])
                 check('chosen', len(page.all(f'#{way} .node.chosen')), 1)
-                check('what it reads', len(page.all(f'#{way} .node.reads')), sum(to == f'k{number}' for _, to in arrows))
-                check('what reads its result', len(page.all(f'#{way} .node.writes')), sum(of == f'k{number}' for of, _ in arrows))
+                read, written = (sum(end == f'k{number}' for end in ends) for ends in list(zip(*arrows))[::-1])
+                check('what it reads', len(page.all(f'#{way} .node.reads')), read)
+                check('what reads its result', len(page.all(f'#{way} .node.writes')), written)
         check_that(f'{name}: fusion saves kernels', counts['fused'] < counts['unfused'])
 
     # By the keyboard: from the first kernel to the second and to the last, and what lies between.
     page.one('#programs [data-name=attention]').click()
     kernels, _ = trace('attention', True)
     page.one('#fused .kernel[tabindex="0"]').send_keys(Keys.ARROW_DOWN)
-    check('arrow down', page.one('#fused .listing pre').get_attribute('textContent'), kernels[1])
+    check('arrow down', panel(page, 'fused'), kernels[1])
     check_that('what reads its result', page.all('#fused .node.writes') and page.all('#fused .edge.writes'))
     page.browser.switch_to.active_element.send_keys(Keys.END)
-    check('end', page.one('#fused .listing pre').get_attribute('textContent'), kernels[-1])
+    check('end', panel(page, 'fused'), kernels[-1])
     width = page.one('#fused svg').size['width']
     page.one('#fused .larger').click()
     check_that('larger', page.one('#fused svg').size['width'] > width)
@@ -400,22 +424,23 @@ def test_fusion(browser):
             page.one(f'#programs [data-name={name}]').click()
             for way in ('fused', 'unfused'):
                 kernels = page.all(f'#{way} .kernel')
-                page.script("arguments[0].dispatchEvent(new MouseEvent('click', {bubbles: true}))", kernels[len(kernels) // 2])
+                click(page, kernels[len(kernels) // 2])
             page.is_quiet_and_fits()
             page.shot(f'fusion-{name}-{width}-{"dark" if dark else "light"}')
 
 
 def main():
     options = webdriver.ChromeOptions()
-    for option in ('--headless=new', '--no-sandbox', '--disable-gpu', '--window-size=1600,1000', '--force-device-scale-factor=1'):
-        options.add_argument(option)
+    for option in ('headless=new', 'no-sandbox', 'disable-gpu', 'window-size=1600,1000', 'force-device-scale-factor=1'):
+        options.add_argument('--' + option)
     options.set_capability('goog:loggingPrefs', {'browser': 'ALL'})
     browser = webdriver.Chrome(options=options)
     browser.set_script_timeout(60)
     try:
         for test in (test_views, test_digit, test_fusion):
             before, note = checks, test(browser)
-            print(f'{test.__name__[5:]:8} {checks - before} checks{f", {note:.0f} ms a digit" if note else ""}', flush=True)
+            speed = f', {note:.0f} ms a digit' if note else ''
+            print(f'{test.__name__[5:]:8} {checks - before} checks{speed}', flush=True)
     finally:
         browser.quit()
 
