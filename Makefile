@@ -8,6 +8,7 @@
 #   SAN=address,undefined|thread       sanitizers (with clang), and every access checked; on a GPU NVIDIA's:
 #       memcheck|racecheck|initcheck|synccheck
 #   WERROR=1                           warnings are errors
+#   WASM=1                             with book: its pages that can be played with, too (packages emscripten graphviz)
 #   ARGS='--epochs 3'                  options for the program a target runs
 #   CXX=clang++-16  CXXFLAGS=-g  V=1   another compiler, more flags, show the commands
 BACKEND ?= cpu
