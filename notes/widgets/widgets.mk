@@ -73,9 +73,9 @@ $(widget_files:%=$(WIDGETS)/%): $(WIDGETS)/%: $(to_mine)/%
 	@mkdir -p $(@D)
 	@cp $< $@
 
-views_page  := views.html views.js load.js widgets.css views-program.js
-digit_page  := digit.html digit.js load.js widgets.css digit-program.js digit-data.js
-fusion_page := fusion.html fusion.js widgets.css fusion-data.js
+views_page  := views.html frame.js views.js load.js widgets.css views-program.js
+digit_page  := digit.html frame.js digit.js load.js widgets.css digit-program.js digit-data.js
+fusion_page := fusion.html frame.js fusion.js widgets.css fusion-data.js
 all_pages := $(addprefix $(WIDGETS)/,$(sort $(views_page) $(digit_page) $(fusion_page)))
 widgets: $(all_pages) ## build the book's pages that can be played with
 	@cd $(WIDGETS) && check() { \

@@ -429,6 +429,28 @@ def test_fusion(browser):
             page.shot(f'fusion-{name}-{width}-{"dark" if dark else "light"}')
 
 
+# ---- In the chapters -------------------------------------------------------------------------------------------------
+
+def test_chapters(browser):
+    """Each chapter that has a widget shows it in a frame as high as it is."""
+    for name, chapter in (('digit', '00-one-epoch'), ('views', '02-views'), ('fusion', '06-from-a-graph-to-kernels')):
+        if not (BOOK / f'{chapter}.html').exists():
+            continue  # only the widgets were built
+        for width in (360, 1600):
+            page = Page(browser, f'../{chapter}', width)
+            frame = page.one(f'iframe[src="widgets/{name}.html"]')
+            page.script('arguments[0].scrollIntoView()', frame)
+            browser.switch_to.frame(frame)
+            WebDriverWait(browser, 60).until(
+                lambda _: page.all('main:not([hidden])') and not page.all('#status:not([hidden])'))
+            check_that('no title of its own', not page.one('h1').is_displayed() and not page.one('nav').is_displayed())
+            WebDriverWait(browser, 10).until(  # the chapter hears of the height
+                lambda _: page.script('return innerHeight >= document.documentElement.scrollHeight'))
+            browser.switch_to.default_content()
+            page.is_quiet_and_fits()
+            page.shot(f'chapter-{name}-{width}')
+
+
 def main():
     options = webdriver.ChromeOptions()
     for option in ('headless=new', 'no-sandbox', 'disable-gpu', 'window-size=1600,1000', 'force-device-scale-factor=1'):
@@ -437,7 +459,7 @@ def main():
     browser = webdriver.Chrome(options=options)
     browser.set_script_timeout(60)
     try:
-        for test in (test_views, test_digit, test_fusion):
+        for test in (test_views, test_digit, test_fusion, test_chapters):
             before, note = checks, test(browser)
             speed = f', {note:.0f} ms a digit' if note else ''
             print(f'{test.__name__[5:]:8} {checks - before} checks{speed}', flush=True)
