@@ -267,7 +267,8 @@ def screenshots(b, pages):
 
 def examine(book, only=None):
     """What is wrong with the book."""
-    pages = sorted(p.relative_to(book).as_posix() for p in book.rglob('*.html') if 'widgets' not in p.parts)
+    names = sorted(p.relative_to(book).as_posix() for p in book.rglob('*.html'))
+    pages = [name for name in names if not name.startswith('widgets/')]
     chapters = [p for p in pages if re.match(r'\d\d-', p)] or [p for p in pages if '/' not in p]
     richest = max(chapters, key=lambda p: (book / p).read_text().count('<div class="code'))
     source = next(p for p in pages if p.endswith('.h.html'))
