@@ -20,11 +20,11 @@ void table() {
   std::cout << std::setprecision(3);
   row("e^x / sum of e^x, the second", "0, 100", (wide.exp() / wide.exp().sum())[1], "softmax", wide.softmax()[1]);
   row("log(1 + e^x)", "200", (1 + x.exp()).log(), "softplus", x.softplus());
-  row("-log(1 - sigmoid(x))", "200", -(1 - x.sigmoid()).log(), "binary_cross_entropy_with_logits",
+  row("-log(1 - sigmoid(x))", "200 with target 0", -(1 - x.sigmoid()).log(), "binary_cross_entropy_with_logits",
       x.binary_cross_entropy_with_logits(x.zeros_like()));
-  row("mean of x^2 - (mean of x)^2", "10000, 10001, 10002", close.square().mean() - close.mean().square(), "var",
+  row("mean of x^2 - (mean of x)^2", "10000, 10001, 10002", close.square().mean() - close.mean().square(), "var({}, 0)",
       close.var({}, 0));
-  row("sqrt(sum of x^2), float16", "300, 400", half.square().sum().sqrt(), "norm", half.norm());
+  row("sqrt(sum of x^2)", "300, 400", half.square().sum().sqrt(), "norm", half.norm());
 }
 
 /// -log p of the first of two classes whose scores are 0 and x, in three ways.
