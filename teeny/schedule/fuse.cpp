@@ -2,7 +2,7 @@
 //
 //  1. A node that is read through several views, or a constant that is read by a kernel that addresses memory itself,
 //     is copied first.                                                                      replace_sources()
-//  2. These have a buffer of their own (they are roots): targets, reductions, the special kinds and what they read,
+//  2. These are roots, each computed once, by one kernel: targets, reductions, the special kinds and what they read,
 //     copies; what is read more than once and expensive to recompute; and whatever would make a program too long.
 //     Everything else is computed where it is read.                                         mark_roots()
 //  3. What cannot be computed where it is read, because two views do not merge, is a root too.

@@ -74,8 +74,8 @@ void adam() {
 
 int main() {
   softmax();
-  std::cout << "== limits\n(" << tinyops::kMaxInstructions << " instructions, " << tinyops::kMaxInputs << " inputs, "
-            << tinyops::kMaxOutputs << " outputs:\n";
+  std::cout << "== limits\n" << tinyops::kMaxInstructions << " instructions, " << tinyops::kMaxInputs << " inputs and "
+            << tinyops::kMaxOutputs << " outputs\n";
   std::cout << "== row\n" << tinyops::kMaxRow << "\n";
   adam();
 }

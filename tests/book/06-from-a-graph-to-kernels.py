@@ -42,7 +42,8 @@ def softmax(before, after):
     picture.text(20, 578, f'{len(kernels(before))} kernels move {megabytes(total)}', 'ink', 'start', words=True)
 
     picture.line(345, 20, 345, 585, 'rule')
-    picture.text(370, 24, 'after: one kernel', 'ink', 'start', words=True, bold=True)
+    walked = re.search(r'^rows \(.*?\)', after, re.M)[0]
+    picture.text(370, 24, f'after: one kernel, {walked}', 'ink', 'start', words=True, bold=True)
     picture.rect(470, y_of(0) - 22, 110, 42, 'soft', 'ink', 4)
     picture.text(525, y_of(0) - 1, 'x', bold=True)
     program = re.findall(r'^    (%\d+ .*|store .*)$', after, re.M)
