@@ -21,7 +21,7 @@ def ladder(section):
                 picture.line(at(i) + 52, 80 + 36 * side, at(i) + 22, 80 + 6 * side, 'b', 1.5, arrow=True)
     picture.text(20, 142, f'paths from y{steps} back to it:', 'b', 'start', words=True, small=True)
     picture.text(20, 186, 'runs of its rule in teeny:', 'c', 'start', words=True, small=True)
-    key = 'arrows: the way of the gradient. Each y is half of the one before it, plus the same half'
+    key = 'arrows: the way of the gradient. y1 = y0 / 2 + y0 / 2, y2 = y1 / 2 + y1 / 2, and so on'
     picture.text(20, 234, key, 'dim', 'start', words=True, small=True)
     return picture.svg()
 
