@@ -24,7 +24,7 @@ def kernel(section):
         picture.rect(210, y + 10, 190, 36, 'soft-b' if per_row else 'soft-a', 'b' if per_row else 'a')
         picture.text(222, y + 28, f'%{i} = {text}', 'ink', 'start')
         matrix(picture, 430, y, numbers, 1 if per_row else 3, 'soft-b' if per_row else 'soft-a')
-        picture.text(490 if per_row else 580, y + 28, 'one of a row' if per_row else 'of elements', 'b' if per_row else 'a', 'start', words=True,
+        picture.text(490 if per_row else 580, y + 28, 'per row' if per_row else 'per element', 'b' if per_row else 'a', 'start', words=True,
                      small=True)
         if i:
             picture.line(305, y - 32, 305, y + 8, 'dim', arrow=True)
