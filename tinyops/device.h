@@ -1,6 +1,6 @@
 #pragma once
 // The whole interface between teeny and what runs it: buffers, kernels, and the eight functions and the one constant
-// that a backend, a folder beside this file, defines. One is the device of a binary; the reference is always there, too.
+// that a backend, a folder beside this file, defines. One is the device of a binary; the reference is there, too.
 #include <atomic>
 #include <cstddef>
 #include <memory>
@@ -15,7 +15,7 @@ namespace tinyops {
 // ---- The eight functions --------------------------------------------------------------------------------------------
 
 std::string device_name();                                  ///< "cpu (2 threads, 16 float lanes)"
-void* allocate(size_t bytes);                               ///< null: no memory; it and the next two: by any thread
+void* allocate(size_t bytes);                               ///< null: no memory is left; by any thread, as the next two
 void deallocate(void* memory, size_t bytes);
 void write(void* to, const void* host, size_t bytes);       ///< host -> device
 void read(void* host, const void* from, size_t bytes);      ///< device -> host; waits for what is still running

@@ -40,7 +40,7 @@ def reading():
         for name in named(page):
             if not (ROOT / name).exists():
                 wrong.append(f'{page.name}: there is no {name}')
-            elif name in owner:
+            elif owner.get(name, page) != page:
                 wrong.append(f'{name} is read beside {owner[name].name} and {page.name}')
             owner[name] = page
     files = {page: [] for page in chapters()}

@@ -33,7 +33,7 @@ struct bfloat16 {
   constexpr explicit bfloat16(int value) : bfloat16(double(value)) {}
   constexpr explicit bfloat16(float value) {
     const uint32_t u = std::bit_cast<uint32_t>(value);
-    const bool nan = (u & 0x7fffffff) > 0x7f800000;  // keeps its upper bits, and stays a NaN if it had but lower ones
+    const bool nan = (u & 0x7fffffff) > 0x7f800000;  // its upper bits, and one more if only lower ones were set
     const uint32_t upper = u >> 16, kept = upper & 0x7f ? upper : upper | 0x40;
     bits = nan ? uint16_t(kept) : uint16_t((u + 0x7fff + (upper & 1)) >> 16);
   }
