@@ -103,7 +103,6 @@ int main() {
             << "| `x[i + 1]` | " << reads(read<float>, 16384, 1, 1) << " |\n"
             << "| `x[2 * i]` | " << reads(read<float>, 16384, 2, 0) << " |\n"
             << "| `x[8 * i]` | " << reads(read<float>, 16384, 8, 0) << " |\n"
-            << "| `x[32 * i]` | " << reads(read<float>, 16384, 32, 0) << " |\n"
             << "| thread i has 4i to 4i + 3, one by one | " << reads(read_four, 4096)
             << " at each, all of it after four |\n"
             << "| thread i has 4i to 4i + 3, as one `float4` | " << reads(read<float4>, 4096, 4, 0) << " |\n";
