@@ -89,7 +89,8 @@ int main() {
 
   std::cout << "== softmax\n";
   std::cout << "| (96, 1024) | " << softmax_of({96, 1024}, 1) << ": once in, once out |\n"
-            << "| (4, 16384) | " << softmax_of({4, 16384}, 1) << ": more than the emulated chip can keep |\n"
+            << "| (4, 16384) | " << softmax_of({4, 16384}, 1)
+            << ": a row is 64 KiB, and a block of the emulated chip has less |\n"
             << "| (96, 1024), softmax over the columns | " << softmax_of({96, 1024}, 0)
             << ": nothing is kept, the matrix is read three times |\n"
             << "| (2, 65536): several kernels, of long rows in parts | " << softmax_of({2, 65536}, 1) << " |\n";
