@@ -87,15 +87,15 @@ def contents(which):
 
 
 def errors(pages):
-    """What is wrong with the book, given its checked pages."""
+    """What is wrong with the book, of which these pages have been checked."""
     files, wrong = reading()
     of_chapters = [p for p in pages if p.path in files]
     wrong += [f'{p.path.name}: {n} lines, {MOST_LINES} is the most' for p in of_chapters if (n := p.text.count('\n')) > MOST_LINES]
-    cpp, sketches = (sum(len(of) for of in parts) for parts in zip(*((p.cpp, p.sketches) for p in of_chapters)))
-    if 5 * sketches > cpp:
-        wrong.append(f'{sketches} of {cpp} C++ blocks are sketches: one in five is the most')
-    shown = {name for p in pages for name in re.findall(r'figures/([\w-]+\.svg)', p.text)}
-    wrong += [f'{f.relative_to(ROOT)} is in no page' for f in (ROOT / 'notes' / 'figures').glob('*') if f.name not in shown]
     wrong += [f'{p.path.name}: three to five things to try, not {n}' for p in of_chapters
               if not 3 <= (n := len(re.findall(r'^- ', p.text.partition('\n## Try it\n')[2], re.M))) <= 5]
+    shown = {name for p in (ROOT / 'notes').glob('*.md') for name in re.findall(r'figures/([\w-]+\.svg)', p.read_text())}
+    wrong += [f'{f.relative_to(ROOT)} is in no page' for f in sorted((ROOT / 'notes' / 'figures').glob('*')) if f.name not in shown]
+    cpp, sketches = sum(len(p.cpp) for p in of_chapters), sum(len(p.sketches) for p in of_chapters)
+    if 5 * sketches > cpp:
+        wrong.append(f'{sketches} of {cpp} C++ blocks are sketches: one in five is the most')
     return wrong

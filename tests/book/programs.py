@@ -2,6 +2,7 @@
 
     programs.py FILE    the same for a piece of a program of yours (make try FILE=piece.cpp): the body of a main, or all of it
 """
+import functools
 import hashlib
 import os
 import pathlib
@@ -26,11 +27,13 @@ class Failed(Exception):
     """A program that does not compile, or does not end well."""
 
 
-def make_libraries():
-    """The CPU's, and the emulated GPU's, which differs in its kernels alone."""
-    for options in ([], ['BACKEND=cuda', 'EMULATE=1', 'SHARED=build/cpu-native']):
+@functools.cache
+def library(emulated):
+    """The CPU's, or the emulated GPU's, which differs in its kernels alone; made when it is first asked for."""
+    for options in [[]] + [['BACKEND=cuda', 'EMULATE=1', 'SHARED=build/cpu-native']] * emulated:
         subprocess.run(['make', '--no-print-directory', '-s', *options, LIBRARY[bool(options)]], cwd=ROOT, check=True,
                        close_fds=False)  # a make that started this shares its jobs
+    return LIBRARY[emulated]
 
 
 def prefix():
@@ -48,6 +51,8 @@ def prefix():
 def compiled(code, include=()):
     """The program of this source text; the same text and library give the same file, which is kept."""
     emulated = 'tinyops/cuda/' in code or 'tests/book/emulated.h' in code
+    with lock:
+        library(emulated)
     flags = [*FLAGS, *(EMULATED if emulated else prefix()), *(f'-I{path}' for path in include)]
     parts = [code] + [p.read_text() for path in include for p in sorted(pathlib.Path(path).iterdir()) if p.is_file()]
     parts += [h.read_text() for h in sorted((ROOT / 'tests/book').glob('*.h'))] + [str((ROOT / LIBRARY[emulated]).stat().st_mtime_ns)]
@@ -111,7 +116,6 @@ def try_piece(path):
     """Runs a file in the place of this program, so that what it prints is seen at once."""
     code = pathlib.Path(path).read_text()
     line = f'#line 1 "{path}"\n'
-    make_libraries()
     try:
         if 'int main(' in code:
             program = compiled(f'{BEGIN}using namespace teeny;\n{line}{code}')

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Fails where notes/glossary.md names a word that its file does not have, and where the README or a note names, between
-backquotes, a file or an identifier that the tree does not have."""
+backquotes, a file, an identifier, a function, a member or a target of make that the tree does not have."""
 import pathlib
 import re
 import subprocess
@@ -9,6 +9,7 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FILES = subprocess.run(['git', 'ls-files'], cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()
 OF_READERS = {'first.cpp', 'NN-name.cpp', '39-name.cpp', '39-name.md'}  # what a page asks its reader to write
+OF_PYTORCH = {'load_file', 'TensorDataset', 'add_', 'searchsorted'}
 
 
 def read(path):
@@ -24,11 +25,17 @@ def glossary():
 
 def pages():
     code = [f for f in FILES if f.startswith(('teeny/', 'tinyops/', 'tests/', 'examples/', 'Makefile', '.ci/')) and not f.endswith('.gz')]
-    words = set(re.findall(r'\w+', '\n'.join(read(f) for f in code)))
+    comment = re.compile(r'(?<![:"])//.*')
+    words = set()
+    for f in code:
+        words.update(re.findall(r'\w+', comment.sub('', read(f)) if re.search(r'\.(h|cpp|cu)$', f) else read(f)))
+    makefile = read('Makefile')
+    examples = re.search(r'^EXAMPLES := (.*)$', makefile, re.M)[1].split()
+    targets = {'widgets', *examples, *re.findall(r'^([\w-]+):.*## ', makefile, re.M)}
     count, wrong = 0, []
-    for page in ['README.md'] + [f for f in FILES if re.match(r'notes/(?!code_tour)[\w-]+\.md', f)]:
+    for page in ['README.md'] + [f for f in FILES if re.match(r'notes/(?!code_tour)[\w/-]+\.md', f)]:
         blocks = re.compile(r'^```.*?^```', re.S | re.M)
-        own = words | set(re.findall(r'\w+', '\n'.join(blocks.findall(read(page)))))  # a page has programs of its own
+        own = words | OF_PYTORCH | set(re.findall(r'\w+', '\n'.join(blocks.findall(read(page)))))  # a page has programs of its own
         text = blocks.sub('', read(page))
         for name in re.findall(r'`([^`\n]+)`', text):
             if re.fullmatch(r'[\w./-]+\.(h|cpp|cu|py|sh|md)', name):
@@ -37,8 +44,10 @@ def pages():
                 known = (ROOT / name).exists()
             elif re.fullmatch(r'[A-Za-z_]\w*(::\w+)*(\(\))?', name):
                 known = own.issuperset(re.findall(r'\w+', name))
-            else:
-                continue
+            elif name.startswith('make '):
+                known = targets.issuperset(re.findall(r'(?<= )[a-z_]\w+(?= |$)', name.split(' ARGS=')[0]))
+            else:  # a piece of code: what is called, and what is a member
+                known = own.issuperset(re.findall(r'[A-Za-z_]\w+(?=[(<])|(?<=[\w)\]]\.)[A-Za-z_]\w+|(?<=::)\w+', name))
             count += 1
             if not known:
                 wrong.append(f'{page}: there is no {name}')
