@@ -188,7 +188,7 @@ int markers(const Exercises& all, const Chosen& which) {
   std::cout << table.out.str();
   if (which.size() == all.size()) {
     int missing = 0;
-    for (int c = 0; c <= 17; ++c) {
+    for (int c = 0; c <= 18; ++c) {
       const std::string chapter = (c < 10 ? "0" : "") + std::to_string(c);
       if (!chapters.contains(chapter))
         std::cout << "  " << red("✗ ") << "no exercise in chapter " << chapter << "\n", ++missing;
