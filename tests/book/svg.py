@@ -1,8 +1,9 @@
 """Pictures for the pages: SVG text with a style of its own, for light and for dark pages.
 
 Colours are classes: `ink` `dim` `paper`, and `a` to `e`, which are told apart by those who see no red or green, too. Lengths are
-pixels; a letter of the usual size is 14 high and about 8.4 wide, so `width_of(text)` says what a text takes."""
+pixels; a letter of the usual size is 14 high and about 8.4 wide."""
 import html
+import math
 
 LIGHT = {'paper': '#ffffff', 'ink': '#1b1f24', 'dim': '#6e7781', 'rule': '#d0d7de', 'a': '#0969da', 'b': '#bc4c00', 'c': '#1a7f37',
          'd': '#8250df', 'e': '#9a6700', 'soft-a': '#ddf4ff', 'soft-b': '#fff1e5', 'soft-c': '#dafbe1', 'soft-d': '#fbefff',
@@ -19,16 +20,6 @@ def _rules(colours):
 STYLE = ('text{font:14px ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace}'
          '.words{font-family:system-ui,"Segoe UI",Roboto,"DejaVu Sans",sans-serif}.small{font-size:12px}.bold{font-weight:600}'
          '.none{fill:none}' + _rules(LIGHT) + f'@media(prefers-color-scheme:dark){{{_rules(DARK)}}}')
-
-
-def width_of(text, size=14):
-    return len(str(text)) * size * 0.602
-
-
-def shade(value):
-    """A grey for 0 to 1, the same on light and dark pages: pixels, activations."""
-    level = round(255 * (1 - min(max(value, 0), 1)))
-    return f'#{level:02x}{level:02x}{level:02x}'
 
 
 class Picture:
@@ -90,7 +81,6 @@ class Picture:
 
     def curves(self, x, y, width, height, series, x_label='', y_label='', y_from=None, y_to=None, logarithmic=False):
         """A chart of lines: {name: (colour, [(x, y), ..])}, each with its name at its end."""
-        import math
         scale = math.log10 if logarithmic else lambda v: v
         points = [p for _, line in series.values() for p in line]
         x0, x1 = min(p[0] for p in points), max(p[0] for p in points)

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Clicks through the widgets of the book in a headless Chromium, and compares what they show with what it computes.
 
-    widgets.py [--book build/book] [--programs build/cpu-native/notes/widgets/programs] [--shots FOLDER]
+    widgets.py [--shots FOLDER]
 
 Needs Debian's chromium-driver and python3-selenium, and `make widgets`. With --shots it leaves pictures of every page,
 360 and 1,600 pixels wide, light and dark.
@@ -24,11 +24,9 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
 arguments = argparse.ArgumentParser()
-arguments.add_argument('--book', default='build/book')
-arguments.add_argument('--programs', default='build/cpu-native/notes/widgets/programs')
 arguments.add_argument('--shots')
 arguments = arguments.parse_args()
-BOOK = pathlib.Path(arguments.book).resolve()
+BOOK = pathlib.Path('build/book').resolve()
 checks = 0
 
 
@@ -363,7 +361,7 @@ def trace(name, fuse):
     """The kernels of a program as DEBUG=3 lists them now, and the arrows of GRAPH= between them."""
     with tempfile.TemporaryDirectory() as folder:
         env = dict(os.environ, DEBUG='3', FUSE=str(int(fuse)), GRAPH=f'{folder}/graph.dot')
-        text = subprocess.run([arguments.programs, name], env=env, stderr=subprocess.PIPE, text=True, check=True).stderr
+        text = subprocess.run(['build/cpu-native/notes/widgets/programs', name], env=env, stderr=subprocess.PIPE, text=True, check=True).stderr
         arrows = re.findall(r'(\w+) -> (\w+);', pathlib.Path(folder, 'graph.dot').read_text())
     lines, kernels = text.split('== run\n')[1].splitlines(keepends=True), ['']
     for line in lines:
