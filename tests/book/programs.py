@@ -70,9 +70,10 @@ def compiled(code, include=()):
 
 
 def run(command, folder=ROOT, **environment):
-    """What a command prints, errors and all."""
+    """What a command prints, errors and all. It does not see what the environment says to teeny: a seed would change a page."""
+    own = {name: value for name, value in os.environ.items() if not re.match('SEED|DEBUG|FUSE|GRAPH|PROFILE|TEENY_|OMP_', name)}
     result = subprocess.run([str(part) for part in command], cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=900,
-                            stderr=subprocess.STDOUT, text=True, env={**os.environ, 'OMP_WAIT_POLICY': 'passive', **environment})
+                            stderr=subprocess.STDOUT, text=True, env={**own, 'OMP_WAIT_POLICY': 'passive', **environment})
     if result.returncode:
         raise Failed(f'exit status {result.returncode}\n{result.stdout}')
     return result.stdout
