@@ -71,7 +71,7 @@ def exercise(page, chapters):
     title, text = text.split('\n', 1)
     result = f'{title}\n\n{" · ".join(filter(None, facts))}\n\n{text.strip()}\n\n'
     result += f'```sh\nmake start EX={int(page.number)}   # opens it in the source\n' \
-              f'make check EX={int(page.number)}   # builds it, and says what is wrong\n```\n\n'
+              f'make watch EX={int(page.number)}   # checks it whenever you save; make hint, make skip\n```\n\n'
     for n, hint in enumerate(hints, 1):
         result += f'<details><summary>Hint {n}</summary>\n\n{hint.strip()}\n\n</details>\n\n'
     return result

@@ -352,6 +352,10 @@ def main():
     asked = [a for a in sys.argv[1:] if a != '--check']
     programs.library(False)
     paths = [*sorted(ROOT.glob('notes/*.md')), ROOT / 'README.md']
+    asked = [pathlib.Path(a.zfill(2) if a.isdigit() else a).name for a in asked]  # 2, 02, 02-views.md or notes/02-views.md
+    of_nothing = [a for a in asked if not any(p.name.startswith(a) for p in paths)]
+    if of_nothing:
+        sys.exit(f'no page begins with {of_nothing[0]}')
     paths = [p for p in paths if p.name != 'code_tour.md' and (not asked or any(p.name.startswith(a) for a in asked))]
     with ThreadPoolExecutor(2) as pool:
         pages = list(pool.map(lambda path: Page(path).check(), paths))

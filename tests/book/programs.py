@@ -128,6 +128,10 @@ def try_piece(path):
 
 
 if __name__ == '__main__':
-    if len(sys.argv) != 2 or not os.path.isfile(sys.argv[1]):
+    if len(sys.argv) != 2 or not sys.argv[1]:
         sys.exit('which file? make try FILE=piece.cpp')
+    if not os.path.isfile(sys.argv[1]):
+        sys.exit(f'{sys.argv[1]} is no file')
+    if not shutil.which('g++'):
+        sys.exit('there is no g++: run make deps')
     try_piece(sys.argv[1])
