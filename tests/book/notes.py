@@ -357,9 +357,11 @@ def main():
     if of_nothing:
         sys.exit(f'no page begins with {of_nothing[0]}')
     paths = [p for p in paths if p.name != 'code_tour.md' and (not asked or any(p.name.startswith(a) for a in asked))]
-    with ThreadPoolExecutor(2) as pool:
-        pages = list(pool.map(lambda path: Page(path).check(), paths))
-    clone.close()
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            pages = list(pool.map(lambda path: Page(path).check(), paths))
+    finally:
+        clone.close()
     errors = [error for page in pages for error in page.errors]
     errors += book.errors(pages)
     for page in pages:

@@ -36,26 +36,32 @@ def library(emulated):
     return LIBRARY[emulated]
 
 
+@functools.cache
+def newest():
+    """When what a program may include was changed last: headers, and sources of tests and examples."""
+    places = [ROOT.glob(f'{folder}/**/*.h') for folder in ('teeny', 'tinyops', 'tests', 'examples')]
+    return max(p.stat().st_mtime for place in [*places, ROOT.glob('tests/*.cpp'), ROOT.glob('examples/*.cpp')] for p in place)
+
+
+@functools.cache
 def prefix():
     """teeny.h compiled once, for all programs."""
-    with lock:
-        header, compiled = HERE / 'prefix.h', HERE / 'prefix.h.gch'
-        newest = max(p.stat().st_mtime for p in [*ROOT.glob('teeny/**/*.h'), *ROOT.glob('tinyops/**/*.h')])
-        if not compiled.exists() or compiled.stat().st_mtime < newest:
-            HERE.mkdir(parents=True, exist_ok=True)
-            header.write_text(BEGIN)
-            subprocess.run(['g++', *FLAGS, '-x', 'c++-header', header, '-o', compiled], cwd=ROOT, check=True)
+    header, compiled = HERE / 'prefix.h', HERE / 'prefix.h.gch'
+    if not compiled.exists() or compiled.stat().st_mtime < newest():
+        HERE.mkdir(parents=True, exist_ok=True)
+        header.write_text(BEGIN)
+        subprocess.run(['g++', *FLAGS, '-x', 'c++-header', header, '-o', compiled], cwd=ROOT, check=True)
     return ['-include', header]
 
 
 def compiled(code, include=()):
-    """The program of this source text; the same text and library give the same file, which is kept."""
+    """The program of this source text; the same text, headers and library give the same file, which is kept."""
     emulated = 'tinyops/cuda/' in code or 'tests/book/emulated.h' in code
-    with lock:
+    with lock:  # what is made once is made by one thread
         library(emulated)
-    flags = [*FLAGS, *(EMULATED if emulated else prefix()), *(f'-I{path}' for path in include)]
+        flags = [*FLAGS, *(EMULATED if emulated else prefix()), *(f'-I{path}' for path in include)]
     parts = [code] + [p.read_text() for path in include for p in sorted(pathlib.Path(path).iterdir()) if p.is_file()]
-    parts += [h.read_text() for h in sorted((ROOT / 'tests/book').glob('*.h'))] + [str((ROOT / LIBRARY[emulated]).stat().st_mtime_ns)]
+    parts += [str(newest()), str((ROOT / LIBRARY[emulated]).stat().st_mtime_ns), str(FLAGS + EMULATED)]
     HERE.mkdir(parents=True, exist_ok=True)
     program = HERE / hashlib.sha256('\n'.join(parts).encode()).hexdigest()[:16]
     if not program.exists():

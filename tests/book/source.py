@@ -19,12 +19,11 @@ def without_text(code):
 
 def declaration_at(code, start):
     """Where the declaration that begins at `start` ends: at the ; or the last } that belongs to it."""
-    depth, in_body = 0, False
+    depth = 0
     for at in range(start, len(code)):
         letter = code[at]
         if letter in '({[':
             depth += 1
-            in_body |= letter == '{'
         elif letter in ')}]':
             depth -= 1
             if depth == 0 and letter == '}' and not re.match(r'\s*(\.|,|;|\)|\{)', code[at + 1:at + 3]):
@@ -83,9 +82,8 @@ def chosen(text, ranges):
             end = begin if not last else next((i for i in range(begin + 1, len(lines)) if last in lines[i]), None)
         if end is None:
             raise NotThere(f'behind {first} it has no line with: {last}')
-        if number or begin > at:
-            indent = re.match(' *', lines[begin])[0]
-            result += [f'{indent}// ..'] if number else []
+        if number and begin > at:
+            result.append(f'{re.match(" *", lines[begin])[0]}// ..')
         result += lines[begin:end + 1]
         at = end + 1
     return '\n'.join(result)
