@@ -4,7 +4,7 @@
     ```cpp run            a part of the page's program: all of them, in their order, are the body of one main
     ```cpp run global     stands before main: a struct with templates, a function
     ```cpp run error      throws a teeny::Error, whose message is printed
-    ```cpp run alone [global] [NAME=VALUE ..]
+    ```cpp run alone [NAME=VALUE ..]
                           a program of its own, with these variables in its environment
     ```output             what the blocks `run` since the last one print. Numbers with a point are compared to 4 digits; `~` is a
                           time or something else that differs from run to run
@@ -58,7 +58,7 @@ PARAGRAPH = re.compile(r'^ *<!-- (?P<kind>\w+(?: \w+)?)(?:: (?P<name>[^\n]*?))? 
 OF_BLOCKS = {'test', 'recipe', 'part', 'run', 'kernel'}
 OF_PARAGRAPHS = {'run', 'registers', 'contents', 'widget'}
 # What a block without a marker may be: those of above, and drawings and commands that nothing runs.
-KNOWN = re.compile(r'cpp run( error| global)?|cpp run alone( global)?( [A-Z_]+=\S+)*|cpp from=.+|cpp sketch|output|sh( run)?|console|python|make|text')
+KNOWN = re.compile(r'cpp run( error| global)?|cpp run alone( [A-Z_]+=\S+)*|cpp from=.+|cpp sketch|output|sh( run)?|console|python|make|text')
 NUMBER = re.compile(r'(?<![\w.])[-+]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?(?![\w])')
 clone = programs.Clone()
 
@@ -263,7 +263,7 @@ class Page:
 
     def run_blocks(self):
         """What is printed before each block `output`, in their order; None where nothing ran."""
-        body, outside, own, order = '', '', [], []  # order: ('run', where its text begins), ('alone', program), ('output', -)
+        body, outside, order = '', '', []  # what there is, in its order, with what its text needs
         for fence in self.fences:
             words = fence['info'].split()
             line = f'#line {self.text.count(chr(10), 0, fence.start("block")) + 1} "{self.path.relative_to(ROOT)}"\n'
@@ -276,8 +276,7 @@ class Page:
                 if 'error' in words:
                     block = f'try {{\n{block}}} catch (const teeny::Error& error) {{ std::cout << error.what() << "\\n"; }}\n'
                 if 'alone' in words:
-                    own.append((block, dict(w.split('=', 1) for w in words if '=' in w), outside))
-                    order.append(('alone', own[-1]))
+                    order.append(('alone', (block, dict(w.split('=', 1) for w in words if '=' in w), outside)))
                 elif 'global' in words:
                     outside += block
                 else:
@@ -297,8 +296,8 @@ class Page:
                 text = programs.output_of(block if 'int main(' in block else programs.whole(before, block), **environment)
             else:
                 text = programs.run(['bash', '-euo', 'pipefail', '-c', what['block']], clone.path())
-                if not text.strip() or now is None and not self.shows_output(what):
-                    continue  # a command whose output the page does not show
+                if not self.shows_output(what):
+                    continue
             now = (now or '') + text
         if now and now.strip():
             self.errors.append(f'{self.path.relative_to(ROOT)}: no block `output` has\n{now}')
