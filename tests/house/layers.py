@@ -32,6 +32,7 @@ ROOMS = [
     ('tinyops/cuda/row', ['program.h']),
     ('tinyops/cuda/index', []),
     ('tinyops/cuda/contract', []),
+    ('teeny/program', ['program.h', 'contents.h']),
     ('teeny/debug', ['trace.h']),
     ('teeny/graph', ['base.h', 'context.h', 'lazy.h']),
     ('teeny/schedule', ['schedule.h', 'assignments.h', 'draw.h']),
