@@ -13,6 +13,10 @@ void check_shape(const Shape& shape, const char* op) {
   numel(shape, op);
 }
 
+void refuse_non_floats(const Tensor& x, const char* op) {
+  if (!is_float(x.lazy(op).dtype())) fail(op, ": needs floats, not ", x.dtype());
+}
+
 void check_rank(int rank, const char* op, const Shape& from) {
   if (rank > kMaxRank)
     fail(op, ": needs ", rank, " axes", from.empty() ? "" : text(" for ", from), ", and a tensor has at most ",

@@ -9,6 +9,12 @@ namespace teeny {
 /// Throws in the name of `op` where a size is negative or the elements are too many to count their bytes.
 void check_shape(const Shape& shape, const char* op);
 
+/// Throws in the name of `op` unless x holds floats.
+void refuse_non_floats(const Tensor& x, const char* op);
+
+/// `x` (n) along axis `axis` of `rank`: (n) becomes (1, .., n, .., 1), which broadcasts beside tensors of that rank.
+Tensor reshape_to_axis(const Tensor& x, int axis, int rank);
+
 /// What a tensor of `dtype` holds of `value`, if that is one of the 16-bit floats: a kernel takes a constant in the
 /// type that it computes in, float32.
 Scalar rounded(Scalar value, DType dtype);

@@ -116,6 +116,12 @@ Tensor Tensor::pad(const Dims& before, const Dims& after, PadMode mode) const {
   return x;
 }
 
+Tensor reshape_to_axis(const Tensor& x, int axis, int rank) {
+  Shape shape = Dims::filled(rank, 1);
+  shape[axis] = x.numel();
+  return x.reshape(shape);
+}
+
 Tensor Tensor::unflatten(int64_t axis, const Shape& sizes) const {
   const int at = axis_index(axis, "unflatten");
   check_rank(rank() - 1 + sizes.size(), "unflatten", shape());

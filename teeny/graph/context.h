@@ -57,6 +57,7 @@ struct Context {
   const int thread;              ///< 0 for the thread that runs main, then in the order of their first use of teeny
   bool grad = true;              ///< operations remember their history
   bool training = false;         ///< dropout drops, and batch norm uses the statistics of the batch
+  bool tracing = false;          ///< every tensor keeps what made it: traced.h
   Recorder* recorder = nullptr;  ///< a Jit that records this thread's calls
   int64_t kernels = 0;           ///< how many it has run
   int64_t group = 0;             ///< the AssignmentGroup that is open; 0: none

@@ -2,7 +2,7 @@
 // What the rules and the formulas share: how operands meet, and what an operation checks before it begins.
 #include <utility>
 
-#include "teeny/tensor/function.h"
+#include "teeny/tensor/traced.h"
 
 namespace teeny {
 
@@ -15,9 +15,6 @@ bool fits(Scalar value, DType dtype);
 /// Throws in the name of `op` if x holds bools.
 void refuse_bools(const Tensor& x, const char* op);
 
-/// Throws in the name of `op` unless x holds floats.
-void refuse_non_floats(const Tensor& x, const char* op);
-
 /// A float tensor as it is, anything else as float32: what `exp` and its like work on. `op` is for an undefined x.
 Tensor as_float(const Tensor& x, const char* op = "as_float");
 
@@ -25,9 +22,6 @@ Tensor as_float(const Tensor& x, const char* op = "as_float");
 /// float16 ends at 65504, where the square of 256 is beyond it, and a bfloat16 stands still at 256, if ones are added
 /// up.
 Tensor to_accumulate_dtype(const Tensor& x);
-
-/// `x` (n) along axis `axis` of `rank`: (n) becomes (1, .., n, .., 1), which broadcasts beside tensors of that rank.
-Tensor reshape_to_axis(const Tensor& x, int axis, int rank);
 
 /// Throws where an amount to pad with is so large that it cannot be added to a size.
 void check_pad_amounts(const Dims& before, const Dims& after);

@@ -32,12 +32,6 @@ std::pair<Tensor, Tensor> promote_and_broadcast(const Tensor& x, const Tensor& y
 Tensor as_float(const Tensor& x, const char* op) { return is_float(x.lazy(op).dtype()) ? x : x.cast(DType::Float32); }
 Tensor to_accumulate_dtype(const Tensor& x) { return x.cast(promote(x.dtype(), DType::Float32)); }
 
-Tensor reshape_to_axis(const Tensor& x, int axis, int rank) {
-  Shape shape = Dims::filled(rank, 1);
-  shape[axis] = x.numel();
-  return x.reshape(shape);
-}
-
 bool fits(Scalar value, DType dtype) {
   const double v = value.as<double>();
   return with_type(dtype, [&]<class T>(T) {
@@ -49,9 +43,6 @@ bool fits(Scalar value, DType dtype) {
   });
 }
 
-void refuse_non_floats(const Tensor& x, const char* op) {
-  if (!is_float(x.lazy(op).dtype())) fail(op, ": needs floats, not ", x.dtype());
-}
 void refuse_bools(const Tensor& x, const char* op) {
   if (x.lazy(op).dtype() == DType::Bool) fail(op, ": not defined on bools");
 }
@@ -144,7 +135,10 @@ Tensor Tensor::relu() const {
 }
 
 Tensor Tensor::cast(DType to) const { return to == lazy("cast").dtype() ? *this : apply(Cast(to), *this); }
-Tensor Tensor::logical_not() const { return Tensor(lazy("logical_not").unary(UnaryOp::Not)); }
+Tensor Tensor::logical_not() const {
+  TEENY_TRACED(logical_not(), {*this}, {});
+  return Tensor(lazy("logical_not").unary(UnaryOp::Not));
+}
 
 // ---- Two elements in -----------------------------------------------------------------------------------------------
 
@@ -199,6 +193,7 @@ struct Where : Elementwise {
 
 // Comparisons have no gradient: no rule, no history.
 Tensor compare(BinaryOp op, const Tensor& x, const Tensor& y, const char* name) {
+  TEENY_TRACED(compare(op, x, y, name), {x, y}, {{"op", name}});
   const auto [a, b] = promote_and_broadcast(x, y, name);
   return Tensor(a.lazy().binary(op, b.lazy()));
 }

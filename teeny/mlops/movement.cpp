@@ -101,6 +101,7 @@ Tensor Tensor::permute(const Dims& axes) const {
   bool once = order.size() == lazy("permute").shape().size();
   for (int a = 0; a < rank(); ++a) once &= order.contains(a);
   if (!once) fail("permute: ", axes, " does not name each axis of ", shape(), " once");
+  TEENY_TRACED(permute(order), {*this}, {{"axes", order}});
   return apply(Permute(order), *this);
 }
 
@@ -127,6 +128,7 @@ void check_pad_amounts(const Dims& before, const Dims& after) {
 }
 
 Tensor Tensor::pad(const Dims& before, const Dims& after, Scalar value) const {
+  TEENY_TRACED(pad(before, after, value), {*this}, {{"before", before}, {"after", after}, {"value", value}});
   if (before.size() != lazy("pad").shape().size() || after.size() != rank())
     fail("pad: ", before, " and ", after, " must have an amount for each axis of ", shape());
   Dims begin = before, end = shape(), front = before, back = after;  // negative amounts cut first
@@ -161,10 +163,15 @@ Tensor Tensor::shrink(const Dims& begin, const Dims& end) const {
       fail("shrink: [", begin[a], ", ", end[a], ") is not inside axis ", a, " of ", shape());
     all &= begin[a] == 0 && end[a] == shape()[a];
   }
-  return all ? *this : apply(Shrink(begin, end), *this);
+  if (all) return *this;
+  TEENY_TRACED(shrink(begin, end), {*this}, {{"begin", begin}, {"end", end}});
+  return apply(Shrink(begin, end), *this);
 }
 
-Tensor Tensor::flip(const Axes& axes) const { return apply(Flip(axis_list(axes, "flip")), *this); }
+Tensor Tensor::flip(const Axes& axes) const {
+  TEENY_TRACED(flip(axes), {*this}, {{"axes", axis_list(axes, "flip")}});
+  return apply(Flip(axis_list(axes, "flip")), *this);
+}
 Tensor Tensor::contiguous() const { return lazy("contiguous"), apply(Contiguous{}, *this); }
 
 // ---- What is made of them ------------------------------------------------------------------------------------------

@@ -69,12 +69,13 @@ struct TensorAccess {
 };
 }  // namespace detail
 
-/// Runs `rule.forward` on the inputs and, where one of them requires a gradient, keeps the rule for `backward`.
+/// Runs `rule.forward` on the inputs and, where one of them requires a gradient, keeps the rule for `backward`; while a
+/// call is traced (traced.h), always.
 template <class Rule, class... Inputs>
 Tensor apply(Rule rule, const Inputs&... inputs) {
   if (!(inputs.defined() && ...)) (inputs.lazy(rule.name().c_str()), ...);
   Tensor out(rule.forward(inputs.lazy()...));
-  if (context.grad && is_float(out.dtype()) && (inputs.requires_grad() || ...)) {
+  if (context.tracing || (context.grad && is_float(out.dtype()) && (inputs.requires_grad() || ...))) {
     rule.inputs = {inputs...};
     detail::TensorAccess::set_rule(out, std::make_shared<Rule>(std::move(rule)));
   }

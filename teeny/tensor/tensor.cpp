@@ -2,8 +2,8 @@
 #include <algorithm>
 
 #include "teeny/schedule/schedule.h"
-#include "teeny/tensor/function.h"
 #include "teeny/tensor/recorder.h"
+#include "teeny/tensor/traced.h"
 
 namespace teeny {
 
@@ -100,7 +100,10 @@ void Tensor::set_grad(const Tensor& grad) {
   if (context.recorder) context.recorder->on_set_grad(*this, grad);
   if (!state_->orphaned) state_->grad.state_ = grad.state_;  // not noted as a handle: a recorder has been told
 }
-Tensor Tensor::detach() const { return Tensor(lazy("detach")); }
+Tensor Tensor::detach() const {
+  TEENY_TRACED(detach(), {*this}, {});
+  return Tensor(lazy("detach"));
+}
 
 int Tensor::axis_index(int64_t axis, const char* op) const {
   if (lazy(op).shape().empty()) fail(op, ": axis ", axis, " of a tensor without axes");

@@ -36,7 +36,7 @@ ROOMS = [
     ('teeny/debug', ['trace.h']),
     ('teeny/graph', ['base.h', 'context.h', 'lazy.h']),
     ('teeny/schedule', ['schedule.h', 'assignments.h', 'draw.h']),
-    ('teeny/tensor', ['tensor.h', 'function.h', 'recorder.h', 'index.h', 'modes.h', 'options.h']),
+    ('teeny/tensor', ['tensor.h', 'function.h', 'recorder.h', 'traced.h', 'index.h', 'modes.h', 'options.h']),
     ('teeny/mlops', ['common.h']),
     ('teeny/functional', ['functional.h', 'functions.h']),
     ('teeny/nn', ['nn.h']),
