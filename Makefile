@@ -134,7 +134,7 @@ endif
 
 # A program that leaves the work to the library gains nothing from -O3, which takes 1.6 times as long to compile as -O1;
 # nor does teeny/, which plans and leaves the loops to tinyops/, gain from it over -O2.
-at_leisure  = $(filter examples/% teeny/io/header.cpp teeny/tool/% tests/test_% tests/random_graph% tests/course/%,$1)
+at_leisure  = $(filter examples/% teeny/files/header.cpp teeny/tool/% tests/test_% tests/random_graph% tests/course/%,$1)
 fast_checks = $(of_headers) $(wildcard tests/course/28-*)  # loops of the CPU's kernels stand in them
 optimise_of = $(if $(sanitizers)$(filter-out $(fast_checks),$(at_leisure)),-O1,$(if $(filter teeny/%,$1),-O2,-O3))
 
@@ -235,7 +235,7 @@ $B/%.o: %.cpp $B/flags
 # Nearly every file of teeny/ includes what tensor/function.h does: GCC reads that once for all of them. The other compiler, which
 # the sanitizers take, reads each file as it stands, and so sees an include that is missing.
 ifeq (,$(findstring clang,$(CXX))$(sanitizers))
-begins_with = $(if $(filter teeny/%,$1),$(if $(call at_leisure,$1),,-include $B/prefix.h))
+begins_with = $(if $(filter teeny/%,$1),$(if $(call at_leisure,$1)$(filter teeny/files/% teeny/program/%,$1),,-include $B/prefix.h))
 $(filter $B/teeny/%,$(call object,$(library))): $B/prefix.h.gch
 $B/prefix.h.gch: teeny/tensor/function.h $B/flags
 	@echo '#include "$<"' > $B/prefix.h

@@ -6,7 +6,7 @@
 #include <sstream>
 
 #include "examples/unicode.h"
-#include "teeny/data/file.h"
+#include "teeny/files/file.h"
 #include "teeny/graph/base.h"
 
 namespace examples {

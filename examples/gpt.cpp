@@ -9,7 +9,7 @@
 #include <filesystem>
 
 #include "examples/common.h"
-#include "teeny/data/file.h"
+#include "teeny/files/file.h"
 #include "teeny/teeny.h"
 #include "tinyops/base/decimal.h"
 #include "tinyops/base/hash.h"

@@ -7,7 +7,7 @@
 #include <span>
 #include <string_view>
 
-#include "teeny/data/file.h"
+#include "teeny/files/file.h"
 #include "teeny/graph/base.h"
 
 namespace examples {

@@ -11,7 +11,7 @@
 
 #include "examples/common.h"
 #include "examples/unicode.h"
-#include "teeny/data/file.h"
+#include "teeny/files/file.h"
 #include "tinyops/base/decimal.h"
 
 using namespace teeny;

@@ -7,7 +7,7 @@
 #include <optional>
 #include <random>
 
-#include "teeny/data/file.h"
+#include "teeny/files/file.h"
 #include "teeny/data/idx.h"
 #include "tinyops/base/environment.h"
 

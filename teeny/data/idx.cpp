@@ -6,7 +6,7 @@
 #include <new>
 #include <utility>
 
-#include "teeny/data/file.h"
+#include "teeny/files/file.h"
 
 namespace teeny::data {
 

@@ -1,26 +1,15 @@
 #pragma once
-// The elements of a stored tensor, in the way that all formats share: mapped where that is worth it, else copied; and
+// The tensor of stored elements, in the way that all formats share: mapped where that is worth it, else copied; and
 // integers that teeny has no dtype for, held in a wider one.
 #include <memory>
-#include <new>
 #include <span>
 #include <string>
-#include <string_view>
 #include <vector>
 
-#include "teeny/data/file.h"
+#include "teeny/files/stored.h"
 #include "teeny/nn/nn.h"
 
 namespace teeny::io {
-
-/// A part of a file on the host. Mapped, it is read when it is looked at, and what is written to it stays in this
-/// program; it is a copy where the file system cannot do that.
-struct HostBytes {
-  std::shared_ptr<void> owner;
-  std::span<std::byte> bytes;
-  bool is_mapped = false;
-};
-HostBytes map_bytes(data::File& file, uint64_t begin, uint64_t size);
 
 /// A file is as it should be, and has something that teeny cannot hold: complex numbers, text.
 struct CannotHold : Error {
@@ -45,41 +34,6 @@ struct LoadOptions {
   }
 };
 
-/// An element type that files have: its name in NumPy and PyTorch, how teeny holds it, and its bytes in a file.
-struct StoredType {
-  std::string_view name;
-  DType dtype;
-  int width;
-  bool is_signed = true;
-  bool is_widened() const { return name != teeny::name(dtype); }
-};
-inline constexpr StoredType kStoredTypes[] = {
-    {"bool", DType::Bool, 1, false},
-    {"uint8", DType::UInt8, 1, false},
-    {"int32", DType::Int32, 4},
-    {"int64", DType::Int64, 8},
-    {"float16", DType::Float16, 2},
-    {"bfloat16", DType::BFloat16, 2},
-    {"float32", DType::Float32, 4},
-    {"float64", DType::Float64, 8},
-    // Integers of which teeny has the values, in a wider dtype.
-    {"int8", DType::Int32, 1},
-    {"int16", DType::Int32, 2},
-    {"uint16", DType::Int32, 2, false},
-    {"uint32", DType::Int64, 4, false},
-    {"uint64", DType::Int64, 8, false},
-};
-/// Null where teeny cannot hold such elements: "complex64".
-constexpr const StoredType* stored_type(std::string_view name) {
-  for (const StoredType& type : kStoredTypes)
-    if (type.name == name) return &type;
-  return nullptr;
-}
-
-/// The bytes of a tensor of `shape` and elements of `width` bytes. Throws, beginning with `what`, where a size is
-/// negative, or they are too many.
-uint64_t stored_bytes(const Shape& shape, int width, const std::string& what);
-
 /// Bytes where the host sees them. On a device that works in the host's memory they are a buffer already.
 struct Elements {
   tinyops::BufferRef buffer;
@@ -99,24 +53,8 @@ Tensor to_tensor(Elements elements, const StoredType& type, const Shape& shape, 
 /// shows up negative. `width` is that of an integer in bytes; they are little-endian, and need not be aligned.
 Tensor widen(std::span<const std::byte> bytes, int width, bool is_signed, const Shape& shape);
 
-/// What a file costs in memory is bounded: so many tensors, with names of so many bytes.
-constexpr size_t kMaxTensors = 1 << 17, kMaxName = 1 << 16;
-
 /// The tensors, realized. Throws, naming `path`, where one is undefined or there are too many, and where a name is too
 /// long, is there twice, has a zero byte, which some programs would take for its end, or is not UTF-8.
 std::vector<Tensor> realize_to_save(const std::string& path, const nn::StateDict& tensors);
-
-bool is_utf8(std::string_view text);
-
-/// What `load` returns. Where there is no memory for it, an Error that names the file.
-template <class F>
-auto with_memory(const std::string& path, F&& load) {
-  try {
-    return load();
-  } catch (const std::bad_alloc&) { fail(path, ": there is not enough memory to load it"); }
-}
-
-/// Text of a file as a message shows it: not too much of it.
-std::string shown(std::string_view text);
 
 }  // namespace teeny::io

@@ -4,6 +4,6 @@
 #include "teeny/io/elements.h"
 #include "teeny/io/npy.h"
 #include "teeny/io/safetensors.h"
-#include "teeny/io/signature.h"
+#include "teeny/files/signature.h"
 #include "teeny/io/summary.h"
 #include "teeny/io/torch.h"

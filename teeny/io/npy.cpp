@@ -5,8 +5,8 @@
 #include <cstring>
 #include <set>
 
-#include "teeny/io/replacement.h"
-#include "teeny/io/signature.h"
+#include "teeny/files/replacement.h"
+#include "teeny/files/signature.h"
 #include "teeny/io/summary.h"
 #include "teeny/io/zip.h"
 

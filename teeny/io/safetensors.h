@@ -15,12 +15,11 @@
 #include <map>
 #include <string>
 
+#include "teeny/files/stored.h"
 #include "teeny/io/elements.h"
 #include "teeny/nn/nn.h"
 
 namespace teeny::io {
-
-using Metadata = std::map<std::string, std::string>;
 
 struct Safetensors {
   nn::StateDict tensors;                             ///< in the order of the header

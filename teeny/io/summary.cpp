@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "teeny/io/signature.h"
+#include "teeny/files/signature.h"
 #include "teeny/io/zip.h"
 
 namespace teeny::io {

@@ -7,7 +7,7 @@
 #include <set>
 
 #include "teeny/io/pickle.h"
-#include "teeny/io/signature.h"
+#include "teeny/files/signature.h"
 #include "teeny/io/summary.h"
 #include "teeny/io/torch_storages.h"
 #include "teeny/io/zip.h"

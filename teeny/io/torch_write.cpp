@@ -4,7 +4,7 @@
 #include <optional>
 #include <set>
 
-#include "teeny/io/replacement.h"
+#include "teeny/files/replacement.h"
 #include "teeny/io/torch.h"
 #include "teeny/io/torch_storages.h"
 #include "teeny/io/zip.h"

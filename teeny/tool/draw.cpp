@@ -5,7 +5,7 @@
 #include <cstdio>
 #include <cstring>
 
-#include "teeny/io/replacement.h"
+#include "teeny/files/replacement.h"
 #include "teeny/tool/files.h"
 #include "teeny/tool/graph.h"
 #include "teeny/tool/inputs.h"

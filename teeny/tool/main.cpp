@@ -8,7 +8,7 @@
 #include <cstring>
 #include <new>
 
-#include "teeny/io/replacement.h"
+#include "teeny/files/replacement.h"
 #include "teeny/teeny.h"
 #include "teeny/tool/print.h"
 #include "teeny/tool/tool.h"

@@ -1,6 +1,6 @@
 #include <algorithm>
 
-#include "teeny/io/header.h"
+#include "teeny/files/header.h"
 #include "tests/course/check.h"
 
 namespace {

@@ -1,9 +1,9 @@
-#include "teeny/io/signature.h"
+#include "teeny/files/signature.h"
 
 #include <algorithm>
 #include <cstring>
 
-#include "teeny/io/elements.h"
+#include "teeny/files/stored.h"
 
 namespace teeny::io {
 

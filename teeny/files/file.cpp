@@ -1,4 +1,4 @@
-#include "teeny/data/file.h"
+#include "teeny/files/file.h"
 
 #include <sys/stat.h>
 #include <unistd.h>
@@ -6,9 +6,11 @@
 #include <cerrno>
 #include <cstring>
 
-#include "teeny/graph/base.h"
+#include "tinyops/base/error.h"
 
 namespace teeny::data {
+
+using tinyops::fail;
 
 void fail_errno(const std::string& path, const char* doing) { fail(path, ": ", doing, ": ", std::strerror(errno)); }
 

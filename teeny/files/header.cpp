@@ -1,4 +1,4 @@
-#include "teeny/io/header.h"
+#include "teeny/files/header.h"
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
@@ -167,7 +167,7 @@ uint64_t bytes_of(const std::string& file, const Entry& entry) {
 }  // namespace
 
 const Format& format_of(DType dtype) {
-  return *std::ranges::find(kFormats, stored_type(name(dtype)), &Format::type);
+  return *std::ranges::find(kFormats, stored_type(tinyops::name(dtype)), &Format::type);
 }
 
 Header parse_header(const std::string& file, std::string_view text, uint64_t data_size) {

@@ -5,8 +5,7 @@
 #include <string_view>
 #include <vector>
 
-#include "teeny/io/elements.h"
-#include "teeny/io/safetensors.h"
+#include "teeny/files/stored.h"
 
 namespace teeny::io {
 

@@ -1,4 +1,4 @@
-#include "teeny/io/replacement.h"
+#include "teeny/files/replacement.h"
 
 #include <dirent.h>
 #include <sys/file.h>
@@ -13,7 +13,7 @@
 #include <random>
 #include <system_error>
 
-#include "teeny/graph/base.h"
+#include "tinyops/base/error.h"
 
 namespace teeny::io {
 
@@ -21,6 +21,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using data::fail_errno, data::File;
+using tinyops::fail;
 
 /// The file that `path` names, behind all symbolic links; it need not be there.
 fs::path follow_links(const std::string& path) {

@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "teeny/data/file.h"
+#include "teeny/files/file.h"
 
 namespace teeny::io {
 

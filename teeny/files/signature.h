@@ -4,7 +4,7 @@
 #include <string>
 #include <string_view>
 
-#include "teeny/data/file.h"
+#include "teeny/files/file.h"
 
 namespace teeny::io {
 
