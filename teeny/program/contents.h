@@ -8,6 +8,8 @@
 //            ├── slots     what its kernels name: empty buffers that another one stands in for when it runs
 //            └── kernels   tinyops' own structs, whose operands' buffers are those of the slots
 #include <cstdint>
+#include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -45,6 +47,8 @@ struct StateTensor {
   tinyops::DType dtype = tinyops::DType::Float32;
   tinyops::Shape shape = {};
   tinyops::BufferRef buffer;  ///< its values
+  /// Nothing is ever written there, and a backend may keep what it makes of the elements, as when they were recorded.
+  bool frozen = false;
 };
 
 struct Call {
@@ -75,6 +79,8 @@ struct Contents {
   std::vector<StateTensor> state;
   std::vector<Call> calls;
   uint64_t seed = 0, counter = 0;  ///< of the random stream
+  /// What the kernels' IndexOrigin::op name, where a file is read: for as long as one of its copies lives.
+  std::shared_ptr<std::set<std::string>> texts = nullptr;
 };
 
 /// Throws, naming `file`, the call and the kernel, unless running any of the calls reads and writes inside of its
