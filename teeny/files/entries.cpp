@@ -119,9 +119,8 @@ void write_file(const std::string& path, Header header, const std::function<std:
   // The widest dtypes come first: then each tensor starts at a multiple of its own element size.
   std::vector<size_t> order(header.entries.size());
   std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
-    return header.entries[a].format->bits > header.entries[b].format->bits;
-  });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](size_t a, size_t b) { return header.entries[a].format->bits > header.entries[b].format->bits; });
   uint64_t end = 0;
   for (size_t i : order) {
     Entry& entry = header.entries[i];

@@ -50,6 +50,12 @@ bool is_utf8(std::string_view text) {
   return true;
 }
 
+void check_name(const std::string& path, const std::string& name) {
+  if (name.size() > kMaxName) fail(path, ": a tensor's name of ", name.size(), " bytes; at most ", kMaxName);
+  if (!is_utf8(name)) fail(path, ": a tensor's name that is not UTF-8");
+  if (name.find('\0') != name.npos) fail(path, ": a tensor's name with a zero byte: \"", name.c_str(), "\"");
+}
+
 std::string shown(std::string_view text) {
   std::string result(text.substr(0, 80));
   if (text.size() > result.size()) result += "..";

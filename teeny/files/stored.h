@@ -70,6 +70,10 @@ constexpr size_t kMaxTensors = 1 << 17, kMaxName = 1 << 16;
 
 bool is_utf8(std::string_view text);
 
+/// Throws, naming `path`, where a tensor's name is too long, has a zero byte, which some programs would take for its
+/// end, or is not UTF-8.
+void check_name(const std::string& path, const std::string& name);
+
 /// Text of a file as a message shows it: not too much of it.
 std::string shown(std::string_view text);
 

@@ -87,9 +87,7 @@ std::vector<Tensor> realize_to_save(const std::string& path, const nn::StateDict
   std::set<std::string_view> names;
   for (const auto& [name, tensor] : tensors) {
     if (!tensor.defined()) fail(path, ": tensor \"", name, "\" is undefined");
-    if (name.size() > kMaxName) fail(path, ": a tensor's name of ", name.size(), " bytes; at most ", kMaxName);
-    if (!is_utf8(name)) fail(path, ": a tensor's name that is not UTF-8");
-    if (name.find('\0') != name.npos) fail(path, ": a tensor's name with a zero byte: \"", name.c_str(), "\"");
+    check_name(path, name);
     if (!names.insert(name).second) fail(path, ": the name \"", name, "\" is taken");
     all.push_back(tensor);
   }

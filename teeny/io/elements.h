@@ -53,8 +53,8 @@ Tensor to_tensor(Elements elements, const StoredType& type, const Shape& shape, 
 /// shows up negative. `width` is that of an integer in bytes; they are little-endian, and need not be aligned.
 Tensor widen(std::span<const std::byte> bytes, int width, bool is_signed, const Shape& shape);
 
-/// The tensors, realized. Throws, naming `path`, where one is undefined or there are too many, and where a name is too
-/// long, is there twice, has a zero byte, which some programs would take for its end, or is not UTF-8.
+/// The tensors, realized. Throws, naming `path`, where one is undefined or there are too many, and where a name is there
+/// twice or no name for a file (`check_name`).
 std::vector<Tensor> realize_to_save(const std::string& path, const nn::StateDict& tensors);
 
 }  // namespace teeny::io

@@ -7,14 +7,14 @@
 //    "frozen": ["0.weight"],                                    state tensors that nothing writes to
 //    "calls": [{
 //      "inputs": [{"name": "x", "dtype": "float32", "shape": [1, 784], "slot": 0}], "outputs": [..],
-//      "slots": [{"input": 0}, {"state": "0.weight"}, {"fresh": 10, "dtype": "float32"}, {"block": 0, "elements": 128, ..}],
-//      "blocks": [512],                                         bytes
-//      "kernels": [
+//      "slots": [{"input": 0}, {"state": "0.weight"}, {"fresh": 10, "dtype": "float32"}, {"block": 0, "elements": 128,
+//      ..}], "blocks": [512],                                         bytes "kernels": [
 //        {"kind": "Rows", "shape": [1, 10], "inner": 1,
 //         "inputs": [{"slot": 2}, {"constant": 0.5}],
 //         "program": [["Load", "float32", 0], ["Exp", "float32", 0], ["Reduce Sum", "float32", 1, "row"], ..],
 //         "outputs": [{"slot": 3, "value": 2}]},
-//        {"kind": "Gather", "table": {"slot": 1, "shape": [8, 100], "coef": [0, 1]}, "index": {"slot": 0, "shape": [8]}, ..}],
+//        {"kind": "Gather", "table": {"slot": 1, "shape": [8, 100], "coef": [0, 1]}, "index": {"slot": 0, "shape":
+//        [8]}, ..}],
 //      "updates": [{"state": "0.weight", "slot": 4}], "in_place": true,
 //      "draws": [{"kernel": 0, "words_before": 0}], "words": 128}]}
 //
