@@ -64,7 +64,6 @@ struct Session {
 /// What is known of a call before it runs.
 struct Plan {
   bool changes;                  ///< the state or the random stream
-  bool in_place;                 ///< state tensors may be written over
   std::vector<bool> written;     ///< of each slot
   std::vector<bool> handed_out;  ///< of each output: its slot's buffer is the caller's; of another it gets a copy
   std::vector<std::unique_ptr<Session>> idle = {};
@@ -72,26 +71,14 @@ struct Plan {
 
 Plan plan_of(const Call& call) {
   Plan plan{.changes = !call.updates.empty() || call.words > 0,
-            .in_place = call.in_place,
             .written = std::vector<bool>(call.slots.size()),
             .handed_out = {}};
   std::unordered_map<const Buffer*, size_t> slot_of;
   for (size_t s = 0; s < call.slots.size(); ++s) slot_of.emplace(call.slots[s].buffer.get(), s);
-  bool writes = false;
-  for (const Kernel& kernel : call.kernels) {
+  for (const Kernel& kernel : call.kernels)
     tinyops::for_each_operand(kernel, [&](const tinyops::Operand& x, bool written) {
-      const size_t s = slot_of.at(x.buffer.get());
-      if (written) plan.written[s] = true;
-      writes |= written && call.slots[s].kind == Slot::Kind::State;
+      if (written) plan.written[slot_of.at(x.buffer.get())] = true;
     });
-    // An index may be outside: then nothing has been written over.
-    const bool may_throw = std::visit(
-        [](const auto& k) {
-          return requires { k.origin; };
-        },
-        kernel);
-    if (writes && may_throw) plan.in_place = false;
-  }
   std::vector<bool> taken(call.slots.size());
   for (const Call::Update& update : call.updates) taken[size_t(update.slot)] = true;
   for (int slot : call.output_slots) {
@@ -190,7 +177,7 @@ std::vector<Array> Program::State::run(const Call& call, const Plan& plan, Sessi
     if (slot.kind == Slot::Kind::Fresh) now[s] = reserved(int64_t(slot.buffer->bytes()));
     if (slot.kind == Slot::Kind::State) {
       const BufferRef& held = contents.state[size_t(slot.number)].buffer;
-      const bool stays = !plan.written[s] || (plan.in_place && held.use_count() == 1);
+      const bool stays = !plan.written[s] || (call.in_place && held.use_count() == 1);
       now[s] = stays ? held : reserved(int64_t(slot.buffer->bytes()));
       if (!stays) copy(held, now[s], int64_t(slot.buffer->bytes()));
     }
