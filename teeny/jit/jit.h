@@ -29,7 +29,9 @@
 // done.
 #include <functional>
 #include <map>
+#include <string>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "teeny/tensor/tensor.h"
@@ -37,6 +39,9 @@
 namespace teeny {
 
 class Recording;
+namespace program {
+struct Contents;
+}
 
 struct JitOptions {
   /// For how many combinations of input shapes, dtypes and modes there is room: of more, the one that was used least
@@ -44,6 +49,14 @@ struct JitOptions {
   int64_t recordings = 64;
   /// Whether what is made on first use may be made in the first call. Otherwise that is recorded already.
   bool first_call_makes = true;
+};
+
+/// The names in a program file. Where none are given: "input" or "input0", "input1" .., and so for "output".
+struct SaveOptions {
+  std::vector<std::string> inputs = {}, outputs = {};
+  /// Those of the tensors that the function looks at: `nn::state_dict(model)`. Others are "constant.0" .. or, where the
+  /// call changes them, "variable.0" ..
+  std::vector<std::pair<std::string, Tensor>> state = {};
 };
 
 /// The part of a Jit that does not depend on the function's type.
@@ -58,6 +71,9 @@ class Replayer {
   std::vector<Tensor> operator()(std::span<const Tensor> inputs, const Call& call);
   int64_t replays() const { return replays_; }
   const std::string& why() const { return why_; }
+  /// See Jit::save; its tensors share the memory of those that the recordings look at.
+  program::Contents contents(const SaveOptions& options) const;
+  void save(const std::string& path, const SaveOptions& options) const;
 
  private:
   struct Entry {
@@ -87,6 +103,14 @@ class Jit {
   /// Why the last call was not replayed; empty when it was. The first call and the second one never are: a Jit that is
   /// slow says here what changes from call to call.
   const std::string& why() const { return replayer_.why(); }
+
+  /// Writes what calls would replay now, one recording for each combination of input shapes, to a program file, which
+  /// needs neither this function nor a graph (program/program.h): `jit.save("net.teeny", {.state = state_dict(model)})`.
+  /// Nothing is called for it. Of a training step the file has what the call changes, with the values of now, and the
+  /// random stream; what it leaves in `.grad` is not in the file. An input that the call assigns to is one more output,
+  /// "input.assigned"; one tensor that was given as two inputs is one input, the first of the two. Throws where nothing
+  /// is recorded, or a recording is out of date, and says what to do.
+  void save(const std::string& path, const SaveOptions& options = {}) const { replayer_.save(path, options); }
 
   /// What the function returns: nothing, a Tensor, a vector of them, or a tuple, pair or array.
   template <class... Inputs>

@@ -87,6 +87,8 @@ class Recording : public Recorder {
   /// `inputs` have the values of what the caller gave, in memory.
   std::vector<Tensor> replay(std::span<const Tensor> inputs, std::span<const Tensor> given);
 
+  class Saved;  ///< it as a call in a program file: save.cpp
+
  private:
   struct Random {
     tinyops::RandomKernel* kernel;

@@ -1,0 +1,368 @@
+// From recordings to a program file (program/contents.h).
+//
+//   in a recording                         in the file
+//   what an input stands in for            the slot of that input
+//   values from before the call            a state tensor, each memory once for all recordings
+//   what the call leaves in a variable     the same slot, written in place; or a fresh one, and an update
+//   a result                               a fresh slot, row-major; where it is a view, a constant, an input or a
+//                                          variable, one more kernel copies it there
+//   the rest, gradients too                temporaries, whose blocks are planned anew
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "teeny/jit/blocks.h"
+#include "teeny/jit/jit.h"
+#include "teeny/jit/recording.h"
+#include "teeny/program/format.h"
+#include "teeny/schedule/assignments.h"
+
+namespace teeny {
+
+using tinyops::Buffer;
+using tinyops::BufferRef;
+using tinyops::Kernel;
+
+namespace {
+
+using Data = std::shared_ptr<LazyBuffer>;  ///< a tensor, as a recording knows it
+
+/// "input", or "input0", "input1" ..; or the names that are given.
+std::vector<std::string> names_of(const std::vector<std::string>& given, const char* kind, size_t count) {
+  if (!given.empty() && given.size() != count)
+    fail("Jit: save: ", given.size(), " names of ", kind, "s, and there are ", count);
+  std::vector<std::string> names = given;
+  for (size_t i = names.size(); i < count; ++i) names.push_back(count == 1 ? kind : text(kind, i));
+  return names;
+}
+
+/// Whether views of a node show its elements, all of them, in row-major order.
+bool is_whole(const ShapeTracker& views, const Shape& of_node) {
+  return views.is_contiguous() && numel(views.shape()) == numel(of_node);
+}
+
+std::vector<std::byte> bytes_of(const Node& node) {
+  std::vector<std::byte> bytes(size_t(numel(node.shape()) * itemsize(node.dtype)));
+  if (!bytes.empty()) tinyops::read(bytes.data(), node.buffer->data(), bytes.size());
+  return bytes;
+}
+
+/// The state tensors of a file: what its calls look at and is there before them.
+class State {
+ public:
+  /// The one with the elements of `node`, at which `tensors` look; none: a constant of the host.
+  int of(const std::shared_ptr<Node>& node, std::span<const Data> tensors) {
+    const auto same = [&](const Memory& m) {
+      if (m.node == node) return true;
+      if (!tensors.empty() || !m.tensors.empty() || m.node->dtype != node->dtype || m.node->shape() != node->shape())
+        return false;
+      return bytes_of(*m.node) == bytes_of(*node);  // recordings for two shapes have each its own
+    };
+    const auto found = std::ranges::find_if(memories_, same);
+    Memory& memory = found != memories_.end() ? *found : memories_.emplace_back(node);
+    for (const Data& data : tensors)
+      if (!memory.has(data)) memory.tensors.push_back(data);
+    return int(&memory - memories_.data());
+  }
+  /// The one of a tensor that a call assigns to.
+  int of_assigned(const Data& data) {
+    for (const Memory& memory : memories_)
+      if (memory.has(data)) return int(&memory - memories_.data());
+    LazyBuffer now = *data;
+    if (!now.node()->realized()) realize(std::span<const LazyBuffer>(&(now = now.contiguous()), 1));
+    return of(now.node(), {{data}});
+  }
+  const Node& node(int number) const { return *memories_[size_t(number)].node; }
+
+  /// A call writes there.
+  void writes(int number) { memories_[size_t(number)].written = true; }
+  void update(int number, const Data& data) {
+    updated_.insert(data);
+    if (!is_whole(data->views(), node(number).shape()))
+      fail("Jit: save: a tensor of ", data->shape(), ", which the call assigns to, was a view of its memory before; "
+           "call it again, which records it anew");
+  }
+  /// A call has the values of `data`, which is no memory, in its kernels.
+  void constant(const Data& data) { constants_.insert(data); }
+
+  std::vector<program::StateTensor> tensors(const SaveOptions& options) const {
+    check_updates();
+    std::map<const LazyBuffer*, std::string> names;
+    std::set<std::string> used;
+    for (const auto& [name, x] : options.state) names.try_emplace(&x.lazy(), name), used.insert(name);
+    std::vector<program::StateTensor> all;
+    int constants = 0, variables = 0;
+    for (const Memory& memory : memories_) {
+      const auto [given, shape] = named(memory, names);
+      std::string name = given;
+      while (name.empty() || (given.empty() && used.contains(name)))
+        name = memory.written ? text("variable.", variables++) : text("constant.", constants++);
+      const BufferRef& buffer = memory.node->buffer;
+      all.push_back({name, memory.node->dtype, shape, buffer, buffer->derived() && !memory.written});
+    }
+    std::set<std::string> seen;
+    for (const program::StateTensor& x : all)
+      if (!seen.insert(x.name).second) fail("Jit: save: two tensors have the name ", x.name, " in SaveOptions::state");
+    return all;
+  }
+
+ private:
+  struct Memory {
+    std::shared_ptr<Node> node;
+    std::vector<Data> tensors = {};  ///< from before the call, that look at it
+    bool written = false;            ///< by a call, in place or by an update
+    bool has(const Data& data) const { return std::ranges::count(tensors, data); }
+  };
+
+  /// Its name, if it has one, and its shape: those of a tensor that is all of it, if there is one.
+  static std::pair<std::string, Shape> named(const Memory& memory, const std::map<const LazyBuffer*, std::string>& names) {
+    std::pair<std::string, Shape> result{"", memory.node->shape()};
+    for (const Data& data : memory.tensors) {
+      const bool whole = is_whole(data->views(), memory.node->shape());
+      if (const auto name = names.find(data.get()); name != names.end()) {
+        if (whole) return {name->second, data->shape()};
+        if (result.first.empty()) result = {name->second + ".memory", memory.node->shape()};
+      } else if (whole && result.first.empty()) {
+        result.second = data->shape();
+      }
+    }
+    return result;
+  }
+
+  void check_updates() const {
+    for (const Data& data : updated_)
+      if (constants_.contains(data))
+        fail("Jit: save: one recording assigns to a tensor of ", data->shape(), " that is a constant in another one; "
+             "call that one again, which records it anew");
+    for (const Memory& memory : memories_)
+      if (memory.tensors.size() > 1 && std::ranges::any_of(memory.tensors, [&](auto& x) { return updated_.contains(x); }))
+        fail("Jit: save: tensors of ", memory.tensors[0]->shape(), " and ", memory.tensors[1]->shape(),
+             " share their memory, and the call assigns to one of them; give the other one a clone()");
+  }
+
+  std::vector<Memory> memories_;
+  std::set<Data> updated_, constants_;
+};
+
+}  // namespace
+
+class Recording::Saved {
+ public:
+  Saved(const Recording& recording, State& state) : recording_(recording), state_(state) {
+    for (const Origin& origin : recording.origins_)
+      if (origin.slot >= 0) origin_of_[stand_in(origin.slot).get()] = &origin;
+      else
+        for (const Holder& holder : origin.holders)
+          if (const auto data = holder.variable.data.lock()) state.constant(data);
+  }
+
+  program::Call call(std::vector<Port> inputs, const std::vector<std::string>& output_names) {
+    const std::vector<std::string> outputs = names_of(output_names, "output", recording_.returned_.size());
+    call_.inputs = std::move(inputs);
+    for (size_t i = 0; i < call_.inputs.size(); ++i) {
+      const Port& port = call_.inputs[i];
+      call_.input_slots.push_back(slot_of(stand_in(recording_.inputs_[i].slot), port.dtype));
+      Slot& slot = call_.slots.back();
+      slot.kind = Slot::Kind::Input, slot.number = int(i), slot.elements = numel(port.shape);
+    }
+    for (const Kernel* kernel : recording_.kernels_) add_kernel(*kernel);
+    for (const Random& random : recording_.randoms_) {
+      const auto k = size_t(std::ranges::find(recording_.kernels_, random.kernel, as_random) - recording_.kernels_.begin());
+      std::get<tinyops::RandomKernel>(kernels_[k]) = {0, random.words_before, random.kernel->out};
+    }
+    for (size_t i = 0; i < recording_.returned_.size(); ++i) add_output(outputs[i], recording_.returned_[i]);
+    for (size_t i = 0; i < call_.inputs.size(); ++i)
+      if (const auto& result = recording_.inputs_[i].result) add_output(call_.inputs[i].name + ".assigned", *result);
+    for (const auto& [variable, result] : recording_.left_)
+      if (const auto data = variable.data.lock()) add_update(data, result);
+    order_kernels();
+    call_.words = recording_.random_words_;
+    return std::move(call_);
+  }
+
+ private:
+  using Slot = program::Slot;  // and not Recording's
+
+  static const tinyops::RandomKernel* as_random(const Kernel* kernel) {
+    return std::get_if<tinyops::RandomKernel>(kernel);
+  }
+  const BufferRef& stand_in(int slot) const { return recording_.slots_[size_t(slot)].buffer; }
+
+  /// The number of the slot for what kernels of the recording name; a new one is what it holds before the call.
+  int slot_of(const BufferRef& buffer, DType dtype) {
+    const auto [known, is_new] = number_of_.try_emplace(buffer.get(), int(call_.slots.size()));
+    if (!is_new) return known->second;
+    Slot& slot = call_.slots.emplace_back();
+    slot.dtype = dtype, slot.elements = int64_t(buffer->bytes()) / itemsize(dtype);
+    stand_ins_.push_back(buffer);
+    if (const auto origin = origin_of_.find(buffer.get()); origin != origin_of_.end()) {
+      slot.kind = Slot::Kind::State, slot.number = state_of(*origin->second);
+      slot.elements = numel(state_.node(slot.number).shape());
+    }
+    return known->second;
+  }
+  int state_of(const Origin& origin) {
+    std::shared_ptr<Node> node = origin.held.node();
+    std::vector<Data> tensors;
+    for (const Holder& holder : origin.holders)
+      if (auto data = holder.variable.data.lock()) node = data->node(), tensors.push_back(std::move(data));
+    return state_.of(node, tensors);
+  }
+
+  void add_kernel(const Kernel& kernel) {
+    kernels_.push_back(kernel);
+    tinyops::for_each_operand(kernels_.back(), [&](const tinyops::Operand& x, bool written) {
+      const Slot& slot = call_.slots[size_t(slot_of(x.buffer, x.dtype))];
+      if (slot.dtype != x.dtype) fail("Jit: save: a kernel reads ", slot.dtype, " as ", x.dtype);
+      if (written && slot.kind == Slot::Kind::State) state_.writes(slot.number);
+    });
+  }
+
+  void add_output(const std::string& name, const Result& result) {
+    call_.outputs.push_back({name, result.dtype, result.views.shape()});
+    call_.output_slots.push_back(fresh_slot(result));
+  }
+  void add_update(const Data& data, const Result& result) {
+    const int number = state_.of_assigned(data);
+    if (result.slot >= 0) {
+      const int s = slot_of(stand_in(result.slot), result.dtype);
+      if (call_.slots[size_t(s)].kind == Slot::Kind::State && call_.slots[size_t(s)].number == number) {
+        if (recording_.slots_[size_t(result.slot)].written) call_.updates.push_back({number, s}), state_.update(number, data);
+        return;
+      }
+    }
+    state_.update(number, data), state_.writes(number);
+    call_.updates.push_back({number, fresh_slot(result)});
+  }
+
+  /// A slot of its own with the result, row-major.
+  int fresh_slot(const Result& result) {
+    if (result.slot >= 0 && is_whole(result.views, result.shape)) {
+      const int s = slot_of(stand_in(result.slot), result.dtype);
+      Slot& slot = call_.slots[size_t(s)];
+      if (slot.kind == Slot::Kind::Temporary) return slot.kind = Slot::Kind::Fresh, s;
+    }
+    const LazyBuffer values =
+        result.slot < 0 ? result.fixed
+                        : LazyBuffer(LazyBuffer::source(stand_in(result.slot), result.dtype, result.shape).node(),
+                                     result.views);
+    const std::shared_ptr<Node> kept = values.node();  // not to be written over
+    const LazyBuffer copy = values.contiguous();
+    BufferRef buffer = std::make_shared<Buffer>(0);  // of no elements there is no kernel
+    for (const Step& step : schedule({&copy, 1})) {
+      add_kernel(step.kernel);
+      for (const Step::Result& stored : step.results)
+        if (stored.node == copy.node()) buffer = stored.buffer;
+    }
+    const int s = slot_of(buffer, result.dtype);
+    call_.slots[size_t(s)].kind = Slot::Kind::Fresh;
+    return s;
+  }
+
+  /// As Recording::order_kernels and plan_memory do it.
+  void order_kernels() {
+    std::vector<Kernel*> kernels;
+    std::vector<const Buffer*> old_values;
+    for (Kernel& kernel : kernels_) kernels.push_back(&kernel);
+    for (size_t s = 0; s < call_.slots.size(); ++s)
+      if (call_.slots[s].kind == Slot::Kind::State) old_values.push_back(stand_ins_[s].get());
+    const LateWrites late = write_late(kernels, old_values);
+    call_.in_place = late.rest == kernels.size();
+    for (Slot& slot : call_.slots)
+      slot.buffer = std::make_shared<Buffer>(size_t(slot.elements * itemsize(slot.dtype)));
+    std::vector<Temporary> lives(call_.slots.size(), {0, -1, -1});
+    for (size_t k : late.order) {
+      const int number = int(call_.kernels.size());
+      Kernel& kernel = call_.kernels.emplace_back(std::move(kernels_[k]));
+      tinyops::for_each_operand(kernel, [&](tinyops::Operand& x, bool) {
+        const size_t s = size_t(number_of_.at(x.buffer.get()));
+        if (lives[s].first < 0) lives[s].first = number;
+        lives[s].last = number;
+        x.buffer = call_.slots[s].buffer;
+      });
+      if (auto* random = std::get_if<tinyops::RandomKernel>(&kernel))
+        call_.draws.push_back({number, std::exchange(random->counter, 0)});
+    }
+    std::vector<Slot*> slots;
+    std::vector<Temporary> temporaries;
+    for (size_t s = 0; s < lives.size(); ++s)
+      if (Slot& slot = call_.slots[s]; slot.kind == Slot::Kind::Temporary)
+        slots.push_back(&slot), temporaries.push_back({slot.buffer->bytes(), lives[s].first, lives[s].last});
+    const std::vector<size_t> block = share_blocks(temporaries);
+    for (size_t t = 0; t < slots.size(); ++t) {
+      slots[t]->number = int(block[t]);
+      call_.blocks.resize(std::max(call_.blocks.size(), block[t] + 1), 0);
+      call_.blocks[block[t]] = std::max(call_.blocks[block[t]], int64_t(temporaries[t].bytes));
+    }
+  }
+
+  const Recording& recording_;
+  State& state_;
+  program::Call call_;
+  std::vector<Kernel> kernels_;       ///< their operands as in the recording, until they are ordered
+  std::vector<BufferRef> stand_ins_;  ///< what they name each slot by
+  std::unordered_map<const Buffer*, int> number_of_;
+  std::unordered_map<const Buffer*, const Origin*> origin_of_;
+};
+
+program::Contents Replayer::contents(const SaveOptions& options) const {
+  if (moved_from_) fail("Jit: save: called after it was moved from");
+  if (context.recorder) fail("Jit: save: called inside a call that a Jit records; save after it");
+  realize(std::span<const LazyBuffer>());  // what was assigned
+  struct Chosen {
+    std::vector<Port> inputs;
+    bool as_now;  ///< recorded in the GradMode of now
+    const Entry* entry;
+  };
+  std::vector<Chosen> all;
+  bool others = false;  // in the other Training mode
+  for (const auto& [key, entry] : entries_) {
+    if (!entry.recording) continue;
+    if (key[0] != Training::enabled()) {
+      others = true;
+      continue;
+    }
+    // The key: two modes; then for each argument which input it is, its dtype, whether it requires a gradient, its shape.
+    Chosen chosen{{}, key[1] == GradMode::enabled(), &entry};
+    size_t arguments = 0;
+    std::vector<size_t> first;  // argument that is this input
+    for (size_t at = 2; at < key.size(); at += 4 + size_t(key[at + 3]), ++arguments) {
+      if (key[at] < int64_t(first.size())) continue;
+      first.push_back(arguments);
+      const auto sizes = key.begin() + long(at) + 4;
+      chosen.inputs.push_back({"", DType(key[at + 1]), Shape(sizes, sizes + key[at + 3])});
+    }
+    const std::vector<std::string> names = names_of(options.inputs, "input", arguments);
+    for (size_t k = 0; k < first.size(); ++k) chosen.inputs[k].name = names[first[k]];
+    const auto same = std::ranges::find(all, chosen.inputs, &Chosen::inputs);
+    if (same == all.end()) all.push_back(std::move(chosen));
+    else if (std::pair(chosen.as_now, entry.last_call) > std::pair(same->as_now, same->entry->last_call))
+      *same = std::move(chosen);
+  }
+  if (all.empty() && others)
+    fail("Jit: save: what is recorded was called with Training ", Training::enabled() ? "off" : "on", ", which it is ",
+         "not now; save inside of a `Training mode(", Training::enabled() ? "false" : "true", ")`");
+  if (all.empty())
+    fail("Jit: save: nothing is recorded; call it twice with each combination of input shapes before (why() of the last "
+         "call: ", why_.empty() ? "none was made" : why_, ")");
+  State state;
+  program::Contents contents;
+  for (const Chosen& chosen : all) {
+    const Recording& recording = *chosen.entry->recording;
+    if (const std::string reason = recording.stale_reason(); !reason.empty()) {
+      std::string shapes;
+      for (const Port& port : chosen.inputs) shapes += text(shapes.empty() ? "" : ", ", port.shape);
+      fail("Jit: save: the recording for ", shapes, " is out of date: ", reason, "; call it twice more");
+    }
+    contents.calls.push_back(Recording::Saved(recording, state).call(chosen.inputs, options.outputs));
+  }
+  contents.state = state.tensors(options);
+  std::tie(contents.seed, contents.counter) = Tensor::random_state();
+  return contents;
+}
+
+void Replayer::save(const std::string& path, const SaveOptions& options) const {
+  program::write(path, contents(options));
+}
+
+}  // namespace teeny
