@@ -23,6 +23,7 @@
 
 #include "teeny/nn/nn.h"
 #include "teeny/onnx/model.h"
+#include "teeny/onnx/save.h"
 
 namespace teeny::onnx {
 

@@ -3,12 +3,16 @@
 // make, in a table by the operation's name: that of its rule ("Mul"), or of the method that was traced ("softmax", see
 // traced.h). The tables stand in save_ops_*.cpp, a file for each family:
 //
-//   ops["softmax"] = [](SavedCall& call) { return call.node("Softmax", {call.x()}, {{"axis", call.integer("axis")}}); };
+//   ops["softmax"] = [](SavedCall& call) { return call.node("Softmax", {call.x()}, {{"axis", call.integer("axis")}});
+//   };
 //
-// A graph with an open axis is traced with several sizes. What depends on them, as the sizes of a reshape do, is an Int:
-// its value in each trace.
+// A graph with an open axis is traced with several sizes. What depends on them, as the sizes of a reshape do, is an
+// Int: its value in each trace.
+#include <algorithm>
 #include <array>
+#include <concepts>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -16,6 +20,7 @@
 #include <vector>
 
 #include "teeny/mlops/common.h"
+#include "teeny/onnx/values.h"
 
 namespace teeny::onnx {
 
@@ -30,9 +35,15 @@ class Int {
   bool is_open() const { return at_[1] != at_[0] || at_[2] != at_[0]; }
   bool operator==(const Int& other) const = default;
   auto operator<=>(const Int& other) const = default;  ///< an order for maps
-  friend Int operator+(const Int& x, const Int& y) { return each(x, y, [](int64_t a, int64_t b) { return a + b; }); }
-  friend Int operator-(const Int& x, const Int& y) { return each(x, y, [](int64_t a, int64_t b) { return a - b; }); }
-  friend Int operator*(const Int& x, const Int& y) { return each(x, y, [](int64_t a, int64_t b) { return a * b; }); }
+  friend Int operator+(const Int& x, const Int& y) {
+    return each(x, y, [](int64_t a, int64_t b) { return a + b; });
+  }
+  friend Int operator-(const Int& x, const Int& y) {
+    return each(x, y, [](int64_t a, int64_t b) { return a - b; });
+  }
+  friend Int operator*(const Int& x, const Int& y) {
+    return each(x, y, [](int64_t a, int64_t b) { return a * b; });
+  }
 
  private:
   template <class F>
@@ -60,8 +71,8 @@ struct Names : std::vector<Name> {
 };
 
 /// The value of a node's attribute.
-struct NodeAttribute : std::variant<int64_t, float, std::string, std::vector<int64_t>, std::vector<float>,
-                                    std::vector<std::string>> {
+struct NodeAttribute
+    : std::variant<int64_t, float, std::string, std::vector<int64_t>, std::vector<float>, std::vector<std::string>> {
   NodeAttribute(std::integral auto value) : variant(int64_t(value)) {}
   NodeAttribute(std::floating_point auto value) : variant(float(value)) {}
   NodeAttribute(const char* value) : variant(std::string(value)) {}
@@ -87,17 +98,17 @@ class SavedCall {
   // ---- Arguments, counted from 0; an optional one may be missing
   int count() const;
   bool has(int k) const;
-  Name x(int k = 0);                 ///< throws where it is missing
-  Name optional(int k);              ///< the default Name where it is missing
-  std::vector<Name> all();           ///< x(0), x(1) ..
+  Name x(int k = 0);        ///< throws where it is missing
+  Name optional(int k);     ///< the default Name where it is missing
+  std::vector<Name> all();  ///< x(0), x(1) ..
   /// x(0), x(1) .. for an operation of ONNX that broadcasts: what only gives an argument the shape of the others
   /// (an Expand, axes of size 1 in front) is left to it, and what has one value everywhere is a scalar.
   std::vector<Name> broadcast();
   Ints shape(int k = 0) const;
   int rank(int k = 0) const;
   DType dtype(int k = 0) const;
-  bool is_constant(int k) const;     ///< it depends on no input and no parameter: the next may be asked for
-  Tensor constant(int k) const;      ///< its values
+  bool is_constant(int k) const;  ///< it depends on no input and no parameter: the next may be asked for
+  Tensor constant(int k) const;   ///< its values
 
   // ---- What made argument k: for a node that stands for several operations
   /// The operation's name; empty where argument k is an input, a parameter or a constant.
@@ -112,13 +123,14 @@ class SavedCall {
   /// The node of the lazy graph that the rule made: its operation, where a rule's name does not say it.
   const NodeOp& node_op() const;
 
-  // ---- Attributes. Throws where there is none of this name, or of another kind; all but `ints` where the traces differ.
+  // ---- Attributes. Throws where there is none of this name, or of another kind; all but `ints` where the traces
+  // differ.
   bool has(std::string_view name) const;
   int64_t integer(std::string_view name) const;
   double real(std::string_view name) const;
   bool flag(std::string_view name) const { return integer(name) != 0; }
   Scalar scalar(std::string_view name) const;
-  std::string text(std::string_view name) const;
+  std::string text_of(std::string_view name) const;
   Dims dims(std::string_view name) const;
   Ints ints(std::string_view name) const;
 
@@ -145,11 +157,19 @@ class SavedCall {
   [[noreturn]] void refuse(const std::string& why) const;
 
  private:
-  friend class Exporter;
   const TracedOperation& operation(size_t trace = 0) const;
+  int argument(int k) const;
+  int result(int r) const;
+  const teeny::Attribute& attribute(std::string_view name) const;
+  template <class T>
+  const T& attribute(std::string_view name, const char* kind) const;
+
   Exporter& exporter_;
   int operation_;
 };
+
+/// Of a reshape that drops the axes which a reduction has left with size 1: both as one node.
+std::optional<Name> reduce_and_drop(SavedCall& reshape);
 
 using SaveOp = Names (*)(SavedCall&);
 using SaveOps = std::map<std::string, SaveOp, std::less<>>;

@@ -1,0 +1,481 @@
+#include "teeny/onnx/exporter.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "teeny/functional/functional.h"
+
+namespace teeny::onnx {
+
+namespace {
+
+using Kind = TracedValue::Kind;
+
+std::vector<int64_t> fixed(const Ints& ints) {
+  std::vector<int64_t> result;
+  for (const Int& i : ints) result.push_back(i[0]);
+  return result;
+}
+Shape at(const Ints& shape, size_t trace) {
+  Shape result;
+  for (const Int& size : shape) result.push_back(size[trace]);
+  return result;
+}
+
+/// The value of all elements of a tensor whose elements are one value.
+std::optional<Scalar> one_value(const Tensor& x) {
+  const auto* constant = std::get_if<node::Constant>(&x.lazy().node()->op);
+  const auto views = x.lazy().views().views();
+  const bool plain = std::all_of(views.begin(), views.end(), [](const View& view) { return view.guards.empty(); });
+  return constant && plain ? std::optional(constant->value) : std::nullopt;
+}
+
+/// How `x` depends on another integer: factor * other + rest.
+struct Linear {
+  int64_t factor, rest;
+};
+std::optional<Linear> linear(const Int& x, const Int& other) {
+  const int64_t step = other[1] - other[0];
+  if (step == 0 || (x[1] - x[0]) % step != 0) return {};
+  const Linear found{(x[1] - x[0]) / step, x[0] - (x[1] - x[0]) / step * other[0]};
+  return found.factor != 0 && Int(found.factor) * other + found.rest == x ? std::optional(found) : std::nullopt;
+}
+
+const teeny::Attribute& attribute_of(const SavedCall& call, const TracedOperation& operation, std::string_view name) {
+  const auto* attributes = operation.attributes;
+  const auto found = attributes ? attributes->find(std::string(name)) : Attributes::const_iterator();
+  if (!attributes || found == attributes->end()) call.refuse(text("it has no attribute ", name));
+  return found->second;
+}
+
+}  // namespace
+
+// ---- Exporter ------------------------------------------------------------------------------------------------------
+
+Exporter::Exporter(std::vector<Trace> traces, std::vector<Symbol> symbols, const nn::StateDict& state, int opset)
+    : traces_(std::move(traces)), symbols_(std::move(symbols)), state_(state), opset_(opset) {
+  check_same();
+  names_.resize(traces_[0].values.size());
+  for (int v = 0; v < int(names_.size()); ++v) folded_.push_back(is_same_constant(v));
+}
+
+Ints Exporter::shape(int v) const {
+  Ints result;
+  for (int a = 0; a < value(v).tensor.rank(); ++a)
+    result.push_back(each([&](size_t t) { return value(v, t).tensor.size(a); }));
+  return result;
+}
+
+/// The traces are the same operations on the same values: else what one input did would stand for all.
+void Exporter::check_same() const {
+  const auto refuse = [&](size_t t, const std::string& first, const std::string& other) {
+    std::string sizes, others;
+    for (const Symbol& s : symbols_)
+      sizes += text(sizes.empty() ? "" : ", ", s.name, " = ", s.size[0]),
+          others += text(others.empty() ? "" : ", ", s.name, " = ", s.size[t]);
+    fail("onnx::save: the call depends on the size of an open axis: with ", sizes, " it does ", first, ", with ",
+         others, ' ', other, "; write it without the size (reshape(.., -1), expand), or leave the axis closed");
+  };
+  const auto label = [](const NodeOp& op) {  // what a rule's name may not say
+    const auto* unary = std::get_if<UnaryOp>(&op);
+    const auto* binary = std::get_if<BinaryOp>(&op);
+    const auto* reduce = std::get_if<node::Reduce>(&op);
+    return unary ? text(teeny::name(op)) : binary ? text(teeny::name(op)) : reduce ? text(teeny::name(op)) : "";
+  };
+  const Trace& a = traces_[0];
+  for (size_t t = 1; t < traces_.size(); ++t) {
+    const Trace& b = traces_[t];
+    for (size_t o = 0; o < std::max(a.operations.size(), b.operations.size()); ++o) {
+      if (o >= a.operations.size()) refuse(t, "nothing more", describe(b, b.operations[o]));
+      if (o >= b.operations.size()) refuse(t, describe(a, a.operations[o]), "nothing more");
+      const TracedOperation &x = a.operations[o], &y = b.operations[o];
+      const auto op = [&](const Trace& trace, const TracedOperation& made) {
+        for (int result : made.results)
+          if (result >= 0) return label(trace.values[size_t(result)].tensor.lazy().node()->op);
+        return std::string();
+      };
+      if (x.name != y.name || x.arguments != y.arguments || x.results != y.results ||
+          (!x.attributes && op(a, x) != op(b, y)))
+        refuse(t, describe(a, x), describe(b, y));
+    }
+    if (a.values.size() != b.values.size() || a.results != b.results)
+      refuse(t, text(a.results.size(), " results"), text(b.results.size(), ", or others"));
+    for (size_t v = 0; v < a.values.size(); ++v) {
+      const Tensor &x = a.values[v].tensor, &y = b.values[v].tensor;
+      if (a.values[v].kind != b.values[v].kind || x.rank() != y.rank() || x.dtype() != y.dtype())
+        refuse(t, text("a tensor of ", x.dtype(), ' ', x.shape()), text("one of ", y.dtype(), ' ', y.shape()));
+    }
+  }
+}
+
+/// Whether it depends on no input, no parameter and no open axis. Values are visited in order, arguments first.
+bool Exporter::is_same_constant(int v) const {
+  const TracedValue& first = value(v);
+  if (!first.is_constant || is_open(shape(v))) return false;
+  if (first.kind == Kind::Constant) {
+    for (size_t t = 1; t < traces_.size(); ++t) {
+      const Tensor& x = value(v, t).tensor;
+      if (x.lazy().node() == first.tensor.lazy().node()) continue;
+      const auto a = one_value(first.tensor), b = one_value(x);
+      if (a && b ? *a != *b : first.tensor.to_bytes() != x.to_bytes()) return false;
+    }
+    return true;
+  }
+  const TracedOperation& made = operation(first.index);
+  for (size_t t = 1; made.attributes && t < traces_.size(); ++t)
+    if (*made.attributes != *operation(first.index, t).attributes) return false;
+  return std::all_of(made.arguments.begin(), made.arguments.end(),
+                     [&](int argument) { return argument < 0 || folded_[size_t(argument)]; });
+}
+
+int Exporter::maker(int v) const { return value(v).kind == Kind::Result && !is_folded(v) ? value(v).index : -1; }
+
+Name Exporter::name(int v) {
+  Name& known = names_[size_t(v)];
+  if (known.id >= 0) return known;
+  const TracedValue& x = value(v);
+  if (x.kind == Kind::Parameter) return known = graph_.parameter(state_[size_t(x.index)].first, x.tensor);
+  if (is_folded(v)) {
+    const bool is_scalar = x.tensor.rank() == 0;
+    return known = constant(x.tensor, is_scalar ? "scalar" : x.index < 0 ? "constant" : operation(x.index).name);
+  }
+  if (x.kind == Kind::Constant) return known = open_constant(v);
+  fail("onnx::save: a result of ", operation(x.index).name, " is used before it is written");
+}
+
+/// The value of all elements of a constant, where it is one.
+std::optional<Scalar> Exporter::scalar_of(int v) const {
+  const auto first = value(v).is_constant ? one_value(value(v).tensor) : std::nullopt;
+  for (size_t t = 1; first && t < traces_.size(); ++t)
+    if (one_value(value(v, t).tensor) != first) return {};
+  return first;
+}
+
+/// A constant whose shape depends on the size of an open axis.
+Name Exporter::open_constant(int v) {
+  const Tensor& x = value(v).tensor;
+  bool counts = true;
+  for (size_t t = 0; t < traces_.size(); ++t) {
+    const LazyBuffer& lazy = value(v, t).tensor.lazy();
+    counts = counts && std::holds_alternative<node::Iota>(lazy.node()->op) && lazy.views().is_contiguous() &&
+             lazy.shape().size() == 1;
+  }
+  if (const auto all = scalar_of(v))
+    return graph_.nodes("Expand", {constant(Tensor::full({}, *all, x.dtype()), "scalar"), integers(shape(v), "sizes")},
+                        {}, 1)[0];
+  if (counts) {
+    const Name end = graph_.nodes("Squeeze", {size(shape(v)[0]), integers({0}, "axes")}, {}, 1)[0];
+    const auto number = [&](int64_t value) { return constant(Tensor::full({}, value, DType::Int64), "scalar"); };
+    return graph_.nodes("Range", {number(0), end, number(1)}, {}, 1)[0];
+  }
+  std::string sizes = text(x.shape());
+  for (size_t t = 1; t < traces_.size(); ++t) sizes += text(", ", value(v, t).tensor.shape());
+  fail("onnx::save: a constant of ", x.dtype(), " depends on the size of an open axis: it is made of ", sizes,
+       "; compute it from the input, or leave the axis closed");
+}
+
+Name Exporter::integers(const Ints& values, std::string_view kind) {
+  std::vector<Name> parts;
+  for (size_t i = 0; i < values.size();) {
+    Ints closed;
+    for (; i < values.size() && !values[i].is_open(); ++i) closed.push_back(values[i]);
+    if (!closed.empty() || values.empty()) parts.push_back(constant(Tensor::from(fixed(closed)), kind));
+    if (i < values.size()) parts.push_back(size(values[i++]));
+  }
+  if (parts.empty()) return constant(Tensor::zeros({0}, DType::Int64), kind);
+  return parts.size() == 1 ? parts[0] : graph_.nodes("Concat", parts, {{"axis", 0}}, 1)[0];
+}
+
+Name Exporter::size(const Int& size) {
+  const auto of = [&](Name x, int axis) {
+    return graph_.nodes("Shape", {x}, {{"start", axis}, {"end", axis + 1}}, 1)[0];
+  };
+  const auto with = [&](const char* op, Name x, int64_t y) {
+    return graph_.nodes(op, {x, integers({y}, "sizes")}, {}, 1)[0];
+  };
+  for (const Symbol& s : symbols_)
+    if (s.size == size) return of(name(s.input), s.axis);
+  for (int v = 0; v < int(names_.size()); ++v)  // of a tensor that is there
+    if (names_[size_t(v)].id >= 0) {
+      const Ints sizes = shape(v);
+      for (int a = 0; a < int(sizes.size()); ++a)
+        if (sizes[size_t(a)] == size) return of(names_[size_t(v)], a);
+    }
+  for (const Symbol& s : symbols_)
+    if (const auto found = linear(size, s.size)) {
+      Name x = of(name(s.input), s.axis);
+      if (found->factor != 1) x = with("Mul", x, found->factor);
+      return found->rest == 0 ? x : with("Add", x, found->rest);
+    }
+  for (const Symbol& s : symbols_)
+    for (const Symbol& other : symbols_)
+      if (const auto found = linear(size, s.size * other.size); found && found->rest == 0) {
+        const Name x = graph_.nodes("Mul", {of(name(s.input), s.axis), of(name(other.input), other.axis)}, {}, 1)[0];
+        return found->factor == 1 ? x : with("Mul", x, found->factor);
+      }
+  std::string sizes;
+  for (size_t t = 0; t < traces_.size(); ++t) sizes += text(t ? ", " : "", size[t]);
+  fail("a size depends on an open axis in a way that is not factor * size + rest: it is ", sizes);
+}
+
+/// Expands and axes of size 1 in front are left out where the other arguments give the result its shape.
+std::vector<Name> Exporter::broadcast(const std::vector<int>& arguments, const Ints& to) {
+  struct Stripped {
+    int value;
+    std::optional<Scalar> scalar;
+    Ints shape;
+  };
+  const auto strip = [&](int v) {
+    const auto is_rule = [&](int x, std::string_view rule) {
+      return value(x).kind == Kind::Result && !operation(value(x).index).attributes &&
+             operation(value(x).index).name == rule;
+    };
+    for (;;) {
+      const bool expands = is_rule(v, "Expand");
+      if (!expands && !is_rule(v, "Reshape")) break;
+      const int from = operation(value(v).index).arguments[0];
+      Ints in_front = shape(from);
+      in_front.insert(in_front.begin(), shape(v).size() - std::min(shape(v).size(), in_front.size()), Int(1));
+      if (!expands && in_front != shape(v)) break;
+      v = from;
+    }
+    const auto scalar = scalar_of(v);
+    return Stripped{v, scalar, scalar ? Ints{} : shape(v)};
+  };
+  std::vector<Stripped> stripped;
+  for (int v : arguments) stripped.push_back(strip(v));
+  const auto gives_shape = [&] {
+    for (size_t t = 0; t < traces_.size(); ++t) {
+      Shape all;
+      for (const Stripped& s : stripped) all = teeny::broadcast(all, at(s.shape, t), "broadcast");
+      if (all != at(to, t)) return false;
+    }
+    return true;
+  };
+  for (size_t k = 0; k < arguments.size() && !gives_shape(); ++k) stripped[k] = {arguments[k], {}, shape(arguments[k])};
+  std::vector<Name> names;
+  for (const Stripped& s : stripped)
+    names.push_back(s.scalar ? constant(Tensor::full({}, *s.scalar, value(s.value).tensor.dtype()), "scalar")
+                             : name(s.value));
+  return names;
+}
+
+std::vector<Size> Exporter::written(const Ints& shape) const {
+  std::vector<Size> sizes;
+  for (const Int& size : shape) {
+    if (!size.is_open()) {
+      sizes.push_back({size[0]});
+      continue;
+    }
+    std::string spelled;
+    for (const Symbol& s : symbols_)
+      if (s.size == size) spelled = s.name;
+    for (const Symbol& s : symbols_)
+      if (const auto found = linear(size, s.size); found && spelled.empty())
+        spelled = text(found->factor == 1 ? "" : text(found->factor, "*"), s.name, found->rest > 0 ? "+" : "",
+                       found->rest == 0 ? "" : text(found->rest));
+    if (spelled.empty()) spelled = text("size_of_", size[0], '_', size[1]);  // one name for equal sizes
+    sizes.push_back({.name = spelled});
+  }
+  return sizes;
+}
+
+GraphBuilder& Exporter::write(std::span<const Placeholder> inputs, std::span<const std::string> outputs) {
+  for (size_t i = 0; i < inputs.size(); ++i)
+    names_[i] = graph_.input(inputs[i].name, inputs[i].dtype, written(shape(int(i))));
+  // Names of the interface come first: no node takes one of them away.
+  for (int o = 0; o < int(traces_[0].operations.size()); ++o) {
+    const TracedOperation& op = operation(o);
+    const auto live = [&](int result) { return result >= 0 && !is_folded(result); };
+    if (std::none_of(op.results.begin(), op.results.end(), live)) continue;
+    SavedCall call(*this, o);
+    const auto found = save_ops().find(op.name);
+    if (found == save_ops().end()) call.refuse("it is not in the table of those that have a spelling");
+    const Names made = [&] {
+      try {
+        return found->second(call);
+      } catch (const Error& error) {
+        if (std::string_view(error.what()).starts_with("onnx::save: ")) throw;
+        call.refuse(error.what());
+      }
+    }();
+    for (size_t r = 0; r < op.results.size(); ++r)
+      if (op.results[r] >= 0 && r < made.size()) names_[size_t(op.results[r])] = made[r];
+  }
+  const std::vector<int>& results = traces_[0].results;
+  for (size_t i = 0; i < results.size(); ++i)
+    graph_.output(outputs[i], name(results[i]), value(results[i]).tensor.dtype(), written(shape(results[i])));
+  graph_.finish();
+  return graph_;
+}
+
+// ---- SavedCall -----------------------------------------------------------------------------------------------------
+
+const TracedOperation& SavedCall::operation(size_t trace) const { return exporter_.operation(operation_, trace); }
+const std::string& SavedCall::op() const { return operation().name; }
+int SavedCall::opset() const { return exporter_.opset_; }
+
+void SavedCall::refuse(const std::string& why) const {
+  fail("onnx::save: ", describe(exporter_.traces_[0], operation()), " has no spelling in ONNX ", exporter_.opset_, ": ",
+       why);
+}
+
+int SavedCall::argument(int k) const {
+  const auto& arguments = operation().arguments;
+  if (k >= int(arguments.size()) || arguments[size_t(k)] < 0) refuse(text("argument ", k, " is missing"));
+  return arguments[size_t(k)];
+}
+int SavedCall::result(int r) const {
+  const auto& results = operation().results;
+  if (r >= int(results.size()) || results[size_t(r)] < 0) refuse(text("result ", r, " is not used"));
+  return results[size_t(r)];
+}
+
+int SavedCall::count() const { return int(operation().arguments.size()); }
+bool SavedCall::has(int k) const { return k < count() && operation().arguments[size_t(k)] >= 0; }
+Name SavedCall::x(int k) { return exporter_.name(argument(k)); }
+Name SavedCall::optional(int k) { return has(k) ? x(k) : Name(); }
+std::vector<Name> SavedCall::all() {
+  std::vector<Name> names;
+  for (int k = 0; k < count(); ++k) names.push_back(x(k));
+  return names;
+}
+std::vector<Name> SavedCall::broadcast() {
+  std::vector<int> arguments;
+  for (int k = 0; k < count(); ++k) arguments.push_back(argument(k));
+  return exporter_.broadcast(arguments, result_shape());
+}
+Ints SavedCall::shape(int k) const { return exporter_.shape(argument(k)); }
+int SavedCall::rank(int k) const { return exporter_.value(argument(k)).tensor.rank(); }
+DType SavedCall::dtype(int k) const { return exporter_.value(argument(k)).tensor.dtype(); }
+bool SavedCall::is_constant(int k) const { return exporter_.is_folded(argument(k)); }
+Tensor SavedCall::constant(int k) const { return exporter_.value(argument(k)).tensor; }
+
+std::string SavedCall::maker(int k) const {
+  const int made = exporter_.maker(argument(k));
+  return made < 0 ? "" : exporter_.operation(made).name;
+}
+SavedCall SavedCall::made_by(int k) const {
+  const int made = exporter_.maker(argument(k));
+  if (made < 0) refuse(text("no operation made argument ", k));
+  return {exporter_, made};
+}
+
+int SavedCall::results() const { return int(operation().results.size()); }
+bool SavedCall::wants(int r) const { return operation().results[size_t(r)] >= 0; }
+Ints SavedCall::result_shape(int r) const { return exporter_.shape(result(r)); }
+DType SavedCall::result_dtype(int r) const { return exporter_.value(result(r)).tensor.dtype(); }
+const NodeOp& SavedCall::node_op() const { return exporter_.value(result(0)).tensor.lazy().node()->op; }
+
+bool SavedCall::has(std::string_view name) const {
+  return operation().attributes && operation().attributes->count(std::string(name)) > 0;
+}
+const teeny::Attribute& SavedCall::attribute(std::string_view name) const {
+  const teeny::Attribute& first = attribute_of(*this, operation(), name);
+  for (size_t t = 1; t < exporter_.traces_.size(); ++t)
+    if (attribute_of(*this, operation(t), name) != first)
+      refuse(text("its ", name, " depends on the size of an open axis"));
+  return first;
+}
+template <class T>
+const T& SavedCall::attribute(std::string_view name, const char* kind) const {
+  const auto* found = std::get_if<T>(&attribute(name));
+  if (!found) refuse(text("its ", name, " is not ", kind));
+  return *found;
+}
+int64_t SavedCall::integer(std::string_view name) const { return scalar(name).as<int64_t>(); }
+double SavedCall::real(std::string_view name) const { return scalar(name).as<double>(); }
+Scalar SavedCall::scalar(std::string_view name) const { return attribute<Scalar>(name, "a number"); }
+std::string SavedCall::text_of(std::string_view name) const { return attribute<std::string>(name, "a text"); }
+Dims SavedCall::dims(std::string_view name) const { return attribute<Dims>(name, "a list of integers"); }
+Ints SavedCall::ints(std::string_view name) const {
+  std::vector<Dims> lists;
+  for (size_t t = 0; t < exporter_.traces_.size(); ++t) {
+    const teeny::Attribute& a = attribute_of(*this, operation(t), name);
+    const auto* scalar = std::get_if<Scalar>(&a);
+    lists.push_back(scalar ? Dims{scalar->as<int64_t>()} : std::get<Dims>(a));
+    if (lists[t].size() != lists[0].size()) refuse(text("its ", name, " depends on the size of an open axis"));
+  }
+  Ints result;
+  for (int i = 0; i < lists[0].size(); ++i) result.push_back(exporter_.each([&](size_t t) { return lists[t][i]; }));
+  return result;
+}
+
+Name SavedCall::node(std::string_view op, std::vector<Name> inputs, NodeAttributes attributes) {
+  return nodes(op, std::move(inputs), std::move(attributes), 1)[0];
+}
+std::vector<Name> SavedCall::nodes(std::string_view op, std::vector<Name> inputs, NodeAttributes attributes,
+                                   int results) {
+  return exporter_.graph_.nodes(op, std::move(inputs), std::move(attributes), results);
+}
+Name SavedCall::constant(const Tensor& x, std::string_view kind) { return exporter_.constant(x, kind); }
+Name SavedCall::scalar(Scalar value, DType dtype) { return constant(Tensor::full({}, value, dtype), "scalar"); }
+Name SavedCall::integers(const Ints& values, std::string_view kind) { return exporter_.integers(values, kind); }
+Name SavedCall::integers(const Dims& values, std::string_view kind) {
+  return integers(Ints(values.begin(), values.end()), kind);
+}
+
+Name SavedCall::cast(Name x, DType to) { return node("Cast", {x}, {{"to", int64_t(type_of(to))}}); }
+Name SavedCall::squeeze(Name x, const Dims& axes) { return axes.empty() ? x : node("Squeeze", {x, integers(axes)}); }
+Name SavedCall::unsqueeze(Name x, const Dims& axes) {
+  return axes.empty() ? x : node("Unsqueeze", {x, integers(axes)});
+}
+Name SavedCall::transpose(Name x, const Dims& order) {
+  return order == range(0, order.size()) ? x : node("Transpose", {x}, {{"perm", order}});
+}
+
+namespace {
+/// The axes of size 1 without which `longer` is `shorter`.
+std::optional<Dims> ones_between(const Ints& shorter, const Ints& longer) {
+  Dims axes;
+  size_t s = 0;
+  for (size_t a = 0; a < longer.size(); ++a)
+    if (s < shorter.size() && shorter[s] == longer[a]) ++s;
+    else if (longer[a] == Int(1)) axes.push_back(int64_t(a));
+    else return {};
+  return s == shorter.size() ? std::optional(axes) : std::nullopt;
+}
+}  // namespace
+
+Name SavedCall::reshape(Name x, const Ints& from, const Ints& to) {
+  if (from == to) return x;
+  if (const auto axes = ones_between(from, to)) return unsqueeze(x, *axes);
+  if (const auto axes = ones_between(to, from)) return squeeze(x, *axes);
+  if (to.size() == 2 && from.size() > 2 && from[0] == to[0]) return node("Flatten", {x}, {{"axis", 1}});
+  // In the target 0 is the size that stands there already, and -1, once, what is left.
+  Ints target = to;
+  const bool is_empty = std::find(to.begin(), to.end(), Int(0)) != to.end();
+  const auto open = [](const Int& size) { return size.is_open(); };
+  if (const auto count = std::count_if(to.begin(), to.end(), open); count > 0 && !is_empty) {
+    for (size_t a = 0; count > 1 && a < std::min(from.size(), to.size()); ++a)
+      if (open(to[a]) && from[a] == to[a]) target[a] = 0;
+    const auto left = std::find_if(target.begin(), target.end(), open);
+    if (left != target.end()) *left = -1;
+  }
+  return node("Reshape", {x, integers(target, "shape")},
+              is_empty ? NodeAttributes{{"allowzero", 1}} : NodeAttributes{});
+}
+
+Name SavedCall::slice(Name x, const Ints& begin, const Ints& end, const Dims& axes) {
+  return node("Slice", {x, integers(begin, "begin"), integers(end, "end"), integers(axes)});
+}
+
+// ---- The table -----------------------------------------------------------------------------------------------------
+
+const SaveOps& save_ops() {
+  static const SaveOps all = [] {
+    SaveOps ops;
+    add_save_elementwise(ops);
+    add_save_movement(ops);
+    add_save_products(ops);
+    add_save_windows(ops);
+    add_save_normalization(ops);
+    add_save_indexing(ops);
+    add_save_reductions(ops);
+    add_save_recurrent(ops);
+    return ops;
+  }();
+  return all;
+}
+
+}  // namespace teeny::onnx

@@ -1,0 +1,7 @@
+#include "teeny/onnx/save_ops.h"
+
+namespace teeny::onnx {
+
+void add_save_indexing(SaveOps&) {}
+
+}  // namespace teeny::onnx
