@@ -9,9 +9,10 @@ namespace teeny {
 namespace {
 
 /// f(x), where 16-bit floats are computed in float32 and rounded once, and integers are float32 from the start. `op` is
-/// for an undefined x.
+/// for an undefined x, and what a trace calls it, with the name and the value of f's parameter.
 template <class F>
-Tensor in_float32(const Tensor& x, const char* op, F f) {
+Tensor in_float32(const Tensor& x, const char* op, F f, std::pair<const char*, double> parameter = {}) {
+  TEENY_TRACED_AS(op, in_float32(x, op, f), {x}, parameter.first ? Attributes{parameter} : Attributes{});
   const DType result = as_float(x, op).dtype();
   return f(to_accumulate_dtype(x)).cast(result);
 }
@@ -78,19 +79,19 @@ Tensor Tensor::softsign() const {
 }
 
 Tensor Tensor::leaky_relu(double slope) const {
-  return in_float32(*this, "leaky_relu", [=](const Tensor& x) { return where(x > 0, x, x * slope); });
+  return in_float32(*this, "leaky_relu", [=](const Tensor& x) { return where(x > 0, x, x * slope); }, {"slope", slope});
 }
 
 /// expm1 sees no positive number: what overflowed there would come back as NaN in the gradient.
 Tensor Tensor::elu(double alpha) const {
-  return in_float32(*this, "elu",
-                    [=](const Tensor& x) { return where(x <= 0, where(x <= 0, x, 0).expm1() * alpha, x); });
+  const auto f = [=](const Tensor& x) { return where(x <= 0, where(x <= 0, x, 0).expm1() * alpha, x); };
+  return in_float32(*this, "elu", f, {"alpha", alpha});
 }
 
 Tensor Tensor::celu(double alpha) const {
   if (alpha == 0) fail("celu: alpha is 0, and x is divided by it");
-  return in_float32(*this, "celu",
-                    [=](const Tensor& x) { return where(x <= 0, (where(x <= 0, x, 0) / alpha).expm1() * alpha, x); });
+  const auto f = [=](const Tensor& x) { return where(x <= 0, (where(x <= 0, x, 0) / alpha).expm1() * alpha, x); };
+  return in_float32(*this, "celu", f, {"alpha", alpha});
 }
 
 /// Klambauer et al., "Self-normalizing neural networks", 2017.
@@ -101,12 +102,13 @@ Tensor Tensor::selu() const {
 /// log(1 + e^(beta x)) / beta, with the large part taken out so that nothing overflows. Not relu, whose slope at 0 is
 /// 0, nor |beta x|, which may be 0 where x is not.
 Tensor Tensor::softplus(double beta) const {
-  return in_float32(*this, "softplus", [=](const Tensor& x) {
+  const auto f = [=](const Tensor& x) {
     // [exercise 20
     const Tensor large = beta < 0 ? x.minimum(0) : x.maximum(0);
     return large + (x.abs() * -std::abs(beta)).exp().log1p() / beta;
     // exercise 20]
-  });
+  };
+  return in_float32(*this, "softplus", f, {"beta", beta});
 }
 
 Tensor Tensor::hardtanh(double low, double high) const {
@@ -133,6 +135,7 @@ Tensor without_max(const Tensor& x, int axis) { return x.numel() ? x - x.detach(
 Tensor Tensor::softmax(int64_t axis) const {
   if (axis_list(axis, "softmax"); rank() == 0) return unsqueeze(0).softmax().squeeze(0);
   const int a = axis_index(axis, "softmax");
+  TEENY_TRACED(softmax(a), {*this}, {{"axis", a}});
   const Tensor e = without_max(to_accumulate_dtype(*this), a).exp();
   return (e * e.sum(a, true).reciprocal()).cast(as_float(*this).dtype());  // one division a row
 }
@@ -140,6 +143,7 @@ Tensor Tensor::softmax(int64_t axis) const {
 Tensor Tensor::log_softmax(int64_t axis) const {
   if (axis_list(axis, "log_softmax"); rank() == 0) return unsqueeze(0).log_softmax().squeeze(0);
   const int a = axis_index(axis, "log_softmax");
+  TEENY_TRACED(log_softmax(a), {*this}, {{"axis", a}});
   // [exercise 21
   const Tensor x = without_max(to_accumulate_dtype(*this), a);
   return (x - x.exp().sum(a, true).log()).cast(as_float(*this).dtype());

@@ -302,6 +302,12 @@ DType common_dtype(const Tensor& x, const Tensor& weight, const char* op) {
   return common;
 }
 
+/// As a trace keeps it.
+Attributes attributes_of(const Geometry& g, const Dims& padding_end, const Dims& output_padding) {
+  return {{"stride", g.stride},           {"padding", g.padding},   {"padding_end", padding_end},
+          {"output_padding", output_padding}, {"dilation", g.dilation}, {"groups", g.groups}};
+}
+
 /// out (N, O, H, W) + bias (O), if there is one.
 Tensor with_bias(const Tensor& out, const Tensor& bias) {
   if (!bias.defined()) return out;
@@ -357,6 +363,7 @@ Tensor conv(const Tensor& x, const Tensor& weight, const Tensor& bias, const Con
     products.push_back(outputs[a]), products.push_back(taps);
   }
   numel(products, op);
+  TEENY_TRACED(conv(x, weight, bias, options, n, op), {x, weight, bias}, attributes_of(g, g.padding_end, {}));
   const DType common = common_dtype(x, weight, op);
   const Tensor taps = without_idle_taps(weight.cast(common), image, outputs, g);
   return with_bias(apply(Conv(g), x.cast(common), taps), bias);
@@ -377,6 +384,7 @@ Tensor conv_transpose(const Tensor& x, const Tensor& weight, const Tensor& bias,
              per_axis(options.padding_end.value_or(options.padding), n, op, "padding_end", 0),
              per_axis(options.dilation, n, op, "dilation", 1), groups};
   const Dims extra = per_axis(options.output_padding, n, op, "output_padding", 0);
+  const Dims end = g.padding_end;
   Shape image{input[0], numel({kernel[1], groups})};
   for (int a = 0; a < n; ++a) {
     if (extra[a] >= g.stride[a] && extra[a] >= g.dilation[a])
@@ -396,6 +404,7 @@ Tensor conv_transpose(const Tensor& x, const Tensor& weight, const Tensor& bias,
   }
   numel(image, op);
   numel({numel(input), numel(kernel) / std::max<int64_t>(kernel[0], 1)}, op);  // the products
+  TEENY_TRACED(conv_transpose(x, weight, bias, options, n, op), {x, weight, bias}, attributes_of(g, end, extra));
   const DType common = common_dtype(x, weight, op);
   const Tensor taps = without_idle_taps(weight.cast(common), image, spatial(input), g);
   return with_bias(apply(ConvTranspose(image, g), x.cast(common), taps), bias);

@@ -186,6 +186,7 @@ struct Plan {
 
 Tensor Tensor::einsum(std::string_view formula, std::span<const Tensor> operands) {
   for (const Tensor& x : operands) x.lazy("einsum");
+  TEENY_TRACED(einsum(formula, operands), {operands.begin(), operands.end()}, {{"formula", std::string(formula)}});
   const Plan plan(formula, operands);
   DType common = operands[0].dtype();
   for (const Tensor& x : operands) common = promote(common, x.dtype());

@@ -10,6 +10,7 @@ Tensor pixel_shuffle(const Tensor& x, int64_t r) {
   if (x.lazy("pixel_shuffle").shape().size() < 3 || r < 1 || r > x.size(-3) || x.size(-3) % r || x.size(-3) / r % r)
     fail("pixel_shuffle: ", x.shape(), " with r = ", r, ": (.., C r^2, H, W)");
   check_rank(x.rank() + 2, "pixel_shuffle", x.shape());
+  TEENY_TRACED(pixel_shuffle(x, r), {x}, {{"r", r}});
   const int c = x.rank() - 3;  // (.., C, r, r, H, W) to (.., C, H, r, W, r)
   Dims order = range(0, c + 1);
   for (int64_t a : {3, 1, 4, 2}) order.push_back(c + a);
@@ -136,6 +137,8 @@ Tensor grid_sample(const Tensor& image, const Tensor& grid, const GridSampleOpti
   if (sizes.contains(0)) fail("grid_sample: an axis of ", image.shape(), " is empty");
   refuse_non_floats(image, "grid_sample");
   refuse_non_floats(grid, "grid_sample");
+  TEENY_TRACED(grid_sample(image, grid, options), {image, grid},
+               {{"mode", int(options.mode)}, {"padding", int(options.padding)}, {"corners", options.align_corners}});
   const DType common = promote(promote(image.dtype(), grid.dtype()), DType::Float32);
   const Tensor x = image.cast(common).flatten(2), places = grid.cast(common).flatten(1, -2);  // (N, C, S), (N, P, n)
 

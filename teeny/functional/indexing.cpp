@@ -40,6 +40,7 @@ struct ScatterAdd : Function {
   Grads backward(const Tensor& grad, const Tensor&) override { return {{}, gathered(grad, axis, inputs[0], op)}; }
 };
 Tensor scatter_sum(const Shape& shape, int axis, const Tensor& index, const Tensor& source, const IndexOrigin& op) {
+  TEENY_TRACED(scatter_sum(shape, axis, index, source, op), {index, source}, {{"axis", axis}});
   return apply(ScatterAdd(shape, axis, op), index, source);
 }
 
@@ -61,6 +62,7 @@ Tensor gathered(const Tensor& x, int axis, const Tensor& index, const IndexOrigi
     return out.reshape(index.movedim(axis, -1).shape()).movedim(-1, axis);
   }
   check_index(x, axis, index, op);
+  TEENY_TRACED(gathered(x, axis, index, op), {x, index}, {{"axis", axis}});
   return apply(Gather(axis, op), x, index);
 }
 Tensor Tensor::gather(int64_t axis, const Tensor& index) const {
@@ -78,6 +80,7 @@ Tensor spread_index(const Tensor& x, int axis, const Tensor& index, const char* 
   return index.reshape(aligned).expand(to);
 }
 Tensor selected(const Tensor& x, int axis, const Tensor& index, const IndexOrigin& op) {
+  TEENY_TRACED(selected(x, axis, index, op), {x, index}, {{"axis", axis}});
   const Tensor all = spread_index(x, axis, index, op.op);
   return gathered(x, axis, all, {op.op, op.given.value_or(index.shape()), axis});
 }
@@ -97,6 +100,7 @@ Tensor Tensor::embedding(const Tensor& index) const {
   if (!is_int(index.lazy("embedding").dtype()))
     fail("embedding: the index is ", index.dtype(), " and must be integers");
   check_rank(index.rank() + 1, "embedding", index.shape());
+  TEENY_TRACED(embedding(index), {*this, index}, {});
   Shape to = index.shape();
   to.push_back(shape()[1]);
   return selected(*this, 0, index.reshape({-1}), {"embedding", index.shape()}).reshape(to);
@@ -121,6 +125,8 @@ Tensor sliced(const Tensor& x, int axis, const Slice& s) {
   Dims begin = Dims::filled(x.rank(), 0), end = x.shape();
   begin[axis] = up ? start : stop + 1;
   end[axis] = std::max(begin[axis], up ? stop : start + 1);
+  if (s.step != 1)
+    TEENY_TRACED(sliced(x, axis, s), {x}, {{"axis", axis}, {"start", start}, {"stop", stop}, {"step", s.step}});
   Tensor part = x.shrink(begin, end);
   if (!up) part = part.flip(axis);
   const int64_t by = up ? s.step : -std::max(s.step, -std::numeric_limits<int64_t>::max());
@@ -243,6 +249,7 @@ Tensor Tensor::operator[](std::initializer_list<Index> entries) const {
   if (picks.empty()) return part;
 
   const int count = int(picks.size()), first = picks.front().axis;
+  if (count == 1) TEENY_TRACED_AS("index", (*this)[entries], {part, picks[0].index}, {{"axis", first}});
   const int front = picks.back().axis - first == count - 1 ? first : 0;
   Tensor at(0), outside(false);
   for (const auto& [axis, index] : picks) {

@@ -57,6 +57,9 @@ Tensor Tensor::interpolate(const Sizes& size, const InterpolateOptions& options)
   const Dims to = per_axis(size, n, "interpolate", "size", 1);
   for (int a = 2; a < rank(); ++a)
     if (shape()[a] == 0) fail("interpolate: axis ", a, " of ", shape(), " is empty");
+  if (is_float(dtype()) && dtype() != DType::Float64)
+    TEENY_TRACED(interpolate(size, options), {*this},
+                 {{"size", to}, {"mode", int(options.mode)}, {"align_corners", options.align_corners}});
   // Of 16 bits, only the end result is rounded to them.
   Tensor x = nearest || dtype() == DType::Float64 ? *this : cast(DType::Float32);
   for (int a = 0; a < n; ++a) x = resized(x, 2 + a, to[a], options);

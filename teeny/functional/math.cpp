@@ -51,12 +51,13 @@ struct Fmod : Elementwise {
   }
 };
 
-/// Integers have no quotient by 0: as in PyTorch the divisor is looked at now, unless it is a constant or a Jit is
-/// recording.
+/// Integers have no quotient by 0: as in PyTorch the divisor is looked at now, unless it is a constant, or a call is
+/// recorded or traced.
 void refuse_zero_divisor(const Tensor& b, const char* op) {
+  const bool unread = context.recorder || context.tracing;
   const auto* constant = std::get_if<node::Constant>(&b.lazy().node()->op);
   if (!is_float(b.dtype()) &&
-      (constant ? constant->value.as<int64_t>() == 0 : !context.recorder && (b == 0).sum().item<int64_t>() > 0))
+      (constant ? constant->value.as<int64_t>() == 0 : !unread && (b == 0).sum().item<int64_t>() > 0))
     fail(op, ": an integer divided by 0");
 }
 
@@ -65,6 +66,12 @@ Tensor remainder(const Tensor& a, const Tensor& b, const char* op) {
   refuse_bools(a, op);
   refuse_zero_divisor(b, op);
   return apply(Fmod{}, a, b);
+}
+
+/// The quotient of two integers, which C's division cuts towards zero.
+Tensor integer_quotient(const Tensor& a, const Tensor& b) {
+  TEENY_TRACED(integer_quotient(a, b), {a, b}, {});
+  return Tensor(a.lazy().binary(BinaryOp::IDiv, b.lazy()));
 }
 
 /// Between two bounds, or on one side of one. What a bound holds back, and a NaN, gets no gradient.
@@ -82,10 +89,17 @@ struct Clamp : Function {
     if (high) dx = where(inputs[0] < *high, dx, 0);
     return {dx};
   }
+  Attributes bounds() const {
+    Attributes result;
+    if (low) result.emplace("low", *low);
+    if (high) result.emplace("high", *high);
+    return result;
+  }
 };
 
 Tensor stepwise(UnaryOp op, const Tensor& x, const char* name) {
   refuse_bools(x, name);
+  TEENY_TRACED_AS(name, stepwise(op, x, name), {x}, {});
   return apply(Stepwise(op), x);
 }
 
@@ -118,17 +132,23 @@ Tensor Tensor::rsqrt() const { return lazy("rsqrt"), sqrt().reciprocal(); }
 
 Tensor Tensor::abs() const {
   refuse_bools(*this, "abs");
+  TEENY_TRACED(abs(), {*this}, {});
   return dtype() == DType::UInt8 ? *this : *this * sign() + 0;  // + 0 makes 0 of -0
 }
 
 Tensor Tensor::ceil() const {
   refuse_bools(*this, "ceil");
+  TEENY_TRACED(ceil(), {*this}, {});
   return is_float(dtype()) ? -(-*this).floor() : *this;
 }
 
-Tensor Tensor::isnan() const { return lazy("isnan"), *this != *this; }
+Tensor Tensor::isnan() const {
+  if (is_float(lazy("isnan").dtype())) TEENY_TRACED(isnan(), {*this}, {});
+  return *this != *this;
+}
 Tensor Tensor::isinf() const {
-  return is_float(lazy("isinf").dtype()) ? (*this == kInf) | (*this == -kInf) : zeros(shape(), DType::Bool);
+  if (is_float(lazy("isinf").dtype())) TEENY_TRACED(isinf(), {*this}, {});
+  return is_float(dtype()) ? (*this == kInf) | (*this == -kInf) : zeros(shape(), DType::Bool);
 }
 Tensor Tensor::isfinite() const { return lazy("isfinite"), (isnan() | isinf()).logical_not(); }
 
@@ -144,13 +164,15 @@ Tensor Tensor::clamp(std::optional<Scalar> low, std::optional<Scalar> high) cons
   if (beyond(high) && high->as<int64_t>() < 0) fail("clamp: ", *high, " does not fit ", dtype());
   for (const std::optional<Scalar>& bound : {low, high})  // a NaN holds everything, as in PyTorch
     if (bound && std::isnan(bound->as<double>())) return where(Tensor::full({}, true), *bound, *this);
-  Clamp clamp;
-  if (low && !beyond(low)) clamp.low = rounded(*low, dtype());
-  if (high && !beyond(high)) clamp.high = rounded(*high, dtype());
+  Clamp rule;
+  if (low && !beyond(low)) rule.low = rounded(*low, dtype());
+  if (high && !beyond(high)) rule.high = rounded(*high, dtype());
   Tensor x = *this;
-  for (const std::optional<Scalar>& bound : {clamp.low, clamp.high})
+  for (const std::optional<Scalar>& bound : {rule.low, rule.high})
     if (bound) x = promote_and_broadcast(x, scalar_like(*bound, "clamp"), "clamp").first;
-  return clamp.low || clamp.high ? apply(clamp, x) : x;
+  if (!rule.low && !rule.high) return x;
+  TEENY_TRACED(clamp(low, high), {x}, rule.bounds());
+  return apply(rule, x);
 }
 
 // From the nearer end, so that a weight of 1 gives the end itself. The distance of two integers may leave their type.
@@ -230,12 +252,17 @@ namespace {
 Tensor other_side(const Tensor& remainder, const Tensor& divisor) {
   return (remainder != 0) & ((remainder < 0) != (divisor < 0));
 }
+/// What Python's division leaves of a, made of what C's does. A trace knows it by the operands.
+Tensor turned_remainder(const Tensor& r, const Tensor& a, const Tensor& b) {
+  TEENY_TRACED_AS("%", turned_remainder(r, a, b), {a, b}, {});
+  return where(other_side(r, b), r + b, r);
+}
 }  // namespace
 
 Tensor operator%(const Tensor& x, const Tensor& y) {
   const auto [a, b] = promote_and_broadcast(x, y, "%");
   const Tensor r = remainder(a, b, "%");
-  return where(other_side(r, b), r + b, r);
+  return turned_remainder(r, a, b);
 }
 
 namespace {
@@ -250,7 +277,7 @@ static Tensor floored_quotient(const Tensor& x, const Tensor& y, const char* op)
   const auto [a, b] = promote_and_broadcast(x, y, op);
   const Tensor r = remainder(a, b, op);
   // Not floor(a / b), where the rounding of a / b can reach the next integer: floor_divide(1, 0.1) is 9.
-  const Tensor q = is_float(a.dtype()) ? ((a - r) / b).round() : Tensor(a.lazy().binary(BinaryOp::IDiv, b.lazy()));
+  const Tensor q = is_float(a.dtype()) ? ((a - r) / b).round() : integer_quotient(a, b);
   const Tensor down = where(other_side(r, b), q - 1, q);
   return is_float(a.dtype()) ? apply(StepFunction{}, a, b, where(b == 0, a / b, down).detach()) : down;
 }
@@ -263,7 +290,7 @@ Tensor div(const Tensor& x, const Tensor& y, Rounding rounding) {
   refuse_bools(a, "div");
   refuse_zero_divisor(b, "div");
   if (is_float(a.dtype())) return apply(StepFunction{}, a, b, (a / b).trunc().detach());
-  return Tensor(a.lazy().binary(BinaryOp::IDiv, b.lazy()));
+  return integer_quotient(a, b);
 }
 Tensor div(const Tensor& x, Scalar y, Rounding rounding) { return div(x, x.scalar_like(y, "div"), rounding); }
 
@@ -284,6 +311,7 @@ Tensor bits(BinaryOp op, const Tensor& x, const Tensor& y, const char* name) {
   const auto [a, b] = promote_and_broadcast(x, y, name);
   const bool shift = op == BinaryOp::Shl || op == BinaryOp::Shr;
   if (is_float(a.dtype()) || (shift && a.dtype() == DType::Bool)) fail(name, ": not defined on ", a.dtype());
+  TEENY_TRACED_AS(name, bits(op, a, b, name), {a, b}, {});
   return Tensor(a.lazy().binary(op, b.lazy()));
 }
 }  // namespace
@@ -316,7 +344,10 @@ Tensor Tensor::bitcast(DType to) const {
   if (to == DType::Bool || dtype() == DType::Bool)
     fail("bitcast: ", dtype(), " to ", to, ": a bool is not made of bits");
   const int64_t from_size = itemsize(dtype()), to_size = itemsize(to);
-  if (from_size == to_size) return Tensor(lazy().bitcast(to));
+  if (from_size == to_size) {
+    TEENY_TRACED(bitcast(to), {*this}, {});
+    return Tensor(lazy().bitcast(to));
+  }
   if (rank() == 0 || size(-1) * from_size % to_size)
     fail("bitcast: ", dtype(), " to ", to, ": the last axis of ", shape(), " does not make whole numbers of ", to_size,
          " bytes");

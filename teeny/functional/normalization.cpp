@@ -6,6 +6,7 @@ namespace teeny {
 Tensor Tensor::layernorm(int64_t axes, double eps) const {
   if (axes < 1 || axes > lazy("layernorm").shape().size())
     fail("layernorm: the last ", axes, " axes of ", shape(), "; from 1 to all of them");
+  TEENY_TRACED(layernorm(axes, eps), {*this}, {{"axes", axes}, {"eps", eps}});
   const Dims last = range(rank() - axes, rank());
   const Tensor x = to_accumulate_dtype(*this), centered = x - x.mean(last, true);
   return (centered * (mean_square(centered, last) + eps).rsqrt().cast(x.dtype())).cast(as_float(*this).dtype());
@@ -21,6 +22,7 @@ Tensor Tensor::batchnorm(const Tensor& weight, const Tensor& bias, const Tensor&
     common = promote(common, x.dtype());
     return reshape_to_axis(to_accumulate_dtype(x), 1, rank());
   };
+  TEENY_TRACED(batchnorm(weight, bias, mean, var, eps), {*this, weight, bias, mean, var}, {{"eps", eps}});
   const Tensor centred = to_accumulate_dtype(*this) - spread(mean, "mean");
   Tensor scale = (spread(var, "variance") + eps).rsqrt();
   if (weight.defined()) scale = spread(weight, "weight") * scale;

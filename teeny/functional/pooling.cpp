@@ -42,6 +42,12 @@ struct Pool {
     }
   }
 
+  /// As a trace keeps it.
+  Attributes attributes(const PoolOptions& options) const {
+    return {{"window", window},     {"stride", stride},        {"padding", padding}, {"padding_end", padding_after},
+            {"dilation", dilation}, {"hangs_over", hangs_over}, {"include_pad", options.count_include_pad}};
+  }
+
   /// Whether taps may lie on both sides of the image, and none in it.
   bool gaps_over_image(const Tensor& x) const {
     bool result = false;
@@ -199,7 +205,9 @@ struct MaxPool : Function {
 
 Tensor max_pool(const Tensor& x, const Sizes& window, const PoolOptions& options, int n, const char* op) {
   if (x.lazy(op).dtype() == DType::Bool) fail(op, ": not defined on bools");
-  return apply(MaxPool(Pool(x, window, options, n, op)), x);
+  const Pool pool(x, window, options, n, op);
+  TEENY_TRACED(max_pool(x, window, options, n, op), {x}, pool.attributes(options));
+  return apply(MaxPool(pool), x);
 }
 
 /// The sum of each window along one axis. Element i = q * stride + r lies in windows q, q - 1, .., as many as begin less
@@ -251,6 +259,7 @@ Tensor avg_pool(const Tensor& x, const Sizes& window, const PoolOptions& options
   if (!is_float(x.lazy(op).dtype())) fail(op, ": needs floats, not ", x.dtype());
   const Pool pool(x, window, options, n, op);
   if (pool.dilation != Dims::filled(n, 1)) fail(op, ": dilation ", pool.dilation, " must be 1; only max_pool has one");
+  TEENY_TRACED(avg_pool(x, window, options, n, op), {x}, pool.attributes(options));
   Tensor sums = to_accumulate_dtype(x);
   for (int a = 0; a < n; ++a) {
     const int axis = x.rank() - n + a;
@@ -280,8 +289,11 @@ Tensor avg_pool(const Tensor& x, const Sizes& window, const PoolOptions& options
 namespace {
 ValuesIndices max_pool_with_indices(const Tensor& x, const Sizes& window, const PoolOptions& options, int n,
                                     const char* op) {
-  const Tensor values = max_pool(x, window, options, n, op);
-  return {values, MaxPool(Pool(x, window, options, n, op)).positions(x.detach()).cast(DType::Int64)};
+  x.lazy(op);
+  const Pool pool(x, window, options, n, op);
+  TEENY_TRACED(max_pool_with_indices(x, window, options, n, op), {x}, pool.attributes(options), &ValuesIndices::values,
+               &ValuesIndices::indices);
+  return {max_pool(x, window, options, n, op), MaxPool(pool).positions(x.detach()).cast(DType::Int64)};
 }
 
 Tensor max_unpool(const Tensor& x, const Tensor& indices, const Sizes& size, const UnpoolOptions& options, int n,
@@ -363,12 +375,14 @@ Tensor adaptive_mean(const Tensor& x, int64_t out) {
 }
 }  // namespace
 
-Tensor Tensor::adaptive_avg_pool2d(const Sizes& size) const {
-  const Dims out = per_axis(size, 2, "adaptive_avg_pool2d", "size", 0);
+Tensor Tensor::adaptive_avg_pool2d(const Sizes& sizes) const {
+  const Dims out = per_axis(sizes, 2, "adaptive_avg_pool2d", "size", 0);
   if (lazy("adaptive_avg_pool2d").shape().size() < 3 || rank() > 4 || shape()[rank() - 2] == 0 ||
       shape()[rank() - 1] == 0)
     fail("adaptive_avg_pool2d: an image of ", shape(), "; (N, C, H, W) or (C, H, W)");
   refuse_non_floats(*this, "adaptive_avg_pool2d");
+  const bool even = out[0] && out[1] && size(-2) % out[0] == 0 && size(-1) % out[1] == 0;
+  if (even) TEENY_TRACED(adaptive_avg_pool2d(sizes), {*this}, {{"size", out}});
   const Tensor x = cast(promote(dtype(), DType::Float32));
   return adaptive_mean(adaptive_mean(x, out[1]).transpose(), out[0]).transpose().cast(dtype());
 }

@@ -9,6 +9,7 @@
 namespace teeny {
 
 Tensor require(const Tensor& x, const Tensor& holds, const char* message) {
+  TEENY_TRACED(require(x, holds, message), {x}, {});
   const Tensor index = where(holds, 0, -1).reshape({1});  // outside of the one position that there is
   return x + gathered(Tensor::zeros({1}, x.dtype()), 0, index, message).reshape({});
 }

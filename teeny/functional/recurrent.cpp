@@ -26,6 +26,7 @@ bool is_one_kernel(tinyops::RecurrentCell cell, int64_t hidden, const std::vecto
 
 Tensor recurrent_states(tinyops::RecurrentCell cell, int64_t forward, const Tensor& in, const Tensor& weight,
                         const Tensor& first) {
+  TEENY_TRACED(recurrent_states(cell, forward, in, weight, first), {in, weight, first}, {});
   Shape shape = in.shape();
   shape[3] = first.size(2);
   return Tensor(special(tinyops::RecurrentKernel{cell, forward}, in.dtype(), shape,

@@ -97,15 +97,21 @@ struct LogCumSumExp : Function {
   }
 };
 
+/// The largest or smallest element so far along an axis.
+Tensor extreme_so_far(const Tensor& x, int axis, ReduceOp op) {
+  TEENY_TRACED(extreme_so_far(x, axis, op), {x}, {{"axis", axis}, {"largest", op == ReduceOp::Max}});
+  return Tensor(x.lazy().scan(op, axis));
+}
+
 /// An element that equals the extreme so far is where that extreme was seen last: the largest such position so far. A
 /// NaN stays the extreme from where it stands on. The values are gathered, so that a gradient finds its way.
 ValuesIndices running_extreme(const Tensor& x, int64_t axis, ReduceOp op, const char* name) {
   if (x.axis_list(axis, name); x.rank() == 0) return without_axes(running_extreme(x.flatten(), axis, op, name));
   const int a = x.axis_index(axis, name);
-  const Tensor so_far(x.lazy().scan(op, a));
+  const Tensor so_far = extreme_so_far(x.detach(), a, op);
   const Tensor position = reshape_to_axis(Tensor::arange(x.shape()[a]), a, x.rank());
   const Tensor seen = where((x.detach() == so_far) | x.detach().isnan(), position, 0);
-  const Tensor indices(seen.lazy().scan(ReduceOp::Max, a));
+  const Tensor indices = extreme_so_far(seen, a, ReduceOp::Max);
   return {x.gather(a, indices), indices};
 }
 
@@ -114,12 +120,14 @@ ValuesIndices running_extreme(const Tensor& x, int64_t axis, ReduceOp op, const 
 Tensor Tensor::cumsum(int64_t axis) const {
   if (axis_list(axis, "cumsum"); rank() == 0) return flatten().cumsum(axis).reshape({});
   const int a = axis_index(axis, "cumsum");
+  TEENY_TRACED(cumsum(a), {*this}, {{"axis", a}});
   return apply(CumSum(a), is_float(dtype()) ? *this : cast(DType::Int64));
 }
 
 Tensor Tensor::cumprod(int64_t axis) const {
   if (axis_list(axis, "cumprod"); rank() == 0) return flatten().cumprod(axis).reshape({});
   const int a = axis_index(axis, "cumprod");
+  TEENY_TRACED(cumprod(a), {*this}, {{"axis", a}});
   return apply(CumProd(a), is_float(dtype()) ? *this : cast(DType::Int64));
 }
 
@@ -129,6 +137,7 @@ ValuesIndices Tensor::cummin(int64_t axis) const { return running_extreme(*this,
 Tensor Tensor::logcumsumexp(int64_t axis) const {
   if (axis_list(axis, "logcumsumexp"); rank() == 0) return flatten().logcumsumexp(axis).reshape({});
   const int a = axis_index(axis, "logcumsumexp");
+  TEENY_TRACED(logcumsumexp(a), {*this}, {{"axis", a}});
   return apply(LogCumSumExp(a), to_accumulate_dtype(*this)).cast(as_float(*this).dtype());
 }
 
@@ -136,12 +145,16 @@ Tensor Tensor::logcumsumexp(int64_t axis) const {
 
 Tensor Tensor::argsort(int64_t axis, bool descending) const {
   if (axis_list(axis, "argsort"); rank() == 0) return flatten().argsort(axis, descending).reshape({});
-  return Tensor(lazy().argsort(axis_index(axis, "argsort"), descending));
+  const int a = axis_index(axis, "argsort");
+  TEENY_TRACED(argsort(a, descending), {*this}, {{"axis", a}, {"descending", descending}});
+  return Tensor(lazy().argsort(a, descending));
 }
 
 ValuesIndices Tensor::sort(int64_t axis, bool descending) const {
   if (axis_list(axis, "sort"); rank() == 0) return without_axes(flatten().sort(axis, descending));
   const int a = axis_index(axis, "sort");
+  TEENY_TRACED(sort(a, descending), {*this}, {{"axis", a}, {"descending", descending}}, &ValuesIndices::values,
+               &ValuesIndices::indices);
   const Tensor indices = argsort(a, descending);
   return {gather(a, indices), indices};
 }
@@ -153,6 +166,8 @@ ValuesIndices Tensor::topk(int64_t k, int64_t axis, bool largest) const {
     fail("topk: ", k, " of the ", n, " along axis ", axis, " of ", shape(), "; from 0 to all of them");
   if (rank() == 0) return without_axes(flatten().topk(1, axis, largest));
   const int a = int(along[0]);
+  TEENY_TRACED(topk(k, a, largest), {*this}, {{"axis", a}, {"k", k}, {"largest", largest}}, &ValuesIndices::values,
+               &ValuesIndices::indices);
   Dims begin = Dims::filled(rank(), 0), end = shape();
   end[a] = k;
   const Tensor indices = argsort(a, largest).shrink(begin, end);

@@ -58,6 +58,8 @@ struct ScatterExtreme : Function {
 
 Tensor reduced(const Tensor& x, int axis, const Tensor& index, const Tensor& source, ScatterReduce how,
                bool include_self, const IndexOrigin& op) {
+  TEENY_TRACED_AS("scatter_reduce", reduced(x, axis, index, source, how, include_self, op), {x, index, source},
+                  {{"axis", axis}, {"how", int(how)}, {"include_self", include_self}});
   if (how == ScatterReduce::Amax || how == ScatterReduce::Amin) {
     const ReduceOp extreme = how == ScatterReduce::Amax ? ReduceOp::Max : ReduceOp::Min;
     return apply(ScatterExtreme(extreme, axis, include_self, op), x, index, source);

@@ -83,6 +83,7 @@ Tensor overwritten(const Tensor& x, int axis, const Tensor& index, const Tensor&
   check_index(x, axis, index, op);
   const Tensor wanted = scattered(x, index, source, op);
   if (index.numel() == 0) return where(Tensor(true), x, wanted.sum().cast(x.dtype()));  // x, with the history of both
+  TEENY_TRACED_AS("scatter", overwritten(x, axis, index, source, op), {x, index, wanted}, {{"axis", axis}});
   const Tensor number = Tensor::arange(index.numel()).reshape(index.shape());
   const Tensor last(scatter(x.shape(), axis, index.lazy(), number.lazy(), ReduceOp::Max, op));
   const Tensor chosen = wanted.flatten().gather(0, last.maximum(0).flatten()).reshape(x.shape());

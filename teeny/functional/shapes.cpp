@@ -54,7 +54,9 @@ Tensor Tensor::diagonal(int64_t a, int64_t b, int64_t offset) const {
   begin[second] = std::max<int64_t>(by, 0);
   const int64_t n = std::min(end[first] - begin[first], end[second] - begin[second]);
   end[first] = begin[first] + n, end[second] = begin[second] + n;
-  return apply(Diagonal(first, second), shrink(begin, end));
+  const Tensor square = shrink(begin, end);
+  TEENY_TRACED(diagonal(a, b, offset), {square}, {{"a", first}, {"b", second}});
+  return apply(Diagonal(first, second), square);
 }
 
 Tensor Tensor::diag(int64_t offset) const {
@@ -96,6 +98,9 @@ Tensor Tensor::pad(const Dims& before, const Dims& after, PadMode mode) const {
   Shape to = shape();
   for (int a = 0; a < rank(); ++a) to[a] = std::max<int64_t>(to[a] + before[a] + after[a], 0);  // fewer: refused below
   teeny::numel(to, "pad");
+  const auto grows = [](const Dims& amounts) { return std::ranges::all_of(amounts, [](int64_t n) { return n >= 0; }); };
+  if (mode != PadMode::Circular && grows(before) && grows(after))
+    TEENY_TRACED(pad(before, after, mode), {*this}, {{"before", before}, {"after", after}, {"mode", int(mode)}});
   Tensor x = *this;
   for (int a = 0; a < rank(); ++a) {
     const int64_t n = shape()[a], last = n - 1, most = std::max(before[a], after[a]);
@@ -171,6 +176,7 @@ Tensor Tensor::repeat(const Dims& times) const {
     apart.push_back(n), grown.push_back(n == 1 ? times[a] : n);
   }
   teeny::numel(to, "repeat");
+  TEENY_TRACED(repeat(times), {*this}, {{"times", times}});
   return reshape(apart).expand(grown).reshape(to);
 }
 
@@ -225,6 +231,7 @@ Tensor joined(std::span<const Tensor> parts, int64_t axis, const char* op) {
     rule.inputs.push_back(part.cast(dtype));
     buffers.push_back(rule.inputs.back().lazy());
   }
+  TEENY_TRACED_AS("cat", joined(parts, axis, op), rule.inputs, {{"axis", at}});
   Tensor out(concat(buffers, at));
   if (GradMode::enabled() && is_float(dtype) && history)
     detail::TensorAccess::set_rule(out, std::make_shared<Concat>(std::move(rule)));
@@ -252,6 +259,7 @@ Tensor Tensor::stack(std::span<const Tensor> parts, int64_t axis) {
 std::vector<Tensor> Tensor::split(const Dims& sizes, int64_t axis) const {
   constexpr const char* kWhole = "; sizes are >= 0, and together the axis's";
   const int a = axis_index(axis, "split");
+  TEENY_TRACED(split(sizes, a), {*this}, {{"axis", a}, {"sizes", sizes}});
   std::vector<Tensor> parts;
   Dims begin = Dims::filled(rank(), 0), end = shape();
   end[a] = 0;
@@ -274,6 +282,7 @@ void check_count(int64_t parts, int axis, const Shape& shape, const char* op) {
 /// Parts of `size`, the last as much as is left; of an empty axis one.
 std::vector<Tensor> equal_parts(const Tensor& x, int64_t size, int axis, const char* op) {
   check_count((x.shape()[axis] - 1) / size + 1, axis, x.shape(), op);
+  TEENY_TRACED_AS("split", equal_parts(x, size, axis, op), {x}, {{"axis", axis}, {"size", size}});
   std::vector<Tensor> parts;
   Dims begin = Dims::filled(x.rank(), 0), end = x.shape();
   do {
@@ -328,12 +337,14 @@ std::vector<Tensor> Tensor::meshgrid(std::span<const Tensor> axes, std::string_v
 
 Tensor Tensor::tril(int64_t diagonal) const {
   if (lazy("tril").shape().size() < 2) fail("tril: ", shape(), " has no two axes; (.., n, m)");
+  TEENY_TRACED(tril(diagonal), {*this}, {{"diagonal", std::clamp(diagonal, -size(-2), size(-1))}});
   return where(tri(size(-2), size(-1), diagonal), *this, full({}, 0, dtype()));
 }
 
 Tensor Tensor::triu(int64_t diagonal) const {
   if (lazy("triu").shape().size() < 2) fail("triu: ", shape(), " has no two axes; (.., n, m)");
   const int64_t first = std::clamp(diagonal, -size(-2), size(-1));
+  TEENY_TRACED(triu(diagonal), {*this}, {{"diagonal", first}});
   return where(tri(size(-2), size(-1), first - 1), full({}, 0, dtype()), *this);
 }
 

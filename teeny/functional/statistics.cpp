@@ -20,6 +20,7 @@ int64_t count(const Tensor& x, const Dims& axes) {
 // All of these are computed in to_accumulate_dtype, the squares in float64, and rounded to a narrower type at the end.
 Tensor Tensor::mean(const Axes& axes, bool keepdim) const {
   const Dims list = axis_list(axes, "mean");
+  TEENY_TRACED(mean(list, keepdim), {*this}, {{"axes", list}, {"keepdim", keepdim}});
   const Tensor x = to_accumulate_dtype(*this);
   return (x.sum(list, keepdim) / double(count(x, list))).cast(as_float(*this).dtype());
 }
@@ -65,6 +66,7 @@ Tensor first_of(const Tensor& x, std::optional<int64_t> axis, bool keepdim, bool
   const int a = x.axis_index(*axis, op);
   const int64_t n = x.shape()[a];
   if (n == 0) fail(op, ": axis ", a, " of ", x.shape(), " is empty");
+  TEENY_TRACED_AS(op, first_of(x, axis, keepdim, largest, op), {x}, {{"axis", a}, {"keepdim", keepdim}});
   const Tensor best = largest ? x.max(a, true) : x.min(a, true);
   const Tensor position = reshape_to_axis(Tensor::arange(n), a, x.rank());
   return where((x == best) | x.isnan(), position, Scalar(n)).min(a, keepdim);
@@ -101,6 +103,7 @@ struct LogSumExp : Function {
 
 Tensor Tensor::logsumexp(const Axes& axes, bool keepdim) const {
   const Dims list = axis_list(axes, "logsumexp");
+  TEENY_TRACED(logsumexp(list, keepdim), {*this}, {{"axes", list}, {"keepdim", keepdim}});
   const Tensor result = apply(LogSumExp(list), to_accumulate_dtype(*this)).cast(as_float(*this).dtype());
   return keepdim ? result : result.sum(list);
 }
@@ -116,6 +119,7 @@ Tensor Tensor::norm(double p, const Axes& axes, bool keepdim) const {
   for (int64_t axis : list)
     if (shape()[axis] == 0 && (std::isinf(p) || p < 0))
       fail("norm: axis ", axis, " of ", shape(), " is empty, and nothing has no norm of order ", p);
+  if (p == 1 || p == 2) TEENY_TRACED(norm(p, list, keepdim), {*this}, {{"p", p}, {"axes", list}, {"keepdim", keepdim}});
   const bool powers = p != 0 && p != 1 && std::isfinite(p);
   const Tensor x = powers ? cast(DType::Float64) : to_accumulate_dtype(*this), a = x.abs();
   const auto masked = [](const Tensor& t) { return where(t == 0, 0, t); };

@@ -53,6 +53,8 @@ Tensor windows(const Tensor& x, const Dims& window, const Dims& step, const Dims
         std::min(step[a], x.size(a - window.size()));  // a longer one leaves the first window alone, as this does
     if (window[a] == 1) dilations[a] = 1;              // nothing is between the taps
   }
+  TEENY_TRACED(windows(x, window, step, dilation), {x},
+               {{"window", window}, {"step", steps}, {"dilation", dilations}});
   return apply(Windows(window, steps, dilations), x);
 }
 

@@ -55,6 +55,7 @@ Tensor product_sum(const Tensor& a, const Tensor& b, const Dims& axes) {
 
 //   x (.., M, 1, K)  *  y (.., 1, N, K)   summed over K   ->   (.., M, N)
 Tensor Tensor::matmul(const Tensor& y) const {
+  TEENY_TRACED(matmul(y), {*this, y}, {});
   if (lazy("matmul").shape().empty() || y.lazy("matmul").shape().empty())
     fail("matmul: ", shape(), " x ", y.shape(), ": both need at least one axis");
   const DType common = promote(dtype(), y.dtype());
@@ -85,13 +86,13 @@ Tensor Tensor::matmul(const Tensor& y) const {
 }
 
 Tensor Tensor::linear(const Tensor& weight, const Tensor& bias) const {
+  TEENY_TRACED(linear(weight, bias), {*this, weight, bias}, {});
   if (weight.lazy("linear").shape().size() != 2 || lazy("linear").shape().empty() || size(-1) != weight.shape()[1])
     fail("linear: an input of ", shape(), " does not fit a weight of ", weight.shape(), ": (.., in) x (out, in)");
   if (bias.defined() && bias.shape() != Shape{weight.shape()[0]})
     fail("linear: a bias of ", bias.shape(), " does not fit a weight of ", weight.shape());
   teeny::numel({numel(), weight.shape()[0]}, "linear");
-  const Tensor out = matmul(weight.t());
-  return bias.defined() ? out + bias : out;
+  return bias.defined() ? matmul(weight.t()) + bias : matmul(weight.t());
 }
 
 }  // namespace teeny

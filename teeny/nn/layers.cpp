@@ -100,7 +100,7 @@ Embedding::Embedding(int64_t count, int64_t size, std::optional<int64_t> padding
 Tensor Embedding::operator()(const Tensor& index) const {
   return detail::called("Embedding", *this, index, [&] {
     const Tensor rows = (index.lazy("Embedding"), weight.embedding(index));
-    return padding ? where((index == *padding).unsqueeze(-1), rows.detach(), rows) : rows;
+    return padding && !context.tracing ? where((index == *padding).unsqueeze(-1), rows.detach(), rows) : rows;
   });
 }
 
@@ -150,6 +150,11 @@ Tensor EmbeddingBag::operator()(const Tensor& index, const Tensor& offsets, cons
   });
 }
 
+static Tensor prelu(const Tensor& x, const Tensor& factor) {
+  TEENY_TRACED(prelu(x, factor), {x, factor}, {});
+  return where(x > 0, x, where(x > 0, 0, x) * factor);  // no infinity times 0 in the gradient of the weight
+}
+
 PReLU::PReLU(int64_t channels, double initial) {
   init::check_sizes("PReLU", {channels});
   weight = Tensor::full({channels}, initial, DType::Float32).requires_grad_();
@@ -161,8 +166,7 @@ Tensor PReLU::operator()(const Tensor& x) const {
   if (channels != 1 && (x.rank() < 2 || x.size(1) != channels))
     fail("PReLU: x of shape ", x.shape(), "; (N, ", channels, ", ...) wanted");
   return detail::called("PReLU", *this, x, [&] {
-    const Tensor factor = channels == 1 ? weight.squeeze() : reshape_to_axis(weight, 1, x.rank());
-    return where(x > 0, x, where(x > 0, 0, x) * factor);  // no infinity times 0 in the gradient of the weight
+    return prelu(x, channels == 1 ? weight.squeeze() : reshape_to_axis(weight, 1, x.rank()));
   });
 }
 

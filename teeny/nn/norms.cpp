@@ -108,13 +108,16 @@ LayerNorm::LayerNorm(const Shape& shape, LayerNormOptions options) : shape(shape
   if (options.affine && options.bias) bias = zeros(shape);
 }
 
+static Tensor layer_norm(const Tensor& x, int64_t axes, const Tensor& weight, const Tensor& bias, double eps) {
+  TEENY_TRACED(layer_norm(x, axes, weight, bias, eps), {x, weight, bias}, {{"axes", axes}, {"eps", eps}});
+  Tensor y = x.layernorm(axes, eps);
+  if (weight.defined()) y = y * weight;
+  return bias.defined() ? y + bias : y;
+}
+
 Tensor LayerNorm::operator()(const Tensor& x) const {
   const Dims axes = last_axes("LayerNorm", x, shape);
-  return detail::called("LayerNorm", *this, x, [&] {
-    Tensor y = x.layernorm(axes.size(), eps);
-    if (weight.defined()) y = y * weight;
-    return bias.defined() ? y + bias : y;
-  });
+  return detail::called("LayerNorm", *this, x, [&] { return layer_norm(x, axes.size(), weight, bias, eps); });
 }
 
 RMSNorm::RMSNorm(const Shape& shape, RMSNormOptions options) : shape(shape), eps(options.eps) {
@@ -123,15 +126,19 @@ RMSNorm::RMSNorm(const Shape& shape, RMSNormOptions options) : shape(shape), eps
   if (options.affine) weight = ones(shape);
 }
 
+static Tensor rms_norm(const Tensor& x, const Dims& axes, const Tensor& weight, std::optional<double> given) {
+  const Tensor w = to_accumulate_dtype(x);
+  const double machine =
+      w.dtype() == DType::Float64 ? std::numeric_limits<double>::epsilon() : std::numeric_limits<float>::epsilon();
+  const double eps = given.value_or(machine);
+  TEENY_TRACED(rms_norm(x, axes, weight, eps), {x, weight}, {{"axes", axes}, {"eps", eps}});
+  const Tensor y = (w * (mean_square(w, axes) + eps).rsqrt().cast(w.dtype())).cast(x.dtype());
+  return weight.defined() ? y * weight : y;
+}
+
 Tensor RMSNorm::operator()(const Tensor& x) const {
   const Dims axes = last_axes("RMSNorm", x, shape);
-  return detail::called("RMSNorm", *this, x, [&] {
-    const Tensor w = to_accumulate_dtype(x);
-    const double machine =
-        w.dtype() == DType::Float64 ? std::numeric_limits<double>::epsilon() : std::numeric_limits<float>::epsilon();
-    const Tensor y = (w * (mean_square(w, axes) + eps.value_or(machine)).rsqrt().cast(w.dtype())).cast(x.dtype());
-    return weight.defined() ? y * weight : y;
-  });
+  return detail::called("RMSNorm", *this, x, [&] { return rms_norm(x, axes, weight, eps); });
 }
 
 GroupNorm::GroupNorm(const char* name, int64_t groups, int64_t channels, GroupNormOptions options)
@@ -142,15 +149,18 @@ GroupNorm::GroupNorm(const char* name, int64_t groups, int64_t channels, GroupNo
   if (options.affine) weight = ones({channels}), bias = zeros({channels});
 }
 
+static Tensor group_norm(const Tensor& x, int64_t groups, const Tensor& weight, const Tensor& bias, double eps) {
+  TEENY_TRACED(group_norm(x, groups, weight, bias, eps), {x, weight, bias}, {{"groups", groups}, {"eps", eps}});
+  // A group's channels and the first axis behind them are one: there may be no room for another axis.
+  Shape grouped = {x.size(0), groups, x.size(1) / groups * (x.rank() > 2 ? x.size(2) : 1)};
+  for (int a = 3; a < x.rank(); ++a) grouped.push_back(x.size(a));
+  const Tensor y = x.reshape(grouped).layernorm(grouped.size() - 2, eps).reshape(x.shape());
+  return weight.defined() ? y * reshape_to_axis(weight, 1, x.rank()) + reshape_to_axis(bias, 1, x.rank()) : y;
+}
+
 Tensor GroupNorm::operator()(const Tensor& x) const {
   check_channels(name_, x, channels);
-  return detail::called(name_, *this, x, [&] {
-    // A group's channels and the first axis behind them are one: there may be no room for another axis.
-    Shape grouped = {x.size(0), groups, channels / groups * (x.rank() > 2 ? x.size(2) : 1)};
-    for (int a = 3; a < x.rank(); ++a) grouped.push_back(x.size(a));
-    const Tensor y = x.reshape(grouped).layernorm(grouped.size() - 2, eps).reshape(x.shape());
-    return weight.defined() ? y * reshape_to_axis(weight, 1, x.rank()) + reshape_to_axis(bias, 1, x.rank()) : y;
-  });
+  return detail::called(name_, *this, x, [&] { return group_norm(x, groups, weight, bias, eps); });
 }
 
 InstanceNorm::InstanceNorm(const char* name, int axes, int64_t channels, InstanceNormOptions options)

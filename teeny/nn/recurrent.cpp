@@ -1,7 +1,10 @@
 #include "teeny/nn/recurrent.h"
 
+#include <algorithm>
+
 #include "teeny/nn/init.h"
 #include "teeny/tensor/recorder.h"
+#include "teeny/tensor/traced.h"
 
 namespace teeny::nn {
 
@@ -114,7 +117,7 @@ void check_lengths(const char* name, const Tensor& x, const Tensor& lengths) {
   if (lengths.shape() != Shape{batch} || !is_int(lengths.dtype()))
     fail(name, ": lengths ", lengths.shape(), " of ", lengths.dtype(), "; one integer for each of ", batch,
          " sequences wanted");
-  if (context.recorder) return;  // nothing may be read there
+  if (context.recorder || context.tracing) return;  // nothing may be read there
   for (int64_t length : lengths.to_vector<int64_t>())
     if (length < 1 || length > steps) fail(name, ": a length of ", length, "; 1 <= length <= ", steps, " steps of x");
 }
@@ -141,6 +144,43 @@ std::pair<Tensor, RecurrentState> all_steps(const Cell& cell, const Tensor& x, R
   return {where((lengths > Tensor::arange(steps).unsqueeze(-1)).unsqueeze(-1), all, 0), state};
 }
 
+bool uses_relu(const RNNCell& cell) { return cell.relu; }
+bool uses_relu(const RecurrentCell&) { return false; }
+
+/// What a trace keeps of a layer: x, the lengths, an h and a c, and the weights of each direction. States of zeros are
+/// not among them: they are what there is without any.
+template <class Cell>
+std::vector<Tensor> operands(std::span<const Cell> cells, const Tensor& x, const RecurrentState& first, bool zeros,
+                             const Tensor& lengths) {
+  std::vector<Tensor> result{x, lengths};
+  for (size_t s = 0; s < 2; ++s) result.push_back(zeros || s >= first.size() ? Tensor() : first[s]);
+  for (const Cell& cell : cells)
+    for (const Tensor& weight : {cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh}) result.push_back(weight);
+  return result;
+}
+
+/// A layer: a cell for each direction, whose states lie one after the other in `first` (D, N, hidden), an h and what
+/// else there is. Returns all outputs (T, N, D * hidden), and the last states as the first ones. `zeros`: they are.
+template <class Cell>
+std::vector<Tensor> one_layer(std::span<const Cell> cells, const Tensor& x, const RecurrentState& first, bool zeros,
+                              const Tensor& lengths) {
+  if (!cells[0].weight_hr.defined())
+    TEENY_TRACED_AS(Cell::kName, one_layer(cells, x, first, zeros, lengths), operands(cells, x, first, zeros, lengths),
+                    {{"hidden", cells[0].weight_hh.size(1)}, {"relu", uses_relu(cells[0])}});
+  std::vector<Tensor> outputs;
+  std::vector<std::vector<Tensor>> last(first.size());  // of each part of the state, cell after cell
+  for (size_t cell = 0; cell < cells.size(); ++cell) {
+    RecurrentState state;
+    for (const Tensor& part : first) state.push_back(part[int64_t(cell)]);
+    const auto [output, end] = all_steps(cells[cell], x, state, lengths, cell > 0);
+    outputs.push_back(output);
+    for (size_t s = 0; s < end.size(); ++s) last[s].push_back(end[s]);
+  }
+  std::vector<Tensor> result{cells.size() == 1 ? outputs[0] : Tensor::cat(outputs, -1)};
+  for (const std::vector<Tensor>& part : last) result.push_back(Tensor::stack(part));
+  return result;
+}
+
 }  // namespace
 
 template <class Cell>
@@ -164,22 +204,20 @@ typename Recurrent<Cell>::Output Recurrent<Cell>::operator()(const Tensor& x, co
   return detail::called(name, *this, x, [&] {
     const size_t directions = options.bidirectional ? 2 : 1;
     Tensor y = sequence;
-    std::vector<std::vector<Tensor>> last(first.size());  // of each part of the state, cell after cell
+    std::vector<std::vector<Tensor>> last(first.size());  // of each part of the state, layer after layer
+    const RecurrentState given = Cell::list(before);
+    const bool zeros = std::ranges::none_of(given, [](const Tensor& part) { return part.defined(); });
     for (size_t layer = 0; layer < cells.size(); layer += directions) {
       if (layer > 0) y = y.dropout(options.dropout);
-      std::vector<Tensor> outputs;
-      for (size_t cell = layer; cell < layer + directions; ++cell) {
-        RecurrentState state;
-        for (const Tensor& part : first) state.push_back(part[int64_t(cell)]);
-        const auto [output, end] = all_steps(cells[cell], y, state, lengths, cell > layer);
-        outputs.push_back(output);
-        for (size_t s = 0; s < end.size(); ++s) last[s].push_back(end[s]);
-      }
-      y = directions == 1 ? outputs[0] : Tensor::cat(outputs, -1);
+      RecurrentState state;
+      for (const Tensor& part : first) state.push_back(part[slice(int64_t(layer), int64_t(layer + directions))]);
+      const auto results = one_layer(std::span(cells).subspan(layer, directions), y, state, zeros, lengths);
+      y = results[0];
+      for (size_t s = 0; s < last.size(); ++s) last[s].push_back(results[s + 1]);
     }
     RecurrentState state;
     for (const std::vector<Tensor>& part : last) {
-      const Tensor all = Tensor::stack(part);
+      const Tensor all = Tensor::cat(part);
       state.push_back(batched ? all : all.squeeze(1));
     }
     if (batch_first) y = y.transpose(0, 1);

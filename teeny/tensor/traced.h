@@ -64,7 +64,9 @@ auto traced(std::string_view op, const Run& run, std::vector<Tensor> arguments, 
 
 /// As the first line of a function: while a call is traced, `call`, which is this call, is made unseen and marked. Its
 /// name, up to the bracket, is that of the operation; then come its arguments and attributes.
-#define TEENY_TRACED(call, ...) \
-  if (context.tracing) return traced(#call, [&] { return call; }, __VA_ARGS__)
+#define TEENY_TRACED(call, ...) TEENY_TRACED_AS(#call, call, __VA_ARGS__)
+/// The same under another name than that of the function.
+#define TEENY_TRACED_AS(op, call, ...) \
+  if (context.tracing) return traced(op, [&] { return call; }, __VA_ARGS__)
 
 }  // namespace teeny
