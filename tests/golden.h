@@ -33,5 +33,26 @@ std::vector<GoldenLine> golden_scan_sort();
 std::vector<GoldenLine> golden_setitem();
 std::vector<GoldenLine> golden_pytorch_calls();
 std::vector<GoldenLine> golden_functions();
+/// All of them, by the section's name.
+const std::map<std::string, std::vector<GoldenLine> (*)()>& golden_sections();
+
+/// Calls `f` with the name, the line and the inputs of each case of these sections; inputs that it has not are
+/// undefined.
+template <class F>
+void for_each_golden(F&& f) {
+  for (const auto& [section, lines] : golden_sections()) {
+    const std::map<std::string, Tensor> file = load_golden(section);
+    std::map<std::string, Expression> by_name;
+    for (const GoldenLine& line : lines()) by_name.emplace(line.name, line.run);
+    for (const auto& [key, tensor] : file) {
+      if (!key.ends_with(".out")) continue;
+      const std::string name = key.substr(0, key.size() - 4);
+      std::vector<Tensor> inputs;
+      for (const char* letter : {".x", ".y", ".z", ".w"})
+        inputs.push_back(file.contains(name + letter) ? file.at(name + letter) : Tensor());
+      f(section + "/" + name, by_name.at(name.substr(0, name.find('/'))), inputs);
+    }
+  }
+}
 
 }  // namespace teeny::test

@@ -148,6 +148,28 @@ std::vector<Result> run(const Program& program, Precision precision) {
   return results;
 }
 
+std::vector<Tensor> leaves(const Program& program) {
+  std::vector<Tensor> result;
+  for (size_t i = 0; i < program.steps.size(); ++i)
+    if (program.steps[i].op == "leaf") result.push_back(leaf(program, i));
+  return result;
+}
+
+std::vector<Tensor> outputs(const Program& program, std::span<const Tensor> leaves) {
+  std::vector<Tensor> values, results;
+  for (const Step& step : program.steps) {
+    if (step.op == "leaf") {
+      values.push_back(leaves.front()), leaves = leaves.subspan(1);
+      continue;
+    }
+    Tensor x[3];
+    for (size_t a = 0; a < step.args.size(); ++a) x[a] = values[size_t(step.args[a])];
+    values.push_back(operation(step.op).run(step, x[0], x[1], x[2]));
+  }
+  for (int i : program.outputs) results.push_back(values[size_t(i)]);
+  return results;
+}
+
 Program without_unused(const Program& program) {
   std::vector<int> position(program.steps.size(), -1);
   for (int i : program.outputs) position[size_t(i)] = 0;

@@ -5,6 +5,7 @@
 //   random_graph_ops.cpp    the table of operations: a line or two for each
 //   random_graph_make.cpp   a program from a seed; random_graph_draw.cpp: what a step is made of
 //   random_graph.cpp        running and printing it
+#include <span>
 #include <string>
 #include <vector>
 
@@ -55,6 +56,11 @@ struct Result {
 };
 /// The outputs, then the steps that were held, then for Gradient programs what each leaf gets.
 std::vector<Result> run(const Program& program, Precision precision);
+
+/// The leaves' values, and the outputs that a program as written makes of such values, which are not computed yet: what
+/// a trace or an export calls.
+std::vector<Tensor> leaves(const Program& program);
+std::vector<Tensor> outputs(const Program& program, std::span<const Tensor> leaves);
 
 /// The program as text, one step a line.
 std::string print(const Program& program);
