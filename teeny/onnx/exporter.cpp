@@ -334,6 +334,10 @@ int SavedCall::result(int r) const {
 int SavedCall::count() const { return int(operation().arguments.size()); }
 bool SavedCall::has(int k) const { return k < count() && operation().arguments[size_t(k)] >= 0; }
 Name SavedCall::x(int k) { return exporter_.name(argument(k)); }
+Name SavedCall::x(int k, DType as) {
+  if (dtype(k) == as) return x(k);
+  return is_constant(k) ? constant(constant(k).cast(as)) : cast(x(k), as);
+}
 Name SavedCall::optional(int k) { return has(k) ? x(k) : Name(); }
 std::vector<Name> SavedCall::all() {
   std::vector<Name> names;

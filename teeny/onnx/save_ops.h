@@ -99,6 +99,7 @@ class SavedCall {
   int count() const;
   bool has(int k) const;
   Name x(int k = 0);        ///< throws where it is missing
+  Name x(int k, DType as);  ///< cast, where it has another dtype
   Name optional(int k);     ///< the default Name where it is missing
   std::vector<Name> all();  ///< x(0), x(1) ..
   /// x(0), x(1) .. for an operation of ONNX that broadcasts: what only gives an argument the shape of the others

@@ -3,10 +3,32 @@
 
 namespace teeny::onnx {
 
+namespace {
+
+/// x[k]: an axis is cut to one place, and dropped.
+std::optional<Name> take(SavedCall& reshape) {
+  if (reshape.maker() != "shrink") return {};
+  SavedCall call = reshape.made_by();
+  const Ints begin = call.ints("begin"), shape = call.shape(), left = call.result_shape();
+  std::optional<size_t> axis;
+  for (size_t a = 0; a < shape.size(); ++a)
+    if (shape[a] != left[a]) {
+      if (axis || left[a] != Int(1) || begin[a].is_open()) return {};
+      axis = a;
+    }
+  Ints kept = shape;
+  if (axis) kept.erase(kept.begin() + int(*axis));
+  if (!axis || kept != reshape.result_shape()) return {};
+  return call.node("Gather", {call.x(), call.scalar(begin[*axis][0], DType::Int64)}, {{"axis", *axis}});
+}
+
+}  // namespace
+
 void add_save_movement(SaveOps& ops) {
   ops["detach"] = ops["Contiguous"] = [](SavedCall& call) -> Names { return call.x(); };
   ops["Reshape"] = [](SavedCall& call) -> Names {
     if (const auto reduced = reduce_and_drop(call)) return *reduced;
+    if (const auto taken = take(call)) return *taken;
     return call.reshape(call.x(), call.shape(), call.result_shape());
   };
   ops["permute"] = [](SavedCall& call) -> Names { return call.transpose(call.x(), call.dims("axes")); };

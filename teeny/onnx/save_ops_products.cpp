@@ -1,7 +1,19 @@
+// Products.
 #include "teeny/onnx/save_ops.h"
 
 namespace teeny::onnx {
 
-void add_save_products(SaveOps&) {}
+void add_save_products(SaveOps& ops) {
+  ops["matmul"] = [](SavedCall& call) -> Names {
+    return call.node("MatMul", {call.x(0, call.result_dtype()), call.x(1, call.result_dtype())});
+  };
+  ops["linear"] = [](SavedCall& call) -> Names {
+    const DType type = call.result_dtype();
+    const Name x = call.x(0, type), weight = call.x(1, type), bias = call.has(2) ? call.x(2, type) : Name();
+    if (call.rank() == 2) return call.node("Gemm", {x, weight, bias}, {{"transB", 1}});
+    const Name product = call.node("MatMul", {x, call.transpose(weight, {1, 0})});
+    return call.has(2) ? call.node("Add", {product, bias}) : product;
+  };
+}
 
 }  // namespace teeny::onnx

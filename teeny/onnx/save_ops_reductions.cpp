@@ -39,6 +39,11 @@ std::optional<Name> reduce_and_drop(SavedCall& reshape) {
 }
 
 void add_save_reductions(SaveOps& ops) {
+  ops["mean"] = [](SavedCall& call) -> Names {
+    std::vector<Name> inputs{call.x(0, call.result_dtype())};
+    if (call.dims("axes").size() < call.rank()) inputs.push_back(call.integers(call.dims("axes")));
+    return call.node("ReduceMean", inputs, {{"keepdims", call.flag("keepdim")}});
+  };
   ops["Sum"] = ops["Prod"] = ops["ReduceMax"] = [](SavedCall& call) -> Names { return reduce(call, true); };
 }
 
