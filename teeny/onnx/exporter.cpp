@@ -353,6 +353,7 @@ Ints SavedCall::shape(int k) const { return exporter_.shape(argument(k)); }
 int SavedCall::rank(int k) const { return exporter_.value(argument(k)).tensor.rank(); }
 DType SavedCall::dtype(int k) const { return exporter_.value(argument(k)).tensor.dtype(); }
 bool SavedCall::is_constant(int k) const { return exporter_.is_folded(argument(k)); }
+std::optional<Scalar> SavedCall::scalar_of(int k) const { return exporter_.scalar_of(argument(k)); }
 Tensor SavedCall::constant(int k) const { return exporter_.value(argument(k)).tensor; }
 
 std::string SavedCall::maker(int k) const {

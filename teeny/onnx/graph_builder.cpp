@@ -118,7 +118,7 @@ Name GraphBuilder::parameter(const std::string& name, const Tensor& x) {
 
 Name GraphBuilder::constant(const Tensor& x, std::string_view kind) {
   const std::vector<std::byte> bytes = x.to_bytes();
-  std::string key = text(x.dtype(), x.shape(), tinyops::xxh64(bytes));
+  std::string key = text(kind, x.dtype(), x.shape(), tinyops::xxh64(bytes));
   for (; constants_.contains(key); key += '\'') {
     const Name found = constants_[key];
     if (initializers_[size_t(values_[size_t(found.id)].initializer)].x.to_bytes() == bytes) return found;
@@ -145,15 +145,38 @@ std::vector<Name> GraphBuilder::nodes(std::string_view op, std::vector<Name> inp
   return outputs;
 }
 
-/// "layer1.0.conv1" of a node that reads "layer1.0.conv1.weight"; empty where it reads no parameter of a layer.
+/// "layer1.0.conv1" of a node that reads "layer1.0.conv1.weight", or what was made of that alone; empty where it reads
+/// no parameter of a layer.
 std::string GraphBuilder::layer_of(const Node& node) const {
   for (Name input : node.inputs) {
-    if (input.id < 0 || values_[size_t(input.id)].initializer < 0) continue;
-    const Initializer& found = initializers_[size_t(values_[size_t(input.id)].initializer)];
-    const std::string& name = values_[size_t(input.id)].name;
-    if (const size_t dot = name.rfind('.'); found.is_parameter && dot != std::string::npos) return name.substr(0, dot);
+    if (input.id < 0) continue;
+    const Value* from = &values_[size_t(input.id)];
+    if (from->node >= 0 && nodes_[size_t(from->node)].inputs.size() == 1)
+      from = &values_[size_t(nodes_[size_t(from->node)].inputs[0].id)];
+    if (from->initializer < 0 || !initializers_[size_t(from->initializer)].is_parameter) continue;
+    if (const size_t dot = from->name.rfind('.'); dot != std::string::npos) return from->name.substr(0, dot);
   }
   return "";
+}
+
+/// "axes_0_1", "scalar_0.5": numbers that a reader of the graph wants to see; "constant_3" where there are many.
+std::string GraphBuilder::constant_name(const Initializer& constant) {
+  constexpr int64_t kMostNumbers = 6;
+  const std::string& kind = values_[size_t(constant.value.id)].name;
+  const Tensor& x = constant.x;
+  if (x.rank() > (x.dtype() == DType::Int64) || x.numel() > kMostNumbers)
+    return unique(text(kind, '_', counters_[kind]++));
+  std::string numbers = kind;
+  for (double number : x.to_vector<double>())
+    numbers += number == 0x1p63 ? "_max" : number == -0x1p63 ? "_min" : text('_', number);
+  return unique(numbers);
+}
+
+std::string GraphBuilder::node_name(const Node& node) {
+  const std::string layer = layer_of(node);
+  if (!layer.empty()) return unique(layer + '/' + node.op);
+  const std::string kind = snake_case(node.op);
+  return unique(text(kind, '_', counters_[kind]++));
 }
 
 void GraphBuilder::finish() {
@@ -168,15 +191,13 @@ void GraphBuilder::finish() {
   }
 
   for (Initializer& i : initializers_)
-    if (std::string& name = values_[size_t(i.value.id)].name; !i.is_parameter && used[size_t(i.value.id)])
-      name = unique(text(name, '_', counters_[name]++));
+    if (!i.is_parameter && used[size_t(i.value.id)]) values_[size_t(i.value.id)].name = constant_name(i);
+  for (size_t n = 0; n < nodes_.size(); ++n)
+    if (needed[n]) nodes_[n].name = node_name(nodes_[n]);
   std::vector<Node> kept;
   for (size_t n = 0; n < nodes_.size(); ++n) {
     if (!needed[n]) continue;
     Node& node = nodes_[n];
-    const std::string layer = layer_of(node);
-    const std::string kind = snake_case(node.op);
-    node.name = unique(!layer.empty() ? layer : text(kind, '_', counters_[kind]++));
     while (node.outputs.size() > 1 && !used[size_t(node.outputs.back().id)]) node.outputs.pop_back();
     for (size_t i = 0; i < node.outputs.size(); ++i) {
       Value& value = values_[size_t(node.outputs[i].id)];

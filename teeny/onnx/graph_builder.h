@@ -20,7 +20,8 @@ class GraphBuilder {
   void output(const std::string& name, Name value, DType dtype, std::vector<Size> shape);
   /// An initializer of this name.
   Name parameter(const std::string& name, const Tensor& x);
-  /// An initializer; constants with the same dtype, shape and elements are one. `kind` and a counter become its name.
+  /// An initializer; constants of a kind with the same dtype, shape and elements are one. Its name is the kind with the
+  /// elements, where they are few, or a counter.
   Name constant(const Tensor& x, std::string_view kind);
   /// A node, and what it makes. The same node again, with the same inputs, is the one that is there.
   std::vector<Name> nodes(std::string_view op, std::vector<Name> inputs, NodeAttributes attributes, int results);
@@ -61,6 +62,8 @@ class GraphBuilder {
   Name add(std::string name);
   std::string unique(const std::string& base);
   std::string layer_of(const Node& node) const;
+  std::string node_name(const Node& node);
+  std::string constant_name(const Initializer& constant);
 
   std::vector<Value> values_;
   std::vector<Initializer> initializers_;

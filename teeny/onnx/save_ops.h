@@ -108,8 +108,9 @@ class SavedCall {
   Ints shape(int k = 0) const;
   int rank(int k = 0) const;
   DType dtype(int k = 0) const;
-  bool is_constant(int k) const;  ///< it depends on no input and no parameter: the next may be asked for
-  Tensor constant(int k) const;   ///< its values
+  bool is_constant(int k) const;                 ///< it depends on no input and no parameter: the next may be asked for
+  std::optional<Scalar> scalar_of(int k) const;  ///< of a constant whose elements are one value, also in an open shape
+  Tensor constant(int k) const;                  ///< its values
 
   // ---- What made argument k: for a node that stands for several operations
   /// The operation's name; empty where argument k is an input, a parameter or a constant.

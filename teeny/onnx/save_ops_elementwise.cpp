@@ -6,10 +6,29 @@ namespace teeny::onnx {
 #define TEENY_SAVE_AS(name, onnx_name) \
   ops[name] = [](SavedCall& call) -> Names { return call.node(onnx_name, call.broadcast()); }
 
+namespace {
+
+/// Of integers x * 1 and x + 0 are x: arange makes such.
+std::optional<Name> operand_alone(SavedCall& call, int64_t neutral) {
+  for (int k = 0; k < 2 && is_int(call.result_dtype()); ++k)
+    if (const auto other = call.scalar_of(k);
+        other && *other == Scalar(neutral) && call.shape(1 - k) == call.result_shape())
+      return call.x(1 - k);
+  return {};
+}
+
+}  // namespace
+
 void add_save_elementwise(SaveOps& ops) {
-  TEENY_SAVE_AS("Add", "Add");
+  ops["Add"] = [](SavedCall& call) -> Names {
+    if (const auto alone = operand_alone(call, 0)) return *alone;
+    return call.node("Add", call.broadcast());
+  };
   TEENY_SAVE_AS("Sub", "Sub");
-  TEENY_SAVE_AS("Mul", "Mul");
+  ops["Mul"] = [](SavedCall& call) -> Names {
+    if (const auto alone = operand_alone(call, 1)) return *alone;
+    return call.node("Mul", call.broadcast());
+  };
   TEENY_SAVE_AS("Div", "Div");
   TEENY_SAVE_AS("Neg", "Neg");
   TEENY_SAVE_AS("Reciprocal", "Reciprocal");

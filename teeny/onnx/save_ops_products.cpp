@@ -5,6 +5,9 @@ namespace teeny::onnx {
 
 void add_save_products(SaveOps& ops) {
   ops["matmul"] = [](SavedCall& call) -> Names {
+    if (call.rank(0) == 2 && call.rank(1) == 2 && is_float(call.result_dtype()) &&
+        call.dtype(1) == call.result_dtype() && call.maker(1) == "permute")  // there is one order but that of the axes
+      return call.node("Gemm", {call.x(0, call.result_dtype()), call.made_by(1).x()}, {{"transB", 1}});
     return call.node("MatMul", {call.x(0, call.result_dtype()), call.x(1, call.result_dtype())});
   };
   ops["linear"] = [](SavedCall& call) -> Names {
