@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <optional>
 
-#include "teeny/io/replacement.h"
+#include "teeny/files/replacement.h"
 #include "teeny/onnx/exporter.h"
 #include "teeny/version.h"
 
