@@ -216,6 +216,10 @@ Program Program::from_bytes(std::span<const std::byte> bytes, const std::string&
 
 const std::vector<Signature>& Program::signatures() const { return state_->signatures; }
 
+const Signature& Program::signature_of(std::span<const Array> inputs) const {
+  return state_->signatures[state_->call_for(inputs)];
+}
+
 std::vector<Array> Program::operator()(std::span<const Array> inputs) {
   State& state = *state_;
   const size_t c = state.call_for(inputs);

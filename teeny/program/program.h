@@ -46,8 +46,10 @@ class Program {
 
   /// One for each combination of input shapes.
   const std::vector<Signature>& signatures() const;
-  /// The outputs, in memory that is theirs alone. Throws, naming the input and what the file has, where no recorded
-  /// call has such inputs; and the Error of a kernel (an index outside): then the state is what it was.
+  /// That of a call with such inputs. Throws, naming the input and what the file has, where there is none.
+  const Signature& signature_of(std::span<const Array> inputs) const;
+  /// The outputs, in memory that is theirs alone. Throws as `signature_of` does; and the Error of a kernel (an index
+  /// outside): then the state is what it was.
   std::vector<Array> operator()(std::span<const Array> inputs);
 
   /// The state tensors, by name, with the values of now.

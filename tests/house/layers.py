@@ -34,6 +34,7 @@ ROOMS = [
     ('tinyops/cuda/contract', []),
     ('teeny/version.h', ['version.h']),
     ('teeny/files', ['*']),
+    ('teeny/c_api.h', ['c_api.h']),
     ('teeny/program', ['program.h', 'contents.h', 'format.h']),
     ('teeny/debug', ['trace.h']),
     ('teeny/graph', ['base.h', 'context.h', 'lazy.h']),
