@@ -30,7 +30,7 @@ endif
 .SUFFIXES:
 .DELETE_ON_ERROR:
 .PHONY: help deps examples test test-all sanitize-cuda cuda-report bench bench-compare bench-sweep layers house tour notes try book format loc clean \
-  install teeny run onnx-test again FORCE $(EXAMPLES) course start check watch hint skip solve grade handout gradescope prove
+  install teeny run onnx-test libteeny.so test-program again FORCE $(EXAMPLES) course start check watch hint skip solve grade handout gradescope prove
 comma := ,
 empty :=
 space := $(empty) $(empty)
@@ -39,7 +39,7 @@ differ = $(if $(and $(findstring |$(1)|,|$(2)|),$(findstring |$(2)|,|$(1)|)),,ye
 
 help: ## this list
 	@echo 'make TARGET [BACKEND=cpu|reference|cuda [EMULATE=1]] [ARCH=native] [SAN=address,undefined|thread] [WERROR=1] [ARGS=...]'
-	@awk -F ':.*## ' '/^[a-z0-9_-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9_.-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' Makefile
 
 deps: ## install what the build needs, with apt (Debian, Ubuntu)
 	@command -v dpkg-query > /dev/null || { echo 'make deps knows only apt; install these by hand: $(PACKAGES)' >&2; exit 1; }
@@ -133,10 +133,11 @@ else ifneq (,$(SAN))  # under a sanitizer some `omp simd` loops are not vectoris
 endif
 
 # A program that leaves the work to the library gains nothing from -O3, which takes 1.6 times as long to compile as -O1;
-# nor does teeny/, which plans and leaves the loops to tinyops/, gain from it over -O2.
-at_leisure  = $(filter examples/% teeny/files/header.cpp teeny/tool/% tests/test_% tests/random_graph% tests/course/%,$1)
+# nor does teeny/, which plans and leaves the loops to tinyops/, gain from it over -O2. What reads program files is to be small.
+at_leisure  = $(filter examples/% teeny/tool/% tests/test_% tests/random_graph% tests/course/%,$1)
 fast_checks = $(of_headers) $(wildcard tests/course/28-*)  # loops of the CPU's kernels stand in them
-optimise_of = $(if $(sanitizers)$(filter-out $(fast_checks),$(at_leisure)),-O1,$(if $(filter teeny/%,$1),-O2,-O3))
+is_small    = $(filter teeny/files/% teeny/program/%,$1)
+optimise_of = $(if $(sanitizers)$(filter-out $(fast_checks),$(at_leisure)),-O1,$(if $(call is_small,$1),-Os,$(if $(filter teeny/%,$1),-O2,-O3)))
 
 # Only the backend that needs them knows of Eigen and OpenMP.
 EIGEN     := $(subst -I,-isystem ,$(or $(shell pkg-config --cflags eigen3 2> /dev/null),-I/usr/include/eigen3))
@@ -145,7 +146,9 @@ CPU_FLAGS  = $(EIGEN) -fopenmp -fno-math-errno -fno-trapping-math $(if $(filter 
 HOST_FLAGS = -x c++ -Itests/gpu_emulator -O1 -g1 -fsanitize=bounds -fno-sanitize-recover=bounds \
   -ftrivial-auto-var-init=pattern -U_FORTIFY_SOURCE -Wno-unknown-pragmas -Wno-missing-field-initializers
 emulated_gpu    = $(filter tinyops/cuda/% tests/gpu_emulator/% tests/course/cuda/% tests/bench/gpu_%,$1)
-flags_of   = $(FLAGS) $(optimise_of) $(if $(emulated_gpu),$(HOST_FLAGS)) $(if $(filter tinyops/cpu/% $(fast_checks),$1),$(CPU_FLAGS)) \
+# Objects that a shared library may have, too, which shows nothing but the C header; the linker leaves out what is not used.
+PROGRAM_FLAGS  := -fPIC -fvisibility=hidden -ffunction-sections
+flags_of   = $(FLAGS) $(optimise_of) $(if $(filter tinyops/%.cpp,$1)$(is_small),$(PROGRAM_FLAGS)) $(if $(emulated_gpu),$(HOST_FLAGS)) $(if $(filter tinyops/cpu/% $(fast_checks),$1),$(CPU_FLAGS)) \
   $(if $(filter tests/course/%,$1),-Wno-unused -Wno-error -Werror=return-type) $(CXXFLAGS)
 LIBS      := $(strip $(if $(filter cpu,$(BACKEND)),-fopenmp) $(if $(emulated),-fsanitize=bounds) \
   $(if $(on_gpu),-L$(CUDA_HOME)/lib64 -lcudart_static -ldl -lrt) -lz -pthread)
@@ -200,7 +203,7 @@ endif
 tests    := tests/main.cpp $(wildcard tests/random_graph*.cpp tests/test_*.cpp $(if $(emulated),tests/gpu_emulator/test_*.cpp))
 of_gpt2   := $(addprefix examples/,bpe.cpp unicode.cpp weights.cpp)
 of_resnet := $(addprefix examples/,image.cpp unicode.cpp weights.cpp)
-programs := $(wildcard examples/*.cpp tests/bench/*.cpp) $(if $(filter cuda,$(BACKEND)),tests/bench/gpu_peak.cu)
+programs := $(wildcard examples/*.cpp tests/bench/*.cpp) tests/program/save_mnist.cpp $(if $(filter cuda,$(BACKEND)),tests/bench/gpu_peak.cu)
 sources  := $(library) $(tool) $(tests) $(programs) $(checks) $(wildcard tests/course/tool/*.cpp)
 # Only the kernels differ from backend to backend, and with the width of a register: SHARED=build/cpu-native takes all other objects from
 # there, where they must be built already.
@@ -214,6 +217,35 @@ $(LIBTEENY): $(call object,$(library)) | compile_commands.json
 	@rm -f $@
 	$(call say,archive,$@)
 	$Qar rcs $@ $^
+
+# What runs a program file: of teeny/ nothing that knows a tensor.
+of_program     := $(filter-out $(filter-out teeny/files/% teeny/program/%,$(filter teeny/%,$(library))),$(library))
+LIBPROGRAM     := $B/libteeny_program.a
+$(LIBPROGRAM): $(call object,$(of_program))
+	@rm -f $@
+	$(call say,archive,$@)
+	$Qar rcs $@ $^
+$B/libteeny.so: $(LIBPROGRAM)
+	$(call say,link,$@)
+	@echo '{ global: teeny_*; local: *; };' > $B/libteeny.map
+	$Q$(CXX) $(FLAGS) $(CXXFLAGS) -shared -Wl,--gc-sections,-u,teeny_load,--version-script,$B/libteeny.map $< $(filter-out -lz,$(LIBS)) -s -o $@
+
+# Its tests: a network as a program file (WEIGHTS=digits.safetensors, of examples/mnist), a binary with it inside, and a program in C.
+$B/program/save_mnist: $B/tests/program/save_mnist.o $(LIBTEENY)
+	@mkdir -p $(@D)
+	$Q$(CXX) $(FLAGS) $(CXXFLAGS) $^ $(LIBS) -o $@
+$B/program/mnist.teeny: $B/program/save_mnist $(WEIGHTS)
+	$Q$< $(or $(WEIGHTS),-) $@ $(@:.teeny=.logits)
+$B/program/mnist_server: tests/program/mnist_server.cpp $B/program/mnist.teeny $(LIBPROGRAM)
+	$(call say,link,$@)
+	$Q$(CXX) $(FLAGS) -Os -DNET='"$(abspath $B/program/mnist.teeny)"' $(CXXFLAGS) $< $(LIBPROGRAM) -Wl,--gc-sections \
+	  $(filter-out -lz,$(LIBS)) -o $@.symbols
+	$Qstrip $@.symbols -o $@
+c_compiler = $(or $(patsubst clang++%,clang%,$(filter clang++%,$(CXX))),gcc)
+$B/program/c_api: tests/program/c_api.c teeny/c_api.h $(LIBPROGRAM)
+	@mkdir -p $(@D)
+	$Q$(c_compiler) -std=c99 -Wall -Wextra -Werror -pedantic -O1 -I. -pthread $(filter -fsanitize=%,$(FLAGS)) -c $< -o $@.o
+	$Q$(CXX) $(FLAGS) $(CXXFLAGS) $@.o $(LIBPROGRAM) $(filter-out -lz,$(LIBS)) -o $@
 
 $B/test: $(call object,$(tests) $(of_gpt2) $(of_resnet)) $(LIBTEENY)
 $B/bin/teeny: $(call object,$(tool)) $(LIBTEENY)  # $B/teeny is the folder of objects
@@ -235,7 +267,7 @@ $B/%.o: %.cpp $B/flags
 # Nearly every file of teeny/ includes what tensor/function.h does: GCC reads that once for all of them. The other compiler, which
 # the sanitizers take, reads each file as it stands, and so sees an include that is missing.
 ifeq (,$(findstring clang,$(CXX))$(sanitizers))
-begins_with = $(if $(filter teeny/%,$1),$(if $(call at_leisure,$1)$(filter teeny/files/% teeny/program/%,$1),,-include $B/prefix.h))
+begins_with = $(if $(filter teeny/%,$1),$(if $(call at_leisure,$1)$(call is_small,$1),,-include $B/prefix.h))
 $(filter $B/teeny/%,$(call object,$(library))): $B/prefix.h.gch
 $B/prefix.h.gch: teeny/tensor/function.h $B/flags
 	@echo '#include "$<"' > $B/prefix.h
@@ -301,7 +333,7 @@ endif
 # what would be compiled. Before it does, what a compiler would only say in
 # its own words is said here: what is missing, and how to get it.
 headers := $(if $(filter cpu,$(BACKEND)),Eigen/Core omp.h) zlib.h png.h nlohmann/json.hpp doctest/doctest.h CLI/CLI.hpp
-flags_now := $(strip $(CXX) $(FLAGS) $(CPU_FLAGS) $(HOST_FLAGS) $(if $(on_gpu),$(NVCC) $(NVCC_FLAGS)) $(CXXFLAGS))
+flags_now := $(strip $(CXX) $(FLAGS) $(PROGRAM_FLAGS) $(CPU_FLAGS) $(HOST_FLAGS) $(if $(on_gpu),$(NVCC) $(NVCC_FLAGS)) $(CXXFLAGS))
 $B/flags: $(if $(call differ,$(flags_now),$(strip $(shell cat $B/flags 2> /dev/null))),FORCE)
 	@mkdir -p $(@D)
 	@printf '%s\n' $(call quote,$(flags_now)) > $@.$$$$; \
@@ -353,6 +385,11 @@ onnx-test: $B/bin/teeny ## run ONNX's own cases, which Debian's package libonnx-
 
 test: $B/test ## build and run the tests (ARGS='--test-case=*view*')
 	$(RUN) $< $(ARGS)
+
+libteeny.so: $B/libteeny.so ## build the library behind teeny/c_api.h, which runs program files and exports nothing else
+
+test-program: $(addprefix $B/program/,c_api mnist_server) $(if $(sanitizers),,$B/libteeny.so) ## program files without a graph: from C, from Python, in one small binary
+	@tests/program/test.sh $B $(call quote,$(if $(RUN),env $(RUN)))
 
 no_training = ARGS='--test-case-exclude=*[train]*'
 test-all: ## the tests again under sanitizers, on the reference and an emulated GPU, and a long fuzz (FUZZ=rounds MUTATIONS=files)
