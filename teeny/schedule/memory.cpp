@@ -182,7 +182,9 @@ class BufferAssignment {
     std::deque<Node> parts;  // they stay where they are
     for (const LazyBuffer& source : sources)
       parts.emplace_back(node::Copy{}, i.node->dtype, source.shape(), std::vector{source});
-    const size_t together = !parts.empty() && fit_together(sources) ? parts.size() : 1;  // in one kernel
+    // In one kernel, but not with a first part that is the whole: its elements and those over them have one place each.
+    const bool apart = !parts.empty() && parts[0].shape() != i.node->shape();
+    const size_t together = apart && fit_together(sources) ? parts.size() : 1;
     for (size_t p = 0; p < parts.size(); p += together) {
       FusionGroup group{squeezed(parts[p].shape()), {}, {}};
       std::vector<Destination> destinations;
