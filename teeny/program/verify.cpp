@@ -342,7 +342,8 @@ class CallVerifier {
       }
       if (by_row) check_row_view(input.operand.view, k.inner, what);
       if (input.kind != Input::Kind::Sum) continue;
-      require(sum && input.operand.dtype == *sum && input.operand.view.is_contiguous(), what, " is no sum");
+      require(sum && input.operand.dtype == *sum && (input.operand.view.is_contiguous() || k.shape.contains(0)), what,
+              " is no sum");
       require(++sums == 1, "more than one input that is the sum");
     }
     require(!sum || sums == 1, "no input that is the sum");
