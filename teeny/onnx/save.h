@@ -99,7 +99,7 @@ std::vector<Tensor> call_model(Model& model, std::span<const Tensor> inputs) {
 
 template <class Model>
 nn::StateDict state_of(const Model& model) {
-  if constexpr (nn::holds_state<Model>()) return nn::state_dict(model);
+  if constexpr (nn::HasState<Model>) return nn::state_dict(model);
   else return {};
 }
 
