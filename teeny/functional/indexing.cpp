@@ -126,7 +126,8 @@ Tensor sliced(const Tensor& x, int axis, const Slice& s) {
   begin[axis] = up ? start : stop + 1;
   end[axis] = std::max(begin[axis], up ? stop : start + 1);
   if (s.step != 1)
-    TEENY_TRACED(sliced(x, axis, s), {x}, {{"axis", axis}, {"start", start}, {"stop", stop}, {"step", s.step}});
+    TEENY_TRACED_AS("slice", sliced(x, axis, s), {x},
+                    {{"axis", axis}, {"start", start}, {"stop", stop}, {"step", s.step}});
   Tensor part = x.shrink(begin, end);
   if (!up) part = part.flip(axis);
   const int64_t by = up ? s.step : -std::max(s.step, -std::numeric_limits<int64_t>::max());

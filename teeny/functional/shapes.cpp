@@ -100,7 +100,8 @@ Tensor Tensor::pad(const Dims& before, const Dims& after, PadMode mode) const {
   teeny::numel(to, "pad");
   const auto grows = [](const Dims& amounts) { return std::ranges::all_of(amounts, [](int64_t n) { return n >= 0; }); };
   if (mode != PadMode::Circular && grows(before) && grows(after))
-    TEENY_TRACED(pad(before, after, mode), {*this}, {{"before", before}, {"after", after}, {"mode", int(mode)}});
+    TEENY_TRACED_AS("pad_mode", pad(before, after, mode), {*this},
+                    {{"before", before}, {"after", after}, {"reflect", mode == PadMode::Reflect}});
   Tensor x = *this;
   for (int a = 0; a < rank(); ++a) {
     const int64_t n = shape()[a], last = n - 1, most = std::max(before[a], after[a]);

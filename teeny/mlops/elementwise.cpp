@@ -193,8 +193,8 @@ struct Where : Elementwise {
 
 // Comparisons have no gradient: no rule, no history.
 Tensor compare(BinaryOp op, const Tensor& x, const Tensor& y, const char* name) {
-  TEENY_TRACED(compare(op, x, y, name), {x, y}, {{"op", name}});
   const auto [a, b] = promote_and_broadcast(x, y, name);
+  TEENY_TRACED(compare(op, a, b, name), {a, b}, {{"op", name}});
   return Tensor(a.lazy().binary(op, b.lazy()));
 }
 }  // namespace
