@@ -354,6 +354,9 @@ int SavedCall::rank(int k) const { return exporter_.value(argument(k)).tensor.ra
 DType SavedCall::dtype(int k) const { return exporter_.value(argument(k)).tensor.dtype(); }
 bool SavedCall::is_constant(int k) const { return exporter_.is_folded(argument(k)); }
 std::optional<Scalar> SavedCall::scalar_of(int k) const { return exporter_.scalar_of(argument(k)); }
+bool SavedCall::is_known(int k) const {
+  return is_constant(k) || exporter_.value(argument(k)).kind == Kind::Parameter;
+}
 Tensor SavedCall::constant(int k) const { return exporter_.value(argument(k)).tensor; }
 
 std::string SavedCall::maker(int k) const {
@@ -478,6 +481,11 @@ const SaveOps& save_ops() {
     add_save_indexing(ops);
     add_save_reductions(ops);
     add_save_recurrent(ops);
+    add_save_activations(ops);
+    add_save_math(ops);
+    add_save_places(ops);
+    add_save_scans(ops);
+    add_save_images(ops);
     return ops;
   }();
   return all;

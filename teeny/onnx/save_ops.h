@@ -110,6 +110,8 @@ class SavedCall {
   DType dtype(int k = 0) const;
   bool is_constant(int k) const;                 ///< it depends on no input and no parameter: the next may be asked for
   std::optional<Scalar> scalar_of(int k) const;  ///< of a constant whose elements are one value, also in an open shape
+  /// Whether it is a constant or a parameter: what is made of its values alone can be made now.
+  bool is_known(int k) const;
   Tensor constant(int k) const;                  ///< its values
 
   // ---- What made argument k: for a node that stands for several operations
@@ -187,5 +189,10 @@ void add_save_normalization(SaveOps& ops);
 void add_save_indexing(SaveOps& ops);
 void add_save_reductions(SaveOps& ops);
 void add_save_recurrent(SaveOps& ops);
+void add_save_activations(SaveOps& ops);
+void add_save_math(SaveOps& ops);
+void add_save_places(SaveOps& ops);
+void add_save_scans(SaveOps& ops);
+void add_save_images(SaveOps& ops);
 
 }  // namespace teeny::onnx

@@ -23,9 +23,55 @@ Names layer_norm(SavedCall& call) {
   return call.node("LayerNormalization", inputs, {{"axis", -axes}, {"epsilon", call.real("eps")}});
 }
 
+/// From opset 23 on one node; before it by its parts, in float32.
+Names rms_norm(SavedCall& call) {
+  const DType type = call.dtype(), wide = promote(type, DType::Float32), last = call.result_dtype();
+  const Dims axes = call.dims("axes");
+  if (call.opset() >= 23 && call.has(1))
+    return call.node("RMSNormalization", {call.x(0, last), call.x(1, last)},
+                     {{"axis", -axes.size()}, {"epsilon", call.real("eps")}});
+  const Name x = call.x(0, wide);
+  const Name square = call.node("ReduceMean", {call.node("Mul", {x, x}), call.integers(axes)});
+  const Name length = call.node("Sqrt", {call.node("Add", {square, call.scalar(call.real("eps"), wide)})});
+  Name y = call.node("Div", {x, length});
+  if (wide != last) y = call.cast(y, last);
+  return call.has(1) ? call.node("Mul", {y, call.x(1, last)}) : y;
+}
+
+/// ONNX's layer with a scale for each channel is from opset 21 on; that of one channel a group is as old as ONNX.
+Names group_norm(SavedCall& call) {
+  const int64_t groups = call.integer("groups"), channels = call.shape()[1][0];
+  const DType type = call.result_dtype();
+  const double eps = call.real("eps");
+  const auto of_channels = [&](int k, double otherwise, int64_t n) {
+    return call.has(k) ? call.x(k, type) : call.constant(Tensor::full({n}, otherwise, type));
+  };
+  if (groups == channels && call.rank() > 2)
+    return call.node("InstanceNormalization",
+                     {call.x(0, type), of_channels(1, 1, channels), of_channels(2, 0, channels)}, {{"epsilon", eps}});
+  if (call.opset() >= 21 && call.rank() > 2)
+    return call.node("GroupNormalization",
+                     {call.x(0, type), of_channels(1, 1, channels), of_channels(2, 0, channels)},
+                     {{"num_groups", groups}, {"epsilon", eps}});
+  // (N, G, rest), normalized by group, and back.
+  const Ints shape = call.shape();
+  Int rest = channels / groups;
+  for (size_t a = 2; a < shape.size(); ++a) rest = rest * shape[a];
+  const Ints grouped{shape[0], groups, rest};
+  const Name ones = call.constant(Tensor::ones({groups}, type)), zeros = call.constant(Tensor::zeros({groups}, type));
+  Name y = call.node("InstanceNormalization", {call.reshape(call.x(0, type), shape, grouped), ones, zeros},
+                     {{"epsilon", eps}});
+  y = call.reshape(y, grouped, shape);
+  if (!call.has(1)) return y;
+  const auto spread = [&](int k) { return call.unsqueeze(call.x(k, type), range(1, call.rank() - 1)); };
+  return call.node("Add", {call.node("Mul", {y, spread(1)}), spread(2)});
+}
+
 }  // namespace
 
 void add_save_normalization(SaveOps& ops) {
+  ops["rms_norm"] = rms_norm;
+  ops["group_norm"] = group_norm;
   ops["layer_norm"] = layer_norm;
   ops["layernorm"] = layer_norm;
   ops["batchnorm"] = [](SavedCall& call) -> Names {

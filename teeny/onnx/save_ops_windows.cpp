@@ -1,4 +1,5 @@
 // Operations that look at windows of an image.
+#include "teeny/functional/functional.h"
 #include "teeny/onnx/save_ops.h"
 
 namespace teeny::onnx {
@@ -18,6 +19,14 @@ NodeAttributes window_attributes(const SavedCall& call) {
   return attributes;
 }
 
+/// A pooling.
+NodeAttributes pool_attributes(const SavedCall& call) {
+  NodeAttributes attributes = window_attributes(call);
+  attributes.emplace_back("kernel_shape", call.dims("window"));
+  if (call.flag("hangs_over")) attributes.emplace_back("ceil_mode", 1);
+  return attributes;
+}
+
 /// An image (C, H, W) gets the axis of the batch, which the result loses again.
 Names with_batch(SavedCall& call, int spatial, std::string_view op, const NodeAttributes& attributes, int results) {
   const bool alone = call.rank() == spatial + 1;
@@ -25,6 +34,66 @@ Names with_batch(SavedCall& call, int spatial, std::string_view op, const NodeAt
   for (Name& name : made)
     if (alone) name = call.squeeze(name, {0});
   return made;
+}
+
+Names conv_transpose(SavedCall& call) {
+  const DType type = call.result_dtype();
+  NodeAttributes attributes = window_attributes(call);
+  const Dims more = call.dims("output_padding");
+  if (more != Dims::filled(more.size(), 0)) attributes.emplace_back("output_padding", more);
+  if (call.integer("groups") != 1) attributes.emplace_back("group", call.integer("groups"));
+  std::vector<Name> inputs{call.x(0, type), call.x(1, type)};
+  if (call.has(2)) inputs.push_back(call.x(2, type));
+  return call.node("ConvTranspose", inputs, attributes);
+}
+
+void check_pooled(const SavedCall& call) {
+  if (is_int(call.dtype()) && call.dtype() != DType::UInt8)
+    call.refuse("MaxPool is for floats and 8-bit integers; cast to a float");
+}
+
+/// ONNX counts positions from the first element of the batch, teeny from that of each image.
+Names max_pool_with_indices(SavedCall& call) {
+  check_pooled(call);
+  const int spatial = call.dims("window").size();
+  Names made = with_batch(call, spatial, "MaxPool", pool_attributes(call), 2);
+  Int size = 1;
+  const Ints shape = call.shape();
+  for (size_t a = shape.size() - size_t(spatial); a < shape.size(); ++a) size = size * shape[a];
+  made[1] = call.node("Mod", {made[1], size.is_open() ? call.integers(Ints{size}) : call.scalar(size[0], DType::Int64)});
+  return made;
+}
+
+/// Windows that lie side by side.
+Names adaptive_avg_pool(SavedCall& call) {
+  const Dims out = call.dims("size");
+  if (out == Dims{1, 1}) return with_batch(call, 2, "GlobalAveragePool", {}, 1);
+  const Ints shape = call.shape();
+  Dims window;
+  for (int a = 0; a < 2; ++a) {
+    const Int size = shape[shape.size() - 2 + size_t(a)];
+    if (size.is_open()) call.refuse("a window would be a share of an axis that is open");
+    window.push_back(size[0] / out[a]);
+  }
+  return with_batch(call, 2, "AveragePool", {{"strides", window}, {"kernel_shape", window}}, 1);
+}
+
+/// Every window over the last axes: a table of positions for each of them.
+Names windows_of(SavedCall& call) {
+  const Dims window = call.dims("window"), step = call.dims("step"), dilation = call.dims("dilation");
+  const int n = window.size(), first = call.rank() - n;
+  Name x = call.x();
+  Dims order = range(0, first);
+  for (int a = 0; a < n; ++a) {
+    const Int count = call.result_shape()[size_t(first + a)];
+    if (count.is_open()) call.refuse("its positions are a table, and the axis is open");
+    const Tensor begin = (Tensor::arange(count[0]) * step[a]).unsqueeze(-1);
+    const Name table = call.constant(begin + Tensor::arange(window[a]) * dilation[a], "windows");
+    x = call.node("Gather", {x, table}, {{"axis", first + 2 * a}});
+    order.push_back(first + 2 * a);
+  }
+  for (int a = 0; a < n; ++a) order.push_back(first + 2 * a + 1);
+  return call.transpose(x, order);
 }
 
 }  // namespace
@@ -38,13 +107,19 @@ void add_save_windows(SaveOps& ops) {
     if (call.has(2)) inputs.push_back(call.x(2, type));
     return call.node("Conv", inputs, attributes);
   };
+  ops["conv_transpose"] = conv_transpose;
   ops["max_pool"] = [](SavedCall& call) -> Names {
-    NodeAttributes attributes = window_attributes(call);
-    const Dims window = call.dims("window");
-    attributes.emplace_back("kernel_shape", window);
-    if (call.flag("hangs_over")) attributes.emplace_back("ceil_mode", 1);
-    return with_batch(call, window.size(), "MaxPool", attributes, 1);
+    check_pooled(call);
+    return with_batch(call, call.dims("window").size(), "MaxPool", pool_attributes(call), 1);
   };
+  ops["max_pool_with_indices"] = max_pool_with_indices;
+  ops["avg_pool"] = [](SavedCall& call) -> Names {
+    NodeAttributes attributes = pool_attributes(call);
+    if (call.flag("include_pad")) attributes.emplace_back("count_include_pad", 1);
+    return with_batch(call, call.dims("window").size(), "AveragePool", attributes, 1);
+  };
+  ops["adaptive_avg_pool2d"] = adaptive_avg_pool;
+  ops["windows"] = windows_of;
 }
 
 }  // namespace teeny::onnx
