@@ -168,12 +168,21 @@ class Walk {
   std::unordered_set<const teeny::Node*> clean_;  ///< nodes that were looked at
 };
 
+/// The values that were assigned, and are not computed yet.
+std::vector<std::shared_ptr<teeny::Node>> assigned() {
+  std::vector<std::shared_ptr<teeny::Node>> nodes;
+  for (const PendingAssignment& pending : context.pending)
+    if (auto node = pending.unrealized()) nodes.push_back(std::move(node));
+  return nodes;
+}
+
 }  // namespace
 
 Trace trace(const TensorCall& call, std::span<const Placeholder> inputs, const nn::StateDict& state) {
   const NoGrad no_grad;
   const Training evaluation(false);
-  const AssignmentGroup together;  // what the call assigns is taken back, should it be refused
+  const AssignmentGroup together;  // what the call assigns is taken back when it is refused
+  const auto before = assigned();
   Walk walk(inputs, state, context.random());
   const std::vector<Tensor> results = [&] {
     const Tracing tracing;
@@ -181,7 +190,12 @@ Trace trace(const TensorCall& call, std::span<const Placeholder> inputs, const n
   }();
   for (size_t i = 0; i < results.size(); ++i)
     if (!results[i].defined()) fail("onnx::save: result ", i, " of the call is undefined");
-  return walk(results);
+  Trace trace = walk(results);
+  for (const auto& node : assigned())
+    if (std::find(before.begin(), before.end(), node) == before.end())
+      fail("onnx::save: the call assigns to a tensor of ", node->shape(),
+           " that lives on, and a graph has no variables; let it return the new values");
+  return trace;
 }
 
 std::string describe(const Trace& trace, const TracedOperation& operation) {

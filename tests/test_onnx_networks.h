@@ -15,8 +15,8 @@ struct SavedNetwork {
   std::string name;
   std::vector<std::vector<Tensor>> inputs;  ///< of calls; the file is saved with the first
   onnx::SaveOptions options;
-  std::map<std::string, int64_t> counts;    ///< nodes by operation
-  bool equal = true;                        ///< teeny gives the same bits when it opens the file; otherwise nearly so
+  std::map<std::string, int64_t> counts;  ///< nodes by operation
+  bool equal = true;                      ///< teeny gives the same bits when it opens the file; otherwise nearly so
   std::function<void(const std::string& path)> save;
   std::function<std::vector<Tensor>(const std::vector<Tensor>&)> call;
 };

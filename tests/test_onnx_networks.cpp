@@ -1,4 +1,4 @@
-#include "tests/onnx_networks.h"
+#include "tests/test_onnx_networks.h"
 
 #include "examples/gpt2.h"
 #include "examples/resnet.h"
@@ -137,11 +137,11 @@ std::vector<SavedNetwork> saved_networks() {
   const std::map<std::string, int64_t> mnist{{"Sub", 1},     {"Div", 1},     {"Conv", 2}, {"Relu", 2},
                                              {"MaxPool", 2}, {"Flatten", 1}, {"Gemm", 1}};
   all.push_back(saved_network("mnist", Convnet(), images({1, 28, 28}), open_batch(), mnist));
-  all.push_back(saved_network("mnist_f16", halved(Convnet()), halves(images({1, 28, 28})), open_batch(), mnist));
+  all.push_back(saved_network("mnist_f16", halved(Convnet()), halves(images({1, 28, 28})), open_batch(), mnist, false));
 
-  std::map<std::string, int64_t> gpt{{"Gather", 7},    {"Slice", 1}, {"Add", 17}, {"LayerNormalization", 5},
+  std::map<std::string, int64_t> gpt{{"Gather", 7},     {"Slice", 1},   {"Add", 17},    {"LayerNormalization", 5},
                                      {"Transpose", 15}, {"MatMul", 13}, {"Reshape", 4}, {"Mul", 10},
-                                     {"Where", 2},     {"Softmax", 2}, {"Pow", 2}, {"Tanh", 2}};
+                                     {"Where", 2},      {"Softmax", 2}, {"Pow", 2},     {"Tanh", 2}};
   const Inputs texts{{bytes({2, 24})}, {bytes({1, 24})}, {bytes({5, 24})}};
   all.push_back(saved_network("gpt", Gpt(2, 32, 4, 64), texts, open_batch(), gpt, false));
   onnx::SaveOptions newer = open_batch();
@@ -151,15 +151,15 @@ std::vector<SavedNetwork> saved_networks() {
   onnx::SaveOptions both = newer;
   both.dynamic.push_back({0, 1, "time"});
   for (const char* op : {"Shape", "Range", "Squeeze", "Unsqueeze", "LessOrEqual"}) gpt[op] = 1;
-  all.push_back(saved_network("gpt_time", Gpt(2, 32, 4, 64), {{bytes({2, 24})}, {bytes({1, 7})}, {bytes({3, 64})}},
-                              both, gpt));
+  all.push_back(
+      saved_network("gpt_time", Gpt(2, 32, 4, 64), {{bytes({2, 24})}, {bytes({1, 7})}, {bytes({3, 64})}}, both, gpt));
   all.push_back(saved_network("gpt_f16", halved(Gpt(2, 32, 4, 64)), texts, open_batch(), {}, false));
 
   const std::map<std::string, int64_t> block{{"Conv", 3}, {"BatchNormalization", 3}, {"Relu", 2}, {"Add", 1}};
-  all.push_back(saved_network("resnet_block", with_statistics(examples::ResNetBlock(8, 16, 16, 2)),
-                              images({8, 14, 14}), open_batch(), block, false));
-  const std::map<std::string, int64_t> resnet{{"Conv", 20}, {"BatchNormalization", 20}, {"Relu", 17}, {"Add", 8},
-                                              {"MaxPool", 1}, {"ReduceMean", 1}, {"Gemm", 1}};
+  all.push_back(saved_network("resnet_block", with_statistics(examples::ResNetBlock(8, 16, 16, 2)), images({8, 14, 14}),
+                              open_batch(), block, false));
+  const std::map<std::string, int64_t> resnet{{"Conv", 20},   {"BatchNormalization", 20}, {"Relu", 17}, {"Add", 8},
+                                              {"MaxPool", 1}, {"ReduceMean", 1},          {"Gemm", 1}};
   const examples::ResNetConfig small{{2, 2, 2, 2}, false, 8, 10};
   all.push_back(saved_network("resnet18", with_statistics(examples::ResNet(small)), images({3, 64, 64}), open_batch(),
                               resnet, false));
@@ -168,8 +168,7 @@ std::vector<SavedNetwork> saved_networks() {
   all.push_back(saved_network("resnet18_any_size", with_statistics(examples::ResNet(small)),
                               {{Tensor::randn({2, 3, 64, 96})}, {Tensor::randn({1, 3, 70, 50})}}, any_size, resnet,
                               false));
-  all.push_back(saved_network("resnet50_f16",
-                              halved(with_statistics(examples::ResNet({{1, 1, 1, 1}, true, 8, 10}))),
+  all.push_back(saved_network("resnet50_f16", halved(with_statistics(examples::ResNet({{1, 1, 1, 1}, true, 8, 10}))),
                               halves(images({3, 64, 64})), open_batch(), {}, false));
 
   all.push_back(saved_network("vit", Vit(), images({3, 16, 16}), open_batch(), {}, false));
@@ -182,8 +181,8 @@ std::vector<SavedNetwork> saved_networks() {
   onnx::SaveOptions step;
   step.inputs = {"tokens", "position", "keys", "values"}, step.outputs = {"logits", "new_keys", "new_values"};
   step.dynamic = {{0, 0, "time"}};
-  all.push_back(saved_network("gpt2", Gpt2Step{examples::Gpt2(config)}, {tokens(4), tokens(1), tokens(12)}, step, {},
-                              false));
+  all.push_back(
+      saved_network("gpt2", Gpt2Step{examples::Gpt2(config)}, {tokens(4), tokens(1), tokens(12)}, step, {}, false));
   return all;
 }
 
