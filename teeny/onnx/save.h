@@ -38,15 +38,15 @@ struct OpenAxis {
 
 struct SaveOptions {
   int opset = 18;                    ///< 18 to 23; from 20 on Gelu is one node
-  std::vector<std::string> inputs;   ///< names; empty: "input", or "input_0" ..
-  std::vector<std::string> outputs;  ///< names; empty: "output", or "output_0" ..
-  std::vector<OpenAxis> dynamic;
-  nn::StateDict state;  ///< parameters of a function that has no TEENY_STATE
+  std::vector<std::string> inputs = {};   ///< names; empty: "input", or "input_0" ..
+  std::vector<std::string> outputs = {};  ///< names; empty: "output", or "output_0" ..
+  std::vector<OpenAxis> dynamic = {};
+  nn::StateDict state = {};  ///< parameters of a function that has no TEENY_STATE
   /// Bytes of initializers above which those of 1 KiB and more go to a file beside, `path` + ".data", since no
   /// message has more than 2 GiB.
   int64_t external_above = 1'500'000'000;
   std::string name = "teeny";  ///< of the graph
-  std::string doc;             ///< a text for people
+  std::string doc = {};             ///< a text for people
 };
 
 namespace saving {

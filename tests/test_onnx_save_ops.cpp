@@ -1,0 +1,130 @@
+// Every operation of teeny on its way through a file of ONNX: the golden cases and random graphs are saved, opened
+// again, and make what they made. What has no spelling is refused, for one of the reasons that are listed here.
+//
+// EXPORTED=folder keeps the files with their inputs and outputs there, for tests/interop/exported_ops.py.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <map>
+#include <set>
+
+#include "random_graph.h"
+#include "teeny/io/io.h"
+#include "teeny/onnx/onnx.h"
+#include "tests/golden.h"
+#include "tests/temporary_directory.h"
+#include "tinyops/base/environment.h"
+
+using namespace teeny;
+
+namespace {
+
+/// How far two results are from each other, in shares of the largest element, or of 1: a NaN equals each other, and an
+/// infinity itself. -1: another dtype or shape.
+double distance(const Tensor& got, const Tensor& want) {
+  if (got.shape() != want.shape() || got.dtype() != want.dtype()) return -1;
+  const std::vector<double> a = got.cast(DType::Float64).to_vector<double>(),
+                            b = want.cast(DType::Float64).to_vector<double>();
+  double most = 1, far = 0;
+  for (double x : b)
+    if (std::isfinite(x)) most = std::max(most, std::abs(x));
+  for (size_t i = 0; i < a.size(); ++i) {
+    if (std::isnan(a[i]) && std::isnan(b[i])) continue;
+    if (a[i] == b[i]) continue;
+    const double d = std::abs(a[i] - b[i]);
+    far = std::max(far, std::isfinite(d) ? d / most : INFINITY);
+  }
+  return far;
+}
+double tolerance(DType dtype) {
+  if (dtype == DType::Float16) return 2e-3;
+  if (dtype == DType::BFloat16) return 2e-2;
+  return dtype == DType::Float32 ? 2e-6 : is_float(dtype) ? 1e-7 : 0;
+}
+
+struct Saved {
+  int equal = 0, close = 0;
+  std::map<std::string, int> refused;  ///< by reason
+
+  /// Saves `call`, opens the file, and compares.
+  template <class F>
+  void add(const std::string& name, const std::vector<Tensor>& inputs, const F& call, int opset) {
+    static const char* keep = std::getenv("EXPORTED");
+    const TemporaryDirectory directory;
+    std::string file = directory / "net.onnx";
+    if (keep) {
+      std::string flat = name;
+      std::replace(flat.begin(), flat.end(), '/', '-');
+      file = std::string(keep) + "/" + flat + ".onnx";
+    }
+    try {
+      onnx::save(file, call, inputs, {.opset = opset});
+    } catch (const Error& error) {
+      const std::string what = error.what();
+      const size_t reason = what.rfind(": ");
+      ++refused[what.substr(reason + 2)];
+      if (what.find("onnx::save: ") == what.npos) FAIL_CHECK(name, ": ", what);
+      return;
+    }
+    const NoGrad no_grad;
+    const std::vector<Tensor> want = call(inputs);
+    try {
+      onnx::Model net(file, {.jit = false});
+      std::vector<Tensor> used;
+      for (const auto& info : net.inputs()) {
+        const bool single = info.name == "input";
+        used.push_back(inputs[single ? 0 : size_t(std::atoi(info.name.c_str() + 6))]);
+      }
+      const std::vector<Tensor> got = net(used);
+      REQUIRE_MESSAGE(got.size() == want.size(), name);
+      bool same = true;
+      for (size_t i = 0; i < want.size(); ++i) {
+        const double far = distance(got[i], want[i]);
+        same &= far == 0;
+        if (far < 0 || far > tolerance(want[i].dtype()))
+          FAIL_CHECK(name, ": ", got[i].dtype(), ' ', got[i].shape(), ", off by ", far, " of ", want[i].dtype(), ' ',
+                     want[i].shape());
+      }
+      ++(same ? equal : close);
+    } catch (const Error& error) {
+      FAIL_CHECK(name, ": ", error.what());
+    }
+    if (!keep) return;
+    nn::StateDict tensors;
+    for (size_t i = 0; i < inputs.size(); ++i)
+      tensors.emplace_back(inputs.size() == 1 ? "input" : text("input_", i), inputs[i]);
+    for (size_t i = 0; i < want.size(); ++i)
+      tensors.emplace_back(want.size() == 1 ? "output" : text("output_", i), want[i]);
+    io::save_safetensors(file.substr(0, file.size() - 4) + "safetensors", tensors);
+  }
+  void report() const {
+    for (const auto& [why, times] : refused) MESSAGE(times, " refused: ", why);
+    MESSAGE(equal, " equal, ", close, " close");
+  }
+};
+
+}  // namespace
+
+TEST_CASE("onnx::save: the golden cases come back from a file") {
+  for (int opset : {18, 23}) {
+    CAPTURE(opset);
+    Saved saved;
+    test::for_each_golden([&](const std::string& name, test::Expression run, const std::vector<Tensor>& given) {
+      // What assigns is refused elsewhere; a gradient has no place in a graph.
+      if (name.starts_with("setitem/") || name.starts_with("training/") || name.starts_with("binary/in_place")) return;
+      std::vector<Tensor> inputs;
+      std::vector<size_t> place;
+      for (size_t i = 0; i < given.size(); ++i)
+        if (given[i].defined()) inputs.push_back(given[i]), place.push_back(i);
+      const auto call = [&](std::vector<Tensor> x) {
+        Tensor all[4];
+        for (size_t i = 0; i < place.size(); ++i) all[place[i]] = x[i];
+        return std::vector<Tensor>{run(all[0], all[1], all[2], all[3])};
+      };
+      saved.add(text(name, opset == 18 ? "" : "-23"), inputs, call, opset);
+    });
+    saved.report();
+  }
+}
