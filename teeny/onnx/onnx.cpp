@@ -1,10 +1,13 @@
 #include "teeny/onnx/onnx.h"
 
 #include <algorithm>
+#include <deque>
+#include <set>
 
 #include "teeny/io/io.h"
 #include "teeny/jit/jit.h"
 #include "teeny/onnx/interpreter.h"
+#include "teeny/program/format.h"
 #include "teeny/tensor/function.h"
 
 namespace teeny::onnx {
@@ -91,6 +94,13 @@ struct Model::State {
   int64_t mistaken = 0;  ///< calls in which conditions turned out as in none that is recorded
   std::string why = "it has not been called";
 
+  struct Recorded {  ///< for a program file
+    std::vector<std::string> inputs;  ///< that are given
+    std::deque<Plan> plans = {};      ///< of the calls
+    Replayer replayer{{.recordings = INT64_MAX, .first_call_makes = false}};
+  };
+  std::optional<Recorded> recorded;
+
   std::vector<Tensor> run(std::span<const Tensor> given);
   std::vector<Tensor> run_checked(std::span<const Tensor> given);
   std::vector<Value> values_of(std::span<const Tensor> given) const;
@@ -99,6 +109,12 @@ struct Model::State {
   std::vector<Tensor> make_plan(Shaped& shaped, std::span<const Tensor> given);
   std::optional<std::vector<Tensor>> replayed(Shaped& shaped, std::span<const Tensor> given);
   uint64_t small_inputs(std::span<const Tensor> given) const;
+  bool weights_changed() const;
+  void forget_if_changed();
+  template <class Work>
+  auto in_this_file(Work&& work);
+  void record(std::span<const Tensor> given);
+  nn::StateDict named_values();
   void check(std::span<const Tensor> given) const;
   Shaped& plan_of(std::span<const Tensor> given, bool with_history);
 };
@@ -245,19 +261,28 @@ void Model::State::check(std::span<const Tensor> given) const {
   }
 }
 
+bool Model::State::weights_changed() const {
+  return std::ranges::any_of(versions, [](const auto& v) {
+    return detail::TensorAccess::version(v.first) != v.second;
+  });
+}
+
+/// What was made of weights that have been assigned to since.
+void Model::State::forget_if_changed() {
+  const bool changed = weights_changed();
+  if (changed) plans.clear(), recorded.reset(), program.constants.clear();
+  if (!plans.empty() || recorded) return;
+  versions.clear();
+  for (const auto& [place, value] : program.tensors) {
+    if (changed) *value.known = {};
+    if (is_float(value.tensor.dtype()))
+      versions.emplace_back(value.tensor, detail::TensorAccess::version(value.tensor));
+  }
+}
+
 /// Its plan for these shapes. Where there is no room, the one that was used least recently goes.
 Shaped& Model::State::plan_of(std::span<const Tensor> given, bool with_history) {
-  const bool changed =
-      std::ranges::any_of(versions, [](const auto& v) { return detail::TensorAccess::version(v.first) != v.second; });
-  if (changed) plans.clear(), program.constants.clear();
-  if (plans.empty()) {
-    versions.clear();
-    for (const auto& [place, value] : program.tensors) {
-      if (changed) *value.known = {};
-      if (is_float(value.tensor.dtype()))
-        versions.emplace_back(value.tensor, detail::TensorAccess::version(value.tensor));
-    }
-  }
+  forget_if_changed();
   std::vector<int64_t> key{with_history, context.training};
   const uint64_t made_for = made_for_values & small_inputs(given);
   for (size_t k = 0; k < given.size(); ++k) {
@@ -293,14 +318,10 @@ uint64_t Model::State::small_inputs(std::span<const Tensor> given) const {
   return small;
 }
 
-std::vector<Tensor> Model::State::run(std::span<const Tensor> given) try {
-  constexpr int64_t kPatience = 64;
-  check(given);
-  ++calls;
-  values_help = values_help && (calls <= kPatience || replays >= calls / 4);
-  for (;;) try {
-      return run_checked(given);
-    } catch (const MakeForValues& needed) { made_for_values |= needed.inputs; }
+/// An Error of what `work` does names the file.
+template <class Work>
+auto Model::State::in_this_file(Work&& work) try {
+  return work();
 } catch (const Unsupported& error) {
   const std::string message = error.what();
   throw Unsupported(message.starts_with(program.path) ? message : text(program.path, ": ", message));
@@ -308,6 +329,18 @@ std::vector<Tensor> Model::State::run(std::span<const Tensor> given) try {
   const std::string message = error.what();
   if (message.starts_with(program.path)) throw;
   fail(program.path, ": ", message);
+}
+
+std::vector<Tensor> Model::State::run(std::span<const Tensor> given) {
+  constexpr int64_t kPatience = 64;
+  return in_this_file([&] {
+    check(given);
+    ++calls;
+    values_help = values_help && (calls <= kPatience || replays >= calls / 4);
+    for (;;) try {
+        return run_checked(given);
+      } catch (const MakeForValues& needed) { made_for_values |= needed.inputs; }
+  });
 }
 
 std::vector<Tensor> Model::State::run_checked(std::span<const Tensor> given) {
@@ -406,5 +439,91 @@ std::optional<std::vector<Tensor>> Model::State::replayed(Shaped& shaped, std::s
     if (!shaped.assume_after(turned_out)) return {};
   }
 }
+
+// ---- As a program file ---------------------------------------------------------------------------------------------
+
+void Model::State::record(std::span<const Tensor> given) {
+  const NoGrad evaluation;
+  const Training off(false);
+  check(given);
+  forget_if_changed();
+  std::vector<std::string> names;
+  std::vector<Tensor> own(given.begin(), given.end());  // no two are one
+  for (size_t k = 0; k < own.size(); ++k)
+    if (own[k].defined()) names.push_back(program.proto.graph.inputs[k].name), own[k] = own[k].detach().clone();
+  if (!recorded) recorded.emplace(names);
+  if (names != recorded->inputs) fail("a call with other inputs than the one that was recorded before");
+  Plan& plan = recorded->plans.emplace_back();
+  try {
+    Interpreter first(program, plan);  // made for no values, which the inputs of a program may have or not
+    {
+      const Unrecorded guard;
+      run_in(first, own);
+      first.keep_known();
+    }
+    if (!plan.looks.empty()) {
+      std::string nodes;
+      for (const Node& node : program.proto.graph.nodes)
+        if (plan.looks.contains(&node)) nodes += (nodes.empty() ? "" : ", ") + node.label();
+      unsupported("cannot be recorded, as a node looks at values that are not there before it runs: ", nodes);
+    }
+    const Defined defined(own);
+    const auto call = [&](std::span<const Tensor> placeholders) {
+      Interpreter interpreter(program, plan);
+      return run_in(interpreter, defined.with(placeholders));
+    };
+    constexpr int kCalls = 3;  // what is made on first use is there in the second one
+    Replayer& replayer = recorded->replayer;
+    const int64_t before = replayer.replays();
+    for (int k = 0; k < kCalls && replayer.replays() == before; ++k) realize(replayer(defined.tensors(), call));
+    if (replayer.replays() == before) fail("cannot be recorded: ", replayer.why());
+  } catch (...) {
+    recorded->plans.pop_back();
+    throw;
+  }
+}
+
+/// All that a call may look at: the weights, and what plans have computed of them.
+nn::StateDict Model::State::named_values() {
+  nn::StateDict all;
+  std::set<std::string> taken;
+  const auto add = [&](const std::string& name, const Tensor& x) {
+    if (name.empty() || !x.defined()) return;
+    std::string unique = name;
+    for (int k = 2; !taken.insert(unique).second; ++k) unique = text(name, '#', k);
+    all.emplace_back(unique, x);
+  };
+  for (const Weight& weight : program.weights) add(weight.name, program.tensor(*weight.tensor).tensor);
+  const auto add_results = [&](const auto& nodes) {
+    for (const auto& [node, results] : nodes)
+      for (size_t k = 0; k < std::min(results.size(), node->outputs.size()); ++k)
+        add(node->outputs[k], results[k].tensor);
+  };
+  add_results(program.constants);
+  for (const Plan& plan : recorded->plans) {
+    for (const auto& [frame, nodes] : plan.known) add_results(nodes);
+    for (const auto& [frame, nodes] : plan.prepared)
+      for (const auto& [node, tensors] : nodes)
+        for (const Tensor& x : tensors) add(node->outputs[0] + ".prepared", x);
+  }
+  return all;
+}
+
+void Model::record(std::span<const Tensor> inputs) {
+  state_->in_this_file([&] { state_->record(inputs); });
+}
+
+program::Contents Model::contents() const {
+  if (state_->weights_changed())
+    fail(state_->program.path, ": a weight was assigned to after `record`; record the calls again");
+  if (!state_->recorded) fail(state_->program.path, ": no call is recorded; `record` does that");
+  SaveOptions options{.inputs = state_->recorded->inputs, .state = state_->named_values()};
+  for (const ValueInfo& output : outputs()) options.outputs.push_back(output.name);
+  const NoGrad evaluation;
+  const Training off(false);
+  return state_->recorded->replayer.contents(options);
+}
+
+void Model::save(const std::string& path) const { program::write(path, contents()); }
 
 }  // namespace teeny::onnx
