@@ -494,17 +494,22 @@ nn::StateDict Model::State::named_values() {
     all.emplace_back(unique, x);
   };
   for (const Weight& weight : program.weights) add(weight.name, program.tensor(*weight.tensor).tensor);
-  const auto add_results = [&](const auto& nodes) {
-    for (const auto& [node, results] : nodes)
-      for (size_t k = 0; k < std::min(results.size(), node->outputs.size()); ++k)
-        add(node->outputs[k], results[k].tensor);
+  const auto each = [](const auto& nodes, const auto& use) {  // in an order that is the same in each run of the program
+    const std::map sorted(nodes.begin(), nodes.end());
+    for (const auto& [key, value] : sorted) use(key, value);
   };
-  add_results(program.constants);
+  const auto add_results = [&](const Node* node, const std::vector<Value>& results) {
+    for (size_t k = 0; k < std::min(results.size(), node->outputs.size()); ++k)
+      add(node->outputs[k], results[k].tensor);
+  };
+  each(program.constants, add_results);
   for (const Plan& plan : recorded->plans) {
-    for (const auto& [frame, nodes] : plan.known) add_results(nodes);
-    for (const auto& [frame, nodes] : plan.prepared)
-      for (const auto& [node, tensors] : nodes)
+    each(plan.known, [&](int, const auto& nodes) { each(nodes, add_results); });
+    each(plan.prepared, [&](int, const auto& nodes) {
+      each(nodes, [&](const Node* node, const std::vector<Tensor>& tensors) {
         for (const Tensor& x : tensors) add(node->outputs[0] + ".prepared", x);
+      });
+    });
   }
   return all;
 }

@@ -13,8 +13,6 @@ namespace teeny::program {
 
 using tinyops::DType, tinyops::Dims, tinyops::Shape, tinyops::BufferRef, tinyops::fail, tinyops::text;
 
-constexpr std::string_view kMetadataKey = "teeny.program";
-
 /// A port of the file: it says which slot it is.
 template <class P>
 struct PortInSlot {

@@ -23,12 +23,14 @@
 // that JSON has no number for is a text: "inf", "-inf", "nan", or the 16 digits of another NaN.
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "teeny/program/contents.h"
 
 namespace teeny::program {
 
 constexpr int kVersion = 1;
+constexpr std::string_view kMetadataKey = "teeny.program";
 
 /// Throws, naming `path`, where it cannot be written; then it is what it was (files/replacement.h).
 void write(const std::string& path, const Contents& contents);

@@ -9,7 +9,7 @@
 #include "teeny/debug/trace.h"
 #include "teeny/graph/context.h"
 #include "teeny/tool/files.h"
-#include "teeny/tool/inputs.h"
+#include "teeny/tool/network.h"
 #include "teeny/tool/print.h"
 #include "teeny/tool/tool.h"
 #include "tinyops/device.h"
@@ -34,15 +34,16 @@ double milliseconds_of(const std::function<void()>& work) {
 }
 
 /// One run to its end: a device may still work when a call returns.
-double run_once(onnx::Model& model, std::span<const Tensor> inputs) {
+double run_once(Network& model, std::span<const Tensor> inputs) {
   return milliseconds_of([&] {
     realize(std::span<const Tensor>(model(inputs)));
     tinyops::synchronize();
   });
 }
 
-/// What a run's kernels are, counted in a run in which each of them is looked at.
-debug::Counters count_work(onnx::Model& model, std::span<const Tensor> inputs) {
+/// What a run's kernels are; of an ONNX file counted in a run in which each of them is looked at.
+debug::Counters count_work(Network& model, std::span<const Tensor> inputs) {
+  if (!model.calls().empty()) return model.work(inputs);
   thread_local debug::Counters counters;
   counters = {};
   const ExecutionScope counting({.run = [](const tinyops::Kernel& kernel) {
@@ -58,7 +59,7 @@ double percentile(const std::vector<double>& sorted, double share) {
   return sorted[std::min(sorted.size() - 1, size_t(std::max(0.0, std::ceil(share * double(sorted.size())) - 1)))];
 }
 
-Json measure(onnx::Model& model, const std::vector<Tensor>& inputs, const Options& options, Progress& progress) {
+Json measure(Network& model, const std::vector<Tensor>& inputs, const Options& options, Progress& progress) {
   tinyops::reset_peak();
   Json result;
   result["first_ms"] = run_once(model, inputs);
@@ -83,7 +84,7 @@ Json measure(onnx::Model& model, const std::vector<Tensor>& inputs, const Option
   result["minimum_ms"] = times[0];
   result["runs_per_s"] = runs / sum * 1e3;
   result["runs"] = times.size();
-  result["kernels"] = (context.kernels - kernels) / int64_t(times.size());
+  result["kernels"] = model.calls().empty() ? (context.kernels - kernels) / int64_t(times.size()) : work.kernels;
   result["peak_mb"] = double(tinyops::memory_use().peak) / 1e6;
   result["gflop"] = double(work.flops) / 1e9;
   result["gflops"] = double(work.flops) / median / 1e6;
@@ -92,15 +93,15 @@ Json measure(onnx::Model& model, const std::vector<Tensor>& inputs, const Option
   return result;
 }
 
-std::vector<Tensor> inputs_in(const std::string& folder, const onnx::ModelProto& model) {
+std::vector<Tensor> inputs_in(const std::string& folder, const onnx::Graph& graph) {
   std::vector<Tensor> inputs;
   bool any = false;
-  for (size_t k = 0; k < model.graph.inputs.size(); ++k) {
+  for (size_t k = 0; k < graph.inputs.size(); ++k) {
     const std::string file = text(folder, "/input_", k, ".pb");
     inputs.push_back(std::filesystem::exists(file) ? load_pb(file).tensor : Tensor());
     any = any || inputs.back().defined();
   }
-  if (!any && !model.graph.inputs.empty()) fail(folder, ": there is no input_0.pb");
+  if (!any && !graph.inputs.empty()) fail(folder, ": there is no input_0.pb");
   return inputs;
 }
 
@@ -123,21 +124,21 @@ void print_for_people(const Json& r) {
 }
 
 int bench(const Options& options) {
-  const std::vector<Shapes> combined = combinations(options.shapes);
+  std::vector<Shapes> combined = combinations(options.shapes);
   const Ranges ranges = ranges_from(options.ranges);
   if (!options.data.empty() && !options.shapes.empty())
     throw WrongUsage("--data has its own shapes; leave out --shape");
-  check_network(options.model);
   const NoGrad guard;
-  std::optional<onnx::Model> model;
+  std::optional<Network> model;
   const double load_ms = milliseconds_of([&] { model.emplace(options.model); });
+  if (options.shapes.empty() && !model->calls().empty()) combined = model->calls();
   const size_t runs = options.data.empty() ? combined.size() : options.data.size();
   const auto inputs_of = [&](size_t k) {
     Tensor::manual_seed(uint64_t(options.seed));
-    return options.data.empty() ? random_inputs(model->proto(), combined[k], ranges)
-                                : inputs_in(options.data[k], model->proto());
+    return options.data.empty() ? random_inputs(model->graph(), combined[k], ranges)
+                                : inputs_in(options.data[k], model->graph());
   };
-  for (size_t k = 0; k < runs; ++k) inputs_of(k);  // all that is wrong with them is said before anything is measured
+  for (size_t k = 0; k < runs; ++k) model->check(inputs_of(k));  // all that is wrong with them is said before anything is measured
   if (!options.json)
     std::printf("%s\n  %-10s %s ms\n",
                 wrapped(printable(options.model) + " on " + tinyops::device_name(), 0, terminal_width()).c_str(),
@@ -150,7 +151,7 @@ int bench(const Options& options) {
     for (size_t i = 0; i < inputs.size(); ++i) {
       if (!inputs[i].defined()) continue;
       const Shape& shape = inputs[i].shape();
-      const std::string& name = model->inputs()[i].name;
+      const std::string& name = model->graph().inputs[i].name;
       shapes[name] = std::vector(shape.begin(), shape.end());
       title += text(title.empty() ? "" : ", ", name, ' ', shape);
       inputs[i].realize();
@@ -169,18 +170,20 @@ int bench(const Options& options) {
 
 void add_bench(CLI::App& app, Action& action) {
   const auto [command, options] = add_command<Options>(
-      app, action, "bench", "how long an ONNX network takes",
+      app, action, "bench", "how long a network takes",
       "A --shape for each input whose shape the file leaves open; NAME may also be the name of an open axis. An "
-      "input that is named again begins the next combination of shapes, in which the others keep theirs:\n\n"
+      "input that is named again begins the next combination of shapes, in which the others keep theirs. A program "
+      "file needs none: all of its calls are measured.\n\n"
       "  teeny bench net.onnx --shape x=1x3x224x224 --shape x=8x3x224x224\n"
       "  teeny bench bert.onnx --shape ids=1x128,mask=1x128 --shape ids=8x128,mask=8x128\n"
-      "  teeny bench bert.onnx --shape batch=1 --shape batch=8\n\n"
+      "  teeny bench bert.onnx --shape batch=1 --shape batch=8\n"
+      "  teeny bench net.teeny\n\n"
       "Inputs are random: floats are standard normal, and integers are 0, unless --range says otherwise. Loading "
       "and the first run, which plans and reads the weights, are shown apart from the times of warm runs. With "
       "--json, each combination is a line: load_ms first_ms median_ms p90_ms p99_ms minimum_ms runs_per_s kernels "
       "peak_mb gflops and more. On a machine that others use, compare minima.",
       bench);
-  command->add_option("MODEL", options->model, "an ONNX file")->required();
+  command->add_option("MODEL", options->model, "a .onnx or .teeny file")->required();
   command->add_option("--shape", options->shapes, "of an input")->type_name("NAME=SIZES")->allow_extra_args(false);
   command->add_option("--data", options->data, "a folder with input_0.pb, input_1.pb, ..")
       ->type_name("DIR")

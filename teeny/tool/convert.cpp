@@ -77,11 +77,11 @@ void add_convert(CLI::App& app, Action& action) {
   const auto [command, options] = add_command<Options>(
       app, action, "convert", "write the tensors of a file in another format",
       "The ending of OUT says which format: .safetensors, .pt, .npz, or .npy for a single tensor. OUT takes its "
-      "place in one step, once all is written. Only tensors are kept: the network of an ONNX file is not.\n\n"
+      "place in one step, once all is written. Only tensors are kept: the network of an ONNX or program file is not.\n\n"
       "  teeny convert checkpoint.pt weights.safetensors --under model --dtype f16\n"
-      "  teeny convert net.onnx weights.npz",
+      "  teeny convert net.teeny weights.npz",
       convert);
-  command->add_option("IN", options->in, ".onnx, .safetensors, .pt, .npz or .npy")->required();
+  command->add_option("IN", options->in, ".onnx, .teeny, .safetensors, .pt, .npz or .npy")->required();
   command->add_option("OUT", options->out, "the new file")->required();
   command->add_option("--dtype", options->dtype, "of all floats; integers stay")->type_name("f16|bf16|f32|f64");
   command->add_option("--under", options->under, "only what is under this name, without it")->type_name("NAME");

@@ -1,8 +1,9 @@
-// Which tensors of two files differ.
+// In what two files differ: their tensors, and their networks.
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
+#include "teeny/tool/diff_networks.h"
 #include "teeny/tool/files.h"
 #include "teeny/tool/print.h"
 #include "teeny/tool/tool.h"
@@ -46,7 +47,9 @@ std::pair<double, bool> compare(const Tensor& a, const Tensor& b, const Options&
 int diff(const Options& options) {
   nn::StateDict a = load_tensors(options.a);
   const nn::StateDict b = load_tensors(options.b);
-  if (a.empty() && b.empty()) fail(options.a, " and ", options.b, ": neither has a tensor");
+  const bool have_networks = are_networks(options.a, options.b);
+  const std::vector<Difference> network = differences(options.a, options.b);
+  if (a.empty() && b.empty() && !have_networks) fail(options.a, " and ", options.b, ": neither has a tensor");
   // The tensor of a .npy file has no name of its own.
   if (summary(options.a).format == "npy" && summary(options.b).format == "npy") a[0].first = b[0].first;
   std::map<std::string, Tensor> left(a.begin(), a.end());
@@ -85,17 +88,21 @@ int diff(const Options& options) {
   progress.clear();
   for (const auto& [name, x] : a)
     if (left.contains(name)) missing.push_back(name), table.rows.push_back({printable(name), "missing", ""});
-  const bool same = table.rows.empty();
+  const bool same = table.rows.empty() && network.empty();
   if (options.json) {
-    print({{"a", options.a},
-           {"b", options.b},
-           {"equal", equal},
-           {"missing", missing},
-           {"added", added},
-           {"changed", changed}});
+    Json json{{"a", options.a},         {"b", options.b},     {"equal", equal},
+              {"missing", missing},     {"added", added},     {"changed", changed}};
+    if (have_networks) json["network"] = Json::array();
+    for (const auto& [name, how] : network) json["network"].push_back({{"name", name}, {"how", how}});
+    print(json);
   } else {
+    for (const auto& [name, how] : network)
+      std::printf("%s\n", wrapped(printable(name + ": " + how), 2, terminal_width()).c_str());
+    if (have_networks)
+      std::printf("network: %s\n%s", network.empty() ? "equal" : counted(int64_t(network.size()), "difference").c_str(),
+                  table.rows.empty() ? "" : "\n");
     table.print();
-    const std::string sums = text(grouped(equal), " equal, ", changed.size(), " changed, ", missing.size(),
+    const std::string sums = text(have_networks ? "tensors: " : "", grouped(equal), " equal, ", changed.size(), " changed, ", missing.size(),
                                   " missing, ", added.size(), " added");
     std::printf("%s\n", wrapped(sums, 0, terminal_width()).c_str());
   }
@@ -106,11 +113,14 @@ int diff(const Options& options) {
 
 void add_diff(CLI::App& app, Action& action) {
   const auto [command, options] = add_command<Options>(
-      app, action, "diff", "which tensors of two files differ",
-      "Compares names, dtypes, shapes and values, whatever the formats of the two files. The exit status is 1 "
-      "where they differ. NaN equals NaN.\n\n"
+      app, action, "diff", "in what two files differ",
+      "Compares names, dtypes, shapes and values of the tensors, whatever the formats of the two files. Of two ONNX "
+      "files it compares the nodes, too: what they do and what they read, however values between them are named; of two "
+      "program files the calls, with the first kernel that differs. The exit status is 1 where the files differ. NaN "
+      "equals NaN.\n\n"
       "  teeny diff before.safetensors after.pt --atol 1e-6\n"
-      "  teeny diff weights.pt half.safetensors --values --rtol 1e-3",
+      "  teeny diff weights.pt half.safetensors --values --rtol 1e-3\n"
+      "  teeny diff net.onnx exported_again.onnx",
       diff);
   command->add_option("A", options->a, "a file of tensors")->required();
   command->add_option("B", options->b, "another one")->required();

@@ -2,13 +2,15 @@
 #include <spawn.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 
 #include "teeny/files/replacement.h"
 #include "teeny/tool/files.h"
 #include "teeny/tool/graph.h"
-#include "teeny/tool/inputs.h"
+#include "teeny/tool/network.h"
+#include "teeny/tool/program_graph.h"
 #include "teeny/tool/print.h"
 #include "teeny/tool/tool.h"
 
@@ -62,7 +64,7 @@ std::map<std::string, onnx::ValueInfo> values_of(const onnx::ModelProto& model, 
   const std::vector<Shapes> combined = combinations(options.shapes);
   if (combined.size() > 1) throw WrongUsage("--shape: an input has two shapes");
   const NoGrad guard;
-  const std::vector<Tensor> inputs = random_inputs(model, combined[0], {});
+  const std::vector<Tensor> inputs = random_inputs(model.graph, combined[0], {});
   onnx::Model loaded(options.model);
   for (const onnx::ValueInfo& info : loaded.values(inputs)) values[info.name] = info;
   for (size_t k = 0; k < inputs.size(); ++k)
@@ -73,28 +75,67 @@ std::map<std::string, onnx::ValueInfo> values_of(const onnx::ModelProto& model, 
   return values;
 }
 
+/// Graphviz's source, or what it makes of it.
+void write_picture(const std::string& path, const std::string& format, const std::string& source, size_t boxes,
+                   const char* instead) {
+  Progress progress;
+  if (format != "dot" && boxes > kMostDrawn)
+    fail(path, ": ", boxes, " boxes would take Graphviz minutes; ", instead, "a .dot file takes all");
+  io::Replacement replacement(path);
+  progress.show("Graphviz places " + counted(int64_t(boxes), "box"));
+  if (format == "dot") replacement.file().write(source.data(), source.size());
+  else run_dot(source, format, replacement.file());
+  replacement.commit();
+}
+
+/// The call with these shapes, or the first one.
+size_t call_to_draw(const program::Contents& contents, const Options& options) {
+  if (contents.calls.empty()) fail(options.model, ": a program without a call");
+  const std::vector<Shapes> wanted = combinations(options.shapes);
+  const auto fits = [&](const program::Call& call) {
+    return std::ranges::all_of(wanted[0], [&](const auto& each) {
+      const auto port = std::ranges::find(call.inputs, each.first, &Port::name);
+      return port != call.inputs.end() && port->shape == each.second;
+    });
+  };
+  const auto call = std::ranges::find_if(contents.calls, fits);
+  if (call == contents.calls.end() || wanted.size() > 1) {
+    std::string all;
+    for (const program::Call& other : contents.calls) all += (all.empty() ? "" : "; ") + text_of(other.inputs);
+    throw WrongUsage("--shape: no such call; there are " + all);
+  }
+  return size_t(call - contents.calls.begin());
+}
+
+int draw_program(const Options& options, const std::string& format) {
+  if (options.depth >= 0) throw WrongUsage("--depth is for ONNX networks: a program has no modules");
+  const program::Contents contents = load_program(options.model);
+  const size_t number = call_to_draw(contents, options);
+  const program::Call& call = contents.calls[number];
+  const ProgramDrawing drawing = drawing_of(contents, call);
+  write_picture(options.out, format, drawing.source, drawing.boxes, "");
+  if (options.json)
+    return print({{"out", options.out}, {"boxes", drawing.boxes}, {"arrows", drawing.arrows}, {"call", number}}), 0;
+  const std::string said = text(printable(options.out), ": ", counted(int64_t(call.kernels.size()), "kernel"), ", call ",
+                                number + 1, " of ", contents.calls.size(), ": ", printable(text_of(call.inputs)));
+  std::printf("%s\n", wrapped(said, 0, terminal_width()).c_str());
+  return 0;
+}
+
 int draw(const Options& options) {
   const size_t point = options.out.rfind('.');
   const std::string format = point == options.out.npos ? "" : options.out.substr(point + 1);
   if (format != "svg" && format != "png" && format != "pdf" && format != "dot")
     throw WrongUsage(options.out + ": an ending .svg, .png, .pdf or .dot says what to write");
-  Progress progress;
+  check_network(options.model);
+  if (is_program(options.model)) return draw_program(options, format);
   OnnxFile file(options.model);
   onnx::Graph& graph = file.proto.graph;
   const auto values = values_of(file.proto, options);
   for (auto* infos : {&graph.inputs, &graph.outputs})
     for (onnx::ValueInfo& info : *infos) info = values.at(info.name);
   const Drawing drawing = drawing_of(graph, options.depth, kMostBoxes);
-  if (format != "dot" && drawing.boxes.size() > kMostDrawn)
-    fail(options.out, ": ", drawing.boxes.size(),
-         " boxes would take Graphviz minutes; --depth draws fewer, and a .dot file takes all");
-  const std::string source = dot_of(drawing, graph, values);
-  io::Replacement replacement(options.out);
-  progress.show("Graphviz places " + counted(int64_t(drawing.boxes.size()), "box"));
-  if (format == "dot") replacement.file().write(source.data(), source.size());
-  else run_dot(source, format, replacement.file());
-  replacement.commit();
-  progress.clear();
+  write_picture(options.out, format, dot_of(drawing, graph, values), drawing.boxes.size(), "--depth draws fewer, and ");
   if (options.json)
     return print({{"out", options.out},
                   {"boxes", drawing.boxes.size()},
@@ -116,15 +157,18 @@ int draw(const Options& options) {
 
 void add_draw(CLI::App& app, Action& action) {
   const auto [command, options] = add_command<Options>(
-      app, action, "draw", "a picture of an ONNX network",
+      app, action, "draw", "a picture of a network",
       "Draws the graph with Graphviz: a box for each chain of operations, coloured by their kind, inside of the "
       "modules that the nodes' names tell of. Modules deeper than --depth are a box each; without it, as deep as "
       "stays readable. What only computes constants and shapes is left out. Arrows show shapes where the file says "
       "them, or where --shape gives those of the inputs.\n\n"
+      "Of a program file it draws a call, the first one or that with the shapes: a box for each kernel, with the tensors "
+      "that it reads, and arrows for what kernels hand to each other, coloured by the block of memory in which it lies.\n\n"
       "  teeny draw net.onnx -o net.svg --shape x=1x3x224x224\n"
-      "  teeny draw bert.onnx -o bert.pdf --depth 2",
+      "  teeny draw bert.onnx -o bert.pdf --depth 2\n"
+      "  teeny draw net.teeny -o net.svg",
       draw);
-  command->add_option("MODEL", options->model, "an ONNX file")->required();
+  command->add_option("MODEL", options->model, "a .onnx or .teeny file")->required();
   command->add_option("-o,--out", options->out, ".svg, .png, .pdf; or .dot, Graphviz's source")
       ->type_name("FILE")
       ->required();

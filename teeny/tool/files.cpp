@@ -39,10 +39,21 @@ void check_network(const std::string& path) {
   const io::Kind kind = io::kind_of(start);
   if (kind == io::Kind::Onnx) return;
   if (kind != io::Kind::Unknown) {
-    io::summary(path);  // throws where it is another kind of archive, and says which
-    fail(path, ": holds tensors and no network; an .onnx file has one, and `teeny info` lists tensors");
+    if (summary(path).format == kProgram) return;  // throws where it is another kind of archive, and says which
+    fail(path, ": holds tensors and no network; .onnx and .teeny files have one, and `teeny info` lists tensors");
   }
   if (!io::what_it_is(start).empty()) io::fail_kind(file, "no ONNX network");
+}
+
+bool is_program(const std::string& path) {
+  data::File file = data::open_to_read(path);
+  return io::kind_of(io::signature_of(file)) == io::Kind::Safetensors && summary(path).format == kProgram;
+}
+
+program::Contents load_program(const std::string& path) {
+  program::Contents contents = program::read(path);
+  program::verify(path, contents);
+  return contents;
 }
 
 OnnxFile::OnnxFile(const std::string& path) : bytes((check_network(path), map(path))) {
@@ -63,7 +74,11 @@ onnx::Value load_pb(const std::string& path) {
 }
 
 io::FileSummary summary(const std::string& path) {
-  if (!is_onnx(path)) return io::summary(path);
+  if (!is_onnx(path)) {
+    io::FileSummary file = io::summary(path);
+    if (file.metadata.erase(std::string(program::kMetadataKey)) > 0) file.format = kProgram;
+    return file;
+  }
   const OnnxFile file(path);
   io::FileSummary result{.format = "ONNX", .metadata = file.proto.metadata};
   std::map<std::string, size_t> beside;
@@ -95,7 +110,7 @@ nn::StateDict load_tensors(const std::string& path, std::vector<std::string>* le
       }
     return tensors;
   }
-  if (headers.format == "safetensors") {
+  if (headers.format == "safetensors" || headers.format == kProgram) {
     std::vector<std::string> here;
     const io::Safetensors file = io::load_safetensors(path, {.left_out = left_out ? left_out : &here});
     if (!here.empty()) throw io::CannotHold(here[0]);
@@ -126,6 +141,7 @@ void save_tensors(const std::string& path, const nn::StateDict& tensors, const i
   if (format == "safetensors") io::save_safetensors(path, tensors, metadata);
   else if (format == "pt") io::save_torch(path, tensors);
   else if (format == "npz") io::save_npz(path, tensors);
+  else if (path.ends_with(".teeny")) throw WrongUsage(path + ": `teeny compile` makes a program of an .onnx file");
   else if (format.empty()) throw WrongUsage(path + ": an ending .safetensors, .pt, .npz or .npy says what to write");
   else if (tensors.size() == 1) io::save_npy(path, tensors[0].second);
   else

@@ -7,6 +7,7 @@
 #include "teeny/io/io.h"
 #include "teeny/onnx/onnx.h"
 #include "teeny/onnx/values.h"
+#include "teeny/program/format.h"
 
 namespace teeny::tool {
 
@@ -18,10 +19,16 @@ struct OnnxFile {
   explicit OnnxFile(const std::string& path);
 };
 bool is_onnx(const std::string& path);
-/// Throws where the file holds tensors, or is nothing that teeny knows.
+/// A program file, which is a safetensors file with calls beside its tensors.
+bool is_program(const std::string& path);
+/// To look at, once it is verified.
+program::Contents load_program(const std::string& path);
+/// Throws where the file holds tensors alone, or is nothing that teeny knows.
 void check_network(const std::string& path);
 
-/// What is in it, read off its headers; of an ONNX file its initializers.
+constexpr const char* kProgram = "teeny program";  ///< the format of a summary
+
+/// What is in it, read off its headers; of an ONNX file its initializers, of a program file its state.
 io::FileSummary summary(const std::string& path);
 
 /// All tensors of a file: a .npy's is named after the file, an ONNX file's are its initializers. Throws where the file

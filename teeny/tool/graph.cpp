@@ -5,8 +5,8 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "teeny/tool/dot.h"
 #include "teeny/tool/files.h"
-#include "teeny/tool/print.h"
 
 namespace teeny::tool {
 
@@ -190,9 +190,7 @@ Drawing drawing_of(const Graph& graph, int depth, size_t most) {
 
 namespace {
 
-constexpr int kLongest = 60;       // characters of a line
 constexpr size_t kMostLines = 14;  // of a box
-constexpr const char *kPlain = "#ffffff", *kOutside = "#dff2dc";
 
 const std::map<std::string, const char*> kColours = {
     {"windows", "#fbe3c8"},       {"resize", "#fbe3c8"},      {"sampling", "#fbe3c8"},
@@ -206,29 +204,6 @@ std::string colour_of(const std::string& family) {
   return found == kColours.end() ? kPlain : found->second;
 }
 std::string colour_of(const Node& node) { return colour_of(onnx::family_of(node.op)); }
-
-/// Graphviz reads a part of HTML.
-std::string for_html(const std::string& text) {
-  std::string out;
-  for (char c : shortened(printable(text), kLongest))
-    out += c == '&' ? "&amp;" : c == '<' ? "&lt;" : c == '>' ? "&gt;" : c == '"' ? "&quot;" : std::string(1, c);
-  return out;
-}
-
-std::string row(const std::string& html, const std::string& colour) {
-  return "<tr><td align=\"left\" bgcolor=\"" + colour + "\">" + html + "</td></tr>";
-}
-std::string table(const std::string& name, const std::string& rows) {
-  return "  " + name + " [label=<<table border=\"1\" cellborder=\"0\" cellspacing=\"0\" cellpadding=\"3\">" + rows +
-         "</table>>];\n";
-}
-
-template <class Sizes>
-std::string joined(const Sizes& sizes, const char* between) {
-  std::string out;
-  for (const auto& size : sizes) out += text(out.empty() ? "" : between, size);
-  return out;
-}
 
 /// What tells one call of an operation from another: `3×3 stride 2×2`.
 std::string attributes_of(const Node& node) {
@@ -317,11 +292,7 @@ std::string name_inside(const std::string& module, const std::string& around) {
 std::string dot_of(const Drawing& drawing, const Graph& graph, const std::map<std::string, onnx::ValueInfo>& values) {
   Weights weights;
   for (const onnx::TensorProto& t : graph.initializers) weights[t.name] = &t;
-  std::string out =
-      "digraph model {\n"
-      "  node [shape=plain fontname=\"sans-serif\" fontsize=11];\n"
-      "  edge [color=\"#555555\" fontname=\"sans-serif\" fontsize=9 fontcolor=\"#555555\"];\n"
-      "  graph [fontname=\"sans-serif\" fontsize=10 color=\"#aaaaaa\" labeljust=l ranksep=0.3 nodesep=0.25];\n";
+  std::string out = text("digraph model {\n", kGraphStyle);
   std::set<std::string> families;
   for (const Box& box : drawing.boxes)
     for (const Node* node : box.nodes)

@@ -4,7 +4,7 @@
 #include <filesystem>
 
 #include "teeny/tool/files.h"
-#include "teeny/tool/inputs.h"
+#include "teeny/tool/network.h"
 #include "teeny/tool/print.h"
 #include "teeny/tool/tool.h"
 
@@ -89,6 +89,29 @@ void print_model(const onnx::ModelProto& model) {
   ops.print(2);
 }
 
+void print_program(const program::Contents& contents) {
+  const auto line = [](const char* what, const std::string& text) {
+    std::printf("  %-10s %s\n", what, wrapped(printable(text), 13, terminal_width()).c_str());
+  };
+  size_t number = 0;
+  for (const program::Call& call : contents.calls) {
+    std::printf("\ncall %zu of %zu\n", ++number, contents.calls.size());
+    for (const Port& port : call.inputs) line("input", text(port.name, "  ", port.dtype, ' ', port.shape));
+    for (const Port& port : call.outputs) line("output", text(port.name, "  ", port.dtype, ' ', port.shape));
+    std::string kinds;
+    for (const auto& [kind, count] : kinds_of(call)) kinds += text(kinds.empty() ? ": " : ", ", grouped(count), ' ', kind);
+    line("kernels", grouped(int64_t(call.kernels.size())) + kinds);
+    line("work", decimal(double(work_of(call).flops) / 1e9) + " GFLOP");
+    line("memory", counted(int64_t(call.slots.size()), "slot") + "; temporaries in " +
+                       counted(int64_t(call.blocks.size()), "block") + " of " + byte_size(double(temporary_bytes(call))));
+    std::string changes;
+    for (const std::string& name : changes_of(contents, call)) changes += (changes.empty() ? "" : ", ") + name;
+    constexpr int kLongest = 200;
+    if (!changes.empty()) line("changes", shortened(changes, kLongest));
+    if (call.words > 0) line("draws", grouped(int64_t(call.words)) + " random words");
+  }
+}
+
 std::string title_of(const onnx::ModelProto& model) {
   std::string title = text(", IR version ", model.ir_version);
   for (const auto& [domain, version] : model.opsets)
@@ -110,10 +133,14 @@ int info(const Options& options) {
   const auto shared = shared_storages(file.tensors);
   std::optional<OnnxFile> onnx;
   if (is_onnx(options.file)) onnx.emplace(options.file);
+  std::optional<program::Contents> program;
+  if (file.format == kProgram) program.emplace(load_program(options.file));
 
   if (options.json) {
     Json json{{"file", options.file}, {"format", file.format}, {"bytes", size}};
     if (onnx) add_model(onnx->proto, json);
+    if (program)
+      for (const program::Call& call : program->calls) json["calls"].push_back(json_of(*program, call));
     json["tensors"] = Json::array();
     for (const io::StoredTensor& t : file.tensors)
       json["tensors"].push_back({{"name", t.name},
@@ -130,6 +157,7 @@ int info(const Options& options) {
   const std::string title = options.file + ": " + file.format + (onnx ? title_of(onnx->proto) : "") + ", ";
   std::printf("%s\n", wrapped(printable(title) + byte_size(double(size)), 0, terminal_width()).c_str());
   if (onnx) print_model(onnx->proto);
+  if (program) print_program(*program);
   Table tensors{{{"tensor"}, {"dtype"}, {"shape"}, {"bytes", true}}};
   for (const io::StoredTensor& t : file.tensors)
     tensors.rows.push_back({printable(t.name), printable(t.dtype), text(t.shape), grouped(int64_t(t.bytes))});
@@ -164,13 +192,13 @@ void add_info(CLI::App& app, Action& action) {
   const auto [command, options] = add_command<Options>(
       app, action, "info", "what is in a file",
       "Shows the tensors with their dtypes, shapes and sizes; of an ONNX file its inputs, outputs and operations "
-      "too, and which of these teeny does not have. Only headers are read: a large file takes no longer than a "
-      "small one.\n\n"
+      "too, and which of these teeny does not have; of a program file its calls, once they are verified. Only headers "
+      "are read: a large file takes no longer than a small one, unless it is a program.\n\n"
       "  teeny info net.onnx\n"
       "  teeny info weights.safetensors --like conv\n"
       "  teeny info net.onnx --json | jq '.ops[] | select(.missing)'",
       info);
-  command->add_option("FILE", options->file, ".onnx, .safetensors, .pt, .npz or .npy")->required();
+  command->add_option("FILE", options->file, ".onnx, .teeny, .safetensors, .pt, .npz or .npy")->required();
   command->add_option("--like", options->like, "only tensors whose name has this in it")->type_name("TEXT");
 }
 

@@ -117,8 +117,7 @@ size_t place_of(const std::string& name, const std::vector<onnx::ValueInfo>& inp
   throw WrongUsage(text('"', name, "\": no such input; there are ", known));
 }
 
-std::vector<Tensor> random_inputs(const onnx::ModelProto& model, const Shapes& shapes, const Ranges& ranges) {
-  const onnx::Graph& graph = model.graph;
+std::vector<Tensor> random_inputs(const onnx::Graph& graph, const Shapes& shapes, const Ranges& ranges) {
   std::set<std::string> axes{""};
   for (const onnx::ValueInfo& input : graph.inputs)
     if (input.shape)

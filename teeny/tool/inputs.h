@@ -30,6 +30,6 @@ Tensor random_input(const onnx::ValueInfo& input, const Shape& shape, const Rang
 size_t place_of(const std::string& name, const std::vector<onnx::ValueInfo>& inputs);
 
 /// All of them; one that has a value in the file is left out. Throws WrongUsage where `shapes` names what is not there.
-std::vector<Tensor> random_inputs(const onnx::ModelProto& model, const Shapes& shapes, const Ranges& ranges);
+std::vector<Tensor> random_inputs(const onnx::Graph& graph, const Shapes& shapes, const Ranges& ranges);
 
 }  // namespace teeny::tool

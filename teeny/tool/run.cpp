@@ -1,4 +1,4 @@
-// Runs a network on inputs from files.
+// Runs a network, or a call of a program, on inputs from files.
 #include <algorithm>
 #include <filesystem>
 #include <numeric>
@@ -6,7 +6,7 @@
 
 #include "teeny/graph/context.h"
 #include "teeny/tool/files.h"
-#include "teeny/tool/inputs.h"
+#include "teeny/tool/network.h"
 #include "teeny/tool/print.h"
 #include "teeny/tool/tool.h"
 
@@ -30,9 +30,9 @@ Tensor single_tensor(const std::string& path) {
   fail(path, ": has ", tensors.size(), " tensors; without NAME= before it, each is the input of its own name");
 }
 
-/// Inputs by name. A single tensor without a name is the first input that has nothing yet.
-nn::StateDict read_inputs(const onnx::Model& model, const Options& options) {
-  const std::vector<onnx::ValueInfo>& infos = model.inputs();
+/// In the graph's order. A single tensor without a name is the first input that has nothing yet.
+std::vector<Tensor> read_inputs(const onnx::Graph& graph, const Options& options) {
+  const std::vector<onnx::ValueInfo>& infos = graph.inputs;
   const Ranges ranges = ranges_from(options.ranges);
   nn::StateDict given;
   std::vector<Tensor> nameless;
@@ -65,7 +65,7 @@ nn::StateDict read_inputs(const onnx::Model& model, const Options& options) {
     if (!taken.insert(name).second) throw WrongUsage("the input \"" + name + "\" is given twice");
     if (options.cast) x = x.cast(onnx::dtype_of(info.type));
   }
-  for (const onnx::TensorProto& t : model.proto().graph.initializers) taken.insert(t.name);
+  for (const onnx::TensorProto& t : graph.initializers) taken.insert(t.name);
   size_t next = 0;
   for (const onnx::ValueInfo& info : infos)
     if (next < nameless.size() && taken.insert(info.name).second) {
@@ -74,7 +74,9 @@ nn::StateDict read_inputs(const onnx::Model& model, const Options& options) {
     }
   if (next < nameless.size())
     throw WrongUsage("there are more files than inputs; NAME=FILE gives one that has a value already");
-  return given;
+  std::vector<Tensor> ordered(infos.size());
+  for (const auto& [name, x] : given) ordered[place_of(name, infos)] = x;
+  return ordered;
 }
 
 /// A name from the model as that of a file: no folders, nothing hidden, no other one's.
@@ -223,24 +225,27 @@ int run(const Options& options) {
       options.labels.empty() ? std::vector<std::string>() : lines_of(options.labels);
   const NoGrad guard;
   Progress progress;
-  onnx::Model model(options.model, {.jit = false});
-  if (!options.out.empty()) check_out(options.out, model.outputs().size());
+  Network network(options.model, {.jit = false});
+  if (!options.out.empty()) check_out(options.out, network.graph().outputs.size());
   Tensor::manual_seed(uint64_t(options.seed));
-  const nn::StateDict inputs = read_inputs(model, options);
+  const std::vector<Tensor> inputs = read_inputs(network.graph(), options);
   std::vector<Tensor> results;
   {
     const ExecutionScope counting({.on_step = [&, kernels = 0](const Step&) mutable {
       progress.show(text("kernel ", grouped(++kernels), ".."));
     }});
-    results = model(inputs);
+    results = network(inputs);
     realize(results);
   }
   if (!options.labels.empty() && !results.empty()) check_labels(options, labels.size(), results[0]);
   progress.show("reading the results");
   nn::StateDict outputs;
+  const std::vector<std::string> names = network.output_names(inputs);
+  const std::string keeps = network.keeps(inputs);
   Json json{{"model", options.model}, {"outputs", Json::array()}};
+  if (!keeps.empty()) json["keeps"] = keeps;
   for (size_t k = 0; k < results.size(); ++k) {
-    outputs.emplace_back(model.outputs()[k].name, results[k]);
+    outputs.emplace_back(names[k], results[k]);
     const auto describe = is_float(results[k].dtype()) ? described<double> : described<int64_t>;
     json["outputs"].push_back(describe(outputs.back().first, results[k]));
   }
@@ -250,6 +255,7 @@ int run(const Options& options) {
   if (!options.out.empty()) save(options.out, outputs), json["out"] = options.out;
   if (options.json) print(json);
   else print_for_people(json["outputs"], json.value("top", Json::array()));
+  if (!options.json && !keeps.empty()) std::printf("\n%s\n", wrapped(keeps, 0, terminal_width()).c_str());
   return 0;
 }
 
@@ -257,15 +263,15 @@ int run(const Options& options) {
 
 void add_run(CLI::App& app, Action& action) {
   const auto [command, options] =
-      add_command<Options>(app, action, "run", "run an ONNX network",
+      add_command<Options>(app, action, "run", "run a network",
                            "Inputs are .npy files, or tensors of .npz, .safetensors and .pt files that have the "
                            "inputs' names. Without a name before it, a .npy file is the first input that has "
                            "nothing yet. Shows each output's shape and values; --out saves them.\n\n"
                            "  teeny run net.onnx image.npy --top 5 --labels labels.txt\n"
                            "  teeny run bert.onnx ids=ids.npy mask=mask.npy --out results.npz\n"
-                           "  teeny run net.onnx --random x=1x3x224x224",
+                           "  teeny run net.teeny --random x=1x3x224x224",
                            run);
-  command->add_option("MODEL", options->model, "an ONNX file")->required();
+  command->add_option("MODEL", options->model, "a .onnx or .teeny file")->required();
   command->add_option("IN", options->inputs, "inputs: FILE, or NAME=FILE");
   command
       ->add_option("-o,--out", options->out, "a .npz, .safetensors or .pt file; or a folder, for a .npy of each output")

@@ -49,6 +49,7 @@ inline CLI::Validator at_least(double least) {
 void add_info(CLI::App& app, Action& action);
 void add_run(CLI::App& app, Action& action);
 void add_bench(CLI::App& app, Action& action);
+void add_compile(CLI::App& app, Action& action);
 void add_convert(CLI::App& app, Action& action);
 void add_draw(CLI::App& app, Action& action);
 void add_diff(CLI::App& app, Action& action);
