@@ -522,13 +522,13 @@ program::Contents Model::contents() const {
   if (state_->weights_changed())
     fail(state_->program.path, ": a weight was assigned to after `record`; record the calls again");
   if (!state_->recorded) fail(state_->program.path, ": no call is recorded; `record` does that");
-  SaveOptions options{.inputs = state_->recorded->inputs, .state = state_->named_values()};
+  teeny::SaveOptions options{.inputs = state_->recorded->inputs, .state = state_->named_values()};
   for (const ValueInfo& output : outputs()) options.outputs.push_back(output.name);
   const NoGrad evaluation;
   const Training off(false);
   return state_->recorded->replayer.contents(options);
 }
 
-void Model::save(const std::string& path) const { program::write(path, contents()); }
+void Model::save_program(const std::string& path) const { program::write(path, contents()); }
 
 }  // namespace teeny::onnx

@@ -71,16 +71,16 @@ class Model {
   // A program file (program/program.h) runs the network without this room:
   //
   //   net.record({x1}), net.record({x8});      a call for each combination of input shapes
-  //   net.save("net.teeny");                   the kernels of all, and the weights once
+  //   net.save_program("net.teeny");           the kernels of all, and the weights once
 
-  /// Runs and records a call for `save`, in evaluation mode; what the inputs' values are does not matter. Throws, naming
+  /// Runs and records a call for `save_program`, in evaluation mode; what the inputs' values are does not matter. Throws, naming
   /// the nodes, where some look at values: what they do would be that for these inputs alone.
   void record(std::span<const Tensor> inputs);
   void record(std::initializer_list<Tensor> inputs) { record(std::span<const Tensor>(inputs.begin(), inputs.size())); }
   /// What is recorded. State tensors have the names of the weights that they are, or of the values in the graph that
   /// were computed of them; a name that two have gets a number, "mask#2". Throws where a weight was assigned to since.
   program::Contents contents() const;
-  void save(const std::string& path) const;
+  void save_program(const std::string& path) const;
 
   int64_t replays() const;         ///< calls that a Jit replayed
   const std::string& why() const;  ///< why the last one was not; empty when it was

@@ -338,24 +338,28 @@ def conversions(scratch):
     fails(1, 'neither has a tensor', 'diff', scratch / 'none.safetensors', scratch / 'none.safetensors')
     check('a .npy', data('convert', scratch / 'v.npy', scratch / 'v.safetensors')['tensors'] == 1)
 
-    # Ctrl-C in the middle: the old file stays, and nothing else.
     folder = scratch / 'interrupted'
     folder.mkdir()
-    target = folder / 'large.npz'
     write_safetensors(scratch / 'large.safetensors', {f't{k}': ('F32', [4, 1 << 20], b'') for k in range(16)}, size=16 << 20)
+    interrupt(folder / 'large.npz', 'convert', scratch / 'large.safetensors', folder / 'large.npz')
+
+
+def interrupt(target, *command):
+    """Ctrl-C in the middle: the old file stays, and nothing else in its folder."""
+    folder = target.parent
     for ending in [signal.SIGINT, signal.SIGTERM]:
         for _ in range(10):  # on a busy machine it may be done before the signal comes
             target.write_text('old')
             # A job in the background ignores SIGINT, and its children do, too.
-            process = subprocess.Popen([TEENY, 'convert', scratch / 'large.safetensors', target], env=ENVIRONMENT,
+            process = subprocess.Popen([TEENY, *command], env=ENVIRONMENT, stdout=subprocess.DEVNULL,
                                        preexec_fn=lambda: signal.signal(ending, signal.SIG_DFL))
             while len(os.listdir(folder)) < 2 and process.poll() is None:
                 time.sleep(0.001)
             process.send_signal(ending)
             if process.wait() != 0:
                 break
-        check(f'{ending} ends it', process.returncode == -ending)
-        check(f'{ending} leaves nothing behind', os.listdir(folder) == ['large.npz'] and target.read_text() == 'old', os.listdir(folder))
+        check(f'{ending} ends {command[0]}', process.returncode == -ending)
+        check(f'{ending} leaves nothing behind', os.listdir(folder) == [target.name] and target.read_text() == 'old', os.listdir(folder))
 
 
 def pictures(scratch):
@@ -371,6 +375,140 @@ def pictures(scratch):
     check('nothing half drawn', not (scratch / 'no.svg').exists())
     fails(1, 'no network', 'draw', PAGE / 'stripes.pt', '-o', scratch / 'no.svg')
     fails(2, 'ending', 'draw', NET, '-o', scratch / 'net.gif')
+
+
+def write_counter(path, name='w', **changes):
+    """A program file that keeps state: sum = x + w, which is the next w, and is drawn upon: noise is random."""
+    rows = {'kind': 'Rows', 'shape': [2], 'inner': 0, 'inputs': [{'slot': 0}, {'slot': 1}],
+            'program': [['Load', 'float32', 0], ['Load', 'float32', 1], ['Add', 'float32', 0, 1]], 'outputs': [{'slot': 2, 'value': 2}]}
+    port = lambda name, slot: {'name': name, 'dtype': 'float32', 'shape': [2], 'slot': slot}
+    call = {'inputs': [port('x', 0)], 'outputs': [port('sum', 2)], 'slots': [{'input': 0}, {'state': name}, {'fresh': 2, 'dtype': 'float32'}],
+            'blocks': [], 'kernels': [rows], 'updates': [{'state': name, 'slot': 2}], 'in_place': True, **changes}
+    program = {'version': 1, 'random': {'seed': 7, 'counter': 0}, 'frozen': [], 'calls': [call]}
+    write_safetensors(path, {name: ('F32', [2], struct.pack('<2f', 1, 2))}, {'teeny.program': json.dumps(program)})
+
+
+def programs(scratch):
+    path = scratch / 'net.teeny'
+    made = data('compile', NET, '--shape', 'batch=1', '--shape', 'batch=4', '-o', path)
+    check('compile', len(made['calls']) == 2 and made['bytes'] == path.stat().st_size and made['calls'][1]['inputs'][0]['shape'][0] == 4
+          and made['calls'][0]['kernels'] > 1 and made['calls'][0]['temporary_bytes'] > 0, made)
+    names = [tensor['name'] for tensor in data('info', path)['tensors']]
+    check('weights keep their names', {'conv.weight', 'conv.bias', 'head.weight', 'head.bias'} <= set(names), names)
+    check('and are there once', made['tensors'] == len(names) == len(set(names)))
+    of_net, of_program = (data('run', file, IMAGES, '--top', 1)['outputs'] for file in [NET, path])
+    check('a program computes what the network does', of_net[0]['name'] == of_program[0]['name'] and all(
+        abs(a - b) < 1e-5 for a, b in zip(of_net[0]['values'], of_program[0]['values'])), of_net, of_program)
+    good('run', path, '--random', 'image=1x1x16x16', '--out', scratch / 'out.npz')
+    fails(2, 'no such input', 'run', path, '--random', 'x=1')
+    fails(2, 'is open', 'run', path, '--random', 'image')
+    fails(1, 'no call with image (2, 1, 16, 16); there are image (1,', 'run', path, '--random', 'image=2x1x16x16')
+    lines = [json.loads(line) for line in good('bench', path, '--seconds', 0, '--json').splitlines()]
+    check('a line for each call', [line['shapes']['image'][0] for line in lines] == [1, 4] and all(
+        line['replayed'] and line['gflop'] > 0 and line['kernels'] == call['kernels'] for line, call in zip(lines, made['calls'])), lines)
+    check('or for one', good('bench', path, '--shape', 'image=4x1x16x16', '--seconds', 0, '--json').count('load_ms') == 1)
+    check('bench says nothing before what is wrong', run('bench', path, '--shape', 'image=3x1x16x16')[:2] == (1, ''))
+    found = data('info', path)
+    check('info of a program', found['format'] == 'teeny program' and found['calls'] == made['calls'] and not found['metadata'], found)
+    out = good('info', path, '--like', 'head')
+    check('and for people', 'call 2 of 2' in out and 'GFLOP' in out and 'head.bias' in out and 'conv.bias' not in out, out)
+    good('compile', NET, '--shape', 'batch=1', '--shape', 'batch=4', '-o', scratch / 'again.teeny')
+    check('the same again is the same file', path.read_bytes() == (scratch / 'again.teeny').read_bytes())
+
+    # Pictures.
+    found = data('draw', path, '-o', scratch / 'program.dot', '--shape', 'image=4x1x16x16')
+    source = (scratch / 'program.dot').read_text()
+    check('a picture of a call', found['call'] == 1 and found['boxes'] == made['calls'][1]['kernels'] + 2 and '4×1×16×16' in source
+          and 'conv.weight' in source and 'block 0' in source, source)
+    if shutil.which('dot'):
+        good('draw', path, '-o', scratch / 'program.svg')
+    fails(2, 'no such call; there are image (1', 'draw', path, '-o', scratch / 'no.svg', '--shape', 'image=7x1x16x16')
+    fails(2, '--depth is for ONNX', 'draw', path, '-o', scratch / 'no.svg', '--depth', 2)
+
+    # Differences, and tensors out of it.
+    good('diff', path, scratch / 'again.teeny')
+    check('equal networks', 'network: equal' in good('diff', NET, NET) and data('diff', NET, NET)['network'] == [])
+    good('compile', NET, '--shape', 'batch=4', '-o', scratch / 'four.teeny')
+    status, out, _ = run('diff', path, scratch / 'four.teeny')
+    check('a call that is missing', status == 1 and 'call image (1, 1, 16, 16): missing' in out and '0 changed' in out, out)
+    count = len(names)
+    good('convert', path, scratch / 'weights.safetensors')
+    check('tensors of a program', data('info', scratch / 'weights.safetensors')['metadata'] == {} and data(
+        'diff', path, scratch / 'weights.safetensors')['equal'] == count)
+    status, out, _ = run('diff', NET, path, '--json')
+    check('weights of a network and of its program', json.loads(out)['equal'] >= 4 and not json.loads(out)['changed'], out)
+    fails(2, 'teeny compile', 'convert', NET, scratch / 'converted.teeny')
+    write_counter(scratch / 'counter.teeny')
+    for what, changes in [('kernel 0', {'kernels': [{'kind': 'Rows', 'shape': [2], 'inner': 0, 'inputs': [{'slot': 0}, {'slot': 1}], 'program': [
+            ['Load', 'float32', 0], ['Load', 'float32', 1], ['Sub', 'float32', 0, 1]], 'outputs': [{'slot': 2, 'value': 2}]}]}),
+                          ('updates', {'updates': []}), ('/in_place', {'in_place': False})]:
+        write_counter(scratch / 'other.teeny', **changes)
+        status, out, _ = run('diff', scratch / 'counter.teeny', scratch / 'other.teeny')
+        check(f'a difference in {what}', status == 1 and what.strip('/') in out and 'network: 1 difference' in out, out)
+    net = lambda *nodes: field(1, 8) + field(7, b''.join(field(1, b''.join(field(1, i) for i in inputs) + field(2, out) + field(4, op)
+          + (field(3, name) if name else b'') + attribute) for op, name, inputs, out, attribute in nodes) + field(2, 'g')
+          + b''.join(field(number, field(1, v) + field(2, field(1, field(1, 1) + field(2, field(1, field(1, 3)))))) for number, v in [(11, 'x'), (12, 'y')])
+          ) + field(8, field(1, '') + field(2, 17))
+    axis = lambda value: field(5, field(1, 'axis') + field(3, value) + field(20, 2))
+    (scratch / 'a.onnx').write_bytes(net(('Relu', '', ['x'], '1', b''), ('Softmax', 's', ['1'], '2', axis(0)), ('Neg', '', ['2'], 'y', b'')))
+    (scratch / 'b.onnx').write_bytes(net(('Relu', '', ['x'], '7', b''), ('Softmax', 's', ['7'], '8', axis(-1 % 2**64)), ('Neg', '', ['8'], 'y', b'')))
+    (scratch / 'c.onnx').write_bytes(net(('Relu', '', ['x'], '7', b''), ('Exp', '', ['7'], '9', b''), ('Softmax', 's', ['9'], '8', axis(0)),
+                                         ('Neg', '', ['8'], 'y', b'')))
+    status, out, _ = run('diff', scratch / 'a.onnx', scratch / 'b.onnx', '--json')
+    check('an attribute that changed', json.loads(out)['network'] == [{'name': 'Softmax "s"', 'how': 'axis 0 became -1'}], out)
+    status, out, _ = run('diff', scratch / 'a.onnx', scratch / 'c.onnx', '--json')
+    check('a node that was added', [d['how'] for d in json.loads(out)['network']] == ['input 0 1 became 9', 'added'], out)
+
+    # What cannot be compiled, and what is no program.
+    folder = scratch / 'compiled'
+    folder.mkdir()
+    for case, node in [('detector_dynamo', 'NonMaxSuppression'), ('while_loop_script', 'Loop'), ('conditional_dynamo', 'If')]:
+        model = GOLDEN / 'onnx' / case / 'model.onnx'
+        shapes = [word for value in data('info', model)['inputs'] for word in ['--shape', f"{value['name']}=" + (
+            'x'.join(str(size if type(size) is int else 2) for size in value['shape']) or 'scalar')]]
+        fails(1, node, 'compile', model, *shapes, '-o', folder / 'no.teeny')
+    fails(2, 'ends in .teeny', 'compile', NET, '--shape', 'batch=1', '-o', folder / 'no.onnx')
+    fails(2, '--out is required', 'compile', NET, '--shape', 'batch=1')
+    fails(2, 'is open', 'compile', NET, '-o', folder / 'no.teeny')
+    fails(2, 'no such input', 'compile', NET, '--shape', 'q=1', '-o', folder / 'no.teeny')
+    fails(1, 'a program already', 'compile', path, '-o', folder / 'no.teeny')
+    fails(1, 'holds tensors and no network', 'compile', PAGE / 'stripes.pt', '-o', folder / 'no.teeny')
+    fails(1, '/nowhere', 'compile', NET, '--shape', 'batch=1', '-o', '/nowhere/no.teeny')
+    check('nothing is left of what failed', os.listdir(folder) == [], os.listdir(folder))
+    for text in ['{}', 'no JSON', '{"version": 2}', '{"version": 1, "random": {"seed": 0, "counter": 0}, "frozen": [], "calls": []}']:
+        write_safetensors(scratch / 'hostile.teeny', {'w': ('F32', [2], b'\0' * 8)}, {'teeny.program': text})
+        for command in [('run',), ('bench',), ('draw', '-o', scratch / 'no.svg')] + ([('info',)] if 'calls' not in text else []):
+            fails(1, 'hostile.teeny: ', *command, scratch / 'hostile.teeny')
+    write_counter(scratch / 'hostile.teeny', slots=[{'input': 0}, {'state': 'w'}, {'fresh': 1, 'dtype': 'float32'}])
+    for command in [('info',), ('run',), ('bench',), ('diff', path), ('draw', '-o', scratch / 'no.svg')]:
+        fails(1, 'hostile.teeny: ', *command, scratch / 'hostile.teeny')
+    (scratch / 'cut.teeny').write_bytes(path.read_bytes()[:-5])
+    for command in [('info',), ('run',), ('bench',), ('draw', '-o', scratch / 'no.svg'), ('convert',)]:
+        fails(1, 'cut.teeny', *command, scratch / 'cut.teeny', *([scratch / 'w.npz'] if command == ('convert',) else []))
+    evil = 'w\x1b[31m\u202e'
+    write_counter(scratch / 'evil.teeny', name=evil)
+    for command in [('info',), ('run', '--random', 'x'), ('draw', '-o', scratch / 'evil.dot')]:
+        out = good(*command, scratch / 'evil.teeny') + (scratch / 'evil.dot').read_text() if 'draw' in command else good(*command, scratch / 'evil.teeny')
+        check(f'{command[0]} shows control characters', '\x1b' not in out and '\u202e' not in out, out)
+    write_npy(scratch / 'pair.npy', [10, 20])
+    out = good('run', scratch / 'counter.teeny', scratch / 'pair.npy')
+    check('a program that keeps state says so', 'sum: 11 22' in out and 'changes 1 tensor for the next' in out, out)
+    check('and in info', data('info', scratch / 'counter.teeny')['calls'][0]['changes'] == ['w'])
+    for columns in [40, 80]:
+        for command in [('info', path), ('info', scratch / 'evil.teeny'), ('compile', NET, '--shape', 'batch=1', '-o', scratch / 'n.teeny'),
+                        ('diff', path, scratch / 'four.teeny'), ('diff', scratch / 'a.onnx', scratch / 'b.onnx'),
+                        ('draw', path, '-o', scratch / 'program.dot')]:
+            out = on_terminal(columns, *command)[1].replace(str(scratch), '')
+            if command[0] == 'info':
+                out = out.partition('\n')[2]  # the first line begins with the path
+            check(f'{command} on {columns} columns is {widest(out)} wide', widest(out) <= columns, out)
+
+    # Ctrl-C while it is written.
+    large = field(5, field(1, 1 << 24) + field(2, 1) + field(8, 'w') + field(9, b'\0' * (4 << 24)))
+    (scratch / 'large.onnx').write_bytes(field(1, 8) + field(7, field(1, field(1, 'x') + field(1, 'w') + field(2, 'y') + field(4, 'Mul'))
+        + field(2, 'g') + large + b''.join(field(number, field(1, v) + field(2, field(1, field(1, 1) + field(2, field(1, field(1, 1))))))
+                                           for number, v in [(11, 'x'), (12, 'y')])) + field(8, field(1, '') + field(2, 17)))
+    interrupt(folder / 'large.teeny', 'compile', scratch / 'large.onnx', '-o', folder / 'large.teeny')
 
 
 def cases(scratch):
@@ -389,14 +527,14 @@ def command_lines():
     for says, words in [('a command is missing', []), ('no such command; info?', ['inof']), ('no such option; --like?', ['info', NET, '--lik=x']),
                         ('FILE is required', ['info']), ('one argument too many', ['info', NET, NET]), ('not a number', ['run', NET, '--top', 'x']),
                         ('not a number', ['bench', NET, '--seconds', 'nan']), ('not a number', ['bench', NET, '--warmup', '-1']),
-                        ('no such shell', ['completion', 'ksh']), ('required', ['draw', NET])]:
+                        ('no such shell', ['completion', 'ksh']), ('required', ['draw', NET]), ('required', ['compile', NET])]:
         fails(2, says, *words)
     fails(2, r'\x1b[31m', '\x1b[31m')
     fails(1, 'No such file', 'info', '/nowhere/net.onnx')
     fails(1, 'regular file', 'info', ROOT)
     fails(1, 'regular file', 'info', '/dev/zero')
     commands = re.findall(r'^  (\S+) ', good('--help').split('\noptions')[0], re.M)
-    check('commands', commands == 'info run bench convert draw diff onnx-test completion'.split(), commands)
+    check('commands', commands == 'info run bench compile convert draw diff onnx-test completion'.split(), commands)
     for command in commands:
         fails(2, f'teeny {command}: ', command, '--nonsense')
         for columns in [40, 80]:
@@ -419,7 +557,7 @@ def completions(scratch):
     scripts = {shell: good('completion', shell) for shell in ['bash', 'zsh', 'fish', 'man']}
     path = scratch / 'bash'
     path.write_text(scripts['bash'] + 'COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _teeny_words; echo ${COMPREPLY[@]}')
-    for words, expected in [(['c'], 'convert completion'), (['info', '--l'], '--like'), (['convert', '--dtype', ''], 'f16 bf16 f32 f64'),
+    for words, expected in [(['c'], 'compile convert completion'), (['info', '--l'], '--like'), (['convert', '--dtype', ''], 'f16 bf16 f32 f64'),
                             (['completion', 'z'], 'zsh')]:
         done = subprocess.run(['bash', '-c', f'COMP_WORDS=(teeny {" ".join(repr(w) for w in words)}); source {path}'], capture_output=True, text=True)
         check(f'bash completes {words}', done.stdout.split() == expected.split(), done.stdout + done.stderr)
@@ -435,7 +573,7 @@ def completions(scratch):
 with tempfile.TemporaryDirectory() as name:
     scratch = pathlib.Path(name)
     command_lines()
-    for part in [infos, runs, benches, conversions, pictures, cases, completions]:
+    for part in [infos, runs, benches, conversions, pictures, programs, cases, completions]:
         part(scratch)
 print(f'{len(wrong)} wrong')
 sys.exit(bool(wrong))
