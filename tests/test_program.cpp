@@ -45,6 +45,14 @@ std::string changed(const std::string& file, const std::string& from, const std:
   return result + text + std::string(reinterpret_cast<const char*>(elements.data()), elements.size());
 }
 
+/// The file with this as its JSON.
+std::string whole_text(const std::string& file, const std::string& text) {
+  std::string data = file;
+  std::span<std::byte> elements = std::as_writable_bytes(std::span(data));
+  const std::string json = teeny::io::read_header("f", elements).metadata.at("teeny.program");
+  return changed(file, json, text);
+}
+
 /// Equal but for the buffers: those are the slots of the same number.
 struct Same {
   const Call &a, &b;
@@ -349,6 +357,27 @@ TEST_CASE("program: outputs that are inputs, state or each other are memory of t
   CHECK(out[2].buffer != out[3].buffer);
 }
 
+TEST_CASE("program: tensors without elements, calls without kernels, and no calls") {
+  Contents contents;
+  contents.state = {state_of<float>("none", {0, 3}, {})};
+  CallBuilder b;
+  const Operand x = b.input("x", DType::Float32, {2, 0}), y = b.fresh(DType::Float32, {2, 0});
+  b.run(binary(BinaryOp::Add, x, x, y));
+  b.output("y", y);
+  b.output("none", b.state(contents, 0));
+  CallBuilder nothing;
+  nothing.output("x", nothing.input("x", DType::Int64, {1}));
+  contents.calls = {b.call, nothing.call};
+  Program net = program_of(contents);
+  const std::vector<Array> empty = {array_of<float>({2, 0}, {})}, one = {array_of<int64_t>({1}, {5})};
+  const auto out = net(empty);
+  REQUIRE(out.size() == 2);
+  CHECK(out[0].shape == Shape{2, 0});
+  CHECK(values_of<float>(out[1]).empty());
+  CHECK(values_of<int64_t>(net(one)[0]) == std::vector<int64_t>{5});
+  CHECK(error_of([] { program_of(Contents())({}); }) == "net.teeny: it has no calls");
+}
+
 TEST_CASE("program: large tensors of a file stay mapped, and a save over it is safe") {
   const TemporaryDirectory directory;
   Contents contents;
@@ -403,9 +432,27 @@ TEST_CASE("program: what is no program, and what is wrong in one, is said") {
       {"\"inner\" is missing", with("\"inner\":0,", "")},
       {"input: 1 of 1 inputs", with("{\"input\":0}", "{\"input\":1}")},
       {"block: 1 of 1 blocks", with("\"block\":0", "\"block\":1")},
+      {"more memory than the 16 GiB", with("\"blocks\":[24]", "\"blocks\":[17179869185]")},
+      {"slots[3].elements: (9223372036854775807,) is too large",
+       with("\"elements\":6", "\"elements\":9223372036854775807")},
+      {"blocks: one of -1 bytes", with("\"blocks\":[24]", "\"blocks\":[-1]")},
+      {"slot 3 of (4294967297,)", with("\"elements\":6", "\"elements\":4294967297")},
+      {"slots[4].fresh: less than none", with("\"fresh\":6", "\"fresh\":-6")},
+      {"random.seed: not an integer of 64 bits without a sign", with("\"seed\":0", "\"seed\":-1")},
+      {"random.seed: not an integer", with("\"seed\":0", "\"seed\":18446744073709551616")},
+      {"frozen[0]: the file has no tensor \"v\"", with("\"frozen\":[]", "\"frozen\":[\"v\"]")},
+      {"calls: not a list", with("\"calls\":[", "\"calls\":0,\"x\":[")},
+      {"teeny.program: not an object", load(whole_text(good, "[]"))},
       {"in_place: not true or false", with("\"in_place\":true", "\"in_place\":1")},
   });
   const TemporaryDirectory directory;
+  Contents wrong = scale_and_shift();
+  wrong.calls[0].inputs[0].name = "\xff";
+  check_refused(
+      {{"net.teeny: a name that is not UTF-8", [&] { teeny::program::write(directory / "net.teeny", wrong); }}});
+  wrong.calls[0].inputs[0].name = std::string(40 << 20, 'x');
+  check_refused({{"a program file has at most", [&] { teeny::program::write(directory / "net.teeny", wrong); }}});
+  CHECK(directory.files() == 0);
   teeny::io::write_file(directory / "w.safetensors", {}, [](size_t) { return std::vector<std::byte>(); });
   CHECK(error_of([&] { Program::load(directory / "w.safetensors"); }).find("no program: it has tensors") !=
         std::string::npos);

@@ -13,6 +13,8 @@ namespace teeny::program {
 
 using tinyops::DType, tinyops::Dims, tinyops::Shape, tinyops::BufferRef, tinyops::fail, tinyops::text;
 
+constexpr size_t kMaxText = 32 << 20;  ///< bytes of the JSON; what is made of it is some twenty times as large
+
 /// A port of the file: it says which slot it is.
 template <class P>
 struct PortInSlot {

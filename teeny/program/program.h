@@ -37,7 +37,8 @@ struct Signature {
 /// Several threads may call one Program. Calls that change its state wait for each other.
 class Program {
  public:
-  /// Throws, naming the file, what is wrong in it.
+  /// Throws, naming the file, what is wrong in it. Large tensors stay in the file until they are used, as those of
+  /// `load_safetensors` do: while the program lives the file may be replaced, but not written into or cut.
   static Program load(const std::string& path);
   /// The bytes of such a file, which are copied; `name` stands for the file in errors.
   static Program from_bytes(std::span<const std::byte> bytes, const std::string& name = "program");

@@ -16,8 +16,8 @@ namespace {
 using nlohmann::json;
 using tinyops::UnaryOp, tinyops::BinaryOp, tinyops::TernaryOp, tinyops::ReduceOp;
 
-constexpr size_t kMaxText = 64 << 20;        // of the JSON; what is made of it is some twenty times as large
 constexpr int kMaxDepth = 12;                // of its lists and objects
+constexpr size_t kMaxOrigin = 4 << 10;       // bytes of what an index error begins with
 constexpr uint64_t kLeastMapped = 64 << 10;  // a smaller tensor is copied, to where the device likes it to lie
 
 /// What all values of a file share while they are read.
@@ -136,7 +136,9 @@ class Reader {
   }
   void read(tinyops::IndexOrigin& x) {
     object([&] {
-      x.op = file_.contents.texts->insert(at("op").string()).first->c_str();
+      const Reader op = at("op");
+      if (op.string().size() > kMaxOrigin) op.refuse("a text of ", op.string().size(), " bytes");
+      x.op = file_.contents.texts->insert(op.string()).first->c_str();
       if (has("given")) shape("given", x.given.emplace());
       optional("axis", x.axis, -1);
     });

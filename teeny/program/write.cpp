@@ -221,7 +221,11 @@ std::vector<std::byte> bytes_of(const StateTensor& tensor) {
 
 void write(const std::string& path, const Contents& contents) {
   Writer writer(contents);
-  writer.contents();
+  try {
+    writer.contents();
+  } catch (const nlohmann::json::exception& error) { fail(path, ": a name that is not UTF-8: ", error.what()); }
+  if (writer.out.size() > kMaxText)
+    fail(path, ": the kernels are ", writer.out.size(), " bytes; a program file has at most ", kMaxText);
   io::Header header{.entries = {}, .metadata = {{std::string(kMetadataKey), std::move(writer.out)}}};
   for (const StateTensor& tensor : contents.state) {
     io::check_name(path, tensor.name);
