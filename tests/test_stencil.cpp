@@ -80,6 +80,19 @@ TEST_CASE("stencil: a filter for each channel, or a few, over images of all size
   }
 }
 
+TEST_CASE("stencil: windows that see nothing but padding, and not even its end") {
+  Draw draw(5);
+  for (const int64_t width : {8, 20}) {
+    const Tensor x = draw.values({2, 3, 9, 9}), w = draw.values({3, 1, 3, 3});
+    const auto corner = [&](int64_t above, int64_t beside) {
+      return x.pad({0, 0, above, beside}, {0, 0, 0, width}).shrink({0, 0, 0, 0}, {2, 3, 7, width});
+    };
+    CHECK(mismatch([&] { return corner(12, 0).conv2d(w, {}, {.groups = 3}); }) == "");
+    CHECK(mismatch([&] { return corner(0, width + 4).conv2d(w, {}, {.groups = 3}); }) == "");
+    CHECK(mismatch([&] { return corner(12, width + 4).conv2d(w, {}, {.groups = 3}) + 1; }) == "");
+  }
+}
+
 TEST_CASE("stencil: what follows it reads and writes other memory") {
   Draw draw(2);
   for (const int64_t size : {5, 7, 12, 20, 40})

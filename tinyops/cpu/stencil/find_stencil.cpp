@@ -67,6 +67,7 @@ const Coordinate* find_slide(const std::vector<Coordinate>& coordinates, const S
     const int64_t first = c->low - c->position.offset + guard.position.offset;
     slide.begin = std::max(slide.begin, -first), slide.end = std::min(slide.end, guard.size - first);
   }
+  slide.end = std::max(slide.begin, slide.end);  // windows may see padding alone
   return &*c;
 }
 
