@@ -264,4 +264,12 @@ TEST_CASE("indexing: gathers of rows into rows that begin anywhere") {
       }
 }
 
+TEST_CASE("indexing: all of a tensor is overwritten with what it is computed from") {
+  const Tensor x = Tensor::arange(4).cast(DType::Float32).realize();
+  const Tensor y = x.relu() + 1;
+  Tensor z = -y;
+  z.set({}, y);
+  CHECK(z.to_bytes() == (x + 1).to_bytes());
+}
+
 }  // namespace teeny::test
