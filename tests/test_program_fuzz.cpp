@@ -1,5 +1,5 @@
-// Programs that no scheduler wrote: files of real ones with their numbers, names and lists changed and exchanged. One is
-// refused, or it may run: then it reads and writes inside of its own memory alone, which a build with SAN= sees.
+// Programs that no scheduler wrote: files of real ones with their numbers, names and lists changed and exchanged. One
+// is refused, or it may run: then it reads and writes inside of its own memory alone, which a build with SAN= sees.
 // MUTATIONS=n says how many of each program are tried; SEED=n, which.
 #include <doctest/doctest.h>
 
@@ -103,9 +103,10 @@ std::string mixed() {
       [&](Tensor x, Tensor i) {
         const Tensor half = x.cast(DType::Float16), wide = x.cast(DType::Float64), mask = x < 0.1;
         Tensor y = where(mask, x, x.cast(DType::BFloat16).cast(DType::Float32)) + 1;
-        y.set({Slice(1, 3)}, half.matmul(half.permute({1, 0})).cast(DType::Float32).sum(1, true).shrink({1, 0}, {3, 1}));
-        return std::vector{y, wide.exp().max(0), (i & 3) << 1, i.cast(DType::UInt8) ^ 5, x.bitcast(DType::Int32), mask,
-                           wide.softmax(0)};
+        y.set({Slice(1, 3)},
+              half.matmul(half.permute({1, 0})).cast(DType::Float32).sum(1, true).shrink({1, 0}, {3, 1}));
+        return std::vector{y,    wide.exp().max(0), (i & 3) << 1, i.cast(DType::UInt8) ^ 5, x.bitcast(DType::Int32),
+                           mask, wide.softmax(0)};
       },
       values({4, 6}), indices({4, 6}, 100));
 }
@@ -173,7 +174,8 @@ class Mutator {
       if (other.key == place.key && other.value->type() == value.type()) alike.push_back(other.value);
     const size_t what = below(8);
     if (place.list && what == 0) place.list->erase(place.index);
-    else if (place.list && what == 1) place.list->insert(place.list->begin() + int64_t(below(place.list->size() + 1)), json(value));
+    else if (place.list && what == 1)
+      place.list->insert(place.list->begin() + int64_t(below(place.list->size() + 1)), json(value));
     else if (place.list && what == 2) std::swap(value, (*place.list)[below(place.list->size())]);
     else if (what == 3 && value.is_object() && !value.empty()) {
       auto entry = value.begin();
@@ -189,7 +191,8 @@ class Mutator {
 
   int64_t number(int64_t x) {
     constexpr int64_t kLow = std::numeric_limits<int64_t>::min(), kHigh = std::numeric_limits<int64_t>::max();
-    const int64_t some[] = {0, 1, -1, 2, 3, 7, 16, 1 << 20, int64_t(1) << 31, int64_t(1) << 40, int64_t(1) << 62, kLow, kHigh};
+    const int64_t some[] = {0,    1,    -1, 2, 3, 7, 16, 1 << 20, int64_t(1) << 31, int64_t(1) << 40, int64_t(1) << 62,
+                            kLow, kHigh};
     switch (below(5)) {
       case 0: return some[below(std::size(some))];
       case 1: return int64_t(uint64_t(x) * 2);
@@ -261,9 +264,7 @@ struct Outcomes {
             std::vector<std::byte> host(size_t(numel(out.shape) * itemsize(out.dtype)));
             out.read(host.data());
           }
-        } catch (const Error&) {
-          ++threw;
-        }
+        } catch (const Error&) { ++threw; }
       }
     } catch (const Error& error) {
       if (++refused == 1) MESSAGE(std::string(error.what()));

@@ -546,9 +546,18 @@ class CallVerifier {
 
   void finish() const {
     std::map<int, std::vector<size_t>> in_block;
-    for (size_t i = 0; i < call_.slots.size(); ++i)
-      if (call_.slots[i].kind == Slot::Kind::Temporary && lives_[i].first >= 0)
-        in_block[call_.slots[i].number].push_back(i);
+    std::vector<int64_t> needed(call_.blocks.size(), 0);
+    for (size_t i = 0; i < call_.slots.size(); ++i) {
+      const Slot& s = call_.slots[i];
+      if (s.kind != Slot::Kind::Temporary && s.kind != Slot::Kind::Fresh) continue;
+      require(s.elements == 0 || lives_[i].first >= 0, "slot ", i, " has memory, and no kernel writes there");
+      if (s.kind != Slot::Kind::Temporary) continue;
+      in_block[s.number].push_back(i);
+      needed[size_t(s.number)] = std::max(needed[size_t(s.number)], int64_t(s.buffer->bytes()));
+    }
+    for (size_t b = 0; b < needed.size(); ++b)
+      require(call_.blocks[b] == needed[b], "block ", b, " has ", call_.blocks[b], " bytes, and its slots need ",
+              needed[b]);
     for (auto& [block, slots] : in_block) {
       std::ranges::sort(slots, {}, [&](size_t i) { return lives_[i].first; });
       for (size_t i = 1; i < slots.size(); ++i)
