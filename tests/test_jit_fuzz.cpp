@@ -1,13 +1,18 @@
 // Random programs of calls, assignments, exchanged handles, shapes, modes and optimisers, run twice: with a Jit and
-// without. Whatever they compute must be the same to the bit after every action.
+// without. Whatever they compute must be the same to the bit after every action; and so must what a program file of the
+// Jit makes of each call that the Jit replays.
 //
 // FUZZ=n runs n programs, FUZZ_SEED=n one of them, or n from there.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <optional>
 #include <random>
+#include <set>
 
+#include "teeny/jit/run_program.h"
 #include "teeny/teeny.h"
+#include "temporary_directory.h"
 #include "tinyops/base/environment.h"
 
 using namespace teeny;
@@ -43,15 +48,15 @@ struct Action {
   int a, b;
   bool lazy;
 };
-struct Program {
+struct Script {
   int variables;
   std::vector<Instruction> function;
   std::vector<Action> actions;
 };
 
-Program make(uint64_t seed) {
+Script make(uint64_t seed) {
   Random random{std::mt19937_64(seed)};
-  Program program{2 + random.below(3), {}, {}};
+  Script program{2 + random.below(3), {}, {}};
   const bool trains = random.one_in(2);
   for (int i = 0, n = 2 + random.below(7); i < n; ++i) {
     const auto kind = Instruction::Kind(random.below(Instruction::Kinds));
@@ -71,7 +76,7 @@ Program make(uint64_t seed) {
 /// The tensors of a program while it runs, and everything that was seen of them.
 class Run {
  public:
-  Run(const Program& program, bool replayed) : program_(program) {
+  Run(const Script& program, bool replayed) : program_(program) {
     Tensor::manual_seed(7);
     for (int i = 0; i < program.variables; ++i) variables_.push_back(fresh(i));
     weight_ = fresh(20).requires_grad_();
@@ -80,13 +85,52 @@ class Run {
       inputs_.push_back((Tensor::arange(rows * kSize).reshape({rows, kSize}) % 7 - 3).cast(DType::Float32).realize());
     const auto function = [this](Tensor x, Tensor y) { return call(x, y); };
     Jit jit(function, {.recordings = 4});
-    for (const Action& action : program.actions)
-      act(action, [&](const Tensor& x, const Tensor& y) { return replayed ? jit(x, y) : function(x, y); });
+    for (const Action& action : program.actions) {
+      if (action.kind != Action::Call) saved_.reset();
+      act(action, [&](const Tensor& x, const Tensor& y) { return replayed ? replay(jit, x, y) : function(x, y); });
+    }
     look(held_);
     replays = jit.replays();
   }
   std::vector<std::vector<std::byte>> seen;
-  int64_t replays = 0;
+  int64_t replays = 0, of_file = 0;  ///< calls that the Jit replayed, and of which a file gave the same
+
+ private:
+  /// The Jit's call, and if it is replayed that of a program file, too: one from before this call or an earlier one.
+  template <class F>
+  std::vector<Tensor> replay(Jit<F>& jit, const Tensor& x, const Tensor& y) {
+    std::vector<Tensor> given = {x.clone().realize()};
+    if (!x.same(y)) given.push_back(y.clone().realize());
+    nn::StateDict state = {{"weight", weight_}};
+    for (size_t v = 0; v < variables_.size(); ++v) state.emplace_back(text('v', v), variables_[v]);
+    for (const auto& [name, moment] : nn::state_dict(*optimizer_)) state.emplace_back(name, moment);
+    if (cache_.defined()) state.emplace_back("cache", cache_);
+    std::set<const LazyBuffer*> seen_before;
+    std::erase_if(state, [&](const auto& entry) { return !seen_before.insert(&entry.second.lazy()).second; });
+    try {
+      if (!saved_) jit.save(directory_ / "call.teeny", {.state = state}), saved_.emplace(Program::load(directory_ / "call.teeny"));
+    } catch (const Error& error) { refused = error.what(); }
+    std::vector<Tensor> out = jit(x, y);
+    if (!jit.why().empty() || !saved_) return saved_.reset(), out;
+    ++of_file;
+    std::vector<Tensor> wanted = out;
+    const std::vector<Tensor> got = run(*saved_, given);
+    REQUIRE(got.size() >= wanted.size());
+    const auto fits = [&](const Signature& s) {
+      return std::ranges::equal(s.inputs, given, [](const Port& p, const Tensor& g) { return p.shape == g.shape(); });
+    };
+    const Signature& signature = *std::ranges::find_if(saved_->signatures(), fits);
+    for (size_t k = wanted.size(); k < got.size(); ++k)
+      wanted.push_back(signature.outputs[k].name == "input1.assigned" ? y : x);
+    for (size_t k = 0; k < got.size(); ++k) CHECK_MESSAGE(got[k].to_bytes() == wanted[k].to_bytes(), "output ", k);
+    for (const auto& [name, value] : state_dict(*saved_))
+      for (const auto& [other, tensor] : state)
+        if (name == other) CHECK_MESSAGE(value.to_bytes() == tensor.to_bytes(), name);
+    return out;
+  }
+
+ public:
+  std::string refused;  ///< why the last save was
 
  private:
   static Tensor fresh(int i) { return ((Tensor::arange(kSize) * (i + 2)) % 5 - 2).cast(DType::Float32).realize(); }
@@ -174,11 +218,13 @@ class Run {
     return {values.back().detach(), values[values.size() / 2].detach(), x.detach(), y.sum(), variable(0).detach()};
   }
 
-  const Program& program_;
+  const Script& program_;
   std::vector<Tensor> variables_, inputs_, held_;
   Tensor weight_, cache_;
   std::optional<optim::Adam> optimizer_;
   bool training_ = false, grad_ = true;
+  const TemporaryDirectory directory_;
+  std::optional<Program> saved_;
 };
 
 }  // namespace
@@ -187,16 +233,18 @@ TEST_CASE("jit: random programs give the same bits with and without it (fuzz)") 
   using tinyops::environment::whole_number;
   const uint64_t only = whole_number("FUZZ_SEED", UINT64_MAX), first = only == UINT64_MAX ? 0 : only;
   const uint64_t programs = whole_number("FUZZ", only == UINT64_MAX ? 60 : 1);
-  int64_t replays = 0;
+  int64_t replays = 0, of_file = 0;
   for (uint64_t seed = first; seed < first + programs; ++seed) {
     CAPTURE(seed);
-    const Program program = make(seed);
+    const Script program = make(seed);
     const Run plain(program, false), replayed(program, true);
     REQUIRE(plain.seen.size() == replayed.seen.size());
     size_t different = 0;
     while (different < plain.seen.size() && plain.seen[different] == replayed.seen[different]) ++different;
     CHECK_MESSAGE(different == plain.seen.size(), "from the value number ", different, " of ", plain.seen.size());
-    replays += replayed.replays;
+    replays += replayed.replays, of_file += replayed.of_file;
+    if (replayed.replays != replayed.of_file) MESSAGE(seed, ": ", replayed.of_file, " of ", replayed.replays, ": ", replayed.refused);
   }
   CHECK(replays >= int64_t(programs));  // most calls are
+  CHECK(of_file >= replays / 2);
 }
