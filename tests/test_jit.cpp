@@ -247,6 +247,17 @@ TEST_CASE("jit: inputs may be views, and are not written to") {
   CHECK(x.to_vector()[5] == 5);
 }
 
+TEST_CASE("jit: what the host gives in the call may be assigned to, and is the same in each") {
+  Jit added([](Tensor x) {
+    NoGrad guard;
+    Tensor sum = Tensor::of({1, 2});
+    sum += x;
+    return sum;
+  });
+  for (int i = 0; i < 4; ++i) CHECK(added(Tensor::of({double(i), 0})).to_vector() == std::vector<float>{1.f + float(i), 2});
+  CHECK(added.replays() == 2);
+}
+
 TEST_CASE("jit: variables may be assigned to between the calls, and who holds their old values keeps them") {
   Tensor p = Tensor::of({1, 2}).contiguous(), scale = Tensor::of({3, 3}).contiguous();
   Jit step([&](Tensor x) {

@@ -96,8 +96,8 @@ void Recording::on_assign(const std::shared_ptr<LazyBuffer>& data, const std::sh
   // A constant would be part of the recording; after this call it is memory, and the next one finds it there.
   if (!made_here_.contains(data.get()) && is_constant(x))
     cannot_replay(text("a tensor of ", x.shape(), ", which the call assigns to, was a constant before it"));
-  for (Origin& origin : origins_)  // its values may be written over now
-    if (origin.slot >= 0 && origin.node == x.node().get()) origin.held = {};
+  for (Origin& origin : origins_)  // its values may be written over now; the host's are the same in the next call
+    if (origin.slot >= 0 && origin.node == x.node().get() && !origin.holders.empty()) origin.held = {};
   if (assigned_here_.insert(data.get()).second) assigned_.push_back({data, {}, version});
 }
 

@@ -154,6 +154,8 @@ class Recording::Saved {
       else
         for (const Holder& holder : origin.holders)
           if (const auto data = holder.variable.data.lock()) state.constant(data);
+    for (const auto& [variable, result] : recording.left_)
+      if (result.slot >= 0) left_in_.insert(stand_in(result.slot).get());
   }
 
   program::Call call(std::vector<Port> inputs, const std::vector<std::string>& output_names) {
@@ -186,19 +188,26 @@ class Recording::Saved {
   static const tinyops::RandomKernel* as_random(const Kernel* kernel) {
     return std::get_if<tinyops::RandomKernel>(kernel);
   }
-  const BufferRef& stand_in(int slot) const { return recording_.slots_[size_t(slot)].buffer; }
+  /// What kernels name the values by that the recording's slot holds in the end.
+  const BufferRef& stand_in(int slot) const {
+    const BufferRef& buffer = recording_.slots_[size_t(slot)].buffer;
+    const auto moved = moved_.find(buffer.get());
+    return moved != moved_.end() ? moved->second : buffer;
+  }
 
   /// The number of the slot for what kernels of the recording name; a new one is what it holds before the call.
   int slot_of(const BufferRef& buffer, DType dtype) {
     const auto [known, is_new] = number_of_.try_emplace(buffer.get(), int(call_.slots.size()));
     if (!is_new) return known->second;
-    Slot& slot = call_.slots.emplace_back();
-    slot.dtype = dtype, slot.elements = int64_t(buffer->bytes()) / itemsize(dtype);
-    stand_ins_.push_back(buffer);
+    Slot slot{.number = 0, .dtype = dtype, .elements = int64_t(buffer->bytes()) / itemsize(dtype), .buffer = {}};
     if (const auto origin = origin_of_.find(buffer.get()); origin != origin_of_.end()) {
       slot.kind = Slot::Kind::State, slot.number = state_of(*origin->second);
       slot.elements = numel(state_.node(slot.number).shape());
+      for (size_t s = 0; s < call_.slots.size(); ++s)  // constants of the host that are equal are one
+        if (call_.slots[s].kind == slot.kind && call_.slots[s].number == slot.number) return known->second = int(s);
     }
+    call_.slots.push_back(slot);
+    stand_ins_.push_back(buffer);
     return known->second;
   }
   int state_of(const Origin& origin) {
@@ -209,13 +218,33 @@ class Recording::Saved {
     return state_.of(node, tensors);
   }
 
-  void add_kernel(const Kernel& kernel) {
-    kernels_.push_back(kernel);
+  void add_kernel(Kernel kernel) {
+    tinyops::for_each_operand(kernel, [&](tinyops::Operand& x, bool written) {
+      if (written && origin_of_.contains(x.buffer.get()) && !left_in_.contains(x.buffer.get())) move_away(x);
+    });
+    tinyops::for_each_operand(kernel, [&](tinyops::Operand& x, bool) {
+      if (const auto moved = moved_.find(x.buffer.get()); moved != moved_.end()) x.buffer = moved->second;
+    });
+    kernels_.push_back(std::move(kernel));
     tinyops::for_each_operand(kernels_.back(), [&](const tinyops::Operand& x, bool written) {
       const Slot& slot = call_.slots[size_t(slot_of(x.buffer, x.dtype))];
       if (slot.dtype != x.dtype) fail("Jit: save: a kernel reads ", slot.dtype, " as ", x.dtype);
       if (written && slot.kind == Slot::Kind::State) state_.writes(slot.number);
     });
+  }
+
+  /// A kernel is about to write to memory from before the call which the call does not leave changed: it is used up,
+  /// and what comes after the old values may lie there. A program keeps it: they get a copy to write over.
+  void move_away(const tinyops::Operand& x) {
+    if (moved_.contains(x.buffer.get())) return;
+    const auto copy = std::make_shared<Buffer>(x.buffer->bytes());
+    const tinyops::View all = tinyops::View::contiguous({int64_t(x.buffer->bytes()) / itemsize(x.dtype)});
+    tinyops::RowKernel kernel{.shape = all.shape, .inputs = {}, .program = {}, .outputs = {}};
+    kernel.inputs.push_back({.operand = {x.buffer, x.dtype, all}});
+    kernel.program.push_back({.op = tinyops::Load{0}, .dtype = x.dtype});
+    kernel.outputs.push_back({.operand = {copy, x.dtype, all}, .value = 0});
+    add_kernel(std::move(kernel));
+    moved_.emplace(x.buffer.get(), copy);
   }
 
   void add_output(const std::string& name, const Result& result) {
@@ -303,6 +332,8 @@ class Recording::Saved {
   std::vector<BufferRef> stand_ins_;  ///< what they name each slot by
   std::unordered_map<const Buffer*, int> number_of_;
   std::unordered_map<const Buffer*, const Origin*> origin_of_;
+  std::unordered_set<const Buffer*> left_in_;  ///< what holds the values that the call leaves in a variable
+  std::unordered_map<const Buffer*, BufferRef> moved_;
 };
 
 program::Contents Replayer::contents(const SaveOptions& options) const {
