@@ -50,13 +50,18 @@ std::vector<std::byte> bytes_of(const Node& node) {
 /// The state tensors of a file: what its calls look at and is there before them.
 class State {
  public:
+  /// A recording that is to be saved assigns to `data`; of all of them, before the rest is asked for.
+  void will_assign(const Data& data) { assigned_.insert(data); }
   /// The one with the elements of `node`, at which `tensors` look; none: a constant of the host.
   int of(const std::shared_ptr<Node>& node, std::span<const Data> tensors) {
+    const auto stay = [&](const Data& x) { return !assigned_.contains(x); };
     const auto same = [&](const Memory& m) {
-      if (m.node == node) return true;
-      if (!tensors.empty() || !m.tensors.empty() || m.node->dtype != node->dtype || m.node->shape() != node->shape())
-        return false;
-      return bytes_of(*m.node) == bytes_of(*node);  // recordings for two shapes have each its own
+      if (std::ranges::any_of(tensors, [&](const Data& x) { return m.has(x); })) return true;
+      // What is assigned to has elements of its own, also where those of another are the same now.
+      if (m.node == node) return std::ranges::all_of(m.tensors, stay) && std::ranges::all_of(tensors, stay);
+      // Recordings for two shapes have each constants of their own.
+      return tensors.empty() && m.tensors.empty() && m.node->dtype == node->dtype && m.node->shape() == node->shape() &&
+             bytes_of(*m.node) == bytes_of(*node);
     };
     const auto found = std::ranges::find_if(memories_, same);
     Memory& memory = found != memories_.end() ? *found : memories_.emplace_back(node);
@@ -64,29 +69,16 @@ class State {
       if (!memory.has(data)) memory.tensors.push_back(data);
     return int(&memory - memories_.data());
   }
-  /// The one of a tensor that a call assigns to.
+  /// The one of a tensor that a call assigns to, and perhaps none looks at: assigning made it row-major.
   int of_assigned(const Data& data) {
-    for (const Memory& memory : memories_)
-      if (memory.has(data)) return int(&memory - memories_.data());
-    LazyBuffer now = *data;
-    if (!now.node()->realized()) realize(std::span<const LazyBuffer>(&(now = now.contiguous()), 1));
-    return of(now.node(), {{data}});
+    if (!data->node()->realized() || !is_whole(data->views(), data->node()->shape()))
+      fail("Jit: save: a tensor of ", data->shape(), " is a view, and the call assigns to it; call it once more");
+    return of(data->node(), {{data}});
   }
   const Node& node(int number) const { return *memories_[size_t(number)].node; }
-
-  /// A call writes there.
-  void writes(int number) { memories_[size_t(number)].written = true; }
-  void update(int number, const Data& data) {
-    updated_.insert(data);
-    if (!is_whole(data->views(), node(number).shape()))
-      fail("Jit: save: a tensor of ", data->shape(), ", which the call assigns to, was a view of its memory before; "
-           "call it again, which records it anew");
-  }
-  /// A call has the values of `data`, which is no memory, in its kernels.
-  void constant(const Data& data) { constants_.insert(data); }
+  void writes(int number) { memories_[size_t(number)].written = true; }  ///< a call does
 
   std::vector<program::StateTensor> tensors(const SaveOptions& options) const {
-    check_updates();
     std::map<const LazyBuffer*, std::string> names;
     std::set<std::string> used;
     for (const auto& [name, x] : options.state) names.try_emplace(&x.lazy(), name), used.insert(name);
@@ -129,19 +121,8 @@ class State {
     return result;
   }
 
-  void check_updates() const {
-    for (const Data& data : updated_)
-      if (constants_.contains(data))
-        fail("Jit: save: one recording assigns to a tensor of ", data->shape(), " that is a constant in another one; "
-             "call that one again, which records it anew");
-    for (const Memory& memory : memories_)
-      if (memory.tensors.size() > 1 && std::ranges::any_of(memory.tensors, [&](auto& x) { return updated_.contains(x); }))
-        fail("Jit: save: tensors of ", memory.tensors[0]->shape(), " and ", memory.tensors[1]->shape(),
-             " share their memory, and the call assigns to one of them; give the other one a clone()");
-  }
-
   std::vector<Memory> memories_;
-  std::set<Data> updated_, constants_;
+  std::set<Data> assigned_;
 };
 
 }  // namespace
@@ -151,11 +132,10 @@ class Recording::Saved {
   Saved(const Recording& recording, State& state) : recording_(recording), state_(state) {
     for (const Origin& origin : recording.origins_)
       if (origin.slot >= 0) origin_of_[stand_in(origin.slot).get()] = &origin;
-      else
-        for (const Holder& holder : origin.holders)
-          if (const auto data = holder.variable.data.lock()) state.constant(data);
+  }
+  static void tell_assigned(const Recording& recording, State& state) {
     for (const auto& [variable, result] : recording.left_)
-      if (result.slot >= 0) left_in_.insert(stand_in(result.slot).get());
+      if (const auto data = variable.data.lock()) state.will_assign(data);
   }
 
   program::Call call(std::vector<Port> inputs, const std::vector<std::string>& output_names) {
@@ -220,7 +200,8 @@ class Recording::Saved {
 
   void add_kernel(Kernel kernel) {
     tinyops::for_each_operand(kernel, [&](tinyops::Operand& x, bool written) {
-      if (written && origin_of_.contains(x.buffer.get()) && !left_in_.contains(x.buffer.get())) move_away(x);
+      const auto origin = origin_of_.find(x.buffer.get());
+      if (written && origin != origin_of_.end() && !is_left_in(*origin->second)) move_away(x);
     });
     tinyops::for_each_operand(kernel, [&](tinyops::Operand& x, bool) {
       if (const auto moved = moved_.find(x.buffer.get()); moved != moved_.end()) x.buffer = moved->second;
@@ -233,6 +214,14 @@ class Recording::Saved {
     });
   }
 
+  /// Whether the call leaves in the tensor that looks at these values what it has written over them.
+  bool is_left_in(const Origin& origin) const {
+    return std::ranges::any_of(recording_.left_, [&](const auto& left) {
+      const auto data = left.first.data.lock();
+      const auto holds = [&](const Holder& h) { return h.variable.data.lock() == data; };
+      return left.second.slot == origin.slot && data && std::ranges::any_of(origin.holders, holds);
+    });
+  }
   /// A kernel is about to write to memory from before the call which the call does not leave changed: it is used up,
   /// and what comes after the old values may lie there. A program keeps it: they get a copy to write over.
   void move_away(const tinyops::Operand& x) {
@@ -253,15 +242,14 @@ class Recording::Saved {
   }
   void add_update(const Data& data, const Result& result) {
     const int number = state_.of_assigned(data);
-    if (result.slot >= 0) {
-      const int s = slot_of(stand_in(result.slot), result.dtype);
-      if (call_.slots[size_t(s)].kind == Slot::Kind::State && call_.slots[size_t(s)].number == number) {
-        if (recording_.slots_[size_t(result.slot)].written) call_.updates.push_back({number, s}), state_.update(number, data);
-        return;
-      }
-    }
-    state_.update(number, data), state_.writes(number);
-    call_.updates.push_back({number, fresh_slot(result)});
+    const auto is_known = [&](const program::Call::Update& update) { return update.state == number; };
+    if (std::ranges::any_of(call_.updates, is_known)) return;  // by another tensor, with which it shares its memory
+    int slot = result.slot < 0 ? -1 : slot_of(stand_in(result.slot), result.dtype);
+    const bool own = slot >= 0 && call_.slots[size_t(slot)].kind == Slot::Kind::State && call_.slots[size_t(slot)].number == number;
+    if (own && !recording_.slots_[size_t(result.slot)].written) return;  // it was assigned to itself
+    if (!own) slot = fresh_slot(result);
+    call_.updates.push_back({number, slot});
+    state_.writes(number);
   }
 
   /// A slot of its own with the result, row-major.
@@ -332,8 +320,7 @@ class Recording::Saved {
   std::vector<BufferRef> stand_ins_;  ///< what they name each slot by
   std::unordered_map<const Buffer*, int> number_of_;
   std::unordered_map<const Buffer*, const Origin*> origin_of_;
-  std::unordered_set<const Buffer*> left_in_;  ///< what holds the values that the call leaves in a variable
-  std::unordered_map<const Buffer*, BufferRef> moved_;
+  std::unordered_map<const Buffer*, BufferRef> moved_;  ///< values from before the call that are written over
 };
 
 program::Contents Replayer::contents(const SaveOptions& options) const {
@@ -377,16 +364,19 @@ program::Contents Replayer::contents(const SaveOptions& options) const {
     fail("Jit: save: nothing is recorded; call it twice with each combination of input shapes before (why() of the last "
          "call: ", why_.empty() ? "none was made" : why_, ")");
   State state;
-  program::Contents contents;
   for (const Chosen& chosen : all) {
     const Recording& recording = *chosen.entry->recording;
+    Recording::Saved::tell_assigned(recording, state);
     if (const std::string reason = recording.stale_reason(); !reason.empty()) {
       std::string shapes;
       for (const Port& port : chosen.inputs) shapes += text(shapes.empty() ? "" : ", ", port.shape);
       fail("Jit: save: the recording for ", shapes, " is out of date: ", reason, "; call it twice more");
     }
-    contents.calls.push_back(Recording::Saved(recording, state).call(chosen.inputs, options.outputs));
   }
+  program::Contents contents;
+  for (const Chosen& chosen : all)
+    contents.calls.push_back(
+        Recording::Saved(*chosen.entry->recording, state).call(chosen.inputs, options.outputs));
   contents.state = state.tensors(options);
   std::tie(contents.seed, contents.counter) = Tensor::random_state();
   return contents;
