@@ -107,9 +107,9 @@ class Run {
     if (cache_.defined()) state.emplace_back("cache", cache_);
     std::set<const LazyBuffer*> seen_before;
     std::erase_if(state, [&](const auto& entry) { return !seen_before.insert(&entry.second.lazy()).second; });
-    try {
-      if (!saved_) jit.save(directory_ / "call.teeny", {.state = state}), saved_.emplace(Program::load(directory_ / "call.teeny"));
-    } catch (const Error& error) { refused = error.what(); }
+    const std::string file = directory_ / "call.teeny";
+    const bool saves = !saved_ && error_of([&] { jit.save(file, {.state = state}); }).empty();
+    if (saves) saved_.emplace(Program::load(file));  // others: a recording for other shapes is out of date
     std::vector<Tensor> out = jit(x, y);
     if (!jit.why().empty() || !saved_) return saved_.reset(), out;
     ++of_file;
@@ -129,10 +129,6 @@ class Run {
     return out;
   }
 
- public:
-  std::string refused;  ///< why the last save was
-
- private:
   static Tensor fresh(int i) { return ((Tensor::arange(kSize) * (i + 2)) % 5 - 2).cast(DType::Float32).realize(); }
   Tensor& variable(int i) { return variables_[size_t(i) % variables_.size()]; }
 
@@ -243,8 +239,7 @@ TEST_CASE("jit: random programs give the same bits with and without it (fuzz)") 
     while (different < plain.seen.size() && plain.seen[different] == replayed.seen[different]) ++different;
     CHECK_MESSAGE(different == plain.seen.size(), "from the value number ", different, " of ", plain.seen.size());
     replays += replayed.replays, of_file += replayed.of_file;
-    if (replayed.replays != replayed.of_file) MESSAGE(seed, ": ", replayed.of_file, " of ", replayed.replays, ": ", replayed.refused);
   }
   CHECK(replays >= int64_t(programs));  // most calls are
-  CHECK(of_file >= replays / 2);
+  CHECK(of_file >= replays * 9 / 10);
 }

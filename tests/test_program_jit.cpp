@@ -40,7 +40,8 @@ Tensor indices(const Shape& shape, int64_t below, int round = 0) {
 }
 
 /// The file of another build with this name, whose values and random stream the tensors of `state` get.
-std::optional<std::string> of_another_build(const std::string& name, const std::string& own, const nn::StateDict& state) {
+std::optional<std::string> of_another_build(const std::string& name, const std::string& own,
+                                            const nn::StateDict& state) {
   const char* folder = std::getenv("PROGRAMS");
   if (!folder || name.empty()) return {};
   const std::string path = (fs::path(folder) / (name + ".teeny")).string();
@@ -99,9 +100,9 @@ void same_as_replayed(const std::string& name, const Function& function, int sha
 template <class Net, class Inputs>
 void same_in_evaluation(const std::string& name, Net& net, const Inputs& inputs) {
   NoGrad guard;
-  same_as_replayed(name, [&](std::span<const Tensor> in) { return Tensors{net(in[0])}; }, 2,
-                   [&](int shape, int round) { return Tensors{inputs(3 - shape, round)}; },
-                   {.state = nn::state_dict(net)});
+  same_as_replayed(
+      name, [&](std::span<const Tensor> in) { return Tensors{net(in[0])}; }, 2,
+      [&](int shape, int round) { return Tensors{inputs(3 - shape, round)}; }, {.state = nn::state_dict(net)});
 }
 
 struct Convnet {
@@ -162,7 +163,8 @@ void same_in_training(const std::string& name, const Options& options, const std
   };
   step(inputs(0, 0));  // which makes moments
   nn::StateDict state = nn::state_dict(trained.net);
-  for (const auto& [tensor_name, x] : nn::state_dict(trained.optimizer)) state.emplace_back("optimizer." + tensor_name, x);
+  for (const auto& [tensor_name, x] : nn::state_dict(trained.optimizer))
+    state.emplace_back("optimizer." + tensor_name, x);
   same_as_replayed(name, step, shapes, inputs, {.inputs = {"x", "classes"}, .outputs = {"loss"}, .state = state});
 }
 
@@ -182,30 +184,41 @@ TEST_CASE("program: a convnet, a transformer, recurrent networks: the bits of th
 TEST_CASE("program: attention with a mask, gathers, scatters, sorts and scans") {
   nn::MultiHeadAttention attention(8, 2);
   NoGrad guard;
-  same_as_replayed("attention",
-                   [&](std::span<const Tensor> in) { return Tensors{attention(in[0], in[1], in[1], in[2])}; }, 1,
-                   [](int, int round) {
-                     return Tensors{values({2, 3, 8}, round), values({2, 5, 8}, round + 1),
-                                    (indices({3, 5}, 4, round) != 0).realize()};
-                   },
-                   {.inputs = {"query", "key", "mask"}, .state = nn::state_dict(attention)});
-  same_as_replayed("indices",
-                   [](std::span<const Tensor> in) {
-                     const Tensor &x = in[0], &i = in[1];
-                     const auto sorted = x.sort(1, true);
-                     return Tensors{sorted.values, sorted.indices, x.argsort(0), x.cumsum(1), x.cumprod(0),
-                                    x.gather(1, i), x.zeros_like().scatter_add(1, i, x), x.logcumsumexp(1),
-                                    x.index_select(0, i[0][{slice(0, 2)}]), x.topk(2).indices, x.softmax() + x.var(0)};
-                   },
-                   2, [](int shape, int round) {
-                     const Shape s{3 + shape, 4};
-                     return Tensors{values(s, round), indices(s, 3, round)};
-                   });
-  same_as_replayed("random",  // without inputs
-                   [](std::span<const Tensor>) {
-                     return Tensors{Tensor::rand({5}), Tensor::rand({3}, DType::Float64), Tensor::rand({2, 2}) + 1};
-                   },
-                   1, [](int, int) { return Tensors(); });
+  same_as_replayed(
+      "attention", [&](std::span<const Tensor> in) { return Tensors{attention(in[0], in[1], in[1], in[2])}; }, 1,
+      [](int, int round) {
+        return Tensors{values({2, 3, 8}, round), values({2, 5, 8}, round + 1),
+                       (indices({3, 5}, 4, round) != 0).realize()};
+      },
+      {.inputs = {"query", "key", "mask"}, .state = nn::state_dict(attention)});
+  same_as_replayed(
+      "indices",
+      [](std::span<const Tensor> in) {
+        const Tensor &x = in[0], &i = in[1];
+        const auto sorted = x.sort(1, true);
+        return Tensors{sorted.values,
+                       sorted.indices,
+                       x.argsort(0),
+                       x.cumsum(1),
+                       x.cumprod(0),
+                       x.gather(1, i),
+                       x.zeros_like().scatter_add(1, i, x),
+                       x.logcumsumexp(1),
+                       x.index_select(0, i[0][{slice(0, 2)}]),
+                       x.topk(2).indices,
+                       x.softmax() + x.var(0)};
+      },
+      2,
+      [](int shape, int round) {
+        const Shape s{3 + shape, 4};
+        return Tensors{values(s, round), indices(s, 3, round)};
+      });
+  same_as_replayed(
+      "random",  // without inputs
+      [](std::span<const Tensor>) {
+        return Tensors{Tensor::rand({5}), Tensor::rand({3}, DType::Float64), Tensor::rand({2, 2}) + 1};
+      },
+      1, [](int, int) { return Tensors(); });
 }
 
 TEST_CASE("program: training steps go on from a file bit for bit") {
@@ -231,22 +244,52 @@ TEST_CASE("program: results that are views, constants, inputs, variables, or one
                      const Tensor before = last.detach(), both = in[0] + in[1].t();
                      total += both;
                      last.assign(in[0]);
-                     return Tensors{in[0], in[0].t(), both, both.t(), both.pad({1, 0}, {0, 1}), both.flip({0}), both,
-                                    Tensor::ones({2, 2}), Tensor::arange(4), Tensor::of({1, 2}), total, total.t(),
-                                    before, last, Tensor::zeros({0, 3}), both[{slice(0, 0)}], both.expand({2, 2, 3})};
+                     return Tensors{in[0],
+                                    in[0].t(),
+                                    both,
+                                    both.t(),
+                                    both.pad({1, 0}, {0, 1}),
+                                    both.flip({0}),
+                                    both,
+                                    Tensor::ones({2, 2}),
+                                    Tensor::arange(4),
+                                    Tensor::of({1, 2}),
+                                    total,
+                                    total.t(),
+                                    before,
+                                    last,
+                                    Tensor::zeros({0, 3}),
+                                    both[{slice(0, 0)}],
+                                    both.expand({2, 2, 3})};
                    },
                    1, inputs, {.state = state});
   Tensor twice = values({4}).realize(), same = values({4}, 1).realize();
-  same_as_replayed("assigned",
-                   [&](std::span<const Tensor> in) {
-                     Tensor x = in[0], here = Tensor::of({1, 2, 3, 4});
-                     here += x;  // of the host, and written over
-                     twice.assign(x * 2), same.assign(twice);
-                     twice.set({slice(0, 2)}, here[{slice(1, 3)}]);
-                     x.assign(x + same);
-                     return Tensors{here, twice.sum()};
-                   },
-                   1, [](int, int round) { return Tensors{values({4}, round)}; }, {.state = {{"twice", twice}, {"same", same}}});
+  same_as_replayed(
+      "assigned",
+      [&](std::span<const Tensor> in) {
+        Tensor x = in[0], here = Tensor::of({1, 2, 3, 4});
+        here += x;  // of the host, and written over
+        twice.assign(x * 2), same.assign(twice);
+        twice.set({slice(0, 2)}, here[{slice(1, 3)}]);
+        x.assign(x + same);
+        return Tensors{here, twice.sum()};
+      },
+      1, [](int, int round) { return Tensors{values({4}, round)}; }, {.state = {{"twice", twice}, {"same", same}}});
+}
+
+TEST_CASE("program: what is drawn, where the memory of old values is used again") {
+  Tensor old = values({6}).realize();
+  NoGrad guard;
+  same_as_replayed(
+      "drawn",
+      [&](std::span<const Tensor> in) {
+        Tensor here = Tensor::of({1, 2, 3, 4, 5, 6});  // of the host, and written over before something is drawn
+        here += in[0];
+        here.realize();
+        old.assign(old * 0.5 + Tensor::rand({6}) * here);
+        return Tensors{here + Tensor::rand({6}), Tensor::rand({6}) - old};
+      },
+      1, [](int, int round) { return Tensors{values({6}, round)}; }, {.state = {{"old", old}}});
 }
 
 TEST_CASE("program: random graphs") {
@@ -259,14 +302,15 @@ TEST_CASE("program: random graphs") {
       const NoGrad guard;
       Replayer(JitOptions{})({}, [&](auto) { return run(graph, random_graph::Precision::AsWritten), Tensors(); });
     } catch (const Error&) { continue; }
-    same_as_replayed("",
-                     [&](std::span<const Tensor>) {
-                       Tensors results;
-                       for (const random_graph::Result& result : random_graph::run(graph, random_graph::Precision::AsWritten))
-                         results.push_back(result.value);
-                       return results;
-                     },
-                     1, [](int, int) { return Tensors(); });
+    same_as_replayed(
+        "",
+        [&](std::span<const Tensor>) {
+          Tensors results;
+          for (const random_graph::Result& result : random_graph::run(graph, random_graph::Precision::AsWritten))
+            results.push_back(result.value);
+          return results;
+        },
+        1, [](int, int) { return Tensors(); });
     ++saved;
   }
   CHECK(saved > programs / 2);
@@ -312,7 +356,8 @@ TEST_CASE("program: names of inputs, outputs and state tensors") {
   const Signature plain = signature(jit, {});
   CHECK(names(plain.inputs) == std::vector<std::string>{"input0", "input1"});
   CHECK(names(plain.outputs) == std::vector<std::string>{"output0", "output1", "output2"});
-  const Signature given = signature(jit, {.inputs = {"x", "y"}, .outputs = {"p", "q", "r"}, .state = {{"a", a}, {"t", transposed}}});
+  const Signature given =
+      signature(jit, {.inputs = {"x", "y"}, .outputs = {"p", "q", "r"}, .state = {{"a", a}, {"t", transposed}}});
   CHECK(names(given.inputs) == std::vector<std::string>{"x", "y"});
   CHECK(names(given.outputs) == std::vector<std::string>{"p", "q", "r"});
   std::vector<std::string> state;
@@ -320,8 +365,9 @@ TEST_CASE("program: names of inputs, outputs and state tensors") {
   std::ranges::sort(state);
   CHECK(state == std::vector<std::string>{"a", "constant.0", "t.memory", "variable.0"});
   CHECK(error_of([&] { jit.save(path, {.inputs = {"x"}}); }) == "Jit: save: 1 names of inputs, and there are 2");
-  CHECK(error_of([&] { jit.save(path, {.state = {{"a", a}, {"a", b}}}); }) ==
-        "Jit: save: two tensors have the name a in SaveOptions::state");
+  CHECK(error_of([&] {
+          jit.save(path, {.state = {{"a", a}, {"a", b}}});
+        }) == "Jit: save: two tensors have the name a in SaveOptions::state");
 }
 
 TEST_CASE("program: a Jit that cannot be saved says what to do, and leaves the file alone") {
@@ -330,7 +376,9 @@ TEST_CASE("program: a Jit that cannot be saved says what to do, and leaves the f
   Tensor w = values({3}).realize().requires_grad_();
   Jit jit([&](Tensor x) { return (w * x).dropout(0.5); });
   const auto why = [&] { return error_of([&] { jit.save(path); }); };
-  const auto has = [](const std::string& message, const std::string& part) { return message.find(part) != message.npos; };
+  const auto has = [](const std::string& message, const std::string& part) {
+    return message.find(part) != message.npos;
+  };
   CHECK(has(why(), "call it twice with each combination of input shapes"));
   jit(values({3}));
   CHECK(has(why(), "nothing is recorded"));
@@ -359,7 +407,9 @@ TEST_CASE("program: an index outside is an Error, and then nothing has changed")
   jit.save(directory / "net.teeny", {.state = {{"table", table}, {"count", count}}});
   Program program = Program::load(directory / "net.teeny");
   const auto before = nn::find(state_dict(program), "count").to_bytes();
-  CHECK(error_of([&] { run(program, {Tensor::of<int64_t>({4, 0})})[0].to_bytes(); }).find("index_select") != std::string::npos);
+  CHECK(error_of([&] {
+          run(program, {Tensor::of<int64_t>({4, 0})})[0].to_bytes();
+        }).find("index_select") != std::string::npos);
   CHECK(nn::find(state_dict(program), "count").to_bytes() == before);
   CHECK(run(program, {Tensor::of<int64_t>({1, 2})})[0].to_bytes() == jit(Tensor::of<int64_t>({1, 2})).to_bytes());
 }

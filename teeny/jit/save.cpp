@@ -79,7 +79,7 @@ class State {
   void writes(int number) { memories_[size_t(number)].written = true; }  ///< a call does
 
   std::vector<program::StateTensor> tensors(const SaveOptions& options) const {
-    std::map<const LazyBuffer*, std::string> names;
+    Names names;
     std::set<std::string> used;
     for (const auto& [name, x] : options.state) names.try_emplace(&x.lazy(), name), used.insert(name);
     std::vector<program::StateTensor> all;
@@ -106,8 +106,9 @@ class State {
     bool has(const Data& data) const { return std::ranges::count(tensors, data); }
   };
 
+  using Names = std::map<const LazyBuffer*, std::string>;
   /// Its name, if it has one, and its shape: those of a tensor that is all of it, if there is one.
-  static std::pair<std::string, Shape> named(const Memory& memory, const std::map<const LazyBuffer*, std::string>& names) {
+  static std::pair<std::string, Shape> named(const Memory& memory, const Names& names) {
     std::pair<std::string, Shape> result{"", memory.node->shape()};
     for (const Data& data : memory.tensors) {
       const bool whole = is_whole(data->views(), memory.node->shape());
@@ -147,10 +148,14 @@ class Recording::Saved {
       Slot& slot = call_.slots.back();
       slot.kind = Slot::Kind::Input, slot.number = int(i), slot.elements = numel(port.shape);
     }
-    for (const Kernel* kernel : recording_.kernels_) add_kernel(*kernel);
-    for (const Random& random : recording_.randoms_) {
-      const auto k = size_t(std::ranges::find(recording_.kernels_, random.kernel, as_random) - recording_.kernels_.begin());
-      std::get<tinyops::RandomKernel>(kernels_[k]) = {0, random.words_before, random.kernel->out};
+    for (const Kernel* kernel : recording_.kernels_) {
+      Kernel copy = *kernel;
+      if (auto* random = std::get_if<tinyops::RandomKernel>(&copy)) {
+        const auto* recorded = std::get_if<tinyops::RandomKernel>(kernel);
+        random->seed = 0;
+        random->counter = std::ranges::find(recording_.randoms_, recorded, &Random::kernel)->words_before;
+      }
+      add_kernel(std::move(copy));
     }
     for (size_t i = 0; i < recording_.returned_.size(); ++i) add_output(outputs[i], recording_.returned_[i]);
     for (size_t i = 0; i < call_.inputs.size(); ++i)
@@ -165,9 +170,6 @@ class Recording::Saved {
  private:
   using Slot = program::Slot;  // and not Recording's
 
-  static const tinyops::RandomKernel* as_random(const Kernel* kernel) {
-    return std::get_if<tinyops::RandomKernel>(kernel);
-  }
   /// What kernels name the values by that the recording's slot holds in the end.
   const BufferRef& stand_in(int slot) const {
     const BufferRef& buffer = recording_.slots_[size_t(slot)].buffer;
@@ -245,7 +247,8 @@ class Recording::Saved {
     const auto is_known = [&](const program::Call::Update& update) { return update.state == number; };
     if (std::ranges::any_of(call_.updates, is_known)) return;  // by another tensor, with which it shares its memory
     int slot = result.slot < 0 ? -1 : slot_of(stand_in(result.slot), result.dtype);
-    const bool own = slot >= 0 && call_.slots[size_t(slot)].kind == Slot::Kind::State && call_.slots[size_t(slot)].number == number;
+    const auto holds = [&](const Slot& x) { return x.kind == Slot::Kind::State && x.number == number; };
+    const bool own = slot >= 0 && holds(call_.slots[size_t(slot)]);
     if (own && !recording_.slots_[size_t(result.slot)].written) return;  // it was assigned to itself
     if (!own) slot = fresh_slot(result);
     call_.updates.push_back({number, slot});
@@ -260,9 +263,9 @@ class Recording::Saved {
       if (slot.kind == Slot::Kind::Temporary) return slot.kind = Slot::Kind::Fresh, s;
     }
     const LazyBuffer values =
-        result.slot < 0 ? result.fixed
-                        : LazyBuffer(LazyBuffer::source(stand_in(result.slot), result.dtype, result.shape).node(),
-                                     result.views);
+        result.slot < 0
+            ? result.fixed
+            : LazyBuffer(LazyBuffer::source(stand_in(result.slot), result.dtype, result.shape).node(), result.views);
     const std::shared_ptr<Node> kept = values.node();  // not to be written over
     const LazyBuffer copy = values.contiguous();
     BufferRef buffer = std::make_shared<Buffer>(0);  // of no elements there is no kernel
@@ -285,8 +288,7 @@ class Recording::Saved {
       if (call_.slots[s].kind == Slot::Kind::State) old_values.push_back(stand_ins_[s].get());
     const LateWrites late = write_late(kernels, old_values);
     call_.in_place = late.rest == kernels.size();
-    for (Slot& slot : call_.slots)
-      slot.buffer = std::make_shared<Buffer>(size_t(slot.elements * itemsize(slot.dtype)));
+    for (Slot& slot : call_.slots) slot.buffer = std::make_shared<Buffer>(size_t(slot.elements * itemsize(slot.dtype)));
     std::vector<Temporary> lives(call_.slots.size(), {0, -1, -1});
     for (size_t k : late.order) {
       const int number = int(call_.kernels.size());
@@ -323,51 +325,62 @@ class Recording::Saved {
   std::unordered_map<const Buffer*, BufferRef> moved_;  ///< values from before the call that are written over
 };
 
+namespace {
+
+/// The inputs of the calls with this key of a Replayer: two modes, then for each argument which input it is, its dtype,
+/// whether it requires a gradient, its rank and its sizes.
+std::vector<Port> inputs_of(const std::vector<int64_t>& key, const std::vector<std::string>& given_names) {
+  std::vector<Port> inputs;
+  std::vector<size_t> argument;  // the first one that is this input
+  size_t arguments = 0;
+  for (size_t at = 2; at < key.size(); at += 4 + size_t(key[at + 3]), ++arguments) {
+    if (key[at] < int64_t(inputs.size())) continue;
+    const int64_t* sizes = &key[at] + 4;
+    inputs.push_back({"", DType(key[at + 1]), Shape(sizes, sizes + key[at + 3])});
+    argument.push_back(arguments);
+  }
+  const std::vector<std::string> names = names_of(given_names, "input", arguments);
+  for (size_t k = 0; k < inputs.size(); ++k) inputs[k].name = names[argument[k]];
+  return inputs;
+}
+
+}  // namespace
+
 program::Contents Replayer::contents(const SaveOptions& options) const {
   if (moved_from_) fail("Jit: save: called after it was moved from");
   if (context.recorder) fail("Jit: save: called inside a call that a Jit records; save after it");
   realize(std::span<const LazyBuffer>());  // what was assigned
   struct Chosen {
     std::vector<Port> inputs;
-    bool as_now;  ///< recorded in the GradMode of now
-    const Entry* entry;
+    std::pair<bool, int64_t> rank;  ///< recorded in the GradMode of now; when it was last called
+    const Recording* recording;
   };
   std::vector<Chosen> all;
   bool others = false;  // in the other Training mode
   for (const auto& [key, entry] : entries_) {
     if (!entry.recording) continue;
-    if (key[0] != Training::enabled()) {
-      others = true;
-      continue;
-    }
-    // The key: two modes; then for each argument which input it is, its dtype, whether it requires a gradient, its shape.
-    Chosen chosen{{}, key[1] == GradMode::enabled(), &entry};
-    size_t arguments = 0;
-    std::vector<size_t> first;  // argument that is this input
-    for (size_t at = 2; at < key.size(); at += 4 + size_t(key[at + 3]), ++arguments) {
-      if (key[at] < int64_t(first.size())) continue;
-      first.push_back(arguments);
-      const auto sizes = key.begin() + long(at) + 4;
-      chosen.inputs.push_back({"", DType(key[at + 1]), Shape(sizes, sizes + key[at + 3])});
-    }
-    const std::vector<std::string> names = names_of(options.inputs, "input", arguments);
-    for (size_t k = 0; k < first.size(); ++k) chosen.inputs[k].name = names[first[k]];
+    const bool fits = key[0] == Training::enabled();
+    others |= !fits;
+    if (!fits) continue;
+    Chosen chosen{
+        inputs_of(key, options.inputs), {key[1] == GradMode::enabled(), entry.last_call}, entry.recording.get()};
     const auto same = std::ranges::find(all, chosen.inputs, &Chosen::inputs);
     if (same == all.end()) all.push_back(std::move(chosen));
-    else if (std::pair(chosen.as_now, entry.last_call) > std::pair(same->as_now, same->entry->last_call))
-      *same = std::move(chosen);
+    else if (chosen.rank > same->rank) *same = std::move(chosen);
   }
+  const bool training = Training::enabled();
   if (all.empty() && others)
-    fail("Jit: save: what is recorded was called with Training ", Training::enabled() ? "off" : "on", ", which it is ",
-         "not now; save inside of a `Training mode(", Training::enabled() ? "false" : "true", ")`");
+    fail("Jit: save: what is recorded was called with Training ", training ? "off" : "on", ", and it is ",
+         training ? "on" : "off", " now; save inside of a `Training mode(", training ? "false" : "true", ")`");
   if (all.empty())
-    fail("Jit: save: nothing is recorded; call it twice with each combination of input shapes before (why() of the last "
-         "call: ", why_.empty() ? "none was made" : why_, ")");
+    fail(
+        "Jit: save: nothing is recorded; call it twice with each combination of input shapes before (why() of the "
+        "last call: ",
+        why_.empty() ? "none was made" : why_, ")");
   State state;
   for (const Chosen& chosen : all) {
-    const Recording& recording = *chosen.entry->recording;
-    Recording::Saved::tell_assigned(recording, state);
-    if (const std::string reason = recording.stale_reason(); !reason.empty()) {
+    Recording::Saved::tell_assigned(*chosen.recording, state);
+    if (const std::string reason = chosen.recording->stale_reason(); !reason.empty()) {
       std::string shapes;
       for (const Port& port : chosen.inputs) shapes += text(shapes.empty() ? "" : ", ", port.shape);
       fail("Jit: save: the recording for ", shapes, " is out of date: ", reason, "; call it twice more");
@@ -375,8 +388,7 @@ program::Contents Replayer::contents(const SaveOptions& options) const {
   }
   program::Contents contents;
   for (const Chosen& chosen : all)
-    contents.calls.push_back(
-        Recording::Saved(*chosen.entry->recording, state).call(chosen.inputs, options.outputs));
+    contents.calls.push_back(Recording::Saved(*chosen.recording, state).call(chosen.inputs, options.outputs));
   contents.state = state.tensors(options);
   std::tie(contents.seed, contents.counter) = Tensor::random_state();
   return contents;
