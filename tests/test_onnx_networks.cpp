@@ -1,5 +1,7 @@
 #include "tests/test_onnx_networks.h"
 
+#include <concepts>
+
 #include "examples/gpt2.h"
 #include "examples/resnet.h"
 
@@ -85,6 +87,31 @@ struct Gpt2Step {
     return {gpt2.next(x), now.keys, now.values};
   }
   TEENY_STATE(gpt2)
+};
+
+/// A recurrent layer with its states as inputs and results.
+template <class Layer>
+struct WithStates {
+  Layer layer;
+  auto operator()(const Tensor& x, const Tensor& h) const requires(!std::same_as<Layer, nn::LSTM>) {
+    return layer(x, h);
+  }
+  auto operator()(const Tensor& x, const Tensor& h, const Tensor& c) const requires(std::same_as<Layer, nn::LSTM>) {
+    return layer(x, {h, c});
+  }
+  TEENY_STATE(layer)
+};
+
+/// What a text is about, by its last state in both directions.
+struct Classifier {
+  nn::Embedding table{20, 12};
+  nn::LSTM lstm{12, 16, {.layers = 2, .batch_first = true, .bidirectional = true}};
+  nn::Linear head{32, 4};
+  Tensor operator()(const Tensor& tokens, const Tensor& lengths) const {
+    const Tensor h = lstm(table(tokens), {}, lengths).state.h;  // (4, N, 16)
+    return head(Tensor::cat({h[2], h[3]}, 1)).log_softmax(1);
+  }
+  TEENY_STATE(table, lstm, head)
 };
 
 /// Running statistics that are not 0 and 1.
@@ -183,6 +210,62 @@ std::vector<SavedNetwork> saved_networks() {
   step.dynamic = {{0, 0, "time"}};
   all.push_back(
       saved_network("gpt2", Gpt2Step{examples::Gpt2(config)}, {tokens(4), tokens(1), tokens(12)}, step, {}, false));
+
+  const auto sequences = [](const Shape& state, int states) {  // (time, batch, 6)
+    Inputs sets;
+    for (const auto& [time, batch] : {std::pair<int64_t, int64_t>(5, 3), {1, 2}, {9, 1}}) {
+      Shape shape = state;
+      shape[1] = batch;
+      sets.push_back({Tensor::randn({time, batch, 6})});
+      for (int s = 0; s < states; ++s) sets.back().push_back(Tensor::randn(shape));
+    }
+    return sets;
+  };
+  const auto recurrent = [](int inputs) {
+    onnx::SaveOptions options = open_batch(inputs, 1);
+    options.dynamic.push_back({0, 0, "time"});
+    return options;
+  };
+  using Counts = std::map<std::string, int64_t>;
+  all.push_back(saved_network("lstm", nn::LSTM(6, 8), sequences({1, 0, 8}, 0), recurrent(1),
+                              {{"LSTM", 1}, {"Squeeze", 1}}, false));
+  all.push_back(saved_network("lstm_states", WithStates<nn::LSTM>{nn::LSTM(6, 8)}, sequences({1, 0, 8}, 2),
+                              recurrent(3), Counts{{"LSTM", 1}, {"Squeeze", 1}}, false));
+  const nn::RecurrentOptions deep{.layers = 2, .bidirectional = true};
+  all.push_back(
+      saved_network("lstm_deep", WithStates<nn::LSTM>{nn::LSTM(6, 8, deep)}, sequences({4, 0, 8}, 2), recurrent(3),
+                    Counts{{"LSTM", 2}, {"Transpose", 2}, {"Reshape", 2}, {"Slice", 4}, {"Concat", 2}}, false));
+  all.push_back(saved_network("gru", nn::GRU(6, 8), sequences({1, 0, 8}, 0), recurrent(1),
+                              Counts{{"GRU", 1}, {"Squeeze", 1}}, false));
+  all.push_back(
+      saved_network("gru_deep", WithStates<nn::GRU>{nn::GRU(6, 8, deep)}, sequences({4, 0, 8}, 1), recurrent(2),
+                    Counts{{"GRU", 2}, {"Transpose", 2}, {"Reshape", 2}, {"Slice", 2}, {"Concat", 1}}, false));
+  all.push_back(saved_network("rnn", nn::RNN(6, 8, {.relu = true}), sequences({1, 0, 8}, 0), recurrent(1),
+                              Counts{{"RNN", 1}, {"Squeeze", 1}}, false));
+  onnx::SaveOptions classifier = open_batch(2);
+  classifier.dynamic.push_back({0, 1, "time"});
+  const auto texts_of = [](int64_t batch, int64_t time) {
+    return std::vector<Tensor>{Tensor::randint(0, 20, {batch, time}), Tensor::randint(1, time + 1, {batch})};
+  };
+  all.push_back(saved_network("lstm_classifier", Classifier(), {texts_of(3, 7), texts_of(1, 2), texts_of(4, 1)},
+                              classifier, {}, false));
+  all.push_back(saved_network("lstm_f16", halved(nn::LSTM(6, 8)), halves(sequences({1, 0, 8}, 0)), recurrent(1),
+                              Counts{{"LSTM", 1}, {"Squeeze", 1}}, false));
+  return all;
+}
+
+std::vector<SavedNetwork> large_saved_networks() {
+  std::vector<SavedNetwork> all;
+  all.push_back(saved_network("resnet50_true_size", with_statistics(examples::ResNet({{3, 4, 6, 3}, true, 64, 1000})),
+                              {{Tensor::randn({1, 3, 224, 224})}}, open_batch(), {}, false));
+  const examples::Gpt2 gpt2{examples::Gpt2Config()};
+  const Tensor tokens = Tensor::randint(0, 50257, {16}), position = Tensor::full({}, 20, DType::Int64);
+  onnx::SaveOptions step;
+  step.inputs = {"tokens", "position", "keys", "values"}, step.outputs = {"logits", "new_keys", "new_values"};
+  step.dynamic = {{0, 0, "time"}};
+  all.push_back(saved_network("gpt2_true_size", Gpt2Step{gpt2},
+                              {{tokens, position, Tensor::randn({12, 12, 64, 64}), Tensor::randn({12, 12, 64, 64})}},
+                              step, {}, false));
   return all;
 }
 

@@ -23,6 +23,8 @@ struct SavedNetwork {
 
 /// All of them, with small random weights.
 std::vector<SavedNetwork> saved_networks();
+/// ResNet-50 and GPT-2 as large as they are.
+std::vector<SavedNetwork> large_saved_networks();
 
 template <class Model>
 SavedNetwork saved_network(std::string name, Model model, std::vector<std::vector<Tensor>> inputs,

@@ -194,6 +194,17 @@ TEST_CASE("onnx::save: an open axis") {
             },
             {Shape{3, 5, 4}, Shape{1, 2, 4}, Shape{4, 1, 4}}, two)
             .at("Reshape") == 2);
+  // Two axes, of which one is twice the other, or half of it.
+  for (const auto& [batch, time] : {std::pair<int64_t, int64_t>(4, 8), {32, 64}, {2, 2}, {16, 31}}) {
+    const auto call = [](const Tensor& x) {
+      return Tensor::cat({x[{slice(), slice(0, std::nullopt, 2)}], Tensor::zeros({x.size(0), x.size(1) + 1})}, 1);
+    };
+    check(call, {Shape{batch, time}, Shape{5, 3}, Shape{1, 10}}, two);
+  }
+  onnx::SaveOptions patches = open;
+  patches.dynamic = {{0, 1, "width", 4}};
+  check([](const Tensor& x) { return x.unflatten(1, {-1, 4}).sum(1); }, {Shape{2, 8}, Shape{2, 40}}, patches);
+  CHECK(contains(refused([](const Tensor& x) { return x; }, {Tensor::zeros({2, 6})}, patches), "no multiple of 4"));
   Saved saved([](const Tensor& x) { return x.unflatten(1, {-1, 2}); }, {Tensor::zeros({3, 4})}, open);
   CHECK(text(saved.net.outputs()[0]) == "float32 (batch, 2, 2)");
 }
@@ -234,7 +245,8 @@ TEST_CASE("onnx::save: what a graph cannot say is refused, and named") {
   CHECK(contains(refused(counting, {x}), "assigns to \"count\""));
   CHECK(counting.count.to_vector() == std::vector<float>{0, 0, 0});
   Tensor hidden = Tensor::zeros({3});
-  CHECK(contains(refused([&](const Tensor& x) { return hidden.assign(x.sum(0)), x * 2; }, {x}), "assigns to a tensor of (3"));
+  CHECK(contains(refused([&](const Tensor& x) { return hidden.assign(x.sum(0)), x * 2; }, {x}),
+                 "assigns to a tensor of (3"));
   CHECK(hidden.to_vector() == std::vector<float>{0, 0, 0});
   // Dropout does nothing, and batch norm uses its statistics, also while training.
   {
@@ -316,7 +328,9 @@ TEST_CASE("interop: saved networks in onnxruntime" * doctest::description("INTER
   const TemporaryDirectory scratch;
   const char* kept = std::getenv("INTEROP_FOLDER");
   const std::filesystem::path folder = kept && *kept ? kept : scratch / "";
-  for (const SavedNetwork& network : test::saved_networks()) {
+  std::vector<SavedNetwork> networks = test::saved_networks();
+  for (SavedNetwork& network : test::large_saved_networks()) networks.push_back(std::move(network));
+  for (const SavedNetwork& network : networks) {
     network.save(folder / (network.name + ".onnx"));
     onnx::Model net(folder / (network.name + ".onnx"));
     for (size_t i = 0; i < network.inputs.size(); ++i) {

@@ -136,8 +136,8 @@ Name Exporter::name(int v) {
   const TracedValue& x = value(v);
   if (x.kind == Kind::Parameter) return known = graph_.parameter(state_[size_t(x.index)].first, x.tensor);
   if (is_folded(v)) {
-    const bool is_scalar = x.tensor.rank() == 0;
-    return known = constant(x.tensor, is_scalar ? "scalar" : x.index < 0 ? "constant" : operation(x.index).name);
+    const bool is_scalar = x.tensor.rank() == 0, is_mask = x.tensor.dtype() == DType::Bool;
+    return known = constant(x.tensor, is_scalar ? "scalar" : is_mask ? "mask" : "constant");
   }
   if (x.kind == Kind::Constant) return known = open_constant(v);
   fail("onnx::save: a result of ", operation(x.index).name, " is used before it is written");
@@ -354,9 +354,7 @@ int SavedCall::rank(int k) const { return exporter_.value(argument(k)).tensor.ra
 DType SavedCall::dtype(int k) const { return exporter_.value(argument(k)).tensor.dtype(); }
 bool SavedCall::is_constant(int k) const { return exporter_.is_folded(argument(k)); }
 std::optional<Scalar> SavedCall::scalar_of(int k) const { return exporter_.scalar_of(argument(k)); }
-bool SavedCall::is_known(int k) const {
-  return is_constant(k) || exporter_.value(argument(k)).kind == Kind::Parameter;
-}
+bool SavedCall::is_known(int k) const { return is_constant(k) || exporter_.value(argument(k)).kind == Kind::Parameter; }
 Tensor SavedCall::constant(int k) const { return exporter_.value(argument(k)).tensor; }
 
 std::string SavedCall::maker(int k) const {

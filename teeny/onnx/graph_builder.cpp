@@ -159,7 +159,8 @@ std::string GraphBuilder::layer_of(const Node& node) const {
   return "";
 }
 
-/// "axes_0_1", "scalar_0.5": numbers that a reader of the graph wants to see; "constant_3" where there are many.
+/// "axes_0_1", "scalar_0.5", "scalar_int64_1": numbers that a reader of the graph wants to see; "constant_3" where
+/// there are many.
 std::string GraphBuilder::constant_name(const Initializer& constant) {
   constexpr int64_t kMostNumbers = 6;
   const std::string& kind = values_[size_t(constant.value.id)].name;
@@ -167,6 +168,7 @@ std::string GraphBuilder::constant_name(const Initializer& constant) {
   if (x.rank() > (x.dtype() == DType::Int64) || x.numel() > kMostNumbers)
     return unique(text(kind, '_', counters_[kind]++));
   std::string numbers = kind;
+  if (x.rank() == 0 && x.dtype() != DType::Float32) numbers += text('_', x.dtype());
   for (double number : x.to_vector<double>())
     numbers += number == 0x1p63 ? "_max" : number == -0x1p63 ? "_min" : text('_', number);
   return unique(numbers);

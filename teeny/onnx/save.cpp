@@ -25,14 +25,23 @@ std::vector<std::string> names(const std::vector<std::string>& given, const char
   return result;
 }
 
-/// Sizes that an open axis is tried with: neither 1 nor each other, and those of two axes are never apart by the same.
-/// They stay below what was given, where there is room: tables of positions have an end.
-Int sizes_to_try(int64_t given, int64_t number) {
-  Int size(std::max<int64_t>(given, 2));
-  const bool has_room = given >= 8 + 4 * number;
-  size[1] = has_room ? given / 2 + 1 + number : size[0] + 1 + number;
-  size[2] = has_room ? given * 3 / 4 + 2 * number : size[0] + 3 + 3 * number;
-  return size;
+/// Sizes that an open axis is tried with, neither 1 nor each other. They stay below the one that was given, where there
+/// is room: tables of positions have an end. Each axis has other proportions, so that no size of one, or half of it, is
+/// taken for that of another: where `others` are multiples of each other and a rest, the next are tried.
+Int sizes_to_try(int64_t given, int64_t step, const std::vector<Symbol>& others) {
+  const int64_t whole = given / step;
+  for (int64_t k = int64_t(others.size());; ++k) {
+    Int size(std::max<int64_t>(whole, whole * step == 1 ? 2 : 1));
+    const bool has_room = whole >= 8 + 8 * k;
+    size[1] = has_room ? whole * (8 + k) / 16 + 1 : size[0] + 1 + k;
+    size[2] = has_room ? whole * (24 + 3 * k) / 32 + k : size[0] + 3 + 5 * k;
+    size = size * step;
+    const auto apart = [&](const Symbol& other) {
+      const Int a = size - Int(size[0]), b = other.size - Int(other.size[0]);
+      return a[1] * b[2] != a[2] * b[1];
+    };
+    if (size[1] != size[2] && std::all_of(others.begin(), others.end(), apart)) return size;
+  }
 }
 
 std::vector<Symbol> symbols_of(std::span<const Tensor> inputs, const std::vector<OpenAxis>& dynamic) {
@@ -43,10 +52,13 @@ std::vector<Symbol> symbols_of(std::span<const Tensor> inputs, const std::vector
     if (open.name.empty()) fail("onnx::save: an open axis of input ", open.input, " has no name");
     const Tensor& x = inputs[size_t(open.input)];
     const int axis = x.axis_index(open.axis, "onnx::save");
+    if (open.multiple_of < 1 || x.size(axis) % open.multiple_of != 0)
+      fail("onnx::save: the open axis \"", open.name, "\" has ", x.size(axis), " elements in input ", open.input,
+           ", no multiple of ", open.multiple_of);
     const auto known =
         std::find_if(symbols.begin(), symbols.end(), [&](const Symbol& s) { return s.name == open.name; });
     if (known == symbols.end())
-      symbols.push_back({open.name, sizes_to_try(x.size(axis), int64_t(symbols.size())), open.input, axis});
+      symbols.push_back({open.name, sizes_to_try(x.size(axis), open.multiple_of, symbols), open.input, axis});
     else if (inputs[size_t(known->input)].size(known->axis) != x.size(axis))
       fail("onnx::save: the open axis \"", open.name, "\" has ", inputs[size_t(known->input)].size(known->axis),
            " elements in input ", known->input, " and ", x.size(axis), " in input ", open.input);
@@ -67,6 +79,9 @@ void write(const std::string& path, const GraphBuilder& graph, const SaveOptions
   const bool beside = graph.initializer_bytes() > options.external_above;
   const std::string location = path.substr(path.rfind('/') + 1) + ".data";
   const Message model = model_message(graph.message(options.name, location, beside ? &external : nullptr), options);
+  if (model.size() > INT32_MAX)
+    fail("onnx::save: a message of ", model.size(),
+         " bytes, and none may have 2 GiB; lower SaveOptions::external_above");
   const auto into = [](data::File& file) { return [&](const void* from, size_t n) { file.write(from, n); }; };
   std::optional<io::Replacement> elements;
   if (!external.empty()) {

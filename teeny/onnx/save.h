@@ -16,7 +16,8 @@
 //   - it draws random values
 //   - it makes a tensor of an input past the operations of Tensor (`LazyBuffer`): nobody knows how
 //   - what it does depends on the size of an open axis
-// and where the file cannot be written, as `io::save_safetensors` does: then `path` is what it was.
+// and where the file cannot be written, as `io::save_safetensors` does: then `path` is what it was. Of two files the
+// one with the weights takes its place first.
 #include <concepts>
 #include <functional>
 #include <initializer_list>
@@ -33,7 +34,8 @@ namespace teeny::onnx {
 struct OpenAxis {
   int input;  ///< counted from 0
   int64_t axis;
-  std::string name;  ///< axes of one name have one size
+  std::string name;         ///< axes of one name have one size
+  int64_t multiple_of = 1;  ///< of the sizes that it is tried with: a model may want pictures in patches of 16
 };
 
 struct SaveOptions {

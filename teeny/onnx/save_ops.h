@@ -112,7 +112,7 @@ class SavedCall {
   std::optional<Scalar> scalar_of(int k) const;  ///< of a constant whose elements are one value, also in an open shape
   /// Whether it is a constant or a parameter: what is made of its values alone can be made now.
   bool is_known(int k) const;
-  Tensor constant(int k) const;                  ///< its values
+  Tensor constant(int k) const;  ///< its values
 
   // ---- What made argument k: for a node that stands for several operations
   /// The operation's name; empty where argument k is an input, a parameter or a constant.

@@ -16,6 +16,7 @@ void add_save_indexing(SaveOps& ops) {
     return call.node("Gather", {call.x(), positions(call, 1)}, {{"axis", call.integer("axis")}});
   };
   ops["cat"] = [](SavedCall& call) -> Names {
+    if (call.count() == 1) return call.x();
     return call.node("Concat", call.all(), {{"axis", call.integer("axis")}});
   };
 }

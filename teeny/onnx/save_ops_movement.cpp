@@ -31,7 +31,13 @@ void add_save_movement(SaveOps& ops) {
     if (const auto taken = take(call)) return *taken;
     return call.reshape(call.x(), call.shape(), call.result_shape());
   };
-  ops["permute"] = [](SavedCall& call) -> Names { return call.transpose(call.x(), call.dims("axes")); };
+  ops["permute"] = [](SavedCall& call) -> Names {
+    Dims axes = call.dims("axes");
+    if (call.maker() != "permute") return call.transpose(call.x(), axes);
+    SavedCall before = call.made_by();  // both as one
+    for (int64_t& axis : axes) axis = before.dims("axes")[int(axis)];
+    return call.transpose(before.x(), axes);
+  };
   ops["Expand"] = [](SavedCall& call) -> Names {
     return call.node("Expand", {call.x(), call.integers(call.result_shape())});
   };
