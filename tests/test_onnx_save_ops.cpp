@@ -89,7 +89,7 @@ struct Saved {
       }
       ++(same ? equal : close);
     } catch (const Error& error) {
-      FAIL_CHECK(name, ": ", error.what());
+      FAIL_CHECK(name, ": ", std::string(error.what()));
     }
     if (!keep) return;
     nn::StateDict tensors;

@@ -1,4 +1,6 @@
 // Images of another size, and elements at places between others.
+#include <optional>
+
 #include "teeny/functional/functional.h"
 #include "teeny/functional/functions.h"
 #include "teeny/onnx/save_ops.h"
@@ -7,12 +9,40 @@ namespace teeny::onnx {
 
 namespace {
 
+/// Which element of an axis of n each of `size` is nearest to: as functional/interpolate.cpp rounds it, or a runtime,
+/// which divides by the scale.
+Tensor nearest(int64_t n, int64_t size, bool exact, bool divides) {
+  const Tensor i = Tensor::arange(size).cast(DType::Float32) + (exact ? 0.5 : 0);
+  const double scale = double(size) / double(n);
+  const Tensor at = divides ? i / float(scale) : i * (double(n) / double(size));
+  return (divides && exact ? at - 0.5 + 0.5 : at).floor().cast(DType::Int64).clamp(0, n - 1);
+}
+/// Where a runtime would round to another element, the elements are picked from tables.
+std::optional<Name> picked(SavedCall& call, const Dims& sizes, bool exact) {
+  const Ints shape = call.shape();
+  bool same = true;
+  for (int a = 0; a < sizes.size(); ++a) {
+    const Int n = shape[size_t(2 + a)];
+    if (n.is_open()) return {};
+    same &= bool((nearest(n[0], sizes[a], exact, false) == nearest(n[0], sizes[a], exact, true)).all().item());
+  }
+  if (same) return {};
+  Name x = call.x();
+  for (int a = 0; a < sizes.size(); ++a) {
+    const Name table = call.constant(nearest(shape[size_t(2 + a)][0], sizes[a], exact, false), "nearest");
+    x = call.node("Gather", {x, table}, {{"axis", 2 + a}});
+  }
+  return x;
+}
+
 /// Places in the input as ONNX calls them; see functional/interpolate.cpp.
 Names resize(SavedCall& call) {
   const auto mode = Interpolation(call.integer("mode"));
   const bool corners = call.flag("align_corners");
   const DType type = call.dtype();
   const Dims sizes = call.dims("size");
+  if (mode == Interpolation::Nearest || mode == Interpolation::NearestExact)
+    if (const auto x = picked(call, sizes, mode == Interpolation::NearestExact)) return *x;
   NodeAttributes attributes{{"axes", range(2, 2 + sizes.size())}};
   const auto say = [&](const char* mode, const char* places) {
     attributes.emplace_back("coordinate_transformation_mode", places);

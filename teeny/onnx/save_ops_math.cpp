@@ -59,6 +59,14 @@ Names copysign(SavedCall& call) {
   return call.node("Where", {turned, call.node("Neg", {size}), size});
 }
 
+/// log(1 + x) where 1 + x is rounded: x / ((1 + x) - 1) of it, which is x itself where nothing of it is left.
+Names log1p(SavedCall& call) {
+  const Name x = call.x(), sum = with(call, "Add", x, 1), left = with(call, "Sub", sum, 1);
+  const Name log = call.node("Log", {sum}), corrected = call.node("Mul", {log, call.node("Div", {x, left})});
+  const Name rounded = call.node("Where", {with(call, "Equal", left, 0), x, corrected});
+  return call.node("Where", {call.node("Equal", {left, x}), log, rounded});
+}
+
 Names binary_cross_entropy(SavedCall& call) {
   const DType type = call.dtype();
   const Name p = call.x(0), t = call.x(1), one = call.scalar(1, type), floor = call.scalar(-100, type);
@@ -110,8 +118,12 @@ void add_save_math(SaveOps& ops) {
     return call.node("IsInf", {narrow ? call.x(0, DType::Float32) : call.x()});
   };
   ops["Exp2"] = [](SavedCall& call) -> Names { return call.node("Pow", {call.scalar(2, call.dtype()), call.x()}); };
-  ops["Expm1"] = [](SavedCall& call) -> Names { return with(call, "Sub", call.node("Exp", {call.x()}), 1); };
-  ops["Log1p"] = [](SavedCall& call) -> Names { return call.node("Log", {with(call, "Add", call.x(), 1)}); };
+  // Both keep the digits of a small x.
+  ops["Expm1"] = [](SavedCall& call) -> Names {  // tanh(x / 2) (e^x + 1)
+    const Name half = call.node("Tanh", {with(call, "Mul", call.x(), 0.5)});
+    return call.node("Mul", {half, with(call, "Add", call.node("Exp", {call.x()}), 1)});
+  };
+  ops["Log1p"] = log1p;
   ops["Log2"] = [](SavedCall& call) -> Names {
     return with(call, "Mul", call.node("Log", {call.x()}), 1 / std::numbers::ln2);
   };
