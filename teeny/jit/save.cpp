@@ -80,12 +80,19 @@ class State {
 
   std::vector<program::StateTensor> tensors(const SaveOptions& options) const {
     Names names;
+    std::map<const Node*, std::pair<std::string, Shape>> whole;  // also where the call looks at a view of the memory
     std::set<std::string> used;
-    for (const auto& [name, x] : options.state) names.try_emplace(&x.lazy(), name), used.insert(name);
+    for (const auto& [name, x] : options.state) {
+      const LazyBuffer& data = x.lazy();
+      names.try_emplace(&data, name), used.insert(name);
+      if (is_whole(data.views(), data.node()->shape())) whole.try_emplace(data.node().get(), name, data.shape());
+    }
     std::vector<program::StateTensor> all;
     int constants = 0, variables = 0;
     for (const Memory& memory : memories_) {
-      const auto [given, shape] = named(memory, names);
+      auto [given, shape] = named(memory, names);
+      if (given.empty())
+        if (const auto found = whole.extract(memory.node.get())) std::tie(given, shape) = found.mapped();
       std::string name = given;
       while (name.empty() || (given.empty() && used.contains(name)))
         name = memory.written ? text("variable.", variables++) : text("constant.", constants++);

@@ -507,12 +507,55 @@ nn::StateDict Model::State::named_values() {
     each(plan.known, [&](int, const auto& nodes) { each(nodes, add_results); });
     each(plan.prepared, [&](int, const auto& nodes) {
       each(nodes, [&](const Node* node, const std::vector<Tensor>& tensors) {
-        for (const Tensor& x : tensors) add(node->outputs[0] + ".prepared", x);
+        for (size_t k = 0; k < tensors.size(); ++k) add(text(node->outputs[0], ".prepared", k), tensors[k]);
       });
     });
   }
   return all;
 }
+
+namespace {
+
+/// Plans may each have computed the same of the weights: then it is in the file once, for calls of which none has both.
+void merge_equal(program::Contents& contents) {
+  using program::StateTensor, program::Slot;
+  const size_t count = contents.state.size();
+  std::vector<std::set<size_t>> calls(count);  // that have it
+  for (size_t c = 0; c < contents.calls.size(); ++c)
+    for (const Slot& slot : contents.calls[c].slots)
+      if (slot.kind == Slot::Kind::State) calls[size_t(slot.number)].insert(c);
+  const auto bytes_of = [](const StateTensor& x) {
+    std::vector<std::byte> bytes(x.buffer->bytes());
+    if (!bytes.empty()) tinyops::read(bytes.data(), x.buffer->data(), bytes.size());
+    return bytes;
+  };
+  std::map<std::string, std::vector<size_t>> same_name;  // without its number
+  std::vector<int> number(count);
+  std::vector<StateTensor> kept;
+  for (size_t i = 0; i < count; ++i) {
+    const StateTensor& x = contents.state[i];
+    std::vector<size_t>& others = same_name[x.name.substr(0, x.name.rfind('#'))];
+    const auto equal = std::ranges::find_if(others, [&](size_t j) {
+      const StateTensor& y = contents.state[j];
+      return x.frozen && y.frozen && x.dtype == y.dtype && x.shape == y.shape && bytes_of(x) == bytes_of(y) &&
+             std::ranges::none_of(calls[i], [&](size_t c) { return calls[j].contains(c); });
+    });
+    if (equal != others.end()) {
+      number[i] = number[*equal], calls[*equal].merge(calls[i]);
+      continue;
+    }
+    others.push_back(i);
+    number[i] = int(kept.size()), kept.push_back(x);
+  }
+  contents.state = std::move(kept);
+  for (program::Call& call : contents.calls) {
+    for (Slot& slot : call.slots)
+      if (slot.kind == Slot::Kind::State) slot.number = number[size_t(slot.number)];
+    for (program::Call::Update& update : call.updates) update.state = number[size_t(update.state)];
+  }
+}
+
+}  // namespace
 
 void Model::record(std::span<const Tensor> inputs) {
   state_->in_this_file([&] { state_->record(inputs); });
@@ -526,7 +569,9 @@ program::Contents Model::contents() const {
   for (const ValueInfo& output : outputs()) options.outputs.push_back(output.name);
   const NoGrad evaluation;
   const Training off(false);
-  return state_->recorded->replayer.contents(options);
+  program::Contents contents = state_->recorded->replayer.contents(options);
+  merge_equal(contents);
+  return contents;
 }
 
 void Model::save_program(const std::string& path) const { program::write(path, contents()); }

@@ -43,10 +43,10 @@ int compile(const Options& options) {
     for (const program::Call& call : contents.calls) json["calls"].push_back(json_of(contents, call));
     return print(json), 0;
   }
-  Table table{{{"call"}, {"kernels", true}, {"GFLOP", true}, {"temporaries", true}}};
+  Table table{{{"call"}, {"kernels", true}, {"work", true}, {"temporaries", true}}};
   for (const program::Call& call : contents.calls)
     table.rows.push_back({printable(text_of(call.inputs)), grouped(int64_t(call.kernels.size())),
-                          decimal(double(work_of(call).flops) / 1e9), byte_size(double(temporary_bytes(call)))});
+                          work_text(call), byte_size(double(temporary_bytes(call)))});
   table.print();
   const std::string said = text(printable(options.out), ": ", byte_size(double(bytes)), ", ",
                                 counted(int64_t(contents.state.size()), "tensor"), " of ", byte_size(double(weights)));

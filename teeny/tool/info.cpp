@@ -101,9 +101,10 @@ void print_program(const program::Contents& contents) {
     std::string kinds;
     for (const auto& [kind, count] : kinds_of(call)) kinds += text(kinds.empty() ? ": " : ", ", grouped(count), ' ', kind);
     line("kernels", grouped(int64_t(call.kernels.size())) + kinds);
-    line("work", decimal(double(work_of(call).flops) / 1e9) + " GFLOP");
-    line("memory", counted(int64_t(call.slots.size()), "slot") + "; temporaries in " +
-                       counted(int64_t(call.blocks.size()), "block") + " of " + byte_size(double(temporary_bytes(call))));
+    line("work", work_text(call));
+    line("memory", byte_size(double(temporary_bytes(call))) + " of temporaries in " +
+                       counted(int64_t(call.blocks.size()), "block") + "; " +
+                       counted(int64_t(call.slots.size()), "slot") + " in all");
     std::string changes;
     for (const std::string& name : changes_of(contents, call)) changes += (changes.empty() ? "" : ", ") + name;
     constexpr int kLongest = 200;

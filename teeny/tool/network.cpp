@@ -131,6 +131,11 @@ debug::Counters work_of(const program::Call& call) {
   return work;
 }
 
+std::string work_text(const program::Call& call) {
+  std::string size = byte_size(double(work_of(call).flops));
+  return size.replace(size.size() - 1, 1, "FLOP");
+}
+
 int64_t temporary_bytes(const program::Call& call) {
   return std::accumulate(call.blocks.begin(), call.blocks.end(), int64_t(0));
 }

@@ -52,6 +52,7 @@ std::string text_of(const std::vector<Port>& ports);
 /// How many kernels there are of each kind, as they are named in a listing: contract, rows.
 std::map<std::string, int64_t> kinds_of(const program::Call& call);
 debug::Counters work_of(const program::Call& call);
+std::string work_text(const program::Call& call);  ///< 3.6 GFLOP
 int64_t temporary_bytes(const program::Call& call);
 /// The state tensors that a call changes.
 std::vector<std::string> changes_of(const program::Contents& contents, const program::Call& call);

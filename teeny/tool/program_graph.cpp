@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
-#include <set>
 #include <unordered_map>
 
 #include "teeny/tool/dot.h"
@@ -76,13 +75,15 @@ class CallDrawing {
     return text(dtype, ' ', shape.empty() ? "scalar" : joined(shape, "×"));
   }
 
-  /// From whatever wrote the slot so far: several kernels may each have written a part.
+  /// From whatever wrote the slot: several kernels may each have written a part. At an input or output the box says
+  /// what goes along.
   void arrows(size_t s, const std::string& to) {
     const Slot& slot = call_.slots[s];
     const std::string colour = slot.kind == Slot::Kind::Temporary ? colour_of_block(slot.number, true) : "#555555";
     for (const std::string& from : writers_[s]) {
-      drawing_.source += text("  ", from, " -> ", to, " [color=\"", colour, "\" fontcolor=\"", colour, "\" label=<",
-                              typed(slot.dtype, shapes_[s]), " >];\n");
+      const bool is_inside = from[0] == 'k' && to[0] == 'k';
+      drawing_.source += text("  ", from, " -> ", to, " [color=\"", colour, "\" fontcolor=\"", colour, "\"",
+                              is_inside ? " label=< " + typed(slot.dtype, shapes_[s]) + " >" : "", "];\n");
       ++drawing_.arrows;
     }
   }
@@ -95,13 +96,14 @@ class CallDrawing {
     if (end < label.size()) rows += row(for_html(label.substr(label.find_first_not_of(' ', end))), colour_of(kernel));
     if (const std::string origin = origin_of(kernel); !origin.empty()) rows += row(for_html(origin), colour_of(kernel));
     std::vector<size_t> reads, writes;
+    std::map<size_t, bool> whole;
     tinyops::for_each_operand(kernel, [&](const tinyops::Operand& x, bool written) {
       const size_t s = slot_of_.at(x.buffer.get());
       std::vector<size_t>& all = written ? writes : reads;
       if (std::ranges::find(all, s) == all.end()) all.push_back(s);
       if (!written) return;
-      const bool is_whole = numel(x.view.shape) == call_.slots[s].elements;
-      if (shapes_[s].empty()) shapes_[s] = is_whole ? x.view.shape : Shape{call_.slots[s].elements};
+      whole[s] = numel(x.view.shape) == call_.slots[s].elements;
+      shapes_[s] = whole[s] ? x.view.shape : Shape{call_.slots[s].elements};
     });
     size_t tensors = 0;
     for (size_t s : reads) {
@@ -112,6 +114,7 @@ class CallDrawing {
     }
     if (tensors > kMostTensors) rows += row(text("... ", tensors - kMostTensors, " more"), kState);
     for (size_t s : writes) {
+      if (whole[s]) writers_[s].clear();
       writers_[s].push_back(name);
       rows += written(s);
     }

@@ -462,7 +462,7 @@ def programs(scratch):
     # What cannot be compiled, and what is no program.
     folder = scratch / 'compiled'
     folder.mkdir()
-    for case, node in [('detector_dynamo', 'NonMaxSuppression'), ('while_loop_script', 'Loop'), ('conditional_dynamo', 'If')]:
+    for case, node in [('chosen_dynamo', 'NonZero "node_NonZero_2", NonZero'), ('while_loop_script', 'Loop'), ('conditional_dynamo', 'If')]:
         model = GOLDEN / 'onnx' / case / 'model.onnx'
         shapes = [word for value in data('info', model)['inputs'] for word in ['--shape', f"{value['name']}=" + (
             'x'.join(str(size if type(size) is int else 2) for size in value['shape']) or 'scalar')]]
