@@ -46,7 +46,7 @@ constexpr int64_t kManyColumns = 256;
 constexpr int64_t kEnoughTasks = 24;
 constexpr int64_t kTasksPerThread = 8;        // where a task needs no preparation
 
-template <class T, class Out>
+template <class T>
 class Multiplication {
  public:
   explicit Multiplication(const Product& p)
@@ -212,25 +212,27 @@ class Multiplication {
                  T* sums) const {
     constexpr int64_t width = packets * lanes;
     const Strip place{batch, rows_.spans(panel_number), width, strip.first, strip.count};
-    Out* const out = p_.out ? at_batch(p_, static_cast<Out*>(p_.out) + p_.out_offset, p_.out_batch, batch) : nullptr;
     const LaneOffsets<T> row(p_, p_.out_rows, place);
 
     // Where a column's rows lie in a row in the result, too, the sums go there at once; else they wait for their strip.
     const bool add = range.first > 0, finish = p_.epilogue && range.last == r_;
-    const bool direct = std::is_same_v<T, Out> && out && !finish && place.is_full() && consecutive(row.at, width);
-    T* to = nullptr;
-    if constexpr (std::is_same_v<T, Out>)
-      if (direct) to = out + row.at[0];
+    const int64_t first = p_.out ? p_.out_offset + batch_offset(p_, p_.out_batch, batch) : 0;
+    const bool direct =
+        p_.out && !is_rounded<T>(p_) && !finish && place.is_full() && consecutive(row.at, width);
+    T* const to = direct ? static_cast<T*>(p_.out) + first + row.at[0] : nullptr;
     if (rows_.in_place()) {
       if (run_in_place<packets>(place, panel_number, strip, to, sums)) return;
     } else {
       const auto prefetch = [&](int64_t column) {
-        for (const Span& s : place.rows)
-          for (int64_t i = s.lane; i < s.lane + s.rows; ++i) __builtin_prefetch(out + row.at[i] + column, 1);
+        with_out<T>(p_, [&](auto* out) {
+          for (const Span& s : place.rows)
+            for (int64_t i = s.lane; i < s.lane + s.rows; ++i) __builtin_prefetch(out + first + row.at[i] + column, 1);
+        });
       };
-      run_packed<packets>(panel, strip, range, fresh, to, sums, out && !direct, prefetch);
+      run_packed<packets>(panel, strip, range, fresh, to, sums, p_.out && !direct, prefetch);
     }
-    if (!direct && out) store_spans(place, sums, out, row.at, strip.out_column, add);
+    if (!direct && p_.out)
+      with_out<T>(p_, [&](auto* out) { store_spans(place, sums, out + first, row.at, strip.out_column, add); });
     if (!finish) return;
     if (usual_) usual_->template run<packets>(place, strip.finish, sums);
     else program_->run(place, reinterpret_cast<char*>(sums));
@@ -391,7 +393,7 @@ BufferRef pack_rows(const Product& product, bool wide) {
 }
 
 void multiply(const Product& product, bool wide) {
-  with_types(product, wide, [&]<class T, class Out>(T, Out) { Multiplication<T, Out>(product).run(); });
+  wide ? Multiplication<double>(product).run() : Multiplication<float>(product).run();
 }
 
 }  // namespace tinyops::cpu

@@ -53,7 +53,7 @@ void along_columns(int64_t n, const T* b, const int64_t* r_offset, const int64_t
     for (int p = 0; p < packets; ++p) P::store(to[i] + start[p], sum[i][p]);
 }
 
-template <class T, class Out>
+template <class T>
 class Gemv {
  public:
   explicit Gemv(const Product& p)
@@ -75,7 +75,6 @@ class Gemv {
 
   const T* a(int64_t batch) const { return at_batch<T>(p_, p_.a, batch); }
   const T* b(int64_t batch) const { return at_batch<T>(p_, p_.b, batch); }
-  Out* out(int64_t batch) const { return at_batch(p_, static_cast<Out*>(p_.out) + p_.out_offset, p_.out_batch, batch); }
 
   /// f(batch, first, last) for pieces of `count` things, `least` or more in each. A thing is `work` multiply-adds.
   template <class F>
@@ -102,7 +101,7 @@ class Gemv {
     const int64_t parts = std::max<int64_t>(1, length / kLongRun);
     const Shape outer(p_.columns.begin(), p_.columns.end() - 1);
     const int64_t stride = p_.out_columns[inner];
-    const bool direct = std::is_same_v<T, Out> && stride == 1;
+    const bool direct = !is_rounded<T>(p_) && stride == 1;
     std::vector<int64_t> a_r(static_cast<size_t>(r_)), b_r(static_cast<size_t>(r_));
     offsets(p_.reduced, p_.a.reduced, 0, r_, a_r.data());
     offsets(p_.reduced, p_.b.reduced, 0, r_, b_r.data());
@@ -113,7 +112,7 @@ class Gemv {
       for (int64_t r = 0; r < r_; ++r)
         for (int i = 0; i < rows; ++i) few[size_t(r * rows + i)] = from[a_row_[size_t(i)] + a_r[size_t(r)]];
       const T* const columns_of_b = b(batch);
-      Out* const out_of_batch = out(batch);
+      const int64_t out_of_batch = p_.out_offset + batch_offset(p_, p_.out_batch, batch);
       for (int64_t run = first; run < last; ++run) {
         int64_t b_run, out_run;
         offsets(outer, {p_.b.free.begin(), p_.b.free.end() - 1}, run / parts, 1, &b_run);
@@ -123,21 +122,22 @@ class Gemv {
           const int64_t packets = std::min<int64_t>(kPackets, (end - at + lanes - 1) / lanes);
           int64_t start[kPackets];
           for (int64_t p = 0; p < packets; ++p) start[p] = std::min(p * lanes, end - lanes - at);
-          Out* const result = out_of_batch + out_run + at * stride;
+          const int64_t result = out_of_batch + out_run + at * stride;
           T waiting[rows][(kPackets + 1) * lanes];  // start[0] may be negative
           T* to[rows];
           for (int i = 0; i < rows; ++i) {
             to[i] = waiting[i] + lanes;
-            if constexpr (std::is_same_v<T, Out>)
-              if (direct) to[i] = result + out_row_[size_t(i)];
+            if (direct) to[i] = static_cast<T*>(p_.out) + result + out_row_[size_t(i)];
           }
           with_count<kPackets>(packets, [&]<int count>() {
             along_columns<T, rows, count>(r_, columns_of_b + b_run + at, b_r.data(), start, few.data(), to);
           });
-          if (!direct)
+          if (direct) continue;
+          with_out<T>(p_, [&]<class Out>(Out* out) {
             for (int i = 0; i < rows; ++i)
               for (int64_t c = 0; c < std::min(end - at, block); ++c)
-                result[out_row_[size_t(i)] + c * stride] = Out(to[i][c]);
+                out[result + out_row_[size_t(i)] + c * stride] = Out(to[i][c]);
+          });
         }
       }
     });
@@ -177,22 +177,27 @@ class Gemv {
       offsets(p_.columns, p_.b.free, first, last - first, b_column.data());
       offsets(p_.columns, p_.out_columns, first, last - first, out_column.data());
       const T* const columns_of_b = b(batch);
-      Out* const result = out(batch);
-      for (int64_t c = 0; c < last - first; c += kColumns)
-        with_count<kColumns>(std::min<int64_t>(kColumns, last - first - c), [&]<int columns>() {
+      const int64_t out_of_batch = p_.out_offset + batch_offset(p_, p_.out_batch, batch);
+      for (int64_t c = 0; c < last - first; c += kColumns) {
+        const int64_t n = std::min<int64_t>(kColumns, last - first - c);
+        T sums[kColumns][rows];
+        with_count<kColumns>(n, [&]<int columns>() {
           const T* column[columns];
           for (int j = 0; j < columns; ++j) column[j] = columns_of_b + b_column[size_t(c + j)];
-          T sums[rows][columns];
           along_r<rows, columns>(column, b_run, few, in_place, is_new.data(), sums);
-          for (int j = 0; j < columns; ++j)
-            for (int i = 0; i < rows; ++i) result[out_row_[size_t(i)] + out_column[size_t(c + j)]] = Out(sums[i][j]);
         });
+        with_out<T>(p_, [&]<class Out>(Out* out) {
+          for (int64_t j = 0; j < n; ++j)
+            for (int i = 0; i < rows; ++i)
+              out[out_of_batch + out_row_[size_t(i)] + out_column[size_t(c + j)]] = Out(sums[j][i]);
+        });
+      }
     });
   }
 
   template <int rows, int columns>
   void along_r(const T* const* column, const std::vector<int64_t>& runs, const T* few, bool in_place, const T* is_new,
-               T (&sums)[rows][columns]) const {
+               T (*sums)[rows]) const {
     using P = Packets<T>;
     const int64_t length = p_.reduced.back();
     const auto mask = P::load(is_new);
@@ -224,7 +229,7 @@ class Gemv {
       few += rows * lanes;
     }
     for (int i = 0; i < rows; ++i)
-      for (int j = 0; j < columns; ++j) sums[i][j] = predux(sum[i][j]);
+      for (int j = 0; j < columns; ++j) sums[j][i] = predux(sum[i][j]);
   }
 
   const Product& p_;
@@ -240,7 +245,7 @@ bool has_runs(const Shape& sizes, const Dims& strides, bool wide) {
 }
 
 void gemv(const Product& product, bool wide) {
-  with_types(product, wide, [&]<class T, class Out>(T, Out) { Gemv<T, Out>(product).run(); });
+  wide ? Gemv<double>(product).run() : Gemv<float>(product).run();
 }
 
 }  // namespace tinyops::cpu

@@ -71,7 +71,7 @@ struct Footprint {
   }
 };
 
-template <class T, class Out>
+template <class T>
 class Many {
  public:
   explicit Many(const Product& p)
@@ -137,8 +137,9 @@ class Many {
             });
         });
     }
-    store_strip(sums, lanes, static_cast<Out*>(p_.out) + p_.out_offset, out_batch, count, out_.data(), rows_ * columns_,
-                false);
+    with_out<T>(p_, [&](auto* out) {
+      store_strip(sums, lanes, out + p_.out_offset, out_batch, count, out_.data(), rows_ * columns_, false);
+    });
   }
 
   void pack_step(const Factor& factor, const Footprint& footprint, int64_t step, const int64_t* batch, int64_t count,
@@ -198,7 +199,7 @@ static Product in_order_of_result(Product p) {
 
 void multiply_many(const Product& given, bool wide) {
   const Product product = in_order_of_result(given);
-  with_types(product, wide, [&]<class T, class Out>(T, Out) { Many<T, Out>(product).run(); });
+  wide ? Many<double>(product).run() : Many<float>(product).run();
 }
 
 }  // namespace tinyops::cpu

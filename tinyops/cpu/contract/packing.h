@@ -20,23 +20,30 @@ void with_count(int64_t n, F&& f) {
   f.template operator()<most>();
 }
 
-/// Calls `f` with the types that a product computes in and stores.
-template <class F>
-void with_types(const Product& product, bool wide, F&& f) {
-  if (wide) return f(double{}, double{});
-  switch (product.out_dtype) {
-    case DType::Float16: return f(float{}, float16{});
-    case DType::BFloat16: return f(float{}, bfloat16{});
-    default: return f(float{}, float{});
-  }
+/// Whether sums of T are rounded when they are stored. Then they are not summed where they will lie.
+template <class T>
+bool is_rounded(const Product& product) {
+  return std::is_same_v<T, float> && itemsize(product.out_dtype) == 2;
+}
+/// Calls `f` with the output's memory, of the type that sums of T are stored as. What stores them asks for it, and all
+/// else is compiled for T alone.
+template <class T, class F>
+void with_out(const Product& product, F&& f) {
+  if (!is_rounded<T>(product)) f(static_cast<T*>(product.out));
+  else if (product.out_dtype == DType::Float16) f(static_cast<float16*>(product.out));
+  else f(static_cast<bfloat16*>(product.out));
 }
 
+/// How many elements before the first one of a batch.
+inline int64_t batch_offset(const Product& product, const Dims& strides, int64_t batch) {
+  int64_t offset;
+  offsets(product.batch, strides, batch, 1, &offset);
+  return offset;
+}
 /// The first element of a batch, in memory whose first batch begins at `memory`.
 template <class T>
 T* at_batch(const Product& product, T* memory, const Dims& strides, int64_t batch) {
-  int64_t offset;
-  offsets(product.batch, strides, batch, 1, &offset);
-  return memory + offset;
+  return memory + batch_offset(product, strides, batch);
 }
 template <class T>
 const T* at_batch(const Product& product, const Factor& factor, int64_t batch) {

@@ -48,23 +48,19 @@ struct IndexedRows {
 class Indices {
  public:
   Indices(const Operand& operand, const IndexedRows& rows)
-      : cursor_(rows.cursor(operand)), dtype_(operand.dtype), memory_(operand.buffer->data()) {}
+      : cursor_(rows.cursor(operand)), indices_(operand) {}
 
   void go_to(const Dims& index) { cursor_.go_to(index); }
   bool one_a_row() const { return !cursor_.moves(); }
   int64_t operator[](int64_t i) const {
     int64_t begin = i, end = i + 1;
     const int64_t address = cursor_.run(0, begin, end) + cursor_.stride() * i;
-    if (begin >= end) return 0;
-    if (dtype_ == DType::Int64) return static_cast<const int64_t*>(memory_)[address];
-    if (dtype_ == DType::Int32) return static_cast<const int32_t*>(memory_)[address];
-    return static_cast<const uint8_t*>(memory_)[address];
+    return begin < end ? indices_[address] : 0;
   }
 
  private:
   AxisCursor cursor_;
-  DType dtype_;
-  const void* memory_;
+  StoredIndices indices_;
 };
 
 /// Every index lies inside the axis it picks from, or nothing is done.
@@ -102,21 +98,22 @@ void gather(const GatherKernel& k, const IndexWalk& walk) {
   T* result = static_cast<T*>(k.out.buffer->data());
   const int64_t n = walk.length(), pick = walk.pick(), step = walk.stride(IndexWalk::kIndex);
   const int64_t from_step = walk.stride(IndexWalk::kPicked), to_step = walk.stride(IndexWalk::kOther);
-  with_indices(k.index, [&](const auto* indices) {
-    const auto row = [=](const IndexWalk::Addresses& at) {
-      const auto* index = indices + at[IndexWalk::kIndex];
-      const T* from = table + at[IndexWalk::kPicked];
-      T* to = result + at[IndexWalk::kOther];
-      if (step != 0)
-        for (int64_t i = 0; i < n; ++i) to[i * to_step] = from[i * from_step + index[i * step] * pick];
-      else if (from += *index * pick; from_step == 1 && to_step == 1) std::memcpy(to, from, size_t(n) * sizeof(T));
-      else
-        for (int64_t i = 0; i < n; ++i) to[i * to_step] = from[i * from_step];
-    };
-    const int64_t pieces = std::min<int64_t>(walk.rows(), 256);
-    parallel(pieces, walk.rows() * (n + kStep), [&] {
-      return [&](int64_t p) { walk.for_rows(walk.rows() * p / pieces, walk.rows() * (p + 1) / pieces, row); };
-    });
+  const StoredIndices indices(k.index);
+  const auto row = [=](const IndexWalk::Addresses& at) {
+    const T* from = table + at[IndexWalk::kPicked];
+    T* to = result + at[IndexWalk::kOther];
+    if (step != 0)
+      return indices.for_pieces(at[IndexWalk::kIndex], step, n, [=](int64_t first, int64_t last, const int64_t* index) {
+        for (int64_t i = first; i < last; ++i) to[i * to_step] = from[i * from_step + index[i - first] * pick];
+      });
+    from += indices[at[IndexWalk::kIndex]] * pick;
+    if (from_step == 1 && to_step == 1) std::memcpy(to, from, size_t(n) * sizeof(T));
+    else
+      for (int64_t i = 0; i < n; ++i) to[i * to_step] = from[i * from_step];
+  };
+  const int64_t pieces = std::min<int64_t>(walk.rows(), 256);
+  parallel(pieces, walk.rows() * (n + kStep), [&] {
+    return [&](int64_t p) { walk.for_rows(walk.rows() * p / pieces, walk.rows() * (p + 1) / pieces, row); };
   });
 }
 
@@ -142,53 +139,49 @@ void gather(const GatherKernel& k, const IndexedRows& rows) {
   });
 }
 
-/// Adds what falls into [first, last) of the result to `totals`, which are of this part. `for_rows` walks the rows.
-template <class T, ReduceOp op, class W, class Rows>
-void scatter(const ScatterKernel& k, const IndexWalk& walk, Rows&& for_rows, W* totals, int64_t first, int64_t last) {
-  const T* memory = static_cast<const T*>(k.source.buffer->data());
-  const int64_t n = walk.length(), pick = walk.pick(), step = walk.stride(IndexWalk::kIndex);
-  const int64_t to_step = walk.stride(IndexWalk::kPicked), from_step = walk.stride(IndexWalk::kOther);
-  with_indices(k.index, [&](const auto* indices) {
-    for_rows([&](const IndexWalk::Addresses& at) {
-      const auto* index = indices + at[IndexWalk::kIndex];
-      const T* from = memory + at[IndexWalk::kOther];
-      const int64_t to = at[IndexWalk::kPicked];
-      const auto add = [&](int64_t address, int64_t i) {
-        W& total = totals[address - first];
-        total = apply<W>(tinyops::step(op), total, W(from[i * from_step]));
-      };
-      if (step == 0) {
-        int64_t begin = 0, end = n;
-        const int64_t row = to + *index * pick;
-        clip(row - first, to_step, last - first, begin, end);
-        for (int64_t i = begin; i < end; ++i) add(row + i * to_step, i);
-        return;
-      }
-      for (int64_t i = 0; i < n; ++i)
-        if (const int64_t address = to + i * to_step + index[i * step] * pick; address >= first && address < last)
-          add(address, i);
-    });
-  });
-}
+/// What of a scatter its dtype and operation decide: all loops over elements. Where they run is the same for all.
+struct ScatterLoops {
+  bool is_wide;    ///< totals are wider than elements of the result, and have memory of their own
+  int64_t total;   ///< bytes of one
+  /// Of n totals: what they start from, and their results.
+  void (*start)(void* totals, int64_t n);
+  void (*round)(const void* totals, void* result, int64_t n);
+  /// Adds n elements of `source` to totals that are `to_step` apart.
+  void (*add)(void* totals, int64_t to_step, const void* source, int64_t from_step, int64_t n);
+  /// Adds element i of `source` to the total at to + i * to_step + index[i] * pick, if that is in [first, last), whose
+  /// totals these are.
+  void (*add_each)(void* totals, int64_t first, int64_t last, int64_t to, int64_t to_step, const int64_t* index,
+                   int64_t pick, const void* source, int64_t from_step, int64_t n);
+};
 
-template <class T, ReduceOp op, class W>
-void scatter(const ScatterKernel& k, const IndexWalk& walk, W* totals, int64_t first, int64_t last) {
-  scatter<T, op>(k, walk, [&](auto&& row) { walk.for_rows(0, walk.rows(), row); }, totals, first, last);
-}
-
-/// Elements [first, last) of the result: its totals, in `room` if the result itself is too narrow for them, and rounded.
-template <class T, ReduceOp op, class Rows>
-void scatter_part(const ScatterKernel& k, const IndexWalk& walk, Rows&& for_rows, std::vector<Total<T, op>>& room,
-                  int64_t first, int64_t last) {
+template <class T, ReduceOp op>
+ScatterLoops scatter_loops() {
   using W = Total<T, op>;
-  T* result = static_cast<T*>(k.out.buffer->data()) + first;
-  W* totals;
-  if constexpr (std::is_same_v<T, W>) totals = result;
-  else room.resize(size_t(last - first)), totals = room.data();
-  std::fill_n(totals, last - first, identity<W>(op));
-  scatter<T, op>(k, walk, for_rows, totals, first, last);
-  if constexpr (!std::is_same_v<T, W>)
-    std::transform(totals, totals + (last - first), result, [](W x) { return T(x); });
+  return {.is_wide = !std::is_same_v<T, W>,
+          .total = sizeof(W),
+          .start = [](void* totals, int64_t n) { std::fill_n(static_cast<W*>(totals), n, identity<W>(op)); },
+          .round =
+              [](const void* totals, void* result, int64_t n) {
+                const W* from = static_cast<const W*>(totals);
+                std::transform(from, from + n, static_cast<T*>(result), [](W x) { return T(x); });
+              },
+          .add =
+              [](void* totals, int64_t to_step, const void* source, int64_t from_step, int64_t n) {
+                W* to = static_cast<W*>(totals);
+                const T* from = static_cast<const T*>(source);
+                for (int64_t i = 0; i < n; ++i)
+                  to[i * to_step] = apply<W>(step(op), to[i * to_step], W(from[i * from_step]));
+              },
+          .add_each =
+              [](void* totals, int64_t first, int64_t last, int64_t to, int64_t to_step, const int64_t* index,
+                 int64_t pick, const void* source, int64_t from_step, int64_t n) {
+                const T* from = static_cast<const T*>(source);
+                for (int64_t i = 0; i < n; ++i)
+                  if (const int64_t at = to + i * to_step + index[i] * pick; at >= first && at < last) {
+                    W& total = static_cast<W*>(totals)[at - first];
+                    total = apply<W>(step(op), total, W(from[i * from_step]));
+                  }
+              }};
 }
 
 using RowsOfParts = std::vector<std::vector<IndexWalk::Addresses>>;
@@ -199,105 +192,148 @@ std::optional<RowsOfParts> rows_of_parts(const ScatterKernel& k, const IndexWalk
   RowsOfParts result(size_t((size + length - 1) / length));
   const int64_t reach = (walk.length() - 1) * walk.stride(IndexWalk::kPicked);
   bool apart = true;
-  with_indices(k.index, [&](const auto* indices) {
-    walk.for_rows(0, walk.rows(), [&](const IndexWalk::Addresses& at) {
-      const int64_t begin = at[IndexWalk::kPicked] + indices[at[IndexWalk::kIndex]] * walk.pick();
-      apart &= begin / length == (begin + reach) / length;
-      result[size_t(begin / length)].push_back(at);
-    });
+  const StoredIndices indices(k.index);
+  walk.for_rows(0, walk.rows(), [&](const IndexWalk::Addresses& at) {
+    const int64_t begin = at[IndexWalk::kPicked] + indices[at[IndexWalk::kIndex]] * walk.pick();
+    apart &= begin / length == (begin + reach) / length;
+    result[size_t(begin / length)].push_back(at);
   });
   if (!apart) return std::nullopt;
   return result;
+}
+
+/// Adds what of a row falls into [first, last) of the result to `totals`, which are of this part.
+void scatter_row(const ScatterKernel& k, const ScatterLoops& loops, const StoredIndices& indices, const IndexWalk& walk,
+                 const IndexWalk::Addresses& at, char* totals, int64_t first, int64_t last) {
+  const int64_t n = walk.length(), pick = walk.pick(), step = walk.stride(IndexWalk::kIndex);
+  const int64_t to = at[IndexWalk::kPicked], to_step = walk.stride(IndexWalk::kPicked);
+  const int64_t from_step = walk.stride(IndexWalk::kOther);
+  const char* const memory = static_cast<const char*>(k.source.buffer->data());
+  const auto source = [&](int64_t i) {
+    return memory + (at[IndexWalk::kOther] + i * from_step) * itemsize(k.source.dtype);
+  };
+  if (step == 0) {
+    int64_t begin = 0, end = n;
+    const int64_t row = to + indices[at[IndexWalk::kIndex]] * pick - first;
+    clip(row, to_step, last - first, begin, end);
+    if (begin < end)
+      loops.add(totals + (row + begin * to_step) * loops.total, to_step, source(begin), from_step, end - begin);
+    return;
+  }
+  indices.for_pieces(at[IndexWalk::kIndex], step, n, [&](int64_t begin, int64_t end, const int64_t* index) {
+    loops.add_each(totals, first, last, to + begin * to_step, to_step, index, pick, source(begin), from_step,
+                   end - begin);
+  });
 }
 
 /// The threads share an axis whose positions never meet. Where there is none, each walks everything for a part of the
 /// result.
 /// Totals that the result itself is too narrow for wait in memory of their own: in that of a thread, a part after the
 /// other that fits its cache, where positions of the axis, or rows, have parts of the result to themselves.
-template <class T, ReduceOp op>
-void scatter(const ScatterKernel& k, const IndexWalk& walk) {
-  using W = Total<T, op>;
-  constexpr bool is_wide = !std::is_same_v<T, W>;
-  constexpr int64_t kPart = (128 << 10) / sizeof(W);
-  T* result = static_cast<T*>(k.out.buffer->data());
-  const int64_t size = int64_t(k.out.buffer->bytes() / sizeof(T)), steps = size + walk.rows() * (walk.length() + kStep);
+void scatter(const ScatterKernel& k, const ScatterLoops& loops, const IndexWalk& walk) {
+  const StoredIndices indices(k.index);
+  const int64_t part_size = (128 << 10) / loops.total, element = itemsize(k.out.dtype);
+  char* const result = static_cast<char*>(k.out.buffer->data());
+  const int64_t size = int64_t(k.out.buffer->bytes()) / element, steps = size + walk.rows() * (walk.length() + kStep);
   const int64_t parts = steps < kWorthThreads ? 1 : threads();
+  const auto add_row = [&](const IndexWalk& of, const IndexWalk::Addresses& at, char* totals, int64_t first,
+                           int64_t last) { scatter_row(k, loops, indices, of, at, totals, first, last); };
+  const auto add_rows = [&](const IndexWalk& of, char* totals, int64_t first, int64_t last) {
+    of.for_rows(0, of.rows(), [&](const IndexWalk::Addresses& at) { add_row(of, at, totals, first, last); });
+  };
+  // Elements [first, last) of the result; `add` adds to their totals, which are in `room` if they are wide.
+  const auto do_part = [&](std::vector<char>& room, int64_t first, int64_t last, auto&& add) {
+    if (loops.is_wide) room.resize(size_t((last - first) * loops.total));
+    char* const to = result + first * element;
+    char* const totals = loops.is_wide ? room.data() : to;
+    loops.start(totals, last - first);
+    add(totals);
+    if (loops.is_wide) loops.round(totals, to, last - first);
+  };
   const std::optional<int> axis = walk.independent_axis();
   if (axis && walk.size(*axis) >= parts && walk.divides(*axis, size)) {
-    const int64_t n = walk.size(*axis), pieces = std::min(n, std::max(parts, size / kPart));
+    const int64_t n = walk.size(*axis), pieces = std::min(n, std::max(parts, size / part_size));
     return parallel(pieces, steps, [&] {
-      return [&, n, pieces, room = std::vector<W>()](int64_t p) mutable {
+      return [&, n, pieces, room = std::vector<char>()](int64_t p) mutable {
         const int64_t begin = n * p / pieces, end = n * (p + 1) / pieces;
-        const IndexWalk part = walk.part(*axis, begin, end);
-        const auto for_rows = [&](auto&& row) { part.for_rows(0, part.rows(), row); };
-        scatter_part<T, op>(k, part, for_rows, room, size / n * begin, size / n * end);
+        const int64_t first = size / n * begin, last = size / n * end;
+        do_part(room, first, last,
+                [&](char* totals) { add_rows(walk.part(*axis, begin, end), totals, first, last); });
       };
     });
   }
-  const int64_t length = std::max<int64_t>(1, kPart / std::max<int64_t>(walk.pick(), 1)) * walk.pick();
-  if constexpr (is_wide)
-    if (size > kPart && length > 0 && walk.stride(IndexWalk::kIndex) == 0)
-      if (const auto rows = rows_of_parts(k, walk, size, length))
-        return parallel(int64_t(rows->size()), steps, [&] {
-          return [&, room = std::vector<W>()](int64_t p) mutable {
-            const auto for_rows = [&](auto&& row) { std::ranges::for_each((*rows)[size_t(p)], row); };
-            scatter_part<T, op>(k, walk, for_rows, room, p * length, std::min(size, (p + 1) * length));
-          };
-        });
-  Buffer wide(is_wide ? size_t(size) * sizeof(W) : 0);
-  W* totals = reinterpret_cast<W*>(is_wide ? wide.data() : static_cast<void*>(result));
+  const int64_t length = std::max<int64_t>(1, part_size / std::max<int64_t>(walk.pick(), 1)) * walk.pick();
+  if (loops.is_wide && size > part_size && length > 0 && walk.stride(IndexWalk::kIndex) == 0)
+    if (const auto rows = rows_of_parts(k, walk, size, length))
+      return parallel(int64_t(rows->size()), steps, [&] {
+        return [&, room = std::vector<char>()](int64_t p) mutable {
+          const int64_t first = p * length, last = std::min(size, first + length);
+          do_part(room, first, last, [&](char* totals) {
+            for (const auto& at : (*rows)[size_t(p)]) add_row(walk, at, totals, first, last);
+          });
+        };
+      });
+  Buffer wide(loops.is_wide ? size_t(size * loops.total) : 0);
+  char* const totals = loops.is_wide ? static_cast<char*>(wide.data()) : result;
   const auto in_parts = [&](auto&& part_of) {
     parallel(parts, steps, [&] { return [&](int64_t p) { part_of(size * p / parts, size * (p + 1) / parts, p); }; });
   };
-  in_parts([&](int64_t first, int64_t last, int64_t) { std::fill(totals + first, totals + last, identity<W>(op)); });
+  const auto at = [&](int64_t i) { return totals + i * loops.total; };
+  in_parts([&](int64_t first, int64_t last, int64_t) { loops.start(at(first), last - first); });
   if (axis && walk.size(*axis) >= parts)
     in_parts([&](int64_t, int64_t, int64_t p) {
       const int64_t n = walk.size(*axis);
-      scatter<T, op>(k, walk.part(*axis, n * p / parts, n * (p + 1) / parts), totals, 0, size);
+      add_rows(walk.part(*axis, n * p / parts, n * (p + 1) / parts), totals, 0, size);
     });
-  else in_parts([&](int64_t first, int64_t last, int64_t) { scatter<T, op>(k, walk, totals + first, first, last); });
-  if constexpr (is_wide)
+  else in_parts([&](int64_t first, int64_t last, int64_t) { add_rows(walk, at(first), first, last); });
+  if (loops.is_wide)
     in_parts([&](int64_t first, int64_t last, int64_t) {
-      std::transform(totals + first, totals + last, result + first, [](W x) { return T(x); });
+      loops.round(at(first), result + first * element, last - first);
     });
 }
 
-template <class T, ReduceOp op>
-void scatter(const ScatterKernel& k, const IndexedRows& rows) {
-  using W = Total<T, op>;
-  const T* memory = static_cast<const T*>(k.source.buffer->data());
-  T* result = static_cast<T*>(k.out.buffer->data());
-  const int64_t size = int64_t(k.out.buffer->bytes() / sizeof(T)), steps = size + rows.count * (rows.length + kStep);
-  Buffer wide(std::is_same_v<T, W> ? 0 : size_t(size) * sizeof(W));  // totals that the result itself is too narrow for
-  W* totals = reinterpret_cast<W*>(std::is_same_v<T, W> ? static_cast<void*>(result) : wide.data());
+void scatter(const ScatterKernel& k, const ScatterLoops& loops, const IndexedRows& rows) {
+  const int64_t element = itemsize(k.out.dtype);
+  const char* const memory = static_cast<const char*>(k.source.buffer->data());
+  char* const result = static_cast<char*>(k.out.buffer->data());
+  const int64_t size = int64_t(k.out.buffer->bytes()) / element, steps = size + rows.count * (rows.length + kStep);
+  Buffer wide(loops.is_wide ? size_t(size * loops.total) : 0);  // totals that the result itself is too narrow for
+  char* const totals = loops.is_wide ? static_cast<char*>(wide.data()) : result;
   const int64_t parts = steps < kWorthThreads ? 1 : threads();
   parallel(parts, steps, [&] {
     return [&, source = rows.cursor(k.source), out = rows.cursor(k.out), indices = Indices(k.index, rows)](
                int64_t part) mutable {
       const int64_t first = size * part / parts, last = size * (part + 1) / parts;
-      std::fill(totals + first, totals + last, identity<W>(op));
+      loops.start(totals + first * loops.total, last - first);
       for (int64_t row = 0; row < rows.count; ++row) {
         const Dims position = rows.at(row, 0);
         source.go_to(position), out.go_to(position), indices.go_to(position);
         int64_t present = 0, present_end = rows.length;  // where the source's guards hold; elsewhere it adds nothing
-        const int64_t from = source.run(0, present, present_end);  // no pointer: of padding alone there is no memory
+        const int64_t from = source.run(0, present, present_end);
         auto add = [&](int64_t index, int64_t begin, int64_t end) {
           begin = std::max(begin, present), end = std::min(end, present_end);
           const int64_t address = out.run(index, begin, end);
           clip(address - first, out.stride(), last - first, begin, end);
-          for (int64_t i = begin; i < end; ++i) {
-            W& total = totals[address + i * out.stride()];
-            total = apply<W>(step(op), total, W(memory[from + i * source.stride()]));
-          }
+          if (begin < end)  // of padding alone there is no memory
+            loops.add(totals + (address + begin * out.stride()) * loops.total, out.stride(),
+                      memory + (from + begin * source.stride()) * element, source.stride(), end - begin);
         };
         if (indices.one_a_row()) add(indices[0], 0, rows.length);
         else
           for (int64_t i = 0; i < rows.length; ++i) add(indices[i], i, i + 1);
       }
-      if constexpr (!std::is_same_v<T, W>)
-        std::transform(totals + first, totals + last, result + first, [](W x) { return T(x); });
+      if (loops.is_wide) loops.round(totals + first * loops.total, result + first * element, last - first);
     };
   });
+}
+
+/// Calls f with a zero of an integer of this many bytes: elements that only move are bits.
+template <class F>
+void with_width(int64_t bytes, F&& f) {
+  if (bytes == 1) f(uint8_t{});
+  else if (bytes == 2) f(uint16_t{});
+  else if (bytes == 4) f(uint32_t{});
+  else f(uint64_t{});
 }
 
 }  // namespace
@@ -307,7 +343,7 @@ void run_kernel(const GatherKernel& k) {
   if (rows.count == 0) return;
   const std::optional<IndexWalk> walk = is_float(k.index.dtype) ? std::nullopt : IndexWalk::of(k.index, k.table, k.out);
   if (!walk || !walk->all_inside(k.index)) check(k.index, rows, k.table.view.shape.back(), k.origin);
-  with_type(k.out.dtype, [&]<class T>(T) { walk ? gather<T>(k, *walk) : gather<T>(k, rows); });
+  with_width(itemsize(k.out.dtype), [&]<class T>(T) { walk ? gather<T>(k, *walk) : gather<T>(k, rows); });
 }
 
 void run_kernel(const ScatterKernel& k) {
@@ -316,9 +352,10 @@ void run_kernel(const ScatterKernel& k) {
       is_float(k.index.dtype) ? std::nullopt : IndexWalk::of(k.index, k.out, k.source);
   if (rows.count > 0 && (!walk || !walk->all_inside(k.index))) check(k.index, rows, k.out.view.shape.back(), k.origin);
   if (k.out.buffer->bytes() == 0) return;
-  with_type(k.out.dtype, [&]<class T>(T) {
-    with_op(k.op, [&](auto op) { walk ? scatter<T, op>(k, *walk) : scatter<T, op>(k, rows); });
+  const ScatterLoops loops = with_type(k.out.dtype, [&]<class T>(T) {
+    return with_op(k.op, [](auto op) { return scatter_loops<T, op>(); });
   });
+  walk ? scatter(k, loops, *walk) : scatter(k, loops, rows);
 }
 
 }  // namespace tinyops::cpu

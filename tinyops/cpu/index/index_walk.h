@@ -5,6 +5,7 @@
 //   index     at[kIndex]  + i * stride            which says, of the picked axis, the element
 //   picked    at[kPicked] + i * stride + index * pick       of the table, or of the result that is added to
 //   other     at[kOther]  + i * stride            of the result, or of the source
+#include <algorithm>
 #include <array>
 #include <optional>
 
@@ -69,13 +70,34 @@ class IndexWalk {
   int64_t pick_, picked_size_, rows_;
 };
 
-/// Calls f with the indices, as the integers they are.
-template <class F>
-void with_indices(const Operand& index, F&& f) {
-  const void* memory = index.buffer->data();
-  if (index.dtype == DType::Int64) f(static_cast<const int64_t*>(memory));
-  else if (index.dtype == DType::Int32) f(static_cast<const int32_t*>(memory));
-  else f(static_cast<const uint8_t*>(memory));
-}
+/// The indices as int64, whatever integers they are: what is done with them is compiled once.
+class StoredIndices {
+ public:
+  explicit StoredIndices(const Operand& index) : memory_(index.buffer->data()), dtype_(index.dtype) {}
+
+  int64_t operator[](int64_t address) const {
+    if (dtype_ == DType::Int64) return static_cast<const int64_t*>(memory_)[address];
+    if (dtype_ == DType::Int32) return static_cast<const int32_t*>(memory_)[address];
+    return static_cast<const uint8_t*>(memory_)[address];
+  }
+
+  /// Calls f(first, last, indices of these) for pieces of the n at address, address + step, ..
+  template <class F>
+  void for_pieces(int64_t address, int64_t step, int64_t n, F&& f) const {
+    if (dtype_ == DType::Int64 && step == 1) return f(int64_t{0}, n, static_cast<const int64_t*>(memory_) + address);
+    std::array<int64_t, 256> piece;
+    for (int64_t first = 0, last; first < n; first = last) {
+      last = std::min(first + int64_t(piece.size()), n);
+      read(address + first * step, step, last - first, piece.data());
+      f(first, last, static_cast<const int64_t*>(piece.data()));
+    }
+  }
+
+ private:
+  void read(int64_t address, int64_t step, int64_t n, int64_t* to) const;
+
+  const void* memory_;
+  DType dtype_;
+};
 
 }  // namespace tinyops::cpu
