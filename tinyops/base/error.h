@@ -18,7 +18,7 @@ class Error : public std::runtime_error {
 
 /// Everything that can be written to a stream, written one after the other, and the same whatever the program's locale.
 template <class... Parts>
-std::string text(const Parts&... parts) {
+[[gnu::cold]] std::string text(const Parts&... parts) {
   std::ostringstream out;
   out.imbue(std::locale::classic());
   (out << ... << without_nan_sign(parts));

@@ -43,10 +43,7 @@ struct Packets {
     if constexpr (Traits::masked_load_available)
       return Eigen::internal::ploadu<Type>(from, typename Traits::mask_t(mask));
     constexpr uint32_t all = (uint32_t(1) << lanes) - 1;
-    if ((mask & all) == all) return load(from);
-    T some[lanes];
-    for (int i = 0; i < lanes; ++i) some[i] = mask >> i & 1 ? from[i] : T(0);
-    return load(some);
+    return (mask & all) == all ? load(from) : load_some(from, mask);
   }
   /// Stores the first n lanes.
   static void store(T* to, const Type& packet, int64_t n) {
@@ -60,6 +57,13 @@ struct Packets {
 
  private:
   using Traits = Eigen::internal::unpacket_traits<Type>;
+
+  /// Lane by lane: a function of its own, or an unrolled loop would have it as often as it loads.
+  [[gnu::noinline]] static Type load_some(const T* from, uint32_t mask) {
+    T some[lanes];
+    for (int i = 0; i < lanes; ++i) some[i] = mask >> i & 1 ? from[i] : T(0);
+    return load(some);
+  }
 };
 
 /// The elements at even places of two packets.

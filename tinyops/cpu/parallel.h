@@ -12,10 +12,8 @@
 #include <omp.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cstdint>
-#include <exception>
-#include <vector>
+#include <span>
 
 namespace tinyops::cpu {
 
@@ -29,43 +27,42 @@ inline constexpr int kMostThreads = 1024;
 /// How many threads share the work that is handed out here.
 inline int64_t threads() { return omp_in_parallel() ? 1 : std::min(omp_get_max_threads(), kMostThreads); }
 
+/// The pieces that a thread does, one after the other.
+class Pieces {
+ public:
+  bool next(int64_t& piece) {
+    if (at_ == end_ && !take()) return false;
+    piece = at_++;
+    return true;
+  }
+
+ private:
+  friend void for_pieces(int64_t count, int64_t team, void* work, void (*do_pieces)(void*, Pieces&));
+  struct Share;
+  explicit Pieces(int64_t count) : at_(0), end_(count) {}
+  Pieces(std::span<Share> shares, size_t own, int64_t chunk) : shares_(shares), own_(own), chunk_(chunk) {}
+  bool take();
+
+  int64_t at_ = 0, end_ = 0;
+  std::span<Share> shares_ = {};
+  size_t own_ = 0, others_ = 0;  ///< the share of this thread, and how many after it are done
+  int64_t chunk_ = 0;
+};
+
+/// Calls do_pieces(work, pieces) on each of a team of threads; for a team of one it is a plain call.
+void for_pieces(int64_t count, int64_t team, void* work, void (*do_pieces)(void*, Pieces&));
+
 /// `setup()` runs once on each thread and returns what is then called with every piece's index. An exception stops
 /// the thread it happens on and is thrown again when all are done (it must not cross the region). Within a piece of
 /// other work all pieces are done here and now.
 template <class Setup>
-void parallel(int64_t count, int64_t steps, Setup&& setup) {
+void parallel(int64_t count, int64_t steps, Setup setup) {
   if (count <= 0) return;
-  if (count == 1 || steps < kWorthThreads || threads() == 1) {
-    auto&& work = setup();
-    for (int64_t piece = 0; piece < count; ++piece) work(piece);
-    return;
-  }
-  struct alignas(64) Share {
-    std::atomic<int64_t> next;
-    int64_t end;
+  const auto do_pieces = [](void* given, Pieces& pieces) {
+    auto&& work = (*static_cast<Setup*>(given))();
+    for (int64_t piece; pieces.next(piece);) work(piece);
   };
-  const int64_t chunk = std::max<int64_t>(1, count / 64), team = threads();
-  std::vector<Share> shares(static_cast<size_t>(team));
-  for (int64_t t = 0; t < team; ++t) {
-    shares[size_t(t)].next = t * count / team;
-    shares[size_t(t)].end = (t + 1) * count / team;
-  }
-  std::exception_ptr thrown;
-#pragma omp parallel num_threads(int(team))
-  {
-    try {
-      auto&& work = setup();
-      for (int64_t t = 0; t < team; ++t) {
-        Share& share = shares[size_t((omp_get_thread_num() + t) % team)];
-        for (int64_t first; (first = share.next.fetch_add(chunk)) < share.end;)
-          for (int64_t piece = first; piece < std::min(first + chunk, share.end); ++piece) work(piece);
-      }
-    } catch (...) {
-#pragma omp critical(tinyops_thrown)
-      thrown = std::current_exception();
-    }
-  }
-  if (thrown) std::rethrow_exception(thrown);
+  for_pieces(count, count == 1 || steps < kWorthThreads ? 1 : threads(), &setup, do_pieces);
 }
 
 }  // namespace tinyops::cpu

@@ -180,12 +180,13 @@ class Gemv {
       const int64_t out_of_batch = p_.out_offset + batch_offset(p_, p_.out_batch, batch);
       for (int64_t c = 0; c < last - first; c += kColumns) {
         const int64_t n = std::min<int64_t>(kColumns, last - first - c);
+        const T* column[kColumns];
+        for (int64_t j = 0; j < n; ++j) column[j] = columns_of_b + b_column[size_t(c + j)];
         T sums[kColumns][rows];
-        with_count<kColumns>(n, [&]<int columns>() {
-          const T* column[columns];
-          for (int j = 0; j < columns; ++j) column[j] = columns_of_b + b_column[size_t(c + j)];
-          along_r<rows, columns>(column, b_run, few, in_place, is_new.data(), sums);
-        });
+        if (n == kColumns) along_r<rows, kColumns>(column, b_run, few, in_place, is_new.data(), sums);
+        else  // the last few one by one
+          for (int64_t j = 0; j < n; ++j)
+            along_r<rows, 1>(column + j, b_run, few, in_place, is_new.data(), sums + j);
         with_out<T>(p_, [&]<class Out>(Out* out) {
           for (int64_t j = 0; j < n; ++j)
             for (int i = 0; i < rows; ++i)
