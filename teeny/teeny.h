@@ -4,6 +4,7 @@
 #include "teeny/functional/functions.h"
 #include "teeny/io/io.h"
 #include "teeny/jit/jit.h"
+#include "teeny/jit/run_program.h"
 #include "teeny/nn/nn.h"
 #include "teeny/onnx/onnx.h"
 #include "teeny/optim/optim.h"

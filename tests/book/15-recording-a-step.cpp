@@ -1,11 +1,15 @@
-// The program of notes/15-recording-a-step.md: a step that is recorded gives the losses of one that is not; and which temporaries of a
-// step share memory.
+// The program of notes/15-recording-a-step.md: a step that is recorded gives the losses of one that is not; which temporaries of a
+// step share memory; a program file, and what the verifier says of two.
 #include <cstdlib>
+#include <fstream>
 #include <iostream>
+#include <iterator>
 #include <map>
 
 #include "teeny/debug/trace.h"
 #include "teeny/jit/blocks.h"
+#include "teeny/program/format.h"
+#include "teeny/program/touched.h"
 #include "teeny/schedule/schedule.h"
 #include "teeny/teeny.h"
 
@@ -85,7 +89,41 @@ void temporaries() {
             << blocks << " blocks\n" << together / 1024 << " KiB\n";
 }
 
+/// The view of input 1 of the first kernel: what the verifier knows of it.
+void print_bounds(program::Contents& contents) {
+  auto& kernel = std::get<tinyops::RowKernel>(contents.calls[0].kernels[0]);
+  const tinyops::View& view = kernel.inputs[1].operand.view;
+  const tinyops::Guard& guard = view.guards[0];
+  const auto free = interval(view.address, index_box(kernel.shape)), reached = *program::addresses(view, kernel.shape);
+  std::cout << view.address.offset << ' ' << free.low << ' ' << free.high << ' ' << guard.size << ' ' << reached.low << ' '
+            << reached.high << ' ' << contents.calls[0].slots[0].elements << "\n";
+}
+
+/// The file of the page, and one whose view is wrong.
+void program_file() {
+  std::cout << "== figure saved\n";
+#include "saved"
+  std::cout << "== figure file\n";
+  std::ifstream file("build/change.teeny", std::ios::binary);
+  for (auto byte = std::istreambuf_iterator<char>(file); byte != std::istreambuf_iterator<char>(); ++byte)
+    std::cout << int(uint8_t(*byte)) << ' ';
+  std::cout << "\n== figure inside\n";
+  program::Contents wrong = program::read("build/change.teeny");
+  print_bounds(wrong);
+  tinyops::View& view = std::get<tinyops::RowKernel>(wrong.calls[0].kernels[0]).inputs[1].operand.view;
+  view.address.offset = view.guards[0].position.offset = 1, view.guards[0].size = 5;
+  print_bounds(wrong);
+  program::write("build/wrong.teeny", wrong);
+  std::cout << "== refused\n";
+  try {
+    Program::load("build/wrong.teeny");
+  } catch (const Error& error) {
+    std::cout << error.what() << "\n";
+  }
+}
+
 int main() {
   if (train(true) != train(false)) return 1;
   temporaries();
+  program_file();
 }
