@@ -114,16 +114,16 @@ def inside(section):
         fits = 0 <= least and greatest < elements
         sign = f'− {-offset}' if offset < 0 else f'+ {offset}'
 
-        def bar(y, first, last, colour, name, says):
+        def bar(y, first, last, colour, name, says=''):
             picture.rect(place(first) + 2, y, step * (last - first + 1) - 4, 24, f'soft-{colour}', colour)
             picture.text(place((first + last + 1) / 2), y + 12, f'{first} .. {last}', colour)
-            picture.text(20 + 350 * k, y + 5, name, 'ink', 'start', words=True, small=True)
+            picture.text(20 + 350 * k, y + (5 if says else 12), name, 'ink', 'start', words=True, small=True)
             picture.text(20 + 350 * k, y + 20, says, 'dim', 'start', small=True)
 
         picture.text(20 + 350 * k, 16, 'as it is saved' if k == 0 else 'with other numbers', 'ink', 'start', words=True, bold=True)
-        bar(40, low, high, 'a', 'all indices', f'i {sign}')
-        bar(84, 0, size - 1, 'd', 'the guard', f'size {size}')
-        bar(128, least, greatest, 'c' if fits else 'b', 'both', 'is read')
+        bar(40, low, high, 'a', 'all addresses', f'i {sign}')
+        bar(84, 0, size - 1, 'd', 'the guard', f'0 <= i {sign} < {size}')
+        bar(128, least, greatest, 'c' if fits else 'b', 'both')
         for address in (least, greatest + 1):
             picture.line(place(address), 156, place(address), 178, 'c' if fits else 'b', 1, dash='3 3')
         for address in range(elements):
