@@ -83,7 +83,7 @@ def program_file(section):
     top, height = 76, LINE * len(lines) + 48
     picture.rect(left, top, 700 - left - 8, height, 'soft', 'dim', 0, 1)
     picture.text(left - 12, top + 18, 8, 'dim', 'end', small=True)
-    picture.text(left + 10, top + 18, 'Of the header: the call, without the \\ that each " has in a text of JSON', 'dim', 'start', words=True, small=True)
+    picture.text(left + 10, top + 18, 'From the header: parts of the call, without the \\ before each "', 'dim', 'start', words=True, small=True)
     for row, (pieces, says) in enumerate(lines):
         y, x = top + 44 + LINE * row, left + 10
         for text, colour in pieces:
