@@ -200,7 +200,7 @@ std::vector<Array> Program::State::run(const Call& call, const Plan& plan, Sessi
   tinyops::synchronize();  // a device may find an index outside only now
   for (const Call::Update& update : call.updates)
     contents.state[size_t(update.state)].buffer = now[size_t(update.slot)];
-  contents.counter += call.words;
+  if (call.words > 0) contents.counter += call.words;  // a call that changes nothing runs beside others
   return outputs;
 }
 
