@@ -403,7 +403,9 @@ TEST_CASE("program: what is no program, and what is wrong in one, is said") {
   const std::string good = file_of(scale_and_shift());
   const auto load = [](const std::string& file) { return [file] { Program::from_bytes(bytes(file), "net.teeny"); }; };
   const auto with = [&](const std::string& from, const std::string& to) { return load(changed(good, from, to)); };
-  std::string damaged = good;
+  std::string damaged = good, many_keys = "\"version\":1", many_values;
+  for (int i = 0; i < 17; ++i) many_keys += ",\"k" + std::to_string(i) + "\":{}";
+  for (int i = 0; i < 5 << 20; ++i) many_values += "0,";
   damaged.back() ^= 1;
   check_refused({
       {"net.teeny: no safetensors file: it is an empty file", load("")},
@@ -413,7 +415,7 @@ TEST_CASE("program: what is no program, and what is wrong in one, is said") {
       {"version: 2; this teeny reads version 1", with("\"version\":1", "\"version\":2")},
       {"teeny.program: unknown entry \"more\"", with("\"version\":1", "\"version\":1,\"more\":2")},
       {"\"version\" is there twice", with("\"version\":1", "\"version\":1,\"version\":1")},
-      {"is no JSON", with("\"version\":1", "\"version\":")},
+      {"teeny.program: no JSON at byte", with("\"version\":1", "\"version\":")},
       {"more than 12 lists and objects", with("\"version\":1", "\"version\":" + std::string(100, '['))},
       {"teeny.program: calls[0].kernels[0].kind: unknown kind of kernel \"Column\"", with("\"Rows\"", "\"Column\"")},
       {"calls[0].kernels[0].program[2][0]: unknown operation \"Mull\"", with("\"Mul\"", "\"Mull\"")},
@@ -441,6 +443,8 @@ TEST_CASE("program: what is no program, and what is wrong in one, is said") {
       {"random.seed: not an integer of 64 bits without a sign", with("\"seed\":0", "\"seed\":-1")},
       {"random.seed: not an integer", with("\"seed\":0", "\"seed\":18446744073709551616")},
       {"frozen[0]: the file has no tensor \"v\"", with("\"frozen\":[]", "\"frozen\":[\"v\"]")},
+      {"more than 16 entries in an object", with("\"version\":1", many_keys)},
+      {"more than 4194304 values", with("\"frozen\":[]", "\"frozen\":[" + many_values + "0]")},
       {"calls: not a list", with("\"calls\":[", "\"calls\":0,\"x\":[")},
       {"teeny.program: not an object", load(whole_text(good, "[]"))},
       {"in_place: not true or false", with("\"in_place\":true", "\"in_place\":1")},

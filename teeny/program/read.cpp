@@ -17,6 +17,8 @@ using nlohmann::json;
 using tinyops::UnaryOp, tinyops::BinaryOp, tinyops::TernaryOp, tinyops::ReduceOp;
 
 constexpr int kMaxDepth = 12;                // of its lists and objects
+constexpr size_t kMaxKeys = 16;              // of an object
+constexpr size_t kMaxValues = 4 << 20;       // a value takes some hundred bytes
 constexpr size_t kMaxOrigin = 4 << 10;       // bytes of what an index error begins with
 constexpr uint64_t kLeastMapped = 64 << 10;  // a smaller tensor is copied, to where the device likes it to lie
 
@@ -353,25 +355,59 @@ void Reader::contents() {
   });
 }
 
-/// The JSON as a tree. An object that has a key twice would mean one thing to this reader and another to the next.
+/// Looks at the JSON before memory is reserved for it. An object that has a key twice would mean one thing to this
+/// reader and another to the next. (json::parse could call back, and would look at all of a list behind each of its
+/// objects.)
+class Bounds : public nlohmann::json_sax<json> {
+ public:
+  explicit Bounds(const std::string& file) : file_(file) {}
+
+  bool start_object(size_t) override { return keys_.emplace_back(), begin(); }
+  bool end_object() override { return keys_.pop_back(), --depth_, true; }
+  bool start_array(size_t) override { return begin(); }
+  bool end_array() override { return --depth_, true; }
+  bool key(std::string& key) override {
+    if (!keys_.back().insert(key).second) refuse("\"", io::shown(key), "\" is there twice");
+    if (keys_.back().size() > kMaxKeys) refuse("more than ", kMaxKeys, " entries in an object");
+    return true;
+  }
+  bool null() override { return value(); }
+  bool boolean(bool) override { return value(); }
+  bool number_integer(int64_t) override { return value(); }
+  bool number_unsigned(uint64_t) override { return value(); }
+  bool number_float(double, const std::string&) override { return value(); }
+  bool string(std::string&) override { return value(); }
+  bool binary(json::binary_t&) override { return value(); }
+  bool parse_error(size_t position, const std::string&, const json::exception& error) override {
+    // The parser's message ends with the text that it could not read, however long that is.
+    refuse("no JSON at byte ", position, ": ", std::string_view(error.what()).substr(0, 200));
+  }
+
+ private:
+  bool begin() {
+    if (++depth_ > kMaxDepth) refuse("more than ", kMaxDepth, " lists and objects in each other");
+    return value();
+  }
+  bool value() {
+    if (++values_ > kMaxValues) refuse("more than ", kMaxValues, " values");
+    return true;
+  }
+  template <class... Parts>
+  [[noreturn]] void refuse(const Parts&... why) const {
+    fail(file_, ": ", kMetadataKey, ": ", why...);
+  }
+
+  const std::string& file_;
+  int depth_ = 0;
+  size_t values_ = 0;
+  std::vector<std::set<std::string>> keys_;  ///< of the objects that are open
+};
+
 json parse(const std::string& file, const std::string& text) {
   if (text.size() > kMaxText) fail(file, ": ", kMetadataKey, " of ", text.size(), " bytes; at most ", kMaxText);
-  std::vector<std::set<std::string>> keys;
-  const auto look = [&](int depth, json::parse_event_t event, const json& value) {
-    using Event = json::parse_event_t;
-    if ((event == Event::object_start || event == Event::array_start) && depth > kMaxDepth)
-      fail(file, ": ", kMetadataKey, ": more than ", kMaxDepth, " lists and objects in each other");
-    if (event == Event::object_start) keys.emplace_back();
-    if (event == Event::object_end) keys.pop_back();
-    if (event == Event::key && !keys.back().insert(value.get<std::string>()).second)
-      fail(file, ": ", kMetadataKey, ": \"", io::shown(value.get_ref<const std::string&>()), "\" is there twice");
-    return true;
-  };
-  try {
-    return json::parse(text, look);
-  } catch (const json::exception& error) {
-    fail(file, ": ", kMetadataKey, " is no JSON: ", std::string_view(error.what()).substr(0, 200));
-  }
+  Bounds bounds(file);
+  json::sax_parse(text, &bounds);
+  return json::parse(text);
 }
 
 StateTensor state_tensor(const std::string& file, const io::Entry& entry, const io::Metadata& checksums,
