@@ -55,7 +55,7 @@ struct Instruction {
   std::variant<Load, Constant, UnaryOp, BinaryOp, TernaryOp, Reduce> op;
   DType dtype;                  ///< of the result
   std::array<int, 3> args{-1, -1, -1};  ///< the values it reads
-  bool per_row = false;         ///< the result is the same for all elements of a row
+  bool per_row = false;         ///< the same for all elements of a row; of such values, or a Reduce
   bool operator==(const Instruction&) const = default;
 };
 
@@ -68,6 +68,8 @@ struct Input {
   bool operator==(const Input&) const = default;
 };
 
+/// No element is written twice. An output may lie over an input that is read in step, through the same view; with inner
+/// axes only a value of the row may, over a value of the row that is read for it alone.
 struct Output {
   Operand operand;  ///< its view has the kernel's shape and no guards; a value of the row is written once a row
   int value = 0;
@@ -130,7 +132,8 @@ struct ContractKernel {
 //
 // Each addresses memory itself and has one result, `out`. Its struct says what the scheduler, the recorder and the
 // trace ask: its name, the operands that it reads, as a node's sources are ordered, and, if any, the operations for
-// each element of the first of them, which has the shape that the kernel walks. One more is in recurrent.h.
+// each element of the first of them, which has the shape that the kernel walks. The result lies over none of them, and
+// no element of it is written twice. One more is in recurrent.h.
 
 /// out[i] = table[i, index[i]]: the table's view has one axis more than `out`, the last, along which the index picks.
 /// Throws Error when an index is outside 0 <= index < that axis.
