@@ -260,7 +260,8 @@ TEST_CASE("program: results that are views, constants, inputs, variables, or one
                                     last,
                                     Tensor::zeros({0, 3}),
                                     both[{slice(0, 0)}],
-                                    both.expand({2, 2, 3})};
+                                    both.expand({2, 2, 3}),
+                                    both + Tensor::rand({2, 3})};
                    },
                    1, inputs, {.state = state});
   Tensor twice = values({4}).realize(), same = values({4}, 1).realize();
@@ -275,21 +276,6 @@ TEST_CASE("program: results that are views, constants, inputs, variables, or one
         return Tensors{here, twice.sum()};
       },
       1, [](int, int round) { return Tensors{values({4}, round)}; }, {.state = {{"twice", twice}, {"same", same}}});
-}
-
-TEST_CASE("program: what is drawn, where the memory of old values is used again") {
-  Tensor old = values({6}).realize();
-  NoGrad guard;
-  same_as_replayed(
-      "drawn",
-      [&](std::span<const Tensor> in) {
-        Tensor here = Tensor::of({1, 2, 3, 4, 5, 6});  // of the host, and written over before something is drawn
-        here += in[0];
-        here.realize();
-        old.assign(old * 0.5 + Tensor::rand({6}) * here);
-        return Tensors{here + Tensor::rand({6}), Tensor::rand({6}) - old};
-      },
-      1, [](int, int round) { return Tensors{values({6}, round)}; }, {.state = {{"old", old}}});
 }
 
 TEST_CASE("program: random graphs") {

@@ -4,7 +4,7 @@
 //
 //   Jit net([&](Tensor x) { return model(x); });             Program net = Program::load("net.teeny");
 //   net(x), net(x);                        net.teeny         std::vector<Array> out = net({{DType::Float32, {1, 784}, x}});
-//   save("net.teeny", net, ..);         ───────────────►
+//   net.save("net.teeny");              ───────────────►
 //
 // The file is one of the safetensors format: the weights under their names, and in the metadata "teeny.program", which
 // is JSON: a list of calls, one for each combination of input shapes that was recorded. It is not trusted: `load` reads
