@@ -193,7 +193,7 @@ std::vector<SavedNetwork> saved_networks() {
   onnx::SaveOptions any_size = open_batch();
   any_size.dynamic.push_back({0, 2, "height"}), any_size.dynamic.push_back({0, 3, "width"});
   all.push_back(saved_network("resnet18_any_size", with_statistics(examples::ResNet(small)),
-                              {{Tensor::randn({2, 3, 64, 96})}, {Tensor::randn({1, 3, 70, 50})}}, any_size, resnet,
+                              {{Tensor::randn({1, 3, 128, 160})}, {Tensor::randn({1, 3, 70, 50})}}, any_size, resnet,
                               false));
   all.push_back(saved_network("resnet50_f16", halved(with_statistics(examples::ResNet({{1, 1, 1, 1}, true, 8, 10}))),
                               halves(images({3, 64, 64})), open_batch(), {}, false));

@@ -1,5 +1,6 @@
 #pragma once
 // Networks that are saved as ONNX files, with what their graphs consist of.
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <memory>
@@ -17,7 +18,7 @@ struct SavedNetwork {
   onnx::SaveOptions options;
   std::map<std::string, int64_t> counts;  ///< nodes by operation
   bool equal = true;                      ///< teeny gives the same bits when it opens the file; otherwise nearly so
-  std::function<void(const std::string& path)> save;
+  std::function<void(const std::string& path, int opset)> save;
   std::function<std::vector<Tensor>(const std::vector<Tensor>&)> call;
 };
 
@@ -31,8 +32,10 @@ SavedNetwork saved_network(std::string name, Model model, std::vector<std::vecto
                            onnx::SaveOptions options, std::map<std::string, int64_t> counts, bool equal = true) {
   const auto shared = std::make_shared<Model>(std::move(model));
   SavedNetwork result{std::move(name), std::move(inputs), std::move(options), std::move(counts), equal, {}, {}};
-  result.save = [shared, x = result.inputs[0], options = result.options](const std::string& path) {
-    onnx::save(path, *shared, x, options);
+  result.save = [shared, x = result.inputs[0], options = result.options](const std::string& path, int opset) {
+    onnx::SaveOptions changed = options;
+    changed.opset = std::max(opset, options.opset);
+    onnx::save(path, *shared, x, changed);
   };
   result.call = [shared](const std::vector<Tensor>& x) {
     const NoGrad guard;

@@ -45,7 +45,8 @@ struct Pool {
   /// As a trace keeps it.
   Attributes attributes(const PoolOptions& options) const {
     return {{"window", window},     {"stride", stride},        {"padding", padding}, {"padding_end", padding_after},
-            {"dilation", dilation}, {"hangs_over", hangs_over}, {"include_pad", options.count_include_pad}};
+            {"dilation", dilation}, {"hangs_over", hangs_over}, {"ceil_mode", options.ceil_mode},
+            {"include_pad", options.count_include_pad}};
   }
 
   /// Whether taps may lie on both sides of the image, and none in it.

@@ -115,7 +115,7 @@ bool Exporter::is_same_constant(int v) const {
   if (first.kind == Kind::Constant) {
     for (size_t t = 1; t < traces_.size(); ++t) {
       const Tensor& x = value(v, t).tensor;
-      if (x.lazy().node() == first.tensor.lazy().node()) continue;
+      if (x.same(first.tensor)) continue;  // not made by the call
       const auto a = one_value(first.tensor), b = one_value(x);
       if (a && b ? *a != *b : first.tensor.to_bytes() != x.to_bytes()) return false;
     }

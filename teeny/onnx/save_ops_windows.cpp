@@ -6,10 +6,26 @@ namespace teeny::onnx {
 
 namespace {
 
+/// Whether one of the last n axes is open. Throws where all the sizes that were tried give as many windows: larger ones
+/// would give more, and what follows would be written for these.
+bool is_open_image(const SavedCall& call, int n) {
+  bool open = false;
+  const Ints from = call.shape(), to = call.wants(0) ? call.result_shape() : from;
+  for (int i = 1; i <= n; ++i) {
+    const Int &before = from[from.size() - size_t(i)], &after = to[to.size() - size_t(i)];
+    if (before.is_open() && !after.is_open())
+      call.refuse(text("it makes ", after[0], " of each of the sizes ", before[0], ", ", before[1], " and ", before[2],
+                       " along an open axis; give a larger example"));
+    open |= before.is_open();
+  }
+  return open;
+}
+
 /// What a convolution and a pooling say alike; what ONNX takes for granted is left out.
 NodeAttributes window_attributes(const SavedCall& call) {
   const Dims stride = call.dims("stride"), dilation = call.dims("dilation");
   const int n = stride.size();
+  (void)is_open_image(call, n);
   Dims pads = call.dims("padding");
   for (int64_t end : call.dims("padding_end")) pads.push_back(end);
   NodeAttributes attributes;
@@ -23,7 +39,8 @@ NodeAttributes window_attributes(const SavedCall& call) {
 NodeAttributes pool_attributes(const SavedCall& call) {
   NodeAttributes attributes = window_attributes(call);
   attributes.emplace_back("kernel_shape", call.dims("window"));
-  if (call.flag("hangs_over")) attributes.emplace_back("ceil_mode", 1);
+  // Where the size is known, so is whether the last window reaches beyond the padding.
+  if (call.flag(is_open_image(call, call.dims("window").size()) ? "ceil_mode" : "hangs_over")) attributes.emplace_back("ceil_mode", 1);
   return attributes;
 }
 

@@ -139,11 +139,16 @@ class Walk {
       if (const auto input = node_of_input_.find(node); input != node_of_input_.end()) fail_hole(x, input->second);
       if (const auto* special = std::get_if<node::Special>(&node->op))
         if (const auto* random = std::get_if<tinyops::RandomKernel>(special->kernel.get()))
-          if (random->seed == random_.seed && random->counter >= random_.counter)
+          if (is_drawn(*random))
             fail("onnx::save: the call draws random values of ", x.shape(),
                  ", which a graph would hold as constants; make them an input, or call it in evaluation mode");
       for (const LazyBuffer& source : node->sources) stack.push_back(source.node().get());
     }
+  }
+  /// Whether the call has drawn it: weights may be random, too, and not be computed yet.
+  bool is_drawn(const tinyops::RandomKernel& random) const {
+    const uint64_t seed = context.random().seed;  // the call may have set it
+    return random.seed == random_.seed ? random.counter >= random_.counter : random.seed == seed;
   }
   [[noreturn]] void fail_hole(const Tensor& x, size_t input) {
     const std::string name = "\"" + placeholders_[input].name + "\"";
