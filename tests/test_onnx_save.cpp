@@ -278,6 +278,12 @@ TEST_CASE("onnx::save: what a graph cannot say is refused, and named") {
       refused([](const Tensor& x) { return x + Tensor::from(std::vector<float>(size_t(x.size(0)))).unsqueeze(1); }, {x},
               open),
       "a constant of float32 depends on the size of an open axis"));
+  CHECK(contains(refused(
+                     [](const Tensor& x) {
+                       return x.reshape({2, 2, -1});
+                     },
+                     {x}, open),
+                 "the call was tried with batch = 5, and throws reshape: (5, 3) to (2, 2, -1)"));
   // Its size would show only in larger pictures.
   open.dynamic = {{0, 2, "height"}};
   const Tensor image = Tensor::randn({1, 2, 20, 20}), kernel = Tensor::randn({3, 2, 8, 8});

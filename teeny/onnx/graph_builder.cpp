@@ -86,7 +86,7 @@ Name GraphBuilder::add(std::string name) {
 
 std::string GraphBuilder::unique(const std::string& base) {
   std::string name = base;
-  for (int i = 2; !taken_.insert(name).second; ++i) name = text(base, '_', i);
+  while (!taken_.insert(name).second) name = text(base, '_', ++repeated_.try_emplace(base, 1).first->second);
   return name;
 }
 

@@ -72,7 +72,7 @@ class GraphBuilder {
   std::map<std::string, Name> constants_;  ///< by dtype, shape and elements
   std::map<std::string, Name> by_key_;     ///< first results of nodes by all that they are
   std::set<std::string> taken_;            ///< names
-  std::map<std::string, int> counters_;
+  std::map<std::string, int> counters_, repeated_;
 };
 
 }  // namespace teeny::onnx

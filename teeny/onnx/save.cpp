@@ -66,6 +66,19 @@ std::vector<Symbol> symbols_of(std::span<const Tensor> inputs, const std::vector
   return symbols;
 }
 
+/// make(); an Error of the call itself says with which sizes it was called, since these are not the user's.
+Trace trace_with(const std::vector<Symbol>& symbols, size_t t, const auto& make) {
+  try {
+    return make();
+  } catch (const Error& error) {
+    if (symbols.empty() || std::string_view(error.what()).starts_with("onnx::save: ")) throw;
+    std::string sizes;
+    for (const Symbol& s : symbols) sizes += text(sizes.empty() ? "" : ", ", s.name, " = ", s.size[t]);
+    fail("onnx::save: the call was tried with ", sizes, ", and throws ", error.what(),
+         "; see OpenAxis::multiple_of, or leave the axis closed");
+  }
+}
+
 Message model_message(Message graph, const SaveOptions& options) {
   Message opset, model;
   opset.text(1, "").integer(2, options.opset);
@@ -121,7 +134,7 @@ void saving::save(const std::string& path, const TensorCall& call, std::span<con
           if (s.name == open.name)
             placeholders[size_t(open.input)].shape[inputs[size_t(open.input)].axis_index(open.axis, "onnx::save")] =
                 s.size[t];
-      traces.push_back(trace(call, placeholders, state));
+      traces.push_back(trace_with(symbols, t, [&] { return trace(call, placeholders, state); }));
     }
     const std::vector<std::string> output_names = names(options.outputs, "output", traces[0].results.size());
     Exporter exporter(std::move(traces), symbols, state, options.opset);
