@@ -78,7 +78,7 @@ Names split(SavedCall& call) {
   const size_t axis = size_t(call.integer("axis"));
   const int parts = call.results();
   if (parts == 1) return call.x();
-  // Sizes of parts that are not used are not known: they are what the attributes say.
+  // Sizes of parts that are not used are what the attributes say.
   const Int n = call.shape()[axis];
   Ints sizes;
   if (call.has("sizes")) sizes = call.ints("sizes");
@@ -88,10 +88,19 @@ Names split(SavedCall& call) {
     for (int part = 0; part + 1 < parts; ++part) sizes.push_back(size), left = left - size;
     sizes.push_back(left);
   }
-  bool equal = true;
+  bool equal = true, all = true;
   for (const Int& size : sizes) equal &= size == sizes[0];
-  if (equal) return call.nodes("Split", {call.x()}, {{"axis", axis}, {"num_outputs", parts}}, parts);
-  return call.nodes("Split", {call.x(), call.integers(sizes)}, {{"axis", axis}}, parts);
+  for (int part = 0; part < parts; ++part) all &= call.wants(part);
+  if (all && equal) return call.nodes("Split", {call.x()}, {{"axis", axis}, {"num_outputs", parts}}, parts);
+  if (all) return call.nodes("Split", {call.x(), call.integers(sizes)}, {{"axis", axis}}, parts);
+  std::vector<Name> made(static_cast<size_t>(parts));  // a Split would make parts that nobody needs
+  Int begin = 0;
+  for (int part = 0; part < parts; ++part) {
+    const Int end = begin + sizes[size_t(part)];
+    if (call.wants(part)) made[size_t(part)] = call.slice(call.x(), {begin}, {end}, {int64_t(axis)});
+    begin = end;
+  }
+  return made;
 }
 
 /// Where two axes are walked together: the letter of both is the last of the result.

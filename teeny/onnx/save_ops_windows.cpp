@@ -22,12 +22,12 @@ bool is_open_image(const SavedCall& call, int n) {
 }
 
 /// What a convolution and a pooling say alike; what ONNX takes for granted is left out.
-NodeAttributes window_attributes(const SavedCall& call) {
+NodeAttributes window_attributes(const SavedCall& call, const Dims& padding_end) {
   const Dims stride = call.dims("stride"), dilation = call.dims("dilation");
   const int n = stride.size();
   (void)is_open_image(call, n);
   Dims pads = call.dims("padding");
-  for (int64_t end : call.dims("padding_end")) pads.push_back(end);
+  for (int64_t end : padding_end) pads.push_back(end);
   NodeAttributes attributes;
   if (dilation != Dims::filled(n, 1)) attributes.emplace_back("dilations", dilation);
   if (pads != Dims::filled(2 * n, 0)) attributes.emplace_back("pads", pads);
@@ -35,12 +35,28 @@ NodeAttributes window_attributes(const SavedCall& call) {
   return attributes;
 }
 
-/// A pooling.
-NodeAttributes pool_attributes(const SavedCall& call) {
-  NodeAttributes attributes = window_attributes(call);
-  attributes.emplace_back("kernel_shape", call.dims("window"));
+/// A pooling. A last window that hangs over the end is what ceil_mode says, but not where it is longer than the image:
+/// there the end is padded.
+NodeAttributes pool_attributes(const SavedCall& call, bool counts_padding = false) {
+  const Dims window = call.dims("window"), stride = call.dims("stride"), dilation = call.dims("dilation");
+  const Dims before = call.dims("padding");
+  Dims after = call.dims("padding_end");
+  bool fits = true, pads = false;
+  for (int a = 0; call.flag("hangs_over") && a < window.size(); ++a) {
+    const size_t axis = size_t(call.rank() - window.size() + a);
+    const Int in = call.shape()[axis], out = call.result_shape(call.wants(0) ? 0 : 1)[axis];
+    const int64_t reach = dilation[a] * (window[a] - 1) + 1;
+    fits &= in.is_open() || reach <= in[0] + before[a] + after[a];
+    pads |= before[a] + after[a] > 0;
+    if (!in.is_open()) after[a] = std::max(after[a], (out[0] - 1) * stride[a] + reach - in[0] - before[a]);
+  }
+  if (!fits && pads && counts_padding) call.refuse("a window is longer than the image, and counts padding");
+  NodeAttributes attributes = window_attributes(call, fits ? call.dims("padding_end") : after);
+  attributes.emplace_back("kernel_shape", window);
   // Where the size is known, so is whether the last window reaches beyond the padding.
-  if (call.flag(is_open_image(call, call.dims("window").size()) ? "ceil_mode" : "hangs_over")) attributes.emplace_back("ceil_mode", 1);
+  const bool open = is_open_image(call, window.size());
+  if (call.flag(open ? "ceil_mode" : "hangs_over") && fits) attributes.emplace_back("ceil_mode", 1);
+  if (counts_padding && fits) attributes.emplace_back("count_include_pad", 1);
   return attributes;
 }
 
@@ -55,7 +71,7 @@ Names with_batch(SavedCall& call, int spatial, std::string_view op, const NodeAt
 
 Names conv_transpose(SavedCall& call) {
   const DType type = call.result_dtype();
-  NodeAttributes attributes = window_attributes(call);
+  NodeAttributes attributes = window_attributes(call, call.dims("padding_end"));
   const Dims more = call.dims("output_padding");
   if (more != Dims::filled(more.size(), 0)) attributes.emplace_back("output_padding", more);
   if (call.integer("groups") != 1) attributes.emplace_back("group", call.integer("groups"));
@@ -118,7 +134,7 @@ Names windows_of(SavedCall& call) {
 void add_save_windows(SaveOps& ops) {
   ops["conv"] = [](SavedCall& call) -> Names {
     const DType type = call.result_dtype();
-    NodeAttributes attributes = window_attributes(call);
+    NodeAttributes attributes = window_attributes(call, call.dims("padding_end"));
     if (call.integer("groups") != 1) attributes.emplace_back("group", call.integer("groups"));
     std::vector<Name> inputs{call.x(0, type), call.x(1, type)};
     if (call.has(2)) inputs.push_back(call.x(2, type));
@@ -131,9 +147,8 @@ void add_save_windows(SaveOps& ops) {
   };
   ops["max_pool_with_indices"] = max_pool_with_indices;
   ops["avg_pool"] = [](SavedCall& call) -> Names {
-    NodeAttributes attributes = pool_attributes(call);
-    if (call.flag("include_pad")) attributes.emplace_back("count_include_pad", 1);
-    return with_batch(call, call.dims("window").size(), "AveragePool", attributes, 1);
+    return with_batch(call, call.dims("window").size(), "AveragePool", pool_attributes(call, call.flag("include_pad")),
+                      1);
   };
   ops["adaptive_avg_pool2d"] = adaptive_avg_pool;
   ops["windows"] = windows_of;
