@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <tuple>
 
 #include "teeny/jit/blocks.h"
 #include "teeny/jit/jit.h"
@@ -90,8 +91,8 @@ class State {
     std::vector<program::StateTensor> all;
     int constants = 0, variables = 0;
     for (const Memory& memory : memories_) {
-      auto [given, shape] = named(memory, names);
-      if (given.empty())
+      auto [given, shape, is_view] = named(memory, names);
+      if (given.empty() || is_view)
         if (const auto found = whole.extract(memory.node.get())) std::tie(given, shape) = found.mapped();
       std::string name = given;
       while (name.empty() || (given.empty() && used.contains(name)))
@@ -114,16 +115,17 @@ class State {
   };
 
   using Names = std::map<const LazyBuffer*, std::string>;
-  /// Its name, if it has one, and its shape: those of a tensor that is all of it, if there is one.
-  static std::pair<std::string, Shape> named(const Memory& memory, const Names& names) {
-    std::pair<std::string, Shape> result{"", memory.node->shape()};
+  /// Its name, if it has one, and its shape: those of a tensor that is all of it, if there is one; or else the name is
+  /// that of a view.
+  static std::tuple<std::string, Shape, bool> named(const Memory& memory, const Names& names) {
+    std::tuple<std::string, Shape, bool> result{"", memory.node->shape(), false};
     for (const Data& data : memory.tensors) {
       const bool whole = is_whole(data->views(), memory.node->shape());
       if (const auto name = names.find(data.get()); name != names.end()) {
-        if (whole) return {name->second, data->shape()};
-        if (result.first.empty()) result = {name->second + ".memory", memory.node->shape()};
-      } else if (whole && result.first.empty()) {
-        result.second = data->shape();
+        if (whole) return {name->second, data->shape(), false};
+        if (std::get<0>(result).empty()) result = {name->second + ".memory", memory.node->shape(), true};
+      } else if (whole && std::get<0>(result).empty()) {
+        std::get<1>(result) = data->shape();
       }
     }
     return result;
