@@ -411,7 +411,7 @@ def programs(scratch):
     found = data('info', path)
     check('info of a program', found['format'] == 'teeny program' and found['calls'] == made['calls'] and not found['metadata'], found)
     out = good('info', path, '--like', 'head')
-    check('and for people', 'call 2 of 2' in out and 'GFLOP' in out and 'head.bias' in out and 'conv.bias' not in out, out)
+    check('and for people', 'call 2 of 2' in out and 'FLOP' in out and 'head.bias' in out and 'conv.bias' not in out, out)
     good('compile', NET, '--shape', 'batch=1', '--shape', 'batch=4', '-o', scratch / 'again.teeny')
     check('the same again is the same file', path.read_bytes() == (scratch / 'again.teeny').read_bytes())
 
