@@ -3,7 +3,11 @@
 #include <doctest/doctest.h>
 #include <unistd.h>
 
+#include <algorithm>
+
+#include "teeny/jit/run_program.h"
 #include "teeny/onnx/model.h"
+#include "teeny/program/format.h"
 #include "teeny/teeny.h"
 #include "tests/check.h"
 #include "tests/mutate.h"
@@ -118,6 +122,42 @@ TEST_CASE("onnx: a node that looks at data is named, and runs") {
   CHECK(net({Tensor::of({{0, 0}, {1, 0}})})[0].to_vector<int64_t>() == Ints{1, 0});
   CHECK(net.replays() == 0);
   CHECK(net.why() == "NonZero of \"y\" looks at the values of \"x\"");
+}
+
+TEST_CASE("onnx: calls that are recorded share their weights in a program file, under their names") {
+  // y = x wᵀ * w2 + (0, 1, .. N - 1), where wᵀ is a view, and w2 and the numbers are computed when it is recorded.
+  Files files;
+  onnx_file::Graph graph;
+  graph.initializer<float>("w", {2, 3}, {1, 2, 3, 4, 5, 6}).initializer<float>("v", {2}, {1, 2});
+  graph.initializer<int64_t>("0", {}, {0}).initializer<int64_t>("1", {}, {1}).initializer<int64_t>("axis", {1}, {1});
+  graph.node("Transpose", {"w"}, {"t"}).node("MatMul", {"x", "t"}, {"p"}).node("Mul", {"v", "v"}, {"v2"});
+  graph.node("Mul", {"p", "v2"}, {"q"}).node("Shape", {"x"}, {"s"}).node("Gather", {"s", "0"}, {"n"});
+  graph.node("Range", {"0", "n", "1"}, {"r"}).node("Cast", {"r"}, {"f"}, attribute("to", int64_t(1)));
+  graph.node("Unsqueeze", {"f", "axis"}, {"u"}).node("Add", {"q", "u"}, {"y"}).input("x", {"N", 3}).output("y");
+  onnx::Model net = files.model(graph);
+  CHECK(contains(error_of([&] { net.save_program(files.directory / "net.teeny"); }), "no call is recorded"));
+  for (int64_t n : {1, 4, 1}) net.record({Tensor::ones({n, 3})});
+  net.save_program(files.directory / "net.teeny");
+  Program program = Program::load(files.directory / "net.teeny");
+  CHECK(program.signatures().size() == 2);
+  std::vector<std::string> names;
+  for (const auto& [name, x] : state_dict(program)) names.push_back(name);
+  std::ranges::sort(names);
+  CHECK(names == std::vector<std::string>{"u", "u#2", "v2", "w"});
+  for (int64_t n : {4, 1}) {
+    const Tensor x = Tensor::randn({n, 3});
+    CHECK(run(program, {x})[0].to_bytes() == net({x})[0].to_bytes());
+  }
+  CHECK(contains(error_of([&] { run(program, {Tensor::ones({2, 3})}); }), "(2, 3)"));
+  net.state()[0].second.assign(Tensor::ones({2, 3}));
+  CHECK(contains(error_of([&] { net.contents(); }), "record the calls again"));
+  net.record({Tensor::ones({2, 3})});
+  CHECK(net.contents().calls.size() == 1);
+
+  onnx_file::Graph looks;
+  looks.node("NonZero", {"x"}, {"a"}).node("NonZero", {"x"}, {"b"}).node("Add", {"a", "b"}, {"y"});
+  onnx::Model refused = files.model(looks.input("x", {2, 2}).output("y", 7));
+  CHECK(contains(error_of([&] { refused.record({Tensor::ones({2, 2})}); }), "NonZero of \"a\", NonZero of \"b\""));
 }
 
 TEST_CASE("onnx: where a small input chooses, there is a plan for each choice") {

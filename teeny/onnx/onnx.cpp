@@ -94,7 +94,7 @@ struct Model::State {
   int64_t mistaken = 0;  ///< calls in which conditions turned out as in none that is recorded
   std::string why = "it has not been called";
 
-  struct Recorded {  ///< for a program file
+  struct Recorded {                   ///< for a program file
     std::vector<std::string> inputs;  ///< that are given
     std::deque<Plan> plans = {};      ///< of the calls
     Replayer replayer{{.recordings = INT64_MAX, .first_call_makes = false}};
@@ -262,9 +262,8 @@ void Model::State::check(std::span<const Tensor> given) const {
 }
 
 bool Model::State::weights_changed() const {
-  return std::ranges::any_of(versions, [](const auto& v) {
-    return detail::TensorAccess::version(v.first) != v.second;
-  });
+  return std::ranges::any_of(versions,
+                             [](const auto& v) { return detail::TensorAccess::version(v.first) != v.second; });
 }
 
 /// What was made of weights that have been assigned to since.

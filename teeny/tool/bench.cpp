@@ -138,7 +138,8 @@ int bench(const Options& options) {
     return options.data.empty() ? random_inputs(model->graph(), combined[k], ranges)
                                 : inputs_in(options.data[k], model->graph());
   };
-  for (size_t k = 0; k < runs; ++k) model->check(inputs_of(k));  // all that is wrong with them is said before anything is measured
+  for (size_t k = 0; k < runs; ++k)
+    model->check(inputs_of(k));  // all that is wrong with them is said before anything is measured
   if (!options.json)
     std::printf("%s\n  %-10s %s ms\n",
                 wrapped(printable(options.model) + " on " + tinyops::device_name(), 0, terminal_width()).c_str(),

@@ -19,7 +19,8 @@ int compile(const Options& options) {
   if (!options.out.ends_with(".teeny")) throw WrongUsage(options.out + ": a program file ends in .teeny");
   const std::vector<Shapes> combined = combinations(options.shapes);
   check_network(options.model);
-  if (is_program(options.model)) fail(options.model, ": a program already; the .onnx file that it was made of is needed");
+  if (is_program(options.model))
+    fail(options.model, ": a program already; the .onnx file that it was made of is needed");
   io::check_can_save(options.out);
   const NoGrad guard;
   Progress progress;
@@ -30,6 +31,7 @@ int compile(const Options& options) {
     progress.show(text("recording call ", k + 1, " of ", calls.size()));
     model.record(calls[k]);
   }
+  Tensor::manual_seed(0);  // from which the program draws, if it does
   const program::Contents contents = model.contents();
   progress.show("writing " + options.out);
   program::write(options.out, contents);
@@ -38,15 +40,15 @@ int compile(const Options& options) {
   for (const program::StateTensor& t : contents.state) weights += numel(t.shape) * itemsize(t.dtype);
   const auto bytes = std::filesystem::file_size(options.out);
   if (options.json) {
-    Json json{{"model", options.model}, {"out", options.out},  {"bytes", bytes},
+    Json json{{"model", options.model},           {"out", options.out},      {"bytes", bytes},
               {"tensors", contents.state.size()}, {"tensor_bytes", weights}, {"calls", Json::array()}};
     for (const program::Call& call : contents.calls) json["calls"].push_back(json_of(contents, call));
     return print(json), 0;
   }
-  Table table{{{"call"}, {"kernels", true}, {"work", true}, {"temporaries", true}}};
+  Table table{{{""}, {"", true}, {"", true}, {"", true}}};
   for (const program::Call& call : contents.calls)
-    table.rows.push_back({printable(text_of(call.inputs)), grouped(int64_t(call.kernels.size())),
-                          work_text(call), byte_size(double(temporary_bytes(call)))});
+    table.rows.push_back({printable(text_of(call.inputs)), counted(int64_t(call.kernels.size()), "kernel"),
+                          work_text(call), byte_size(double(temporary_bytes(call))) + " of temporaries"});
   table.print();
   const std::string said = text(printable(options.out), ": ", byte_size(double(bytes)), ", ",
                                 counted(int64_t(contents.state.size()), "tensor"), " of ", byte_size(double(weights)));

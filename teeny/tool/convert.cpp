@@ -77,7 +77,8 @@ void add_convert(CLI::App& app, Action& action) {
   const auto [command, options] = add_command<Options>(
       app, action, "convert", "write the tensors of a file in another format",
       "The ending of OUT says which format: .safetensors, .pt, .npz, or .npy for a single tensor. OUT takes its "
-      "place in one step, once all is written. Only tensors are kept: the network of an ONNX or program file is not.\n\n"
+      "place in one step, once all is written. Only tensors are kept: the network of an ONNX or program file is "
+      "not.\n\n"
       "  teeny convert checkpoint.pt weights.safetensors --under model --dtype f16\n"
       "  teeny convert net.teeny weights.npz",
       convert);

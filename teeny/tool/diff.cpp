@@ -90,8 +90,8 @@ int diff(const Options& options) {
     if (left.contains(name)) missing.push_back(name), table.rows.push_back({printable(name), "missing", ""});
   const bool same = table.rows.empty() && network.empty();
   if (options.json) {
-    Json json{{"a", options.a},         {"b", options.b},     {"equal", equal},
-              {"missing", missing},     {"added", added},     {"changed", changed}};
+    Json json{{"a", options.a},     {"b", options.b}, {"equal", equal},
+              {"missing", missing}, {"added", added}, {"changed", changed}};
     if (have_networks) json["network"] = Json::array();
     for (const auto& [name, how] : network) json["network"].push_back({{"name", name}, {"how", how}});
     print(json);
@@ -102,8 +102,8 @@ int diff(const Options& options) {
       std::printf("network: %s\n%s", network.empty() ? "equal" : counted(int64_t(network.size()), "difference").c_str(),
                   table.rows.empty() ? "" : "\n");
     table.print();
-    const std::string sums = text(have_networks ? "tensors: " : "", grouped(equal), " equal, ", changed.size(), " changed, ", missing.size(),
-                                  " missing, ", added.size(), " added");
+    const std::string sums = text(have_networks ? "tensors: " : "", grouped(equal), " equal, ", changed.size(),
+                                  " changed, ", missing.size(), " missing, ", added.size(), " added");
     std::printf("%s\n", wrapped(sums, 0, terminal_width()).c_str());
   }
   return same ? 0 : 1;
@@ -115,7 +115,8 @@ void add_diff(CLI::App& app, Action& action) {
   const auto [command, options] = add_command<Options>(
       app, action, "diff", "in what two files differ",
       "Compares names, dtypes, shapes and values of the tensors, whatever the formats of the two files. Of two ONNX "
-      "files it compares the nodes, too: what they do and what they read, however values between them are named; of two "
+      "files it compares the nodes, too: what they do and what they read, however values between them are named; of "
+      "two "
       "program files the calls, with the first kernel that differs. The exit status is 1 where the files differ. NaN "
       "equals NaN.\n\n"
       "  teeny diff before.safetensors after.pt --atol 1e-6\n"

@@ -1,7 +1,7 @@
 #include "teeny/tool/diff_networks.h"
 
 #include <algorithm>
-#include <deque>
+#include <set>
 #include <unordered_map>
 
 #include "teeny/tool/dot.h"
@@ -20,8 +20,7 @@ std::string key_of(const onnx::Node& node);
 
 /// All that an attribute is; with `shown`, for people.
 std::string value_of(const onnx::Attribute& a, bool shown) {
-  if (a.tensor && shown)
-    return text(onnx::name_of(a.tensor->type), " (", joined(a.tensor->dims, ", "), ")");
+  if (a.tensor && shown) return text(onnx::name_of(a.tensor->type), " (", joined(a.tensor->dims, ", "), ")");
   if (a.tensor) return text(value_of(a, true), ' ', a.tensor->message);
   if (a.graph) {
     std::string all = text("a graph of ", counted(int64_t(a.graph->nodes.size()), "node"));
@@ -48,25 +47,58 @@ std::string key_of(const onnx::Node& node) {
   return key;
 }
 
-/// Which node of `b` is which of `a`, or -1: by its name; then by that of its first result; then the next one that
-/// does the same, as exporters number what has no name.
-std::vector<int> matched(const std::vector<onnx::Node>& a, const std::vector<onnx::Node>& b) {
+/// Pairs of equal keys in the order of both, as many as there can be; -1: `a`'s has none.
+std::vector<int> longest_common(const std::vector<std::string>& a, const std::vector<std::string>& b) {
   std::vector<int> match(a.size(), -1);
-  std::vector<bool> taken(b.size());
-  const auto pass = [&](const auto& name_of) {
-    std::unordered_map<std::string, std::deque<size_t>> places;
-    for (size_t j = 0; j < b.size(); ++j)
-      if (const std::string name = name_of(b[j]); !taken[j] && !name.empty()) places[name].push_back(j);
-    for (size_t i = 0; i < a.size(); ++i) {
-      const auto found = match[i] < 0 ? places.find(name_of(a[i])) : places.end();
-      if (found == places.end() || found->second.empty()) continue;
-      match[i] = int(found->second.front()), taken[found->second.front()] = true;
-      found->second.pop_front();
+  const size_t begin = size_t(std::ranges::mismatch(a, b).in1 - a.begin());
+  size_t end = 0;  // from the back
+  while (end < std::min(a.size(), b.size()) - begin && a[a.size() - 1 - end] == b[b.size() - 1 - end]) ++end;
+  for (size_t i = 0; i < begin; ++i) match[i] = int(i);
+  for (size_t i = 0; i < end; ++i) match[a.size() - 1 - i] = int(b.size() - 1 - i);
+  const size_t rows = a.size() - begin - end, columns = b.size() - begin - end;
+  constexpr size_t kMost = size_t(1) << 26;
+  if (rows > kMost / (columns + 1)) return match;
+  std::vector<uint32_t> best((rows + 1) * (columns + 1));  // of what is left of both
+  const auto at = [&](size_t i, size_t j) -> uint32_t& { return best[i * (columns + 1) + j]; };
+  const auto equal = [&](size_t i, size_t j) { return a[begin + i] == b[begin + j]; };
+  for (size_t i = rows; i-- > 0;)
+    for (size_t j = columns; j-- > 0;)
+      at(i, j) = equal(i, j) ? at(i + 1, j + 1) + 1 : std::max(at(i + 1, j), at(i, j + 1));
+  for (size_t i = 0, j = 0; i < rows && j < columns;)
+    if (equal(i, j)) match[begin + i++] = int(begin + j++);
+    else at(i + 1, j) >= at(i, j + 1) ? ++i : ++j;
+  return match;
+}
+
+/// Which node of `b` is which of `a`, or -1. First as lines of a text are compared, by what nodes do and which weights
+/// they read: exporters number what has no name. Then, of those that do something else now, by their names.
+std::vector<int> matched(const onnx::Graph& a, const onnx::Graph& b) {
+  const auto keys_of = [](const onnx::Graph& graph) {
+    std::set<std::string> weights;
+    for (const onnx::TensorProto& t : graph.initializers) weights.insert(t.name);
+    std::vector<std::string> keys;
+    for (const onnx::Node& node : graph.nodes) {
+      keys.push_back(key_of(node));
+      for (const std::string& name : node.inputs) keys.back() += weights.contains(name) ? "\n" + name : "\n";
+    }
+    return keys;
+  };
+  std::vector<int> match = longest_common(keys_of(a), keys_of(b));
+  std::vector<bool> taken(b.nodes.size());
+  for (int j : match)
+    if (j >= 0) taken[size_t(j)] = true;
+  const auto by = [&](const auto& name_of) {
+    std::unordered_map<std::string, size_t> places;
+    for (size_t j = 0; j < taken.size(); ++j)
+      if (const std::string name = name_of(b.nodes[j]); !taken[j] && !name.empty()) places.try_emplace(name, j);
+    for (size_t i = 0; i < match.size(); ++i) {
+      const auto found = match[i] < 0 ? places.find(name_of(a.nodes[i])) : places.end();
+      if (found == places.end() || taken[found->second]) continue;
+      match[i] = int(found->second), taken[found->second] = true;
     }
   };
-  pass([](const onnx::Node& node) { return node.name; });
-  pass([](const onnx::Node& node) { return node.outputs.empty() ? "" : node.op + ' ' + node.outputs[0]; });
-  pass([](const onnx::Node& node) { return key_of(node); });
+  by([](const onnx::Node& node) { return node.name; });
+  by([](const onnx::Node& node) { return node.outputs.empty() ? "" : node.op + ' ' + node.outputs[0]; });
   return match;
 }
 
@@ -90,14 +122,14 @@ std::string how_differs(const onnx::Node& x, const onnx::Node& y, const Makers& 
       all.push_back(name + ' ' + became(value_of(*a, true), value_of(*other->second, true)));
   for (const auto& [name, a] : after)
     if (!before.contains(name)) all.push_back("with " + name + ' ' + value_of(*a, true));
+  const auto quoted = [](const std::string& name) { return name.empty() ? "none" : '"' + name + '"'; };
   const auto maker = [](const Makers& makers, const std::string& value) {
     const auto found = makers.find(value);
     return found == makers.end() ? "value " + value : found->second;
   };
   for (size_t k = 0; k < std::max(x.inputs.size(), y.inputs.size()); ++k) {
     const std::string a = k < x.inputs.size() ? x.inputs[k] : "", b = k < y.inputs.size() ? y.inputs[k] : "";
-    if (maker(in_a, a) != maker(in_b, b))
-      all.push_back(text("input ", k, ' ', became(a.empty() ? "none" : a, b.empty() ? "none" : b)));
+    if (maker(in_a, a) != maker(in_b, b)) all.push_back(text("input ", k, ' ', became(quoted(a), quoted(b))));
   }
   return joined(all, "; ");
 }
@@ -123,7 +155,7 @@ std::vector<Difference> differences_of(const onnx::ModelProto& a, const onnx::Mo
   compare("input", a.graph.inputs, b.graph.inputs);
   compare("output", a.graph.outputs, b.graph.outputs);
   const std::vector<onnx::Node>&before = a.graph.nodes, &after = b.graph.nodes;
-  const std::vector<int> match = matched(before, after);
+  const std::vector<int> match = matched(a.graph, b.graph);
   std::vector<int> own(before.size(), -1), number(after.size(), -1);  // in `a`
   for (size_t i = 0; i < before.size(); ++i)
     if (match[i] >= 0) own[i] = int(i), number[size_t(match[i])] = int(i);
@@ -189,8 +221,8 @@ std::vector<Difference> differences_of_programs(const std::string& path_a, const
   }
   for (const program::Call& call : b.calls)
     if (find(a, call) == a.calls.size()) all.push_back({"call " + text_of(call.inputs), "added"});
-  for (const char* key : {"random", "frozen"})
-    if (json_a[key] != json_b[key]) all.push_back({key, first_difference(json_a[key], json_b[key])});
+  for (const char* key : {"random", "frozen"})  // where it is not a part of what was said
+    if (all.empty() && json_a[key] != json_b[key]) all.push_back({key, first_difference(json_a[key], json_b[key])});
   return all;
 }
 

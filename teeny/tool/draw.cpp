@@ -10,8 +10,8 @@
 #include "teeny/tool/files.h"
 #include "teeny/tool/graph.h"
 #include "teeny/tool/network.h"
-#include "teeny/tool/program_graph.h"
 #include "teeny/tool/print.h"
+#include "teeny/tool/program_graph.h"
 #include "teeny/tool/tool.h"
 
 extern char** environ;
@@ -116,8 +116,9 @@ int draw_program(const Options& options, const std::string& format) {
   write_picture(options.out, format, drawing.source, drawing.boxes, "");
   if (options.json)
     return print({{"out", options.out}, {"boxes", drawing.boxes}, {"arrows", drawing.arrows}, {"call", number}}), 0;
-  const std::string said = text(printable(options.out), ": ", counted(int64_t(call.kernels.size()), "kernel"), ", call ",
-                                number + 1, " of ", contents.calls.size(), ": ", printable(text_of(call.inputs)));
+  const std::string said =
+      text(printable(options.out), ": ", counted(int64_t(call.kernels.size()), "kernel"), ", call ", number + 1, " of ",
+           contents.calls.size(), ": ", printable(text_of(call.inputs)));
   std::printf("%s\n", wrapped(said, 0, terminal_width()).c_str());
   return 0;
 }
@@ -162,8 +163,10 @@ void add_draw(CLI::App& app, Action& action) {
       "modules that the nodes' names tell of. Modules deeper than --depth are a box each; without it, as deep as "
       "stays readable. What only computes constants and shapes is left out. Arrows show shapes where the file says "
       "them, or where --shape gives those of the inputs.\n\n"
-      "Of a program file it draws a call, the first one or that with the shapes: a box for each kernel, with the tensors "
-      "that it reads, and arrows for what kernels hand to each other, coloured by the block of memory in which it lies.\n\n"
+      "Of a program file it draws a call, the first one or that with the shapes: a box for each kernel, with the "
+      "tensors "
+      "that it reads, and arrows for what kernels hand to each other, coloured by the block of memory in which it "
+      "lies.\n\n"
       "  teeny draw net.onnx -o net.svg --shape x=1x3x224x224\n"
       "  teeny draw bert.onnx -o bert.pdf --depth 2\n"
       "  teeny draw net.teeny -o net.svg",

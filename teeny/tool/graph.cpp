@@ -169,8 +169,9 @@ Drawing draw_to_depth(const std::vector<std::pair<const Node*, Scope>>& nodes, c
 
 Drawing drawing_of(const Graph& graph, int depth, size_t most) {
   const auto left_out = nodes_to_leave_out(graph);
-  std::unordered_set<std::string_view> weights;
-  for (const onnx::TensorProto& t : graph.initializers) weights.insert(t.name);
+  std::unordered_set<std::string_view> weights;  // not numbers: "scalar_0.5"
+  for (const onnx::TensorProto& t : graph.initializers)
+    if (!t.dims.empty()) weights.insert(t.name);
   std::vector<std::pair<const Node*, Scope>> nodes;
   for (const Node& node : graph.nodes)
     if (!left_out.contains(&node)) nodes.emplace_back(&node, scope_of(node, weights));

@@ -99,7 +99,8 @@ void print_program(const program::Contents& contents) {
     for (const Port& port : call.inputs) line("input", text(port.name, "  ", port.dtype, ' ', port.shape));
     for (const Port& port : call.outputs) line("output", text(port.name, "  ", port.dtype, ' ', port.shape));
     std::string kinds;
-    for (const auto& [kind, count] : kinds_of(call)) kinds += text(kinds.empty() ? ": " : ", ", grouped(count), ' ', kind);
+    for (const auto& [kind, count] : kinds_of(call))
+      kinds += text(kinds.empty() ? ": " : ", ", kind, ' ', grouped(count));
     line("kernels", grouped(int64_t(call.kernels.size())) + kinds);
     line("work", work_text(call));
     line("memory", byte_size(double(temporary_bytes(call))) + " of temporaries in " +

@@ -111,8 +111,8 @@ std::string Network::keeps(std::span<const Tensor> inputs) const {
 std::string text_of(const std::vector<Port>& ports) {
   std::string all;
   for (const Port& port : ports)
-    all += text(all.empty() ? "" : ", ", port.name, ' ',
-                port.dtype == DType::Float32 ? "" : text(port.dtype, ' '), port.shape);
+    all += text(all.empty() ? "" : ", ", port.name, ' ', port.dtype == DType::Float32 ? "" : text(port.dtype, ' '),
+                port.shape);
   return all;
 }
 
@@ -150,7 +150,8 @@ Json json_of(const program::Contents& contents, const program::Call& call) {
   const auto ports = [](const std::vector<Port>& ports) {
     Json all = Json::array();
     for (const auto& [name, dtype, shape] : ports)
-      all.push_back({{"name", name}, {"dtype", teeny::name(dtype)}, {"shape", std::vector(shape.begin(), shape.end())}});
+      all.push_back(
+          {{"name", name}, {"dtype", teeny::name(dtype)}, {"shape", std::vector(shape.begin(), shape.end())}});
     return all;
   };
   return {{"inputs", ports(call.inputs)},

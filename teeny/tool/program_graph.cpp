@@ -124,18 +124,20 @@ class CallDrawing {
   /// Where a result goes.
   std::string written(size_t s) const {
     const Slot& slot = call_.slots[s];
-    if (slot.kind == Slot::Kind::Temporary) return row(text("block ", slot.number), colour_of_block(slot.number, false));
+    if (slot.kind == Slot::Kind::Temporary)
+      return row(text("block ", slot.number), colour_of_block(slot.number, false));
     for (const program::Call::Update& update : call_.updates)
       if (update.slot == int(s)) return row(for_html("new " + contents_.state[size_t(update.state)].name), kState);
     return row("result", kOutside);
   }
 
   void legend() {
-    std::string rows = row(text("<b>", counted(int64_t(call_.kernels.size()), "kernel"), "</b>, numbered as they run"), kPlain) +
-                       row("rows (outer | inner): element by element", kRows) +
-                       row("contract (outer | summed): sums of products", kContract) +
-                       row("gather, scatter, scan, sort, random, recurrent", kOther) + row("tensors of the file", kState) +
-                       row("memory: one colour is one block", kPlain);
+    std::string rows =
+        row(text("<b>", counted(int64_t(call_.kernels.size()), "kernel"), "</b>, numbered as they run"), kPlain) +
+        row("rows (outer | inner): element by element", kRows) +
+        row("contract (outer | summed): sums of products", kContract) +
+        row("gather, scatter, scan, sort, random, recurrent", kOther) + row("tensors of the file", kState) +
+        row("memory: one colour is one block", kPlain);
     const size_t blocks = std::min(call_.blocks.size(), kMostBlocks);
     for (size_t b = 0; b < blocks; ++b)
       rows += row(text("block ", b, ": ", byte_size(double(call_.blocks[b]))), colour_of_block(int(b), false));

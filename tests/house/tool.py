@@ -457,7 +457,7 @@ def programs(scratch):
     status, out, _ = run('diff', scratch / 'a.onnx', scratch / 'b.onnx', '--json')
     check('an attribute that changed', json.loads(out)['network'] == [{'name': 'Softmax "s"', 'how': 'axis 0 became -1'}], out)
     status, out, _ = run('diff', scratch / 'a.onnx', scratch / 'c.onnx', '--json')
-    check('a node that was added', [d['how'] for d in json.loads(out)['network']] == ['input 0 1 became 9', 'added'], out)
+    check('a node that was added', [d['how'] for d in json.loads(out)['network']] == ['input 0 "1" became "9"', 'added'], out)
 
     # What cannot be compiled, and what is no program.
     folder = scratch / 'compiled'
