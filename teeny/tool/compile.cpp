@@ -52,7 +52,7 @@ int compile(const Options& options) {
   table.print();
   const std::string said = text(printable(options.out), ": ", byte_size(double(bytes)), ", ",
                                 counted(int64_t(contents.state.size()), "tensor"), " of ", byte_size(double(weights)));
-  std::printf("\n%s\n", wrapped(said, 0, terminal_width()).c_str());
+  std::printf("%s\n", wrapped(said, 0, terminal_width()).c_str());
   return 0;
 }
 

@@ -27,6 +27,7 @@ int main() {
   for (const nn::StateDict& saved : {io::load_torch("back.pt"), io::load_npz("back.npz")})
     nn::check_state_dict(nn::state_dict(net), saved);
   if (!(io::load_npy("prediction.npy") == expected.argmax(1)).all().item<bool>()) std::exit(1);
+  if (!onnx::Model("back.onnx")({io::load_npy("x.npy")})[0].allclose(expected, 1e-4, 1e-4)) std::exit(1);
   std::filesystem::current_path("/");
   std::filesystem::remove_all(folder);
 }

@@ -20,3 +20,10 @@ teeny bench stripes.onnx --shape batch=4 --seconds 0.01 > /dev/null
 if command -v dot > /dev/null; then teeny draw stripes.onnx -o "$scratch/stripes.svg" > /dev/null; fi
 teeny convert stripes.pt "$scratch/stripes.safetensors" > /dev/null
 teeny diff stripes.pt "$scratch/stripes.safetensors" > /dev/null
+cp stripes.onnx x.npy scores.npy "$scratch"
+cd "$scratch"
+echo '== compile'
+show teeny compile stripes.onnx --shape batch=4 -o stripes.teeny
+command='teeny run stripes.teeny x.npy -o ours.npz > /dev/null && teeny diff scores.npy ours.npz --atol 1e-5'
+echo "\$ $command"
+eval "$command"
