@@ -455,10 +455,12 @@ void Model::State::record(std::span<const Tensor> given) {
   Plan& plan = recorded->plans.emplace_back();
   try {
     Interpreter first(program, plan);  // made for no values, which the inputs of a program may have or not
-    {
+    try {
       const Unrecorded guard;
       run_in(first, own);
       first.keep_known();
+    } catch (const Error&) {
+      if (plan.looks.empty()) throw;  // otherwise it may be that of a branch which such values take
     }
     if (!plan.looks.empty()) {
       std::string nodes;
