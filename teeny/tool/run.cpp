@@ -262,15 +262,16 @@ int run(const Options& options) {
 }  // namespace
 
 void add_run(CLI::App& app, Action& action) {
-  const auto [command, options] =
-      add_command<Options>(app, action, "run", "run a network",
-                           "Inputs are .npy files, or tensors of .npz, .safetensors and .pt files that have the "
-                           "inputs' names. Without a name before it, a .npy file is the first input that has "
-                           "nothing yet. Shows each output's shape and values; --out saves them.\n\n"
-                           "  teeny run net.onnx image.npy --top 5 --labels labels.txt\n"
-                           "  teeny run bert.onnx ids=ids.npy mask=mask.npy --out results.npz\n"
-                           "  teeny run net.teeny --random x=1x3x224x224",
-                           run);
+  const auto [command, options] = add_command<Options>(
+      app, action, "run", "run a network",
+      "Inputs are .npy files, or tensors of .npz, .safetensors and .pt files that have the "
+      "inputs' names. Without a name before it, a .npy file is the first input that has "
+      "nothing yet. Shows each output's shape and values; --out saves them. Of a program file the call with such "
+      "inputs is run.\n\n"
+      "  teeny run net.onnx image.npy --top 5 --labels labels.txt\n"
+      "  teeny run bert.onnx ids=ids.npy mask=mask.npy --out results.npz\n"
+      "  teeny run net.teeny --random x=1x3x224x224",
+      run);
   command->add_option("MODEL", options->model, "a .onnx or .teeny file")->required();
   command->add_option("IN", options->inputs, "inputs: FILE, or NAME=FILE");
   command
