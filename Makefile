@@ -30,7 +30,7 @@ endif
 .SUFFIXES:
 .DELETE_ON_ERROR:
 .PHONY: help deps examples test test-all sanitize-cuda cuda-report bench bench-compare bench-sweep layers house tour notes try book format loc clean \
-  install teeny run onnx-test libteeny.so test-program again FORCE $(EXAMPLES) course start check watch hint skip solve grade handout gradescope prove
+  install teeny run onnx-test libteeny_program.so test-program again FORCE $(EXAMPLES) course start check watch hint skip solve grade handout gradescope prove
 comma := ,
 empty :=
 space := $(empty) $(empty)
@@ -225,10 +225,12 @@ $(LIBPROGRAM): $(call object,$(of_program))
 	@rm -f $@
 	$(call say,archive,$@)
 	$Qar rcs $@ $^
-$B/libteeny.so: $(LIBPROGRAM)
+# Not libteeny.so, which a linker would take for libteeny.a.
+$(LIBPROGRAM:.a=.so): $(LIBPROGRAM)
 	$(call say,link,$@)
-	@echo '{ global: teeny_*; local: *; };' > $B/libteeny.map
-	$Q$(CXX) $(FLAGS) $(CXXFLAGS) -shared -Wl,--gc-sections,-u,teeny_load,--version-script,$B/libteeny.map $< $(filter-out -lz,$(LIBS)) -s -o $@
+	@echo '{ global: teeny_*; local: *; };' > $(@:.so=.map)
+	$Q$(CXX) $(FLAGS) $(CXXFLAGS) -shared -Wl,-soname,$(@F),--gc-sections,-u,teeny_load,--version-script,$(@:.so=.map),-z,defs \
+	  $< $(filter-out -lz,$(LIBS)) -s -o $@
 
 # Its tests: a network as a program file (WEIGHTS=digits.safetensors, of examples/mnist), a binary with it inside, and a program in C.
 $B/program/save_mnist: $B/tests/program/save_mnist.o $(LIBTEENY)
@@ -386,9 +388,9 @@ onnx-test: $B/bin/teeny ## run ONNX's own cases, which Debian's package libonnx-
 test: $B/test ## build and run the tests (ARGS='--test-case=*view*')
 	$(RUN) $< $(ARGS)
 
-libteeny.so: $B/libteeny.so ## build the library behind teeny/c_api.h, which runs program files and exports nothing else
+libteeny_program.so: $(LIBPROGRAM:.a=.so) ## build the library behind teeny/c_api.h, which runs program files and exports nothing else
 
-test-program: $(addprefix $B/program/,c_api mnist_server) $(if $(sanitizers),,$B/libteeny.so) ## program files without a graph: from C, from Python, in one small binary
+test-program: $(addprefix $B/program/,c_api mnist_server) $(if $(sanitizers),,$(LIBPROGRAM:.a=.so)) ## program files without a graph: from C, from Python, in one small binary
 	@tests/program/test.sh $B $(call quote,$(if $(RUN),env $(RUN)))
 
 no_training = ARGS='--test-case-exclude=*[train]*'
@@ -556,9 +558,12 @@ install: export pc = $(pkg_config)
 install: export config = $(cmake_config)
 install: export config_version = $(cmake_version)
 to := "$(DESTDIR)$(PREFIX)"
-install: $(LIBTEENY) $B/bin/teeny ## install the library, its headers, and the program teeny with its manual page (PREFIX=/usr/local DESTDIR=)
+install: $(LIBTEENY) $(LIBPROGRAM) $(LIBPROGRAM:.a=.so) $B/bin/teeny ## install the libraries, their headers, and the program teeny with its manual page (PREFIX=/usr/local DESTDIR=)
 	@for h in $(public); do install -D -m 644 $$h $(to)/include/$$h || exit 1; done
+	install -D -m 644 teeny/c_api.h $(to)/include/teeny/c_api.h
 	install -D -m 644 $(LIBTEENY) $(to)/lib/libteeny.a
+	install -D -m 644 $(LIBPROGRAM) $(to)/lib/$(notdir $(LIBPROGRAM))
+	install -D -m 755 $(LIBPROGRAM:.a=.so) $(to)/lib/$(notdir $(LIBPROGRAM:.a=.so))
 	install -D $B/bin/teeny $(to)/bin/teeny
 	@install -d $(to)/share/man/man1 $(to)/share/bash-completion/completions $(to)/share/zsh/site-functions \
 	  $(to)/share/fish/vendor_completions.d

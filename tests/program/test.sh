@@ -21,14 +21,14 @@ rooms='teeny::(Tensor|LazyBuffer|Node|ShapeTracker|Jit|Recording|Replayer|schedu
 if nm -C "$at/mnist_server.symbols" "$built/libteeny_program.a" | grep -E "$rooms" | head -n 5 | grep .; then
   echo 'a program links more than it needs'; exit 1
 fi
-[ -e "$built/libteeny.so" ] || exit 0  # under a sanitizer
+[ -e "$built/libteeny_program.so" ] || exit 0  # under a sanitizer
 
-python3 tests/program/c_api.py "$built/libteeny.so" "$at/mnist.teeny" "$at/mnist.logits"
-exported=$(nm -D --defined-only "$built/libteeny.so" | awk '{ print $3 }')
-if grep -v '^teeny_' <<< "$exported"; then echo 'libteeny.so exports more than its header'; exit 1; fi
+python3 tests/program/c_api.py "$built/libteeny_program.so" "$at/mnist.teeny" "$at/mnist.logits"
+exported=$(nm -D --defined-only "$built/libteeny_program.so" | awk '{ print $3 }')
+if grep -v '^teeny_' <<< "$exported"; then echo 'libteeny_program.so exports more than its header'; exit 1; fi
 declared=$(grep -o '\bteeny_[a-z_]*(' teeny/c_api.h | tr -d '(' | sort -u)
 missing=$(comm -3 <(sort -u <<< "$exported") <(grep -v -e '^$' <<< "$declared"))
-[ -z "$missing" ] || { echo "not both in teeny/c_api.h and in libteeny.so: $missing"; exit 1; }
+[ -z "$missing" ] || { echo "not both in teeny/c_api.h and in libteeny_program.so: $missing"; exit 1; }
 [ "$(wc -w <<< "$declared")" -le 10 ]
 
 python3 - "$at/mnist_server" "$scratch/image" "${MOST_BYTES:-2097152}" <<'PYTHON'
