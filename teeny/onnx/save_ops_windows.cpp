@@ -41,8 +41,10 @@ NodeAttributes pool_attributes(const SavedCall& call, bool counts_padding = fals
   const Dims window = call.dims("window"), stride = call.dims("stride"), dilation = call.dims("dilation");
   const Dims before = call.dims("padding");
   Dims after = call.dims("padding_end");
+  // Where the size is known, so is whether the last window reaches beyond the padding.
+  const bool hangs_over = call.flag(is_open_image(call, window.size()) ? "ceil_mode" : "hangs_over");
   bool fits = true, pads = false;
-  for (int a = 0; call.flag("hangs_over") && a < window.size(); ++a) {
+  for (int a = 0; hangs_over && a < window.size(); ++a) {
     const size_t axis = size_t(call.rank() - window.size() + a);
     const Int in = call.shape()[axis], out = call.result_shape(call.wants(0) ? 0 : 1)[axis];
     const int64_t reach = dilation[a] * (window[a] - 1) + 1;
@@ -53,9 +55,7 @@ NodeAttributes pool_attributes(const SavedCall& call, bool counts_padding = fals
   if (!fits && pads && counts_padding) call.refuse("a window is longer than the image, and counts padding");
   NodeAttributes attributes = window_attributes(call, fits ? call.dims("padding_end") : after);
   attributes.emplace_back("kernel_shape", window);
-  // Where the size is known, so is whether the last window reaches beyond the padding.
-  const bool open = is_open_image(call, window.size());
-  if (call.flag(open ? "ceil_mode" : "hangs_over") && fits) attributes.emplace_back("ceil_mode", 1);
+  if (hangs_over && fits) attributes.emplace_back("ceil_mode", 1);
   if (counts_padding && fits) attributes.emplace_back("count_include_pad", 1);
   return attributes;
 }
