@@ -136,7 +136,7 @@ TEST_CASE("onnx: calls that are recorded share their weights in a program file, 
   graph.node("Unsqueeze", {"f", "axis"}, {"u"}).node("Add", {"q", "u"}, {"y"}).input("x", {"N", 3}).output("y");
   onnx::Model net = files.model(graph);
   CHECK(contains(error_of([&] { net.save_program(files.directory / "net.teeny"); }), "no call is recorded"));
-  for (int64_t n : {1, 4, 1}) net.record({Tensor::ones({n, 3})});
+  for (int64_t n : {2, 4, 2}) net.record({Tensor::ones({n, 3})});
   net.save_program(files.directory / "net.teeny");
   Program program = Program::load(files.directory / "net.teeny");
   CHECK(program.signatures().size() == 2);
@@ -144,11 +144,11 @@ TEST_CASE("onnx: calls that are recorded share their weights in a program file, 
   for (const auto& [name, x] : state_dict(program)) names.push_back(name);
   std::ranges::sort(names);
   CHECK(names == std::vector<std::string>{"u", "u#2", "v2", "w"});
-  for (int64_t n : {4, 1}) {
+  for (int64_t n : {4, 2}) {
     const Tensor x = Tensor::randn({n, 3});
     CHECK(run(program, {x})[0].to_bytes() == net({x})[0].to_bytes());
   }
-  CHECK(contains(error_of([&] { run(program, {Tensor::ones({2, 3})}); }), "(2, 3)"));
+  CHECK(contains(error_of([&] { run(program, {Tensor::ones({1, 3})}); }), "(1, 3)"));
   net.state()[0].second.assign(Tensor::ones({2, 3}));
   CHECK(contains(error_of([&] { net.contents(); }), "record the calls again"));
   net.record({Tensor::ones({2, 3})});
