@@ -57,7 +57,8 @@ int main(int argc, char** argv) {
     return tool::help(*command, tool::terminal_width());
   });
   app.footer(
-      "Files are .onnx, .teeny, .safetensors, .pt, .npz and .npy. Tables are for people, --json is for scripts; there a "
+      "Files are .onnx, .teeny, .safetensors, .pt, .npz and .npy. Tables are for people, --json is for scripts; there "
+      "a "
       "number that is none is a string: \"nan\", \"inf\", \"-inf\". Files are not trusted: nothing in them is "
       "executed.\n\n"
       "The exit status is 0 if all is well, 1 if a file or a run is bad or two files differ, 2 if the command line "
@@ -68,8 +69,8 @@ int main(int argc, char** argv) {
       "  teeny convert weights.pt weights.safetensors");
   app.require_subcommand(1);
   tool::Action action;
-  for (auto* add : {tool::add_info, tool::add_run, tool::add_bench, tool::add_compile, tool::add_convert, tool::add_draw,
-                    tool::add_diff, tool::add_onnx_test, tool::add_completion})
+  for (auto* add : {tool::add_info, tool::add_run, tool::add_bench, tool::add_compile, tool::add_convert,
+                    tool::add_draw, tool::add_diff, tool::add_onnx_test, tool::add_completion})
     add(app, action);
   int status = 0;
   try {
