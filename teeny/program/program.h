@@ -2,9 +2,9 @@
 // A recorded call as a file, and what runs it: no tensor, no graph, no scheduler. It needs the kernels, and of teeny
 // this room and files/.
 //
-//   Jit net([&](Tensor x) { return model(x); });             Program net = Program::load("net.teeny");
-//   net(x), net(x);                        net.teeny         std::vector<Array> out = net({{DType::Float32, {1, 784}, x}});
-//   net.save("net.teeny");              ───────────────►
+//   Jit net([&](Tensor x) { return model(x); });      Program net = Program::load("net.teeny");
+//   net(x), net(x);                     net.teeny     std::vector<Array> out = net({{DType::Float32, {1, 784}, x}});
+//   net.save("net.teeny", ..);       ───────────►
 //
 // The file is one of the safetensors format: the weights under their names, and in the metadata "teeny.program", which
 // is JSON: a list of calls, one for each combination of input shapes that was recorded. It is not trusted: `load` reads
