@@ -44,7 +44,7 @@ struct Session {
   std::vector<BufferRef> blocks;
   std::vector<Kernel> kernels;
   std::vector<const Kernel*> in_order;
-  tinyops::PlanCache plan_cache;
+  tinyops::PlanCache plan_cache, plan_cache_of_writes;
 
   explicit Session(const Call& call) : kernels(call.kernels) {
     std::unordered_map<const Buffer*, BufferRef> own;
@@ -66,6 +66,7 @@ struct Plan {
   bool changes;                  ///< the state or the random stream
   std::vector<bool> written;     ///< of each slot
   std::vector<bool> handed_out;  ///< of each output: its slot's buffer is the caller's; of another it gets a copy
+  size_t writes = 0;             ///< from which kernel on, after others that look up indices, state is written over
   std::vector<std::unique_ptr<Session>> idle = {};
 };
 
@@ -75,10 +76,18 @@ Plan plan_of(const Call& call) {
             .handed_out = {}};
   std::unordered_map<const Buffer*, size_t> slot_of;
   for (size_t s = 0; s < call.slots.size(); ++s) slot_of.emplace(call.slots[s].buffer.get(), s);
-  for (const Kernel& kernel : call.kernels)
+  bool looks_up = false, writes = false;
+  for (size_t k = 0; k < call.kernels.size(); ++k) {
+    const Kernel& kernel = call.kernels[k];
     tinyops::for_each_operand(kernel, [&](const tinyops::Operand& x, bool written) {
-      if (written) plan.written[slot_of.at(x.buffer.get())] = true;
+      const size_t s = slot_of.at(x.buffer.get());
+      if (!written) return;
+      plan.written[s] = true;
+      if (!writes && call.slots[s].kind == Slot::Kind::State) writes = true, plan.writes = looks_up ? k : 0;
     });
+    looks_up |= std::holds_alternative<tinyops::GatherKernel>(kernel) ||
+                std::holds_alternative<tinyops::ScatterKernel>(kernel);
+  }
   std::vector<bool> taken(call.slots.size());
   for (const Call::Update& update : call.updates) taken[size_t(update.slot)] = true;
   for (int slot : call.output_slots) {
@@ -193,7 +202,12 @@ std::vector<Array> Program::State::run(const Call& call, const Plan& plan, Sessi
     auto& random = std::get<tinyops::RandomKernel>(session.kernels[size_t(draw.kernel)]);
     random.seed = contents.seed, random.counter = contents.counter + draw.words_before;
   }
-  tinyops::run_again(session.in_order, session.plan_cache);
+  const std::span<const Kernel* const> kernels = session.in_order;
+  if (plan.writes > 0) {  // a GPU may find an index outside only when it is waited for: before anything is written over
+    tinyops::run_again(kernels.first(plan.writes), session.plan_cache);
+    tinyops::synchronize();
+  }
+  tinyops::run_again(kernels.subspan(plan.writes), session.plan_cache_of_writes);
   for (size_t i = 0; i < outputs.size(); ++i)
     if (!plan.handed_out[i])
       copy(now[size_t(call.output_slots[i])], outputs[i].buffer, bytes_of(outputs[i].dtype, outputs[i].shape));
