@@ -340,8 +340,8 @@ TEST_CASE("program: names of inputs, outputs and state tensors") {
     return all;
   };
   const Signature plain = signature(jit, {});
-  CHECK(names(plain.inputs) == std::vector<std::string>{"input0", "input1"});
-  CHECK(names(plain.outputs) == std::vector<std::string>{"output0", "output1", "output2"});
+  CHECK(names(plain.inputs) == std::vector<std::string>{"input_0", "input_1"});
+  CHECK(names(plain.outputs) == std::vector<std::string>{"output_0", "output_1", "output_2"});
   const Signature given =
       signature(jit, {.inputs = {"x", "y"}, .outputs = {"p", "q", "r"}, .state = {{"a", a}, {"t", transposed}}});
   CHECK(names(given.inputs) == std::vector<std::string>{"x", "y"});

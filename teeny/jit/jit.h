@@ -51,7 +51,7 @@ struct JitOptions {
   bool first_call_makes = true;
 };
 
-/// The names in a program file. Where none are given: "input" or "input0", "input1" .., and so for "output".
+/// The names in a program file. Where none are given: "input" or "input_0", "input_1" .., and so for "output".
 struct SaveOptions {
   std::vector<std::string> inputs = {}, outputs = {};
   /// Those of the tensors that the function looks at: `nn::state_dict(model)`. Others are "constant.0" .. or, where the

@@ -28,12 +28,12 @@ namespace {
 
 using Data = std::shared_ptr<LazyBuffer>;  ///< a tensor, as a recording knows it
 
-/// "input", or "input0", "input1" ..; or the names that are given.
+/// "input", or "input_0", "input_1" ..; or the names that are given.
 std::vector<std::string> names_of(const std::vector<std::string>& given, const char* kind, size_t count) {
   if (!given.empty() && given.size() != count)
     fail("Jit: save: ", given.size(), " names of ", kind, "s, and there are ", count);
   std::vector<std::string> names = given;
-  for (size_t i = names.size(); i < count; ++i) names.push_back(count == 1 ? kind : text(kind, i));
+  for (size_t i = names.size(); i < count; ++i) names.push_back(count == 1 ? kind : text(kind, '_', i));
   return names;
 }
 
