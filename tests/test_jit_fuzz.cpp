@@ -121,7 +121,7 @@ class Run {
     };
     const Signature& signature = *std::ranges::find_if(saved_->signatures(), fits);
     for (size_t k = wanted.size(); k < got.size(); ++k)
-      wanted.push_back(signature.outputs[k].name == "input1.assigned" ? y : x);
+      wanted.push_back(signature.outputs[k].name == "input_1.assigned" ? y : x);
     for (size_t k = 0; k < got.size(); ++k) CHECK_MESSAGE(got[k].to_bytes() == wanted[k].to_bytes(), "output ", k);
     for (const auto& [name, value] : state_dict(*saved_))
       for (const auto& [other, tensor] : state)
