@@ -462,6 +462,13 @@ TEST_CASE("a program's outputs lie over inputs that are in step with them") {
          b.rows(2).program.push_back({UnaryOp::Neg, F32, {2, -1, -1}, true});
        }},
       {"value 4 reads that, too", training, [](Built& b) { b.rows(2).program.push_back(binary(BinaryOp::Add, 0, 2)); }},
+      {"over input 1: value 4 reads that, too", training,
+       [](Built& b) {  // nothing is reduced, and all elements of a row are computed from what is stored at its begin
+         RowKernel& k = b.rows(2);
+         k.program = {load(0), load(1, F32, true), {UnaryOp::Neg, F32, {1, -1, -1}, true},
+                      {UnaryOp::Exp, F32, {2, -1, -1}, true}, binary(BinaryOp::Add, 0, 2)};
+         k.outputs.push_back({b.at(b.fresh({2, 3}), {2, 3}), 4});
+       }},
       {"another one stores that, too", training,
        [](Built& b) {
          b.rows(2).outputs.push_back({b.at(b.fresh({2}), View{{2, 3}, {{1, 0}, 0}, {}}), 2});

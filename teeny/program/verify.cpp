@@ -365,8 +365,14 @@ class CallVerifier {
       return load && &k.inputs[size_t(load->input)] == &input;
     };
     const Values used = from[size_t(output.value)];
+    // Where something is reduced, all of a row's values are loaded before that is done. Where nothing is, the elements
+    // of a row wait for no one: then none may be computed from what is read there, not even by way of other values.
+    const auto reduces = [](const Instruction& i) { return std::holds_alternative<tinyops::Reduce>(i.op); };
+    const bool waits = std::ranges::any_of(k.program, reduces);
+    Values loaded = 0;
     for (size_t v = 0; v < k.program.size(); ++v) {
-      const bool reads = loads(int(v)) || std::ranges::any_of(k.program[v].args, loads);
+      loaded |= Values(loads(int(v))) << v;
+      const bool reads = waits ? loads(int(v)) || std::ranges::any_of(k.program[v].args, loads) : (from[v] & loaded) != 0;
       require(!reads || (k.program[v].per_row && (used >> v & 1)), what, ": value ", v, " reads that, too");
     }
     for (const Output& other : k.outputs)
