@@ -160,9 +160,10 @@ void Planner::plan_work(const RowKernel& k, int64_t word) {
   const auto place = [&](bool keeps, int64_t most_in_group) {
     sections.emplace(k, all.columns, keeps);
     all.group = int16_t(all.columns ? 1 : std::min(across, most_in_group));
-    all.stretches = int16_t(all.columns ? 1 : blocks_for(all.lanes, all.group * each));
+    const int64_t stretches = all.columns ? 1 : blocks_for(all.lanes, all.group * each);
+    all.stretches = int16_t(stretches);  // of a row too long for this nothing is kept
     for (threads = kThreads;; threads /= 2) {
-      const int64_t slots = sections->lane_slots + sections->kept * all.stretches;
+      const int64_t slots = sections->lane_slots + sections->kept * stretches;
       grid.shared = size_t(32 * slots + word * sections->scalars) * size_t(threads);
       if (grid.shared <= kGoodShared || threads == std::max<int64_t>(32, all.group)) break;
     }

@@ -54,7 +54,8 @@ struct RowCounts {
   int64_t blocks = 1;                       ///< pieces of work: rows, or stretches of lanes
   int16_t first_step = 0, first_lane = 0, axes = 0;  ///< axes [0, first_step) are fixed, [first_step, first_lane) steps
   int16_t group = 1;                        ///< rows: threads for a row
-  int16_t lane_slots = 0, kept = 0, stretches = 1, scalars = 0, sections = 0;
+  int16_t lane_slots = 0, kept = 0, scalars = 0, sections = 0;
+  int16_t stretches = 1;                    ///< of a row, where values of it are kept
   bool columns = false;                     ///< lanes are outer axes
   /// A thread's elements: twice four neighbours, or eight apart from each other.
   bool in_groups = false;

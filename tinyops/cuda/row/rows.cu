@@ -102,7 +102,7 @@ __global__ void __launch_bounds__(kRowThreads, kInlined ? 5 : 1) rows_kernel(con
   const int in_group = int(threadIdx.x) % group, first_of_thread = a.in_groups ? in_group * kGroup<Word> : in_group;
   const int lanes = group * kLanes<Word>;
   using Index = typename A::Index;
-  const Index across = a.columns ? Index((a.lanes + lanes - 1) / lanes) : 1;
+  const Index stretches = Index((a.lanes + lanes - 1) / lanes), across = a.columns ? stretches : 1;
   for (Index block = blockIdx.x; block < Index(a.blocks); block += gridDim.x) {
     ThreadPosition<A> at;
     at.fixed = a.columns ? block / across : block * (blockDim.x / group) + threadIdx.x / group;
@@ -112,7 +112,7 @@ __global__ void __launch_bounds__(kRowThreads, kInlined ? 5 : 1) rows_kernel(con
     for (int section = 0; section < a.sections; ++section) {
       const bool elements = section % 2, one_lane = !elements && !a.columns;  // a row's value is in lane 0
       const int begin = elements && a.columns ? int(threadIdx.y) : 0, by = elements && a.columns ? int(blockDim.y) : 1;
-      const Index end = !elements ? 1 : a.columns ? Index(a.steps) : a.stretches;
+      const Index end = !elements ? 1 : a.columns ? Index(a.steps) : stretches;
       at.limit = !at.active ? 0 : one_lane ? 1 : Index(a.lanes);
       at.apart = one_lane ? 0 : a.in_groups ? group * kGroup<Word> : group;
       for (Index turn = begin; turn < end; turn += by) {
