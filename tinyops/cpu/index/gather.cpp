@@ -187,8 +187,10 @@ ScatterLoops scatter_loops() {
 using RowsOfParts = std::vector<std::vector<IndexWalk::Addresses>>;
 
 /// Where a row has one index, the rows that fall into each of the parts [0, length), [length, 2 length), .. of a result
-/// of `size` elements. Nothing if a row falls into two.
+/// of `size` elements. Nothing if a row falls into two, or there are too many to note down.
 std::optional<RowsOfParts> rows_of_parts(const ScatterKernel& k, const IndexWalk& walk, int64_t size, int64_t length) {
+  constexpr int64_t kMostRows = 1 << 24;
+  if (walk.rows() > kMostRows) return std::nullopt;
   RowsOfParts result(size_t((size + length - 1) / length));
   const int64_t reach = (walk.length() - 1) * walk.stride(IndexWalk::kPicked);
   bool apart = true;

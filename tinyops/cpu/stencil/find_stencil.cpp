@@ -17,6 +17,11 @@ namespace {
 constexpr int64_t kMostFilters = 7;    // more are better off as a product of matrices
 constexpr int64_t kTapsPerOutput = 4;  // of windows larger than that, packets should lie along the taps
 constexpr int64_t kFewLanes = 4;       // a quarter of a packet: of images that narrow, lanes are better off as channels
+// What a stencil notes down is to be little beside the images. Where views stand still, in padding or on one element,
+// no memory says how much there is to note down.
+constexpr int64_t kMostPlaces = 1 << 20;  // of taps, planes, images and batches each
+constexpr int64_t kMostNotes = 1 << 24;   // of rows that one image has in all planes, and of taps that a row meets
+constexpr int64_t kMostCopied = 1 << 26;  // pixels of one image in all planes, where they lie apart
 
 /// Of all elements of these axes, in row-major order, the values of a form without its offset.
 std::vector<int64_t> values(const Shape& shape, const Dims& coef, const std::vector<int>& axes) {
@@ -108,6 +113,13 @@ std::optional<Stencil> find_stencil(StencilAxes axes, const View* weights, View 
   for (int a : axes.columns)
     if (!slides(a)) images.push_back(a);
   if (taps.empty() || numel(pick(shape, taps)) > kTapsPerOutput * s.y.outputs * s.x.outputs) return std::nullopt;
+  for (const std::vector<int>* noted : {&taps, &planes, &images, &axes.batch})
+    if (numel(pick(shape, *noted)) > kMostPlaces) return std::nullopt;
+  const int64_t in_planes = numel(pick(shape, planes)), rows = (s.y.outputs - 1) * s.y.step + s.y.last_tap + 1;
+  if (rows > kMostNotes / in_planes) return std::nullopt;
+  if (s.x.outputs / lanes + 1 > kMostNotes / numel(pick(shape, taps))) return std::nullopt;
+  const auto pixels = [](const Slide& slide) { return std::max<int64_t>(slide.end - slide.begin, 1); };
+  if (s.x.pixel_stride != 1 && pixels(s.x) > kMostCopied / in_planes / pixels(s.y)) return std::nullopt;
   for (const Guard& guard : image.guards) {
     const Dims& coef = guard.position.coef;
     if (coef == x->position.coef || (y && coef == y->position.coef)) continue;
