@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <set>
 
 #include "teeny/functional/functional.h"
 
@@ -46,6 +47,17 @@ const teeny::Attribute& attribute_of(const SavedCall& call, const TracedOperatio
   const auto found = attributes ? attributes->find(std::string(name)) : Attributes::const_iterator();
   if (!attributes || found == attributes->end()) call.refuse(text("it has no attribute ", name));
   return found->second;
+}
+
+/// What ONNX has for bfloat16 from opset 22 on, or not at all.
+bool op_of_few_types(std::string_view name) {
+  static const std::set<std::string_view> names = {
+      "Sin",      "Cos",      "Tan",         "Asin",     "Acos",     "Atan",       "Sinh",           "Cosh",
+      "Asinh",    "Acosh",    "Atanh",       "elu",      "celu",     "selu",       "hardswish",      "hardsigmoid",
+      "softplus", "softsign", "mish",        "round",    "conv",     "avg_pool",   "conv_transpose", "max_pool",
+      "einsum",   "diagonal", "group_norm",  "LSTM",     "GRU",      "RNN",        "adaptive_avg_pool2d",
+      "max_pool_with_indices"};
+  return names.contains(name);
 }
 
 }  // namespace
@@ -291,6 +303,10 @@ GraphBuilder& Exporter::write(std::span<const Placeholder> inputs, std::span<con
     SavedCall call(*this, o);
     const auto found = save_ops().find(op.name);
     if (found == save_ops().end()) call.refuse("it is not in the table of those that have a spelling");
+    if (op_of_few_types(op.name) && call.opset() < 22)
+      for (int k = 0; k < call.count(); ++k)
+        if (call.has(k) && call.dtype(k) == DType::BFloat16)
+          call.refuse("ONNX has it for bfloat16 from opset 22 on; cast its operands to float32");
     const Names made = [&] {
       try {
         return found->second(call);

@@ -59,6 +59,13 @@ Names copysign(SavedCall& call) {
   return call.node("Where", {turned, call.node("Neg", {size}), size});
 }
 
+/// Integers are whole already.
+template <int kWhich>
+Names whole(SavedCall& call) {
+  constexpr const char* kNames[] = {"Floor", "Ceil", "Round"};
+  return is_float(call.dtype()) ? call.node(kNames[kWhich], {call.x()}) : call.x();
+}
+
 /// log(1 + x) where 1 + x is rounded: x / ((1 + x) - 1) of it, which is x itself where nothing of it is left.
 Names log1p(SavedCall& call) {
   const Name x = call.x(), sum = with(call, "Add", x, 1), left = with(call, "Sub", sum, 1);
@@ -80,9 +87,9 @@ Names binary_cross_entropy(SavedCall& call) {
 }  // namespace
 
 void add_save_math(SaveOps& ops) {
-  TEENY_SAVE_AS("floor", "Floor");
-  TEENY_SAVE_AS("round", "Round");
-  TEENY_SAVE_AS("ceil", "Ceil");
+  ops["floor"] = whole<0>;
+  ops["ceil"] = whole<1>;
+  ops["round"] = whole<2>;
   TEENY_SAVE_AS("abs", "Abs");
   TEENY_SAVE_AS("Sign", "Sign");
   TEENY_SAVE_AS("isnan", "IsNaN");
@@ -105,6 +112,13 @@ void add_save_math(SaveOps& ops) {
   ops["^"] = bitwise<2>;
   ops["<<"] = ops[">>"] = shift;
   ops["CopySign"] = copysign;
+  ops["logical_not"] = [](SavedCall& call) -> Names {
+    return call.dtype() == DType::Bool ? call.node("Not", {call.x()}) : with(call, "Equal", call.x(), 0);
+  };
+  ops["Neg"] = [](SavedCall& call) -> Names {
+    if (call.dtype() != DType::UInt8) return call.node("Neg", {call.x()});
+    return call.node("Sub", {call.scalar(0, DType::UInt8), call.x()});
+  };
   ops["BinaryCrossEntropy"] = binary_cross_entropy;
   ops["StepFunction"] = [](SavedCall& call) -> Names { return call.x(2); };
   ops["require"] = [](SavedCall& call) -> Names { return call.x(); };

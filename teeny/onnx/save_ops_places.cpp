@@ -44,8 +44,7 @@ Names scatter_reduce(SavedCall& call) {
   const auto how = ScatterReduce(call.integer("how"));
   const bool with_self = call.flag("include_self"), mean = how == ScatterReduce::Mean;
   const DType type = call.result_dtype();
-  const bool adds = mean || how == ScatterReduce::Sum;
-  const DType wide = adds && is_float(type) ? promote(type, DType::Float32) : type == DType::Bool ? DType::Int32 : type;
+  const DType wide = is_float(type) ? promote(type, DType::Float32) : type == DType::Bool ? DType::Int32 : type;
   const Name index = index_of(call, 1), source = call.x(2, wide);
   const Ints sent = call.shape(1);
   const auto base = [&](Name x, DType of) {

@@ -66,11 +66,12 @@ Name reduced(SavedCall& call, const char* op) {
 }
 
 Names einsum(SavedCall& call) {
+  const DType type = call.result_dtype(), wide = type == DType::Bool || type == DType::UInt8 ? DType::Int32 : type;
   std::vector<Name> operands;
-  for (int k = 0; k < call.count(); ++k) operands.push_back(call.x(k, call.result_dtype()));
+  for (int k = 0; k < call.count(); ++k) operands.push_back(call.x(k, wide));
   std::string formula = call.text_of("formula");
   std::erase(formula, ' ');
-  return call.node("Einsum", operands, {{"equation", formula}});
+  return back(call, call.node("Einsum", operands, {{"equation", formula}}), wide, type);
 }
 
 /// A sum of products over the last axes.

@@ -22,56 +22,71 @@ bool is_open_image(const SavedCall& call, int n) {
 }
 
 /// What a convolution and a pooling say alike; what ONNX takes for granted is left out.
-NodeAttributes window_attributes(const SavedCall& call, const Dims& padding_end) {
+NodeAttributes window_attributes(const SavedCall& call, const Dims& before, const Dims& after) {
   const Dims stride = call.dims("stride"), dilation = call.dims("dilation");
   const int n = stride.size();
   (void)is_open_image(call, n);
-  Dims pads = call.dims("padding");
-  for (int64_t end : padding_end) pads.push_back(end);
+  Dims pads = before;
+  for (int64_t end : after) pads.push_back(end);
   NodeAttributes attributes;
   if (dilation != Dims::filled(n, 1)) attributes.emplace_back("dilations", dilation);
   if (pads != Dims::filled(2 * n, 0)) attributes.emplace_back("pads", pads);
   if (stride != Dims::filled(n, 1)) attributes.emplace_back("strides", stride);
   return attributes;
 }
-
-/// A pooling. A last window that hangs over the end is what ceil_mode says, but not where it is longer than the image:
-/// there the end is padded.
-NodeAttributes pool_attributes(const SavedCall& call, bool counts_padding = false) {
-  const Dims window = call.dims("window"), stride = call.dims("stride"), dilation = call.dims("dilation");
-  const Dims before = call.dims("padding");
-  Dims after = call.dims("padding_end");
-  // Where the size is known, so is whether the last window reaches beyond the padding.
-  const bool hangs_over = call.flag(is_open_image(call, window.size()) ? "ceil_mode" : "hangs_over");
-  bool fits = true, pads = false;
-  for (int a = 0; hangs_over && a < window.size(); ++a) {
-    const size_t axis = size_t(call.rank() - window.size() + a);
-    const Int in = call.shape()[axis], out = call.result_shape(call.wants(0) ? 0 : 1)[axis];
-    const int64_t reach = dilation[a] * (window[a] - 1) + 1;
-    fits &= in.is_open() || reach <= in[0] + before[a] + after[a];
-    pads |= before[a] + after[a] > 0;
-    if (!in.is_open()) after[a] = std::max(after[a], (out[0] - 1) * stride[a] + reach - in[0] - before[a]);
-  }
-  if (!fits && pads && counts_padding) call.refuse("a window is longer than the image, and counts padding");
-  NodeAttributes attributes = window_attributes(call, fits ? call.dims("padding_end") : after);
-  attributes.emplace_back("kernel_shape", window);
-  if (hangs_over && fits) attributes.emplace_back("ceil_mode", 1);
-  if (counts_padding && fits) attributes.emplace_back("count_include_pad", 1);
-  return attributes;
+NodeAttributes window_attributes(const SavedCall& call) {
+  return window_attributes(call, call.dims("padding"), call.dims("padding_end"));
 }
 
 /// An image (C, H, W) gets the axis of the batch, which the result loses again.
-Names with_batch(SavedCall& call, int spatial, std::string_view op, const NodeAttributes& attributes, int results) {
-  const bool alone = call.rank() == spatial + 1;
-  Names made = call.nodes(op, {alone ? call.unsqueeze(call.x(), {0}) : call.x()}, attributes, results);
+Name batched(SavedCall& call, int spatial) {
+  return call.rank() == spatial + 1 ? call.unsqueeze(call.x(), {0}) : call.x();
+}
+Names without_batch(SavedCall& call, int spatial, Names made) {
   for (Name& name : made)
-    if (alone) name = call.squeeze(name, {0});
+    if (call.rank() == spatial + 1) name = call.squeeze(name, {0});
   return made;
+}
+
+/// A pooling; `counts`: padding counts as elements. Where the size is known, so is how far the last window hangs over
+/// the end: that is padding, too, which never counts. What does is made of elements before.
+Names pool(SavedCall& call, std::string_view op, int results, bool counts = false) {
+  const Dims window = call.dims("window"), stride = call.dims("stride"), dilation = call.dims("dilation");
+  Dims before = call.dims("padding"), after = call.dims("padding_end");
+  const int n = window.size();
+  const Dims none = Dims::filled(n, 0);
+  const bool open = is_open_image(call, n), pads = before != none || after != none;
+  Name x = batched(call, n);
+  if (!open && call.flag("hangs_over")) {
+    const Ints from = call.shape(), to = call.result_shape(call.wants(0) ? 0 : 1);
+    Dims over = after;
+    for (int a = 0; a < n; ++a) {
+      const int64_t size = from[from.size() - size_t(n - a)][0], windows = to[to.size() - size_t(n - a)][0];
+      const int64_t last = (windows - 1) * stride[a] + dilation[a] * (window[a] - 1) + 1;
+      over[a] = std::max(after[a], last - size - before[a]);
+    }
+    if (counts && pads) {
+      Dims amounts{0, 0};
+      for (int64_t amount : before) amounts.push_back(amount);
+      amounts.push_back(0), amounts.push_back(0);
+      for (int64_t amount : after) amounts.push_back(amount);
+      x = call.node("Pad", {x, call.integers(amounts, "pads")});
+      for (int a = 0; a < n; ++a) over[a] -= after[a];
+      before = none;
+    }
+    after = over, counts = false;
+  }
+  NodeAttributes attributes = window_attributes(call, before, after);
+  attributes.emplace_back("kernel_shape", window);
+  if (open && call.flag("ceil_mode")) attributes.emplace_back("ceil_mode", 1);
+  if (counts && pads) attributes.emplace_back("count_include_pad", 1);
+  return without_batch(call, n, call.nodes(op, {x}, attributes, results));
 }
 
 Names conv_transpose(SavedCall& call) {
   const DType type = call.result_dtype();
-  NodeAttributes attributes = window_attributes(call, call.dims("padding_end"));
+  if (!is_float(type)) call.refuse("ConvTranspose is for floats; cast its operands");
+  NodeAttributes attributes = window_attributes(call);
   const Dims more = call.dims("output_padding");
   if (more != Dims::filled(more.size(), 0)) attributes.emplace_back("output_padding", more);
   if (call.integer("groups") != 1) attributes.emplace_back("group", call.integer("groups"));
@@ -89,7 +104,7 @@ void check_pooled(const SavedCall& call) {
 Names max_pool_with_indices(SavedCall& call) {
   check_pooled(call);
   const int spatial = call.dims("window").size();
-  Names made = with_batch(call, spatial, "MaxPool", pool_attributes(call), 2);
+  Names made = pool(call, "MaxPool", 2);
   Int size = 1;
   const Ints shape = call.shape();
   for (size_t a = shape.size() - size_t(spatial); a < shape.size(); ++a) size = size * shape[a];
@@ -100,7 +115,7 @@ Names max_pool_with_indices(SavedCall& call) {
 /// Windows that lie side by side.
 Names adaptive_avg_pool(SavedCall& call) {
   const Dims out = call.dims("size");
-  if (out == Dims{1, 1}) return with_batch(call, 2, "GlobalAveragePool", {}, 1);
+  if (out == Dims{1, 1}) return without_batch(call, 2, call.node("GlobalAveragePool", {batched(call, 2)}));
   const Ints shape = call.shape();
   Dims window;
   for (int a = 0; a < 2; ++a) {
@@ -108,7 +123,8 @@ Names adaptive_avg_pool(SavedCall& call) {
     if (size.is_open()) call.refuse("a window would be a share of an axis that is open");
     window.push_back(size[0] / out[a]);
   }
-  return with_batch(call, 2, "AveragePool", {{"strides", window}, {"kernel_shape", window}}, 1);
+  const Name x = call.node("AveragePool", {batched(call, 2)}, {{"strides", window}, {"kernel_shape", window}});
+  return without_batch(call, 2, x);
 }
 
 /// Every window over the last axes: a table of positions for each of them.
@@ -134,7 +150,8 @@ Names windows_of(SavedCall& call) {
 void add_save_windows(SaveOps& ops) {
   ops["conv"] = [](SavedCall& call) -> Names {
     const DType type = call.result_dtype();
-    NodeAttributes attributes = window_attributes(call, call.dims("padding_end"));
+    if (!is_float(type)) call.refuse("Conv is for floats; cast its operands");
+    NodeAttributes attributes = window_attributes(call);
     if (call.integer("groups") != 1) attributes.emplace_back("group", call.integer("groups"));
     std::vector<Name> inputs{call.x(0, type), call.x(1, type)};
     if (call.has(2)) inputs.push_back(call.x(2, type));
@@ -143,13 +160,10 @@ void add_save_windows(SaveOps& ops) {
   ops["conv_transpose"] = conv_transpose;
   ops["max_pool"] = [](SavedCall& call) -> Names {
     check_pooled(call);
-    return with_batch(call, call.dims("window").size(), "MaxPool", pool_attributes(call), 1);
+    return pool(call, "MaxPool", 1);
   };
   ops["max_pool_with_indices"] = max_pool_with_indices;
-  ops["avg_pool"] = [](SavedCall& call) -> Names {
-    return with_batch(call, call.dims("window").size(), "AveragePool", pool_attributes(call, call.flag("include_pad")),
-                      1);
-  };
+  ops["avg_pool"] = [](SavedCall& call) -> Names { return pool(call, "AveragePool", 1, call.flag("include_pad")); };
   ops["adaptive_avg_pool2d"] = adaptive_avg_pool;
   ops["windows"] = windows_of;
 }
