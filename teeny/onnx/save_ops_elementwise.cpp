@@ -22,15 +22,14 @@ std::optional<Name> operand_alone(SavedCall& call, int64_t neutral) {
 void add_save_elementwise(SaveOps& ops) {
   ops["Add"] = [](SavedCall& call) -> Names {
     if (const auto alone = operand_alone(call, 0)) return *alone;
-    return call.node("Add", call.broadcast());
+    return call.node(call.dtype() == DType::Bool ? "Or" : "Add", call.broadcast());
   };
   TEENY_SAVE_AS("Sub", "Sub");
   ops["Mul"] = [](SavedCall& call) -> Names {
     if (const auto alone = operand_alone(call, 1)) return *alone;
-    return call.node("Mul", call.broadcast());
+    return call.node(call.dtype() == DType::Bool ? "And" : "Mul", call.broadcast());
   };
   TEENY_SAVE_AS("Div", "Div");
-  TEENY_SAVE_AS("Neg", "Neg");
   TEENY_SAVE_AS("Reciprocal", "Reciprocal");
   TEENY_SAVE_AS("Sqrt", "Sqrt");
   TEENY_SAVE_AS("Exp", "Exp");
@@ -41,10 +40,11 @@ void add_save_elementwise(SaveOps& ops) {
   TEENY_SAVE_AS("Sigmoid", "Sigmoid");
   TEENY_SAVE_AS("Relu", "Relu");
   TEENY_SAVE_AS("Where", "Where");
-  TEENY_SAVE_AS("logical_not", "Not");
   ops["Cast"] = [](SavedCall& call) -> Names { return call.cast(call.x(), call.result_dtype()); };
   ops["ElementwiseMax"] = [](SavedCall& call) -> Names {
-    return call.node(std::get<BinaryOp>(call.node_op()) == BinaryOp::Max ? "Max" : "Min", call.broadcast());
+    const bool max = std::get<BinaryOp>(call.node_op()) == BinaryOp::Max;
+    if (call.dtype() == DType::Bool) return call.node(max ? "Or" : "And", call.broadcast());
+    return call.node(max ? "Max" : "Min", call.broadcast());
   };
   ops["compare"] = [](SavedCall& call) -> Names {
     const std::string op = call.text_of("op");
@@ -54,6 +54,8 @@ void add_save_elementwise(SaveOps& ops) {
                        : op == ">=" ? "GreaterOrEqual"
                                     : "Equal";
     std::vector<Name> inputs = call.broadcast();
+    if (call.dtype() == DType::Bool && op != "==" && op != "!=")  // ONNX has no order of bools
+      for (Name& input : inputs) input = call.cast(input, DType::Int32);
     if (op[0] == '>') std::swap(inputs[0], inputs[1]);  // x > y is traced as y < x, under the name ">"
     return call.node(name, inputs);
   };

@@ -93,7 +93,11 @@ void add_save_math(SaveOps& ops) {
   TEENY_SAVE_AS("abs", "Abs");
   TEENY_SAVE_AS("Sign", "Sign");
   TEENY_SAVE_AS("isnan", "IsNaN");
-  TEENY_SAVE_AS("Pow", "Pow");
+  ops["Pow"] = [](SavedCall& call) -> Names {
+    if (call.dtype() != DType::UInt8) return call.node("Pow", call.broadcast());
+    const Name power = call.node("Pow", {call.x(0, DType::Int32), call.x(1, DType::Int32)});  // none of 8 bits
+    return call.cast(power, DType::UInt8);
+  };
   TEENY_SAVE_AS("integer_quotient", "Div");
   TEENY_SAVE_AS("Tan", "Tan");
   TEENY_SAVE_AS("Asin", "Asin");

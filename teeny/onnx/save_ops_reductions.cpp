@@ -20,9 +20,11 @@ Name reduce(SavedCall& call, bool keepdims) {
   const bool is_max = call.op() == "ReduceMax";
   const bool is_min = is_max && std::get<node::Reduce>(call.node_op()).op == ReduceOp::Min;
   const char* op = call.op() == "Sum" ? "ReduceSum" : is_min ? "ReduceMin" : is_max ? "ReduceMax" : "ReduceProd";
-  std::vector<Name> inputs{call.x()};
+  const bool bools = call.dtype() == DType::Bool && call.opset() < 20;  // which has no largest before
+  std::vector<Name> inputs{bools ? call.x(0, DType::Int32) : call.x()};
   if (axes.size() < call.rank()) inputs.push_back(call.integers(axes));  // all of them is what a node without axes does
-  return call.node(op, inputs, {{"keepdims", keepdims}});
+  const Name reduced = call.node(op, inputs, {{"keepdims", keepdims}});
+  return bools ? call.cast(reduced, DType::Bool) : reduced;
 }
 
 }  // namespace
