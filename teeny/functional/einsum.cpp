@@ -186,7 +186,9 @@ struct Plan {
 
 Tensor Tensor::einsum(std::string_view formula, std::span<const Tensor> operands) {
   for (const Tensor& x : operands) x.lazy("einsum");
-  TEENY_TRACED(einsum(formula, operands), {operands.begin(), operands.end()}, {{"formula", std::string(formula)}});
+  // What other frameworks read alike: they have no capitals, and "..." neither broadcasts nor is summed.
+  if (formula.find_first_not_of("abcdefghijklmnopqrstuvwxyz,-> ") == formula.npos)
+    TEENY_TRACED(einsum(formula, operands), {operands.begin(), operands.end()}, {{"formula", std::string(formula)}});
   const Plan plan(formula, operands);
   DType common = operands[0].dtype();
   for (const Tensor& x : operands) common = promote(common, x.dtype());

@@ -38,7 +38,6 @@ void add_save_elementwise(SaveOps& ops) {
   TEENY_SAVE_AS("Cos", "Cos");
   TEENY_SAVE_AS("Tanh", "Tanh");
   TEENY_SAVE_AS("Sigmoid", "Sigmoid");
-  TEENY_SAVE_AS("Relu", "Relu");
   TEENY_SAVE_AS("Where", "Where");
   ops["Cast"] = [](SavedCall& call) -> Names { return call.cast(call.x(), call.result_dtype()); };
   ops["ElementwiseMax"] = [](SavedCall& call) -> Names {

@@ -119,11 +119,15 @@ void add_save_math(SaveOps& ops) {
   ops["logical_not"] = [](SavedCall& call) -> Names {
     return call.dtype() == DType::Bool ? call.node("Not", {call.x()}) : with(call, "Equal", call.x(), 0);
   };
+  ops["Relu"] = [](SavedCall& call) -> Names {  // which is for signed numbers
+    return call.dtype() == DType::UInt8 ? call.x() : call.node("Relu", {call.x()});
+  };
   ops["Neg"] = [](SavedCall& call) -> Names {
     if (call.dtype() != DType::UInt8) return call.node("Neg", {call.x()});
     return call.node("Sub", {call.scalar(0, DType::UInt8), call.x()});
   };
   ops["BinaryCrossEntropy"] = binary_cross_entropy;
+  ops["bitcast"] = [](SavedCall& call) -> Names { call.refuse("BitCast is from opset 26 on"); };
   ops["StepFunction"] = [](SavedCall& call) -> Names { return call.x(2); };
   ops["require"] = [](SavedCall& call) -> Names { return call.x(); };
   ops["trunc"] = [](SavedCall& call) -> Names {

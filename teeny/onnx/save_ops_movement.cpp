@@ -56,6 +56,7 @@ void add_save_movement(SaveOps& ops) {
   ops["flip"] = [](SavedCall& call) -> Names {
     const Dims axes = call.dims("axes");
     const int n = axes.size();
+    if (n == 0) return call.x();
     return call.node("Slice", {call.x(), call.integers(Dims::filled(n, -1), "begin"),
                                call.integers(Dims::filled(n, INT64_MIN), "end"), call.integers(axes),
                                call.integers(Dims::filled(n, -1), "steps")});
@@ -63,6 +64,7 @@ void add_save_movement(SaveOps& ops) {
   ops["pad"] = [](SavedCall& call) -> Names {
     Ints amounts = call.ints("before");
     for (const Int& after : call.ints("after")) amounts.push_back(after);
+    if (amounts == Ints(amounts.size(), 0)) return call.x();
     const Scalar value = call.scalar("value");
     const bool zero = value.as<double>() == 0;
     return call.node("Pad",
