@@ -12,7 +12,6 @@
 #include "tests/random_graph_ops.cpp"
 
 using namespace teeny;
-using random_graph::Program;
 
 // ---- Five mistakes, three judges
 
@@ -114,13 +113,13 @@ void run_with_fault(const tinyops::Kernel& kernel) {
   tinyops::run(changed);
 }
 
-std::vector<random_graph::Result> results(const Program& program, const Execution& how) {
+std::vector<random_graph::Result> results(const random_graph::Program& program, const Execution& how) {
   const ExecutionScope scope(how);
   return random_graph::run(program, random_graph::Precision::AsWritten);
 }
 
 /// The first element in which the two ways to run a program of integers disagree.
-std::string disagreement(const Program& program) {
+std::string disagreement(const random_graph::Program& program) {
   const auto got = results(program, {.fuse = true, .run = run_with_fault});
   const auto want = results(program, {.fuse = false, .run = tinyops::reference::check});
   for (size_t i = 0; i < got.size(); ++i) {
@@ -139,11 +138,11 @@ int main() {
     for (int k = dtype == DType::Float64 ? -26 : -12; k <= -2; ++k)
       std::cout << itemsize(dtype) * 8 << " " << k / 2.0 << " " << error_of_quotient(dtype, std::pow(10, k / 2.0)) << "\n";
 
-  const auto fails = [](const Program& program) { return !disagreement(program).empty(); };
+  const auto fails = [](const random_graph::Program& program) { return !disagreement(program).empty(); };
   for (uint64_t seed = 0;; ++seed) {
-    const Program program = random_graph::make(seed, 4 + int(seed % 36));
+    const random_graph::Program program = random_graph::make(seed, 4 + int(seed % 36));
     if (program.kind != random_graph::Kind::Whole || !fails(program)) continue;
-    const Program small = random_graph::shrink(program, fails);
+    const random_graph::Program small = random_graph::shrink(program, fails);
     std::cout << "== fuzz\n" << program.steps.size() << " steps, of which " << small.steps.size() << " are left\n"
               << random_graph::print(small) << disagreement(small) << "\n";
     break;
