@@ -110,9 +110,13 @@ TEST_CASE("traced: random graphs leave no hole") {
   int programs = 0;
   for (uint64_t seed = 1; seed <= 400; ++seed) {
     const random_graph::Program program = random_graph::make(seed, 20);
-    static const std::set<std::string> past_the_rules = {
-        "any_unary", "any_unary_of_leaf", "any_binary", "any_binary_of_leaves", "any_reduce", "any_scan", "any_scatter",
-        "idiv1", "assign", "set", "turned_inside", "set_backwards", "realize"};
+    static const std::set<std::string> past_the_rules = {"any_unary",     "any_unary_of_leaf",
+                                                         "any_binary",    "any_binary_of_leaves",
+                                                         "any_reduce",    "any_scan",
+                                                         "any_scatter",   "idiv1",
+                                                         "assign",        "set",
+                                                         "turned_inside", "set_backwards",
+                                                         "realize"};
     if (std::ranges::any_of(program.steps, [&](const auto& step) { return past_the_rules.contains(step.op); }))
       continue;
     ++programs;

@@ -55,7 +55,7 @@ bool op_of_few_types(std::string_view name) {
       "Sin",      "Cos",      "Tan",         "Asin",     "Acos",     "Atan",       "Sinh",           "Cosh",
       "Asinh",    "Acosh",    "Atanh",       "elu",      "celu",     "selu",       "hardswish",      "hardsigmoid",
       "softplus", "softsign", "mish",        "round",    "conv",     "avg_pool",   "conv_transpose", "max_pool",
-      "einsum",   "diagonal", "group_norm",  "LSTM",     "GRU",      "RNN",        "adaptive_avg_pool2d",
+      "group_norm", "LSTM",   "GRU",         "RNN",      "adaptive_avg_pool2d",
       "max_pool_with_indices"};
   return names.contains(name);
 }

@@ -175,6 +175,9 @@ class SavedCall {
 /// Of a reshape that drops the axes which a reduction has left with size 1: both as one node.
 std::optional<Name> reduce_and_drop(SavedCall& reshape);
 
+/// What an Einsum of tensors of this dtype is computed in.
+DType dtype_of_einsum(DType type);
+
 using SaveOp = Names (*)(SavedCall&);
 using SaveOps = std::map<std::string, SaveOp, std::less<>>;
 /// All of them, by the operation's name.

@@ -7,9 +7,7 @@ namespace teeny::onnx {
 namespace {
 
 /// ONNX's indices are int32 and int64.
-Name index_of(SavedCall& call, int k) {
-  return call.dtype(k) == DType::Int32 ? call.x(k) : call.x(k, DType::Int64);
-}
+Name index_of(SavedCall& call, int k) { return call.dtype(k) == DType::Int32 ? call.x(k) : call.x(k, DType::Int64); }
 /// A tensor of one value.
 Name filled(SavedCall& call, Scalar value, DType type, const Ints& shape) {
   return call.node("Expand", {call.scalar(value, type), call.integers(shape)});
@@ -22,7 +20,8 @@ Name scattered(SavedCall& call, Name x, Name index, Name source, const char* red
 
 Names scatter_sum(SavedCall& call) {
   const DType type = call.result_dtype(), wide = type == DType::Bool ? DType::Int32 : type;
-  const Name sum = scattered(call, filled(call, 0, wide, call.result_shape()), index_of(call, 0), call.x(1, wide), "add");
+  const Name sum =
+      scattered(call, filled(call, 0, wide, call.result_shape()), index_of(call, 0), call.x(1, wide), "add");
   return wide == type ? sum : call.cast(sum, type);
 }
 
@@ -110,7 +109,7 @@ Names diagonal(SavedCall& call) {
     from += axis == a || axis == b ? 'z' : char('a' + axis);
     if (axis != a && axis != b) rest += char('a' + axis);
   }
-  const DType type = call.dtype(), wide = type == DType::Bool || type == DType::UInt8 ? DType::Int32 : type;
+  const DType type = call.dtype(), wide = dtype_of_einsum(type);
   const Name x = call.node("Einsum", {call.x(0, wide)}, {{"equation", from + "->" + rest + "z"}});
   return wide == type ? x : call.cast(x, type);
 }
@@ -136,9 +135,7 @@ void add_save_places(SaveOps& ops) {
   ops["index"] = [](SavedCall& call) -> Names {  // counts from the end where the index is negative, as Gather
     return call.node("Gather", {call.x(), index_of(call, 1)}, {{"axis", call.integer("axis")}});
   };
-  ops["scatter"] = [](SavedCall& call) -> Names {
-    return scattered(call, call.x(), index_of(call, 1), call.x(2));
-  };
+  ops["scatter"] = [](SavedCall& call) -> Names { return scattered(call, call.x(), index_of(call, 1), call.x(2)); };
   ops["scatter_sum"] = scatter_sum;
   ops["scatter_reduce"] = scatter_reduce;
   ops["slice"] = slice;

@@ -21,8 +21,9 @@ Tensor reordered(const Tensor& x, const std::vector<int>& order) {
 Names recurrent(SavedCall& call) {
   const std::string& op = call.op();
   // teeny: LSTM i f g o, GRU r z n; ONNX: i o f c, z r h.
-  const std::vector<int> order =
-      op == "LSTM" ? std::vector<int>{0, 3, 1, 2} : op == "GRU" ? std::vector<int>{1, 0, 2} : std::vector<int>{0};
+  const std::vector<int> order = op == "LSTM"  ? std::vector<int>{0, 3, 1, 2}
+                                 : op == "GRU" ? std::vector<int>{1, 0, 2}
+                                               : std::vector<int>{0};
   const int directions = (call.count() - kWeights) / kEach;
   const DType type = call.dtype();
   const auto weight = [&](int k) {

@@ -66,7 +66,7 @@ Name reduced(SavedCall& call, const char* op) {
 }
 
 Names einsum(SavedCall& call) {
-  const DType type = call.result_dtype(), wide = type == DType::Bool || type == DType::UInt8 ? DType::Int32 : type;
+  const DType type = call.result_dtype(), wide = dtype_of_einsum(type);
   std::vector<Name> operands;
   for (int k = 0; k < call.count(); ++k) operands.push_back(call.x(k, wide));
   std::string formula = call.text_of("formula");
@@ -83,6 +83,11 @@ Names contract(SavedCall& call) {
 
 }  // namespace
 
+DType dtype_of_einsum(DType type) {
+  if (type == DType::BFloat16) return DType::Float32;
+  return type == DType::Bool || type == DType::UInt8 ? DType::Int32 : type;
+}
+
 void add_save_scans(SaveOps& ops) {
   ops["cumsum"] = [](SavedCall& call) -> Names {
     return call.node("CumSum", {call.x(0, call.result_dtype()), call.scalar(call.integer("axis"), DType::Int64)});
@@ -96,9 +101,7 @@ void add_save_scans(SaveOps& ops) {
     return back(call, of_beginnings(call, "ReduceLogSumExp", call.x(0, wide), wide, -INFINITY), wide, type);
   };
   ops["extreme_so_far"] = extreme_so_far;
-  ops["argsort"] = [](SavedCall& call) -> Names {
-    return in_order(call, length(call), call.flag("descending"))[1];
-  };
+  ops["argsort"] = [](SavedCall& call) -> Names { return in_order(call, length(call), call.flag("descending"))[1]; };
   ops["sort"] = [](SavedCall& call) -> Names { return in_order(call, length(call), call.flag("descending")); };
   ops["topk"] = [](SavedCall& call) -> Names { return in_order(call, call.ints("k")[0], call.flag("largest")); };
   ops["argmax"] = ops["argmin"] = arg;

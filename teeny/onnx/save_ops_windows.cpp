@@ -108,7 +108,8 @@ Names max_pool_with_indices(SavedCall& call) {
   Int size = 1;
   const Ints shape = call.shape();
   for (size_t a = shape.size() - size_t(spatial); a < shape.size(); ++a) size = size * shape[a];
-  made[1] = call.node("Mod", {made[1], size.is_open() ? call.integers(Ints{size}) : call.scalar(size[0], DType::Int64)});
+  made[1] =
+      call.node("Mod", {made[1], size.is_open() ? call.integers(Ints{size}) : call.scalar(size[0], DType::Int64)});
   return made;
 }
 
