@@ -706,3 +706,21 @@ TEST_CASE("a program reads what was written, and writes what it may") {
       {"slot 5 is float32 of 2 elements", training, [](Built& b) { b.call().updates[1].slot = b.fresh({2}); }},
   });
 }
+
+TEST_CASE("of no elements nothing is read, wherever they would be") {
+  Built b;
+  const int x = b.input({1}), y = b.output({3});
+  const View far{{3, 0}, {{0, 0}, int64_t(1) << 39}, {}}, once_a_row{{3, 0}, {{1, 0}, 0}, {}};
+  b.call().kernels.push_back(RowKernel{{3, 0},
+                                       1,
+                                       {b.in(x, far)},
+                                       {load(0), {tinyops::Reduce{ReduceOp::Sum}, F32, {0, -1, -1}, true}},
+                                       {{b.at(y, once_a_row), 1}}});
+  CHECK(refusal(b.contents) == "");
+  const float before[] = {1, 2, 3};
+  write(b.slot(y).buffer->data(), before, sizeof(before));
+  run(b.call().kernels[0]);
+  float after[] = {1, 2, 3};
+  read(after, b.slot(y).buffer->data(), sizeof(after));
+  for (float sum : after) CHECK(sum == 0);
+}

@@ -83,7 +83,7 @@ void RowPlan::plan_values(bool elementwise) {
     values[i].is_fixed = std::holds_alternative<Constant>(step.op);
     if (const auto* load = std::get_if<Load>(&step.op)) {
       const View& view = kernel.inputs[size_t(load->input)].operand.view;
-      values[i].is_fixed = view.guards.empty();
+      values[i].is_fixed = view.guards.empty() && !view.shape.contains(0);  // of no elements none may be there
       for (int a = 0; a < view.rank(); ++a) values[i].is_fixed &= view.shape[a] == 1 || view.address.coef[a] == 0;
     }
     value_bytes = std::max(value_bytes, itemsize(values[i].dtype));
