@@ -548,6 +548,11 @@ class CallVerifier {
     check_special(k, region_of(k.out, k.out.view.shape, "the result"));
   }
 
+  template <class Kind>
+  void check(const Kind&) {
+    refuse("no program file has a kernel of this kind");
+  }
+
   // ---- The end of the call
 
   void finish() const {
