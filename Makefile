@@ -133,11 +133,14 @@ else ifneq (,$(SAN))  # under a sanitizer some `omp simd` loops are not vectoris
 endif
 
 # A program that leaves the work to the library gains nothing from -O3, which takes 1.6 times as long to compile as -O1;
-# nor does teeny/, which plans and leaves the loops to tinyops/, gain from it over -O2. What reads program files is to be small.
+# nor does teeny/, which plans and leaves the loops to tinyops/, gain from it over -O2, nor do loops
+# that are written out in packets, of which these two have no others. (gemm.cpp is three times as slow with -O2.) What reads program
+# files is to be small.
 at_leisure  = $(filter examples/% teeny/tool/% tests/test_% tests/random_graph% tests/course/%,$1)
 fast_checks = $(of_headers) $(wildcard tests/course/28-*)  # loops of the CPU's kernels stand in them
 is_small    = $(filter teeny/files/% teeny/program/%,$1)
-optimise_of = $(if $(sanitizers)$(filter-out $(fast_checks),$(at_leisure)),-O1,$(if $(call is_small,$1),-Os,$(if $(filter teeny/%,$1),-O2,-O3)))
+in_packets  = $(filter tinyops/cpu/contract/many.cpp tinyops/cpu/contract/pad_copy.cpp,$1)
+optimise_of = $(if $(sanitizers)$(filter-out $(fast_checks),$(at_leisure)),-O1,$(if $(call is_small,$1),-Os,$(if $(filter teeny/%,$1)$(in_packets),-O2,-O3)))
 
 # Only the backend that needs them knows of Eigen and OpenMP.
 EIGEN     := $(subst -I,-isystem ,$(or $(shell pkg-config --cflags eigen3 2> /dev/null),-I/usr/include/eigen3))
@@ -221,7 +224,15 @@ $(LIBTEENY): $(call object,$(library)) | compile_commands.json
 # What runs a program file: of teeny/ nothing that knows a tensor.
 of_program     := $(filter-out $(filter-out teeny/files/% teeny/program/%,$(filter teeny/%,$(library))),$(library))
 LIBPROGRAM     := $B/libteeny_program.a
-$(LIBPROGRAM): $(call object,$(of_program))
+# What plans is small there rather than fast: a program's kernels are planned once.
+of_plans       := $(filter tinyops/base/%.cpp tinyops/common/%.cpp tinyops/cpu/contract/contract.cpp tinyops/cpu/row/row_plan.cpp \
+  tinyops/cpu/row/row_stages.cpp tinyops/cpu/stencil/find_stencil.cpp,$(of_program))
+$B/small/%.o: %.cpp $B/flags
+	@mkdir -p $(@D)
+	$(call say,compile,$<)
+	$Q$(CXX) $(call flags_of,$<) $(if $(sanitizers),,-Os) -MMD -MP -c $< -o $@
+-include $(wildcard $(of_plans:%.cpp=$B/small/%.d))
+$(LIBPROGRAM): $(call object,$(filter-out $(of_plans),$(of_program))) $(of_plans:%.cpp=$B/small/%.o)
 	@rm -f $@
 	$(call say,archive,$@)
 	$Qar rcs $@ $^

@@ -18,30 +18,37 @@ auto in_or_single(const void* values) {
   else return in<T>(values);
 }
 
+/// Of a whole number of steps, which the compiler then knows: its loops need nothing for a rest.
+template <class Out, class F, class... In>
+void each_step(int64_t n, void* out, F f, In... in) {
+  each<Out>(n / kStep * kStep, out, f, in...);
+}
+
 template <class T, BinaryOp op, unsigned single>
 void binary(int64_t n, void* out, const void* a, const void* b, const void*) {
   const auto x = in_or_single<T, (single & 1) != 0>(a);
   const auto y = in_or_single<T, (single & 2) != 0>(b);
-  if constexpr (gives_bool(op)) each<uint8_t>(n, out, [](auto x, auto y) { return holds<T>(op, T(x), T(y)); }, x, y);
-  else each<InTile<T>>(n, out, [](auto x, auto y) { return apply<T>(op, T(x), T(y)); }, x, y);
+  if constexpr (gives_bool(op))
+    each_step<uint8_t>(n, out, [](auto x, auto y) { return holds<T>(op, T(x), T(y)); }, x, y);
+  else each_step<InTile<T>>(n, out, [](auto x, auto y) { return apply<T>(op, T(x), T(y)); }, x, y);
 }
 
 template <class T, UnaryOp op>
 void unary(int64_t n, void* out, const void* a, const void*, const void*) {
-  if constexpr (gives_bool(op)) each<uint8_t>(n, out, [](auto x) { return holds<T>(op, T(x)); }, in<T>(a));
+  if constexpr (gives_bool(op)) each_step<uint8_t>(n, out, [](auto x) { return holds<T>(op, T(x)); }, in<T>(a));
   else if constexpr (has_packets<T>(op)) tile_function<T, op>(n, static_cast<T*>(out), in<T>(a));
-  else each<InTile<T>>(n, out, [](auto x) { return apply<T>(op, T(x)); }, in<T>(a));
+  else each_step<InTile<T>>(n, out, [](auto x) { return apply<T>(op, T(x)); }, in<T>(a));
 }
 
 template <class To, class From>
 void bitcast(int64_t n, void* out, const void* a, const void*, const void*) {
-  each<InTile<Compute<To>>>(n, out, [](auto x) { return same_bits<To, From>(x); }, in<Compute<From>>(a));
+  each_step<InTile<Compute<To>>>(n, out, [](auto x) { return same_bits<To, From>(x); }, in<Compute<From>>(a));
 }
 
 /// A bool is 0 or 1 already.
 template <class To, class From>
 void cast(int64_t n, void* out, const void* a, const void*, const void*) {
-  each<InTile<Compute<To>>>(n, out, [](InTile<From> x) { return cast_to<To>(x); }, in<From>(a));
+  each_step<InTile<Compute<To>>>(n, out, [](InTile<From> x) { return cast_to<To>(x); }, in<From>(a));
 }
 
 template <class To, class From>
@@ -51,8 +58,8 @@ void convert_tile(int64_t n, void* out, const void* a, const void*, const void*)
 
 template <class T, unsigned single>
 void where(int64_t n, void* out, const void* condition, const void* a, const void* b) {
-  each<InTile<T>>(n, out, [](auto c, auto x, auto y) { return c ? x : y; }, in<bool>(condition),
-                  in_or_single<T, (single & 2) != 0>(a), in_or_single<T, (single & 4) != 0>(b));
+  each_step<InTile<T>>(n, out, [](auto c, auto x, auto y) { return c ? x : y; }, in<bool>(condition),
+                       in_or_single<T, (single & 2) != 0>(a), in_or_single<T, (single & 4) != 0>(b));
 }
 
 }  // namespace

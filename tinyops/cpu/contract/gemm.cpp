@@ -46,6 +46,11 @@ constexpr int64_t kManyColumns = 256;
 constexpr int64_t kEnoughTasks = 24;
 constexpr int64_t kTasksPerThread = 8;        // where a task needs no preparation
 
+/// Of neighbours so many are multiplied at once: each number is a micro-kernel of its own, and a packet of rows, whose
+/// sums fill no more than half of the registers then, gains nothing by more. Runs that are cut have half as many or more.
+constexpr int most_near(int packets) { return std::min(14, max_near(packets)); }
+constexpr int least_near(int packets) { return std::min(int(kNear), (most_near(packets) + 1) / 2); }
+
 template <class T>
 class Multiplication {
  public:
@@ -247,7 +252,7 @@ class Multiplication {
       // Past the last column, the last once more: of its sums only one set is stored.
       const T* column[max_far(packets)];
       const T* next[max_far(packets)];
-      T* to[max_near(packets)];
+      T* to[most_near(packets)];
       Range met = p_.window.taps == 1 ? range : Range{range.last, range.first};
       for (int64_t c = 0; c < (run.near ? run.size : max_far(packets)); ++c) {
         const int64_t at = j + std::min(c, run.size - 1);
@@ -263,7 +268,8 @@ class Multiplication {
         kernel(n, panel + skip * packets * lanes, column, next, strip.r_offset + skip, to, range.first > 0 && out);
       };
       if (run.near)
-        with_count<max_near(packets)>(run.size, [&]<int c>() { call(micro_kernel<T, packets, c, Columns::Near>); });
+        with_count<most_near(packets), least_near(packets)>(
+            run.size, [&]<int c>() { call(micro_kernel<T, packets, c, Columns::Near>); });
       else if (fresh) call(micro_kernel<T, packets, max_far(packets), Columns::Fresh>);
       else call(micro_kernel<T, packets, max_far(packets), Columns::Far>);
       j += run.size;
@@ -310,7 +316,7 @@ class Multiplication {
     int64_t run = 1;
     while (first + run < end && b_column[first + run] == b_column[first] + run) ++run;
     if (run < kNear) return {std::min<int64_t>(max_far(packets), end - first), false};
-    const int64_t groups = (run + max_near(packets) - 1) / max_near(packets);
+    const int64_t groups = (run + most_near(packets) - 1) / most_near(packets);
     return {run / groups, true};
   }
 

@@ -12,11 +12,11 @@
 
 namespace tinyops::cpu {
 
-/// Calls `f` with an n from 1 to `most` that the compiler knows.
-template <int most, class F>
+/// Calls `f` with an n from `least` to `most` that the compiler knows.
+template <int most, int least = 1, class F>
 void with_count(int64_t n, F&& f) {
-  if constexpr (most > 1)
-    if (n < most) return with_count<most - 1>(n, f);
+  if constexpr (most > least)
+    if (n < most) return with_count<most - 1, least>(n, f);
   f.template operator()<most>();
 }
 
