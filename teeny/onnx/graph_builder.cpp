@@ -188,7 +188,8 @@ void GraphBuilder::finish() {
     needed[n] = std::any_of(nodes_[n].outputs.begin(), nodes_[n].outputs.end(),
                             [&](Name output) { return used[size_t(output.id)]; });
     if (!needed[n]) continue;
-    if (nodes_[n].op == "TopK" || nodes_[n].op == "Split" || nodes_[n].op == "MaxPool")  // none of their outputs may be left out
+    // None of their outputs may be left out.
+    if (nodes_[n].op == "TopK" || nodes_[n].op == "Split" || nodes_[n].op == "MaxPool")
       for (Name output : nodes_[n].outputs) used[size_t(output.id)] = true;
     for (Name input : nodes_[n].inputs)
       if (input.id >= 0) used[size_t(input.id)] = true;
