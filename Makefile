@@ -133,9 +133,8 @@ else ifneq (,$(SAN))  # under a sanitizer some `omp simd` loops are not vectoris
 endif
 
 # A program that leaves the work to the library gains nothing from -O3, which takes 1.6 times as long to compile as -O1;
-# nor does teeny/, which plans and leaves the loops to tinyops/, gain from it over -O2, nor do loops
-# that are written out in packets, of which these two have no others. (gemm.cpp is three times as slow with -O2.) What reads program
-# files is to be small.
+# nor does teeny/, which plans and leaves the loops to tinyops/, gain from it over -O2, nor do two files whose loops are all written
+# out in packets. (gemm.cpp is three times as slow with -O2.) What reads program files is to be small.
 at_leisure  = $(filter examples/% teeny/tool/% tests/test_% tests/random_graph% tests/course/%,$1)
 fast_checks = $(of_headers) $(wildcard tests/course/28-*)  # loops of the CPU's kernels stand in them
 is_small    = $(filter teeny/files/% teeny/program/%,$1)
