@@ -17,6 +17,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 #include <utility>
 
 namespace tinyops::cpu {
@@ -42,6 +43,9 @@ struct Packets {
   static Type load(const T* from, uint32_t mask) {
     if constexpr (Traits::masked_load_available)
       return Eigen::internal::ploadu<Type>(from, typename Traits::mask_t(mask));
+#ifdef __AVX512F__  // Eigen has none for doubles
+    if constexpr (std::is_same_v<T, double>) return _mm512_maskz_loadu_pd(__mmask8(mask), from);
+#endif
     constexpr uint32_t all = (uint32_t(1) << lanes) - 1;
     return (mask & all) == all ? load(from) : load_some(from, mask);
   }
