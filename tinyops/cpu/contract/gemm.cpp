@@ -46,9 +46,9 @@ constexpr int64_t kManyColumns = 256;
 constexpr int64_t kEnoughTasks = 24;
 constexpr int64_t kTasksPerThread = 8;        // where a task needs no preparation
 
-/// Of neighbours so many are multiplied at once: each number is a micro-kernel of its own, and a packet of rows, whose
-/// sums fill no more than half of the registers then, gains nothing by more. Runs that are cut have half as many or more.
-constexpr int most_near(int packets) { return std::min(14, max_near(packets)); }
+/// Of neighbours so many are multiplied at once: each number is a micro-kernel of its own, and a single packet of rows
+/// gains little by more. Runs that are cut have half as many or more.
+constexpr int most_near(int packets) { return std::min(20, max_near(packets)); }
 constexpr int least_near(int packets) { return std::min(int(kNear), (most_near(packets) + 1) / 2); }
 
 template <class T>

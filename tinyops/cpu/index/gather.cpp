@@ -103,8 +103,8 @@ void gather(const GatherKernel& k, const IndexWalk& walk) {
     const T* from = table + at[IndexWalk::kPicked];
     T* to = result + at[IndexWalk::kOther];
     if (step != 0)
-      return indices.for_pieces(at[IndexWalk::kIndex], step, n, [=](int64_t first, int64_t last, const int64_t* index) {
-        for (int64_t i = first; i < last; ++i) to[i * to_step] = from[i * from_step + index[i - first] * pick];
+      return indices.visit(at[IndexWalk::kIndex], [=](const auto* index) {
+        for (int64_t i = 0; i < n; ++i) to[i * to_step] = from[i * from_step + index[i * step] * pick];
       });
     from += indices[at[IndexWalk::kIndex]] * pick;
     if (from_step == 1 && to_step == 1) std::memcpy(to, from, size_t(n) * sizeof(T));

@@ -56,21 +56,8 @@ IndexWalk IndexWalk::part(int a, int64_t begin, int64_t end) const {
   return walk;
 }
 
-namespace {
-
-/// Calls f with the indices, as the integers they are.
-template <class F>
-void with_type_of_index(DType dtype, const void* memory, F&& f) {
-  if (dtype == DType::Int64) f(static_cast<const int64_t*>(memory));
-  else if (dtype == DType::Int32) f(static_cast<const int32_t*>(memory));
-  else f(static_cast<const uint8_t*>(memory));
-}
-
-}  // namespace
-
 void StoredIndices::read(int64_t address, int64_t step, int64_t n, int64_t* to) const {
-  with_type_of_index(dtype_, memory_, [&](const auto* indices) {
-    indices += address;
+  visit(address, [&](const auto* indices) {
     if (step == 1) std::copy_n(indices, n, to);
     else
       for (int64_t i = 0; i < n; ++i) to[i] = indices[i * step];
@@ -82,7 +69,7 @@ bool IndexWalk::all_inside(const Operand& index) const {
   for (int a = 0; a < shape_.size(); ++a)
     if (strides_[kIndex][a] == 0) each = each.part(a, 0, std::min<int64_t>(shape_[a], 1));
   bool outside = false;
-  with_type_of_index(index.dtype, index.buffer->data(), [&](const auto* indices) {
+  StoredIndices(index).visit(0, [&](const auto* indices) {
     const uint64_t size = uint64_t(picked_size_);
     each.for_rows(0, each.rows(), [&](const Addresses& at) {
       const auto* row = indices + at[kIndex];

@@ -70,7 +70,7 @@ class IndexWalk {
   int64_t pick_, picked_size_, rows_;
 };
 
-/// The indices as int64, whatever integers they are: what is done with them is compiled once.
+/// The indices, whatever integers they are. Where they come as int64, what is done with them is compiled once.
 class StoredIndices {
  public:
   explicit StoredIndices(const Operand& index) : memory_(index.buffer->data()), dtype_(index.dtype) {}
@@ -79,6 +79,14 @@ class StoredIndices {
     if (dtype_ == DType::Int64) return static_cast<const int64_t*>(memory_)[address];
     if (dtype_ == DType::Int32) return static_cast<const int32_t*>(memory_)[address];
     return static_cast<const uint8_t*>(memory_)[address];
+  }
+
+  /// Calls f with where the indices from `address` on are, as the integers they are.
+  template <class F>
+  void visit(int64_t address, F&& f) const {
+    if (dtype_ == DType::Int64) f(static_cast<const int64_t*>(memory_) + address);
+    else if (dtype_ == DType::Int32) f(static_cast<const int32_t*>(memory_) + address);
+    else f(static_cast<const uint8_t*>(memory_) + address);
   }
 
   /// Calls f(first, last, indices of these) for pieces of the n at address, address + step, ..
