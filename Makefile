@@ -225,7 +225,7 @@ of_program     := $(filter-out $(filter-out teeny/files/% teeny/program/%,$(filt
 LIBPROGRAM     := $B/libteeny_program.a
 # What plans is small there rather than fast: a program's kernels are planned once.
 of_plans       := $(filter tinyops/base/%.cpp tinyops/common/%.cpp tinyops/cpu/contract/contract.cpp tinyops/cpu/row/row_plan.cpp \
-  tinyops/cpu/row/row_stages.cpp tinyops/cpu/stencil/find_stencil.cpp,$(of_program))
+  tinyops/cpu/row/row_stages.cpp tinyops/cpu/stencil/find_stencil.cpp tinyops/cpu/coordinates.cpp tinyops/cpu/memory.cpp,$(of_program))
 $B/small/%.o: %.cpp $B/flags
 	@mkdir -p $(@D)
 	$(call say,compile,$<)
@@ -250,7 +250,7 @@ $B/program/mnist.teeny: $B/program/save_mnist $(WEIGHTS)
 	$Q$< $(or $(WEIGHTS),-) $@ $(@:.teeny=.logits)
 $B/program/mnist_server: tests/program/mnist_server.cpp $B/program/mnist.teeny $(LIBPROGRAM)
 	$(call say,link,$@)
-	$Q$(CXX) $(FLAGS) -Os -DNET='"$(abspath $B/program/mnist.teeny)"' $(CXXFLAGS) $< $(LIBPROGRAM) -Wl,--gc-sections \
+	$Q$(CXX) $(FLAGS) -Os -DNET='"$(abspath $B/program/mnist.teeny)"' $(CXXFLAGS) $< $(LIBPROGRAM) -Wl,--gc-sections,-z,noseparate-code \
 	  $(filter-out -lz,$(LIBS)) -o $@.symbols
 	$Qstrip $@.symbols -o $@
 c_compiler = $(or $(patsubst clang++%,clang%,$(filter clang++%,$(CXX))),gcc)
