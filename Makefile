@@ -247,7 +247,7 @@ $B/program/save_mnist: $B/tests/program/save_mnist.o $(LIBTEENY)
 	@mkdir -p $(@D)
 	$Q$(CXX) $(FLAGS) $(CXXFLAGS) $^ $(LIBS) -o $@
 $B/program/mnist.teeny: $B/program/save_mnist $(WEIGHTS)
-	$Q$< $(or $(WEIGHTS),-) $@ $(@:.teeny=.logits)
+	$Q$(RUN) $< $(or $(WEIGHTS),-) $@ $(@:.teeny=.logits)
 $B/program/mnist_server: tests/program/mnist_server.cpp $B/program/mnist.teeny $(LIBPROGRAM)
 	$(call say,link,$@)
 	$Q$(CXX) $(FLAGS) -Os -DNET='"$(abspath $B/program/mnist.teeny)"' $(CXXFLAGS) $< $(LIBPROGRAM) -Wl,--gc-sections,-z,noseparate-code \

@@ -2,7 +2,7 @@
 # What a program file needs to run, and no more: one binary with a network inside that links no graph, scheduler or
 # tensor, how large it is and how soon it answers; and the C header, from C and from Python.
 #
-#   test.sh build/cpu-native        what `make test-program` built there
+#   test.sh build/cpu-native [COMMAND]        what `make test-program` built there; COMMAND runs a program, for a sanitizer
 set -euo pipefail
 built=$1
 at=$built/program
@@ -13,7 +13,7 @@ $2 "$at/c_api" "$at/mnist.teeny" "$at/mnist.logits"
 
 # The server answers with the Jit's bits.
 python3 -c 'import array, sys; array.array("f", [i / 784 for i in range(784)]).tofile(sys.stdout.buffer)' > "$scratch/image"
-cat "$scratch/image" "$scratch/image" | "$at/mnist_server" > "$scratch/answers"
+cat "$scratch/image" "$scratch/image" | $2 "$at/mnist_server" > "$scratch/answers"
 cat "$at/mnist.logits" "$at/mnist.logits" | cmp - "$scratch/answers"
 
 # Nothing of the rooms above, and no reference to them.
