@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "teeny/files/header.h"
+#include "teeny/graph/base.h"
 #include "tests/course/check.h"
 
 namespace {
