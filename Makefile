@@ -202,7 +202,7 @@ ifdef emulated
     $(sort $(shell sed -n 's/^objects: //p' $(of_cuda)))
   of_cpu  := $(patsubst %.cpp,build/cpu-$(ARCH)/%.o,tests/course/check.cpp $(wildcard tinyops/base/*.cpp tinyops/common/*.cpp))
 endif
-tests    := tests/main.cpp $(wildcard tests/random_graph*.cpp tests/onnx_networks.cpp tests/test_*.cpp $(if $(emulated),tests/gpu_emulator/test_*.cpp))
+tests    := tests/main.cpp $(wildcard tests/random_graph*.cpp tests/test_*.cpp $(if $(emulated),tests/gpu_emulator/test_*.cpp))
 of_gpt2   := $(addprefix examples/,bpe.cpp unicode.cpp weights.cpp)
 of_resnet := $(addprefix examples/,image.cpp unicode.cpp weights.cpp)
 programs := $(wildcard examples/*.cpp tests/bench/*.cpp) tests/program/save_mnist.cpp $(if $(filter cuda,$(BACKEND)),tests/bench/gpu_peak.cu)

@@ -21,6 +21,19 @@ struct TokenNet {
   TEENY_STATE(table, first, second, norm)
 };
 
+/// As in examples/mnist.cpp.
+struct Convnet {
+  nn::Conv2d c1{1, 16, 5}, c2{16, 32, 5};
+  nn::Linear head{512, 10};
+  Tensor operator()(Tensor x) const {
+    x = (x - 0.1307) / 0.3081;
+    x = c1(x).relu().max_pool2d();
+    x = c2(x).relu().max_pool2d();
+    return head(x.flatten(1));
+  }
+  TEENY_STATE(c1, c2, head)
+};
+
 /// A network with the same first values each time, not yet computed. Muon gets the matrices alone.
 template <class Net, class Optimizer>
 struct Trained {

@@ -4,6 +4,7 @@
 
 #include "examples/gpt2.h"
 #include "examples/resnet.h"
+#include "tests/small_nets.h"
 
 namespace teeny::test {
 
@@ -11,19 +12,6 @@ namespace {
 
 using Inputs = std::vector<std::vector<Tensor>>;
 constexpr const char* kBatch = "batch";
-
-/// As in examples/mnist.cpp.
-struct Convnet {
-  nn::Conv2d c1{1, 16, 5}, c2{16, 32, 5};
-  nn::Linear head{512, 10};
-  Tensor operator()(Tensor x) const {
-    x = (x - 0.1307) / 0.3081;
-    x = c1(x).relu().max_pool2d();
-    x = c2(x).relu().max_pool2d();
-    return head(x.flatten(1));
-  }
-  TEENY_STATE(c1, c2, head)
-};
 
 /// As in examples/gpt.cpp.
 struct GptBlock {

@@ -399,7 +399,8 @@ program::Contents Replayer::contents(const SaveOptions& options) const {
   for (const Chosen& chosen : all)
     contents.calls.push_back(Recording::Saved(*chosen.recording, state).call(chosen.inputs, options.outputs));
   contents.state = state.tensors(options);
-  std::tie(contents.seed, contents.counter) = Tensor::random_state();
+  if (std::ranges::any_of(contents.calls, [](const program::Call& call) { return call.words > 0; }))
+    std::tie(contents.seed, contents.counter) = Tensor::random_state();
   return contents;
 }
 

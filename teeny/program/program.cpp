@@ -229,6 +229,7 @@ Program Program::from_bytes(std::span<const std::byte> bytes, const std::string&
 }
 
 const std::vector<Signature>& Program::signatures() const { return state_->signatures; }
+const Contents& Program::contents() const { return state_->contents; }
 
 const Signature& Program::signature_of(std::span<const Array> inputs) const {
   return state_->signatures[state_->call_for(inputs)];

@@ -47,6 +47,8 @@ class Program {
 
   /// One for each combination of input shapes.
   const std::vector<Signature>& signatures() const;
+  /// What the file contains, with the state of now; not while another thread runs a call that changes it.
+  const program::Contents& contents() const;
   /// That of a call with such inputs. Throws, naming the input and what the file has, where there is none.
   const Signature& signature_of(std::span<const Array> inputs) const;
   /// The outputs, in memory that is theirs alone. Throws as `signature_of` does; and the Error of a kernel (an index

@@ -1,12 +1,12 @@
 // Whether a program may run. Its file is a stranger's, so it is looked at as an operating system looks at byte code:
 // once, before anything runs, and without running it. What holds then holds whatever the inputs' elements are.
 //
-//   slots       each has memory for its elements; those of one block are never needed at the same time      check_slots
-//   kernels     every value of a program is there when it is read, and of the dtype that is expected    check_program
-//               every address that an operand's guards let through lies inside its slot                   check_operand
-//               no element is written twice, or while another still reads it                   check_outputs,
-//               check_over
-//   the call    nothing is read before all of it was written; what leaves the call was written           read, finish
+//   check_slots      each has memory for its elements; those of one block are never needed at the same time
+//   check_program    every value of a program is there when it is read, and of the dtype that is expected
+//   check_operand    every address that an operand's guards let through lies inside its slot
+//   check_outputs    no element is written twice
+//   check_over       or while another still reads it
+//   read, finish     nothing is read before all of it was written; what leaves the call was written
 //
 // What the inputs' elements can still do, an index outside of its axis, a backend looks at while it runs: so nothing
 // may write to an index while it is read. That a bool is 0 or 1, whoever hands one in sees to: no kernel makes another.

@@ -50,14 +50,13 @@ Network::Network(const std::string& path, const onnx::ModelOptions& options) : p
     return;
   }
   program_.emplace(Program::load(path));
-  contents_ = program::read(path);
-  graph_ = graph_of(contents_);
-  if (contents_.calls.empty()) fail(path, ": a program without a call");
+  graph_ = graph_of(program_->contents());
+  if (program_->contents().calls.empty()) fail(path, ": a program without a call");
 }
 
 std::vector<Shapes> Network::calls() const {
   std::vector<Shapes> all;
-  for (const program::Call& call : contents_.calls)
+  for (const program::Call& call : program_->contents().calls)
     for (all.emplace_back(); const Port& port : call.inputs) all.back()[port.name] = port.shape;
   return all;
 }
@@ -66,12 +65,12 @@ const program::Call& Network::call_of(std::span<const Tensor> inputs) const {
   std::vector<Port> given;
   for (size_t k = 0; k < inputs.size(); ++k)
     if (inputs[k].defined()) given.push_back({graph_.inputs[k].name, inputs[k].dtype(), inputs[k].shape()});
-  const auto call = std::ranges::find(contents_.calls, given, &program::Call::inputs);
-  if (call != contents_.calls.end()) return *call;
+  const auto call = std::ranges::find(program_->contents().calls, given, &program::Call::inputs);
+  if (call != program_->contents().calls.end()) return *call;
   std::string known;
-  for (const program::Call& other : contents_.calls) known += (known.empty() ? "" : "; ") + text_of(other.inputs);
+  for (const program::Call& other : program_->contents().calls) known += (known.empty() ? "" : "; ") + text_of(other.inputs);
   fail(path_, ": no call with ", given.empty() ? "no inputs" : text_of(given), "; there ",
-       contents_.calls.size() == 1 ? "is " : "are ", known);
+       program_->contents().calls.size() == 1 ? "is " : "are ", known);
 }
 
 std::vector<Tensor> Network::operator()(std::span<const Tensor> inputs) {

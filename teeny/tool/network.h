@@ -40,7 +40,6 @@ class Network {
   std::string path_;
   std::optional<onnx::Model> model_;
   std::optional<Program> program_;
-  program::Contents contents_;  ///< to look at: the program has its own
   onnx::Graph graph_;
   int64_t runs_ = 0;
 };

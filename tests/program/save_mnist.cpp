@@ -5,29 +5,13 @@
 #include <fstream>
 
 #include "teeny/teeny.h"
+#include "tests/small_nets.h"
 
 using namespace teeny;
 
-namespace {
-
-struct Convnet {  // that of examples/mnist.cpp
-  nn::Conv2d c1{1, 16, 5}, c2{16, 32, 5};
-  nn::Linear head{512, 10};
-
-  Tensor operator()(Tensor x) const {
-    x = (x - 0.1307) / 0.3081;
-    x = c1(x).relu().max_pool2d();
-    x = c2(x).relu().max_pool2d();
-    return head(x.flatten(1));
-  }
-  TEENY_STATE(c1, c2, head)
-};
-
-}  // namespace
-
 int main(int, char** arguments) try {
   const NoGrad guard;
-  Convnet model;
+  test::Convnet model;
   if (std::string(arguments[1]) != "-") nn::load_state_dict(model, io::load_safetensors(arguments[1]));
   const Tensor image = (Tensor::arange(784).cast(DType::Float32) / 784).reshape({1, 1, 28, 28}).realize();
   Jit net([&](const Tensor& x) { return model(x); });
