@@ -56,6 +56,7 @@ Network::Network(const std::string& path, const onnx::ModelOptions& options) : p
 
 std::vector<Shapes> Network::calls() const {
   std::vector<Shapes> all;
+  if (!program_) return all;
   for (const program::Call& call : program_->contents().calls)
     for (all.emplace_back(); const Port& port : call.inputs) all.back()[port.name] = port.shape;
   return all;
