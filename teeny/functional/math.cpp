@@ -308,7 +308,8 @@ Tensor Tensor::operator~() const {
 
 namespace {
 Tensor bits(BinaryOp op, const Tensor& x, const Tensor& y, const char* name) {
-  const auto [a, b] = promote_and_broadcast(x, y, name);
+  const auto both = promote_and_broadcast(x, y, name);
+  const Tensor &a = both.first, &b = both.second;
   const bool shift = op == BinaryOp::Shl || op == BinaryOp::Shr;
   if (is_float(a.dtype()) || (shift && a.dtype() == DType::Bool)) fail(name, ": not defined on ", a.dtype());
   TEENY_TRACED_AS(name, bits(op, a, b, name), {a, b}, {});

@@ -193,9 +193,9 @@ struct Where : Elementwise {
 
 // Comparisons have no gradient: no rule, no history.
 Tensor compare(BinaryOp op, const Tensor& x, const Tensor& y, const char* name) {
-  const auto [a, b] = promote_and_broadcast(x, y, name);
-  TEENY_TRACED(compare(op, a, b, name), {a, b}, {{"op", name}});
-  return Tensor(a.lazy().binary(op, b.lazy()));
+  const auto both = promote_and_broadcast(x, y, name);
+  TEENY_TRACED(compare(op, both.first, both.second, name), {both.first, both.second}, {{"op", name}});
+  return Tensor(both.first.lazy().binary(op, both.second.lazy()));
 }
 }  // namespace
 
