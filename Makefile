@@ -4,6 +4,7 @@
 #   BACKEND=cpu|reference|cuda         which folder of tinyops/ is the device
 #   ARCH=native|x86-64-v3|...          which processor to compile for: the compiler's -march
 #   CUDA_ARCH='75 80 90'               which GPUs: their compute capabilities (default: this machine's, or these three)
+#   RANKS=alone|mpi|nccl               what connects the processes of one program; NP=4 starts so many of it
 #   EMULATE=1                          with BACKEND=cuda: the same kernels on the CPU, slow and with every access checked
 #   SAN=address,undefined|thread       sanitizers (with clang), and every access checked; on a GPU NVIDIA's:
 #       memcheck|racecheck|initcheck|synccheck
@@ -13,12 +14,19 @@
 #   CXX=clang++-16  CXXFLAGS=-g  V=1   another compiler, more flags, show the commands
 BACKEND ?= cpu
 ARCH    ?= native
+RANKS   ?= alone
 PREFIX  ?= /usr/local
 FUZZ    ?= 2000
 MUTATIONS ?= 100000
 EMULATE ?=
 
 PACKAGES := g++ make libeigen3-dev doctest-dev nlohmann-json3-dev zlib1g-dev libcli11-dev libpng-dev
+# MPI_PC=mpich takes another MPI than the system's first one: the name of its file for pkg-config.
+MPI_PC   ?= mpi
+ifneq (alone,$(RANKS))
+  no_mpi := $(shell pkg-config --exists $(MPI_PC) 2> /dev/null || echo none)
+  PACKAGES += $(if $(no_mpi),pkg-config openmpi-bin libopenmpi-dev)
+endif
 EXAMPLES := mnist beautiful_mnist teenygrad_mnist linear_regression two_moons gpt gpt2 resnet
 
 # All cores at once. A -j on the command line comes before this one, and a make that another one started shares its jobs.
@@ -38,7 +46,7 @@ quote  = '$(subst ','\'',$1)'#   one word for the shell
 differ = $(if $(and $(findstring |$(1)|,|$(2)|),$(findstring |$(2)|,|$(1)|)),,yes)
 
 help: ## this list
-	@echo 'make TARGET [BACKEND=cpu|reference|cuda [EMULATE=1]] [ARCH=native] [SAN=address,undefined|thread] [WERROR=1] [ARGS=...]'
+	@echo 'make TARGET [BACKEND=cpu|reference|cuda [EMULATE=1]] [RANKS=alone|mpi|nccl [NP=4]] [ARCH=native] [SAN=address,undefined|thread] [WERROR=1] [ARGS=...]'
 	@awk -F ':.*## ' '/^[a-z0-9_.-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' Makefile
 
 deps: ## install what the build needs, with apt (Debian, Ubuntu)
@@ -121,7 +129,18 @@ ifeq (default,$(origin CXX))
   CXX := $(if $(filter-out $(gpu_tools),$(sanitizers)),clang++-16,g++)
 endif
 
-B := build/$(subst $(space),-,$(strip $(BACKEND) $(emulated) $(ARCH) $(if $(checker),checked,$(sanitizers)) \
+ifeq (,$(filter alone mpi nccl,$(RANKS)))
+  $(error RANKS=$(RANKS): unknown; use alone, mpi or nccl)
+else ifneq (,$(if $(filter nccl,$(RANKS)),$(if $(on_gpu),,none)))
+  $(error RANKS=nccl connects GPUs: it is for BACKEND=cuda, and nothing emulates it; use RANKS=mpi)
+else ifneq (,$(and $(no_mpi),$(filter-out deps clean help,$(or $(MAKECMDGOALS),help))))
+  $(error RANKS=$(RANKS): pkg-config knows no MPI by the name of $(MPI_PC); run `make deps RANKS=$(RANKS)`, or set MPI_PC)
+else ifneq (,$(and $(NP),$(filter alone,$(RANKS))))
+  $(error NP=$(NP) starts a program of many ranks: with RANKS=mpi)
+endif
+with_ranks := $(filter-out alone,$(RANKS))
+
+B := build/$(subst $(space),-,$(strip $(BACKEND) $(emulated) $(with_ranks) $(if $(with_ranks),$(filter-out mpi,$(MPI_PC))) $(ARCH) $(if $(checker),checked,$(sanitizers)) \
   $(if $(findstring clang,$(CXX)),clang)))
 
 # -Wrestrict: GCC 12 sees an overlap in `"text" + string` where there is none (its bug 105651).
@@ -150,10 +169,12 @@ HOST_FLAGS = -x c++ -Itests/gpu_emulator -O1 -g1 -fsanitize=bounds -fno-sanitize
 emulated_gpu    = $(filter tinyops/cuda/% tests/gpu_emulator/% tests/course/cuda/% tests/bench/gpu_%,$1)
 # Objects that a shared library may have, too, which shows nothing but the C header; the linker leaves out what is not used.
 PROGRAM_FLAGS  := -fPIC -fvisibility=hidden -ffunction-sections
-flags_of   = $(FLAGS) $(optimise_of) $(if $(filter tinyops/%.cpp,$1)$(is_small),$(PROGRAM_FLAGS)) $(if $(emulated_gpu),$(HOST_FLAGS)) $(if $(filter tinyops/cpu/% $(fast_checks),$1),$(CPU_FLAGS)) \
+# Only what connects the ranks knows of MPI.
+MPI_FLAGS := $(if $(with_ranks),$(subst -I,-isystem ,$(shell pkg-config --cflags $(MPI_PC))))
+flags_of   = $(FLAGS) $(if $(filter tinyops/ranks/%,$1),$(MPI_FLAGS)) $(optimise_of) $(if $(filter tinyops/%.cpp,$1)$(is_small),$(PROGRAM_FLAGS)) $(if $(emulated_gpu),$(HOST_FLAGS)) $(if $(filter tinyops/cpu/% $(fast_checks),$1),$(CPU_FLAGS)) \
   $(if $(filter tests/course/%,$1),-Wno-unused -Wno-error -Werror=return-type) $(CXXFLAGS)
 LIBS      := $(strip $(if $(filter cpu,$(BACKEND)),-fopenmp) $(if $(emulated),-fsanitize=bounds) \
-  $(if $(on_gpu),-L$(CUDA_HOME)/lib64 -lcudart_static -ldl -lrt) -lz -pthread)
+  $(if $(on_gpu),-L$(CUDA_HOME)/lib64 -lcudart_static -ldl -lrt) $(if $(with_ranks),$(shell pkg-config --libs $(MPI_PC))) -lz -pthread)
 
 # Machine code for each of these, and for newer ones PTX, which the driver compiles when the program starts.
 # What ptxas says of the registers of each kernel stays beside the object: `make cuda-report`.
@@ -178,7 +199,7 @@ endif
 # ---- What is built --------------------------------------------------------------------------------------------------
 
 tool    := $(wildcard teeny/tool/*.cpp)
-library := $(wildcard tinyops/base/*.cpp tinyops/common/*.cpp) $(filter-out $(tool),$(wildcard teeny/*/*.cpp)) tinyops/reference/reference.cpp
+library := tinyops/ranks/$(if $(filter alone,$(RANKS)),alone,mpi).cpp $(wildcard tinyops/base/*.cpp tinyops/common/*.cpp) $(filter-out $(tool),$(wildcard teeny/*/*.cpp)) tinyops/reference/reference.cpp
 ifeq (cpu,$(BACKEND))
   library := $(wildcard tinyops/cpu/*/*.cpp tinyops/cpu/*.cpp) $(library)  # what takes longest comes first
 else ifeq (cuda,$(BACKEND))
@@ -221,7 +242,7 @@ $(LIBTEENY): $(call object,$(library)) | compile_commands.json
 	$Qar rcs $@ $^
 
 # What runs a program file: of teeny/ nothing that knows a tensor.
-of_program     := $(filter-out $(filter-out teeny/files/% teeny/program/%,$(filter teeny/%,$(library))),$(library))
+of_program     := tinyops/ranks/alone.cpp $(filter-out tinyops/ranks/% $(filter-out teeny/files/% teeny/program/%,$(filter teeny/%,$(library))),$(library))
 LIBPROGRAM     := $B/libteeny_program.a
 # What plans is small there rather than fast: a program's kernels are planned once.
 of_plans       := $(filter tinyops/base/%.cpp tinyops/common/%.cpp tinyops/cpu/contract/contract.cpp tinyops/cpu/row/row_plan.cpp \
@@ -337,7 +358,7 @@ Q     := $(if $(V),,@)
 say    = $(if $(V),,@echo '  $(if $(filter compile,$1),$(progress))$1 $2')
 ifndef COUNTING
 progress = $(eval compiled += x)[$(words $(compiled))/$(total)] $(empty)
-total    = $(eval total := $(shell $(MAKE) -n COUNTING=1 BACKEND='$(BACKEND)' ARCH='$(ARCH)' EMULATE='$(EMULATE)' SAN='$(SAN)' \
+total    = $(eval total := $(shell $(MAKE) -n COUNTING=1 BACKEND='$(BACKEND)' ARCH='$(ARCH)' RANKS='$(RANKS)' EMULATE='$(EMULATE)' SAN='$(SAN)' \
   CXX='$(CXX)' WERROR='$(WERROR)' $(MAKECMDGOALS) 2> /dev/null | grep -c '^echo .  compile'))$(total)
 endif
 
@@ -370,6 +391,15 @@ compile_commands.json: $(if $(call differ,$(commands_now),$(commands_then)),FORC
 
 # ---- What can be asked for ------------------------------------------------------------------------------------------
 
+# NP=4: so many ranks on this machine, which share its cores, and may be more than there are. A container's user is often
+# root, and has no ssh, without which Open MPI's mpirun does not even start here; each must be told twice.
+mpirun_of = $(firstword $(shell command -v mpirun.$(patsubst ompi,openmpi,$1) mpirun.openmpi mpirun) mpirun)
+MPIRUN   ?= $(if $(filter mpi,$(MPI_PC)),mpirun,$(call mpirun_of,$(MPI_PC)))
+launch    = $(if $(NP),OMP_NUM_THREADS=$${OMP_NUM_THREADS:-$$(n=$$(($$(nproc) / $(NP))); echo $$((n > 0 ? n : 1)))} \
+  OMPI_MCA_hwloc_base_binding_policy=none OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_btl_vader_single_copy_mechanism=none \
+  $$([ $$(id -u) != 0 ] || echo OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1) \
+  $$(command -v ssh > /dev/null || echo OMPI_MCA_plm=isolated) $(MPIRUN) -n $(NP))
+
 # Where other programs run too, threads that wait for each other must sleep: spinning makes a training ten times slower.
 $(EXAMPLES) run test: export OMP_WAIT_POLICY ?= passive
 
@@ -382,7 +412,7 @@ gpt: ## train a character-level transformer on these sources and let it write
 gpt2: ## go on with a text, with the weights of GPT-2 (ARGS='--model gpt2/model.safetensors "Once upon a time"')
 resnet: ## say what a picture shows, with the weights of a ResNet (ARGS='--model resnet18.safetensors dog.png')
 $(EXAMPLES): %: $B/%
-	$(RUN) $< $(ARGS)
+	$(RUN) $(if $(NP),env $(launch)) $< $(ARGS)
 
 examples: $(EXAMPLES:%=$B/%) ## build all of these
 

@@ -1,6 +1,7 @@
 #pragma once
 // Everything a program needs: #include "teeny/teeny.h", and the rest is in namespace teeny.
 #include "teeny/data/data.h"
+#include "teeny/dist/dist.h"
 #include "teeny/functional/functions.h"
 #include "teeny/io/io.h"
 #include "teeny/jit/jit.h"

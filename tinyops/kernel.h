@@ -7,6 +7,7 @@
 #include <variant>
 #include <vector>
 
+#include "tinyops/base/collective.h"
 #include "tinyops/base/dtype.h"
 #include "tinyops/base/index_error.h"
 #include "tinyops/base/op.h"
@@ -133,7 +134,7 @@ struct ContractKernel {
 // Each addresses memory itself and has one result, `out`. Its struct says what the scheduler, the recorder and the
 // trace ask: its name, the operands that it reads, as a node's sources are ordered, and, if any, the operations for
 // each element of the first of them, which has the shape that the kernel walks. The result lies over none of them, and
-// no element of it is written twice. One more is in recurrent.h.
+// no element of it is written twice. Two more are in recurrent.h and collective.h.
 
 /// out[i] = table[i, index[i]]: the table's view has one axis more than `out`, the last, along which the index picks.
 /// Throws Error when an index is outside 0 <= index < that axis.
@@ -183,7 +184,7 @@ struct RandomKernel {
   static constexpr int flops = 40;
 };
 
-using Kernel = std::variant<RowKernel, ContractKernel,
+using Kernel = std::variant<RowKernel, ContractKernel, CollectiveKernel,
                             GatherKernel, ScatterKernel, ScanKernel, SortKernel, RandomKernel, RecurrentKernel>;
 
 /// Calls `visit(operand, written)` for every operand in memory, those that are read before those that are written.

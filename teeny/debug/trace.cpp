@@ -15,6 +15,7 @@
 #include "tinyops/base/decimal.h"
 #include "tinyops/base/environment.h"
 #include "tinyops/device.h"
+#include "tinyops/ranks.h"
 
 namespace teeny::debug {
 
@@ -100,6 +101,10 @@ struct Label {
   std::string operator()(const ContractKernel& k) const {
     return "contract " + shape_text(k.shape, k.reduced) + program_text(k.epilogue);
   }
+  std::string operator()(const CollectiveKernel& k) const {  // all_reduce start (512)
+    constexpr const char* phases[] = {"", " start", " finish"};
+    return text(name(k.what), phases[int(k.phase)], k.op == ReduceOp::Sum ? "" : text(' ', k.op), ' ', k.in.view.shape);
+  }
   std::string operator()(const auto& k) const {  // gather (3, 4), scan Sum (5, 6)
     std::string label(k.kind);
     label[0] += 'a' - 'A';
@@ -113,6 +118,8 @@ struct Label {
 Counters work(const Kernel& kernel) {
   Counters c{1, std::visit([](const auto& k) { return flops_of(k); }, kernel), 0};
   for_each_operand(kernel, [&](const Operand& operand, bool) { c.bytes += bytes_of(operand); });
+  if (const auto* collective = std::get_if<CollectiveKernel>(&kernel))  // that of a Start is its Finish's, too
+    if (collective->phase == CollectiveKernel::Phase::Finish) return {1, 0, 0};
   // Of a table only what is picked is read; and where nothing is scattered, something is written, too.
   if (const auto* gather = std::get_if<GatherKernel>(&kernel))
     c.bytes += bytes_of(gather->out) - bytes_of(gather->table);
@@ -179,6 +186,17 @@ std::string with_unit(double value, const char* unit) {
   return text(decimal(value, digits), ' ', prefixes[prefix], unit);
 }
 
+}  // namespace
+
+std::string of_this_rank(std::string path) {
+  const int rank = environment::launched().processes > 1 ? tinyops::ranks::rank() : 0;
+  if (rank == 0 || path.empty()) return path;
+  const size_t name = path.rfind('/') + 1, dot = path.rfind('.');
+  return path.insert(dot == std::string::npos || dot <= name ? path.size() : dot, text(".rank", rank));
+}
+
+namespace {
+
 /// The timeline that Perfetto and chrome://tracing read: one complete event a kernel, microseconds.
 class Timeline {
  public:
@@ -213,7 +231,7 @@ class Timeline {
   }
 
  private:
-  const std::string path_ = environment::profile();
+  const std::string path_ = of_this_rank(environment::profile());
   std::mutex mutex_;
   std::ofstream file_;
   bool first_ = true;
@@ -234,9 +252,14 @@ class Totals {
   }
   ~Totals() {
     if (level() < 1) return;  // PROFILE alone
-    print(text(work_.kernels, work_.kernels == 1 ? " kernel  " : " kernels  ", with_unit(seconds_, "s"), "  ",
+    const tinyops::ranks::Traffic t = tinyops::ranks::traffic();
+    print(text(t.world > 1 ? text("rank ", t.rank, ": ") : "", work_.kernels,
+               work_.kernels == 1 ? " kernel  " : " kernels  ", with_unit(seconds_, "s"), "  ",
                with_unit(double(work_.flops), "FLOP"), "  ", with_unit(double(work_.bytes), "B"),
-               " moved  peak memory ", with_unit(double(memory_use().peak), "B")));
+               " moved  peak memory ", with_unit(double(memory_use().peak), "B"),
+               t.world > 1 ? text("  ", t.collectives, " collectives  ", with_unit(double(t.bytes), "B"), " sent  ",
+                                  with_unit(t.seconds, "s"), " of network")
+                           : ""));
   }
 
  private:

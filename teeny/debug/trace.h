@@ -31,6 +31,9 @@ std::string op_name(const tinyops::Instruction& instruction);
 /// The whole kernel, with its program, as text.
 std::string listing(const tinyops::Kernel& kernel);
 
+/// Of a file that every rank writes, this rank's: `graph.svg` on rank 0, `graph.rank1.svg` on rank 1.
+std::string of_this_rank(std::string path);
+
 /// Ends the file of PROFILE=. Throws where it is not whole; without this call, that is a line on stderr when the
 /// program ends.
 void end_timeline();

@@ -22,6 +22,7 @@ struct Step;  // schedule.h
 struct Execution {
   /// Several nodes in a kernel; unset: as FUSE= in the environment says.
   std::optional<bool> fuse = {};
+  bool overlap = true;  ///< kernels run between the start of a collective and its end: effects.h
   void (*run)(const tinyops::Kernel&) = tinyops::run;
   std::function<void(const Step&)> on_step = {};     ///< called after each kernel
 };
@@ -66,6 +67,8 @@ struct Context {
   // and save in its destructor.
   union { Execution execution; };
   union { std::vector<PendingAssignment> pending; };
+  /// The collectives that were made and have not run, in the order of their making.
+  union { std::vector<std::shared_ptr<Node>> effects; };
   /// What was reduced to one element or a few (one a class, one a sample), and is still to be computed: since the last
   /// step of an optimiser, and before it. The latter has the assignments that were pending then, too.
   static constexpr int64_t kLargestTotal = 1024;
@@ -80,7 +83,7 @@ struct Context {
   RandomStream& random();
   std::optional<RandomStream> random_set = {};
 
-  explicit Context(int thread) : thread(thread), execution(), pending(), totals(), earlier_totals(), recent_views() {}
+  explicit Context(int thread) : thread(thread), execution(), pending(), effects(), totals(), earlier_totals(), recent_views() {}
   ~Context() {}
 };
 

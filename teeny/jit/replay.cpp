@@ -4,6 +4,7 @@
 
 #include "teeny/jit/recording.h"
 #include "teeny/schedule/schedule.h"
+#include "tinyops/ranks.h"
 
 namespace teeny {
 
@@ -136,6 +137,7 @@ LazyBuffer Recording::now(const Result& result) {
 /// All at once, so that a device can make one graph of them; one by one where each is traced. Where variables are
 /// written over, a kernel that finds no memory is run again: half of them would be neither before nor after the call.
 void Recording::run_kernels() {
+  const tinyops::ranks::Drained drained;
   if (context.execution.run == tinyops::run && !debug::watches_each_kernel()) {
     try {
       debug::traced(work_, [this] { tinyops::run_again(kernels_, memo_); });

@@ -158,6 +158,8 @@ class Recording::Saved {
       slot.kind = Slot::Kind::Input, slot.number = int(i), slot.elements = numel(port.shape);
     }
     for (const Kernel* kernel : recording_.kernels_) {
+      if (const auto* collective = std::get_if<tinyops::CollectiveKernel>(kernel))
+        fail("Jit::save: the call makes an ", name(collective->what), "; one process runs a program file");
       Kernel copy = *kernel;
       if (auto* random = std::get_if<tinyops::RandomKernel>(&copy)) {
         const auto* recorded = std::get_if<tinyops::RandomKernel>(kernel);

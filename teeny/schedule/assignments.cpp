@@ -112,17 +112,25 @@ void assign_pending(const std::shared_ptr<LazyBuffer>& variable, LazyBuffer now)
   *variable = std::move(now);
 }
 
+void add_assignments(std::vector<LazyBuffer>& targets) {
+  const size_t others = targets.size();
+  for (const PendingAssignment& p : context.pending)
+    if (auto node = p.unrealized()) targets.emplace_back(std::move(node));
+  if (targets.size() == others) context.pending.clear();
+}
+
 std::vector<Step> schedule_assignments(std::span<const LazyBuffer> targets) {
   const Lent counted_by_others_alone;
   return schedule(targets);
 }
 
 LateWrites write_late(std::span<Kernel* const> kernels, std::span<const Buffer* const> old_values) {
-  // What kernels that come later touch may not change before them, and what they write may not be read.
+  // What kernels that come later touch may not change before them, and what they write may not be read. Collectives
+  // stay in their order, as if they all wrote to one buffer.
   struct Touched {
     std::unordered_map<const Buffer*, bool> written = {};
     bool conflicts(Kernel& kernel) const {
-      bool found = false;
+      bool found = std::holds_alternative<tinyops::CollectiveKernel>(kernel) && written.contains(nullptr);
       tinyops::for_each_operand(kernel, [&](const tinyops::Operand& x, bool writes) {
         const auto other = written.find(x.buffer.get());
         found |= other != written.end() && (writes || other->second);
@@ -130,6 +138,7 @@ LateWrites write_late(std::span<Kernel* const> kernels, std::span<const Buffer* 
       return found;
     }
     void add(Kernel& kernel) {
+      if (std::holds_alternative<tinyops::CollectiveKernel>(kernel)) written[nullptr] = true;
       tinyops::for_each_operand(kernel,
                                 [&](const tinyops::Operand& x, bool writes) { written[x.buffer.get()] |= writes; });
     }

@@ -8,6 +8,9 @@
 
 namespace teeny {
 
+/// Adds the nodes of this thread's pending assignments; where all are computed or gone, these are forgotten.
+void add_assignments(std::vector<LazyBuffer>& targets);
+
 /// `schedule` of targets among which are this thread's pending assignments: their old values may be written over where
 /// nobody but the assignment holds them.
 std::vector<Step> schedule_assignments(std::span<const LazyBuffer> targets);

@@ -233,7 +233,7 @@ class Drawing {
     return WIFEXITED(status) ? WEXITSTATUS(status) : status;
   }
 
-  const std::string file_ = tinyops::environment::graph();
+  const std::string file_ = debug::of_this_rank(tinyops::environment::graph());
   std::mutex mutex_;
   size_t largest_ = 0, left_out_ = 0;
   std::string source_;

@@ -4,6 +4,7 @@
 #include "teeny/debug/trace.h"
 #include "teeny/schedule/assignments.h"
 #include "teeny/schedule/draw.h"
+#include "teeny/schedule/effects.h"
 #include "teeny/schedule/parts.h"
 #include "teeny/schedule/schedule.h"
 #include "tinyops/base/environment.h"
@@ -38,19 +39,19 @@ void run_step(Step& step) {
 
 void realize(std::span<const LazyBuffer> targets) {
   static const bool drawn = !tinyops::environment::graph().empty();  // throws if it cannot be
-  std::vector<LazyBuffer> all(targets.begin(), targets.end());
   for (const LazyBuffer& target : targets)
     if (target.node()->of_another_thread())
       fail("realize: a tensor of ", target.shape(), " was made by another thread: realize() it there");
-  for (const PendingAssignment& p : context.pending)
-    if (auto node = p.unrealized()) all.emplace_back(std::move(node));
-  if (all.size() == targets.size()) context.pending.clear();
+  const Effects effects;
+  std::vector<LazyBuffer> all = effects.before(targets);
+  add_assignments(all);
 
   // When a kernel throws, what was computed before it stays, and the rest is unrealized as before.
+  effects.run_long_histories();
   if (std::ranges::any_of(all, [](const LazyBuffer& x) { return x.node()->depth >= kLongHistory; }))
     compute_in_parts(all, [](std::span<const LazyBuffer> part) { run_assignments(schedule(part)); });
   const bool assigned = !context.pending.empty();
-  std::vector<Step> steps = assigned ? schedule_assignments(all) : schedule(all);
+  std::vector<Step> steps = overlapped(assigned ? schedule_assignments(all) : schedule(all));
   if (drawn && !steps.empty()) draw_at_exit(all, steps);
   if (assigned) run_assignments(std::move(steps));
   else

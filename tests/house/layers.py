@@ -19,7 +19,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 ROOMS = [
     # room                     public headers
     ('tinyops/base', ['*']),
-    ('tinyops', ['kernel.h', 'device.h']),
+    ('tinyops', ['kernel.h', 'device.h', 'ranks.h']),
+    ('tinyops/ranks', []),
     ('tinyops/reference', []),
     ('tinyops/common', ['*']),
     ('tinyops/cpu', ['*']),
@@ -37,13 +38,14 @@ ROOMS = [
     ('teeny/c_api.h', ['c_api.h']),
     ('teeny/program', ['program.h', 'contents.h', 'format.h']),
     ('teeny/debug', ['trace.h']),
-    ('teeny/graph', ['base.h', 'context.h', 'lazy.h']),
+    ('teeny/graph', ['base.h', 'context.h', 'lazy.h', 'collective.h']),
     ('teeny/schedule', ['schedule.h', 'assignments.h', 'draw.h']),
     ('teeny/tensor', ['tensor.h', 'function.h', 'recorder.h', 'traced.h', 'index.h', 'modes.h', 'options.h']),
     ('teeny/mlops', ['common.h']),
     ('teeny/functional', ['functional.h', 'functions.h']),
     ('teeny/nn', ['nn.h']),
     ('teeny/optim', ['optim.h']),
+    ('teeny/dist', ['dist.h']),
     ('teeny/data', ['data.h']),
     ('teeny/io', ['io.h', 'elements.h']),
     ('teeny/jit', ['jit.h', 'run_program.h']),
@@ -57,6 +59,7 @@ ORDER = {room: level for level, (room, _) in enumerate(ROOMS)}
 PUBLIC = dict(ROOMS)
 BACKENDS = ['tinyops/reference', 'tinyops/cpu', 'tinyops/cuda']
 FOREIGN = re.compile(r'^(Eigen|unsupported/Eigen|omp\.h|cuda)')  # what belongs to a backend
+OF_RANKS = re.compile(r'^(mpi|nccl)\.h$')  # what connects the ranks
 
 
 def room_of(path):
@@ -102,6 +105,8 @@ def complaints(files):
             if target is None:
                 if FOREIGN.match(name) and not path.startswith(('tinyops/cpu/', 'tinyops/cuda/', 'tests/')):
                     complain('Eigen, OpenMP and CUDA are for the backend that is made of them')
+                if OF_RANKS.match(name) and not path.startswith(('tinyops/ranks/', 'tests/ranks/')):
+                    complain('MPI and NCCL are for tinyops/ranks')
                 continue
             graph[path].append(target)
             there = room_of(target)
@@ -154,6 +159,7 @@ def self_test():
         ('tinyops/cuda/row/rows.cu', 'tinyops/cpu/parallel.h', 'a backend knows no other backend'),
         ('teeny/mlops/reduce.cpp', 'Eigen/Core', 'Eigen, OpenMP and CUDA'),
         ('tinyops/base/merge_axes.h', 'omp.h', 'Eigen, OpenMP and CUDA'),
+        ('teeny/dist/dist.h', 'mpi.h', 'MPI and NCCL'),
     ]
     clean, failed = sources(), 0
     for path, name, rule in plants:
@@ -199,7 +205,7 @@ def reduced(arrows):
 def dot(files):
     arrows = house(files)
     spine = {'tinyops/base', 'tinyops', 'tinyops/reference', 'teeny/graph', 'teeny/schedule', 'teeny/tensor', 'teeny/mlops'}
-    label = {'tinyops': 'tinyops/kernel.h, device.h', 'teeny': 'teeny/teeny.h', 'tinyops/cpu': 'tinyops/cpu (shared)'}
+    label = {'tinyops': 'tinyops/kernel.h, device.h, ranks.h', 'teeny': 'teeny/teeny.h', 'tinyops/cpu': 'tinyops/cpu (shared)'}
     out = ['digraph house {', '  rankdir=TB; nodesep=0.3; ranksep=0.45;',
            '  node [shape=box, style="filled,rounded", fillcolor="#eeeeee", color="#888888", fontname="Helvetica", fontsize=12];',
            '  edge [color="#666666", arrowsize=0.7];']

@@ -70,5 +70,12 @@ bool fuse() { return is_on("FUSE", true); }
 bool tf32() { return is_on("TEENY_TF32", false); }
 std::string mnist_directory() { return value_of("TEENY_MNIST_DIR"); }
 std::string fashion_mnist_directory() { return value_of("TEENY_FASHION_MNIST_DIR"); }
+int dist_timeout() { return int(whole_number("TEENY_DIST_TIMEOUT", 600, INT32_MAX)); }
+
+Launched launched() {
+  for (const char* variable : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"})
+    if (const int processes = int(whole_number(variable, 1, INT32_MAX)); processes > 1) return {variable, processes};
+  return {};
+}
 
 }  // namespace tinyops::environment

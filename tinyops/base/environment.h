@@ -17,6 +17,14 @@ bool fuse();                            ///< FUSE=0: a kernel for each node of t
 bool tf32();                            ///< TEENY_TF32=1: float32 products on tensor cores; 0
 std::string mnist_directory();          ///< TEENY_MNIST_DIR=
 std::string fashion_mnist_directory();  ///< TEENY_FASHION_MNIST_DIR=
+int dist_timeout();                     ///< TEENY_DIST_TIMEOUT=seconds that a rank waits for others; 600
+
+/// How many processes this one is launched with, and the variable of mpirun or srun that says so; "", 1 without them.
+struct Launched {
+  std::string variable;
+  int processes = 1;
+};
+Launched launched();
 
 // For the variables of tests.
 uint64_t whole_number(const char* name, uint64_t otherwise, uint64_t largest = UINT64_MAX);

@@ -5,8 +5,11 @@
 #include "tinyops/cpu/index/index.h"
 #include "tinyops/cpu/row/row.h"
 #include "tinyops/device.h"
+#include "tinyops/ranks.h"
 
 namespace tinyops {
+
+void cpu::run_kernel(const CollectiveKernel& k) { ranks::run(k, k.in.buffer->data(), k.out.buffer->data()); }
 
 void run(const Kernel& kernel) {
   std::visit([](const auto& k) { cpu::run_kernel(k); }, kernel);

@@ -9,6 +9,7 @@
 #include "tinyops/device.h"
 #include "tinyops/base/philox.h"
 #include "tinyops/base/scalar_ops.h"
+#include "tinyops/reference/collective.h"
 #include "tinyops/reference/recurrent.h"
 
 namespace tinyops::reference {
@@ -271,6 +272,7 @@ void run_kernel(const RandomKernel& k) {
 }
 
 void run_kernel(const RecurrentKernel& k) { run_recurrent(k, load, store); }
+void run_kernel(const CollectiveKernel& k) { run_collective(k, copies, element); }
 
 }  // namespace
 

@@ -1,5 +1,6 @@
 #pragma once
-// What moves elements by data or along an axis: gather, scatter, running sums, sorting; and random values.
+// What moves elements by data, along an axis or among ranks: gather, scatter, running sums, sorting, collectives; and
+// random values.
 #include "tinyops/kernel.h"
 
 namespace tinyops::cpu {
@@ -10,5 +11,6 @@ void run_kernel(const ScanKernel& kernel);
 void run_kernel(const SortKernel& kernel);
 void run_kernel(const RandomKernel& kernel);
 void run_kernel(const RecurrentKernel& kernel);
+void run_kernel(const CollectiveKernel& kernel);
 
 }  // namespace tinyops::cpu

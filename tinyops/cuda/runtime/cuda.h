@@ -169,5 +169,6 @@ void run_kernel(const ScanKernel& kernel);
 void run_kernel(const SortKernel& kernel);
 void run_kernel(const RandomKernel& kernel);
 void run_kernel(const RecurrentKernel& kernel);
+void run_kernel(const CollectiveKernel& kernel);
 
 }  // namespace tinyops::cuda

@@ -1,0 +1,62 @@
+#include "teeny/schedule/effects.h"
+
+#include <algorithm>
+#include <deque>
+
+#include "teeny/schedule/assignments.h"
+#include "teeny/schedule/parts.h"
+
+namespace teeny {
+
+using tinyops::CollectiveKernel;
+
+std::vector<LazyBuffer> Effects::before(std::span<const LazyBuffer> targets) const {
+  std::vector<LazyBuffer> result;
+  result.reserve(nodes_.size() + targets.size());
+  for (const std::shared_ptr<Node>& node : nodes_) result.emplace_back(node);
+  result.insert(result.end(), targets.begin(), targets.end());
+  return result;
+}
+
+void Effects::run_long_histories() const {
+  const auto last = std::ranges::find_if(nodes_.rbegin(), nodes_.rend(),
+                                         [](const auto& node) { return node->depth >= kLongHistory; });
+  for (auto node = nodes_.begin(); node != last.base(); ++node) {
+    const LazyBuffer effect(*node);
+    compute_in_parts({&effect, 1}, [](std::span<const LazyBuffer> part) { run_assignments(schedule(part)); });
+    run_assignments(schedule({&effect, 1}));
+  }
+}
+
+std::vector<Step> overlapped(std::vector<Step> steps) {
+  const auto is_collective = [](const Step& step) { return std::holds_alternative<CollectiveKernel>(step.kernel); };
+  if (!context.execution.overlap || std::ranges::none_of(steps, is_collective)) return steps;
+  std::vector<Step> result;
+  std::deque<Step> running;  // the ends of those that have started
+  const auto finish = [&](size_t count) {
+    for (; count > 0; --count) result.push_back(std::move(running.front())), running.pop_front();
+  };
+  for (Step& step : steps) {
+    size_t needed = 0;
+    tinyops::for_each_operand(step.kernel, [&](const tinyops::Operand& x, bool written) {
+      for (size_t r = needed; r < running.size(); ++r) {
+        const auto& collective = std::get<CollectiveKernel>(running[r].kernel);
+        if (x.buffer == collective.out.buffer || (written && x.buffer == collective.in.buffer)) needed = r + 1;
+      }
+    });
+    finish(needed);
+    if (!is_collective(step)) {
+      result.push_back(std::move(step));
+      continue;
+    }
+    auto& collective = std::get<CollectiveKernel>(step.kernel);
+    collective.phase = CollectiveKernel::Phase::Start;
+    result.push_back({step.kernel, {}});
+    collective.phase = CollectiveKernel::Phase::Finish;
+    running.push_back(std::move(step));
+  }
+  finish(running.size());
+  return result;
+}
+
+}  // namespace teeny

@@ -1,0 +1,42 @@
+#pragma once
+// The ranks of a program: processes that run it side by side, each with a device of its own, started by `mpirun -n 4
+// program` or the like. What connects them is a file of the folder ranks/, chosen by RANKS= in the Makefile.
+//
+// A program that asks for its rank has said that it is one of many: from then on it ends when all do, and one that
+// fails ends all. Waiting for others has a limit, TEENY_DIST_TIMEOUT, and no rank goes on with a wrong value: before
+// each collective the ranks compare what they are about to do.
+#include <cstddef>
+#include <cstdint>
+
+#include "tinyops/base/collective.h"
+
+namespace tinyops::ranks {
+
+int rank(int group = 0);   ///< which of the group's ranks this one is: 0 <= rank < world
+int world(int group = 0);  ///< how many they are
+int local();               ///< which of the ranks on this machine this one is
+/// The ranks of `group` with the same colour >= 0 become a group; its number. All ranks of `group` call it.
+int split(int group, int colour);
+
+/// Runs the kernel, or its phase, on memory of the host.
+void run(const CollectiveKernel& kernel, const void* in, void* out);
+/// Waits for what was started and not finished, and drops its errors.
+void drain() noexcept;
+/// Where kernels run that may throw between Start and Finish: nothing goes on in memory that is gone, and the next
+/// Finish is of the next Start.
+struct Drained {
+  ~Drained() { drain(); }
+};
+
+/// Rank 0 of the group tells the others these bytes.
+void tell(int group, void* bytes, size_t count);
+
+/// What this rank has done with the others. Bytes: those that it sends in a ring.
+struct Traffic {
+  int rank = 0, world = 1;
+  int64_t collectives = 0, bytes = 0;
+  double seconds = 0;
+};
+Traffic traffic();
+
+}  // namespace tinyops::ranks
