@@ -119,7 +119,8 @@ void broadcast(const nn::StateDict& state, const Group& among) {
   }
 }
 
-void average_gradients(std::span<const Tensor> params, int64_t bucket, const Group& among) {
+void average_gradients(std::span<const Tensor> params, const AverageOptions& options) {
+  const auto& [bucket, among] = options;
   if (among.world() == 1) return;
   const NoGrad guard;
   std::vector<Tensor> grads;  // of the bucket, the last parameter's first

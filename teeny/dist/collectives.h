@@ -29,10 +29,14 @@ namespace teeny::dist {
 /// Rank 0's elements for all: all start with the same model.
 void broadcast(const nn::StateDict& state, const Group& among = {});
 
+struct AverageOptions {
+  int64_t bucket = 25 << 20;  ///< bytes
+  Group among = {};
+};
 /// Makes each gradient the mean of the ranks': of equal parts of a batch, the gradient of the whole. A parameter that
 /// has none counts as one of zeros, and has one afterwards. They travel together, those of one dtype in buckets of so
 /// many bytes, the last parameter's first, which is ready first. Between several `backward` of one step nothing has to
 /// be averaged; call it once, before clipping.
-void average_gradients(std::span<const Tensor> params, int64_t bucket = 25 << 20, const Group& among = {});
+void average_gradients(std::span<const Tensor> params, const AverageOptions& options = {});
 
 }  // namespace teeny::dist
