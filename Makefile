@@ -140,8 +140,11 @@ else ifneq (,$(and $(NP),$(filter alone,$(RANKS))))
 endif
 with_ranks := $(filter-out alone,$(RANKS))
 
-B := build/$(subst $(space),-,$(strip $(BACKEND) $(emulated) $(with_ranks) $(if $(with_ranks),$(filter-out mpi,$(MPI_PC))) $(ARCH) $(if $(checker),checked,$(sanitizers)) \
+# Objects, and what is linked of them: of those for many ranks only what connects the ranks is compiled anew.
+in_folder = build/$(subst $(space),-,$(strip $(BACKEND) $(emulated) $1 $(ARCH) $(if $(checker),checked,$(sanitizers)) \
   $(if $(findstring clang,$(CXX)),clang)))
+B := $(call in_folder)
+P := $(call in_folder,$(with_ranks) $(if $(with_ranks),$(filter-out mpi,$(MPI_PC))))
 
 # -Wrestrict: GCC 12 sees an overlap in `"text" + string` where there is none (its bug 105651).
 FLAGS := -std=c++20 -march=$(ARCH) -Wall -Wextra $(if $(findstring clang,$(CXX)),,-Wno-restrict) -I. -pthread $(if $(WERROR),-Werror)
@@ -170,8 +173,9 @@ emulated_gpu    = $(filter tinyops/cuda/% tests/gpu_emulator/% tests/course/cuda
 # Objects that a shared library may have, too, which shows nothing but the C header; the linker leaves out what is not used.
 PROGRAM_FLAGS  := -fPIC -fvisibility=hidden -ffunction-sections
 # Only what connects the ranks knows of MPI.
+of_ranks  := tinyops/ranks/mpi.cpp tinyops/ranks/nccl.cu
 MPI_FLAGS := $(if $(with_ranks),$(subst -I,-isystem ,$(shell pkg-config --cflags $(MPI_PC))))
-flags_of   = $(FLAGS) $(if $(filter tinyops/ranks/%,$1),$(MPI_FLAGS)) $(optimise_of) $(if $(filter tinyops/%.cpp,$1)$(is_small),$(PROGRAM_FLAGS)) $(if $(emulated_gpu),$(HOST_FLAGS)) $(if $(filter tinyops/cpu/% $(fast_checks),$1),$(CPU_FLAGS)) \
+flags_of   = $(FLAGS) $(if $(filter $(of_ranks),$1),$(MPI_FLAGS)) $(optimise_of) $(if $(filter tinyops/%.cpp,$1)$(is_small),$(PROGRAM_FLAGS)) $(if $(emulated_gpu),$(HOST_FLAGS)) $(if $(filter tinyops/cpu/% $(fast_checks),$1),$(CPU_FLAGS)) \
   $(if $(filter tests/course/%,$1),-Wno-unused -Wno-error -Werror=return-type) $(CXXFLAGS)
 LIBS      := $(strip $(if $(filter cpu,$(BACKEND)),-fopenmp) $(if $(emulated),-fsanitize=bounds) \
   $(if $(on_gpu),-L$(CUDA_HOME)/lib64 -lcudart_static -ldl -lrt) $(if $(with_ranks),$(shell pkg-config --libs $(MPI_PC))) -lz -pthread)
@@ -231,10 +235,10 @@ sources  := $(library) $(tool) $(tests) $(programs) $(checks) $(wildcard tests/c
 # Only the kernels differ from backend to backend, and with the width of a register: SHARED=build/cpu-native takes all other objects from
 # there, where they must be built already.
 its_own = $(filter tinyops/% tests/gpu_emulator/% tests/course/% tests/bench/%,$1)
-folder  = $(if $(sanitizers),$B,$(or $(if $(call its_own,$1),$B),$(SHARED),$B))
+folder  = $(if $(filter $(of_ranks),$1),$P,$(if $(sanitizers),$B,$(or $(if $(call its_own,$1),$B),$(SHARED),$B)))
 object  = $(foreach s,$1,$(call folder,$s)/$(basename $s).o)
 
-LIBTEENY := $B/libteeny.a
+LIBTEENY := $P/libteeny.a
 
 $(LIBTEENY): $(call object,$(library)) | compile_commands.json
 	@rm -f $@
@@ -264,38 +268,43 @@ $(LIBPROGRAM:.a=.so): $(LIBPROGRAM)
 	  $< $(filter-out -lz,$(LIBS)) -s -o $@
 
 # Its tests: a network as a program file (WEIGHTS=digits.safetensors, of examples/mnist), a binary with it inside, and a program in C.
-$B/program/save_mnist: $B/tests/program/save_mnist.o $(LIBTEENY)
+$P/program/save_mnist: $B/tests/program/save_mnist.o $(LIBTEENY)
 	@mkdir -p $(@D)
 	$Q$(CXX) $(FLAGS) $(CXXFLAGS) $^ $(LIBS) -o $@
-$B/program/mnist.teeny: $B/program/save_mnist $(WEIGHTS)
+$P/program/mnist.teeny: $P/program/save_mnist $(WEIGHTS)
 	$Q$(RUN) $< $(or $(WEIGHTS),-) $@ $(@:.teeny=.logits)
-$B/program/mnist_server: tests/program/mnist_server.cpp $B/program/mnist.teeny $(LIBPROGRAM)
+$P/program/mnist_server: tests/program/mnist_server.cpp $P/program/mnist.teeny $(LIBPROGRAM)
 	$(call say,link,$@)
-	$Q$(CXX) $(FLAGS) -Os -DNET='"$(abspath $B/program/mnist.teeny)"' $(CXXFLAGS) $< $(LIBPROGRAM) -Wl,--gc-sections,-z,noseparate-code \
+	$Q$(CXX) $(FLAGS) -Os -DNET='"$(abspath $P/program/mnist.teeny)"' $(CXXFLAGS) $< $(LIBPROGRAM) -Wl,--gc-sections,-z,noseparate-code \
 	  $(filter-out -lz,$(LIBS)) -o $@.symbols
 	$Qstrip $@.symbols -o $@
 c_compiler = $(or $(patsubst clang++%,clang%,$(filter clang++%,$(CXX))),gcc)
-$B/program/c_api: tests/program/c_api.c teeny/c_api.h $(LIBPROGRAM)
+$P/program/c_api: tests/program/c_api.c teeny/c_api.h $(LIBPROGRAM)
 	@mkdir -p $(@D)
 	$Q$(c_compiler) -std=c99 -Wall -Wextra -Werror -pedantic -O1 -I. -pthread $(filter -fsanitize=%,$(FLAGS)) -c $< -o $@.o
 	$Q$(CXX) $(FLAGS) $(CXXFLAGS) $@.o $(LIBPROGRAM) $(filter-out -lz,$(LIBS)) -o $@
 
-$B/test: $(call object,$(tests) $(of_gpt2) $(of_resnet)) $(LIBTEENY)
-$B/bin/teeny: $(call object,$(tool)) $(LIBTEENY)  # $B/teeny is the folder of objects
-$B/bench: $B/tests/bench/bench.o $B/tests/bench/$(if $(filter cuda,$(BACKEND)),gpu_)peak.o $B/examples/common.o $(LIBTEENY)
-$B/sweep: $B/tests/bench/sweep.o $B/tests/bench/$(if $(filter cuda,$(BACKEND)),gpu_)peak.o $B/examples/common.o $(LIBTEENY)
-$(EXAMPLES:%=$B/%): $B/%: $B/examples/%.o $B/examples/common.o $(LIBTEENY)
-$B/gpt2: $(call object,$(of_gpt2))
-$B/resnet: $(call object,$(of_resnet))
-$B/test $B/bin/teeny $B/bench $B/sweep $(EXAMPLES:%=$B/%):
+$P/test: $(call object,$(tests) $(of_gpt2) $(of_resnet)) $(LIBTEENY)
+$P/bin/teeny: $(call object,$(tool)) $(LIBTEENY)  # $B/teeny is the folder of objects
+$P/bench: $B/tests/bench/bench.o $B/tests/bench/$(if $(filter cuda,$(BACKEND)),gpu_)peak.o $B/examples/common.o $(LIBTEENY)
+$P/sweep: $B/tests/bench/sweep.o $B/tests/bench/$(if $(filter cuda,$(BACKEND)),gpu_)peak.o $B/examples/common.o $(LIBTEENY)
+$(EXAMPLES:%=$P/%): $P/%: $B/examples/%.o $B/examples/common.o $(LIBTEENY)
+$P/gpt2: $(call object,$(of_gpt2))
+$P/resnet: $(call object,$(of_resnet))
+$P/test $P/bin/teeny $P/bench $P/sweep $(EXAMPLES:%=$P/%):
 	@mkdir -p $(@D)
 	$(call say,link,$@)
 	$Q$(CXX) $(FLAGS) $(CXXFLAGS) $(filter %.o,$^) $(LIBTEENY) $(if $(filter %/image.o,$^),-lpng) $(LIBS) -o $@
 
+define compile_object
+@mkdir -p $(@D)
+$(call say,compile,$<)
+$Q$(CXX) $(call flags_of,$<) $(call begins_with,$<) -MMD -MP -c $< -o $@
+endef
 $B/%.o: %.cpp $B/flags
-	@mkdir -p $(@D)
-	$(call say,compile,$<)
-	$Q$(CXX) $(call flags_of,$<) $(call begins_with,$<) -MMD -MP -c $< -o $@
+	$(compile_object)
+$P/tinyops/ranks/%.o: tinyops/ranks/%.cpp $B/flags
+	$(compile_object)
 
 # Nearly every file of teeny/ includes what tensor/function.h does: GCC reads that once for all of them. The other compiler, which
 # the sanitizers take, reads each file as it stands, and so sees an include that is missing.
@@ -358,7 +367,7 @@ Q     := $(if $(V),,@)
 say    = $(if $(V),,@echo '  $(if $(filter compile,$1),$(progress))$1 $2')
 ifndef COUNTING
 progress = $(eval compiled += x)[$(words $(compiled))/$(total)] $(empty)
-total    = $(eval total := $(shell $(MAKE) -n COUNTING=1 BACKEND='$(BACKEND)' ARCH='$(ARCH)' RANKS='$(RANKS)' EMULATE='$(EMULATE)' SAN='$(SAN)' \
+total    = $(eval total := $(shell $(MAKE) -n COUNTING=1 BACKEND='$(BACKEND)' ARCH='$(ARCH)' RANKS='$(RANKS)' MPI_PC='$(MPI_PC)' EMULATE='$(EMULATE)' SAN='$(SAN)' \
   CXX='$(CXX)' WERROR='$(WERROR)' $(MAKECMDGOALS) 2> /dev/null | grep -c '^echo .  compile'))$(total)
 endif
 
@@ -411,27 +420,27 @@ two_moons: ## separate two moons, and draw the border
 gpt: ## train a character-level transformer on these sources and let it write
 gpt2: ## go on with a text, with the weights of GPT-2 (ARGS='--model gpt2/model.safetensors "Once upon a time"')
 resnet: ## say what a picture shows, with the weights of a ResNet (ARGS='--model resnet18.safetensors dog.png')
-$(EXAMPLES): %: $B/%
-	$(RUN) $(if $(NP),env $(launch)) $< $(ARGS)
+$(EXAMPLES): %: $P/%
+	$(if $(NP),@echo '$(MPIRUN) -n $(NP) $< $(ARGS)'; $(launch),$(RUN)) $< $(ARGS)
 
-examples: $(EXAMPLES:%=$B/%) ## build all of these
+examples: $(EXAMPLES:%=$P/%) ## build all of these
 
-teeny: $B/bin/teeny ## build the command-line tool: files of tensors, ONNX models
+teeny: $P/bin/teeny ## build the command-line tool: files of tensors, ONNX models
 
-run: $B/bin/teeny ## run an ONNX network with it (MODEL=net.onnx INPUT=image.npy ARGS='--top 5')
+run: $P/bin/teeny ## run an ONNX network with it (MODEL=net.onnx INPUT=image.npy ARGS='--top 5')
 	$(if $(MODEL),,@echo 'run which network? MODEL=net.onnx INPUT=image.npy' >&2; exit 2)
 	$(RUN) $< run $(call quote,$(MODEL)) $(INPUT) $(ARGS)
 
-onnx-test: $B/bin/teeny ## run ONNX's own cases, which Debian's package libonnx-testdata has
+onnx-test: $P/bin/teeny ## run ONNX's own cases, which Debian's package libonnx-testdata has
 	@tests/interop/onnx_test.sh $<
 
-test: $B/test ## build and run the tests (ARGS='--test-case=*view*')
+test: $P/test ## build and run the tests (ARGS='--test-case=*view*')
 	$(RUN) $< $(ARGS)
 
 libteeny_program.so: $(LIBPROGRAM:.a=.so) ## build the library behind teeny/c_api.h, which runs program files and exports nothing else
 
-test-program: $(addprefix $B/program/,c_api mnist_server) $(if $(sanitizers),,$(LIBPROGRAM:.a=.so)) ## program files without a graph: from C, from Python, in one small binary
-	@tests/program/test.sh $B $(call quote,$(if $(RUN),env $(RUN)))
+test-program: $(addprefix $P/program/,c_api mnist_server) $(if $(sanitizers),,$(LIBPROGRAM:.a=.so)) ## program files without a graph: from C, from Python, in one small binary
+	@tests/program/test.sh $P $(call quote,$(if $(RUN),env $(RUN)))
 
 no_training = ARGS='--test-case-exclude=*[train]*'
 test-all: ## the tests again under sanitizers, on the reference and an emulated GPU, and a long fuzz (FUZZ=rounds MUTATIONS=files)
@@ -468,13 +477,13 @@ in_order = $(if $2,$(eval $(firstword $2): | $1)$(call in_order,$(firstword $2),
 runs    := $(filter run test test-all bench $(EXAMPLES),$(MAKECMDGOALS))
 $(call in_order,$(firstword $(runs)),$(wordlist 2,99,$(runs)))
 
-bench: $B/bench ## measure (ONLY=conv,train JSON=file ARGS='--seconds 0.5')
+bench: $P/bench ## measure (ONLY=conv,train JSON=file ARGS='--seconds 0.5')
 	$(RUN) $< $(if $(ONLY),--only $(ONLY)) $(if $(JSON),--json $(JSON)) $(ARGS)
 
-bench-compare: $B/bench ## teeny beside its peers on the same device, in one table (PEERS=python that has torch, jax, tinygrad)
+bench-compare: $P/bench ## teeny beside its peers on the same device, in one table (PEERS=python that has torch, jax, tinygrad)
 	python3 tests/bench/compare.py $< $(PEERS) $(if $(ONLY),--only $(ONLY)) $(ARGS)
 
-bench-sweep: $B/sweep ## look for geometries at which teeny is slow (PEERS=python that has torch, ARGS='--count 2000 --seed 0 --only conv')
+bench-sweep: $P/sweep ## look for geometries at which teeny is slow (PEERS=python that has torch, ARGS='--count 2000 --seed 0 --only conv')
 	python3 tests/bench/sweep.py $< $(PEERS) $(ARGS)
 
 # ---- The course -----------------------------------------------------------------------------------------------------
@@ -598,19 +607,19 @@ install: export pc = $(pkg_config)
 install: export config = $(cmake_config)
 install: export config_version = $(cmake_version)
 to := "$(DESTDIR)$(PREFIX)"
-install: $(LIBTEENY) $(LIBPROGRAM) $(LIBPROGRAM:.a=.so) $B/bin/teeny ## install the libraries, their headers, and the program teeny with its manual page (PREFIX=/usr/local DESTDIR=)
+install: $(LIBTEENY) $(LIBPROGRAM) $(LIBPROGRAM:.a=.so) $P/bin/teeny ## install the libraries, their headers, and the program teeny with its manual page (PREFIX=/usr/local DESTDIR=)
 	@for h in $(public); do install -D -m 644 $$h $(to)/include/$$h || exit 1; done
 	install -D -m 644 teeny/c_api.h $(to)/include/teeny/c_api.h
 	install -D -m 644 $(LIBTEENY) $(to)/lib/libteeny.a
 	install -D -m 644 $(LIBPROGRAM) $(to)/lib/$(notdir $(LIBPROGRAM))
 	install -D -m 755 $(LIBPROGRAM:.a=.so) $(to)/lib/$(notdir $(LIBPROGRAM:.a=.so))
-	install -D $B/bin/teeny $(to)/bin/teeny
+	install -D $P/bin/teeny $(to)/bin/teeny
 	@install -d $(to)/share/man/man1 $(to)/share/bash-completion/completions $(to)/share/zsh/site-functions \
 	  $(to)/share/fish/vendor_completions.d
-	@$B/bin/teeny completion man > $(to)/share/man/man1/teeny.1
-	@$B/bin/teeny completion bash > $(to)/share/bash-completion/completions/teeny
-	@$B/bin/teeny completion zsh > $(to)/share/zsh/site-functions/_teeny
-	@$B/bin/teeny completion fish > $(to)/share/fish/vendor_completions.d/teeny.fish
+	@$P/bin/teeny completion man > $(to)/share/man/man1/teeny.1
+	@$P/bin/teeny completion bash > $(to)/share/bash-completion/completions/teeny
+	@$P/bin/teeny completion zsh > $(to)/share/zsh/site-functions/_teeny
+	@$P/bin/teeny completion fish > $(to)/share/fish/vendor_completions.d/teeny.fish
 	@install -d $(to)/lib/pkgconfig $(to)/lib/cmake/teeny
 	@printf '%s\n' "$$pc" > $(to)/lib/pkgconfig/teeny.pc
 	@printf '%s\n' "$$config" > $(to)/lib/cmake/teeny/teenyConfig.cmake
