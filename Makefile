@@ -421,7 +421,7 @@ gpt: ## train a character-level transformer on these sources and let it write
 gpt2: ## go on with a text, with the weights of GPT-2 (ARGS='--model gpt2/model.safetensors "Once upon a time"')
 resnet: ## say what a picture shows, with the weights of a ResNet (ARGS='--model resnet18.safetensors dog.png')
 $(EXAMPLES): %: $P/%
-	$(if $(NP),@echo '$(MPIRUN) -n $(NP) $< $(ARGS)'; $(launch),$(RUN)) $< $(ARGS)
+	$(if $(NP),@echo '$(MPIRUN) -n $(NP) $< $(ARGS)'; env $(launch),$(RUN)) $< $(ARGS)
 
 examples: $(EXAMPLES:%=$P/%) ## build all of these
 
