@@ -5,6 +5,7 @@
 #include <cmath>
 #include <set>
 
+#include "check_refused.h"
 #include "teeny/data/loader.h"
 #include "teeny/jit/jit.h"
 #include "temporary_directory.h"
@@ -229,6 +230,145 @@ TEST_CASE("loader: goes on from any position as if it had come there itself") {
       CHECK(rest == std::vector(all.begin() + long(start), all.end()));
     }
   }
+}
+
+namespace {
+
+using MakeLoader = data::DataLoader (*)(const data::LoaderOptions&);
+
+/// Images that a transform changes at random, and token ids, 29 samples each.
+data::DataLoader augmented(const data::LoaderOptions& options) {
+  data::LoaderOptions with = options;
+  with.mean = {0.5f}, with.std = {0.25f};
+  with.transform = [](std::span<float> image, const Shape&, std::mt19937_64& random) {
+    for (float& pixel : image) pixel += float(random() % 1000);
+  };
+  return data::DataLoader({Tensor::arange(58).cast(DType::UInt8).reshape({29, 1, 1, 2}), Tensor::arange(29)}, with);
+}
+data::DataLoader plain(const data::LoaderOptions& options) {
+  return data::DataLoader(Tensor::arange(87).cast(DType::Int32).reshape({29, 3}), Tensor::arange(29), options);
+}
+
+/// A batch on the host: x, a list a sample, and y.
+struct Values {
+  std::vector<std::vector<double>> x;
+  std::vector<int64_t> y;
+  bool operator==(const Values&) const = default;
+};
+
+/// The batches of `ranks` ranks from `start` on, each put together of the ranks' parts, until epoch 2 begins. All ranks
+/// have equally many batches and stand at the same position behind each; `behind` hears of it.
+std::vector<Values> together(MakeLoader make, data::LoaderOptions options, int ranks, const data::Position& start,
+                             std::vector<data::Position>* behind = nullptr) {
+  std::vector<Values> whole;
+  std::vector<data::Position> positions;
+  for (int rank = 0; rank < ranks; ++rank) {
+    options.rank = rank, options.ranks = ranks;
+    data::DataLoader loader = make(options);
+    loader.set_position(start);
+    size_t at = 0;
+    while (loader.position().epoch < 2)
+      for (const data::Batch& batch : loader) {
+        if (rank == 0) whole.emplace_back(), positions.push_back(loader.position());
+        REQUIRE(at < whole.size());
+        CHECK(loader.position() == positions[at]);
+        CHECK(batch.x.size(0) == batch.y.size(0));
+        CHECK(batch.y.size(0) * rank == int64_t(whole[at].y.size()));  // equal parts, in the order of the ranks
+        for (int64_t i = 0; i < batch.x.size(0); ++i) whole[at].x.push_back(batch.x[i].to_vector<double>());
+        for (int64_t label : batch.y.to_vector<int64_t>()) whole[at].y.push_back(label);
+        ++at;
+      }
+    CHECK(at == whole.size());
+    loader.set_position(start);
+    if (loader.position().index == 0) CHECK(int64_t(at) == loader.size() * (2 - loader.position().epoch));
+  }
+  if (behind) *behind = positions;
+  return whole;
+}
+
+/// What `ranks` ranks leave of the batches of one process: a batch that has no equal parts is cut short.
+std::vector<Values> cut(std::vector<Values> batches, int ranks) {
+  for (Values& batch : batches) {
+    batch.x.resize(batch.x.size() - batch.x.size() % size_t(ranks));
+    batch.y.resize(batch.x.size());
+  }
+  std::erase_if(batches, [](const Values& batch) { return batch.y.empty(); });
+  return batches;
+}
+
+}  // namespace
+
+TEST_CASE("loader: the parts of all ranks are the batches of one process, from any position of any number of ranks") {
+  for (const MakeLoader make : {augmented, plain})
+    for (const int64_t batch_size : {12, 24, 28})  // last batches of 5 and 1 samples
+      for (const bool shuffle : {false, true})
+        for (const bool drop_last : {false, true}) {
+          const data::LoaderOptions options{batch_size, shuffle, 3, drop_last};
+          INFO("batches of ", batch_size, ", shuffle ", shuffle, ", drop_last ", drop_last);
+          std::vector<data::Position> behind;
+          const std::vector<Values> one = together(make, options, 1, {.seed = 3}, &behind);
+          REQUIRE(one.size() == behind.size());
+          CHECK(behind.back() == data::Position{3, 2, 0});
+          for (const int ranks : {2, 3, 4}) {
+            if (batch_size % ranks != 0) continue;
+            CAPTURE(ranks);
+            std::vector<data::Position> of_ranks;
+            const std::vector<Values> all = together(make, options, ranks, {.seed = 3}, &of_ranks);
+            CHECK(all == cut(one, ranks));
+            for (size_t k = 0; k + 1 < one.size(); ++k)  // where one process stopped, `ranks` go on
+              CHECK(together(make, options, ranks, behind[k]) == cut({one.begin() + long(k) + 1, one.end()}, ranks));
+            for (size_t k = 0; k + 1 < all.size(); ++k) {  // and the other way round
+              const std::vector<Values> rest = together(make, options, 1, of_ranks[k]);
+              CHECK(cut(rest, ranks) == std::vector(all.begin() + long(k) + 1, all.end()));
+            }
+          }
+        }
+}
+
+TEST_CASE("loader: a batch is that of all ranks, and a last one is cut to what has equal parts") {
+  const auto size = [](int64_t samples, const data::LoaderOptions& options) {
+    data::DataLoader loader(counting(samples), options);
+    CHECK(int64_t(batches(loader).size()) == loader.size());
+    return loader.size();
+  };
+  CHECK(size(24, {.batch_size = 8, .rank = 1, .ranks = 4}) == 3);
+  CHECK(size(27, {.batch_size = 8, .rank = 1, .ranks = 4}) == 3);  // the 3 that are left have no 4 parts
+  CHECK(size(28, {.batch_size = 8, .rank = 1, .ranks = 4}) == 4);
+  CHECK(size(28, {.batch_size = 8, .drop_last = true, .rank = 1, .ranks = 4}) == 3);
+  CHECK(size(5, {.batch_size = 8, .rank = 3, .ranks = 4}) == 1);
+
+  data::DataLoader last(counting(14), {.batch_size = 8, .rank = 1, .ranks = 4});
+  CHECK(batches(last) == std::vector<std::vector<int64_t>>{{20, 30}, {90}});
+  last.set_position({.index = 11});  // of another batch size: 3 are left
+  CHECK(last.position() == data::Position{0, 1, 0});
+  last.set_position({.index = 9});
+  CHECK(batches(last) == std::vector<std::vector<int64_t>>{{100}});
+  const auto settings = data::DataLoader(counting(8), {.batch_size = 4}).settings();
+  CHECK(data::DataLoader(counting(8), {.batch_size = 4, .rank = 1, .ranks = 2}).settings() == settings);
+}
+
+TEST_CASE("loader: ranks that have no equal parts are refused, with all numbers") {
+  const auto refused = [](int64_t samples, const data::LoaderOptions& options) {
+    return std::function<void()>([=] { data::DataLoader(counting(samples), options); });
+  };
+  check_refused({
+      {"DataLoader: rank 4 of 4; 0 <= rank < ranks wanted", refused(8, {.batch_size = 4, .rank = 4, .ranks = 4})},
+      {"DataLoader: rank -1 of 2; 0 <= rank < ranks wanted", refused(8, {.batch_size = 4, .rank = -1, .ranks = 2})},
+      {"DataLoader: rank 0 of 0; 0 <= rank < ranks wanted", refused(8, {.batch_size = 4, .ranks = 0})},
+      {"DataLoader: rank 0 of -2; 0 <= rank < ranks wanted", refused(8, {.batch_size = 4, .ranks = -2})},
+      {"DataLoader: a batch of 10 samples has no 4 equal parts; batch_size is that of all ranks together",
+       refused(20, {.batch_size = 10, .ranks = 4})},
+      {"DataLoader: a batch of 1 samples has no 2 equal parts; batch_size is that of all ranks together",
+       refused(20, {.ranks = 2})},
+      {"DataLoader: 3 samples do not make one batch of 8; at least 4 wanted, one for each rank",
+       refused(3, {.batch_size = 8, .ranks = 4})},
+      {"DataLoader: 7 samples do not make one batch of 8; drop_last = false keeps a smaller one",
+       refused(7, {.batch_size = 8, .drop_last = true, .ranks = 4})},
+      {"DataLoader: a batch of 3 samples has no 2 equal parts; batch_size is that of all ranks together",
+       [] {
+         data::DataLoader(Tensor::zeros({6, 2}), Tensor::zeros({6}), {.batch_size = 3, .ranks = 2});
+       }},
+  });
 }
 
 TEST_CASE("loader: what is wrong is said at once") {

@@ -87,10 +87,10 @@ struct DataLoader::State {
   std::optional<uint64_t> checksum = {};  ///< of all elements, when it has been asked for
   bool resumed = true;  ///< whether the next loop goes on at `position`, or starts an epoch of its own
 
-  /// How many samples the batch at `index` has; 0 at the end of the epoch.
+  /// How many samples the batch at `index` has on all ranks; 0 at the end of the epoch.
   int64_t batch_at(int64_t index) const {
     const int64_t left = std::min(options.batch_size, samples - index);
-    return options.drop_last && left < options.batch_size ? 0 : left;
+    return options.drop_last && left < options.batch_size ? 0 : left - left % options.ranks;
   }
   void move_to(Position to) {
     if (batch_at(to.index) == 0) to = {to.seed, to.epoch + 1, 0};
@@ -119,10 +119,16 @@ void DataLoader::State::normalise(std::span<float> values) const {
 
 void DataLoader::State::hold(const Tensor& all_x, const Tensor& all_y, const LoaderOptions& chosen) {
   options = chosen, samples = all_x.size(0), position.seed = chosen.seed;
-  if (options.batch_size < 1) fail("DataLoader: a batch of ", options.batch_size, " samples; 1 is the least");
+  const auto& [batch, rank, ranks] = std::tie(options.batch_size, options.rank, options.ranks);
+  if (batch < 1) fail("DataLoader: a batch of ", batch, " samples; 1 is the least");
+  if (rank < 0 || rank >= ranks) fail("DataLoader: rank ", rank, " of ", ranks, "; 0 <= rank < ranks wanted");
+  if (batch % ranks != 0)
+    fail("DataLoader: a batch of ", batch, " samples has no ", ranks,
+         " equal parts; batch_size is that of all ranks together");
   if (batch_at(0) == 0)
-    fail("DataLoader: ", samples, " samples do not make one batch of ", options.batch_size,
-         options.drop_last ? "; drop_last = false keeps a smaller one" : "");
+    fail("DataLoader: ", samples, " samples do not make one batch of ", batch,
+         samples < ranks ? text("; at least ", ranks, " wanted, one for each rank")
+                         : "; drop_last = false keeps a smaller one");
   x = Samples(all_x), y = Samples(all_y);
 }
 
@@ -150,9 +156,10 @@ struct DataLoader::Iterator::Epoch {
   }
 
   void prepare() {
-    const std::span samples = std::span(order).subspan(size_t(at.index), size_t(state->batch_at(at.index)));
     batch.x.clear(), batch.y.clear();  // their memory stays
-    batch.count = int64_t(samples.size());
+    batch.count = state->batch_at(at.index) / state->options.ranks;
+    const int64_t first = at.index + state->options.rank * batch.count;
+    const std::span samples = std::span(order).subspan(size_t(first), size_t(batch.count));
     for (int64_t sample : samples) {
       const auto x = state->x[sample], y = state->y[sample];
       batch.y.insert(batch.y.end(), y.begin(), y.end());
@@ -203,7 +210,7 @@ struct DataLoader::Iterator::Epoch {
     };
     taken = {tensor(batch.x_sent, state->images ? DType::Float32 : state->x.dtype, state->x.shape),
              tensor(batch.y_sent, state->y.dtype, state->y.shape)};
-    at.index += batch.count;
+    at.index += batch.count * state->options.ranks;
     if (placed == state->placed) state->move_to(at);
     if (state->batch_at(at.index) > 0) start();
   }
@@ -254,8 +261,8 @@ DataLoader::State& DataLoader::state() const {
 }
 
 int64_t DataLoader::size() const {
-  const int64_t batch = state().options.batch_size, samples = state().samples;
-  return state().options.drop_last || samples % batch == 0 ? samples / batch : samples / batch + 1;
+  const int64_t full = state().samples / state().options.batch_size;
+  return full + (state().batch_at(full * state().options.batch_size) > 0);
 }
 
 Position DataLoader::position() const { return state().position; }

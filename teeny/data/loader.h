@@ -7,7 +7,7 @@
 //     for (auto [x, y] : loader) ...            x (128, 1, 28, 28) float32, y (128) int64
 //
 // Everything random follows from the seed, the epoch and the sample: the same values in every run, wherever it
-// resumes.
+// resumes, and on however many ranks: each takes its part of the batches that one process would have.
 #include <functional>
 #include <iterator>
 #include <map>
@@ -30,17 +30,21 @@ struct Batch {
 using Transform = std::function<void(std::span<float> image, const Shape& shape, std::mt19937_64& random)>;
 
 struct LoaderOptions {
-  int64_t batch_size = 1;
+  int64_t batch_size = 1;  ///< of all ranks together, a multiple of `ranks`
   bool shuffle = false;
   uint64_t seed = 0;
   bool drop_last = false;  ///< leaves out a last batch that is not full
+  /// Of each batch, cut into `ranks` equal parts that follow one another, this loader gives number `rank`. A last batch
+  /// is cut short to what has equal parts: up to `ranks - 1` samples are left out of the epoch.
+  int rank = 0, ranks = 1;
   /// Images of uint8 are divided by 255, then transformed, then normalised: (x - mean) / std, where either has one
   /// value, or one a channel.
   std::vector<float> mean = {0}, std = {1};
   Transform transform = {};
 };
 
-/// Where a loader stands: `index` samples of the epoch have been handed out.
+/// Where a loader stands: `index` samples of the epoch have been handed out, to all ranks together. So it is the same
+/// on every rank, and fits any number of them.
 struct Position {
   uint64_t seed = 0;
   int64_t epoch = 0, index = 0;
