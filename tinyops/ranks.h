@@ -20,7 +20,10 @@ int split(int group, int colour);
 
 /// Runs the kernel, or its phase, on memory of the host.
 void run(const CollectiveKernel& kernel, const void* in, void* out);
-/// Waits for what was started and not finished, and drops its errors.
+/// The kernel comes next, or is left out where one before it throws.
+void expect(const CollectiveKernel& kernel);
+/// Waits for what was started and not finished, and drops its errors. What was expected and left out is counted: ranks
+/// compare which collective of the program comes next, so that an Error of one rank alone is noticed.
 void drain() noexcept;
 /// Where kernels run that may throw between Start and Finish: nothing goes on in memory that is gone, and the next
 /// Finish is of the next Start.

@@ -229,7 +229,7 @@ LateWrites late_writes(std::span<Step> steps) {
 
 }  // namespace
 
-void run_assignments(std::vector<Step> steps) {
+void run_assignments(std::vector<Step>&& steps) {
   if (context.pending.empty()) {
     for (Step& step : steps) run_step(step);
     return;
@@ -237,21 +237,22 @@ void run_assignments(std::vector<Step> steps) {
   const LateWrites late = late_writes(steps);
   std::vector<Step> ordered;
   for (size_t s : late.order) ordered.push_back(std::move(steps[s]));
+  steps = std::move(ordered);
   std::exception_ptr error;
   bool stopped = false;
   Missing missing;
-  for (size_t i = 0; i < ordered.size(); ++i) {
+  for (size_t i = 0; i < steps.size(); ++i) {
     // After an index outside the rest is met now, too: one mistake is one Error. But nothing more is written over.
     stopped |= error && (i == late.writes || i == late.rest);
-    if (missing.is_needed_by(ordered[i])) missing.add(ordered[i], false);
+    if (missing.is_needed_by(steps[i])) missing.add(steps[i], false);
     else if (!stopped) try {
-        run_step(ordered[i]);
+        run_step(steps[i]);
       } catch (...) {
         if (!error) error = std::current_exception();
-        const bool refused = checks_an_index(ordered[i].kernel);
+        const bool refused = checks_an_index(steps[i].kernel);
         stopped |= !refused;
         // Where old values have been written over and memory is short, the new ones stay pending.
-        if (refused || i <= late.writes) missing.add(ordered[i], true);
+        if (refused || i <= late.writes) missing.add(steps[i], true);
       }
   }
   if (!error) return;

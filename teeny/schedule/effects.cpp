@@ -10,6 +10,11 @@ namespace teeny {
 
 using tinyops::CollectiveKernel;
 
+Effects::Effects() : nodes_(std::exchange(context.effects, {})) {
+  for (const std::shared_ptr<Node>& node : nodes_)
+    tinyops::ranks::expect(std::get<CollectiveKernel>(*std::get<node::Special>(node->op).kernel));
+}
+
 std::vector<LazyBuffer> Effects::before(std::span<const LazyBuffer> targets) const {
   std::vector<LazyBuffer> result;
   result.reserve(nodes_.size() + targets.size());

@@ -14,7 +14,7 @@ namespace teeny {
 /// compare the numbers of their collectives, so that one left out is noticed.
 class Effects {
  public:
-  Effects() : nodes_(std::exchange(context.effects, {})) {}
+  Effects();
   /// They, then the targets.
   std::vector<LazyBuffer> before(std::span<const LazyBuffer> targets) const;
   /// Those with a history that must be computed in parts, and all before these: part for part they would lose their

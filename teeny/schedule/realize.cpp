@@ -42,6 +42,7 @@ void realize(std::span<const LazyBuffer> targets) {
   for (const LazyBuffer& target : targets)
     if (target.node()->of_another_thread())
       fail("realize: a tensor of ", target.shape(), " was made by another thread: realize() it there");
+  std::vector<Step> steps;  // gone after the effects: collectives that have started use their memory
   const Effects effects;
   std::vector<LazyBuffer> all = effects.before(targets);
   add_assignments(all);
@@ -51,11 +52,9 @@ void realize(std::span<const LazyBuffer> targets) {
   if (std::ranges::any_of(all, [](const LazyBuffer& x) { return x.node()->depth >= kLongHistory; }))
     compute_in_parts(all, [](std::span<const LazyBuffer> part) { run_assignments(schedule(part)); });
   const bool assigned = !context.pending.empty();
-  std::vector<Step> steps = overlapped(assigned ? schedule_assignments(all) : schedule(all));
+  steps = overlapped(assigned ? schedule_assignments(all) : schedule(all));
   if (drawn && !steps.empty()) draw_at_exit(all, steps);
-  if (assigned) run_assignments(std::move(steps));
-  else
-    for (Step& step : steps) run_step(step);
+  run_assignments(std::move(steps));
   context.pending.clear();
 }
 

@@ -25,6 +25,7 @@ void run(const CollectiveKernel& kernel, const void* in, void* out) {
   const size_t bytes = size_t(kernel.out.view.numel() * itemsize(kernel.out.dtype));
   if (kernel.phase != CollectiveKernel::Phase::Finish && bytes > 0) std::memcpy(out, in, bytes);
 }
+void expect(const CollectiveKernel&) {}
 void drain() noexcept {}
 void tell(int, void*, size_t) {}
 Traffic traffic() { return {}; }

@@ -1,0 +1,62 @@
+#pragma once
+// What ranks compare before they do something together; for this room alone.
+#include <string>
+
+#include "tinyops/base/collective.h"
+#include "tinyops/ranks/mpi_types.h"
+
+namespace tinyops::ranks {
+
+/// What a rank is about to do.
+struct Intent {
+  static constexpr int64_t kEnds = -1, kSplits = -2, kTells = -3;
+  int64_t number = 0, what = kEnds, count = 0;
+  int64_t rank = 0;  ///< whose it is
+
+  static Intent of(const CollectiveKernel& k, int64_t number) {
+    return {number, int64_t(k.what) | int64_t(k.op) << 8 | int64_t(k.in.dtype) << 16 | int64_t(k.root) << 24,
+            k.in.view.numel()};
+  }
+  bool is_same(const Intent& x) const { return number == x.number && what == x.what && count == x.count; }
+
+  std::string text() const {
+    if (what == kEnds) return "ends";
+    if (what == kSplits) return "splits a group";
+    if (what == kTells) return tinyops::text("tells ", count, " bytes");
+    const auto op = ReduceOp(what >> 8 & 255);
+    const int64_t root = what >> 24;
+    return tinyops::text(name(Collective(what & 255)), op == ReduceOp::Sum ? "" : tinyops::text(' ', op), " number ",
+                         number, " of ", count, ' ', DType(what >> 16 & 255),
+                         root == 0 ? "" : tinyops::text(" from rank ", root));
+  }
+};
+
+struct Members {
+  MPI_Comm comm = MPI_COMM_WORLD;
+  int rank = 0, world = 1;
+  /// Collectives, counted by the thread that runs them: those that were begun or left out, and those that were
+  /// expected.
+  int64_t begun = 0, expected = 0;
+};
+
+/// A comparison of intents on its way: where the largest of each part and the smallest differ, so do they.
+struct Comparison {
+  const Members& members;
+  const Intent mine;
+  MPI_Request request;
+  bool done = false;
+
+  Comparison(const Members& members, const Intent& mine) : members(members), mine(mine) {
+    const int64_t parts[3] = {mine.number, mine.what, mine.count};
+    for (int i = 0; i < 3; ++i) sent_[i] = parts[i], sent_[3 + i] = -parts[i];
+    check(MPI_Iallreduce(sent_, most_, 6, MPI_INT64_T, MPI_MAX, members.comm, &request), "comparing");
+  }
+  Comparison(const Comparison&) = delete;
+  Comparison& operator=(const Comparison&) = delete;
+  bool agrees() const { return most_[0] == -most_[3] && most_[1] == -most_[4] && most_[2] == -most_[5]; }
+
+ private:
+  int64_t sent_[6], most_[6];
+};
+
+}  // namespace tinyops::ranks
