@@ -137,4 +137,15 @@ void average_gradients(std::span<const Tensor> params, const AverageOptions& opt
   }
 }
 
+Tensor clip_grad_norm(std::span<const Tensor> whole, std::span<const Tensor> parts, double max_norm,
+                      const Group& among) {
+  optim::detail::check_max_norm(max_norm);
+  const NoGrad guard;
+  const Tensor squares =
+      optim::detail::sum_of_powers(whole) + all_reduce(optim::detail::sum_of_powers(parts), among);
+  std::vector<Tensor> all(whole.begin(), whole.end());
+  all.insert(all.end(), parts.begin(), parts.end());
+  return optim::detail::clip_grads_with_norm(all, max_norm, squares.sqrt());
+}
+
 }  // namespace teeny::dist

@@ -11,7 +11,7 @@
 #include <span>
 
 #include "teeny/dist/group.h"
-#include "teeny/nn/nn.h"
+#include "teeny/optim/optim.h"
 
 namespace teeny::dist {
 
@@ -38,5 +38,10 @@ struct AverageOptions {
 /// many bytes, the last parameter's first, which is ready first. Between several `backward` of one step nothing has to
 /// be averaged; call it once, before clipping.
 void average_gradients(std::span<const Tensor> params, const AverageOptions& options = {});
+
+/// optim::clip_grad_norm of a model that is cut into parts: of `parts` each of the ranks has other elements, and `whole`
+/// is the same on all of them. What average_gradients has left needs none of this: it is the same on all ranks.
+Tensor clip_grad_norm(std::span<const Tensor> whole, std::span<const Tensor> parts, double max_norm,
+                      const Group& among = {});
 
 }  // namespace teeny::dist

@@ -13,3 +13,5 @@
 //   }
 #include "teeny/dist/collectives.h"
 #include "teeny/dist/group.h"
+#include "teeny/dist/layers.h"
+#include "teeny/dist/sharded.h"

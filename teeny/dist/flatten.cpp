@@ -1,16 +1,26 @@
 #include "teeny/dist/flatten.h"
 
+#include <algorithm>
+
 namespace teeny::dist {
 
-Tensor flatten(std::span<const Tensor> xs, int64_t multiple) {
-  std::vector<Tensor> flat;
+int64_t numel(std::span<const Tensor> xs) {
   int64_t elements = 0;
+  for (const Tensor& x : xs) elements += x.numel();
+  return elements;
+}
+
+Tensor flatten(std::span<const Tensor> xs, int64_t begin, int64_t size) {
+  std::vector<Tensor> parts;
+  int64_t at = 0, missing = size;  // the elements before x, and those of the result that are not there yet
   for (const Tensor& x : xs) {
     if (x.dtype() != xs[0].dtype()) fail("dist: ", xs[0].dtype(), " beside ", x.dtype(), "; one dtype at a time");
-    flat.push_back(x.flatten()), elements += x.numel();
+    const int64_t from = std::max(begin - at, int64_t(0)), to = std::min(begin + size - at, x.numel());
+    if (from < to) parts.push_back(x.flatten()[{slice(from, to)}]), missing -= to - from;
+    at += x.numel();
   }
-  if (elements % multiple != 0) flat.push_back(Tensor::zeros({multiple - elements % multiple}, xs[0].dtype()));
-  return Tensor::cat(flat);
+  if (missing > 0) parts.push_back(Tensor::zeros({missing}, xs[0].dtype()));
+  return parts.empty() ? Tensor::zeros({0}, xs[0].dtype()) : Tensor::cat(parts);
 }
 
 std::vector<Tensor> unflatten(const Tensor& flat, std::span<const Tensor> like) {

@@ -387,25 +387,38 @@ void set_grads(std::span<const Tensor> params, F&& f) {
 }
 }  // namespace
 
-Tensor clip_grad_norm(std::span<const Tensor> params, double max_norm, double norm_type) {
+void detail::check_max_norm(double max_norm) {
   if (!(max_norm >= 0)) fail("clip_grad_norm: max_norm ", max_norm, " is negative");
-  if (!(norm_type > 0)) fail("clip_grad_norm: norm_type ", norm_type, " is not above 0");
-  NoGrad guard;
+}
+
+Tensor detail::sum_of_powers(std::span<const Tensor> params, double norm_type) {
   const bool largest = std::isinf(norm_type);
   Tensor total = Tensor::zeros({}, DType::Float64);  // powers leave a float's range where the norm does not
-  DType dtype = DType::Float32;
   for (const Tensor& p : params) {
     const Tensor g = (p.lazy("clip_grad_norm"), p.grad());
     if (!g.defined() || g.numel() == 0) continue;
-    if (g.dtype() == DType::Float64) dtype = DType::Float64;
     const Tensor x = g.cast(DType::Float64);
     if (largest) total = total.maximum(x.abs().max());
     else total = total + (norm_type == 2 ? x.square() : x.abs().pow(norm_type)).sum();  // a square is cheap
   }
-  if (!largest) total = total.pow(1 / norm_type);
-  const Tensor scale = (max_norm / (total + 1e-6)).minimum(1);
+  return total;
+}
+
+Tensor detail::clip_grads_with_norm(std::span<const Tensor> params, double max_norm, const Tensor& norm) {
+  DType dtype = DType::Float32;
+  for (const Tensor& p : params)
+    if (p.grad().defined()) dtype = promote(dtype, p.grad().dtype());
+  const Tensor scale = (max_norm / (norm + 1e-6)).minimum(1);
   set_grads(params, [&](const Tensor& g) { return (g * scale.cast(accumulate_dtype(g))).cast(g.dtype()); });
-  return total.cast(dtype);
+  return norm.cast(dtype);
+}
+
+Tensor clip_grad_norm(std::span<const Tensor> params, double max_norm, double norm_type) {
+  detail::check_max_norm(max_norm);
+  if (!(norm_type > 0)) fail("clip_grad_norm: norm_type ", norm_type, " is not above 0");
+  NoGrad guard;
+  const Tensor total = detail::sum_of_powers(params, norm_type);
+  return detail::clip_grads_with_norm(params, max_norm, std::isinf(norm_type) ? total : total.pow(1 / norm_type));
 }
 
 void clip_grad_value(std::span<const Tensor> params, double limit) {

@@ -40,6 +40,7 @@ struct SGDOptions {
 class SGD : public Optimizer {
  public:
   static constexpr std::string_view kName = "sgd";
+  using Options = SGDOptions;
   explicit SGD(std::vector<Tensor> params, const SGDOptions& options = {}) : SGD({{std::move(params), options}}) {}
   explicit SGD(const std::vector<ParamGroup<SGDOptions>>& groups);
   void step() override;
@@ -67,6 +68,7 @@ struct AdamOptions {
 class Adam : public Optimizer {
  public:
   static constexpr std::string_view kName = "adam";
+  using Options = AdamOptions;
   explicit Adam(std::vector<Tensor> params, const AdamOptions& options = {}) : Adam({{std::move(params), options}}) {}
   explicit Adam(const std::vector<ParamGroup<AdamOptions>>& groups) : Adam(kName, groups) {}
   void step() override;
@@ -92,6 +94,7 @@ struct AdamWOptions {
 class AdamW : public Adam {
  public:
   static constexpr std::string_view kName = "adamw";
+  using Options = AdamWOptions;
   explicit AdamW(std::vector<Tensor> params, const AdamWOptions& options = {})
       : AdamW({{std::move(params), options}}) {}
   explicit AdamW(const std::vector<ParamGroup<AdamWOptions>>& groups);
@@ -111,6 +114,7 @@ struct NAdamOptions {
 class NAdam : public Optimizer {
  public:
   static constexpr std::string_view kName = "nadam";
+  using Options = NAdamOptions;
   explicit NAdam(std::vector<Tensor> params, const NAdamOptions& options = {})
       : NAdam({{std::move(params), options}}) {}
   explicit NAdam(const std::vector<ParamGroup<NAdamOptions>>& groups);
@@ -140,6 +144,7 @@ struct RMSpropOptions {
 class RMSprop : public Optimizer {
  public:
   static constexpr std::string_view kName = "rmsprop";
+  using Options = RMSpropOptions;
   explicit RMSprop(std::vector<Tensor> params, const RMSpropOptions& options = {})
       : RMSprop({{std::move(params), options}}) {}
   explicit RMSprop(const std::vector<ParamGroup<RMSpropOptions>>& groups);
@@ -166,6 +171,7 @@ struct AdagradOptions {
 class Adagrad : public Optimizer {
  public:
   static constexpr std::string_view kName = "adagrad";
+  using Options = AdagradOptions;
   explicit Adagrad(std::vector<Tensor> params, const AdagradOptions& options = {})
       : Adagrad({{std::move(params), options}}) {}
   explicit Adagrad(const std::vector<ParamGroup<AdagradOptions>>& groups);
@@ -193,6 +199,7 @@ struct LAMBOptions {
 class LAMB : public Optimizer {
  public:
   static constexpr std::string_view kName = "lamb";
+  using Options = LAMBOptions;
   explicit LAMB(std::vector<Tensor> params, const LAMBOptions& options = {}) : LAMB({{std::move(params), options}}) {}
   explicit LAMB(const std::vector<ParamGroup<LAMBOptions>>& groups);
   void step() override;
@@ -233,6 +240,7 @@ struct MuonOptions {
 class Muon : public Optimizer {
  public:
   static constexpr std::string_view kName = "muon";
+  using Options = MuonOptions;
   explicit Muon(std::vector<Tensor> params, const MuonOptions& options = {}) : Muon({{std::move(params), options}}) {}
   explicit Muon(const std::vector<ParamGroup<MuonOptions>>& groups);
   void step() override;
@@ -251,6 +259,13 @@ class Muon : public Optimizer {
 /// Returns the norm, from before. Pascanu, Mikolov, Bengio: "On the difficulty of training recurrent neural networks",
 /// 2013; torch.nn.utils.clip_grad_norm_.
 Tensor clip_grad_norm(std::span<const Tensor> params, double max_norm, double norm_type = 2);
+namespace detail {
+void check_max_norm(double max_norm);
+/// The sum of |g|^norm_type over all elements of all gradients, or the largest |g|; float64.
+Tensor sum_of_powers(std::span<const Tensor> params, double norm_type = 2);
+/// Clips gradients that are a part of those with this norm, float64. Returns it in their dtype.
+Tensor clip_grads_with_norm(std::span<const Tensor> params, double max_norm, const Tensor& norm);
+}  // namespace detail
 /// Clamps every element of every gradient to [-limit, limit].
 void clip_grad_value(std::span<const Tensor> params, double limit);
 
