@@ -1,7 +1,4 @@
 // An optimiser that is spread over the ranks does what a plain one does, also from a checkpoint of other ranks.
-#include <filesystem>
-#include <functional>
-
 #include "helpers.h"
 #include "tests/temporary_directory.h"
 #include "tinyops/device.h"

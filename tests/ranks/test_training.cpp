@@ -1,0 +1,204 @@
+// Training on many ranks is training on one: the same losses, the same parameters on all ranks, a part of the work.
+#include <time.h>
+
+#include "helpers.h"
+#include "tests/temporary_directory.h"
+
+using namespace teeny;
+using namespace of_ranks;
+
+namespace {
+
+/// That of examples/mnist.cpp.
+struct Convnet {
+  nn::Conv2d c1{1, 16, 5}, c2{16, 32, 5};
+  nn::Linear head{512, 10};
+  Tensor operator()(Tensor x) const {
+    x = (x - 0.1307) / 0.3081;
+    x = c1(x).relu().max_pool2d();
+    x = c2(x).relu().max_pool2d();
+    return head(x.flatten(1));
+  }
+  TEENY_STATE(c1, c2, head)
+};
+
+/// Processor time of this thread, in seconds.
+double thread_time() {
+  timespec t{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return double(t.tv_sec) + 1e-9 * double(t.tv_nsec);
+}
+
+struct Way {
+  const char* name;
+  bool alone = false, sharded = false, jit = true, overlap = true;
+  int64_t bucket = 25 << 20;
+};
+struct Result {
+  std::vector<double> losses;
+  int64_t hash = 0;
+  double seconds = 0;  ///< of the program's thread, a step: the median
+};
+
+/// A hundred steps on MNIST, with 120 images in each for all ranks together.
+Result train(const Way& way, const data::Dataset& images) {
+  const Training mode;
+  const ExecutionScope execution({.overlap = way.overlap});
+  const int rank = way.alone ? 0 : dist::rank(), ranks = way.alone ? 1 : dist::world();
+  Tensor::manual_seed(3);
+  Convnet model;
+  if (!way.alone) dist::broadcast(nn::state_dict(model));
+  const std::vector<Tensor> params = nn::parameters(model);
+  optim::Adam adam(params);
+  dist::Sharded<optim::Adam> sharded(params);
+  data::DataLoader loader(images, {.batch_size = 120, .shuffle = true, .rank = rank, .ranks = ranks});
+  const auto body = [&](const Tensor& x, const Tensor& y) {
+    adam.zero_grad();
+    const Tensor loss = model(x).cross_entropy(y).backward().detach();
+    if (way.sharded) sharded.step();
+    else {
+      if (!way.alone) dist::average_gradients(params, way.bucket);
+      adam.step();
+    }
+    return way.alone ? loss : dist::all_reduce(loss) / ranks;
+  };
+  Jit recorded(body);
+  Result result;
+  std::vector<double> times;
+  double start = thread_time();
+  for (const auto& [x, y] : loader) {
+    result.losses.push_back((way.jit ? recorded(x, y) : body(x, y)).item());
+    times.push_back(thread_time() - std::exchange(start, thread_time()));
+    if (result.losses.size() == 100) break;
+  }
+  std::ranges::sort(times);
+  result.seconds = times[times.size() / 2];
+  result.hash = hash(params);
+  return result;
+}
+
+double largest_difference(const std::vector<double>& a, const std::vector<double>& b) {
+  double result = 0;
+  for (size_t i = 0; i < a.size(); ++i) result = std::max(result, std::abs(a[i] - b[i]) / std::abs(b[i]));
+  return result;
+}
+
+}  // namespace
+
+TEST_CASE("training: MNIST has the curve of one process, on all ranks the same bits, and a part of the work [train]") {
+  const data::Dataset images = data::mnist().first;
+  const Result alone = train({"alone", true}, images);
+  const Result mean = train({"average_gradients"}, images);
+  const Result sharded = train({"sharded", false, true}, images);
+  for (const Result* result : {&mean, &sharded}) {
+    CHECK(largest_difference(result->losses, alone.losses) <= 1e-5);
+    CHECK(same_on_all(result->hash));
+  }
+  for (const Way& way :
+       {Way{"again"}, Way{"without Jit", false, false, false}, Way{"without overlap", false, false, true, false},
+        Way{"buckets of 1 KB", false, false, true, true, 1024}}) {
+    CAPTURE(way.name);
+    CHECK(train(way, images).hash == mean.hash);
+  }
+  CHECK(train({"sharded, without Jit and overlap", false, true, false, false}, images).hash == sharded.hash);
+
+  const double share = mean.seconds / alone.seconds;
+  if (dist::rank() == 0) {
+    std::string table = text("\nranks ", dist::world(), "\nstep     one rank     average_gradients  Sharded\n");
+    for (const size_t step : {0, 4, 10, 50, 99})
+      table += text(step, '\t', tinyops::decimal(alone.losses[step], 7), '\t', tinyops::decimal(mean.losses[step], 7),
+                    '\t', tinyops::decimal(sharded.losses[step], 7), '\n');
+    MESSAGE(table, "largest relative difference ", largest_difference(mean.losses, alone.losses), " and ",
+            largest_difference(sharded.losses, alone.losses),
+            "\nprocessor time of the program's thread a step: ", 1e3 * alone.seconds, " ms, ", 1e3 * mean.seconds,
+            " ms: ", share);
+  }
+  CHECK(share <= 1.2 / dist::world());
+}
+
+namespace {
+
+struct Perceptron {
+  nn::Linear up{11, 13}, down{13, 5};
+  Tensor operator()(const Tensor& x) const { return down(up(x).tanh()); }
+  TEENY_STATE(up, down)
+};
+Perceptron new_perceptron() {
+  Tensor::manual_seed(7);
+  return {};
+}
+/// Number `index` of several small batches: (12, 11), 12 is a multiple of one to four ranks.
+Tensor small_batch(int index) {
+  return (Tensor::arange(12 * 11).cast(DType::Float32) * (0.3 + 0.1 * index)).sin().reshape({12, 11});
+}
+Tensor loss_of(const Perceptron& model, const Tensor& x) {
+  return (model(x) - (x[{ellipsis, slice(0, 5)}] * 2).cos()).square().mean();
+}
+
+}  // namespace
+
+TEST_CASE("training: gradients that add up over several batches are averaged once, and then clipped") {
+  const Training mode;
+  for (const bool sharded : {false, true}) {
+    CAPTURE(sharded);
+    const Perceptron alone = new_perceptron(), model = new_perceptron();
+    const std::vector<Tensor> all = nn::parameters(alone), mine = nn::parameters(model);
+    optim::Adam plain(all, {.lr = 1e-2}), adam(mine, {.lr = 1e-2});
+    dist::Sharded<optim::Adam> spread(mine, {.lr = 1e-2});
+    for (int step = 0; step < 5; ++step) {
+      plain.zero_grad(), adam.zero_grad();
+      for (int part = 0; part < 3; ++part) {
+        const Tensor x = small_batch(3 * step + part);
+        (loss_of(alone, x) / 3).backward();
+        (loss_of(model, dist::shard(x)) / 3).backward();
+      }
+      const double want = optim::clip_grad_norm(all, 0.1).item();
+      plain.step();
+      double norm = 0;
+      if (sharded) norm = spread.step(0.1).item();
+      else {
+        dist::average_gradients(mine);
+        norm = optim::clip_grad_norm(mine, 0.1).item();
+        std::vector<Tensor> grads;
+        for (const Tensor& p : mine) grads.push_back(p.grad());
+        CHECK(same_on_all(hash(grads)));
+        CHECK(distance(grads, std::vector<Tensor>{all[0].grad(), all[1].grad(), all[2].grad(), all[3].grad()}) < 1e-5);
+        adam.step();
+      }
+      CHECK(norm == doctest::Approx(want).epsilon(1e-5));
+    }
+    CHECK(distance(mine, all) < 1e-5);
+    CHECK(same_on_all(hash(mine)));
+  }
+}
+
+TEST_CASE("training: ranks that drop other elements go on with the same parameters") {
+  const Training mode;
+  const Perceptron model = new_perceptron();
+  dist::broadcast(nn::state_dict(model));
+  const std::vector<Tensor> params = nn::parameters(model);
+  optim::SGD sgd(params, {.lr = 0.1});
+  Tensor::manual_seed(1 + dist::rank());
+  if (dist::world() > 1) CHECK_FALSE(same_on_all(hash(std::vector<Tensor>{Tensor::rand({10})})));
+  for (int step = 0; step < 3; ++step) {
+    sgd.zero_grad();
+    const Tensor x = dist::shard(small_batch(step));
+    loss_of(model, x.dropout(0.5)).backward();
+    dist::average_gradients(params);
+    sgd.step();
+  }
+  CHECK(same_on_all(hash(params)));
+}
+
+TEST_CASE("training: an evaluation in slices counts every sample once") {
+  const NoGrad guard;
+  const Tensor right = (Tensor::arange(1237) * 7919 % 10 < 7);
+  double mine = 0, seen = 0;
+  for (int64_t i = 100 * dist::rank(); i < right.size(0); i += 100 * dist::world()) {
+    const Tensor part = right[{slice(i, i + 100)}];
+    mine += part.sum().item(), seen += double(part.numel());
+  }
+  const auto total = dist::all_reduce(Tensor::of({mine, seen})).to_vector();
+  CHECK(total[0] == right.sum().item());
+  CHECK(total[1] == 1237);
+}
