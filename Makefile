@@ -230,7 +230,7 @@ endif
 tests    := tests/main.cpp $(wildcard tests/random_graph*.cpp tests/test_*.cpp $(if $(emulated),tests/gpu_emulator/test_*.cpp))
 of_gpt2   := $(addprefix examples/,bpe.cpp unicode.cpp weights.cpp)
 of_resnet := $(addprefix examples/,image.cpp unicode.cpp weights.cpp)
-programs := $(wildcard examples/*.cpp tests/bench/*.cpp) tests/program/save_mnist.cpp $(if $(filter cuda,$(BACKEND)),tests/bench/gpu_peak.cu)
+programs := $(wildcard examples/*.cpp tests/bench/*.cpp) tests/ranks/network.cpp tests/program/save_mnist.cpp $(if $(filter cuda,$(BACKEND)),tests/bench/gpu_peak.cu)
 sources  := $(library) $(tool) $(tests) $(programs) $(checks) $(wildcard tests/course/tool/*.cpp)
 # Only the kernels differ from backend to backend, and with the width of a register: SHARED=build/cpu-native takes all other objects from
 # there, where they must be built already.
@@ -291,7 +291,8 @@ $P/sweep: $B/tests/bench/sweep.o $B/tests/bench/$(if $(filter cuda,$(BACKEND)),g
 $(EXAMPLES:%=$P/%): $P/%: $B/examples/%.o $B/examples/common.o $(LIBTEENY)
 $P/gpt2: $(call object,$(of_gpt2))
 $P/resnet: $(call object,$(of_resnet))
-$P/test $P/bin/teeny $P/bench $P/sweep $(EXAMPLES:%=$P/%):
+$P/network: $B/tests/ranks/network.o $(LIBTEENY)
+$P/test $P/bin/teeny $P/bench $P/sweep $P/network $(EXAMPLES:%=$P/%):
 	@mkdir -p $(@D)
 	$(call say,link,$@)
 	$Q$(CXX) $(FLAGS) $(CXXFLAGS) $(filter %.o,$^) $(LIBTEENY) $(if $(filter %/image.o,$^),-lpng) $(LIBS) -o $@

@@ -89,7 +89,7 @@ cat > /run/on <<'EOF'
 while [[ $1 == -* ]]; do shift; done
 host=$1
 shift
-exec ip netns exec "$host" unshare --mount --uts --ipc sh -c \
+exec ip netns exec "$host" unshare --mount --uts --ipc bash -c \
   "hostname $host; mount -t tmpfs tmpfs /dev/shm; mount -t tmpfs tmpfs /run/tmp; $*"
 EOF
 chmod +x /run/on
