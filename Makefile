@@ -157,7 +157,7 @@ endif
 # A program that leaves the work to the library gains nothing from -O3, which takes 1.6 times as long to compile as -O1;
 # nor does teeny/, which plans and leaves the loops to tinyops/, gain from it over -O2, nor do two files whose loops are all written
 # out in packets. (gemm.cpp is three times as slow with -O2.) What reads program files is to be small.
-at_leisure  = $(filter examples/% teeny/tool/% tests/test_% tests/random_graph% tests/course/%,$1)
+at_leisure  = $(filter examples/% teeny/tool/% tests/test_% tests/random_graph% tests/course/% tests/ranks/%,$1)
 fast_checks = $(of_headers) $(wildcard tests/course/28-*)  # loops of the CPU's kernels stand in them
 is_small    = $(filter teeny/files/% teeny/program/%,$1)
 in_packets  = $(filter tinyops/cpu/contract/many.cpp tinyops/cpu/contract/pad_copy.cpp,$1)
@@ -227,10 +227,11 @@ ifdef emulated
     $(sort $(shell sed -n 's/^objects: //p' $(of_cuda)))
   of_cpu  := $(patsubst %.cpp,build/cpu-$(ARCH)/%.o,tests/course/check.cpp $(wildcard tinyops/base/*.cpp tinyops/common/*.cpp))
 endif
+tests_of_ranks := tests/ranks/main.cpp tests/ranks/checks.cpp $(wildcard tests/ranks/test_*.cpp)
 tests    := tests/main.cpp $(wildcard tests/random_graph*.cpp tests/test_*.cpp $(if $(emulated),tests/gpu_emulator/test_*.cpp))
 of_gpt2   := $(addprefix examples/,bpe.cpp unicode.cpp weights.cpp)
 of_resnet := $(addprefix examples/,image.cpp unicode.cpp weights.cpp)
-programs := $(wildcard examples/*.cpp tests/bench/*.cpp) tests/ranks/network.cpp tests/program/save_mnist.cpp $(if $(filter cuda,$(BACKEND)),tests/bench/gpu_peak.cu)
+programs := $(wildcard examples/*.cpp tests/bench/*.cpp tests/ranks/*.cpp) tests/program/save_mnist.cpp $(if $(filter cuda,$(BACKEND)),tests/bench/gpu_peak.cu)
 sources  := $(library) $(tool) $(tests) $(programs) $(checks) $(wildcard tests/course/tool/*.cpp)
 # Only the kernels differ from backend to backend, and with the width of a register: SHARED=build/cpu-native takes all other objects from
 # there, where they must be built already.
@@ -288,11 +289,13 @@ $P/test: $(call object,$(tests) $(of_gpt2) $(of_resnet)) $(LIBTEENY)
 $P/bin/teeny: $(call object,$(tool)) $(LIBTEENY)  # $B/teeny is the folder of objects
 $P/bench: $B/tests/bench/bench.o $B/tests/bench/$(if $(filter cuda,$(BACKEND)),gpu_)peak.o $B/examples/common.o $(LIBTEENY)
 $P/sweep: $B/tests/bench/sweep.o $B/tests/bench/$(if $(filter cuda,$(BACKEND)),gpu_)peak.o $B/examples/common.o $(LIBTEENY)
+$P/ranks: $(call object,$(tests_of_ranks)) $(LIBTEENY)
+$P/misuse: $(call object,tests/ranks/misuse.cpp) $(LIBTEENY)
 $(EXAMPLES:%=$P/%): $P/%: $B/examples/%.o $B/examples/common.o $(LIBTEENY)
 $P/gpt2: $(call object,$(of_gpt2))
 $P/resnet: $(call object,$(of_resnet))
 $P/network: $B/tests/ranks/network.o $(LIBTEENY)
-$P/test $P/bin/teeny $P/bench $P/sweep $P/network $(EXAMPLES:%=$P/%):
+$P/test $P/ranks $P/misuse $P/bin/teeny $P/bench $P/sweep $P/network $(EXAMPLES:%=$P/%):
 	@mkdir -p $(@D)
 	$(call say,link,$@)
 	$Q$(CXX) $(FLAGS) $(CXXFLAGS) $(filter %.o,$^) $(LIBTEENY) $(if $(filter %/image.o,$^),-lpng) $(LIBS) -o $@

@@ -88,26 +88,28 @@ Rule rule_among(const Group& among) {
 
 }  // namespace
 
+// Of one rank: the elements of x where they are, but in a tensor of its own. Assigning to x leaves it, as among many.
+Tensor sum_gradients(const Tensor& x, const Group& among) { return apply(rule_among<SumGradients>(among), x); }
+
 Tensor all_reduce(const Tensor& x, const Group& among) {
-  return among.world() == 1 ? x : apply(rule_among<AllReduce>(among), x);
-}
-Tensor sum_gradients(const Tensor& x, const Group& among) {
-  return among.world() == 1 ? x : apply(rule_among<SumGradients>(among), x);
+  return among.world() == 1 ? sum_gradients(x, among) : apply(rule_among<AllReduce>(among), x);
 }
 Tensor all_gather(const Tensor& x, const Group& among) {
   if (x.lazy("all_gather").shape().empty()) fail("all_gather: a tensor of () has no axis 0; reshape({1}) it");
-  return among.world() == 1 ? x : apply(rule_among<AllGather>(among), x);
+  return among.world() == 1 ? sum_gradients(x, among) : apply(rule_among<AllGather>(among), x);
 }
 Tensor reduce_scatter(const Tensor& x, const Group& among) {
   auto rule = rule_among<ReduceScatter>(among);
   rule.shape = part_of(x, 0, among, "reduce_scatter");
-  return among.world() == 1 ? x : apply(std::move(rule), x);
+  return among.world() == 1 ? sum_gradients(x, among) : apply(std::move(rule), x);
 }
 Tensor shard(const Tensor& x, int axis, const Group& among) {
   const int rank = x.lazy("shard").shape().size(), from_front = axis < 0 ? axis + rank : axis;
   if (from_front < 0 || from_front >= rank) fail("shard: a tensor of ", x.shape(), " has no axis ", axis);
-  const Shape part = part_of(x, from_front, among, "shard");
-  return among.world() == 1 ? x : x.split(part[from_front], axis)[size_t(among.rank())];
+  const int64_t size = part_of(x, from_front, among, "shard")[from_front];
+  Dims begin = Dims::filled(rank, 0), end = x.shape();
+  begin[from_front] = among.rank() * size, end[from_front] = begin[from_front] + size;
+  return among.world() == 1 ? sum_gradients(x, among) : x.shrink(begin, end);
 }
 
 void broadcast(const nn::StateDict& state, const Group& among) {

@@ -7,7 +7,7 @@
 // else, but run with the next value that anyone asks for, looked at or not, in the order in which they were made. Until
 // then each keeps its result. What does not fit is an Error on all ranks. They are made by one thread.
 //
-// A group of one rank returns its argument: a program is the same with and without mpirun.
+// A group of one rank returns the elements of its argument where they are: a program is the same with and without mpirun.
 #include <span>
 
 #include "teeny/dist/group.h"
