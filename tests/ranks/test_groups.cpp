@@ -87,7 +87,7 @@ TEST_CASE("groups: four ranks as two by two, tensor and data parallel") {
         const Tensor loss = (cut(x) - y).square().mean().backward();
         if (sharded) sharded_adam.step();
         else {
-          dist::average_gradients(mine, 100, data);  // several buckets
+          dist::average_gradients(mine, {.bucket = 100, .among = data});  // several buckets
           (void)dist::clip_grad_norm(same, parts, 0.5, model);
           mine_adam.step();
         }

@@ -9,15 +9,17 @@ using namespace of_ranks;
 
 namespace {
 
-/// That of examples/mnist.cpp.
+/// That of examples/mnist.cpp, or one that is smooth. The largest of four pixels, and whether an element is above 0,
+/// now and then change with the last bit of a sum: on more ranks, but on a single one, too, where a bias is disturbed
+/// by 1e-6. Then a curve leaves its path by 1e-5 to 1e-3, and comes back.
 struct Convnet {
+  bool smooth;
   nn::Conv2d c1{1, 16, 5}, c2{16, 32, 5};
   nn::Linear head{512, 10};
   Tensor operator()(Tensor x) const {
+    const auto layer = [&](const Tensor& y) { return smooth ? y.gelu().avg_pool2d() : y.relu().max_pool2d(); };
     x = (x - 0.1307) / 0.3081;
-    x = c1(x).relu().max_pool2d();
-    x = c2(x).relu().max_pool2d();
-    return head(x.flatten(1));
+    return head(layer(c2(layer(c1(x)))).flatten(1));
   }
   TEENY_STATE(c1, c2, head)
 };
@@ -30,9 +32,9 @@ double thread_time() {
 }
 
 struct Way {
-  const char* name;
-  bool alone = false, sharded = false, jit = true, overlap = true;
+  bool alone = false, sharded = false, jit = true, overlap = true, smooth = false;
   int64_t bucket = 25 << 20;
+  size_t steps = 30;
 };
 struct Result {
   std::vector<double> losses;
@@ -40,13 +42,13 @@ struct Result {
   double seconds = 0;  ///< of the program's thread, a step: the median
 };
 
-/// A hundred steps on MNIST, with 120 images in each for all ranks together.
+/// Trains on MNIST, with 120 images a step for all ranks together.
 Result train(const Way& way, const data::Dataset& images) {
   const Training mode;
   const ExecutionScope execution({.overlap = way.overlap});
   const int rank = way.alone ? 0 : dist::rank(), ranks = way.alone ? 1 : dist::world();
   Tensor::manual_seed(3);
-  Convnet model;
+  Convnet model{.smooth = way.smooth};
   if (!way.alone) dist::broadcast(nn::state_dict(model));
   const std::vector<Tensor> params = nn::parameters(model);
   optim::Adam adam(params);
@@ -57,7 +59,7 @@ Result train(const Way& way, const data::Dataset& images) {
     const Tensor loss = model(x).cross_entropy(y).backward().detach();
     if (way.sharded) sharded.step();
     else {
-      if (!way.alone) dist::average_gradients(params, way.bucket);
+      if (!way.alone) dist::average_gradients(params, {.bucket = way.bucket});
       adam.step();
     }
     return way.alone ? loss : dist::all_reduce(loss) / ranks;
@@ -69,7 +71,7 @@ Result train(const Way& way, const data::Dataset& images) {
   for (const auto& [x, y] : loader) {
     result.losses.push_back((way.jit ? recorded(x, y) : body(x, y)).item());
     times.push_back(thread_time() - std::exchange(start, thread_time()));
-    if (result.losses.size() == 100) break;
+    if (result.losses.size() == way.steps) break;
   }
   std::ranges::sort(times);
   result.seconds = times[times.size() / 2];
@@ -85,35 +87,44 @@ double largest_difference(const std::vector<double>& a, const std::vector<double
 
 }  // namespace
 
-TEST_CASE("training: MNIST has the curve of one process, on all ranks the same bits, and a part of the work [train]") {
-  const data::Dataset images = data::mnist().first;
-  const Result alone = train({"alone", true}, images);
-  const Result mean = train({"average_gradients"}, images);
-  const Result sharded = train({"sharded", false, true}, images);
+TEST_CASE("training: MNIST has the curve of one process, and the same bits on all ranks [train]") {
+  const data::Dataset images = data::mnist().train;
+  const auto curve = [&](bool alone, bool sharded) {
+    return train({.alone = alone, .sharded = sharded, .smooth = true, .steps = 100}, images);
+  };
+  const Result alone = curve(true, false), mean = curve(false, false), sharded = curve(false, true);
   for (const Result* result : {&mean, &sharded}) {
     CHECK(largest_difference(result->losses, alone.losses) <= 1e-5);
     CHECK(same_on_all(result->hash));
   }
-  for (const Way& way :
-       {Way{"again"}, Way{"without Jit", false, false, false}, Way{"without overlap", false, false, true, false},
-        Way{"buckets of 1 KB", false, false, true, true, 1024}}) {
-    CAPTURE(way.name);
-    CHECK(train(way, images).hash == mean.hash);
+  if (dist::rank() > 0) return;
+  std::string table = text("\n", dist::world(), " ranks\nstep    one rank    average_gradients    Sharded\n");
+  for (const size_t step : {0, 4, 10, 50, 99}) {
+    const auto digits = [&](const Result& result) { return tinyops::decimal(result.losses[step], 7); };
+    table += text(step, "\t", digits(alone), "\t", digits(mean), "\t", digits(sharded), "\n");
   }
-  CHECK(train({"sharded, without Jit and overlap", false, true, false, false}, images).hash == sharded.hash);
+  MESSAGE(table, "largest relative difference: ", largest_difference(mean.losses, alone.losses), ", ",
+          largest_difference(sharded.losses, alone.losses));
+}
 
-  const double share = mean.seconds / alone.seconds;
-  if (dist::rank() == 0) {
-    std::string table = text("\nranks ", dist::world(), "\nstep     one rank     average_gradients  Sharded\n");
-    for (const size_t step : {0, 4, 10, 50, 99})
-      table += text(step, '\t', tinyops::decimal(alone.losses[step], 7), '\t', tinyops::decimal(mean.losses[step], 7),
-                    '\t', tinyops::decimal(sharded.losses[step], 7), '\n');
-    MESSAGE(table, "largest relative difference ", largest_difference(mean.losses, alone.losses), " and ",
-            largest_difference(sharded.losses, alone.losses),
-            "\nprocessor time of the program's thread a step: ", 1e3 * alone.seconds, " ms, ", 1e3 * mean.seconds,
-            " ms: ", share);
-  }
-  CHECK(share <= 1.2 / dist::world());
+TEST_CASE("training: for a number of ranks the bits do not depend on the way [train]") {
+  const data::Dataset images = data::mnist().train;
+  const int64_t mean = train({}, images).hash, sharded = train({.sharded = true}, images).hash;
+  CHECK(same_on_all(mean));
+  CHECK(same_on_all(sharded));
+  for (const Way& way : {Way{}, Way{.jit = false}, Way{.overlap = false}, Way{.jit = false, .overlap = false},
+                         Way{.bucket = 1024}, Way{.jit = false, .bucket = 1024}})
+    CHECK(train(way, images).hash == mean);
+  CHECK(train({.sharded = true, .jit = false, .overlap = false}, images).hash == sharded);
+}
+
+TEST_CASE("training: a part of the work for each rank [train]") {
+  const data::Dataset images = data::mnist().train;
+  const double alone = train({.alone = true, .steps = 60}, images).seconds, part = train({.steps = 60}, images).seconds;
+  if (dist::rank() == 0)
+    MESSAGE(dist::world(), " ranks: processor time of the program's thread a step: ", 1e3 * alone, " ms alone, ",
+            1e3 * part, " ms: ", part / alone);
+  CHECK(part / alone <= 1.2 / dist::world());
 }
 
 namespace {
