@@ -16,6 +16,7 @@
 #include <exception>
 #include <filesystem>
 
+#include "teeny/dist/dist.h"
 #include "teeny/io/io.h"
 #include "teeny/schedule/draw.h"
 
@@ -44,6 +45,14 @@ struct Interrupted {
 
 static volatile std::sig_atomic_t ctrl_c = 0;
 
+void print_on_one_rank() {
+  if (teeny::dist::rank() > 0 && !std::freopen("/dev/null", "w", stdout)) teeny::fail("/dev/null cannot be written");
+}
+
+teeny::Tensor average(const teeny::Tensor& x) {
+  return teeny::dist::all_reduce(x.detach() / teeny::dist::world());
+}
+
 bool Checkpoint::begin() {
   if (file.empty() && resume) throw WrongOption("--resume needs a file: --checkpoint FILE");
   if (file.empty()) return false;
@@ -61,13 +70,13 @@ bool Checkpoint::begin() {
 void Checkpoint::step(const std::function<void()>& save) {
   ++steps_;
   if (file.empty() || (!ctrl_c && steps_ % every != 0)) return;
-  save();
+  if (teeny::dist::rank() == 0) save();
   if (ctrl_c) throw Interrupted{"stopped by Ctrl-C, saved in " + file + "; --resume goes on from there"};
 }
 
 void Checkpoint::end(const std::function<void()>& save) {
   if (file.empty()) return;
-  save();
+  if (teeny::dist::rank() == 0) save();
   std::signal(SIGINT, on_terminal() ? interrupted : SIG_DFL);  // what follows can be stopped as ever
   if (ctrl_c) throw Interrupted{"stopped by Ctrl-C after the training, which is saved in " + file};
 }

@@ -11,6 +11,8 @@
 #include <string>
 #include <variant>
 
+#include "teeny/tensor/tensor.h"
+
 namespace examples {
 
 /// One option of the command line and the variable it fills. A bool is a switch; an optional stays empty when the
@@ -39,7 +41,14 @@ void check_memory(const std::string& what, double bytes);
 int run(int argc, char** argv, const char* description, std::initializer_list<Option> options,
         const std::function<void()>& body);
 
-/// --checkpoint, --every and --resume: a training that goes on, bit for bit, after it was stopped in any way.
+/// Of several ranks the first one alone is heard. Errors, which are written to stderr, still are.
+void print_on_one_rank();
+
+/// The mean over the ranks of what is to be shown.
+teeny::Tensor average(const teeny::Tensor& x);
+
+/// --checkpoint, --every and --resume: a training that goes on, bit for bit, after it was stopped in any way. Of several
+/// ranks the first one saves; they have no Ctrl-C, with which mpirun ends them all at once.
 struct Checkpoint {
   std::string file;     ///< where to; empty: nothing is saved
   int64_t every = 100;  ///< steps from one save to the next

@@ -4,6 +4,7 @@
 //   gpt --save teeny.safetensors                              train, write a little, and keep what was learned
 //   gpt --load teeny.safetensors --steps 0 --letters 2000     only write
 //   gpt --steps 9000 --checkpoint run.safetensors             save the training every 100 steps; with --resume it goes on
+//   make gpt RANKS=mpi NP=4                                   four processes, each with a quarter of every batch
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
@@ -98,10 +99,13 @@ static std::string read_text(const std::string& file) {
   return text;
 }
 
-/// The mean loss over `batch` random pieces of the text: the cross entropy of the next letter at every position.
-static Tensor loss_of(const Gpt& model, const Tensor& text, int64_t batch, int64_t context) {
-  const Tensor starts = Tensor::randint(0, text.size(0) - context, {batch, 1});
-  const Tensor pieces = text.gather(0, (starts + Tensor::arange(context + 1)).flatten()).reshape({batch, context + 1});
+/// Where `batch` random pieces of the text begin: (batch, 1).
+static Tensor random_starts(const Tensor& text, int64_t batch, int64_t context) {
+  return Tensor::randint(0, text.size(0) - context, {batch, 1});
+}
+/// The mean loss over the pieces: the cross entropy of the next letter at every position.
+static Tensor loss_of(const Gpt& model, const Tensor& text, const Tensor& starts, int64_t context) {
+  const Tensor pieces = text.gather(0, (starts + Tensor::arange(context + 1)).flatten()).reshape({-1, context + 1});
   const Tensor logits = model(pieces[{ellipsis, slice(0, -1)}]);
   return logits.flatten(0, 1).cross_entropy(pieces[{ellipsis, slice(1)}].flatten());
 }
@@ -134,9 +138,13 @@ int main(int argc, char** argv) {
   examples::Checkpoint checkpoint;
 
   const auto body = [&] {
+    examples::print_on_one_rank();
     if (config.width % config.heads != 0)
       throw examples::WrongOption(teeny::text("--width ", config.width, " --heads ", config.heads,
                                               ": heads share the width, which must be a multiple of their number"));
+    if (batch % dist::world() != 0)
+      throw examples::WrongOption(teeny::text("--batch ", batch, ": there are ", dist::world(),
+                                              " ranks, and each takes an equal part"));
     if (!save.empty()) io::check_can_save(save);
     if (seed) Tensor::manual_seed(*seed);
     const std::string text = read_text(file);
@@ -151,6 +159,7 @@ int main(int argc, char** argv) {
     check_size(config, batch, steps > 0);
     Gpt model(config);
     if (!load.empty()) nn::load_state_dict(model, io::load_safetensors(load));
+    dist::broadcast(nn::state_dict(model));
     optim::AdamW adam(nn::parameters(model), {.lr = lr});
     const io::Metadata run = {{"batch", teeny::text(batch)},
                               {"heads", teeny::text(config.heads)},
@@ -162,9 +171,11 @@ int main(int argc, char** argv) {
     const auto save_run = [&] { io::save_checkpoint(checkpoint.file, model, adam, {.index = done}, run); };
     Jit step([&] {
       adam.zero_grad();
-      const Tensor loss = loss_of(model, train, batch, config.context).backward();
+      const Tensor starts = dist::shard(random_starts(train, batch, config.context));  // all ranks draw the same
+      const Tensor loss = loss_of(model, train, starts, config.context).backward();
+      dist::average_gradients(adam.parameters());
       adam.step();
-      return loss;
+      return examples::average(loss);
     });
     if (done < steps) {
       examples::Progress progress("training", steps, done);
@@ -175,15 +186,16 @@ int main(int argc, char** argv) {
       }
     }
     checkpoint.end(save_run);
-    if (!save.empty()) io::save_safetensors(save, nn::state_dict(model));
+    if (!save.empty() && dist::rank() == 0) io::save_safetensors(save, nn::state_dict(model));
     if (letters > 0) write(model, prompt, letters, config.context, temperature);
     const NoGrad guard;
-    std::printf("validation loss %s\n", tinyops::decimal(loss_of(model, test, 128, config.context).item(), 4).c_str());
+    const Tensor loss = loss_of(model, test, random_starts(test, 128, config.context), config.context);
+    std::printf("validation loss %s\n", tinyops::decimal(loss.item(), 4).c_str());
   };
   return examples::run(argc, argv, "Trains a character-level transformer and lets it write.",
                        {{"--text", &file, "the file to train on (teeny's own sources)"},
                         {"--steps", &steps, "training steps"},
-                        {"--batch", &batch, "pieces of the text a step", 1},
+                        {"--batch", &batch, "pieces of the text a step, of all ranks together", 1},
                         {"--lr", &lr, "learning rate of AdamW"},
                         {"--layers", &config.layers, "blocks of the network"},
                         {"--width", &config.width, "elements of each letter's vector", 1},

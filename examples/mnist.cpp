@@ -3,6 +3,7 @@
 //   mnist --save digits.safetensors                 train, and keep what was learned
 //   mnist --load digits.safetensors --predict 7     draw a test image and say what it is
 //   mnist --epochs 9 --checkpoint run.safetensors   save the training every 100 steps; go on with the same and --resume
+//   make mnist RANKS=mpi NP=4                       four processes, each with a quarter of every batch
 #include <algorithm>
 #include <cstdio>
 
@@ -38,8 +39,9 @@ static void train(const Convnet& model, data::DataLoader& loader, double lr, int
   Jit step([&](const Tensor& x, const Tensor& y) {  // recorded once, then only run
     adam.zero_grad();
     const Tensor logits = model(x), loss = logits.cross_entropy(y).backward();
+    dist::average_gradients(adam.parameters());  // where many processes train together
     adam.step();
-    return std::pair(loss, (logits.argmax(1) == y).mean());
+    return std::pair(examples::average(loss), examples::average((logits.argmax(1) == y).mean()));
   });
   while (loader.position().epoch < epochs) {
     int64_t done = loader.batches_done();
@@ -54,15 +56,15 @@ static void train(const Convnet& model, data::DataLoader& loader, double lr, int
   checkpoint.end(save);
 }
 
-/// The share of the images that the model gets right.
+/// The share of the images that the model gets right. Of several ranks each looks at other thousands.
 static double accuracy(const Convnet& model, const data::Dataset& data) {
   const NoGrad guard;
   double right = 0;
-  for (int64_t i = 0; i < data.size(); i += 1000) {
+  for (int64_t i = 1000 * dist::rank(); i < data.size(); i += 1000 * dist::world()) {
     const auto part = slice(i, i + 1000);
     right += (model(data.images[{part}] / 255).argmax(1) == data.labels[{part}]).sum().item();
   }
-  return right / double(data.size());
+  return dist::all_reduce(Tensor(right)).item() / double(data.size());
 }
 
 /// Draws one image, and for each class how sure the model is that this is one.
@@ -91,6 +93,7 @@ int main(int argc, char** argv) {
   examples::Checkpoint checkpoint;
 
   const auto body = [&] {
+    examples::print_on_one_rank();
     if (!save.empty()) io::check_can_save(save);
     if (seed) Tensor::manual_seed(*seed);
     const auto [images, test] = fashion ? data::fashion_mnist() : data::mnist();
@@ -100,15 +103,20 @@ int main(int argc, char** argv) {
       throw examples::WrongOption(text("--predict ", *index, ": the test images are 0 to ", test.size() - 1));
     Convnet model;
     if (!load.empty()) nn::load_state_dict(model, io::load_safetensors(load));
-    data::DataLoader loader(images, {.batch_size = batch, .shuffle = true, .seed = uint64_t(seed.value_or(0))});
+    dist::broadcast(nn::state_dict(model));
+    data::DataLoader loader(images, {.batch_size = batch,
+                                     .shuffle = true,
+                                     .seed = uint64_t(seed.value_or(0)),
+                                     .rank = dist::rank(),
+                                     .ranks = dist::world()});
     train(model, loader, lr, epochs.value_or(load.empty() ? 1 : 0), checkpoint);
-    if (!save.empty()) io::save_safetensors(save, nn::state_dict(model));
+    if (!save.empty() && dist::rank() == 0) io::save_safetensors(save, nn::state_dict(model));
     if (index) predict(model, test, *index, fashion ? clothes : digits);
     std::printf("test accuracy %.2f %%\n", 100 * accuracy(model, test));
   };
   return examples::run(argc, argv, "Trains a small convnet on MNIST.",
                        {{"--epochs", &epochs, "passes over the training images (1; none after --load)"},
-                        {"--batch", &batch, "images a step", 1},
+                        {"--batch", &batch, "images a step, of all ranks together", 1},
                         {"--lr", &lr, "learning rate of Adam at the start of an epoch"},
                         {"--seed", &seed, "of the random stream"},
                         {"--save", &save, "write the trained model to this file"},
