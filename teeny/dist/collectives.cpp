@@ -46,7 +46,11 @@ Shape part_of(const Tensor& x, int axis, const Group& among, const char* op) {
   return shape;
 }
 
+/// What nobody has looked at runs before the program ends: of the last loss, say, that rank 0 alone prints.
+void run_effects() { realize(std::span<const Tensor>()); }
+
 CollectiveKernel kernel_of(Collective what, const LazyBuffer& x, const Group& among) {
+  [[maybe_unused]] static const bool told = (ranks::at_end(run_effects), true);
   return {.what = what, .op = x.dtype() == DType::Bool ? ReduceOp::Max : ReduceOp::Sum, .group = among.number()};
 }
 

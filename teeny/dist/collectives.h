@@ -4,8 +4,8 @@
 // of all losses is meant, write sum_gradients(all_reduce(x)).
 //
 // Every rank makes the same collectives in the same order: never under `if (rank() == 0)`. They are lazy like everything
-// else, but run with the next value that anyone asks for, looked at or not, in the order in which they were made. Until
-// then each keeps its result. What does not fit is an Error on all ranks. They are made by one thread.
+// else, but run with the next value that anyone asks for, or at the end of the program, looked at or not, in the order in
+// which they were made. Until then each keeps its result. What does not fit is an Error on all ranks. They are made by one thread.
 //
 // A group of one rank returns the elements of its argument where they are: a program is the same with and without mpirun.
 #include <span>

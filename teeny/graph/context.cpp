@@ -18,7 +18,6 @@ struct Emptied {
   ~Emptied() {
     context.execution = {}, context.recent_views = {};
     context.pending = std::vector<PendingAssignment>();  // of `= {}` the memory of the elements would stay
-    context.effects = std::vector<std::shared_ptr<Node>>();
     context.totals = std::vector<std::weak_ptr<Node>>(), context.earlier_totals = std::vector<std::weak_ptr<Node>>();
   }
 };

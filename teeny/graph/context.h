@@ -67,7 +67,8 @@ struct Context {
   // and save in its destructor.
   union { Execution execution; };
   union { std::vector<PendingAssignment> pending; };
-  /// The collectives that were made and have not run, in the order of their making.
+  /// The collectives that were made and have not run, in the order of their making. Those that are left at the end of
+  /// the program run then: see dist.
   union { std::vector<std::shared_ptr<Node>> effects; };
   /// What was reduced to one element or a few (one a class, one a sample), and is still to be computed: since the last
   /// step of an optimiser, and before it. The latter has the assignments that were pending then, too.

@@ -32,6 +32,7 @@ class World {
  public:
   JobQueue queue;
   int local = 0;
+  void (*at_end)() = nullptr;
 
   World() {
     queue.run([this] { begin(); });
@@ -189,6 +190,12 @@ class World {
   }
   /// By the thread that calls `exit`, behind what has been started; where it fails, nobody waits for that.
   void leave(int status) {
+    if (status == 0 && at_end) try {
+        at_end();
+      } catch (const std::exception& error) {
+        std::fprintf(stderr, "%s\n", error.what());
+        status = 1;
+      }
     leaves_ = status != 0;
     queue.run([this, status] { end(status); });
   }
@@ -247,6 +254,7 @@ void tell(int group, void* bytes, size_t count) {
   const Members& members = all().of(group);
   all().queue.run([&, bytes, count] { all().tell(members, bytes, count); });
 }
+void at_end(void (*call)()) { all().at_end = call; }
 void expect(const CollectiveKernel& kernel) { counts = true, ++all().of(kernel.group).expected; }
 void run(const CollectiveKernel& kernel, const void* in, void* out) {
   using enum CollectiveKernel::Phase;
