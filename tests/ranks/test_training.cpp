@@ -112,9 +112,12 @@ TEST_CASE("training: for a number of ranks the bits do not depend on the way [tr
   const int64_t mean = train({}, images).hash, sharded = train({.sharded = true}, images).hash;
   CHECK(same_on_all(mean));
   CHECK(same_on_all(sharded));
-  for (const Way& way : {Way{}, Way{.jit = false}, Way{.overlap = false}, Way{.jit = false, .overlap = false},
-                         Way{.bucket = 1024}, Way{.jit = false, .bucket = 1024}})
+  for (const Way& way : {Way{}, Way{.jit = false}, Way{.overlap = false}, Way{.jit = false, .overlap = false}})
     CHECK(train(way, images).hash == mean);
+  // In a bucket of another size MPI may add up an element in another order.
+  const int64_t buckets = train({.bucket = 1024}, images).hash;
+  CHECK(same_on_all(buckets));
+  CHECK(train({.jit = false, .overlap = false, .bucket = 1024}, images).hash == buckets);
   CHECK(train({.sharded = true, .jit = false, .overlap = false}, images).hash == sharded);
 }
 
