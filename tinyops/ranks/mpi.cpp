@@ -3,6 +3,8 @@
 // Before each collective the ranks compare what they are about to do: 24 bytes, and the difference between an Error
 // that names a rank and a sum of other elements, or waiting for ever. All of MPI happens on one thread, collective
 // after collective, so that it goes on while the program computes.
+#include <unistd.h>
+
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -207,6 +209,7 @@ class World {
         std::fprintf(stderr, "%s\n", error.what());
         status = 1;
       }
+    alarm(unsigned(timeout_) + 10);  // MPI's end has no limit, and where a launcher is gone it waits for ever
     if (status != 0) MPI_Abort(MPI_COMM_WORLD, status);
     MPI_Finalize();
   }
