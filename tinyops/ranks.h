@@ -7,6 +7,7 @@
 // each collective the ranks compare what they are about to do.
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 
 #include "tinyops/base/collective.h"
 
@@ -20,11 +21,29 @@ int split(int group, int colour);
 
 /// Runs the kernel, or its phase, on memory of the host.
 void run(const CollectiveKernel& kernel, const void* in, void* out);
+
+/// All ranks of a group are about to run one kernel.
+struct Agreement {
+  /// Polls until `done`, or throws when TEENY_DIST_TIMEOUT is over. By any thread, also later.
+  std::function<void(const std::function<bool()>& done)> wait_until;
+  std::function<void(void* bytes, size_t count)> tell;  ///< rank 0's bytes, for the others
+};
+using Carry = std::function<void(const Agreement&)>;
+/// The same where not MPI carries the elements: `carry` does, or begins to. It is called on a thread of its own.
+void run(const CollectiveKernel& kernel, Carry carry);
+/// The kernel without buffers: who looks at how many hold one is to see the program's alone.
+inline CollectiveKernel without_buffers(CollectiveKernel kernel) {
+  kernel.in.buffer = kernel.out.buffer = nullptr;
+  return kernel;
+}
+
 /// The kernel comes next, or is left out where one before it throws.
 void expect(const CollectiveKernel& kernel);
 /// Waits for what was started and not finished, and drops its errors. What was expected and left out is counted: ranks
 /// compare which collective of the program comes next, so that an Error of one rank alone is noticed.
 void drain() noexcept;
+/// What drain() does then, too: of a device that has a part in collectives from Start to Finish.
+void also_drain(void (*what)() noexcept);
 /// Where kernels run that may throw between Start and Finish: nothing goes on in memory that is gone, and the next
 /// Finish is of the next Start.
 struct Drained {
@@ -33,9 +52,6 @@ struct Drained {
 
 /// Calls it before this rank says that it ends, where it ends well.
 void at_end(void (*call)());
-
-/// Rank 0 of the group tells the others these bytes.
-void tell(int group, void* bytes, size_t count);
 
 /// What this rank has done with the others. Bytes: those that it sends in a ring.
 struct Traffic {

@@ -26,9 +26,12 @@ void run(const CollectiveKernel& kernel, const void* in, void* out) {
   if (kernel.phase != CollectiveKernel::Phase::Finish && bytes > 0) std::memcpy(out, in, bytes);
 }
 void expect(const CollectiveKernel&) {}
-void drain() noexcept {}
 void at_end(void (*)()) {}
-void tell(int, void*, size_t) {}
+namespace {
+void (*drain_too)() noexcept = []() noexcept {};
+}
+void drain() noexcept { drain_too(); }
+void also_drain(void (*what)() noexcept) { drain_too = what; }
 Traffic traffic() { return {}; }
 
 }  // namespace tinyops::ranks

@@ -9,7 +9,7 @@ namespace tinyops::ranks {
 
 /// What a rank is about to do.
 struct Intent {
-  static constexpr int64_t kEnds = -1, kSplits = -2, kTells = -3;
+  static constexpr int64_t kEnds = -1, kSplits = -2;
   int64_t number = 0, what = kEnds, count = 0;
   int64_t rank = 0;  ///< whose it is
 
@@ -22,7 +22,6 @@ struct Intent {
   std::string text() const {
     if (what == kEnds) return "ends";
     if (what == kSplits) return "splits a group";
-    if (what == kTells) return tinyops::text("tells ", count, " bytes");
     const auto op = ReduceOp(what >> 8 & 255);
     const int64_t root = what >> 24;
     return tinyops::text(name(Collective(what & 255)), op == ReduceOp::Sum ? "" : tinyops::text(' ', op), " number ",

@@ -13,6 +13,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <deque>
+#include <functional>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -66,18 +67,27 @@ class World {
     groups_.push_back(made);
     return int(groups_.size()) - 1;
   }
-  void tell(const Members& members, void* bytes, size_t count) {
-    const Intent mine{members.begun, Intent::kTells, int64_t(count)};
-    agree(members, mine);
-    MPI_Request request;
-    check(MPI_Ibcast(bytes, int(count), MPI_BYTE, 0, members.comm, &request), "telling");
-    wait(request, members, mine);
-  }
-  void run(const CollectiveKernel& k, const void* in, void* out, const Members& members, const Intent& mine) {
+  void run(const CollectiveKernel& k, const Members& members, const Intent& mine, const Carry& carry) {
     const auto start = Clock::now();
     agree(members, mine);
-    const int64_t n = k.in.view.numel(), most = std::max(n, k.out.view.numel()), size = itemsize(k.in.dtype);
+    const auto tell = [&](void* bytes, size_t count) {
+      MPI_Request request;
+      check(MPI_Ibcast(bytes, int(count), MPI_BYTE, 0, members.comm, &request), "telling");
+      wait(request, members, mine);
+    };
+    carry({[this, &members, mine](const auto& done) { wait_until(done, members, mine); }, tell});
+    const int64_t bytes = std::max(k.in.view.numel(), k.out.view.numel()) * itemsize(k.in.dtype);
+    const std::lock_guard lock(mutex_);
+    ++traffic_.collectives;
+    traffic_.bytes += (k.what == Collective::AllReduce ? 2 : 1) * (members.world - 1) * bytes / members.world;
+    traffic_.seconds += seconds_since(start);
+  }
+  /// By MPI itself.
+  void carry(const CollectiveKernel& k, const void* in, void* out, const Agreement& agreement) {
+    const int64_t n = k.in.view.numel(), most = std::max(n, k.out.view.numel());
+    if (most == 0) return;
     if (most > INT_MAX) fail(name(k.what), ": ", most, " elements, and MPI counts to ", INT_MAX);
+    const Members& members = of(k.group);
     const MPI_Datatype type = type_of(k.in.dtype);
     const MPI_Op op = op_of(k.op, k.in.dtype);
     const MPI_Comm comm = members.comm;
@@ -89,16 +99,13 @@ class World {
         case Collective::ReduceScatter:
           return MPI_Ireduce_scatter_block(in, out, int(n / members.world), type, op, comm, &request);
         case Collective::Broadcast:
-          if (members.rank == k.root) std::memcpy(out, in, size_t(n * size));
+          if (members.rank == k.root) std::memcpy(out, in, size_t(n * itemsize(k.in.dtype)));
           return MPI_Ibcast(out, int(n), type, k.root, comm, &request);
       }
       return MPI_ERR_ARG;
     };
-    if (most > 0) check(started(), name(k.what)), wait(request, members, mine);
-    const std::lock_guard lock(mutex_);
-    ++traffic_.collectives;
-    traffic_.bytes += (k.what == Collective::AllReduce ? 2 : 1) * (members.world - 1) * most * size / members.world;
-    traffic_.seconds += seconds_since(start);
+    check(started(), name(k.what));
+    agreement.wait_until([&] { return test(request); });
   }
 
  private:
@@ -132,7 +139,7 @@ class World {
 
   /// Polls until `done`: between tries it sleeps, so that a machine with as many ranks as cores still computes.
   template <class Done>
-  void wait_until(Done done, const Members& members, const Intent& mine) {
+  void wait_until(Done done, const Members& members, const Intent& mine) try {
     const auto start = Clock::now();
     for (int64_t tries = 0; !done(); ++tries) {
       if (tries > 200) std::this_thread::sleep_for(std::chrono::microseconds(tries > 20000 ? 1000 : 20));
@@ -142,12 +149,13 @@ class World {
                     &members == &everyone() ? "" : tinyops::text(" in a group of ", members.world),
                     "; one of them is gone, very slow, or takes another way through the program (TEENY_DIST_TIMEOUT)");
     }
+  } catch (...) {
+    broken_ = true;
+    throw;
   }
   bool test(MPI_Request& request) {
     int done = 0;
-    const int code = MPI_Test(&request, &done, MPI_STATUS_IGNORE);
-    broken_ |= code != MPI_SUCCESS;
-    check(code, "waiting for other ranks");
+    check(MPI_Test(&request, &done, MPI_STATUS_IGNORE), "waiting for other ranks");
     return done;
   }
   void wait(MPI_Request& request, const Members& members, const Intent& mine) {
@@ -220,13 +228,13 @@ class World {
   /// On their way. Those that an Error left behind stay: MPI may still write there.
   std::deque<Comparison> comparisons_;
   std::vector<Intent> intents_;
-  bool broken_ = false;
-  std::atomic<bool> leaves_ = false;
+  std::atomic<bool> broken_ = false, leaves_ = false;
   const int timeout_ = environment::dist_timeout();
 };
 
 std::atomic<bool> begun = false;   ///< a program that never asks for its rank starts no MPI
 thread_local bool counts = false;  ///< this thread runs collectives
+void (*drain_too)() noexcept = []() noexcept {};
 
 World& all() {
   static World* const world = new World;  // it lives until the very end of the program
@@ -253,13 +261,9 @@ int split(int group, int colour) {
   all().queue.run([&] { made = all().split(from, colour); });
   return made;
 }
-void tell(int group, void* bytes, size_t count) {
-  const Members& members = all().of(group);
-  all().queue.run([&, bytes, count] { all().tell(members, bytes, count); });
-}
 void at_end(void (*call)()) { all().at_end = call; }
 void expect(const CollectiveKernel& kernel) { counts = true, ++all().of(kernel.group).expected; }
-void run(const CollectiveKernel& kernel, const void* in, void* out) {
+void run(const CollectiveKernel& kernel, Carry carry) {
   using enum CollectiveKernel::Phase;
   static const std::thread::id first = std::this_thread::get_id();
   if (std::this_thread::get_id() != first)
@@ -267,20 +271,22 @@ void run(const CollectiveKernel& kernel, const void* in, void* out) {
   counts = true;
   World& world = all();
   if (kernel.phase != Finish) {
-    CollectiveKernel k = kernel;  // who looks at how many hold a buffer is to see the program's alone
-    k.in.buffer = k.out.buffer = nullptr;
-    Members& members = world.of(k.group);
-    world.queue.start([&world, k = std::move(k), in, out, &members, mine = Intent::of(k, members.begun++)] {
-      world.run(k, in, out, members, mine);
-    });
+    Members& members = world.of(kernel.group);
+    world.queue.start([&world, k = without_buffers(kernel), carry = std::move(carry), &members,
+                       mine = Intent::of(kernel, members.begun++)] { world.run(k, members, mine, carry); });
   }
   if (kernel.phase != Start) world.queue.finish();
+}
+void run(const CollectiveKernel& kernel, const void* in, void* out) {
+  run(kernel, [k = without_buffers(kernel), in, out](const Agreement& a) { all().carry(k, in, out, a); });
 }
 void drain() noexcept {
   if (!counts) return;
   all().queue.drain();
   all().count_left_out();
+  drain_too();
 }
+void also_drain(void (*what)() noexcept) { drain_too = what; }
 Traffic traffic() { return begun ? all().traffic() : Traffic(); }
 
 }  // namespace tinyops::ranks
