@@ -1,5 +1,10 @@
-// Collectives of ranks that MPI connects, or of one: by way of the host's memory.
-#include <deque>
+// Collectives by way of the host's memory: for ranks that MPI connects, and for one that is alone. From GPU to GPU goes
+// ranks/nccl.cu.
+//
+//   kernels   backward 3 ─┐   ┌─ backward 2 ─┐   ┌─ backward 1 ..              ┌► step 3 ..
+//   host                  └───┴► in 3        └───┴► in 2                 out 3 ┘
+//   MPI                          └─── all_reduce 3 ───┴─── all_reduce 2 ─┘
+#include <list>
 
 #include "tinyops/cuda/runtime/cuda.h"
 #include "tinyops/ranks.h"
@@ -7,33 +12,38 @@
 namespace tinyops::cuda {
 namespace {
 
-/// What is on its way, between Start and Finish.
 struct OnHost {
   std::vector<std::byte> in, out;
 };
+/// Of those between Start and Finish, oldest first; and what later ones will use: fresh memory costs more than a copy.
+std::list<OnHost> running, idle;
+
+void forget_running() noexcept { idle.splice(idle.end(), running); }
 
 }  // namespace
 
 void run_kernel(const CollectiveKernel& k) {
   using enum CollectiveKernel::Phase;
-  static std::deque<OnHost> running;
-  finish_recording();  // a graph holds kernels only
+  [[maybe_unused]] static const bool told = (ranks::also_drain(forget_running), true);
+  const size_t size = size_t(itemsize(k.in.dtype));
+  void* const out = memory_of(k.out);  // where there is none, nothing is sent
   if (k.phase != Finish) {
-    const size_t size = size_t(itemsize(k.in.dtype));
-    OnHost& now = running.emplace_back();
+    if (idle.empty()) idle.emplace_back();
+    OnHost& now = idle.front();
     now.in.resize(size_t(k.in.view.numel()) * size), now.out.resize(size_t(k.out.view.numel()) * size);
-    tinyops::read(now.in.data(), memory_of(k.in), now.in.size());
+    tinyops::read(now.in.data(), memory_of(k.in), now.in.size());  // the Error of a kernel before it is thrown here
+    running.splice(running.end(), idle, idle.begin());
     CollectiveKernel start = k;
     start.phase = Start;
     ranks::run(start, now.in.data(), now.out.data());
   }
   if (k.phase != Start) {
-    const OnHost now = std::move(running.front());
-    running.pop_front();
+    OnHost& oldest = running.front();
+    idle.splice(idle.end(), running, running.begin());
     CollectiveKernel finish = k;
     finish.phase = Finish;
-    ranks::run(finish, now.in.data(), const_cast<std::byte*>(now.out.data()));
-    tinyops::write(memory_of(k.out), now.out.data(), now.out.size());
+    ranks::run(finish, oldest.in.data(), oldest.out.data());
+    tinyops::write(out, oldest.out.data(), oldest.out.size());
   }
 }
 

@@ -45,10 +45,26 @@ struct RecordedLaunch {
   }
 };
 
-/// The launches of a list, and the graph made of them.
+/// Memory for the temporary values of kernels that run one after the other, the same at every replay: one takes it
+/// where another has left it.
+class ScratchBuffers {
+ public:
+  BufferRef take(size_t bytes) {
+    for (const BufferRef& buffer : all_)
+      if (buffer.use_count() == 1 && buffer->bytes() == bytes) return buffer;
+    return all_.emplace_back(std::make_shared<Buffer>(bytes));
+  }
+  void clear() { all_.clear(); }
+
+ private:
+  std::vector<BufferRef> all_;
+};
+
+/// The launches of kernels that come again, and the graph made of them.
 class Graph {
  public:
-  explicit Graph(std::span<const Kernel* const>) {}
+  explicit Graph(std::shared_ptr<ScratchBuffers> scratch = std::make_shared<ScratchBuffers>())
+      : scratch_(std::move(scratch)) {}
   Graph(const Graph&) = delete;
   Graph& operator=(const Graph&) = delete;
   ~Graph() { forget(); }
@@ -73,13 +89,7 @@ class Graph {
     changed_.clear();
     check(cudaGraphLaunch(ready_, stream()), "launching a graph");
   }
-  /// Memory for a kernel's temporary values, the same at every replay. Another kernel takes it once it is free: the
-  /// kernels of a graph run one after the other.
-  BufferRef scratch(size_t bytes) {
-    for (const BufferRef& buffer : scratch_)
-      if (buffer.use_count() == 1 && buffer->bytes() == bytes) return buffer;
-    return scratch_.emplace_back(std::make_shared<Buffer>(bytes));
-  }
+  BufferRef scratch(size_t bytes) { return scratch_->take(bytes); }
   /// What was recorded so far, launch by launch; the graph is made anew next time.
   void run_plainly() {
     launches_.erase(launches_.begin() + int64_t(at_), launches_.end());
@@ -88,7 +98,7 @@ class Graph {
   }
   void forget() {
     destroy();
-    launches_.clear(), changed_.clear(), scratch_.clear();
+    launches_.clear(), changed_.clear(), scratch_->clear();
     is_new_ = true;
   }
   static void start(const char* name, const void* kernel, const Grid& grid, void** arguments) {
@@ -139,7 +149,7 @@ class Graph {
   cudaGraph_t graph_ = nullptr;  ///< kept: its nodes name those of `ready_`
   std::vector<cudaGraphNode_t> nodes_;
   cudaGraphExec_t ready_ = nullptr;
-  std::vector<BufferRef> scratch_;
+  std::shared_ptr<ScratchBuffers> scratch_;
 };
 
 /// From now on launches of this thread go into `graph`.
