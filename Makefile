@@ -203,11 +203,12 @@ endif
 # ---- What is built --------------------------------------------------------------------------------------------------
 
 tool    := $(wildcard teeny/tool/*.cpp)
+emulator := $(if $(emulated),$(filter-out tests/gpu_emulator/test_%,$(wildcard tests/gpu_emulator/*.cpp)))
 library := tinyops/ranks/$(if $(filter alone,$(RANKS)),alone,mpi).cpp $(wildcard tinyops/base/*.cpp tinyops/common/*.cpp) $(filter-out $(tool),$(wildcard teeny/*/*.cpp)) tinyops/reference/reference.cpp
 ifeq (cpu,$(BACKEND))
   library := $(wildcard tinyops/cpu/*/*.cpp tinyops/cpu/*.cpp) $(library)  # what takes longest comes first
 else ifeq (cuda,$(BACKEND))
-  library += $(wildcard tinyops/cuda/*/*.cu) $(if $(emulated),tests/gpu_emulator/block.cpp tests/gpu_emulator/runtime.cpp)
+  library += $(wildcard tinyops/cuda/*/*.cu) $(emulator)
 else
   library += tinyops/$(BACKEND)/device.cpp
 endif
@@ -223,7 +224,8 @@ ifdef emulated
   asked   := $(if $(OPEN),$(shell grep -lx $(OPEN:%=-e 'file: %') $(of_cuda))) $(wildcard notes/exercises/$(CHECK)-*.md)
   of_cuda := $(or $(sort $(asked)),$(of_cuda))
   checks  := $(of_cuda:notes/exercises/%.md=tests/course/cuda/%.cpp)
-  checked := tests/gpu_emulator/block.cpp tests/gpu_emulator/runtime.cpp tinyops/cuda/runtime/device.cu tinyops/cuda/runtime/graph.cu \
+  checked := $(emulator) tinyops/cuda/runtime/device.cu tinyops/cuda/runtime/graph.cu tinyops/cuda/index/collective.cu \
+    tinyops/ranks/alone.cpp \
     $(sort $(shell sed -n 's/^objects: //p' $(of_cuda)))
   of_cpu  := $(patsubst %.cpp,build/cpu-$(ARCH)/%.o,tests/course/check.cpp $(wildcard tinyops/base/*.cpp tinyops/common/*.cpp))
 endif

@@ -259,10 +259,20 @@ T atomicCAS(T* at, std::type_identity_t<T> expected, std::type_identity_t<T> val
   return std::exchange(*at, *at == expected ? value : *at);
 }
 
-// ---- The runtime: the device is the host, a stream is the order of the calls ----------------------------------------
+// ---- The runtime: the device is the host, a stream is the order of the calls (or a queue: streams.cpp) ---------------
+
+namespace gpu_emulator {
+/// What the program has asked of it since the last `calls = {}`.
+struct Calls {
+  int64_t launches = 0;  ///< of single kernels
+  int64_t graphs = 0, graphs_made = 0, nodes_updated = 0;
+};
+inline Calls calls;
+inline int64_t allocations_left = -1;  ///< how many succeed before one fails; below zero none does
+}  // namespace gpu_emulator
 
 enum cudaError_t { cudaSuccess = 0, cudaErrorInvalidValue = 1, cudaErrorMemoryAllocation = 2, cudaErrorNoDevice = 100,
-                   cudaErrorInsufficientDriver = 35, cudaErrorLaunchFailure = 719 };
+                   cudaErrorInsufficientDriver = 35, cudaErrorNotReady = 600, cudaErrorLaunchFailure = 719 };
 enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToHost = 2, cudaMemcpyDeviceToDevice = 3 };
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
 inline constexpr unsigned cudaStreamNonBlocking = 1, cudaEventDisableTiming = 2;
@@ -301,6 +311,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags);
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
 cudaError_t cudaEventSynchronize(cudaEvent_t event);
+cudaError_t cudaEventQuery(cudaEvent_t event);
 cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute attribute, int value);
 cudaError_t cudaLaunchKernel(const void* kernel, dim3 grid, dim3 block, void** arguments, size_t shared,
                              cudaStream_t stream);

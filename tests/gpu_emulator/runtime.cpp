@@ -1,10 +1,11 @@
-// The runtime's calls on the host: memory that knows its size, launches, graphs.
+// The runtime's calls on the host: memory that knows its size, launches, graphs; streams.cpp has the rest.
+#include <atomic>
 #include <cstdlib>
 #include <map>
 #include <mutex>
 #include <unordered_map>
 
-#include "tests/gpu_emulator/cuda_runtime.h"
+#include "tests/gpu_emulator/streams.h"
 #include "tinyops/base/environment.h"
 
 namespace gpu_emulator {
@@ -60,8 +61,12 @@ void know(const void* kernel, std::function<void(void**)> call, std::vector<size
 using namespace gpu_emulator;
 
 namespace {
-/// Why the last launch failed; on a GPU a launch fails later, and less clearly.
-thread_local std::string last_error;
+std::atomic<cudaStream_t> of_kernels = nullptr;  ///< where the last launch was
+}
+
+std::string& gpu_emulator::last_error() {
+  thread_local std::string text;
+  return text;
 }
 
 const char* cudaGetErrorString(cudaError_t error) {
@@ -69,7 +74,7 @@ const char* cudaGetErrorString(cudaError_t error) {
     case cudaSuccess: return "no error";
     case cudaErrorMemoryAllocation: return "out of memory";
     case cudaErrorNoDevice: return "no CUDA-capable device is detected";
-    case cudaErrorLaunchFailure: return last_error.c_str();
+    case cudaErrorLaunchFailure: return last_error().c_str();
     default: return "invalid argument";
   }
 }
@@ -85,7 +90,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
 
 cudaError_t cudaMalloc(void** memory, size_t bytes) {
   *memory = nullptr;
-  if (bytes > size_t(1) << 36) return cudaErrorMemoryAllocation;
+  if (bytes > size_t(1) << 36 || (allocations_left >= 0 && allocations_left-- == 0)) return cudaErrorMemoryAllocation;
   char* block = static_cast<char*>(std::aligned_alloc(256, (bytes + 2 * kGap + 255) / 256 * 256));
   if (!block) return cudaErrorMemoryAllocation;
   std::memset(block + kGap, 0xff, bytes < size_t(1) << 28 ? bytes : 0);  // NaNs: what was never written shows
@@ -94,12 +99,16 @@ cudaError_t cudaMalloc(void** memory, size_t bytes) {
   *memory = block + kGap;
   return cudaSuccess;
 }
+/// In the order of the kernels, as memory comes back that a GPU's program keeps for later ones: another stream that
+/// still uses it, and that they do not wait for, meets memory that is gone.
 cudaError_t cudaFree(void* memory) {
   if (!memory) return cudaSuccess;
-  const std::lock_guard lock(mutex);
-  if (!allocations().erase(static_cast<const char*>(memory))) return cudaErrorInvalidValue;
-  std::free(static_cast<char*>(memory) - kGap);
-  return cudaSuccess;
+  return in_order(of_kernels, [memory] {
+    const std::lock_guard lock(mutex);
+    if (!allocations().erase(static_cast<const char*>(memory))) return cudaErrorInvalidValue;
+    std::free(static_cast<char*>(memory) - kGap);
+    return cudaSuccess;
+  });
 }
 cudaError_t cudaMallocHost(void** memory, size_t bytes) {
   return (*memory = std::malloc(bytes)) ? cudaSuccess : cudaErrorMemoryAllocation;
@@ -110,50 +119,33 @@ static bool is_ours(const void* p, size_t bytes) {
   const Range range = allocation_of(p);
   return range.begin && bytes <= size_t(range.end - static_cast<const char*>(p));
 }
-cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t) {
-  if (kind != cudaMemcpyDeviceToHost && !is_ours(to, bytes)) return cudaErrorInvalidValue;
-  if (kind != cudaMemcpyHostToDevice && !is_ours(from, bytes)) return cudaErrorInvalidValue;
-  return std::memcpy(to, from, bytes), cudaSuccess;
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
+  return in_order(stream, [=] {
+    if (kind != cudaMemcpyDeviceToHost && !is_ours(to, bytes)) return cudaErrorInvalidValue;
+    if (kind != cudaMemcpyHostToDevice && !is_ours(from, bytes)) return cudaErrorInvalidValue;
+    return std::memcpy(to, from, bytes), cudaSuccess;
+  });
 }
-cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t) {
-  if (!is_ours(to, bytes)) return cudaErrorInvalidValue;
-  return std::memset(to, value, bytes), cudaSuccess;
+cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t stream) {
+  return in_order(stream, [=] {
+    if (!is_ours(to, bytes)) return cudaErrorInvalidValue;
+    return std::memset(to, value, bytes), cudaSuccess;
+  });
 }
-cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) { return *stream = nullptr, cudaSuccess; }
-cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
-cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) { return cudaSuccess; }
-cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) { return *event = nullptr, cudaSuccess; }
-cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) { return cudaSuccess; }
-cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaSuccess; }
 cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute, int value) {
   Known* const known = find(kernel);
   if (!known || size_t(value) > cudaDeviceProp().sharedMemPerBlockOptin) return cudaErrorInvalidValue;
   return known->shared = size_t(value), cudaSuccess;
 }
 
-cudaError_t cudaLaunchKernel(const void* kernel, dim3 grid, dim3 block, void** arguments, size_t shared, cudaStream_t) {
-  const Known* const known = find(kernel);
-  const uint64_t threads = uint64_t(block.x) * block.y * block.z;
-  if (!known || threads == 0 || threads > 1024 || block.z > 64 || shared > known->shared) return cudaErrorInvalidValue;
-  if (grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.x > 0x7fffffff || grid.y > 0xffff || grid.z > 0xffff)
-    return cudaErrorInvalidValue;
-  try {
-    run_grid(grid, block, shared, [&] { known->call(arguments); });
-    return cudaSuccess;
-  } catch (const std::exception& e) {
-    last_error = e.what();
-    return cudaErrorLaunchFailure;
-  }
-}
-
-/// A graph copies its nodes' arguments, as a GPU's does: what changes later must be set with `SetParams`.
-struct GraphNode {
+/// A launch, with copies of its arguments, as a GPU's has; in a graph what changes later must be set with `SetParams`.
+struct LaunchCopy {
   const void* kernel;
   dim3 grid, block;
   size_t shared;
   std::vector<std::vector<uint64_t>> arguments;
 
-  explicit GraphNode(const cudaKernelNodeParams& p)
+  explicit LaunchCopy(const cudaKernelNodeParams& p)
       : kernel(p.func), grid(p.gridDim), block(p.blockDim), shared(p.sharedMemBytes) {
     const std::vector<size_t>& sizes = find(kernel)->sizes;
     for (size_t i = 0; i < sizes.size(); ++i) {
@@ -161,9 +153,36 @@ struct GraphNode {
       std::memcpy(arguments[i].data(), p.kernelParams[i], sizes[i]);
     }
   }
+  bool fits() const {
+    const uint64_t threads = uint64_t(block.x) * block.y * block.z;
+    return threads > 0 && threads <= 1024 && block.z <= 64 && shared <= find(kernel)->shared && grid.x > 0 &&
+           grid.y > 0 && grid.z > 0 && grid.x <= 0x7fffffff && grid.y <= 0xffff && grid.z <= 0xffff;
+  }
+  cudaError_t run() {
+    if (!fits()) return cudaErrorInvalidValue;
+    std::vector<void*> pointers;
+    for (std::vector<uint64_t>& argument : arguments) pointers.push_back(argument.data());
+    try {
+      run_grid(grid, block, shared, [&] { find(kernel)->call(pointers.data()); });
+      return cudaSuccess;
+    } catch (const std::exception& e) {
+      last_error() = e.what();
+      return cudaErrorLaunchFailure;
+    }
+  }
 };
+
+cudaError_t cudaLaunchKernel(const void* kernel, dim3 grid, dim3 block, void** arguments, size_t shared,
+                             cudaStream_t stream) {
+  ++calls.launches, of_kernels = stream;
+  if (!find(kernel)) return cudaErrorInvalidValue;
+  LaunchCopy launch({const_cast<void*>(kernel), grid, block, unsigned(shared), arguments, nullptr});
+  if (!launch.fits()) return cudaErrorInvalidValue;
+  return in_order(stream, [launch = std::move(launch)]() mutable { return launch.run(); });
+}
+
 struct gpu_emulator_graph {
-  std::vector<GraphNode> nodes;
+  std::vector<LaunchCopy> nodes;
 };
 struct gpu_emulator_graph_exec : gpu_emulator_graph {};
 
@@ -177,20 +196,20 @@ cudaError_t cudaGraphAddKernelNode(cudaGraphNode_t* node, cudaGraph_t graph, con
   return cudaSuccess;
 }
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* ready, cudaGraph_t graph, unsigned long long) {
+  ++calls.graphs_made;
   return *ready = new gpu_emulator_graph_exec{*graph}, cudaSuccess;
 }
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t ready) { return delete ready, cudaSuccess; }
 cudaError_t cudaGraphExecKernelNodeSetParams(cudaGraphExec_t ready, cudaGraphNode_t node,
                                              const cudaKernelNodeParams* parameters) {
-  return ready->nodes.at(node) = GraphNode(*parameters), cudaSuccess;
+  ++calls.nodes_updated;
+  return ready->nodes.at(node) = LaunchCopy(*parameters), cudaSuccess;
 }
 cudaError_t cudaGraphLaunch(cudaGraphExec_t ready, cudaStream_t stream) {
-  for (GraphNode& node : ready->nodes) {
-    std::vector<void*> arguments;
-    for (std::vector<uint64_t>& argument : node.arguments) arguments.push_back(argument.data());
-    const cudaError_t error =
-        cudaLaunchKernel(node.kernel, node.grid, node.block, arguments.data(), node.shared, stream);
-    if (error != cudaSuccess) return error;
-  }
-  return cudaSuccess;
+  ++calls.graphs, of_kernels = stream;
+  return in_order(stream, [nodes = ready->nodes]() mutable {
+    for (LaunchCopy& node : nodes)
+      if (const cudaError_t error = node.run(); error != cudaSuccess) return error;
+    return cudaSuccess;
+  });
 }

@@ -70,6 +70,10 @@ bool fuse() { return is_on("FUSE", true); }
 bool tf32() { return is_on("TEENY_TF32", false); }
 std::string mnist_directory() { return value_of("TEENY_MNIST_DIR"); }
 std::string fashion_mnist_directory() { return value_of("TEENY_FASHION_MNIST_DIR"); }
+std::optional<std::string> visible_gpus() {
+  const char* value = std::getenv("CUDA_VISIBLE_DEVICES");
+  return value ? std::optional<std::string>(value) : std::nullopt;
+}
 int dist_timeout() { return int(whole_number("TEENY_DIST_TIMEOUT", 600, INT32_MAX)); }
 
 Launched launched() {

@@ -5,6 +5,7 @@
 //
 // Each function reads the environment anew; who needs a value often keeps it in a static of a function.
 #include <cstdint>
+#include <optional>
 #include <string>
 
 namespace tinyops::environment {
@@ -17,6 +18,7 @@ bool fuse();                            ///< FUSE=0: a kernel for each node of t
 bool tf32();                            ///< TEENY_TF32=1: float32 products on tensor cores; 0
 std::string mnist_directory();          ///< TEENY_MNIST_DIR=
 std::string fashion_mnist_directory();  ///< TEENY_FASHION_MNIST_DIR=
+std::optional<std::string> visible_gpus();  ///< CUDA_VISIBLE_DEVICES=, which is CUDA's; empty: none is
 int dist_timeout();                     ///< TEENY_DIST_TIMEOUT=seconds that a rank waits for others; 600
 
 /// How many processes this one is launched with, and the variable of mpirun or srun that says so; "", 1 without them.

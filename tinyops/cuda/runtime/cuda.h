@@ -67,6 +67,8 @@ const Chip& chip();
 
 /// All kernels run on one stream, in the order of their launches.
 cudaStream_t stream();
+cudaStream_t new_stream();
+cudaEvent_t new_event();
 
 /// Throws Error, naming what was tried, unless `error` is none.
 void check(cudaError_t error, const char* what);
@@ -170,5 +172,15 @@ void run_kernel(const SortKernel& kernel);
 void run_kernel(const RandomKernel& kernel);
 void run_kernel(const RecurrentKernel& kernel);
 void run_kernel(const CollectiveKernel& kernel);
+
+// ---- Ranks ----------------------------------------------------------------------------------------------------------
+
+/// For who waits for the kernels' stream, which may wait for other ranks: throws when TEENY_DIST_TIMEOUT is over, or
+/// they are gone.
+void wait_for_collectives();
+extern const bool kRanksShareGpus;  ///< where a machine has more ranks than GPUs
+/// Which of `gpus` GPUs the program sees as rank number `local` of its machine, as CUDA_VISIBLE_DEVICES names them;
+/// `visible` is what that is now, empty where it is not set.
+std::string gpu_of_rank(int local, const std::string& visible, int gpus, bool shared = kRanksShareGpus);
 
 }  // namespace tinyops::cuda

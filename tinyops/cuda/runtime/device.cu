@@ -7,10 +7,14 @@
 // back, and is still read by a kernel, is not overwritten early.
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <mutex>
+#include <optional>
 
-#include "tinyops/cuda/runtime/cuda.h"
 #include "tinyops/base/caching_allocator.h"
+#include "tinyops/base/environment.h"
+#include "tinyops/cuda/runtime/cuda.h"
+#include "tinyops/ranks.h"
 
 namespace tinyops {
 namespace cuda {
@@ -19,7 +23,27 @@ namespace {
 /// The exit status of a program that finds no GPU: EX_UNAVAILABLE of sysexits.h.
 constexpr int kNoDevice = 69;
 
+/// How many GPUs the machine has, without asking CUDA, which would then not hear of a choice; 0: unknown.
+int gpus_of_machine() {
+  int count = 0;
+  std::error_code ignored;
+  for (const auto& file : std::filesystem::directory_iterator("/dev", ignored)) {
+    const std::string name = file.path().filename();  // nvidia0, but not nvidiactl
+    count += name.starts_with("nvidia") && name.find_first_not_of("0123456789", 6) == std::string::npos;
+  }
+  return count;
+}
+
+/// One of many processes has one GPU of its machine, and CUDA shows it no other: so nothing has to know of several.
+void choose_gpu() {
+  const std::optional<std::string> visible = environment::visible_gpus();
+  if (environment::launched().processes == 1 || visible == "") return;
+  const std::string gpu = gpu_of_rank(ranks::local(), visible.value_or(""), gpus_of_machine());
+  if (!gpu.empty()) setenv("CUDA_VISIBLE_DEVICES", gpu.c_str(), 1);
+}
+
 Chip find_chip() {
+  choose_gpu();
   int count = 0;
   const cudaError_t error = cudaGetDeviceCount(&count);
   if (error != cudaSuccess || count == 0) {
@@ -37,19 +61,6 @@ Chip find_chip() {
   architecture = compiled;
 #endif
   return {properties.name, properties.multiProcessorCount, properties.sharedMemPerBlockOptin, architecture};
-}
-
-cudaStream_t new_stream() {
-  chip();
-  cudaStream_t result;
-  check(cudaStreamCreateWithFlags(&result, cudaStreamNonBlocking), "creating a stream");
-  return result;
-}
-
-cudaEvent_t new_event() {
-  cudaEvent_t result;
-  check(cudaEventCreateWithFlags(&result, cudaEventDisableTiming), "creating an event");
-  return result;
 }
 
 void* device_allocate(size_t bytes) {
@@ -90,6 +101,7 @@ class StagingRing {
     for (size_t done = 0; done < bytes; done += StagingBuffer::kBytes) {
       StagingBuffer& buffer = buffers_[next_++ % buffers_.size()];
       const size_t part = std::min(bytes - done, StagingBuffer::kBytes);
+      if (cudaEventQuery(buffer.free) != cudaSuccess) wait_for_collectives();
       check(cudaEventSynchronize(buffer.free), "waiting for a page");
       std::memcpy(buffer.host, static_cast<const char*>(host) + done, part);
       check(cudaMemcpyAsync(buffer.device, buffer.host, part, cudaMemcpyHostToDevice, stream_),
@@ -147,6 +159,34 @@ const Chip& chip() {
   return found;
 }
 
+std::string gpu_of_rank(int local, const std::string& visible, int gpus, bool shared) {
+  std::vector<std::string> all;
+  for (size_t begin = 0; begin < visible.size();) {
+    const size_t end = std::min(visible.find(',', begin), visible.size());
+    all.push_back(visible.substr(begin, end - begin)), begin = end + 1;
+  }
+  if (all.empty())
+    for (int i = 0; i < gpus; ++i) all.push_back(std::to_string(i));
+  if (all.empty()) return shared ? "" : std::to_string(local);
+  if (!shared && size_t(local) >= all.size())
+    fail("rank ", ranks::rank(), " is number ", local + 1, " of its machine, where CUDA sees ", all.size(),
+         " GPUs; NCCL needs one for each rank");
+  return all[size_t(local) % all.size()];
+}
+
+cudaStream_t new_stream() {
+  chip();
+  cudaStream_t result;
+  check(cudaStreamCreateWithFlags(&result, cudaStreamNonBlocking), "creating a stream");
+  return result;
+}
+
+cudaEvent_t new_event() {
+  cudaEvent_t result;
+  check(cudaEventCreateWithFlags(&result, cudaEventDisableTiming), "creating an event");
+  return result;
+}
+
 cudaStream_t stream() {
   static const cudaStream_t kernels = new_stream();
   return kernels;
@@ -183,7 +223,7 @@ int number_of_origin(const IndexOrigin& origin, const Shape& shape) {
 void throw_device_error() {
   const std::lock_guard lock(launching());
   if (!may_have_failed) return;
-  may_have_failed = false;
+  wait_for_collectives();
   DeviceError found;
   DeviceError* const place = device_errors();
   may_have_failed = false;
@@ -226,11 +266,13 @@ void write(void* to, const void* host, size_t bytes) {
 }
 void read(void* host, const void* from, size_t bytes) {
   cuda::finish_recording();
+  cuda::wait_for_collectives();
   if (bytes) cuda::staging().read(host, from, bytes);
   cuda::throw_device_error();
 }
 void synchronize() {
   cuda::finish_recording();
+  cuda::wait_for_collectives();
   cuda::check(cudaStreamSynchronize(cuda::stream()), "waiting for the kernels");
   cuda::throw_device_error();
 }
