@@ -431,6 +431,9 @@ $(EXAMPLES): %: $P/%
 
 examples: $(EXAMPLES:%=$P/%) ## build all of these
 
+launch: ## print what starts NP ranks on this machine, as in $(make -s launch RANKS=mpi NP=4) program
+	@echo env $(launch)
+
 teeny: $P/bin/teeny ## build the command-line tool: files of tensors, ONNX models
 
 run: $P/bin/teeny ## run an ONNX network with it (MODEL=net.onnx INPUT=image.npy ARGS='--top 5')
@@ -546,7 +549,7 @@ loc: ## count lines of code, by file and by folder with all below it; comments a
 	  $(sources_by_hand)
 
 try: ## compile and run a piece of a program, as the chapters show them (FILE=piece.cpp)
-	+@python3 tests/book/programs.py $(call quote,$(FILE))
+	+@python3 tests/book/programs.py $(call quote,$(FILE)) $(if $(NP),env $(launch))
 
 notes: $(LIBTEENY) ## write the excerpts, outputs and figures of the notes anew, and check the rest (PAGE=02)
 	+python3 tests/book/notes.py $(PAGE)

@@ -6,6 +6,7 @@
     ```cpp run error      throws a teeny::Error, whose message is printed
     ```cpp run alone [NAME=VALUE ..]
                           a program of its own, with these variables in its environment
+    ```cpp run ranks=1,2  the same as one rank, then as two: what each prints, one after the other. Not where there is no MPI
     ```output             what the blocks `run` since the last one print. Numbers with a point are compared to 4 digits; `~` is a
                           time or something else that differs from run to run
     ```cpp from=FILE#NAME [a .. b, c]
@@ -58,8 +59,9 @@ PARAGRAPH = re.compile(r'^ *<!-- (?P<kind>\w+(?: \w+)?)(?:: (?P<name>[^\n]*?))? 
 OF_BLOCKS = {'test', 'recipe', 'part', 'run', 'kernel'}
 OF_PARAGRAPHS = {'run', 'registers', 'contents', 'widget'}
 # What a block without a marker may be: those of above, and drawings and commands that nothing runs.
-KNOWN = re.compile(r'cpp run( error| global)?|cpp run alone( [A-Z_]+=\S+)*|cpp from=.+|cpp sketch|output|sh( run)?|console|python|make|text')
+KNOWN = re.compile(r'cpp run( error| global)?|cpp run alone( [A-Z_]+=\S+)*|cpp run( error)? ranks=\d(,\d)*|cpp from=.+|cpp sketch|output|sh( run)?|console|python|make|text')
 NUMBER = re.compile(r'(?<![\w.])[-+]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?(?![\w])')
+NOT_RUN = object()  # in the place of what a block of many ranks prints, where there is no MPI
 clone = programs.Clone()
 
 
@@ -244,6 +246,8 @@ class Page:
                 self.error(fence, 'a sketch has at most 8 lines')
             elif words == ['output']:
                 now = printed.pop(0)
+                if now is NOT_RUN:
+                    continue
                 if now is None:
                     self.error(fence, 'no block before it runs')
                 elif not same(now, fence['block']):
@@ -273,9 +277,14 @@ class Page:
                 order.append(('sh', fence))
             elif words[:2] == ['cpp', 'run']:
                 block = line + fence['block']
+                ranks = next((map(int, word[6:].split(',')) for word in words if word.startswith('ranks=')), ())
                 if 'error' in words:
-                    block = f'try {{\n{block}}} catch (const teeny::Error& error) {{ std::cout << error.what() << "\\n"; }}\n'
-                if 'alone' in words:
+                    # Who fails takes the other ranks along: not before these have said the same.
+                    wait = '#include <thread>\nstd::this_thread::sleep_for(std::chrono::seconds(2));' if ranks else ''
+                    block = f'try {{\n{block}}} catch (const teeny::Error& error) {{ std::cout << error.what() << "\\n";\n{wait}\n}}\n'
+                if ranks:
+                    order.append(('ranks', (block, ranks, outside, 'error' in words)))
+                elif 'alone' in words:
                     order.append(('alone', (block, dict(w.split('=', 1) for w in words if '=' in w), outside)))
                 elif 'global' in words:
                     outside += block
@@ -294,12 +303,18 @@ class Page:
             elif kind == 'alone':
                 block, environment, before = what
                 text = programs.output_of(block if 'int main(' in block else programs.whole(before, block), **environment)
+            elif kind == 'ranks':
+                block, counts, before, may_fail = what
+                if not programs.has_mpi():
+                    now = NOT_RUN
+                    continue
+                text = ''.join(programs.output_of_ranks(programs.whole(before, block), count, may_fail) for count in counts)
             else:
                 text = programs.run(['bash', '-euo', 'pipefail', '-c', what['block']], clone.path())
                 if not self.shows_output(what):
                     continue
-            now = (now or '') + text
-        if now and now.strip():
+            now = text if now is NOT_RUN else (now or '') + text
+        if now and now is not NOT_RUN and now.strip():
             self.errors.append(f'{self.path.relative_to(ROOT)}: no block `output` has\n{now}')
         return result
 
@@ -349,7 +364,7 @@ class Page:
 def main():
     checks = '--check' in sys.argv[1:]
     asked = [a for a in sys.argv[1:] if a != '--check']
-    programs.library(False)
+    programs.library('cpu')
     paths = [*sorted(ROOT.glob('notes/*.md')), ROOT / 'README.md']
     asked = [pathlib.Path(a.zfill(2) if a.isdigit() else a).name for a in asked]  # 2, 02, 02-views.md or notes/02-views.md
     of_nothing = [a for a in asked if not any(p.name.startswith(a) for p in paths)]

@@ -99,7 +99,7 @@ def check(text):
 
 
 def main():
-    programs.library(False)
+    programs.library('cpu')
     missed = []
     errors, anew = check(RIGHT)
     if errors or anew:

@@ -1,6 +1,8 @@
 """Compiles and runs what the pages show, and says what it prints.
 
-    programs.py FILE    the same for a piece of a program of yours (make try FILE=piece.cpp): the body of a main, or all of it
+    programs.py FILE [LAUNCHER ..]
+                        the same for a piece of a program of yours (make try FILE=piece.cpp): the body of a main, or all of it; as
+                        many ranks where words follow that start these (make try FILE=piece.cpp RANKS=mpi NP=2)
 """
 import functools
 import hashlib
@@ -15,7 +17,9 @@ import threading
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 HERE = ROOT / 'build' / 'book' / 'programs'
-LIBRARY = {False: 'build/cpu-native/libteeny.a', True: 'build/cuda-emulated-native/libteeny.a'}
+# What a program is linked with, and what make builds that with.
+LIBRARY = {'cpu': ('build/cpu-native/libteeny.a', []), 'ranks': ('build/cpu-mpi-native/libteeny.a', ['RANKS=mpi']),
+           'emulated': ('build/cuda-emulated-native/libteeny.a', ['BACKEND=cuda', 'EMULATE=1', 'SHARED=build/cpu-native'])}
 # GCC 12 warns of an overlap in `"text" + string` where there is none (its bug 105651).
 FLAGS = ['-std=c++20', '-O1', '-Wall', '-Wextra', '-Wno-restrict', '-Wno-unused', '-I.', '-pthread']
 EMULATED = ['-Itests/gpu_emulator', '-fsanitize=bounds', '-Wno-unknown-pragmas', '-Wno-missing-field-initializers']
@@ -28,12 +32,25 @@ class Failed(Exception):
 
 
 @functools.cache
-def library(emulated):
-    """The CPU's, or the emulated GPU's, which differs in its kernels alone; made when it is first asked for."""
-    for options in [[]] + [['BACKEND=cuda', 'EMULATE=1', 'SHARED=build/cpu-native']] * emulated:
-        subprocess.run(['make', '--no-print-directory', '-s', *options, LIBRARY[bool(options)]], cwd=ROOT, check=True,
-                       close_fds=False)  # a make that started this shares its jobs
-    return LIBRARY[emulated]
+def library(kind):
+    """Made when it is first asked for, behind that of the CPU, which the others differ from in a few files."""
+    file, options = LIBRARY[kind]
+    if kind != 'cpu':
+        library('cpu')
+    subprocess.run(['make', '--no-print-directory', '-s', *options, file], cwd=ROOT, check=True, close_fds=False)  # shares its jobs
+    return file
+
+
+@functools.cache
+def links(kind):
+    """The linker's words for this library and what it needs."""
+    mpi = subprocess.run(['pkg-config', '--libs', 'mpi'], stdout=subprocess.PIPE, text=True).stdout.split() if kind == 'ranks' else []
+    return [library(kind), *mpi, '-fopenmp', '-lz']
+
+
+@functools.cache
+def has_mpi():
+    return bool(shutil.which('pkg-config')) and subprocess.run(['pkg-config', '--exists', 'mpi']).returncode == 0
 
 
 @functools.cache
@@ -54,21 +71,21 @@ def prefix():
     return ['-include', header]
 
 
-def compiled(code, include=()):
+def compiled(code, include=(), ranks=False):
     """The program of this source text; the same text, headers and library give the same file, which is kept."""
     emulated = 'tinyops/cuda/' in code or 'tests/book/emulated.h' in code
+    kind = 'emulated' if emulated else 'ranks' if ranks else 'cpu'
     with lock:  # what is made once is made by one thread
-        library(emulated)
+        linked = links(kind)
         flags = [*FLAGS, *(EMULATED if emulated else prefix()), *(f'-I{path}' for path in include)]
     parts = [code] + [p.read_text() for path in include for p in sorted(pathlib.Path(path).iterdir()) if p.is_file()]
-    parts += [str(newest()), str((ROOT / LIBRARY[emulated]).stat().st_mtime_ns), str(FLAGS + EMULATED)]
+    parts += [str(newest()), str((ROOT / linked[0]).stat().st_mtime_ns), str(FLAGS + EMULATED + linked)]
     HERE.mkdir(parents=True, exist_ok=True)
     program = HERE / hashlib.sha256('\n'.join(parts).encode()).hexdigest()[:16]
     if not program.exists():
         source = program.with_suffix('.cpp')
         source.write_text(code)
-        built = subprocess.run(['g++', *flags, source, LIBRARY[emulated], '-fopenmp', '-lz', '-o', f'{program}.new'], cwd=ROOT,
-                               stderr=subprocess.PIPE, text=True)
+        built = subprocess.run(['g++', *flags, source, *linked, '-o', f'{program}.new'], cwd=ROOT, stderr=subprocess.PIPE, text=True)
         if built.returncode:
             raise Failed(built.stderr)
         os.rename(f'{program}.new', program)
@@ -98,6 +115,21 @@ def output_of(code, **environment):
     return run([compiled(code if 'int main(' in code else whole('', code))], **environment)
 
 
+def output_of_ranks(code, ranks, may_fail=False):
+    """What so many ranks print, those of rank 0 first: what mpirun shows is in the order of its coming."""
+    program = compiled(code, ranks=True)
+    launcher = run(['make', '--no-print-directory', '-s', 'launch', 'RANKS=mpi', f'NP={ranks}']).split()
+    with tempfile.TemporaryDirectory() as folder:
+        own_file = f'exec {program} > {folder}/${{OMPI_COMM_WORLD_RANK:-$PMI_RANK}} 2>&1'
+        printed = lambda: ''.join((pathlib.Path(folder) / str(rank)).read_text() for rank in range(ranks))
+        try:
+            run([*launcher, 'sh', '-c', own_file])
+        except Failed as failure:
+            if not may_fail:
+                raise Failed(f'{failure}\n{printed()}')
+        return printed()
+
+
 class Clone:
     """The tracked files as they stand, and what is built of them: where commands of a page run. Made when first asked for."""
 
@@ -119,25 +151,26 @@ class Clone:
             shutil.rmtree(self.folder)
 
 
-def try_piece(path):
+def try_piece(path, launcher):
     """Runs a file in the place of this program, so that what it prints is seen at once."""
     code = pathlib.Path(path).read_text()
     line = f'#line 1 "{path}"\n'
     try:
         if 'int main(' in code:
-            program = compiled(f'{BEGIN}using namespace teeny;\n{line}{code}')
+            program = compiled(f'{BEGIN}using namespace teeny;\n{line}{code}', ranks=bool(launcher))
         else:
-            program = compiled(whole('', line + code))
+            program = compiled(whole('', line + code), ranks=bool(launcher))
     except Failed as errors:
         sys.exit(str(errors))
-    os.execve(program, [program], {'OMP_WAIT_POLICY': 'passive', **os.environ})
+    command = [*launcher, str(program)]
+    os.execvpe(command[0], command, {'OMP_WAIT_POLICY': 'passive', **os.environ})
 
 
 if __name__ == '__main__':
-    if len(sys.argv) != 2 or not sys.argv[1]:
+    if len(sys.argv) < 2 or not sys.argv[1]:
         sys.exit('which file? make try FILE=piece.cpp')
     if not os.path.isfile(sys.argv[1]):
         sys.exit(f'{sys.argv[1]} is no file')
     if not shutil.which('g++'):
         sys.exit('there is no g++: run make deps')
-    try_piece(sys.argv[1])
+    try_piece(sys.argv[1], sys.argv[2:])
