@@ -11,14 +11,6 @@ namespace {
 Approx exactly(double value) { return Approx(value).epsilon(1e-9); }
 Approx nearly(double value, double by) { return Approx(value).epsilon(by).scale(0); }
 
-const Boxes kBoxes{8, {2e-6, 350e9}, {8e-6, 50e9}};  // bytes a second of one GPU's links in a box, and out of it
-
-/// A network of 1.3e9 parameters in 16 bits: 6 operations a parameter and token, at 400e12 a second.
-Work language_model(double tokens) {
-  const double seconds = 6 * 1.3e9 * tokens / 400e12;
-  return {seconds / 3, seconds * 2 / 3, 2.6e9, 24};
-}
-
 }  // namespace
 
 TEST_CASE(
