@@ -1,6 +1,4 @@
-// The program of notes/23-many-ranks.md: in which order a step's kernels and collectives run, and how long a step takes
-// on many ranks.
-#include <iomanip>
+// The program of notes/23-many-ranks.md: in which order the kernels and collectives of a step run.
 #include <iostream>
 #include <map>
 
@@ -8,10 +6,8 @@
 #include "teeny/graph/collective.h"
 #include "teeny/schedule/schedule.h"
 #include "teeny/teeny.h"
-#include "tests/scaling.h"
 
 using namespace teeny;
-using namespace teeny::scaling;
 using tinyops::CollectiveKernel;
 
 /// The steps of a training step of three layers, whose gradients are summed a layer at a time, the last one's first: a
@@ -53,28 +49,7 @@ void overlap() {
   realize(std::span<const Tensor>());  // what was assigned
 }
 
-void model() {
-  std::cout << "== model\n" << std::fixed;
-  std::mt19937_64 random(1);
-  for (const int n : {8, 64, 1024, 4096}) {
-    const Work work = language_model(8192);
-    const Clocks equal(static_cast<size_t>(n), 1);
-    Clocks flat(static_cast<size_t>(n)), boxes = flat;
-    ring(flat, 2 * (n - 1), work.bytes, kBoxes.between, n);
-    kBoxes.play(boxes, work.bytes);
-    const AllReduce all_reduce = [](Clocks& clocks, double bytes) { kBoxes.play(clocks, bytes); };
-    const double compute = work.forward + work.backward, overlapped = step(work, equal, all_reduce);
-    double late = 0;
-    for (int i = 0; i < 20; ++i) late += step(work, jitter(n, 0.02, random), all_reduce) / 20;
-    std::cout << "| " << n << std::setprecision(1);
-    for (const double seconds : {compute, last(flat), last(boxes), compute + last(boxes), overlapped})
-      std::cout << " | " << 1e3 * seconds;
-    std::cout << std::setprecision(3) << " | " << compute / overlapped << " | " << compute / late << " |\n";
-  }
-}
-
 int main() {
   std::cout << "== figure overlap\n";
   overlap();
-  model();
 }
