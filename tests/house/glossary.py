@@ -9,7 +9,12 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FILES = subprocess.run(['git', 'ls-files'], cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()
 OF_READERS = {'first.cpp', 'NN-name.cpp', '39-name.cpp', '39-name.md'}  # what a page asks its reader to write
-OF_PYTORCH = {'load_file', 'TensorDataset', 'add_', 'searchsorted'}
+OF_OTHERS = {'load_file', 'TensorDataset', 'add_', 'searchsorted',
+             # what notes/ranks.md names of other frameworks and of launchers
+             'get_rank', 'get_world_size', 'init', 'process_index', 'process_count', 'distributed', 'initialize', 'GPUS', 'all_sum',
+             'psum', 'psum_scatter', 'sum_scatter', 'reduce_scatter_tensor', 'all_gather_into_tensor', 'pmean',
+             'ZeroRedundancyOptimizer', 'ColwiseParallel', 'RowwiseParallel', 'AllToShardedLinear', 'ShardedToAllLinear',
+             'NamedSharding', 'shard_', 'to_', 'DistributedSampler', 'DistributedDataParallel', 'no_sync', 'barrier', 'new_group'}
 
 
 def read(path):
@@ -35,7 +40,7 @@ def pages():
     count, wrong = 0, []
     for page in ['README.md'] + [f for f in FILES if re.match(r'notes/(?!code_tour)[\w/-]+\.md', f)]:
         blocks = re.compile(r'^```.*?^```', re.S | re.M)
-        own = words | OF_PYTORCH | set(re.findall(r'\w+', '\n'.join(blocks.findall(read(page)))))  # a page has programs of its own
+        own = words | OF_OTHERS | set(re.findall(r'\w+', '\n'.join(blocks.findall(read(page)))))  # a page has programs of its own
         text = blocks.sub('', read(page))
         for name in re.findall(r'`([^`\n]+)`', text):
             if re.fullmatch(r'[\w./-]+\.(h|cpp|cu|py|sh|md)', name):
