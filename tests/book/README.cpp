@@ -1,5 +1,5 @@
 // The program of README.md's Jit: its losses are as many as there are batches, and all but the first two come from a
-// replay.
+// replay. And that of its training on many ranks, on one.
 #include <iostream>
 
 #include "teeny/teeny.h"
@@ -10,7 +10,11 @@ int main() {
   const Training mode;
   nn::Linear model(4, 3);
   optim::Adam adam(nn::parameters(model));
-  data::DataLoader loader(Tensor::randn({80, 4}), Tensor::randint(0, 3, {80}), {.batch_size = 8});
+  const data::Dataset train{Tensor::randn({80, 4}), Tensor::randint(0, 3, {80})};
+  {
+#include "ranks"
+  }
+  data::DataLoader loader(train, {.batch_size = 8});
 #include "step"
   return step.replays() == 8 ? 0 : 1;
 }
