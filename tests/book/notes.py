@@ -277,7 +277,7 @@ class Page:
                 order.append(('sh', fence))
             elif words[:2] == ['cpp', 'run']:
                 block = line + fence['block']
-                ranks = next((map(int, word[6:].split(',')) for word in words if word.startswith('ranks=')), ())
+                ranks = next((map(int, word[6:].split(',')) for word in words if re.fullmatch(r'ranks=\d(,\d)*', word)), ())
                 if 'error' in words:
                     # Who fails takes the other ranks along: not before these have said the same.
                     wait = '#include <thread>\nstd::this_thread::sleep_for(std::chrono::seconds(2));' if ranks else ''

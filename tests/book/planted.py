@@ -45,6 +45,27 @@ LICENSE
 ```
 '''
 
+RANKS = '''
+```cpp run ranks=1,2
+std::cout << dist::all_reduce(Tensor(5)).item() << " on rank " << dist::rank() << "\\n";
+```
+
+```output
+5 on rank 0
+10 on rank 0
+10 on rank 1
+```
+
+```cpp run error ranks=2
+dist::all_reduce(Tensor::ones({2 + dist::rank()})).realize();
+```
+
+```output
+rank 0: all_reduce number 0 of 2 float32, but rank 1: all_reduce number 0 of 3 float32; all ranks must take the same way through the program
+rank 1: all_reduce number 0 of 3 float32, but rank 0: all_reduce number 0 of 2 float32; all ranks must take the same way through the program
+```
+'''
+
 # What is planted: a part of the page, what stands there instead, and what is found: an error with these words, or `anew`, the page
 # written otherwise.
 PLANTED = [
@@ -71,6 +92,13 @@ PLANTED = [
     ('# A page\n', '# A page\n\n<!-- run: x -->\nA paragraph.\n', 'no program prints it'),
     ('# A page\n', '# A page\n\n![a picture](figures/99-none.svg)\n', 'is shown, and not drawn'),
     ('+ Tensor::ones({4})', '+ Tensor::ones({3})', 'anew'),
+]
+OF_RANKS = [
+    ('10 on rank 1', '11 on rank 1', 'anew'),
+    ('run ranks=1,2', 'run ranks=2', 'anew'),
+    ('run ranks=1,2', 'run ranks=two', 'neither where it is from nor that it runs'),
+    ('run error ranks=2', 'run ranks=2', 'exit status'),
+    ('of 3 float32, but', 'of 4 float32, but', 'anew'),
 ]
 
 
@@ -101,14 +129,21 @@ def check(text):
 def main():
     programs.library('cpu')
     missed = []
-    errors, anew = check(RIGHT)
-    if errors or anew:
-        missed.append(f'a page that is right: {errors}{[text for _, text in anew]}')
-    for before, after, words in PLANTED:
-        assert before in RIGHT, before
-        errors, anew = check(RIGHT.replace(before, after, 1))
+    planted = [(RIGHT, *plant) for plant in PLANTED] + [(RANKS, *plant) for plant in OF_RANKS if programs.has_mpi()]
+    for page in sorted({page for page, *_ in planted}):
+        errors, anew = check(page)
+        if errors or anew:
+            missed.append(f'a page that is right: {errors}{[text for _, text in anew]}')
+    for page, before, after, words in planted:
+        assert before in page, before
+        errors, anew = check(page.replace(before, after, 1))
         if not (errors or anew) or words != 'anew' and not any(words in error for error in errors):
             missed.append(f'{before!r} instead of {after!r}: {errors}{[text for _, text in anew]}')
+    has_mpi, programs.has_mpi = programs.has_mpi, lambda: False
+    errors, anew = check(RANKS.replace('10', '11'))
+    if errors or anew:
+        missed.append(f'a page of many ranks where there is no MPI: {errors}{[text for _, text in anew]}')
+    programs.has_mpi = has_mpi
     for before, after, is_another in CHANGED:
         assert before in PICTURE, before
         if notes.same_picture(PICTURE.replace(before, after, 1), PICTURE) == is_another:
@@ -136,7 +171,7 @@ def main():
     book.source_files = lambda: before() + ['teeny_of_nobody/x.cpp']
     if not any('teeny_of_nobody/x.cpp is read beside no chapter' in wrong for wrong in book.reading()[1]):
         missed.append('a source file of no chapter')
-    print('\n'.join(missed) or f'{len(PLANTED) + len(CHANGED) + 7} planted mistakes, each is found')
+    print('\n'.join(missed) or f'{len(planted) + len(CHANGED) + 8} planted mistakes, each is found')
     sys.exit(bool(missed))
 
 
