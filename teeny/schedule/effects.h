@@ -29,8 +29,10 @@ class Effects {
 /// The steps with each collective in two: it starts where it stood, and is finished, after those that started before
 /// it, where its result is first touched or its input written over.
 ///
-///   backward 4   start 4   backward 3   start 3   backward 2   start 2   ..   finish 4   step 4   finish 3   step 3 ..
-///                   └──────── on its way ────────────────────────────────────────┘
+///   backward 3   start 3   backward 2   start 2   backward 1   start 1   finish 3   finish 2   finish 1   updates
+///                   └─────────────── on its way ──────────────────────────┘
+///
+/// Updates come after all that may throw: assignments.h.
 std::vector<Step> overlapped(std::vector<Step> steps);
 
 }  // namespace teeny
