@@ -127,7 +127,7 @@ TEST_CASE("training: a part of the work for each rank [train]") {
   if (dist::rank() == 0)
     MESSAGE(dist::world(), " ranks: processor time of the program's thread a step: ", 1e3 * alone, " ms alone, ",
             1e3 * part, " ms: ", part / alone);
-  CHECK(part / alone <= 1.2 / dist::world());
+  if (dist::world() > 1) CHECK(part / alone <= 1.2 / dist::world());
 }
 
 namespace {
