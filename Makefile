@@ -131,14 +131,22 @@ endif
 
 ifeq (,$(filter alone mpi nccl,$(RANKS)))
   $(error RANKS=$(RANKS): unknown; use alone, mpi or nccl)
-else ifneq (,$(if $(filter nccl,$(RANKS)),$(if $(on_gpu),,none)))
-  $(error RANKS=nccl connects GPUs: it is for BACKEND=cuda, and nothing emulates it; use RANKS=mpi)
+else ifneq (,$(if $(filter nccl,$(RANKS)),$(if $(filter cuda,$(BACKEND)),,none)))
+  $(error RANKS=nccl connects GPUs: it is for BACKEND=cuda; use RANKS=mpi)
 else ifneq (,$(and $(no_mpi),$(filter-out deps clean help,$(or $(MAKECMDGOALS),help))))
   $(error RANKS=$(RANKS): pkg-config knows no MPI by the name of $(MPI_PC); run `make deps RANKS=$(RANKS)`, or set MPI_PC)
 else ifneq (,$(and $(NP),$(filter alone,$(RANKS))))
   $(error NP=$(NP) starts a program of many ranks: with RANKS=mpi)
 endif
 with_ranks := $(filter-out alone,$(RANKS))
+# NCCL is where NCCL_HOME says, a part of the toolkit, or the system's. An emulated GPU has its own.
+with_nccl  := $(filter nccl,$(RANKS))
+ifneq (,$(and $(with_nccl),$(on_gpu)))
+  nccl_h := $(wildcard $(addsuffix /nccl.h,$(if $(NCCL_HOME),$(NCCL_HOME)/include,$(CUDA_HOME)/include /usr/include $(subst :, ,$(CPATH)))))
+  ifneq (,$(and $(if $(nccl_h),,none),$(filter-out deps clean help,$(or $(MAKECMDGOALS),help))))
+    $(error RANKS=nccl: there is no nccl.h$(if $(NCCL_HOME), in $(NCCL_HOME)/include); install NCCL (Debian, Ubuntu: libnccl-dev), or set NCCL_HOME)
+  endif
+endif
 
 # Objects, and what is linked of them: of those for many ranks only what connects the ranks is compiled anew.
 in_folder = build/$(subst $(space),-,$(strip $(BACKEND) $(emulated) $1 $(ARCH) $(if $(checker),checked,$(sanitizers)) \
@@ -169,7 +177,7 @@ EIGEN     := $(subst -I,-isystem ,$(or $(shell pkg-config --cflags eigen3 2> /de
 CPU_FLAGS  = $(EIGEN) -fopenmp -fno-math-errno -fno-trapping-math $(if $(filter x86_64,$(shell uname -m)),-mprefer-vector-width=512)
 HOST_FLAGS = -x c++ -Itests/gpu_emulator -O1 -g1 -fsanitize=bounds -fno-sanitize-recover=bounds \
   -ftrivial-auto-var-init=pattern -U_FORTIFY_SOURCE -Wno-unknown-pragmas -Wno-missing-field-initializers
-emulated_gpu    = $(filter tinyops/cuda/% tests/gpu_emulator/% tests/course/cuda/% tests/bench/gpu_%,$1)
+emulated_gpu    = $(filter tinyops/cuda/% tinyops/ranks/%.cu tests/gpu_emulator/% tests/course/cuda/% tests/bench/gpu_%,$1)
 # Objects that a shared library may have, too, which shows nothing but the C header; the linker leaves out what is not used.
 PROGRAM_FLAGS  := -fPIC -fvisibility=hidden -ffunction-sections
 # Only what connects the ranks knows of MPI.
@@ -178,7 +186,7 @@ MPI_FLAGS := $(if $(with_ranks),$(subst -I,-isystem ,$(shell pkg-config --cflags
 flags_of   = $(FLAGS) $(if $(filter $(of_ranks),$1),$(MPI_FLAGS)) $(optimise_of) $(if $(filter tinyops/%.cpp,$1)$(is_small),$(PROGRAM_FLAGS)) $(if $(emulated_gpu),$(HOST_FLAGS)) $(if $(filter tinyops/cpu/% $(fast_checks),$1),$(CPU_FLAGS)) \
   $(if $(filter tests/course/%,$1),-Wno-unused -Wno-error -Werror=return-type) $(CXXFLAGS)
 LIBS      := $(strip $(if $(filter cpu,$(BACKEND)),-fopenmp) $(if $(emulated),-fsanitize=bounds) \
-  $(if $(on_gpu),-L$(CUDA_HOME)/lib64 -lcudart_static -ldl -lrt) $(if $(with_ranks),$(shell pkg-config --libs $(MPI_PC))) -lz -pthread)
+  $(if $(on_gpu),$(if $(with_nccl),$(if $(NCCL_HOME),-L$(NCCL_HOME)/lib -Wl$(comma)-rpath$(comma)$(NCCL_HOME)/lib) -lnccl) -L$(CUDA_HOME)/lib64 -lcudart_static -ldl -lrt) $(if $(with_ranks),$(shell pkg-config --libs $(MPI_PC))) -lz -pthread)
 
 # Machine code for each of these, and for newer ones PTX, which the driver compiles when the program starts.
 # What ptxas says of the registers of each kernel stays beside the object: `make cuda-report`.
@@ -203,12 +211,13 @@ endif
 # ---- What is built --------------------------------------------------------------------------------------------------
 
 tool    := $(wildcard teeny/tool/*.cpp)
-emulator := $(if $(emulated),$(filter-out tests/gpu_emulator/test_%,$(wildcard tests/gpu_emulator/*.cpp)))
+emulator := $(if $(emulated),$(filter-out tests/gpu_emulator/test_% $(if $(with_nccl),,tests/gpu_emulator/nccl.cpp),$(wildcard tests/gpu_emulator/*.cpp)))
 library := tinyops/ranks/$(if $(filter alone,$(RANKS)),alone,mpi).cpp $(wildcard tinyops/base/*.cpp tinyops/common/*.cpp) $(filter-out $(tool),$(wildcard teeny/*/*.cpp)) tinyops/reference/reference.cpp
 ifeq (cpu,$(BACKEND))
   library := $(wildcard tinyops/cpu/*/*.cpp tinyops/cpu/*.cpp) $(library)  # what takes longest comes first
 else ifeq (cuda,$(BACKEND))
-  library += $(wildcard tinyops/cuda/*/*.cu) $(emulator)
+  by_host := tinyops/cuda/index/collective.cu  # collectives that do not go from GPU to GPU
+  library += $(if $(with_nccl),tinyops/ranks/nccl.cu) $(filter-out $(if $(with_nccl),$(by_host)),$(wildcard tinyops/cuda/*/*.cu)) $(emulator)
 else
   library += tinyops/$(BACKEND)/device.cpp
 endif
@@ -224,7 +233,7 @@ ifdef emulated
   asked   := $(if $(OPEN),$(shell grep -lx $(OPEN:%=-e 'file: %') $(of_cuda))) $(wildcard notes/exercises/$(CHECK)-*.md)
   of_cuda := $(or $(sort $(asked)),$(of_cuda))
   checks  := $(of_cuda:notes/exercises/%.md=tests/course/cuda/%.cpp)
-  checked := $(emulator) tinyops/cuda/runtime/device.cu tinyops/cuda/runtime/graph.cu tinyops/cuda/index/collective.cu \
+  checked := $(emulator) tinyops/cuda/runtime/device.cu tinyops/cuda/runtime/graph.cu $(by_host) \
     tinyops/ranks/alone.cpp \
     $(sort $(shell sed -n 's/^objects: //p' $(of_cuda)))
   of_cpu  := $(patsubst %.cpp,build/cpu-$(ARCH)/%.o,tests/course/check.cpp $(wildcard tinyops/base/*.cpp tinyops/common/*.cpp))
@@ -249,7 +258,7 @@ $(LIBTEENY): $(call object,$(library)) | compile_commands.json
 	$Qar rcs $@ $^
 
 # What runs a program file: of teeny/ nothing that knows a tensor.
-of_program     := tinyops/ranks/alone.cpp $(filter-out tinyops/ranks/% $(filter-out teeny/files/% teeny/program/%,$(filter teeny/%,$(library))),$(library))
+of_program     := tinyops/ranks/alone.cpp $(if $(with_nccl),$(by_host)) $(filter-out tinyops/ranks/% $(filter-out teeny/files/% teeny/program/%,$(filter teeny/%,$(library))),$(library))
 LIBPROGRAM     := $B/libteeny_program.a
 # What plans is small there rather than fast: a program's kernels are planned once.
 of_plans       := $(filter tinyops/base/%.cpp tinyops/common/%.cpp tinyops/cpu/contract/contract.cpp tinyops/cpu/row/row_plan.cpp \
@@ -325,12 +334,17 @@ $B/prefix.h.gch: teeny/tensor/function.h $B/flags
 endif
 
 # nvcc prints what ptxas has to say to stderr, where warnings go; only these are for the eye.
-nvcc = $(NVCC) $(NVCC_FLAGS) -MMD -MP -MF $(@:.o=.d) -c $< -o $@ 2> $(@:.o=.ptxas); code=$$?; \
+nvcc = $(NVCC) $(NVCC_FLAGS) $(if $(filter $(of_ranks),$<),$(NCCL_HOME:%=-I%/include)) -MMD -MP -MF $(@:.o=.d) -c $< -o $@ 2> $(@:.o=.ptxas); code=$$?; \
   grep -vE '^ptxas info|^ +[0-9]+ bytes (stack|spill)' $(@:.o=.ptxas) >&2; exit $$code
+define compile_for_gpu
+@mkdir -p $(@D)
+$(call say,compile,$<)
+$Q$(if $(on_gpu),$(nvcc),$(CXX) $(call flags_of,$<) -MMD -MP -c $< -o $@)
+endef
 $B/%.o: %.cu $B/flags
-	@mkdir -p $(@D)
-	$(call say,compile,$<)
-	$Q$(if $(on_gpu),$(nvcc),$(CXX) $(call flags_of,$<) -MMD -MP -c $< -o $@)
+	$(compile_for_gpu)
+$P/tinyops/ranks/%.o: tinyops/ranks/%.cu $B/flags
+	$(compile_for_gpu)
 
 -include $(wildcard $(patsubst %.o,%.d,$(call object,$(sources))))
 
