@@ -14,7 +14,7 @@
 #   CXX=clang++-16  CXXFLAGS=-g  V=1   another compiler, more flags, show the commands
 BACKEND ?= cpu
 ARCH    ?= native
-RANKS   ?= alone
+RANKS   ?= $(if $(filter ranks-test,$(MAKECMDGOALS)),mpi,alone)
 PREFIX  ?= /usr/local
 FUZZ    ?= 2000
 MUTATIONS ?= 100000
@@ -25,7 +25,7 @@ PACKAGES := g++ make libeigen3-dev doctest-dev nlohmann-json3-dev zlib1g-dev lib
 MPI_PC   ?= mpi
 ifneq (alone,$(RANKS))
   no_mpi := $(shell pkg-config --exists $(MPI_PC) 2> /dev/null || echo none)
-  PACKAGES += $(if $(no_mpi),pkg-config openmpi-bin libopenmpi-dev)
+  PACKAGES += $(if $(no_mpi),pkg-config $(if $(filter mpich,$(MPI_PC)),mpich libmpich-dev,openmpi-bin libopenmpi-dev))
 endif
 EXAMPLES := mnist beautiful_mnist teenygrad_mnist linear_regression two_moons gpt gpt2 resnet
 
@@ -37,7 +37,7 @@ endif
 .DEFAULT_GOAL := help
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: help deps examples test test-all sanitize-cuda cuda-report bench bench-compare bench-sweep layers house tour notes try book format loc clean \
+.PHONY: help deps examples test ranks-test test-all sanitize-cuda cuda-report bench bench-compare bench-sweep layers house tour notes try book format loc clean \
   install teeny run onnx-test libteeny_program.so test-program again FORCE $(EXAMPLES) course start check watch hint skip solve grade handout gradescope prove
 comma := ,
 empty :=
@@ -185,8 +185,9 @@ of_ranks  := tinyops/ranks/mpi.cpp tinyops/ranks/nccl.cu
 MPI_FLAGS := $(if $(with_ranks),$(subst -I,-isystem ,$(shell pkg-config --cflags $(MPI_PC))))
 flags_of   = $(FLAGS) $(if $(filter $(of_ranks),$1),$(MPI_FLAGS)) $(optimise_of) $(if $(filter tinyops/%.cpp,$1)$(is_small),$(PROGRAM_FLAGS)) $(if $(emulated_gpu),$(HOST_FLAGS)) $(if $(filter tinyops/cpu/% $(fast_checks),$1),$(CPU_FLAGS)) \
   $(if $(filter tests/course/%,$1),-Wno-unused -Wno-error -Werror=return-type) $(CXXFLAGS)
+MPI_LIBS  := $(if $(with_ranks),$(shell pkg-config --libs $(MPI_PC)))
 LIBS      := $(strip $(if $(filter cpu,$(BACKEND)),-fopenmp) $(if $(emulated),-fsanitize=bounds) \
-  $(if $(on_gpu),$(if $(with_nccl),$(if $(NCCL_HOME),-L$(NCCL_HOME)/lib -Wl$(comma)-rpath$(comma)$(NCCL_HOME)/lib) -lnccl) -L$(CUDA_HOME)/lib64 -lcudart_static -ldl -lrt) $(if $(with_ranks),$(shell pkg-config --libs $(MPI_PC))) -lz -pthread)
+  $(if $(on_gpu),$(if $(with_nccl),$(if $(NCCL_HOME),-L$(NCCL_HOME)/lib -Wl$(comma)-rpath$(comma)$(NCCL_HOME)/lib) -lnccl) -L$(CUDA_HOME)/lib64 -lcudart_static -ldl -lrt) $(MPI_LIBS) -lz -pthread)
 
 # Machine code for each of these, and for newer ones PTX, which the driver compiles when the program starts.
 # What ptxas says of the registers of each kernel stays beside the object: `make cuda-report`.
@@ -277,7 +278,7 @@ $(LIBPROGRAM:.a=.so): $(LIBPROGRAM)
 	$(call say,link,$@)
 	@echo '{ global: teeny_*; local: *; };' > $(@:.so=.map)
 	$Q$(CXX) $(FLAGS) $(CXXFLAGS) -shared -Wl,-soname,$(@F),--gc-sections,-u,teeny_load,--version-script,$(@:.so=.map),-z,defs \
-	  $< $(filter-out -lz,$(LIBS)) -s -o $@
+	  $< $(filter-out -lz $(MPI_LIBS),$(LIBS)) -s -o $@
 
 # Its tests: a network as a program file (WEIGHTS=digits.safetensors, of examples/mnist), a binary with it inside, and a program in C.
 $P/program/save_mnist: $B/tests/program/save_mnist.o $(LIBTEENY)
@@ -288,13 +289,13 @@ $P/program/mnist.teeny: $P/program/save_mnist $(WEIGHTS)
 $P/program/mnist_server: tests/program/mnist_server.cpp $P/program/mnist.teeny $(LIBPROGRAM)
 	$(call say,link,$@)
 	$Q$(CXX) $(FLAGS) -Os -DNET='"$(abspath $P/program/mnist.teeny)"' $(CXXFLAGS) $< $(LIBPROGRAM) -Wl,--gc-sections,-z,noseparate-code \
-	  $(filter-out -lz,$(LIBS)) -o $@.symbols
+	  $(filter-out -lz $(MPI_LIBS),$(LIBS)) -o $@.symbols
 	$Qstrip $@.symbols -o $@
 c_compiler = $(or $(patsubst clang++%,clang%,$(filter clang++%,$(CXX))),gcc)
 $P/program/c_api: tests/program/c_api.c teeny/c_api.h $(LIBPROGRAM)
 	@mkdir -p $(@D)
 	$Q$(c_compiler) -std=c99 -Wall -Wextra -Werror -pedantic -O1 -I. -pthread $(filter -fsanitize=%,$(FLAGS)) -c $< -o $@.o
-	$Q$(CXX) $(FLAGS) $(CXXFLAGS) $@.o $(LIBPROGRAM) $(filter-out -lz,$(LIBS)) -o $@
+	$Q$(CXX) $(FLAGS) $(CXXFLAGS) $@.o $(LIBPROGRAM) $(filter-out -lz $(MPI_LIBS),$(LIBS)) -o $@
 
 $P/test: $(call object,$(tests) $(of_gpt2) $(of_resnet)) $(LIBTEENY)
 $P/bin/teeny: $(call object,$(tool)) $(LIBTEENY)  # $B/teeny is the folder of objects
@@ -302,6 +303,11 @@ $P/bench: $B/tests/bench/bench.o $B/tests/bench/$(if $(filter cuda,$(BACKEND)),g
 $P/sweep: $B/tests/bench/sweep.o $B/tests/bench/$(if $(filter cuda,$(BACKEND)),gpu_)peak.o $B/examples/common.o $(LIBTEENY)
 $P/ranks: $(call object,$(tests_of_ranks)) $(LIBTEENY)
 $P/misuse: $(call object,tests/ranks/misuse.cpp) $(LIBTEENY)
+# As RANKS=alone links it.
+$P/misuse-alone: $(call object,tests/ranks/misuse.cpp tinyops/ranks/alone.cpp $(filter-out tinyops/ranks/%,$(library)))
+	@mkdir -p $(@D)
+	$(call say,link,$@)
+	$Q$(CXX) $(FLAGS) $(CXXFLAGS) $^ $(LIBS) -o $@
 $(EXAMPLES:%=$P/%): $P/%: $B/examples/%.o $B/examples/common.o $(LIBTEENY)
 $P/gpt2: $(call object,$(of_gpt2))
 $P/resnet: $(call object,$(of_resnet))
@@ -465,6 +471,11 @@ libteeny_program.so: $(LIBPROGRAM:.a=.so) ## build the library behind teeny/c_ap
 test-program: $(addprefix $P/program/,c_api mnist_server) $(if $(sanitizers),,$(LIBPROGRAM:.a=.so)) ## program files without a graph: from C, from Python, in one small binary
 	@tests/program/test.sh $P $(call quote,$(if $(RUN),env $(RUN)))
 
+# The launcher of an MPI that is not MPI_PC's.
+other_mpirun = $(firstword $(filter-out $(realpath $(shell command -v $(MPIRUN))),$(foreach m,openmpi mpich,$(realpath $(shell command -v mpirun.$m)))))
+ranks-test: $(addprefix $P/,ranks misuse misuse-alone network) ## run the tests of many ranks (NP='2 4' for the checks; ONLY=checks|misuse|launcher|files|hosts)
+	@RANKS='$(NP)' MPIRUN=$(MPIRUN) OTHER_MPIRUN=$(other_mpirun) ONLY=$(ONLY) tests/ranks.sh $P
+
 no_training = ARGS='--test-case-exclude=*[train]*'
 test-all: ## the tests again under sanitizers, on the reference and an emulated GPU, and a long fuzz (FUZZ=rounds MUTATIONS=files)
 	$(MAKE) test
@@ -579,9 +590,9 @@ endif
 tour: ## write notes/code_tour.md from an execution (ARGS=--check: it must be there already)
 	+python3 tests/house/tour.py $(ARGS)
 
-# What a program outside may include: teeny.h, testing.h, and what these two are made of.
+# What a program outside may include: teeny.h, testing.h, what ranks have sent each other, and what these are made of.
 version = $(shell sed -n 's/.*kVersion = "\(.*\)".*/\1/p' teeny/version.h)
-public  = $(shell $(CXX) -std=c++20 -I. -MM -include teeny/teeny.h -include teeny/testing.h -x c++ /dev/null | \
+public  = $(shell $(CXX) -std=c++20 -I. -MM -include teeny/teeny.h -include teeny/testing.h -include tinyops/ranks.h -x c++ /dev/null | \
   tr ' \\' '\n\n' | grep -E '^(teeny|tinyops)/')
 
 # Both files find the library from where they lie: an installed tree may be moved.
@@ -596,7 +607,7 @@ endef
 
 cmake_finds := $(if $(filter cpu,$(BACKEND)),OpenMP) $(if $(on_gpu),CUDAToolkit) ZLIB Threads
 cmake_links := $(if $(filter cpu,$(BACKEND)),OpenMP::OpenMP_CXX) $(if $(on_gpu),CUDA::cudart_static) ZLIB::ZLIB Threads::Threads \
-  $(if $(emulated),-fsanitize=bounds)
+  $(MPI_LIBS) $(if $(emulated),-fsanitize=bounds)
 define cmake_config
 # find_package(teeny CONFIG REQUIRED), then target_link_libraries(program teeny::teeny).
 include(CMakeFindDependencyMacro)

@@ -59,7 +59,7 @@ int main(int argc, char** argv) try {
   context.setCout(&said);
   context.setOption("no-colors", true);
   const int failed = context.run();
-  if (teeny::dist::rank() == 0) std::cout << teeny::dist::world() << " ranks\n" << said.str();
+  if (teeny::dist::rank() == 0) std::cout << "ranks: " << teeny::dist::world() << '\n' << said.str();
   return failed;
 } catch (const std::exception& error) {
   std::cerr << "Error: " << error.what() << '\n';

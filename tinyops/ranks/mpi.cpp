@@ -143,7 +143,7 @@ class World {
     const auto start = Clock::now();
     for (int64_t tries = 0; !done(); ++tries) {
       if (tries > 200) std::this_thread::sleep_for(std::chrono::microseconds(tries > 20000 ? 1000 : 20));
-      if (leaves_) fail_for_good(": ends, while another thread waits for other ranks");
+      if (const int status = failed_) MPI_Abort(MPI_COMM_WORLD, status);
       if (seconds_since(start) < timeout_) continue;
       fail_for_good(" of ", everyone().world, " waits for other ranks since ", timeout_, " s: ", mine.text(),
                     &members == &everyone() ? "" : tinyops::text(" in a group of ", members.world),
@@ -206,7 +206,7 @@ class World {
         std::fprintf(stderr, "%s\n", error.what());
         status = 1;
       }
-    leaves_ = status != 0;
+    failed_ = status;
     queue.run([this, status] { end(status); });
   }
   void end(int status) {
@@ -228,7 +228,8 @@ class World {
   /// On their way. Those that an Error left behind stay: MPI may still write there.
   std::deque<Comparison> comparisons_;
   std::vector<Intent> intents_;
-  std::atomic<bool> broken_ = false, leaves_ = false;
+  std::atomic<bool> broken_ = false;
+  std::atomic<int> failed_ = 0;  ///< the status with which a thread has called exit
   const int timeout_ = environment::dist_timeout();
 };
 

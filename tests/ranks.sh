@@ -1,0 +1,179 @@
+#!/bin/bash
+# Programs of many ranks on this machine: tests/ranks.sh FOLDER, which has the programs ranks, misuse, misuse-alone and
+# network.
+#
+#   the checks       tests/ranks/*.cpp on RANKS ranks ("1 2 3 4")
+#   misuse           each way to go wrong: its exit status, its message up to numbers, its time; and nothing is left
+#   the launcher     another MPI's, none, and for a program without MPI
+#   files            what DEBUG=, GRAPH= and PROFILE= write on each rank
+#   hosts            the checks, and what is sent and lost, on hosts of one machine; skipped where that is not allowed
+#
+# MPIRUN and OTHER_MPIRUN are the launchers of FOLDER's MPI and, where there is one, of the other. ONLY=checks, misuse,
+# launcher, files or hosts runs a part.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
+folder=$1
+mpirun=${MPIRUN:-mpirun}
+limit=4  # seconds to wait for other ranks
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} OMP_WAIT_POLICY=passive
+# More ranks than cores, none of them bound to one; a container's user is often root, and has no ssh.
+export OMPI_MCA_hwloc_base_binding_policy=none OMPI_MCA_rmaps_base_oversubscribe=1
+export OMPI_MCA_btl_vader_single_copy_mechanism=none
+[ "$(id -u)" != 0 ] || export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+command -v ssh > /dev/null || export OMPI_MCA_plm=isolated
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+failed=0 log=$scratch/log
+# Under names of their own, so that one that is left over is found.
+for program in ranks misuse misuse-alone; do
+  ! [ -e "$folder/$program" ] || ln -s "$(realpath "$folder/$program")" "$scratch/$program"
+done
+part() { [ -z "${ONLY:-}" ] || [ "$ONLY" = "$1" ]; }
+
+# launch COMMAND...: runs it, and sets code, seconds, and the first words of a rank.
+launch() {
+  local started=$EPOCHREALTIME
+  timeout --kill-after 5 60 "$@" > "$log" 2>&1 < /dev/null
+  code=$?
+  seconds=$(awk "BEGIN { printf \"%.1f\", $EPOCHREALTIME - $started }")
+  message=$(grep -m 1 -E '^(Error: |rank [0-9]+|ignored: |terminate called|ranks: )' "$log")
+}
+
+# Processes that run a program of ours, a second after the launcher has gone.
+left() {
+  local tries
+  for tries in 1 2 3 4 5 6 7 8 9 10; do
+    pgrep -f "^$scratch/" > /dev/null || return 0
+    sleep 0.1
+  done
+  pgrep -f "^$scratch/"
+}
+
+fails() {
+  failed=$((failed + 1))
+  echo "    FAILED: $*"
+  sed 's/^/        /' "$log" | head -n 40
+}
+
+# ends NAME STATUS MESSAGE SECONDS: how what was launched must have ended: with STATUS, a pattern, after saying MESSAGE,
+# where N is any number, within SECONDS, and with nothing left.
+ends() {
+  local said wanted processes
+  said=$(sed -E 's/[0-9]+/N/g' <<< "$message")
+  wanted=$(sed -E 's/[0-9]+/N/g' <<< "$3")
+  printf '%-12s %6s %6s  %s\n' "$1" "$code" "$seconds" "$message"
+  [[ $code =~ ^($2)$ ]] || fails "status $code, not $2"
+  # shellcheck disable=SC2053
+  [[ $said = $wanted ]] || fails "not the message: $3"
+  awk "BEGIN { exit !($seconds <= $4) }" || fails "$seconds s, and $4 at most"
+  processes=$(left)
+  if [ -n "$processes" ]; then
+    fails "left running: $processes"
+    kill -KILL $processes
+  fi
+}
+
+# ---- The checks -----------------------------------------------------------------------------------------------------
+
+if part checks; then
+  for n in ${RANKS:-1 2 3 4}; do
+    TEENY_DIST_TIMEOUT=60 timeout 580 "$mpirun" -n "$n" "$scratch/ranks" ${ARGS:-} > "$log" 2>&1
+    code=$?
+    grep -E '^ranks: |test cases|assertions' "$log"
+    [ $code = 0 ] || fails "$n ranks: exit status $code"
+  done
+fi
+
+# ---- Misuse ---------------------------------------------------------------------------------------------------------
+
+way='all ranks must take the same way through the program'
+reduce='all_reduce number N of N float32'
+bad='[1-9].*'
+quiet=$bad  # MPICH's launcher kills the others when one ends without a word, but that may be status 0
+"$mpirun" --version 2>&1 | grep -q 'Open MPI' || quiet='.*'
+
+# misuse WHAT STATUS MESSAGE [SECONDS]
+misuse() {
+  launch env TEENY_DIST_TIMEOUT=$limit "$mpirun" -n 3 "$scratch/misuse" "$1"
+  ends "$1" "$2" "$3" "${4:-$((limit + 3))}"
+}
+
+if part misuse; then
+  printf '%-12s %6s %6s  %s\n' case status s 'the first message of a rank'
+  misuse count     "$bad" "Error: rank N: $reduce, but rank N: $reduce; $way"
+  misuse dtype     "$bad" "Error: rank N: $reduce, but rank N: $reduce; $way"
+  misuse kind      "$bad" "Error: rank N: all_* number N of N float32, but rank N: all_* number N of N float32; $way"
+  misuse bools     "$bad" "Error: rank N: all_reduce* number N of N *, but rank N: all_reduce* number N of N *; $way"
+  misuse number    "$bad" "Error: rank N: $reduce, but rank N: $reduce; $way"
+  misuse broadcast "$bad" "Error: rank N: * number N of N float32, but rank N: * number N of N float32; $way"
+  misuse split     "$bad" "Error: rank N: *splits a group*; $way"
+  misuse subgroup  "$bad" "Error: rank N: $reduce, but rank N: $reduce; ${way/ranks/ranks of a group of N}"
+  misuse waits     "$bad" "Error: rank N of N waits for other ranks since N s: $reduce*; one of them is gone, very slow, or takes another way through the program (TEENY_DIST_TIMEOUT)"
+  misuse error     "$bad" 'Error: rank N does not like this'
+  misuse uncaught  "$bad" 'terminate called*'
+  misuse return    "$bad" "*rank N: *ends*; $way"
+  misuse exit      3      '*'
+  misuse exit256   "$bad" "*rank N: *ends*; $way"
+  misuse _exit     "$quiet" '*'
+  misuse kill      "$bad" '*'
+  misuse stop      "$bad" "Error: rank N of N waits for other ranks since N s: $reduce; *"
+  misuse jit       4      '*'
+  misuse thread    5      '*'
+  misuse ignored   "$bad" "ignored: rank N: $reduce, but rank N: $reduce; $way"
+  misuse alone     "$bad" "ignored: gather: *"
+  grep -q 'Error: rank [0-9]*: all_reduce' "$log" || fails 'no rank says who left one out'
+  misuse memory    "$bad" "ignored: out of memory: *"
+  grep -q 'Error: rank [0-9]*: all_reduce' "$log" || fails 'no rank says who left one out'
+  launch env DEBUG=2 TEENY_DIST_TIMEOUT=$limit "$mpirun" -n 3 "$scratch/misuse" replay
+  message=$(grep -m 1 'Error: ' "$log")
+  ends replay "$bad" "Error: rank N: $reduce, but rank N: $reduce; $way" $((limit + 3))
+  for what in '' slow read order; do misuse "$what" 0 'ranks: N'; done
+  misuse together  0      'ignored: gather: *'
+  launch env TEENY_DIST_TIMEOUT=junk "$mpirun" -n 2 "$scratch/misuse"
+  ends 'limit junk' "$bad" 'Error: TEENY_DIST_TIMEOUT=junk: must be a whole number *' 5
+fi
+
+# ---- The launcher ---------------------------------------------------------------------------------------------------
+
+if part launcher; then
+  launch "$scratch/misuse"
+  ends 'none' 0 'ranks: 1' 10
+  launch "$mpirun" -n 2 "$scratch/misuse-alone"
+  ends 'for none' "$bad" 'Error: this is one of N processes (*), but the program was built without RANKS=mpi' 5
+  if [ -n "${OTHER_MPIRUN:-}" ]; then
+    launch "$OTHER_MPIRUN" -n 2 "$scratch/misuse"
+    ends "another's" "$bad" \
+      "Error: this is one of N processes (*), but MPI knows of one: another MPI's mpirun, or srun without --mpi=pmix" 10
+  fi
+fi
+
+# ---- What ranks write -----------------------------------------------------------------------------------------------
+
+if part files; then
+  launch env DEBUG=1 GRAPH="$scratch/graph.dot" PROFILE="$scratch/profile.json" "$mpirun" -n 2 "$scratch/misuse"
+  grep -E '^rank [01]: .* collectives' "$log"
+  [ "$(grep -cE '^rank [01]: [0-9]+ kernels .* 2 collectives  [0-9.]+ kB sent  .*s of network$' "$log")" = 2 ] ||
+    fails 'not a line for each rank'
+  for file in graph.dot graph.rank1.dot profile.json profile.rank1.json; do
+    [ -s "$scratch/$file" ] || fails "there is no $file"
+  done
+fi
+
+# ---- Hosts ----------------------------------------------------------------------------------------------------------
+
+if part hosts; then
+  for n in 2 4; do
+    TEENY_DIST_TIMEOUT=60 timeout 300 tests/hosts.sh "$n" "$mpirun" -n "$n" "$scratch/ranks" ${ARGS:-} > "$log" 2>&1
+    code=$?
+    [ $code != 77 ] || { grep skipped "$log"; break; }
+    grep -E '^ranks: |test cases|assertions' "$log" | sed "1s/$/ on $n hosts/"
+    [ $code = 0 ] || fails "$n hosts: exit status $code"
+  done
+  if [ $code != 77 ]; then
+    MPIRUN=$mpirun tests/ranks/on_hosts.sh "$folder/network" || failed=$((failed + 1))
+  fi
+fi
+
+[ "$failed" = 0 ] || echo "$failed failed"
+[ "$failed" = 0 ]
