@@ -164,7 +164,7 @@ fi
 
 if part hosts; then
   for n in 2 4; do
-    TEENY_DIST_TIMEOUT=60 timeout 300 tests/hosts.sh "$n" "$mpirun" -n "$n" "$scratch/ranks" ${ARGS:-} > "$log" 2>&1
+    RANKS_DIRECTORY=$scratch TEENY_DIST_TIMEOUT=60 timeout 300 tests/hosts.sh "$n" "$mpirun" -n "$n" "$scratch/ranks" ${ARGS:-} > "$log" 2>&1
     code=$?
     [ $code != 77 ] || { grep skipped "$log"; break; }
     grep -E '^ranks: |test cases|assertions' "$log" | sed "1s/$/ on $n hosts/"

@@ -28,11 +28,14 @@ inline bool same_on_all(int64_t value) {
   return true;
 }
 
-/// Rank 0's folder for the files of a test case, gone at the end, when all ranks are there.
+/// Rank 0's folder for the files of a test case, gone at the end, when all ranks are there. RANKS_DIRECTORY= is where all
+/// hosts see the same files.
 class SharedDirectory {
  public:
   SharedDirectory() {
-    std::string name = (std::filesystem::temp_directory_path() / "teeny-ranks-XXXXXX").string();
+    const char* shared = std::getenv("RANKS_DIRECTORY");
+    const std::filesystem::path parent = shared ? shared : std::filesystem::temp_directory_path();
+    std::string name = (parent / "teeny-ranks-XXXXXX").string();
     if (dist::rank() == 0 && !mkdtemp(name.data())) throw std::runtime_error("mkdtemp failed");
     Tensor bytes = Tensor::from(std::vector<uint8_t>(name.begin(), name.end()));
     dist::broadcast({{"path", bytes}});
