@@ -15,6 +15,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 folder=$1
 mpirun=${MPIRUN:-mpirun}
 limit=4  # seconds to wait for other ranks
+read -ra args <<< "${ARGS:-}"  # for the checks, as --test-case=*gradients*
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} OMP_WAIT_POLICY=passive
 # More ranks than cores, none of them bound to one; a container's user is often root, and has no ssh.
 export OMPI_MCA_hwloc_base_binding_policy=none OMPI_MCA_rmaps_base_oversubscribe=1
@@ -24,6 +25,7 @@ command -v ssh > /dev/null || export OMPI_MCA_plm=isolated
 
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
+trap 'kill $! 2> /dev/null; exit 1' INT TERM HUP
 failed=0 log=$scratch/log
 # Under names of their own, so that one that is left over is found.
 for program in ranks misuse misuse-alone; do
@@ -31,19 +33,24 @@ for program in ranks misuse misuse-alone; do
 done
 part() { [ -z "${ONLY:-}" ] || [ "$ONLY" = "$1" ]; }
 
-# launch COMMAND...: runs it, and sets code, seconds, and the first words of a rank.
+# limited SECONDS COMMAND...: runs it, with its output in the log, and sets code.
+limited() {
+  timeout --kill-after 5 "$@" > "$log" 2>&1 < /dev/null &
+  wait $!
+  code=$?
+}
+
+# launch COMMAND...: the same, and sets seconds, and the first words of a rank.
 launch() {
   local started=$EPOCHREALTIME
-  timeout --kill-after 5 60 "$@" > "$log" 2>&1 < /dev/null
-  code=$?
+  limited 60 "$@"
   seconds=$(awk "BEGIN { printf \"%.1f\", $EPOCHREALTIME - $started }")
   message=$(grep -m 1 -E '^(Error: |rank [0-9]+|ignored: |terminate called|ranks: )' "$log")
 }
 
 # Processes that run a program of ours, a second after the launcher has gone.
 left() {
-  local tries
-  for tries in 1 2 3 4 5 6 7 8 9 10; do
+  for _ in $(seq 10); do
     pgrep -f "^$scratch/" > /dev/null || return 0
     sleep 0.1
   done
@@ -70,7 +77,7 @@ ends() {
   processes=$(left)
   if [ -n "$processes" ]; then
     fails "left running: $processes"
-    kill -KILL $processes
+    xargs kill -KILL <<< "$processes"
   fi
 }
 
@@ -78,10 +85,9 @@ ends() {
 
 if part checks; then
   for n in ${RANKS:-1 2 3 4}; do
-    TEENY_DIST_TIMEOUT=60 timeout 580 "$mpirun" -n "$n" "$scratch/ranks" ${ARGS:-} > "$log" 2>&1
-    code=$?
+    TEENY_DIST_TIMEOUT=60 limited 580 "$mpirun" -n "$n" "$scratch/ranks" "${args[@]}"
     grep -E '^ranks: |test cases|assertions' "$log"
-    [ $code = 0 ] || fails "$n ranks: exit status $code"
+    [ "$code" = 0 ] || fails "$n ranks: exit status $code"
   done
 fi
 
@@ -164,13 +170,13 @@ fi
 
 if part hosts; then
   for n in 2 4; do
-    RANKS_DIRECTORY=$scratch TEENY_DIST_TIMEOUT=60 timeout 300 tests/hosts.sh "$n" "$mpirun" -n "$n" "$scratch/ranks" ${ARGS:-} > "$log" 2>&1
-    code=$?
-    [ $code != 77 ] || { grep skipped "$log"; break; }
+    RANKS_DIRECTORY=$scratch TEENY_DIST_TIMEOUT=60 \
+      limited 300 tests/hosts.sh "$n" "$mpirun" -n "$n" "$scratch/ranks" "${args[@]}"
+    [ "$code" != 77 ] || { grep skipped "$log"; break; }
     grep -E '^ranks: |test cases|assertions' "$log" | sed "1s/$/ on $n hosts/"
-    [ $code = 0 ] || fails "$n hosts: exit status $code"
+    [ "$code" = 0 ] || fails "$n hosts: exit status $code"
   done
-  if [ $code != 77 ]; then
+  if [ "$code" != 77 ]; then
     MPIRUN=$mpirun tests/ranks/on_hosts.sh "$folder/network" || failed=$((failed + 1))
   fi
 fi
