@@ -118,9 +118,9 @@ if part misuse; then
   misuse waits     "$bad" "Error: rank N of N waits for other ranks since N s: $reduce*; one of them is gone, very slow, or takes another way through the program (TEENY_DIST_TIMEOUT)"
   misuse error     "$bad" 'Error: rank N does not like this'
   misuse uncaught  "$bad" 'terminate called*'
-  misuse return    "$bad" "*rank N: *ends*; $way"
+  misuse return    "$bad" "Error: rank N: *ends*; $way"
   misuse exit      3      '*'
-  misuse exit256   "$bad" "*rank N: *ends*; $way"
+  misuse exit256   "$bad" "Error: rank N: *ends*; $way"
   misuse _exit     "$quiet" '*'
   misuse kill      "$bad" '*'
   misuse stop      "$bad" "Error: rank N of N waits for other ranks since N s: $reduce; *"

@@ -8,10 +8,8 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <climits>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <deque>
 #include <functional>
 #include <mutex>
@@ -84,34 +82,15 @@ class World {
   }
   /// By MPI itself.
   void carry(const CollectiveKernel& k, const void* in, void* out, const Agreement& agreement) {
-    const int64_t n = k.in.view.numel(), most = std::max(n, k.out.view.numel());
-    if (most == 0) return;
-    if (most > INT_MAX) fail(name(k.what), ": ", most, " elements, and MPI counts to ", INT_MAX);
-    const Members& members = of(k.group);
-    const MPI_Datatype type = type_of(k.in.dtype);
-    const MPI_Op op = op_of(k.op, k.in.dtype);
-    const MPI_Comm comm = members.comm;
-    MPI_Request request;
-    const auto started = [&] {
-      switch (k.what) {
-        case Collective::AllReduce: return MPI_Iallreduce(in, out, int(n), type, op, comm, &request);
-        case Collective::AllGather: return MPI_Iallgather(in, int(n), type, out, int(n), type, comm, &request);
-        case Collective::ReduceScatter:
-          return MPI_Ireduce_scatter_block(in, out, int(n / members.world), type, op, comm, &request);
-        case Collective::Broadcast:
-          if (members.rank == k.root) std::memcpy(out, in, size_t(n * itemsize(k.in.dtype)));
-          return MPI_Ibcast(out, int(n), type, k.root, comm, &request);
-      }
-      return MPI_ERR_ARG;
-    };
-    check(started(), name(k.what));
+    if (std::max(k.in.view.numel(), k.out.view.numel()) == 0) return;
+    MPI_Request request = started(k, in, out, of(k.group).comm);
     agreement.wait_until([&] { return test(request); });
   }
 
  private:
   void begin() {
-    // Open MPI adds the elements of two or three ranks up over a tree, which takes twice as long as a ring. A setting of
-    // the user's stays.
+    // Open MPI adds the elements of two or three ranks up over a tree, which takes twice as long as a ring. A setting
+    // of the user's stays.
     if (environment::launched().processes < 4) setenv("OMPI_MCA_coll_libnbc_iallreduce_algorithm", "1", 0);
     int given = 0;
     check(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &given), "starting");
@@ -198,25 +177,19 @@ class World {
     };
     wait_until(all_agree, everyone(), comparisons_[0].mine);
   }
+  template <class F>
+  static bool succeeds(F&& call) try {
+    call();
+    return true;
+  } catch (const std::exception& error) { return std::fprintf(stderr, "Error: %s\n", error.what()), false; }
   /// By the thread that calls `exit`, behind what has been started; where it fails, nobody waits for that.
   void leave(int status) {
-    if (status == 0 && at_end) try {
-        at_end();
-      } catch (const std::exception& error) {
-        std::fprintf(stderr, "%s\n", error.what());
-        status = 1;
-      }
+    if (status == 0 && at_end && !succeeds(at_end)) status = 1;
     failed_ = status;
     queue.run([this, status] { end(status); });
   }
   void end(int status) {
-    if (status == 0 && broken_) status = 1;
-    if (status == 0) try {
-        agree_to_end();
-      } catch (const std::exception& error) {
-        std::fprintf(stderr, "%s\n", error.what());
-        status = 1;
-      }
+    if (status == 0 && (broken_ || !succeeds([this] { agree_to_end(); }))) status = 1;
     alarm(unsigned(timeout_) + 10);  // MPI's end has no limit, and where a launcher is gone it waits for ever
     if (status != 0) MPI_Abort(MPI_COMM_WORLD, status);
     MPI_Finalize();

@@ -1,12 +1,16 @@
 #pragma once
-// teeny's data types and reductions as MPI knows them. For this room alone, and for the thread on which all of MPI
-// happens.
+// teeny's data types, reductions and collectives as MPI knows them. For this room alone, and for the thread on which
+// all of MPI happens.
 #define OMPI_SKIP_MPICXX 1  // MPI is C here; its old C++ interface would want a library of its own
 #define MPICH_SKIP_MPICXX 1
 #include <mpi.h>
 
+#include <algorithm>
+#include <climits>
+#include <cstring>
 #include <string_view>
 
+#include "tinyops/base/collective.h"
 #include "tinyops/base/error.h"
 #include "tinyops/base/op.h"
 #include "tinyops/base/scalar_ops.h"
@@ -66,6 +70,31 @@ inline MPI_Op op_of(ReduceOp op, DType dtype) {
     case ReduceOp::Min: return choose.operator()<ReduceOp::Min>(MPI_MIN);
   }
   fail("MPI: no operation for ", op);
+}
+
+/// The kernel, begun.
+inline MPI_Request started(const CollectiveKernel& k, const void* in, void* out, MPI_Comm comm) {
+  const int64_t n = k.in.view.numel(), most = std::max(n, k.out.view.numel());
+  if (most > INT_MAX) fail(name(k.what), ": ", most, " elements, and MPI counts to ", INT_MAX);
+  const MPI_Datatype type = type_of(k.in.dtype);
+  const MPI_Op op = op_of(k.op, k.in.dtype);
+  int rank = 0, world = 1;
+  MPI_Comm_rank(comm, &rank), MPI_Comm_size(comm, &world);
+  MPI_Request request = MPI_REQUEST_NULL;
+  const auto code = [&] {
+    switch (k.what) {
+      case Collective::AllReduce: return MPI_Iallreduce(in, out, int(n), type, op, comm, &request);
+      case Collective::AllGather: return MPI_Iallgather(in, int(n), type, out, int(n), type, comm, &request);
+      case Collective::ReduceScatter:
+        return MPI_Ireduce_scatter_block(in, out, int(n / world), type, op, comm, &request);
+      case Collective::Broadcast:
+        if (rank == k.root) std::memcpy(out, in, size_t(n * itemsize(k.in.dtype)));
+        return MPI_Ibcast(out, int(n), type, k.root, comm, &request);
+    }
+    return MPI_ERR_ARG;
+  };
+  check(code(), name(k.what));
+  return request;
 }
 
 }  // namespace tinyops::ranks
