@@ -33,6 +33,7 @@ ROOMS = [
     ('tinyops/cuda/row', ['program.h']),
     ('tinyops/cuda/index', []),
     ('tinyops/cuda/contract', []),
+    ('tinyops/ranks/nccl.cu', []),
     ('teeny/version.h', ['version.h']),
     ('teeny/files', ['*']),
     ('teeny/c_api.h', ['c_api.h']),
