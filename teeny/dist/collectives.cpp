@@ -46,8 +46,12 @@ Shape part_of(const Tensor& x, int axis, const Group& among, const char* op) {
   return shape;
 }
 
-/// What nobody has looked at runs before the program ends: of the last loss, say, that rank 0 alone prints.
-void run_effects() { realize(std::span<const Tensor>()); }
+/// What nobody has looked at runs before the program ends: of the last loss, say, that rank 0 alone prints. And it is
+/// over: the others may need this rank's device until then.
+void run_effects() {
+  realize(std::span<const Tensor>());
+  tinyops::synchronize();
+}
 
 CollectiveKernel kernel_of(Collective what, const LazyBuffer& x, const Group& among) {
   [[maybe_unused]] static const bool told = (ranks::at_end(run_effects), true);

@@ -14,6 +14,7 @@
 #include <functional>
 #include <mutex>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "tinyops/base/environment.h"
@@ -52,6 +53,12 @@ class World {
   void count_left_out() {
     const std::lock_guard lock(mutex_);
     for (Members& members : groups_) members.begun = members.expected = std::max(members.begun, members.expected);
+  }
+
+  /// What is left to do, by the thread that calls `exit`.
+  void do_last(int status) {
+    const auto call = std::exchange(at_end, nullptr);
+    if (status == 0 && call && !succeeds(call)) broken_ = true;
   }
 
   // These are for the thread of the queue.
@@ -184,7 +191,7 @@ class World {
   } catch (const std::exception& error) { return std::fprintf(stderr, "Error: %s\n", error.what()), false; }
   /// By the thread that calls `exit`, behind what has been started; where it fails, nobody waits for that.
   void leave(int status) {
-    if (status == 0 && at_end && !succeeds(at_end)) status = 1;
+    do_last(status);
     failed_ = status;
     queue.run([this, status] { end(status); });
   }
@@ -244,6 +251,9 @@ void run(const CollectiveKernel& kernel, Carry carry) {
     fail(name(kernel.what), ": on another thread than the first collective; ranks can agree on the order of one");
   counts = true;
   World& world = all();
+  // Before the device ends, which has begun by now, and ends before what was to be done at the end until then.
+  [[maybe_unused]] static const bool told =
+      on_exit([](int status, void* self) { static_cast<World*>(self)->do_last(status & 255); }, &world) == 0;
   if (kernel.phase != Finish) {
     Members& members = world.of(kernel.group);
     world.queue.start([&world, k = without_buffers(kernel), carry = std::move(carry), &members,

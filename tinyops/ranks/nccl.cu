@@ -7,8 +7,6 @@
 #include <nccl.h>
 
 #include <atomic>
-#include <cstdio>
-#include <cstdlib>
 #include <list>
 #include <map>
 #include <mutex>
@@ -125,13 +123,6 @@ struct Finished {
   ~Finished() { finish(); }
 };
 
-/// Other ranks may need this GPU until all that they share is over.
-void at_exit(int status, void*) {
-  if (status == 0) try {
-      wait_for_collectives();
-    } catch (const std::exception& error) { std::fprintf(stderr, "%s\n", error.what()); }
-}
-
 }  // namespace
 
 const bool kRanksShareGpus = false;
@@ -152,10 +143,7 @@ void wait_for_collectives() {
 
 void run_kernel(const CollectiveKernel& k) {
   using enum CollectiveKernel::Phase;
-  [[maybe_unused]] static const bool told = [] {
-    ranks::rank();  // so that what MPI does at the end comes after what is done here
-    return ranks::also_drain(drain), on_exit(at_exit, nullptr) == 0;
-  }();
+  [[maybe_unused]] static const bool told = (ranks::also_drain(drain), true);
   CollectiveKernel job = ranks::without_buffers(k);
   if (k.phase != Finish) {
     throw_device_error();  // what follows from a wrong index is not sent
