@@ -71,6 +71,23 @@ lost() {
 }
 export -f on lost on_second
 
+# says LINE MODE..: whatever happens when the program is over.
+says() {
+  local output
+  output=$(TEENY_DIST_TIMEOUT=10 on 2 "${@:2}" 2>&1)
+  grep -E "$1" <<< "$output" && ! grep FAILED <<< "$output"
+}
+export -f says
+
+# MPICH: once. Its sums take another way, for which the formulas do not hold; its launcher does not notice that a daemon or
+# a link is gone; and 4.0 may not come back from MPI_Finalize between hosts (mended by its pull request 6596).
+if "$MPIRUN" --version 2>&1 | grep -q HYDRA; then
+  step 60 'names of 2 hosts' says 'a host for each rank' names
+  step 60 'bytes that leave each of 2 hosts' says '^n = 2' volume 50
+  step 60 'two hosts, and the second loses its rank' tests/hosts.sh 2 bash -c 'lost rank 60 8'
+  exit $((failures > 0))
+fi
+
 for n in 2 4; do
   step 60 "names of $n hosts" on $n names
   step 60 "bytes that leave each of $n hosts" on $n volume 50
