@@ -189,7 +189,7 @@ std::string with_unit(double value, const char* unit) {
 }  // namespace
 
 std::string of_this_rank(std::string path) {
-  const int rank = environment::launched().processes > 1 ? tinyops::ranks::rank() : 0;
+  const int rank = environment::launched().processes != 1 ? tinyops::ranks::rank() : 0;
   if (rank == 0 || path.empty()) return path;
   const size_t name = path.rfind('/') + 1, dot = path.rfind('.');
   return path.insert(dot == std::string::npos || dot <= name ? path.size() : dot, text(".rank", rank));

@@ -79,7 +79,7 @@ int dist_timeout() { return int(whole_number("TEENY_DIST_TIMEOUT", 600, INT32_MA
 Launched launched() {
   for (const char* variable : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"})
     if (const int processes = int(whole_number(variable, 1, INT32_MAX)); processes > 1) return {variable, processes};
-  return {};
+  return whole_number("PMIX_RANK", 0) > 0 ? Launched{"PMIX_RANK", 0} : Launched{};  // the first cannot tell
 }
 
 }  // namespace tinyops::environment

@@ -24,7 +24,8 @@ int dist_timeout();                     ///< TEENY_DIST_TIMEOUT=seconds that a r
 /// How many processes this one is launched with, and the variable of mpirun or srun that says so; "", 1 without them.
 struct Launched {
   std::string variable;
-  int processes = 1;
+  int processes = 1;  ///< 0: several; it does not say how many
+  std::string count() const { return processes == 0 ? "several" : std::to_string(processes); }
 };
 Launched launched();
 

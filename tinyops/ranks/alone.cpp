@@ -12,9 +12,8 @@ int rank(int) { return 0; }
 int local() { return 0; }
 int world(int) {
   static const bool alone = [] {
-    const auto [variable, processes] = environment::launched();
-    if (processes > 1)
-      fail("this is one of ", processes, " processes (", variable, "), but the program was built without RANKS=mpi");
+    if (const auto launched = environment::launched(); launched.processes != 1)
+      fail("this is one of ", launched.count(), " processes (", launched.variable, "), but the program was built without RANKS=mpi");
     return true;
   }();
   return alone ? 1 : 0;

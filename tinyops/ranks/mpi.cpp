@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <deque>
@@ -27,6 +28,23 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+/// MPI's start and its end have no limit of their own, and wait for ever where a rank or the launcher is gone.
+class Limit {
+ public:
+  explicit Limit(int seconds) : before_(std::signal(SIGALRM, leave)) { alarm(unsigned(seconds)); }
+  ~Limit() { alarm(0), std::signal(SIGALRM, before_); }
+  Limit(const Limit&) = delete;
+  Limit& operator=(const Limit&) = delete;
+
+ private:
+  static void leave(int) {
+    constexpr std::string_view words = "Error: MPI waits for a rank that is not there, or its launcher (TEENY_DIST_TIMEOUT)\n";
+    [[maybe_unused]] const auto written = write(STDERR_FILENO, words.data(), words.size());
+    _exit(1);
+  }
+  void (*before_)(int);
+};
 
 // ---- The world ------------------------------------------------------------------------------------------------------
 
@@ -98,8 +116,10 @@ class World {
   void begin() {
     // Open MPI adds the elements of two or three ranks up over a tree, which takes twice as long as a ring. A setting
     // of the user's stays.
-    if (environment::launched().processes < 4) setenv("OMPI_MCA_coll_libnbc_iallreduce_algorithm", "1", 0);
+    const int processes = environment::launched().processes;
+    if (processes == 2 || processes == 3) setenv("OMPI_MCA_coll_libnbc_iallreduce_algorithm", "1", 0);
     int given = 0;
+    const Limit limit(timeout_);
     check(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &given), "starting");
     MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
     const Members& everyone = groups_.emplace_back();
@@ -197,7 +217,7 @@ class World {
   }
   void end(int status) {
     if (status == 0 && (broken_ || !succeeds([this] { agree_to_end(); }))) status = 1;
-    alarm(unsigned(timeout_) + 10);  // MPI's end has no limit, and where a launcher is gone it waits for ever
+    const Limit limit(timeout_ + 10);
     if (status != 0) MPI_Abort(MPI_COMM_WORLD, status);
     MPI_Finalize();
   }
@@ -221,10 +241,10 @@ World& all() {
   static World* const world = new World;  // it lives until the very end of the program
   begun = true;
   static const std::string refused = [] {
-    const auto [variable, processes] = environment::launched();
-    return processes < 2 || world->of(0).world > 1
+    const auto launched = environment::launched();
+    return launched.processes == 1 || world->of(0).world > 1
                ? std::string()
-               : text("this is one of ", processes, " processes (", variable, "), but MPI knows of one: another MPI's ",
+               : text("this is one of ", launched.count(), " processes (", launched.variable, "), but MPI knows of one: another MPI's ",
                       "mpirun, or srun without --mpi=pmix");
   }();
   if (!refused.empty()) fail(refused);
