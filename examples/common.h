@@ -47,8 +47,8 @@ void print_on_one_rank();
 /// The mean over the ranks of what is to be shown.
 teeny::Tensor average(const teeny::Tensor& x);
 
-/// --checkpoint, --every and --resume: a training that goes on, bit for bit, after it was stopped in any way. Of several
-/// ranks the first one saves; they have no Ctrl-C, with which mpirun ends them all at once.
+/// --checkpoint, --every and --resume: a training that goes on, bit for bit, after it was stopped in any way. Of
+/// several ranks the first one saves; they have no Ctrl-C, with which mpirun ends them all at once.
 struct Checkpoint {
   std::string file;     ///< where to; empty: nothing is saved
   int64_t every = 100;  ///< steps from one save to the next

@@ -151,8 +151,7 @@ Tensor clip_grad_norm(std::span<const Tensor> whole, std::span<const Tensor> par
                       const Group& among) {
   optim::detail::check_max_norm(max_norm);
   const NoGrad guard;
-  const Tensor squares =
-      optim::detail::sum_of_powers(whole) + all_reduce(optim::detail::sum_of_powers(parts), among);
+  const Tensor squares = optim::detail::sum_of_powers(whole) + all_reduce(optim::detail::sum_of_powers(parts), among);
   std::vector<Tensor> all(whole.begin(), whole.end());
   all.insert(all.end(), parts.begin(), parts.end());
   return optim::detail::clip_grads_with_norm(all, max_norm, squares.sqrt());

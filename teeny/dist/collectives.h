@@ -1,13 +1,15 @@
 #pragma once
 // What ranks compute together, with gradients. The rule of these: what follows an all_reduce or an all_gather is the
-// same on all ranks, and so is the gradient that comes back. Where each rank goes on with a loss of its own, and the sum
-// of all losses is meant, write sum_gradients(all_reduce(x)).
+// same on all ranks, and so is the gradient that comes back. Where each rank goes on with a loss of its own, and the
+// sum of all losses is meant, write sum_gradients(all_reduce(x)).
 //
-// Every rank makes the same collectives in the same order: never under `if (rank() == 0)`. They are lazy like everything
-// else, but run with the next value that anyone asks for, or at the end of the program, looked at or not, in the order in
-// which they were made. Until then each keeps its result. What does not fit is an Error on all ranks. They are made by one thread.
+// Every rank makes the same collectives in the same order: never under `if (rank() == 0)`. They are lazy like
+// everything else, but run with the next value that anyone asks for, or at the end of the program, looked at or not, in
+// the order in which they were made. Until then each keeps its result. What does not fit is an Error on all ranks. They
+// are made by one thread.
 //
-// A group of one rank returns the elements of its argument where they are: a program is the same with and without mpirun.
+// A group of one rank returns the elements of its argument where they are: a program is the same with and without
+// mpirun.
 #include <span>
 
 #include "teeny/dist/group.h"
@@ -39,8 +41,8 @@ struct AverageOptions {
 /// be averaged; call it once, before clipping.
 void average_gradients(std::span<const Tensor> params, const AverageOptions& options = {});
 
-/// optim::clip_grad_norm of a model that is cut into parts: of `parts` each of the ranks has other elements, and `whole`
-/// is the same on all of them. What average_gradients has left needs none of this: it is the same on all ranks.
+/// optim::clip_grad_norm of a model that is cut into parts: of `parts` each of the ranks has other elements, and
+/// `whole` is the same on all of them. What average_gradients has left needs none of this: it is the same on all ranks.
 Tensor clip_grad_norm(std::span<const Tensor> whole, std::span<const Tensor> parts, double max_norm,
                       const Group& among = {});
 

@@ -84,7 +84,8 @@ struct Context {
   RandomStream& random();
   std::optional<RandomStream> random_set = {};
 
-  explicit Context(int thread) : thread(thread), execution(), pending(), effects(), totals(), earlier_totals(), recent_views() {}
+  explicit Context(int thread)
+      : thread(thread), execution(), pending(), effects(), totals(), earlier_totals(), recent_views() {}
   ~Context() {}
 };
 

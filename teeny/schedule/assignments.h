@@ -15,8 +15,8 @@ void add_assignments(std::vector<LazyBuffer>& targets);
 /// nobody but the assignment holds them.
 std::vector<Step> schedule_assignments(std::span<const LazyBuffer> targets);
 
-/// Runs the steps, which stay the caller's. When one throws, each pending assignment is computed, still pending or taken
-/// back, a group as a whole.
+/// Runs the steps, which stay the caller's. When one throws, each pending assignment is computed, still pending or
+/// taken back, a group as a whole.
 void run_assignments(std::vector<Step>&& steps);
 
 /// Runs one kernel; then its results are realized.

@@ -39,7 +39,8 @@ class Limit {
 
  private:
   static void leave(int) {
-    constexpr std::string_view words = "Error: MPI waits for a rank that is not there, or its launcher (TEENY_DIST_TIMEOUT)\n";
+    constexpr std::string_view words =
+        "Error: MPI waits for a rank that is not there, or its launcher (TEENY_DIST_TIMEOUT)\n";
     [[maybe_unused]] const auto written = write(STDERR_FILENO, words.data(), words.size());
     _exit(1);
   }
@@ -244,8 +245,8 @@ World& all() {
     const auto launched = environment::launched();
     return launched.processes == 1 || world->of(0).world > 1
                ? std::string()
-               : text("this is one of ", launched.count(), " processes (", launched.variable, "), but MPI knows of one: another MPI's ",
-                      "mpirun, or srun without --mpi=pmix");
+               : text("this is one of ", launched.count(), " processes (", launched.variable,
+                      "), but MPI knows of one: another MPI's ", "mpirun, or srun without --mpi=pmix");
   }();
   if (!refused.empty()) fail(refused);
   return *world;
