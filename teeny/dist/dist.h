@@ -11,6 +11,9 @@
 //     dist::average_gradients(adam.parameters());                 .. and of the whole batch, the same on all ranks
 //     adam.step();                                                so all make the same step
 //   }
+//
+// All ranks draw the same random values. Where there is dropout they should not: once the model is made, each begins a
+// stream of its own with Tensor::manual_seed(seed + dist::rank()).
 #include "teeny/dist/collectives.h"
 #include "teeny/dist/group.h"
 #include "teeny/dist/layers.h"

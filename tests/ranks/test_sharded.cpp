@@ -174,6 +174,20 @@ TEST_CASE("sharded: what has no gradient on one rank has the others' mean") {
   CHECK(p.to_vector() == std::vector<float>(3, -6.0f / float(dist::world())));
 }
 
+TEST_CASE("sharded: parameters with fewer elements than there are ranks, and without any") {
+  const Training mode;
+  Tensor one = Tensor::ones({1}).requires_grad_(), none = Tensor::zeros({0, 3}).requires_grad_();
+  dist::Sharded<optim::Adam> adam({none, one}, {.lr = 0.5, .eps = 0});  // eps: 0 / 0 in what fills up the parts
+  for (int step = 0; step < 2; ++step) {
+    one.set_grad(Tensor::ones({1})), none.set_grad(Tensor::zeros({0, 3}));
+    CHECK(adam.step(100).item() == 1);
+  }
+  CHECK(one.item() == doctest::Approx(0));
+  const optim::Adam state = adam.state();
+  CHECK(nn::find(nn::state_dict(state), "m.0").shape() == Shape{0, 3});
+  CHECK(nn::find(nn::state_dict(state), "m.1").item() == doctest::Approx(0.19));
+}
+
 TEST_CASE("sharded: a checkpoint of all ranks goes on in any group, in a plain optimiser, and back") {
   const Training mode;
   const SharedDirectory directory;
