@@ -3,7 +3,7 @@
 //
 //   gpt --save teeny.safetensors                              train, write a little, and keep what was learned
 //   gpt --load teeny.safetensors --steps 0 --letters 2000     only write
-//   gpt --steps 9000 --checkpoint run.safetensors             save the training every 100 steps; with --resume it goes on
+//   gpt --steps 9000 --checkpoint run.safetensors             save the training every 100 steps; --resume goes on
 //   make gpt RANKS=mpi NP=4                                   four processes, each with a quarter of every batch
 #include <algorithm>
 #include <cstdio>

@@ -28,8 +28,8 @@ inline bool same_on_all(int64_t value) {
   return true;
 }
 
-/// Rank 0's folder for the files of a test case, gone at the end, when all ranks are there. RANKS_DIRECTORY= is where all
-/// hosts see the same files.
+/// Rank 0's folder for the files of a test case, gone at the end, when all ranks are there. RANKS_DIRECTORY= is where
+/// all hosts see the same files.
 class SharedDirectory {
  public:
   SharedDirectory() {
