@@ -115,6 +115,7 @@ if part misuse; then
   misuse broadcast "$bad" "Error: rank N: * number N of N float32, but rank N: * number N of N float32; $way"
   misuse split     "$bad" "Error: rank N: *splits a group*; $way"
   misuse subgroup  "$bad" "Error: rank N: $reduce, but rank N: $reduce; ${way/ranks/ranks of a group of N}"
+  misuse pair      "$bad" "Error: rank N: *ends*; ${way/ranks/ranks of a group of N}"
   misuse waits     "$bad" "Error: rank N of N waits for other ranks since N s: $reduce*; one of them is gone, very slow, or takes another way through the program (TEENY_DIST_TIMEOUT)"
   misuse error     "$bad" 'Error: rank N does not like this'
   misuse uncaught  "$bad" 'terminate called*'
@@ -127,13 +128,17 @@ if part misuse; then
   misuse jit       4      '*'
   misuse thread    5      '*'
   misuse ignored   "$bad" "ignored: rank N: $reduce, but rank N: $reduce; $way"
-  misuse alone     "$bad" "ignored: gather: *"
-  grep -q 'Error: rank [0-9]*: all_reduce' "$log" || fails 'no rank says who left one out'
-  misuse memory    "$bad" "ignored: out of memory: *"
-  grep -q 'Error: rank [0-9]*: all_reduce' "$log" || fails 'no rank says who left one out'
+  left_out() {
+    misuse "$@"
+    grep -q 'all_reduce number .* but rank [0-9]*: all_reduce number' "$log" || fails 'no rank says which was left out'
+  }
+  left_out alone   "$bad" "ignored: gather: *"
+  left_out replay_alone "$bad" "ignored: gather: *"
+  left_out memory  "$bad" "ignored: out of memory: *"
   launch env DEBUG=2 TEENY_DIST_TIMEOUT=$limit "$mpirun" -n 3 "$scratch/misuse" replay
   message=$(grep -m 1 'Error: ' "$log")
   ends replay "$bad" "Error: rank N: $reduce, but rank N: $reduce; $way" $((limit + 3))
+  ! grep 'Error: JobQueue' "$log" || fails 'a kernel that has thrown was run again'
   for what in '' slow read order; do misuse "$what" 0 'ranks: N'; done
   misuse together  0      'ignored: gather: *'
   launch env TEENY_DIST_TIMEOUT=junk "$mpirun" -n 2 "$scratch/misuse"

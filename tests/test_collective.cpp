@@ -124,11 +124,10 @@ TEST_CASE("collective: pending assignments do not change the order") {
   Tensor p = values({4}), q = values({5});
   const Tensor x = values({6});
   const std::vector<float> was_p = p.to_vector(), was_q = q.to_vector();
-  const Tensor a = all_reduce(p);
-  p.assign(a * 2);
-  const Tensor b = all_reduce(q);
+  p.assign(p * 2);  // in place: what needs the new values comes late, and x could be first
+  const Tensor a = all_reduce(p), b = all_reduce(q);
   q.assign(b + p.sum());
-  const Tensor c = all_reduce(p), d = all_reduce(x);
+  const Tensor c = all_reduce(p + 1), d = all_reduce(x);
   const std::string line = kernels([&] { d.realize(); });
   size_t at = 0;
   for (const char* next : {"start 4", "start 5", "start 4", "start 6"}) {
@@ -136,8 +135,9 @@ TEST_CASE("collective: pending assignments do not change the order") {
     REQUIRE_MESSAGE(at != line.npos, line);
     ++at;
   }
-  CHECK(c.to_vector() == (Tensor::from(was_p) * 2).to_vector());
+  CHECK(a.to_vector() == (Tensor::from(was_p) * 2).to_vector());
   CHECK(b.to_vector() == was_q);
+  CHECK(c.to_vector() == (Tensor::from(was_p) * 2 + 1).to_vector());
 }
 
 TEST_CASE("collective: a Jit replays it, looked at or not") {

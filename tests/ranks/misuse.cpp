@@ -26,19 +26,25 @@ void ignored(F&& f) {
   } catch (const Error& error) { std::fprintf(stderr, "ignored: %s\n", error.what()); }
 }
 
-/// Rank 1 does something else between two calls of a Jit that writes in place between its collectives.
-void replayed(int rank) {
+/// Rank 1 does something else before the fifth call of a Jit whose collective comes after it has written in place.
+void other_than_replayed(bool odd) {
   Tensor p = Tensor::ones({10}).realize();
   Jit step([&](const Tensor& x) {
     p.assign(p * 2);
-    const Tensor sum = dist::all_reduce(p + x);
-    p.assign(sum);
-    return dist::all_gather(p);
+    return dist::all_reduce(p + x);
   });
   for (int i = 0; i < 5; ++i) {
-    if (i == 4 && rank == 1) dist::all_reduce(Tensor::ones({3})).realize();
+    if (i == 4 && odd) dist::all_reduce(Tensor::ones({3})).realize();
     step(Tensor::ones({10})).realize();
   }
+}
+
+/// A replay of rank 1 alone meets an Error before its collective.
+void left_out_by_replay(bool odd) {
+  const Tensor table = Tensor::ones({4}).contiguous().realize();
+  Jit step([&](const Tensor& index) { return dist::all_reduce(table.gather(0, index).expand({1000})); });
+  for (int i = 0; i < 5; ++i)
+    ignored([&] { step(Tensor::of<int64_t>({odd && i == 4 ? 9 : 1}).contiguous()).realize(); });
 }
 
 }  // namespace
@@ -75,12 +81,19 @@ int main(int, char** argv) try {
          if (r < 2) (void)dist::all_reduce(odd ? x : x * x.sum(), pair).realize();
          if (r < 2) (void)dist::all_reduce(odd ? x : x[{slice(0, 7)}], pair).realize();
        }},
+      {"pair",
+       [&] {  // both end, and rank 0 waits for one of them
+         const dist::Group pair = dist::Group().split(r / 2);
+         if (r > 0) std::exit(0);
+         dist::all_reduce(x, pair).realize();
+       }},
       {"waits",
        [&] {
          const dist::Group twin = dist::Group().split(0);
          (void)(odd ? dist::all_reduce(x, twin) : dist::all_reduce(x)).realize();
        }},
-      {"replay", [&] { replayed(r); }},
+      {"replay", [&] { other_than_replayed(odd); }},
+      {"replay_alone", [&] { left_out_by_replay(odd); }},
       // An Error, an end
       {"error",
        [&] {
