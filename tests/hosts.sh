@@ -1,16 +1,17 @@
 #!/bin/bash
-# Several hosts on one machine: network namespaces, joined by a bridge. A command sees what it would see on a cluster: each
-# host has a name, an address, a network card, a /dev/shm and a TMPDIR of its own; everything else they share. No root is
-# needed where a user may make namespaces. The command runs on host1, and both MPIs' mpirun start one rank on each host.
+# Several hosts on one machine: network namespaces, joined by a bridge. A command sees what it would see on a cluster:
+# each host has a name, an address, a network card, a /dev/shm and a TMPDIR of its own; everything else they share. No
+# root is needed where a user may make namespaces. The command runs on host1, and both MPIs' mpirun start one rank on
+# each host.
 #
 #   tests/hosts.sh 4 mpirun -n 4 build/cpu-mpi-native/mnist
 #   SLOTS=2 tests/hosts.sh 2 mpirun -n 4 COMMAND       two ranks a host
 #   RATE=200mbit tests/hosts.sh 2 COMMAND              each card sends, and receives, no faster than that
 #   tests/hosts.sh 2 bash -c 'ip -n host2 link set eth0 down; /run/on host2 hostname'
 #
-# $HOSTS is host1,host2,..; /run/on HOST COMMAND starts a command on one of them, as ssh would. Whatever happens, Ctrl-C and
-# SIGKILL among it, the end of this script is the end of all of it. Where something is missing: a line that says what, and
-# exit status 77, as for any skipped test.
+# $HOSTS is host1,host2,..; /run/on HOST COMMAND starts a command on one of them, as ssh would. Whatever happens,
+# Ctrl-C and SIGKILL among it, the end of this script is the end of all of it. Where something is missing: a line that
+# says what, and exit status 77, as for any skipped test.
 set -euo pipefail
 
 skip() { echo "tests/hosts.sh: skipped: $*" >&2; exit 77; }
@@ -35,8 +36,8 @@ if [ -z "${HOSTS_STAGE-}" ]; then
   HOSTS_STAGE=parent exec unshare "${as_root[@]}" --net --mount --uts --ipc --pid "$0" "$@"
 fi
 
-# Then, inside of all but the namespace of processes, whose first process is the first child. All others end with it, and it
-# ends with this one. (`unshare --fork` would hold back the signals that are meant to end it.)
+# Then, inside of all but the namespace of processes, whose first process is the first child. All others end with it,
+# and it ends with this one. (`unshare --fork` would hold back the signals that are meant to end it.)
 if [ "$HOSTS_STAGE" = parent ]; then
   export HOSTS_STAGE=init
   setpriv --pdeathsig KILL env --default-signal=INT,QUIT "$0" "$@" <&0 &
@@ -83,7 +84,8 @@ done
 export HOSTS=${HOSTS#,}
 mount --bind /run/hosts /etc/hosts
 
-# on HOST COMMAND...: what an MPI calls with the arguments of ssh; the words of the command are for a shell, as ssh's are.
+# on HOST COMMAND...: what an MPI calls with the arguments of ssh; the words of the command are for a shell, as ssh's
+# are.
 cat > /run/on <<'EOF'
 #!/bin/bash
 while [[ $1 == -* ]]; do shift; done

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Ranks on several hosts: what leaves a host, how fast, beside what, and what happens when a host is gone. Each line says
-# what was measured, and a step fails where that is not as it should be.
+# Ranks on several hosts: what leaves a host, how fast, beside what, and what happens when a host is gone. Each line
+# says what was measured, and a step fails where that is not as it should be.
 #
 #   tests/ranks/on_hosts.sh build/cpu-mpi-native/network          MPIRUN=mpirun.mpich for another MPI's launcher
 set -uo pipefail
@@ -21,8 +21,8 @@ step() {
   grep -vE '^-+$|^$|plm:rsh: Warning' "$scratch/log" | sed 's/^/    /' | head -n 20
 }
 
-# timed SECONDS NAME COMMAND...: the same, for what a busy machine makes slow. Tried three times; where the load is more than
-# two a core, it says what was measured and is no failure.
+# timed SECONDS NAME COMMAND...: the same, for what a busy machine makes slow. Tried three times; where the load is
+# more than two a core, it says what was measured and is no failure.
 timed() {
   local before=$failures tries
   for tries in 1 2 3; do
@@ -41,8 +41,8 @@ on() { local count=$1; shift; tests/hosts.sh "$count" "$MPIRUN" -n "$count" "$ne
 # The process of this name on the second host.
 on_second() { pgrep -x "$1" | grep -Fxf <(ip netns pids host2); }
 
-# lost WHAT LIMIT SECONDS: two ranks that wait for each other for LIMIT seconds, and the second one's host loses WHAT. It
-# takes SECONDS at most until all is over, the status is not 0, and nothing is left on the host.
+# lost WHAT LIMIT SECONDS: two ranks that wait for each other for LIMIT seconds, and the second one's host loses WHAT.
+# It takes SECONDS at most until all is over, the status is not 0, and nothing is left on the host.
 lost() {
   local code=0 left start seconds
   : > /run/out
@@ -79,8 +79,9 @@ says() {
 }
 export -f says
 
-# MPICH: once. Its sums take another way, for which the formulas do not hold; its launcher does not notice that a daemon or
-# a link is gone; and 4.0 may not come back from MPI_Finalize between hosts (mended by its pull request 6596).
+# MPICH: once. Its sums take another way, for which the formulas do not hold; its launcher does not notice that a
+# daemon or a link is gone; and 4.0 may not come back from MPI_Finalize between hosts (mended by its pull request
+# 6596).
 if "$MPIRUN" --version 2>&1 | grep -q HYDRA; then
   step 60 'names of 2 hosts' says 'a host for each rank' names
   step 60 'bytes that leave each of 2 hosts' says '^n = 2' volume 50

@@ -13,7 +13,8 @@ int local() { return 0; }
 int world(int) {
   static const bool alone = [] {
     if (const auto launched = environment::launched(); launched.processes != 1)
-      fail("this is one of ", launched.count(), " processes (", launched.variable, "), but the program was built without RANKS=mpi");
+      fail("this is one of ", launched.count(), " processes (", launched.variable,
+           "), but the program was built without RANKS=mpi");
     return true;
   }();
   return alone ? 1 : 0;
