@@ -13,6 +13,7 @@ using tinyops::CollectiveKernel;
 Effects::Effects() : nodes_(std::exchange(context.effects, {})) {
   for (const std::shared_ptr<Node>& node : nodes_)
     tinyops::ranks::expect(std::get<CollectiveKernel>(*std::get<node::Special>(node->op).kernel));
+  run_long_histories();
 }
 
 std::vector<LazyBuffer> Effects::before(std::span<const LazyBuffer> targets) const {

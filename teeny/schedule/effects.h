@@ -14,14 +14,15 @@ namespace teeny {
 /// compare the numbers of their collectives, so that one left out is noticed.
 class Effects {
  public:
+  /// Runs those with a history that must be computed in parts, and all before these: together they would lose their
+  /// order.
   Effects();
   /// They, then the targets.
   std::vector<LazyBuffer> before(std::span<const LazyBuffer> targets) const;
-  /// Those with a history that must be computed in parts, and all before these: part for part they would lose their
-  /// order.
-  void run_long_histories() const;
 
  private:
+  void run_long_histories() const;
+
   std::vector<std::shared_ptr<Node>> nodes_;
   tinyops::ranks::Drained drained_;
 };

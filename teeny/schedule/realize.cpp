@@ -43,18 +43,18 @@ void realize(std::span<const LazyBuffer> targets) {
     if (target.node()->of_another_thread())
       fail("realize: a tensor of ", target.shape(), " was made by another thread: realize() it there");
   std::vector<Step> steps;  // gone after the effects: collectives that have started use their memory
-  const Effects effects;
-  std::vector<LazyBuffer> all = effects.before(targets);
-  add_assignments(all);
+  const auto effects = context.effects.empty() ? nullptr : std::make_unique<Effects>();
+  std::vector<LazyBuffer> all = effects ? effects->before(targets) : std::vector(targets.begin(), targets.end());
+  if (!context.pending.empty()) add_assignments(all);
 
   // When a kernel throws, what was computed before it stays, and the rest is unrealized as before.
-  effects.run_long_histories();
   if (std::ranges::any_of(all, [](const LazyBuffer& x) { return x.node()->depth >= kLongHistory; }))
     compute_in_parts(all, [](std::span<const LazyBuffer> part) { run_assignments(schedule(part)); });
-  const bool assigned = !context.pending.empty();
-  steps = overlapped(assigned ? schedule_assignments(all) : schedule(all));
+  steps = context.pending.empty() ? schedule(all) : schedule_assignments(all);
+  if (effects) steps = overlapped(std::move(steps));
   if (drawn && !steps.empty()) draw_at_exit(all, steps);
-  run_assignments(std::move(steps));
+  if (context.pending.empty()) std::ranges::for_each(steps, run_step);
+  else run_assignments(std::move(steps));
   context.pending.clear();
 }
 

@@ -39,7 +39,8 @@ def run(command, **options):
 
 
 def build():
-    make = ["make", "--no-print-directory", "BACKEND=reference", "CXX=g++", f"B={BUILD}", f"CXXFLAGS={FLAGS}"]
+    make = ["make", "--no-print-directory", "BACKEND=reference", "CXX=g++", f"B={BUILD}", f"P={BUILD}",
+            f"CXXFLAGS={FLAGS}"]
     subprocess.run(make + [f"{BUILD}/libteeny.a"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     (ROOT / "a--.gcno").unlink(missing_ok=True)  # of the compiler's check of its flags
     run(["g++", "-std=c++20", "-I.", *FLAGS.split(), "tests/house/tour.cpp", f"{BUILD}/libteeny.a", "-lz",
