@@ -26,7 +26,7 @@ wasm_link = -O2 -fwasm-exceptions -sMODULARIZE -sENVIRONMENT=web -sFILESYSTEM=0 
   -sTOTAL_STACK=1MB -sSUPPORT_LONGJMP=0 -sEXPORTED_FUNCTIONS=_malloc,_free -sEXPORTED_RUNTIME_METHODS=ccall --no-entry
 
 # What needs no file, no thread and no other kernel than the reference's.
-for_browser := $(wildcard tinyops/base/*.cpp tinyops/common/*.cpp tinyops/reference/*.cpp \
+for_browser := tinyops/ranks/alone.cpp $(wildcard tinyops/base/*.cpp tinyops/common/*.cpp tinyops/reference/*.cpp \
   $(addsuffix /*.cpp,$(addprefix teeny/,debug graph schedule tensor mlops functional nn)))
 wasm_object  = $(patsubst %.cpp,$W/%.o,$1)
 

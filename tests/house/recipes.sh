@@ -158,7 +158,7 @@ compile() {  # FILES: objects/PATH.o of each, two at a time
 }
 objects() { printf 'objects/%s.o ' "$@"; }
 
-teeny=(teeny/*/*.cpp tinyops/base/*.cpp tinyops/common/*.cpp tinyops/reference/reference.cpp)
+teeny=(teeny/*/*.cpp tinyops/base/*.cpp tinyops/common/*.cpp tinyops/ranks/alone.cpp tinyops/reference/reference.cpp)
 cpu=(tinyops/cpu/*.cpp tinyops/cpu/*/*.cpp)
 reference=(tinyops/reference/device.cpp)
 cuda=(tinyops/cuda/*/*.cu tests/gpu_emulator/{block,runtime}.cpp)
