@@ -161,7 +161,7 @@ objects() { printf 'objects/%s.o ' "$@"; }
 teeny=(teeny/*/*.cpp tinyops/base/*.cpp tinyops/common/*.cpp tinyops/ranks/alone.cpp tinyops/reference/reference.cpp)
 cpu=(tinyops/cpu/*.cpp tinyops/cpu/*/*.cpp)
 reference=(tinyops/reference/device.cpp)
-cuda=(tinyops/cuda/*/*.cu tests/gpu_emulator/{block,runtime}.cpp)
+cuda=(tinyops/cuda/*/*.cu tests/gpu_emulator/{block,runtime,streams}.cpp)
 programs=(tests/test_ops.cpp tests/test_fuzz.cpp primitive.cpp activation.cpp rule.cpp kind.cpp)
 doctest=(tests/main.cpp tests/random_graph*.cpp)
 compile "${cuda[@]}"
