@@ -63,6 +63,12 @@ fails() {
   sed 's/^/        /' "$log" | head -n 40
 }
 
+# Whether more programs than two a core want to run: then a time is no one's fault.
+busy() {
+  awk -v cores="$(nproc)" '{ exit !($1 > 2 * cores) }' /proc/loadavg &&
+    echo "    $seconds s: not counted, the machine has a load of $(cut -d ' ' -f 1 /proc/loadavg)"
+}
+
 # ends NAME STATUS MESSAGE SECONDS: how what was launched must have ended: with STATUS, a pattern, after saying MESSAGE,
 # where N is any number, within SECONDS, and with nothing left.
 ends() {
@@ -73,7 +79,7 @@ ends() {
   [[ $code =~ ^($2)$ ]] || fails "status $code, not $2"
   # shellcheck disable=SC2053
   [[ $said = $wanted ]] || fails "not the message: $3"
-  awk "BEGIN { exit !($seconds <= $4) }" || fails "$seconds s, and $4 at most"
+  awk "BEGIN { exit !($seconds <= $4) }" || busy || fails "$seconds s, and $4 at most"
   processes=$(left)
   if [ -n "$processes" ]; then
     fails "left running: $processes"
@@ -126,7 +132,7 @@ if part misuse; then
   misuse kill      "$bad" '*'
   misuse stop      "$bad" "Error: rank N of N waits for other ranks since N s: $reduce; *"
   misuse jit       4      '*'
-  misuse thread    5      '*'
+  limit=30 misuse thread 5 '*' 7
   misuse ignored   "$bad" "ignored: rank N: $reduce, but rank N: $reduce; $way"
   left_out() {
     misuse "$@"
@@ -139,7 +145,7 @@ if part misuse; then
   message=$(grep -m 1 'Error: ' "$log")
   ends replay "$bad" "Error: rank N: $reduce, but rank N: $reduce; $way" $((limit + 3))
   ! grep 'Error: JobQueue' "$log" || fails 'a kernel that has thrown was run again'
-  for what in '' slow read order; do misuse "$what" 0 'ranks: N'; done
+  for what in '' slow read last order; do misuse "$what" 0 'ranks: N'; done
   misuse together  0      'ignored: gather: *'
   launch env TEENY_DIST_TIMEOUT=junk "$mpirun" -n 2 "$scratch/misuse"
   ends 'limit junk' "$bad" 'Error: TEENY_DIST_TIMEOUT=junk: must be a whole number *' 5
