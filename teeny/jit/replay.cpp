@@ -138,10 +138,10 @@ LazyBuffer Recording::now(const Result& result) {
 /// written over, a kernel that finds no memory is run again: half of them would be neither before nor after the call.
 void Recording::run_kernels() {
   const tinyops::ranks::Drained drained;
-  const auto collective = [](const tinyops::Kernel* k) { return std::get_if<tinyops::CollectiveKernel>(k); };
-  for (const tinyops::Kernel* kernel : kernels_)
-    if (const auto* k = collective(kernel); k && k->phase != tinyops::CollectiveKernel::Phase::Finish)
-      tinyops::ranks::expect(*k);
+  for (const tinyops::Kernel* kernel : kernels_) {
+    const auto* k = std::get_if<tinyops::CollectiveKernel>(kernel);
+    if (k && k->phase != tinyops::CollectiveKernel::Phase::Finish) tinyops::ranks::expect(*k);
+  }
   if (context.execution.run == tinyops::run && !debug::watches_each_kernel()) {
     try {
       debug::traced(work_, [this] { tinyops::run_again(kernels_, memo_); });
@@ -155,7 +155,7 @@ void Recording::run_kernels() {
   for (size_t k = 0; k < kernels_.size(); ++k) try {
       run_kernel(*kernels_[k]);
     } catch (const std::exception&) {
-      if (k <= writes_ || collective(kernels_[k])) throw;
+      if (k <= writes_) throw;
       run_kernel(*kernels_[k]);
     }
 }

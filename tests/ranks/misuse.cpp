@@ -26,7 +26,7 @@ void ignored(F&& f) {
   } catch (const Error& error) { std::fprintf(stderr, "ignored: %s\n", error.what()); }
 }
 
-/// Rank 1 does something else before the fifth call of a Jit whose collective comes after it has written in place.
+/// Rank 1 does something else before the fifth call of a Jit.
 void other_than_replayed(bool odd) {
   Tensor p = Tensor::ones({10}).realize();
   Jit step([&](const Tensor& x) {
