@@ -304,7 +304,7 @@ $P/sweep: $B/tests/bench/sweep.o $B/tests/bench/$(if $(filter cuda,$(BACKEND)),g
 $P/ranks: $(call object,$(tests_of_ranks)) $(LIBTEENY)
 $P/misuse: $(call object,tests/ranks/misuse.cpp) $(LIBTEENY)
 # As RANKS=alone links it.
-$P/misuse-alone: $(call object,tests/ranks/misuse.cpp tinyops/ranks/alone.cpp $(filter-out tinyops/ranks/%,$(library)))
+$P/misuse-alone: $(call object,tests/ranks/misuse.cpp tinyops/ranks/alone.cpp $(if $(with_nccl),$(by_host)) $(filter-out tinyops/ranks/%,$(library)))
 	@mkdir -p $(@D)
 	$(call say,link,$@)
 	$Q$(CXX) $(FLAGS) $(CXXFLAGS) $^ $(LIBS) -o $@
@@ -473,7 +473,7 @@ test-program: $(addprefix $P/program/,c_api mnist_server) $(if $(sanitizers),,$(
 
 # The launcher of an MPI that is not MPI_PC's.
 other_mpirun = $(firstword $(filter-out $(realpath $(shell command -v $(MPIRUN))),$(foreach m,openmpi mpich,$(realpath $(shell command -v mpirun.$m)))))
-ranks-test: $(addprefix $P/,ranks misuse misuse-alone network) ## run the tests of many ranks (NP='2 4' for the checks; ONLY=checks|misuse|launcher|files|hosts)
+ranks-test: $(addprefix $P/,ranks misuse misuse-alone network) ## run the tests of many ranks (NP='2 4' for the checks; ONLY=checks,misuse,launcher,files,nccl,hosts)
 	@RANKS='$(NP)' MPIRUN=$(MPIRUN) OTHER_MPIRUN=$(other_mpirun) ONLY=$(ONLY) tests/ranks.sh $P
 
 no_training = ARGS='--test-case-exclude=*[train]*'

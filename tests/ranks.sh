@@ -6,10 +6,11 @@
 #   misuse           each way to go wrong: its exit status, its message up to numbers, its time; and nothing is left
 #   the launcher     another MPI's, none, and for a program without MPI
 #   files            what DEBUG=, GRAPH= and PROFILE= write on each rank
+#   nccl             an emulated GPU that stops, and ranks without one
 #   hosts            the checks, and what is sent and lost, on hosts of one machine; skipped where that is not allowed
 #
-# MPIRUN and OTHER_MPIRUN are the launchers of FOLDER's MPI and, where there is one, of the other. ONLY=checks, misuse,
-# launcher, files or hosts runs a part.
+# MPIRUN and OTHER_MPIRUN are the launchers of FOLDER's MPI and, where there is one, of the other. ONLY=checks,misuse
+# runs these parts.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 folder=$1
@@ -31,7 +32,7 @@ failed=0 log=$scratch/log
 for program in ranks misuse misuse-alone; do
   ! [ -e "$folder/$program" ] || ln -s "$(realpath "$folder/$program")" "$scratch/$program"
 done
-part() { [ -z "${ONLY:-}" ] || [ "$ONLY" = "$1" ]; }
+part() { [[ -z ${ONLY:-} || ,$ONLY, = *,$1,* ]]; }
 
 # limited SECONDS COMMAND...: runs it, with its output in the log, and sets code.
 limited() {
@@ -172,6 +173,16 @@ if part files; then
   for file in graph.dot graph.rank1.dot profile.json profile.rank1.json; do
     [ -s "$scratch/$file" ] || fails "there is no $file"
   done
+fi
+
+# ---- NCCL, where the emulator plays it -------------------------------------------------------------------------------
+
+if part nccl && [[ $folder = *emulated-nccl* ]]; then
+  waits="Error: rank N of N waits for other ranks since N s: $reduce; one of them is gone, *"
+  launch env TEENY_NCCL_STALLS=1 TEENY_STREAMS=20 TEENY_DIST_TIMEOUT=$limit "$mpirun" -n 3 "$scratch/misuse"
+  ends 'GPU stops' "$bad" "$waits" $((limit + 3))
+  launch env CUDA_VISIBLE_DEVICES=3 "$mpirun" -n 2 "$scratch/misuse"
+  ends 'one GPU' "$bad" 'Error: rank N is number N of its machine, where CUDA sees N GPUs; NCCL needs one for each rank' 5
 fi
 
 # ---- Hosts ----------------------------------------------------------------------------------------------------------

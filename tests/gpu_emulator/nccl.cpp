@@ -4,7 +4,7 @@
 //   rank 1   in ──► slot 1 ─┴─► out
 //
 // A call that begins something returns ncclInProgress, and nothing has happened: that comes when somebody asks for the
-// state. TEENY_NCCL_STALLS=1 lets rank 1 never come to its third collective.
+// state. TEENY_NCCL_STALLS=1 lets rank 1 never come to its second collective.
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -98,8 +98,9 @@ ncclResult_t begin(ncclComm& c, const void* in, size_t brought, void* out, size_
   c.stream = stream;
   c.begun = [&c, in = static_cast<const char*>(in), brought, out, made, take] {
     static const auto stalls = environment::whole_number("TEENY_NCCL_STALLS", kMostRanks, kMostRanks);
-    while (++c.collectives > 2 && stalls == uint64_t(c.rank) && !c.aborted)
+    while (c.collectives > 0 && stalls == uint64_t(c.rank) && !c.aborted)
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    ++c.collectives;
     if (!is_device(in, brought) || !is_device(out, made)) return c.error = ncclUnhandledCudaError, cudaErrorInvalidValue;
     for (size_t at = 0; at < brought; at += kSlot) {
       const size_t bytes = std::min(brought - at, kSlot);
