@@ -1,8 +1,8 @@
 #!/bin/bash
 # Several hosts on one machine: network namespaces, joined by a bridge. A command sees what it would see on a cluster:
-# each host has a name, an address, a network card, a /dev/shm and a TMPDIR of its own; everything else they share. No
-# root is needed where a user may make namespaces. The command runs on host1, and both MPIs' mpirun start one rank on
-# each host.
+# each host has a name, an address, a network card and a /dev/shm of its own; everything else they share. No root is
+# needed where a user may make namespaces. The command runs on host1, and both MPIs' mpirun start one rank on each
+# host.
 #
 #   tests/hosts.sh 4 mpirun -n 4 build/cpu-mpi-native/mnist
 #   SLOTS=2 tests/hosts.sh 2 mpirun -n 4 COMMAND       two ranks a host
@@ -55,7 +55,7 @@ count=$1
 shift
 need 'no mounts' mount -t proc proc /proc
 need 'no mounts' mount -t tmpfs tmpfs /run
-mkdir /run/tmp
+mkdir /run/own
 ip link set lo up
 need 'no bridge between the hosts' ip link add bridge type bridge
 ip link set bridge up
@@ -92,14 +92,14 @@ while [[ $1 == -* ]]; do shift; done
 host=$1
 shift
 exec ip netns exec "$host" unshare --mount --uts --ipc bash -c \
-  "hostname $host; mount -t tmpfs tmpfs /dev/shm; mount -t tmpfs tmpfs /run/tmp; $*"
+  "hostname $host; mount -t tmpfs tmpfs /dev/shm; mount -t tmpfs tmpfs /run/own; $*"
 EOF
 chmod +x /run/on
 
-export TMPDIR=/run/tmp
 # Open MPI: which hosts, how to start there, over which cards; and a host that does not answer is gone after seconds.
 export OMPI_MCA_orte_default_hostfile=/run/openmpi OMPI_MCA_plm=rsh OMPI_MCA_plm_rsh_agent=/run/on
-export OMPI_MCA_pml=ob1 OMPI_MCA_btl=self,vader,tcp OMPI_MCA_btl_vader_single_copy_mechanism=none
+export OMPI_MCA_orte_tmpdir_base=/run/own OMPI_MCA_btl_vader_single_copy_mechanism=none
+export OMPI_MCA_pml=ob1 OMPI_MCA_btl=self,vader,tcp
 export OMPI_MCA_btl_tcp_if_include=10.0.0.0/24 OMPI_MCA_oob_tcp_if_include=10.0.0.0/24
 export OMPI_MCA_oob_tcp_keepalive_time=3 OMPI_MCA_oob_tcp_keepalive_intvl=2 OMPI_MCA_oob_tcp_keepalive_probes=2
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
