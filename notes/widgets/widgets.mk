@@ -19,7 +19,7 @@ else
 # acorn, which em++ minifies with, lies where only Debian's node looks.
 export NODE_PATH := $(NODE_PATH):/usr/share/nodejs
 # -idirafter: of the system's headers only those of packages like nlohmann-json3-dev, which are headers alone.
-wasm_flags = -std=c++20 $(if $(fast_in_browser),-O3,-Os) -fwasm-exceptions -Wall -Wextra $(if $(WERROR),-Werror) -I. \
+wasm_flags = -std=c++20 $(if $(fast_in_browser),-O3,-Oz) -fwasm-exceptions -Wall -Wextra $(if $(WERROR),-Werror) -I. \
   -include $(to_mine)/shim.h -idirafter /usr/include
 fast_in_browser = $(filter tinyops/reference/reference.cpp tinyops/base/shape.cpp,$<)
 wasm_link = -O2 -fwasm-exceptions -sMODULARIZE -sENVIRONMENT=web -sFILESYSTEM=0 -sALLOW_MEMORY_GROWTH \
@@ -28,6 +28,7 @@ wasm_link = -O2 -fwasm-exceptions -sMODULARIZE -sENVIRONMENT=web -sFILESYSTEM=0 
 # What needs no file, no thread and no other kernel than the reference's.
 for_browser := tinyops/ranks/alone.cpp $(wildcard tinyops/base/*.cpp tinyops/common/*.cpp tinyops/reference/*.cpp \
   $(addsuffix /*.cpp,$(addprefix teeny/,debug graph schedule tensor mlops functional nn)))
+for_browser := $(filter-out teeny/schedule/effects.cpp,$(for_browser))  # small.cpp has less
 wasm_object  = $(patsubst %.cpp,$W/%.o,$1)
 
 $W/%.o: %.cpp $(to_mine)/widgets.mk

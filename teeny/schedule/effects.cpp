@@ -25,8 +25,8 @@ std::vector<LazyBuffer> Effects::before(std::span<const LazyBuffer> targets) con
 }
 
 void Effects::run_long_histories() const {
-  const auto last = std::ranges::find_if(nodes_.rbegin(), nodes_.rend(),
-                                         [](const auto& node) { return node->depth >= kLongHistory; });
+  const auto last =
+      std::find_if(nodes_.rbegin(), nodes_.rend(), [](const auto& node) { return node->depth >= kLongHistory; });
   for (auto node = nodes_.begin(); node != last.base(); ++node) {
     const LazyBuffer effect(*node);
     compute_in_parts({&effect, 1}, [](std::span<const LazyBuffer> part) { run_assignments(schedule(part)); });

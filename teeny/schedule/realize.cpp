@@ -53,7 +53,7 @@ void realize(std::span<const LazyBuffer> targets) {
   steps = context.pending.empty() ? schedule(all) : schedule_assignments(all);
   if (effects) steps = overlapped(std::move(steps));
   if (drawn && !steps.empty()) draw_at_exit(all, steps);
-  if (context.pending.empty()) std::ranges::for_each(steps, run_step);
+  if (context.pending.empty()) std::for_each(steps.begin(), steps.end(), run_step);
   else run_assignments(std::move(steps));
   context.pending.clear();
 }
