@@ -430,6 +430,10 @@ compile_commands.json: $(if $(call differ,$(commands_now),$(commands_then)),FORC
 # root, and has no ssh, without which Open MPI's mpirun does not even start here; each must be told twice.
 mpirun_of = $(firstword $(shell command -v mpirun.$(patsubst ompi,openmpi,$1) mpirun.openmpi mpirun) mpirun)
 MPIRUN   ?= $(if $(filter mpi,$(MPI_PC)),mpirun,$(call mpirun_of,$(MPI_PC)))
+ifneq (,$(if $(with_ranks),$(NP)$(filter ranks-test,$(MAKECMDGOALS))))
+  $(if $(shell command -v $(firstword $(MPIRUN))),,$(error there is no $(MPIRUN), which starts a program of many ranks: \
+    package $(if $(filter mpich,$(MPI_PC)),mpich,openmpi-bin); or set MPIRUN))
+endif
 launch    = $(if $(NP),OMP_NUM_THREADS=$${OMP_NUM_THREADS:-$$(n=$$(($$(nproc) / $(NP))); echo $$((n > 0 ? n : 1)))} \
   OMPI_MCA_hwloc_base_binding_policy=none OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_btl_vader_single_copy_mechanism=none \
   $$([ $$(id -u) != 0 ] || echo OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1) \

@@ -102,13 +102,15 @@ fi
 
 way='all ranks must take the same way through the program'
 reduce='all_reduce number N of N float32'
+waits='Error: rank N of N waits for other ranks since N s'
+gone='one of them is gone, very slow, or takes another way through the program (TEENY_DIST_TIMEOUT)'
 bad='[1-9].*'
 quiet=$bad  # MPICH's launcher kills the others when one ends without a word, but that may be status 0
 "$mpirun" --version 2>&1 | grep -q 'Open MPI' || quiet='.*'
 
 # misuse WHAT STATUS MESSAGE [SECONDS]
 misuse() {
-  launch env TEENY_DIST_TIMEOUT=$limit "$mpirun" -n 3 "$scratch/misuse" "$1"
+  launch env TEENY_DIST_TIMEOUT="$limit" "$mpirun" -n 3 "$scratch/misuse" "$1"
   ends "$1" "$2" "$3" "${4:-$((limit + 3))}"
 }
 
@@ -123,7 +125,7 @@ if part misuse; then
   misuse split     "$bad" "Error: rank N: *splits a group*; $way"
   misuse subgroup  "$bad" "Error: rank N: $reduce, but rank N: $reduce; ${way/ranks/ranks of a group of N}"
   misuse pair      "$bad" "Error: rank N: *ends*; ${way/ranks/ranks of a group of N}"
-  misuse waits     "$bad" "Error: rank N of N waits for other ranks since N s: $reduce*; one of them is gone, very slow, or takes another way through the program (TEENY_DIST_TIMEOUT)"
+  misuse waits     "$bad" "$waits: $reduce*; $gone"
   misuse error     "$bad" 'Error: rank N does not like this'
   misuse uncaught  "$bad" 'terminate called*'
   misuse return    "$bad" "Error: rank N: *ends*; $way"
@@ -131,7 +133,7 @@ if part misuse; then
   misuse exit256   "$bad" "Error: rank N: *ends*; $way"
   misuse _exit     "$quiet" '*'
   misuse kill      "$bad" '*'
-  misuse stop      "$bad" "Error: rank N of N waits for other ranks since N s: $reduce; *"
+  misuse stop      "$bad" "$waits: $reduce; $gone"
   misuse jit       4      '*'
   limit=30 misuse thread 5 '*' 7
   misuse ignored   "$bad" "ignored: rank N: $reduce, but rank N: $reduce; $way"
