@@ -5,28 +5,31 @@
 #
 #   tests/gpu.sh                      as above; python3, or $PEERS, may have torch
 #   tests/gpu.sh --seeds 5            and trains `mnist` five times on the GPU and five times on the CPU
+#   tests/gpu.sh --ranks              and tests many ranks: by NCCL where there are two GPUs or more, and by MPI, where ranks
+#                                     share them; all_reduce_perf of nccl-tests says its bandwidth beside ours
 #   tests/gpu.sh --only test,bench    the steps whose names contain one of these; the build is always among them
 #   tests/gpu.sh --emulate            the same without a GPU: shows that the steps themselves work
 #
-# SECONDS_IN_ALL=480 is the time for all steps together, CUDA_ARCH=90 the GPU to compile for, OUT=build/gpu where the whole
+# SECONDS_IN_ALL=480 (960 with --ranks) is the time for all steps together, CUDA_ARCH=90 the GPU to compile for, OUT=build/gpu where the whole
 # output of each step is kept. Headers and libraries that the machine lacks may lie elsewhere: CPATH, LIBRARY_PATH.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 exec < /dev/null
 
-in_all=${SECONDS_IN_ALL:-480}
 logs=${OUT:-build/gpu}
 python=${PEERS:-python3}
-seeds=0 only='' emulate=''
+seeds=0 only='' emulate='' ranks=0
 while [ $# -gt 0 ]; do
   case $1 in
     --seeds) seeds=${2:?--seeds COUNT}; shift ;;
+    --ranks) ranks=1 ;;
     --only) only=${2:?--only NAMES}; shift ;;
     --emulate) emulate=EMULATE=1 ;;
     *) sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; exit 2 ;;
   esac
   shift
 done
+in_all=${SECONDS_IN_ALL:-$((ranks ? 960 : 480))}
 mkdir -p "$logs" && rm -f "$logs/compare"
 export SEED=${SEED:-1}
 cores=$(nproc)
@@ -109,8 +112,18 @@ accuracies() {
 few_tests='--test-case=*contract: matrix*,*golden: optimisers*,*golden: layers*,*jit: fifty*,*loader*,*gradcheck: in order*'
 checked() { for_gpu test SAN="$1" ARGS="'$few_tests'"; }
 
-export -f for_gpu machine twice slowest compare accuracies checked
-export build logs python emulate few_tests
+# What many ranks run, which NCCL connects, or MPI by way of the host's memory ($by).
+for_ranks() { for_gpu RANKS="$by" "$@"; }
+folder() { echo "${build%-native}-$by-native"; }
+launched() { $(for_ranks -s launch NP="$1") "$(folder)/$2" "${@:3}"; }
+built_for_ranks() { for_ranks -j"$cores" "$(folder)/"{ranks,misuse,misuse-alone,network,mnist}; }
+bandwidth() {
+  launched "$1" network bandwidth "$2" || return
+  [ "$by" != nccl ] || ! command -v all_reduce_perf > /dev/null || all_reduce_perf -b 1M -e "$2M" -f 4 -g "$1"
+}
+
+export -f for_gpu machine twice slowest compare accuracies checked for_ranks folder launched built_for_ranks bandwidth
+export build logs python emulate few_tests cores
 
 # ---- The steps ------------------------------------------------------------------------------------------------------
 
@@ -153,6 +166,28 @@ if [ "$seeds" -gt 0 ] && [ -z "$emulate" ]; then
   step 180 'seeds: build mnist for the CPU' make -j"$cores" build/cpu-native/mnist
   step $((20 * seeds)) "seeds: mnist on the GPU, $seeds times" accuracies cuda "$seeds"
   step $((60 * seeds)) "seeds: mnist on the CPU, $seeds times" accuracies cpu "$seeds"
+fi
+
+if [ $ranks = 1 ]; then
+  gpus=2
+  [ -n "$emulate" ] || gpus=$(nvidia-smi -L | wc -l)
+  export by n MISUSED=2
+  for by in nccl $([ -n "$emulate" ] || echo mpi); do
+    n=$((gpus < 4 ? gpus : 4))
+    [ $by = nccl ] || n=2
+    [ $n -gt 1 ] || { echo 'one GPU: nothing for NCCL'; continue; }
+    show=
+    step 200 "ranks: built, $by" built_for_ranks || continue
+    show='^ranks: |assertions'
+    few=${emulate:+ARGS=--test-case=*every*,*two*by*two*}
+    step 120 "ranks: checks, $by" for_ranks ranks-test NP=$n ONLY=checks ${few:+"$few"}
+    show='^[a-z_0-9]+ +[0-9]+ +[0-9.]+  |FAILED'
+    step 120 "ranks: misuse, $by" for_ranks ranks-test ONLY=misuse,nccl
+    show='^test accuracy'
+    [ -n "$emulate" ] || step 60 "ranks: mnist, $by" launched $n mnist
+    show='.'
+    step 60 "ranks: bandwidth, $by" bandwidth $n $([ -n "$emulate" ] && echo 4 || echo 256)
+  done
 fi
 
 # ---- The end --------------------------------------------------------------------------------------------------------

@@ -10,11 +10,12 @@
 #   hosts            the checks, and what is sent and lost, on hosts of one machine; skipped where that is not allowed
 #
 # MPIRUN and OTHER_MPIRUN are the launchers of FOLDER's MPI and, where there is one, of the other. ONLY=checks,misuse
-# runs these parts.
+# runs these parts. With NCCL each rank needs a GPU: MISUSED=2 is how many ranks are misused instead of 3.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 folder=$1
 mpirun=${MPIRUN:-mpirun}
+misused=${MISUSED:-3}
 limit=4  # seconds to wait for other ranks
 read -ra args <<< "${ARGS:-}"  # for the checks, as --test-case=*gradients*
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} OMP_WAIT_POLICY=passive
@@ -110,7 +111,7 @@ quiet=$bad  # MPICH's launcher kills the others when one ends without a word, bu
 
 # misuse WHAT STATUS MESSAGE [SECONDS]
 misuse() {
-  launch env TEENY_DIST_TIMEOUT="$limit" "$mpirun" -n 3 "$scratch/misuse" "$1"
+  launch env TEENY_DIST_TIMEOUT="$limit" "$mpirun" -n "$misused" "$scratch/misuse" "$1"
   ends "$1" "$2" "$3" "${4:-$((limit + 3))}"
 }
 
@@ -181,7 +182,7 @@ fi
 
 if part nccl && [[ $folder = *emulated-nccl* ]]; then
   waits="Error: rank N of N waits for other ranks since N s: $reduce; one of them is gone, *"
-  launch env TEENY_NCCL_STALLS=1 TEENY_STREAMS=20 TEENY_DIST_TIMEOUT=$limit "$mpirun" -n 3 "$scratch/misuse"
+  launch env TEENY_NCCL_STALLS=1 TEENY_STREAMS=20 TEENY_DIST_TIMEOUT=$limit "$mpirun" -n "$misused" "$scratch/misuse"
   ends 'GPU stops' "$bad" "$waits" $((limit + 3))
   launch env CUDA_VISIBLE_DEVICES=3 "$mpirun" -n 2 "$scratch/misuse"
   ends 'one GPU' "$bad" 'Error: rank N is number N of its machine, where CUDA sees N GPUs; NCCL needs one for each rank' 5

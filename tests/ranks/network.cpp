@@ -4,6 +4,7 @@
 //   network rate MIB            how long an all_reduce takes
 //   network volume STEPS        bytes that a host sends for a step of `mnist`
 //   network overlap LAYERS MS   a step whose gradients travel while the backward pass goes on, and one by one
+//   network bandwidth MIB       all_reduces of up to so many MiB, in the words of nccl-tests: of the algorithm and the bus
 //   network forever             all_reduces until something happens: begins with a line
 //
 // $RATE is what the hosts' cards do, as 200mbit. The exit status is 1 where a measurement is not as it should be.
@@ -83,6 +84,18 @@ void measure_rate(int mebibytes) {
   const Tensor x = Tensor::ones({int64_t(mebibytes) << 18}).realize();
   const double taken = seconds([&] { dist::all_reduce(x).realize(); }), said = in_a_ring(mebibytes * 0x1p20);
   say(close(taken, said), text("n = ", dist::world(), ", ", mebibytes, " MiB: ", ms(taken), ", formula ", ms(said)));
+}
+
+/// Of the algorithm: bytes of the input a second. Of the bus: those that a rank sends in a ring.
+void measure_bandwidth(int most_mebibytes) {
+  const int n = dist::world();
+  for (int mebibytes = 1; mebibytes <= most_mebibytes; mebibytes *= 4) {
+    const Tensor x = Tensor::ones({int64_t(mebibytes) << 18}).realize();
+    const double taken = seconds([&] { dist::all_reduce(x).realize(), tinyops::synchronize(); });
+    const double gigabytes = mebibytes * 0x1p20 / taken / 1e9;
+    say(true, text("n = ", n, ", ", mebibytes, " MiB: ", ms(taken), ", ", tinyops::decimal(gigabytes, 3),
+                   " GB/s of the algorithm, ", tinyops::decimal(gigabytes * 2 * (n - 1) / n, 3), " of the bus"));
+  }
 }
 
 // ---- Volume ---------------------------------------------------------------------------------------------------------
@@ -210,11 +223,12 @@ int main(int argc, char** argv) try {
   const std::string_view what = argc > 1 ? argv[1] : "";
   if (what == "names" && argc == 2) check_names();
   else if (what == "rate" && argc == 3) measure_rate(std::atoi(argv[2]));
+  else if (what == "bandwidth" && argc == 3) measure_bandwidth(std::atoi(argv[2]));
   else if (what == "volume" && argc == 3) measure_volume(std::atoi(argv[2]));
   else if (what == "overlap" && argc == 4) measure_overlap(std::atoi(argv[2]), std::atof(argv[3]));
   else if (what == "forever" && argc == 2) run_forever();
   else {
-    std::fprintf(stderr, "network names | rate MIB | volume STEPS | overlap LAYERS MS | forever\n");
+    std::fprintf(stderr, "network names | rate MIB | volume STEPS | overlap LAYERS MS | bandwidth MIB | forever\n");
     return 2;
   }
   return failures ? 1 : 0;
