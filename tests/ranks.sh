@@ -185,7 +185,7 @@ if part nccl && [[ $folder = *emulated-nccl* ]]; then
   launch env TEENY_NCCL_STALLS=1 TEENY_STREAMS=20 TEENY_DIST_TIMEOUT=$limit "$mpirun" -n "$misused" "$scratch/misuse"
   ends 'GPU stops' "$bad" "$waits" $((limit + 3))
   launch env CUDA_VISIBLE_DEVICES=3 "$mpirun" -n 2 "$scratch/misuse"
-  ends 'one GPU' "$bad" 'Error: rank N is number N of its machine, where CUDA sees N GPUs; NCCL needs one for each rank' 5
+  ends 'one GPU' "$bad" 'Error: rank N is number N of its machine, where CUDA sees N GPU; NCCL needs one for each rank' 5
 fi
 
 # ---- Hosts ----------------------------------------------------------------------------------------------------------

@@ -170,7 +170,7 @@ std::string gpu_of_rank(int local, const std::string& visible, int gpus, bool sh
   if (all.empty()) return shared ? "" : std::to_string(local);
   if (!shared && size_t(local) >= all.size())
     fail("rank ", ranks::rank(), " is number ", local + 1, " of its machine, where CUDA sees ", all.size(),
-         " GPUs; NCCL needs one for each rank");
+         all.size() == 1 ? " GPU" : " GPUs", "; NCCL needs one for each rank");
   return all[size_t(local) % all.size()];
 }
 
