@@ -1,5 +1,5 @@
 // RANKS=nccl: NCCL carries the elements from GPU to GPU, on a stream of its own. Who the ranks are, and whether all are
-// about to do the same, MPI says, as it does without NCCL: see mpi.cpp. The host waits for nothing.
+// about to do the same, MPI says, as it does without NCCL: see mpi.cpp.
 //
 //   kernels   backward 3 ─┬─ backward 2 ─┬─ backward 1 ──────┬─ step 3 ─ ..       an arrow is an event: the other
 //   NCCL                  └► all_reduce 3 ──┬► all_reduce 2  │                    stream goes on when it has come
@@ -10,6 +10,7 @@
 #include <list>
 #include <map>
 #include <mutex>
+#include <utility>
 
 #include "tinyops/cuda/runtime/cuda.h"
 #include "tinyops/ranks.h"
@@ -20,6 +21,7 @@ namespace tinyops::cuda {
 namespace {
 
 std::atomic<bool> failed = false;  ///< a collective has: what follows from its result is not to be read
+constexpr const char* kFailed = "nccl: an earlier collective has failed";
 
 void check_nccl(ncclResult_t result, std::string_view what) {
   if (result != ncclSuccess) fail("nccl: ", what, ": ", ncclGetErrorString(result), ": ", ncclGetLastError(nullptr));
@@ -48,7 +50,8 @@ class Communicator {
     agreement.wait_until([&] { return done() || (state(), false); });
   } catch (...) {
     failed = true;
-    if (comm_ && !aborted_.exchange(true)) ncclCommAbort(comm_);
+    const std::lock_guard lock(mutex_);
+    if (ncclComm_t comm = std::exchange(comm_, nullptr)) ncclCommAbort(comm);
     throw;
   }
 
@@ -70,7 +73,9 @@ class Communicator {
     return ncclInvalidArgument;
   }
   /// Of what was begun; throws what went wrong.
-  ncclResult_t state() const {
+  ncclResult_t state() {
+    const std::lock_guard lock(mutex_);
+    if (failed) fail(kFailed);
     ncclResult_t now = ncclSuccess;
     check_nccl(ncclCommGetAsyncError(comm_, &now), "waiting for other ranks");
     if (now != ncclInProgress) check_nccl(now, "waiting for other ranks");
@@ -86,7 +91,7 @@ class Communicator {
   }
 
   ncclComm_t comm_ = nullptr;
-  std::atomic<bool> aborted_ = false;
+  std::mutex mutex_;  ///< another thread may wait, and give up
 };
 
 /// A collective on its way.
@@ -120,7 +125,7 @@ void drain() noexcept {
   while (!started.empty()) finish();
 }
 struct Finished {
-  ~Finished() { finish(); }
+  ~Finished() { if (!started.empty()) finish(); }
 };
 
 }  // namespace
@@ -138,7 +143,7 @@ void wait_for_collectives() {
     };
     if (oldest.communicator) oldest.communicator->wait(is_over, oldest.agreement);
   }
-  if (failed) fail("nccl: an earlier collective has failed");
+  if (failed) fail(kFailed);
 }
 
 void run_kernel(const CollectiveKernel& k) {
@@ -147,6 +152,8 @@ void run_kernel(const CollectiveKernel& k) {
   CollectiveKernel job = ranks::without_buffers(k);
   if (k.phase != Finish) {
     throw_device_error();  // what follows from a wrong index is not sent
+    const void* const in = memory_of(k.in);
+    void* const out = memory_of(k.out);  // before the event, which is after all that has used this memory
     const std::lock_guard lock(waiting);
     if (idle.empty()) idle.emplace_back();
     Operation& now = idle.front();
@@ -154,9 +161,7 @@ void run_kernel(const CollectiveKernel& k) {
     check(cudaEventRecord(now.ready, stream()), "ordering a collective");
     started.splice(started.end(), idle, idle.begin());
     job.phase = Start;
-    ranks::run(job, [&now, job, in = memory_of(k.in), out = memory_of(k.out)](const ranks::Agreement& agreement) {
-      begin(now, job, in, out, agreement);
-    });
+    ranks::run(job, [&now, job, in, out](const ranks::Agreement& agreement) { begin(now, job, in, out, agreement); });
   }
   if (k.phase != Start) {
     const Finished at_the_end;  // also where it throws
