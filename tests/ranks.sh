@@ -119,6 +119,7 @@ if part misuse; then
   printf '%-12s %6s %6s  %s\n' case status s 'the first message of a rank'
   misuse count     "$bad" "Error: rank N: $reduce, but rank N: $reduce; $way"
   misuse dtype     "$bad" "Error: rank N: $reduce, but rank N: $reduce; $way"
+  misuse shape     "$bad" "Error: rank N: $reduce as (N, N), but rank N: $reduce as (N, N); $way"
   misuse kind      "$bad" "Error: rank N: all_* number N of N float32, but rank N: all_* number N of N float32; $way"
   misuse bools     "$bad" "Error: rank N: all_reduce* number N of N *, but rank N: all_reduce* number N of N *; $way"
   misuse number    "$bad" "Error: rank N: $reduce, but rank N: $reduce; $way"
@@ -138,18 +139,26 @@ if part misuse; then
   misuse jit       4      '*'
   limit=30 misuse thread 5 '*' 7
   misuse ignored   "$bad" "ignored: rank N: $reduce, but rank N: $reduce; $way"
+  # The rank with the Error says which, another one, perhaps sooner, that the collective was left out.
   left_out() {
-    misuse "$@"
+    misuse "$1" "$bad" 'ignored: *'
+    grep -q "$2" "$log" || fails "not the message: $2"
     grep -q 'all_reduce number .* but rank [0-9]*: all_reduce number' "$log" || fails 'no rank says which was left out'
   }
-  left_out alone   "$bad" "ignored: gather: *"
-  left_out replay_alone "$bad" "ignored: gather: *"
-  left_out memory  "$bad" "ignored: out of memory: *"
+  left_out alone   'ignored: gather: '
+  left_out replay_alone 'ignored: gather: '
+  left_out memory  'ignored: out of memory: '
   misuse replay    "$bad" "Error: rank N: $reduce, but rank N: $reduce; $way"
   for what in '' slow read last order; do misuse "$what" 0 'ranks: N'; done
   misuse together  0      'ignored: gather: *'
-  launch env TEENY_DIST_TIMEOUT=junk "$mpirun" -n 2 "$scratch/misuse"
-  ends 'limit junk' "$bad" 'Error: TEENY_DIST_TIMEOUT=junk: must be a whole number *' 5
+  misuse fork      0      'ignored: a process that a rank has made by fork() is no rank itself'
+  misuse late      0      '*'
+  grep -q 'ignored: rank [0-9]: a collective after the end of the program' "$log" || fails 'nothing is said after the end'
+  for limit in junk 0; do
+    launch env TEENY_DIST_TIMEOUT=$limit "$mpirun" -n 2 "$scratch/misuse"
+    ends "limit $limit" "$bad" "Error: TEENY_DIST_TIMEOUT=$limit: must be a whole number *" 5
+  done
+  limit=4
 fi
 
 # ---- The launcher ---------------------------------------------------------------------------------------------------
@@ -173,6 +182,7 @@ if part files; then
   grep -E '^rank [01]: .* collectives' "$log"
   [ "$(grep -cE '^rank [01]: [0-9]+ kernels .* 2 collectives  [0-9.]+ kB sent  .*s of network$' "$log")" = 2 ] ||
     fails 'not a line for each rank'
+  grep -q '"pid": 2' "$scratch/profile.rank1.json" || fails 'both profiles are of the same process'
   for file in graph.dot graph.rank1.dot profile.json profile.rank1.json; do
     [ -s "$scratch/$file" ] || fails "there is no $file"
   done

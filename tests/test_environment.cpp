@@ -39,6 +39,10 @@ TEST_CASE("environment: junk is refused where the variable is read") {
       {"SEED=18446744073709551616: must be", read("SEED", "18446744073709551616", environment::seed)},
       {"FUSE=maybe: must be 0 or 1", read("FUSE", "maybe", environment::fuse)},
       {"TEENY_TF32=2: must be 0 or 1", read("TEENY_TF32", "2", environment::tf32)},
+      {"TEENY_DIST_TIMEOUT=0: must be a whole number from 1 to 1000000000",
+       read("TEENY_DIST_TIMEOUT", "0", environment::dist_timeout)},
+      {"TEENY_DIST_TIMEOUT=1e9: must be", read("TEENY_DIST_TIMEOUT", "1e9", environment::dist_timeout)},
+      {"PMI_SIZE=four: must be", read("PMI_SIZE", "four", environment::launched)},
       {"GRAPH=graph.gif: must end in .svg, .png, .pdf or .dot", read("GRAPH", "graph.gif", environment::graph)},
       {"GRAPH=/nowhere/at/all.svg: there is no folder /nowhere/at",
        read("GRAPH", "/nowhere/at/all.svg", environment::graph)},
@@ -68,6 +72,20 @@ TEST_CASE("environment: what is set is read, and an empty variable is not set") 
   CHECK(environment::tf32());
   CHECK(environment::graph() == "a b.svg");
   CHECK(environment::mnist_directory() == "/data/mnist");
+}
+
+TEST_CASE("environment: the launcher that is nearest says how many processes it has started") {
+  const EnvironmentScope none("OMPI_COMM_WORLD_SIZE", ""), pmi("PMI_SIZE", ""), first("PMIX_RANK", "");
+  const EnvironmentScope srun("SLURM_STEP_NUM_TASKS", "4");
+  CHECK(environment::launched().processes == 4);
+  CHECK(environment::launched().variable == "SLURM_STEP_NUM_TASKS");
+  {
+    const EnvironmentScope inside("OMPI_COMM_WORLD_SIZE", "1");
+    CHECK(environment::launched().processes == 1);
+  }
+  const EnvironmentScope inside("PMI_SIZE", "3");
+  CHECK(environment::launched().processes == 3);
+  CHECK(environment::launched().variable == "PMI_SIZE");
 }
 
 namespace {

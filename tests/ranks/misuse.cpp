@@ -1,5 +1,6 @@
 // What happens when ranks do not agree, or one of them is gone: `mpirun -n 3 build/cpu-mpi-native/misuse WHAT`.
 // tests/ranks.sh runs each, and knows how it ends.
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -47,6 +48,14 @@ void left_out_by_replay(bool odd) {
     ignored([&] { step(Tensor::of<int64_t>({odd && i == 4 ? 9 : 1}).contiguous()).realize(); });
 }
 
+/// Made before the ranks are, and gone after them.
+struct Late {
+  Tensor* x = nullptr;
+  ~Late() {
+    if (x) ignored([&] { dist::all_reduce(*x).realize(); });
+  }
+} late;
+
 }  // namespace
 
 int main(int, char** argv) try {
@@ -61,6 +70,7 @@ int main(int, char** argv) try {
       // Another way through the program
       {"count", [&] { x = x[{slice(0, odd ? 600 : 500)}]; }},
       {"dtype", [&] { x = odd ? x.cast(DType::Float64) : x; }},
+      {"shape", [&] { x = odd ? x.reshape({10, 100}) : x.reshape({100, 10}); }},
       {"kind", [&] { (void)(odd ? dist::all_gather(x) : dist::all_reduce(x)).realize(); }},
       {"bools", [&] { (void)dist::all_reduce(x.cast(odd ? DType::Bool : DType::UInt8)).realize(); }},
       {"number",
@@ -179,6 +189,15 @@ int main(int, char** argv) try {
          const double q = r == 0 ? b.mean().item() : 0, p = a.mean().item(), s = r == 0 ? q : b.mean().item();
          if (p != n * (n + 1) / 2. || s != n * (n - 1) * 5.) std::printf("rank %d: %g and %g\n", r, p, s), std::exit(1);
        }},
+      {"fork",
+       [&] {  // the children end as processes do, and are no ranks
+         if (fork() == 0) {
+           if (odd) ignored([&] { dist::all_reduce(x).realize(); });
+           std::exit(r == 0 ? 3 : 0);
+         }
+         wait(nullptr);
+       }},
+      {"late", [&] { late.x = new Tensor(x); }},
       {"together",
        [&] {  // an Error on all
          ignored([&] {

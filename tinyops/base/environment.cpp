@@ -37,13 +37,13 @@ std::string writable_file(const char* name) {
 
 }  // namespace
 
-uint64_t whole_number(const char* name, uint64_t otherwise, uint64_t largest) {
+uint64_t whole_number(const char* name, uint64_t otherwise, uint64_t largest, uint64_t least) {
   const std::string value = value_of(name);
   if (value.empty()) return otherwise;
   uint64_t number = 0;
   const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
-  if (error != std::errc() || end != value.data() + value.size() || number > largest)
-    fail(name, "=", value, ": must be a whole number from 0 to ", largest);
+  if (error != std::errc() || end != value.data() + value.size() || number < least || number > largest)
+    fail(name, "=", value, ": must be a whole number from ", least, " to ", largest);
   return number;
 }
 
@@ -74,11 +74,13 @@ std::optional<std::string> visible_gpus() {
   const char* value = std::getenv("CUDA_VISIBLE_DEVICES");
   return value ? std::optional<std::string>(value) : std::nullopt;
 }
-int dist_timeout() { return int(whole_number("TEENY_DIST_TIMEOUT", 600, INT32_MAX)); }
+int dist_timeout() { return int(whole_number("TEENY_DIST_TIMEOUT", 600, 1'000'000'000, 1)); }
 
 Launched launched() {
+  // The first that is set: mpirun inside of srun says how many it has started, and leaves srun's variable as it is.
   for (const char* variable : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"})
-    if (const int processes = int(whole_number(variable, 1, INT32_MAX)); processes > 1) return {variable, processes};
+    if (const auto processes = int(whole_number(variable, 0, INT32_MAX)); processes > 0)
+      return processes == 1 ? Launched() : Launched{variable, processes};
   return whole_number("PMIX_RANK", 0) > 0 ? Launched{"PMIX_RANK", 0} : Launched{};  // the first cannot tell
 }
 

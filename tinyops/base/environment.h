@@ -30,7 +30,7 @@ struct Launched {
 Launched launched();
 
 // For the variables of tests.
-uint64_t whole_number(const char* name, uint64_t otherwise, uint64_t largest = UINT64_MAX);
+uint64_t whole_number(const char* name, uint64_t otherwise, uint64_t largest = UINT64_MAX, uint64_t least = 0);
 bool is_on(const char* name, bool otherwise);  ///< 1 or 0
 
 }  // namespace tinyops::environment

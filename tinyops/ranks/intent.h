@@ -10,22 +10,28 @@ namespace tinyops::ranks {
 /// What a rank is about to do.
 struct Intent {
   static constexpr int64_t kEnds = -1, kSplits = -2;
-  int64_t number = 0, what = kEnds, count = 0;
-  int64_t rank = 0;  ///< whose it is
+  int64_t number = 0, what = kEnds, count = 0;  ///< what is compared
+  int64_t rank = 0;                              ///< whose it is
+  Shape shape = {};                              ///< in `what` as a number, so that a transposed one is another
 
   static Intent of(const CollectiveKernel& k, int64_t number) {
-    return {number, int64_t(k.what) | int64_t(k.op) << 8 | int64_t(k.in.dtype) << 16 | int64_t(k.root) << 24,
-            k.in.view.numel()};
+    const Shape& shape = k.in.view.shape;
+    uint64_t hash = uint64_t(shape.size());
+    for (const int64_t size : shape) hash = (hash ^ uint64_t(size)) * 0x9E3779B97F4A7C15;
+    return {number, int64_t(k.what) | int64_t(k.op) << 4 | int64_t(k.in.dtype) << 8 | int64_t(k.root) << 12 |
+                        int64_t(hash >> 33) << 32,
+            k.in.view.numel(), 0, shape};
   }
   bool is_same(const Intent& x) const { return number == x.number && what == x.what && count == x.count; }
 
-  std::string text() const {
+  std::string text(bool with_shape = false) const {
     if (what == kEnds) return "ends";
     if (what == kSplits) return "splits a group";
-    const auto op = ReduceOp(what >> 8 & 255);
-    const int64_t root = what >> 24;
-    return tinyops::text(name(Collective(what & 255)), op == ReduceOp::Sum ? "" : tinyops::text(' ', op), " number ",
-                         number, " of ", count, ' ', DType(what >> 16 & 255),
+    const auto op = ReduceOp(what >> 4 & 15);
+    const int64_t root = what >> 12 & 0xFFFFF;
+    return tinyops::text(name(Collective(what & 15)), op == ReduceOp::Sum ? "" : tinyops::text(' ', op), " number ",
+                         number, " of ", count, ' ', DType(what >> 8 & 15),
+                         with_shape ? tinyops::text(" as ", shape) : "",
                          root == 0 ? "" : tinyops::text(" from rank ", root));
   }
 };

@@ -3,6 +3,7 @@
 // Before each collective the ranks compare what they are about to do: 24 bytes, and the difference between an Error
 // that names a rank and a sum of other elements, or waiting for ever. All of MPI happens on one thread, collective
 // after collective, so that it goes on while the program computes.
+#include <pthread.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -47,6 +48,10 @@ class Limit {
   void (*before_)(int);
 };
 
+std::atomic<bool> begun = false;   ///< a program that never asks for its rank starts no MPI
+std::atomic<bool> forked = false;  ///< this process is a copy of one that did, without its MPI and its threads
+thread_local bool counts = false;  ///< this thread runs collectives
+
 // ---- The world ------------------------------------------------------------------------------------------------------
 
 class World {
@@ -57,6 +62,7 @@ class World {
 
   World() {
     queue.run([this] { begin(); });
+    pthread_atfork(nullptr, nullptr, [] { forked = true, counts = false; });
     // Who fails takes the others along; who is done waits until all are.
     on_exit([](int status, void* self) { static_cast<World*>(self)->leave(status & 255); }, this);
   }
@@ -76,6 +82,7 @@ class World {
 
   /// What is left to do, by the thread that calls `exit`.
   void do_last(int status) {
+    if (forked) return;
     const auto call = std::exchange(at_end, nullptr);
     if (status == 0 && call && !succeeds(call)) broken_ = true;
   }
@@ -150,7 +157,7 @@ class World {
     const auto start = Clock::now();
     for (int64_t tries = 0; !done(); ++tries) {
       if (tries > 200) std::this_thread::sleep_for(std::chrono::microseconds(tries > 20000 ? 1000 : 20));
-      if (const int status = failed_) MPI_Abort(MPI_COMM_WORLD, status);
+      if (const int status = failed_) abort(status);
       if (seconds_since(start) < timeout_) continue;
       fail_for_good(" of ", everyone().world, " waits for other ranks since ", timeout_, " s: ", mine.text(),
                     &members == &everyone() ? "" : tinyops::text(" in a group of ", members.world),
@@ -171,6 +178,7 @@ class World {
 
   /// Throws on every rank of the group, unless all of them are about to do the same.
   void agree(const Members& members, const Intent& mine) {
+    if (over_) fail("rank ", everyone().rank, ": a collective after the end of the program");
     if (broken_) fail_for_good(": an earlier collective has failed");
     Comparison& c = comparisons_.emplace_back(members, mine);
     wait(c.request, members, mine);
@@ -183,11 +191,13 @@ class World {
     mine.rank = everyone().rank;
     intents_.resize(size_t(c.members.world));
     MPI_Request request;
-    check(MPI_Iallgather(&mine, 4, MPI_INT64_T, intents_.data(), 4, MPI_INT64_T, c.members.comm, &request),
+    const int bytes = sizeof mine;
+    check(MPI_Iallgather(&mine, bytes, MPI_BYTE, intents_.data(), bytes, MPI_BYTE, c.members.comm, &request),
           "comparing");
     wait(request, c.members, c.mine);
     const Intent& other = *std::ranges::find_if(intents_, [&](const Intent& x) { return !x.is_same(mine); });
-    fail_for_good(": ", mine.text(), ", but rank ", other.rank, ": ", other.text(), "; all ranks",
+    const bool by_shape = mine.count == other.count && mine.shape != other.shape;
+    fail_for_good(": ", mine.text(by_shape), ", but rank ", other.rank, ": ", other.text(by_shape), "; all ranks",
                   &c.members == &everyone() ? "" : tinyops::text(" of a group of ", c.members.world),
                   " must take the same way through the program");
   }
@@ -212,15 +222,23 @@ class World {
   } catch (const std::exception& error) { return std::fprintf(stderr, "Error: %s\n", error.what()), false; }
   /// By the thread that calls `exit`, behind what has been started; where it fails, nobody waits for that.
   void leave(int status) {
+    if (forked) return;
     do_last(status);
     failed_ = status;
     queue.run([this, status] { end(status); });
   }
   void end(int status) {
     if (status == 0 && (broken_ || !succeeds([this] { agree_to_end(); }))) status = 1;
+    if (status != 0) abort(status);
     const Limit limit(timeout_ + 10);
-    if (status != 0) MPI_Abort(MPI_COMM_WORLD, status);
     MPI_Finalize();
+    over_ = true;
+  }
+  /// Ends all ranks, a moment after this one has said why: a launcher may drop what it has not read by then.
+  void abort(int status) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    const Limit limit(timeout_ + 10);
+    MPI_Abort(MPI_COMM_WORLD, status);
   }
 
   std::deque<Members> groups_;
@@ -230,12 +248,11 @@ class World {
   std::deque<Comparison> comparisons_;
   std::vector<Intent> intents_;
   std::atomic<bool> broken_ = false;
+  bool over_ = false;
   std::atomic<int> failed_ = 0;  ///< the status with which a thread has called exit
   const int timeout_ = environment::dist_timeout();
 };
 
-std::atomic<bool> begun = false;   ///< a program that never asks for its rank starts no MPI
-thread_local bool counts = false;  ///< this thread runs collectives
 void (*drain_too)() noexcept = []() noexcept {};
 
 World& all() {
@@ -249,6 +266,7 @@ World& all() {
                       "), but MPI knows of one: another MPI's ", "mpirun, or srun without --mpi=pmix");
   }();
   if (!refused.empty()) fail(refused);
+  if (forked) fail("a process that a rank has made by fork() is no rank itself");
   return *world;
 }
 
@@ -264,14 +282,14 @@ int split(int group, int colour) {
   return made;
 }
 void at_end(void (*call)()) { all().at_end = call; }
-void expect(const CollectiveKernel& kernel) { counts = true, ++all().of(kernel.group).expected; }
+void expect(const CollectiveKernel& kernel) { ++all().of(kernel.group).expected, counts = true; }
 void run(const CollectiveKernel& kernel, Carry carry) {
   using enum CollectiveKernel::Phase;
   static const std::thread::id first = std::this_thread::get_id();
   if (std::this_thread::get_id() != first)
     fail(name(kernel.what), ": on another thread than the first collective; ranks can agree on the order of one");
-  counts = true;
   World& world = all();
+  counts = true;
   // Before the device ends, which has begun by now, and ends before what was to be done at the end until then.
   [[maybe_unused]] static const bool told =
       on_exit([](int status, void* self) { static_cast<World*>(self)->do_last(status & 255); }, &world) == 0;
