@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <unordered_map>
 
 #include "teeny/schedule/assignments.h"
 #include "teeny/schedule/parts.h"
@@ -39,29 +40,34 @@ std::vector<Step> overlapped(std::vector<Step> steps) {
   if (!context.execution.overlap || std::ranges::none_of(steps, is_collective)) return steps;
   std::vector<Step> result;
   std::deque<Step> running;  // the ends of those that have started
-  const auto finish = [&](size_t count) {
-    for (; count > 0; --count) result.push_back(std::move(running.front())), running.pop_front();
+  size_t started = 0;        // how many have, with those that are finished
+  // The last one that reads a buffer, or writes to it, counted from 1.
+  std::unordered_map<const tinyops::Buffer*, size_t> reads, writes;
+  const auto finish_until = [&](size_t number) {
+    for (; started - running.size() < number; running.pop_front()) result.push_back(std::move(running.front()));
   };
   for (Step& step : steps) {
     size_t needed = 0;
     tinyops::for_each_operand(step.kernel, [&](const tinyops::Operand& x, bool written) {
-      for (size_t r = needed; r < running.size(); ++r) {
-        const auto& collective = std::get<CollectiveKernel>(running[r].kernel);
-        if (x.buffer == collective.out.buffer || (written && x.buffer == collective.in.buffer)) needed = r + 1;
-      }
+      const auto number_in = [&](const auto& numbers) {
+        const auto found = numbers.find(x.buffer.get());
+        return found == numbers.end() ? 0 : found->second;
+      };
+      needed = std::max({needed, number_in(writes), written ? number_in(reads) : 0});
     });
-    finish(needed);
+    finish_until(needed);
     if (!is_collective(step)) {
       result.push_back(std::move(step));
       continue;
     }
     auto& collective = std::get<CollectiveKernel>(step.kernel);
+    reads[collective.in.buffer.get()] = writes[collective.out.buffer.get()] = ++started;
     collective.phase = CollectiveKernel::Phase::Start;
     result.push_back({step.kernel, {}});
     collective.phase = CollectiveKernel::Phase::Finish;
     running.push_back(std::move(step));
   }
-  finish(running.size());
+  finish_until(started);
   return result;
 }
 
