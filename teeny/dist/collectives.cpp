@@ -97,9 +97,13 @@ Rule rule_among(const Group& among) {
 }  // namespace
 
 // Of one rank: the elements of x where they are, but in a tensor of its own. Assigning to x leaves it, as among many.
-Tensor sum_gradients(const Tensor& x, const Group& among) { return apply(rule_among<SumGradients>(among), x); }
+Tensor sum_gradients(const Tensor& x, const Group& among) {
+  x.lazy("sum_gradients");
+  return apply(rule_among<SumGradients>(among), x);
+}
 
 Tensor all_reduce(const Tensor& x, const Group& among) {
+  x.lazy("all_reduce");
   return among.world() == 1 ? sum_gradients(x, among) : apply(rule_among<AllReduce>(among), x);
 }
 Tensor all_gather(const Tensor& x, const Group& among) {
@@ -121,6 +125,8 @@ Tensor shard(const Tensor& x, int axis, const Group& among) {
 }
 
 void broadcast(const nn::StateDict& state, const Group& among) {
+  for (const auto& [name, x] : state)
+    if (!x.defined()) fail("broadcast: ", name, " is undefined");
   if (among.world() == 1) return;
   const NoGrad guard;
   for (const auto& [name, x] : state) {
@@ -131,16 +137,19 @@ void broadcast(const nn::StateDict& state, const Group& among) {
 
 void average_gradients(std::span<const Tensor> params, const AverageOptions& options) {
   const auto& [bucket, among] = options;
-  if (among.world() == 1) return;
+  for (size_t i = 0; i < params.size(); ++i)
+    if (!params[i].defined()) fail("average_gradients: parameter ", i, " is undefined");
   const NoGrad guard;
+  for (const Tensor& p : params)
+    if (!p.grad().defined()) Tensor(p).set_grad(p.zeros_like());
+  if (among.world() == 1) return;
   std::vector<Tensor> grads;  // of the bucket, the last parameter's first
   int64_t bytes = 0;
   for (size_t i = params.size(); i-- > 0;) {
-    const Tensor& p = params[i];
-    const Tensor grad = p.grad().defined() ? p.grad() : p.zeros_like();
+    const Tensor grad = params[i].grad();
     grads.push_back(grad / among.world());  // before the sum, where it costs nothing, and 16 bits do not overflow
-    bytes += p.numel() * itemsize(p.dtype());
-    if (i > 0 && bytes < bucket && params[i - 1].dtype() == p.dtype()) continue;
+    bytes += grad.numel() * itemsize(grad.dtype());
+    if (i > 0 && bytes < bucket && params[i - 1].grad().dtype() == grad.dtype()) continue;
     const std::vector<Tensor> mean = unflatten(all_reduce(flatten(grads), among), grads);
     for (size_t k = 0; k < mean.size(); ++k) Tensor(params[i + mean.size() - 1 - k]).set_grad(mean[k]);
     grads.clear(), bytes = 0;

@@ -601,6 +601,21 @@ TEST_CASE("ranks: a world of one returns the elements of its argument") {
   if (dist::world() == 1) none_of({});
 }
 
+TEST_CASE("ranks: a parameter without a gradient has one of zeros afterwards, and gradients of two dtypes travel") {
+  const int n = dist::world(), r = dist::rank();
+  std::vector<Tensor> params;
+  for (int i = 0; i < 4; ++i) params.push_back(Tensor::ones({3}).requires_grad_());
+  params[0].set_grad(Tensor::full({3}, r + 1.0));
+  params[1].set_grad(Tensor::full({3}, r + 1.0).cast(DType::Float64));
+  if (r == 0) params[3].set_grad(Tensor::full({3}, double(n)));
+  dist::average_gradients(params);
+  SAME(params[0].grad(), Tensor::full({3}, (n + 1) / 2.0));
+  CHECK(params[1].grad().dtype() == DType::Float64);
+  SAME(params[1].grad(), Tensor::full({3}, (n + 1) / 2.0).cast(DType::Float64));
+  SAME(params[2].grad(), Tensor::zeros({3}));
+  SAME(params[3].grad(), Tensor::ones({3}));
+}
+
 TEST_CASE("ranks: groups") {
   const int n = dist::world(), r = dist::rank();
   const dist::Group half = dist::Group().split(r % 2), backwards = dist::Group().split(0);
@@ -632,6 +647,14 @@ TEST_CASE("ranks: what does not fit is refused at the line that makes it") {
       {"shard: a tensor of (2,) has no axis -2", [] { (void)dist::shard(Tensor::ones({2}), -2); }},
       {text("reduce_scatter: a tensor of () has no ", n, " equal parts along axis 0"),
        [] { (void)dist::reduce_scatter(Tensor(1)); }},
+      {"all_reduce: this tensor is undefined", [] { (void)dist::all_reduce(Tensor()); }},
+      {"sum_gradients: this tensor is undefined", [] { (void)dist::sum_gradients(Tensor()); }},
+      {"all_gather: this tensor is undefined", [] { (void)dist::all_gather(Tensor()); }},
+      {"reduce_scatter: this tensor is undefined", [] { (void)dist::reduce_scatter(Tensor()); }},
+      {"shard: this tensor is undefined", [] { (void)dist::shard(Tensor()); }},
+      {"broadcast: w is undefined", [] { dist::broadcast({{"x", Tensor(1)}, {"w", Tensor()}}); }},
+      {"average_gradients: parameter 1 is undefined",
+       [] { dist::average_gradients(std::vector{Tensor::ones({2}).requires_grad_(), Tensor()}); }},
   });
   if (n == 1) return;
   const int64_t odd = 2 * n + 1;
