@@ -137,6 +137,8 @@ else ifneq (,$(and $(no_mpi),$(filter-out deps clean help,$(or $(MAKECMDGOALS),h
   $(error RANKS=$(RANKS): pkg-config knows no MPI by the name of $(MPI_PC); run `make deps RANKS=$(RANKS)`, or set MPI_PC)
 else ifneq (,$(and $(NP),$(filter alone,$(RANKS))))
   $(error NP=$(NP) starts a program of many ranks: with RANKS=mpi)
+else ifneq (,$(and $(NP),$(shell echo $(call quote,$(NP)) | grep -qxE '[1-9][0-9]{0,5}$(if $(filter ranks-test,$(MAKECMDGOALS)),( +[1-9][0-9]{0,5})*)' || echo bad)))
+  $(error NP=$(NP): how many ranks to start: a whole number, 1 or more)
 endif
 with_ranks := $(filter-out alone,$(RANKS))
 # NCCL is where NCCL_HOME says, a part of the toolkit, or the system's. An emulated GPU has its own.
@@ -438,6 +440,8 @@ launch    = $(if $(NP),OMP_NUM_THREADS=$${OMP_NUM_THREADS:-$$(n=$$(($$(nproc) / 
   OMPI_MCA_hwloc_base_binding_policy=none OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_btl_vader_single_copy_mechanism=none \
   $$([ $$(id -u) != 0 ] || echo OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1) \
   $$(command -v ssh > /dev/null || echo OMPI_MCA_plm=isolated) $(MPIRUN) -n $(NP))
+# Open MPI's ranks write to a terminal also where mpirun does not.
+on_terminal = $$([ -t 1 ] || echo TERM=dumb)
 
 # Where other programs run too, threads that wait for each other must sleep: spinning makes a training ten times slower.
 $(EXAMPLES) run test: export OMP_WAIT_POLICY ?= passive
@@ -451,7 +455,7 @@ gpt: ## train a character-level transformer on these sources and let it write
 gpt2: ## go on with a text, with the weights of GPT-2 (ARGS='--model gpt2/model.safetensors "Once upon a time"')
 resnet: ## say what a picture shows, with the weights of a ResNet (ARGS='--model resnet18.safetensors dog.png')
 $(EXAMPLES): %: $P/%
-	$(if $(NP),@echo '$(MPIRUN) -n $(NP) $< $(ARGS)'; env $(launch),$(RUN)) $< $(ARGS)
+	$(if $(NP),@echo '$(MPIRUN) -n $(NP) $< $(ARGS)'; env $(on_terminal) $(launch),$(RUN)) $< $(ARGS)
 
 examples: $(EXAMPLES:%=$P/%) ## build all of these
 
@@ -578,7 +582,7 @@ loc: ## count lines of code, by file and by folder with all below it; comments a
 	  $(sources_by_hand)
 
 try: ## compile and run a piece of a program, as the chapters show them (FILE=piece.cpp)
-	+@python3 tests/book/programs.py $(call quote,$(FILE)) $(if $(NP),env $(launch))
+	+@python3 tests/book/programs.py $(call quote,$(FILE)) $(if $(NP),env $(on_terminal) $(launch))
 
 notes: $(LIBTEENY) ## write the excerpts, outputs and figures of the notes anew, and check the rest (PAGE=02)
 	+python3 tests/book/notes.py $(PAGE)

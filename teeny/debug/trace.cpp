@@ -186,10 +186,13 @@ std::string with_unit(double value, const char* unit) {
   return text(decimal(value, digits), ' ', prefixes[prefix], unit);
 }
 
+/// 0 where nobody has launched several: then nothing starts MPI.
+int this_rank() { return environment::launched().processes != 1 ? tinyops::ranks::rank() : 0; }
+
 }  // namespace
 
 std::string of_this_rank(std::string path) {
-  const int rank = environment::launched().processes != 1 ? tinyops::ranks::rank() : 0;
+  const int rank = this_rank();
   if (rank == 0 || path.empty()) return path;
   const size_t name = path.rfind('/') + 1, dot = path.rfind('.');
   return path.insert(dot == std::string::npos || dot <= name ? path.size() : dot, text(".rank", rank));
@@ -224,14 +227,15 @@ class Timeline {
     thread_local const int thread = ++threads;
     const std::lock_guard lock(mutex_);
     if (!on()) return;
-    file_ << (first_ ? "" : ",") << "\n{\"name\": \"" << name << "\", \"ph\": \"X\", \"pid\": 1, \"tid\": " << thread
-          << ", \"ts\": " << start * 1e6 << ", \"dur\": " << seconds * 1e6 << ", \"args\": {\"flops\": " << c.flops
-          << ", \"bytes\": " << c.bytes << "}}";
+    file_ << (first_ ? "" : ",") << "\n{\"name\": \"" << name << "\", \"ph\": \"X\", \"pid\": " << process_
+          << ", \"tid\": " << thread << ", \"ts\": " << start * 1e6 << ", \"dur\": " << seconds * 1e6
+          << ", \"args\": {\"flops\": " << c.flops << ", \"bytes\": " << c.bytes << "}}";
     first_ = false;
   }
 
  private:
   const std::string path_ = of_this_rank(environment::profile());
+  const int process_ = path_.empty() ? 1 : 1 + this_rank();  ///< so that the files of all ranks can be shown as one
   std::mutex mutex_;
   std::ofstream file_;
   bool first_ = true;
