@@ -49,7 +49,7 @@ int main(int argc, char** argv) {
                               {"images", text(train.size())},
                               {"lr", text(lr)},
                               {"seed", text(Tensor::random_state().first)}};
-    int64_t done = checkpoint.begin() ? io::load_checkpoint(checkpoint.file, model, adam, run).index : 0;
+    int64_t done = checkpoint.begin() ? dist::load_checkpoint(checkpoint.file, model, adam, run).index : 0;
     const auto save = [&] { io::save_checkpoint(checkpoint.file, model, adam, {.index = done}, run); };
     Jit step([&] {
       const Training mode;  // batch norm goes by the batch

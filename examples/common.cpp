@@ -43,7 +43,12 @@ struct Interrupted {
   std::string message;
 };
 
-static volatile std::sig_atomic_t ctrl_c = 0;
+static volatile std::sig_atomic_t stopped_by = 0;  ///< SIGINT is Ctrl-C; Open MPI's mpirun makes a SIGTERM of it
+
+/// `stopped by Ctrl-C` and more.
+static Interrupted stopped(const std::string& more) {
+  return {std::string("stopped by ") + (stopped_by == SIGINT ? "Ctrl-C" : "SIGTERM") + more};
+}
 
 void print_on_one_rank() {
   if (teeny::dist::rank() > 0 && !std::freopen("/dev/null", "w", stdout)) teeny::fail("/dev/null cannot be written");
@@ -56,29 +61,35 @@ teeny::Tensor average(const teeny::Tensor& x) {
 bool Checkpoint::begin() {
   if (file.empty() && resume) throw WrongOption("--resume needs a file: --checkpoint FILE");
   if (file.empty()) return false;
-  teeny::io::check_can_save(file);
-  const bool there = std::filesystem::exists(file);
-  if (there && !resume) teeny::fail(file, ": it is there already; go on from it with --resume, or remove it");
+  const bool first = teeny::dist::rank() == 0;
+  if (first) teeny::io::check_can_save(file);
+  const bool here = first && std::filesystem::exists(file);
+  if (here && !resume) teeny::fail(file, ": it is there already; go on from it with --resume, or remove it");
+  const bool there = teeny::dist::all_reduce(teeny::Tensor(here)).item();  // what the others have does not count
   if (!there && resume) std::printf("%s is not there yet: starting from the beginning\n", file.c_str());
-  std::signal(SIGINT, [](int signal) {
-    ctrl_c = 1;
-    std::signal(signal, SIG_DFL);  // whoever does not want to wait for the step to end presses it again
-  });
+  for (const int signal : {SIGINT, SIGTERM})
+    if (first)
+      std::signal(signal, [](int signal) {
+        stopped_by = signal;
+        std::signal(signal, SIG_DFL);  // whoever does not want to wait for the step to end presses it again
+      });
+    else std::signal(signal, SIG_IGN);  // the first rank needs this one until it has saved; then it ends all
   return there;
 }
 
 void Checkpoint::step(const std::function<void()>& save) {
   ++steps_;
-  if (file.empty() || (!ctrl_c && steps_ % every != 0)) return;
+  if (file.empty() || (!stopped_by && steps_ % every != 0)) return;
   if (teeny::dist::rank() == 0) save();
-  if (ctrl_c) throw Interrupted{"stopped by Ctrl-C, saved in " + file + "; --resume goes on from there"};
+  if (stopped_by) throw stopped(", saved in " + file + "; --resume goes on from there");
 }
 
 void Checkpoint::end(const std::function<void()>& save) {
   if (file.empty()) return;
   if (teeny::dist::rank() == 0) save();
   std::signal(SIGINT, on_terminal() ? interrupted : SIG_DFL);  // what follows can be stopped as ever
-  if (ctrl_c) throw Interrupted{"stopped by Ctrl-C after the training, which is saved in " + file};
+  std::signal(SIGTERM, SIG_DFL);
+  if (stopped_by) throw stopped(" after the training, which is saved in " + file);
 }
 
 /// What stands behind an option on the command line.
@@ -132,7 +143,7 @@ static int run_body(const std::string& name, const std::function<void()>& body) 
     return 0;
   } catch (const Interrupted& interrupted) {
     std::printf("%s\n", interrupted.message.c_str());
-    return 128 + SIGINT;  // as a shell says it of a program that Ctrl-C has ended
+    return 128 + stopped_by;  // as a shell says it of a program that a signal has ended
   } catch (const WrongOption& error) { return complain(error, 2); } catch (const std::bad_alloc&) {
     return complain(std::runtime_error("there is not enough memory for a model, or a batch, of this size"), 1);
   } catch (const std::exception& error) { return complain(error, 1); }

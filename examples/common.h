@@ -48,16 +48,16 @@ void print_on_one_rank();
 teeny::Tensor average(const teeny::Tensor& x);
 
 /// --checkpoint, --every and --resume: a training that goes on, bit for bit, after it was stopped in any way. Of
-/// several ranks the first one saves; they have no Ctrl-C, with which mpirun ends them all at once.
+/// several ranks the first one saves, and says whether there is a file. Ctrl-C reaches it through mpirun.
 struct Checkpoint {
   std::string file;     ///< where to; empty: nothing is saved
   int64_t every = 100;  ///< steps from one save to the next
   bool resume = false;
 
   /// Before the training. Throws where the file cannot be written, or is there and not to be gone on from; from here on
-  /// Ctrl-C ends a step instead of the program. Returns whether there is a checkpoint to load.
+  /// Ctrl-C and SIGTERM end a step instead of the program. Returns whether there is a checkpoint to load.
   bool begin();
-  /// After each step: saves, when it is time to. After Ctrl-C it saves and leaves `run`, with exit status 130.
+  /// After each step: saves, when it is time to. After a signal it saves and leaves `run`, with status 130 or 143.
   void step(const std::function<void()>& save);
   /// When the training is done.
   void end(const std::function<void()>& save);

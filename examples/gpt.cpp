@@ -145,7 +145,7 @@ int main(int argc, char** argv) {
     if (batch % dist::world() != 0)
       throw examples::WrongOption(teeny::text("--batch ", batch, ": there are ", dist::world(),
                                               " ranks, and each takes an equal part"));
-    if (!save.empty()) io::check_can_save(save);
+    if (!save.empty() && dist::rank() == 0) io::check_can_save(save);
     if (seed) Tensor::manual_seed(*seed);
     const std::string text = read_text(file);
     const Tensor bytes = Tensor::from(std::vector<uint8_t>(text.begin(), text.end())).cast(DType::Int64).realize();
@@ -158,7 +158,7 @@ int main(int argc, char** argv) {
 
     check_size(config, batch, steps > 0);
     Gpt model(config);
-    if (!load.empty()) nn::load_state_dict(model, io::load_safetensors(load));
+    if (!load.empty() && dist::rank() == 0) nn::load_state_dict(model, io::load_safetensors(load));
     dist::broadcast(nn::state_dict(model));
     optim::AdamW adam(nn::parameters(model), {.lr = lr});
     const io::Metadata run = {{"batch", teeny::text(batch)},
@@ -167,7 +167,7 @@ int main(int argc, char** argv) {
                               {"lr", teeny::text(lr)},
                               {"seed", teeny::text(Tensor::random_state().first)},
                               {"text_checksum", teeny::text(tinyops::xxh64(std::as_bytes(std::span(text))))}};
-    int64_t done = checkpoint.begin() ? io::load_checkpoint(checkpoint.file, model, adam, run).index : 0;
+    int64_t done = checkpoint.begin() ? dist::load_checkpoint(checkpoint.file, model, adam, run).index : 0;
     const auto save_run = [&] { io::save_checkpoint(checkpoint.file, model, adam, {.index = done}, run); };
     Jit step([&] {
       adam.zero_grad();

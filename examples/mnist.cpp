@@ -35,7 +35,7 @@ static void train(const Convnet& model, data::DataLoader& loader, double lr, int
   const io::Metadata run = {{"lr", text(lr)},  // where the schedule starts
                             {"seed", text(Tensor::random_state().first)}};
   const auto save = [&] { io::save_checkpoint(checkpoint.file, model, adam, loader, run); };
-  if (checkpoint.begin()) io::load_checkpoint(checkpoint.file, model, adam, loader, run);
+  if (checkpoint.begin()) dist::load_checkpoint(checkpoint.file, model, adam, loader, run);
   Jit step([&](const Tensor& x, const Tensor& y) {  // recorded once, then only run
     adam.zero_grad();
     const Tensor logits = model(x), loss = logits.cross_entropy(y).backward();
@@ -94,7 +94,7 @@ int main(int argc, char** argv) {
 
   const auto body = [&] {
     examples::print_on_one_rank();
-    if (!save.empty()) io::check_can_save(save);
+    if (!save.empty() && dist::rank() == 0) io::check_can_save(save);
     if (seed) Tensor::manual_seed(*seed);
     const auto [images, test] = fashion ? data::fashion_mnist() : data::mnist();
     if (batch > images.size())
@@ -102,7 +102,7 @@ int main(int argc, char** argv) {
     if (index && *index >= test.size())
       throw examples::WrongOption(text("--predict ", *index, ": the test images are 0 to ", test.size() - 1));
     Convnet model;
-    if (!load.empty()) nn::load_state_dict(model, io::load_safetensors(load));
+    if (!load.empty() && dist::rank() == 0) nn::load_state_dict(model, io::load_safetensors(load));
     dist::broadcast(nn::state_dict(model));
     data::DataLoader loader(images, {.batch_size = batch,
                                      .shuffle = true,

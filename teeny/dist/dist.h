@@ -14,6 +14,7 @@
 //
 // All ranks draw the same random values. Where there is dropout they should not: once the model is made, each begins a
 // stream of its own with Tensor::manual_seed(seed + dist::rank()).
+#include "teeny/dist/checkpoint.h"
 #include "teeny/dist/collectives.h"
 #include "teeny/dist/group.h"
 #include "teeny/dist/layers.h"

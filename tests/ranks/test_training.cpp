@@ -192,6 +192,87 @@ TEST_CASE("training: gradients that add up over several batches are averaged onc
   }
 }
 
+namespace {
+
+/// A training with state of all kinds, by a plain optimiser or one that is spread. The ranks' models differ at first.
+struct Run {
+  struct Model {
+    Perceptron net;
+    Tensor bools = Tensor::arange(5) > dist::rank(), halves = Tensor::full({3}, 1.5 + dist::rank(), DType::Float16),
+           none = Tensor::zeros({0, 3});
+    TEENY_STATE(net, bools, halves, none)
+  };
+  Model model{.net = (Tensor::manual_seed(20 + uint64_t(dist::rank())), Perceptron())};
+  std::vector<Tensor> params = nn::parameters(model);
+  optim::Adam adam{params, {.lr = 1e-2}};
+  dist::Sharded<optim::Adam> spread{params, {.lr = 1e-2}};
+  data::DataLoader loader{Tensor::cat({small_batch(0), small_batch(1), small_batch(2)}),
+                          Tensor::arange(36 * 5).cast(DType::Float32).cos().reshape({36, 5}),
+                          {.batch_size = 12, .shuffle = true, .rank = dist::rank(), .ranks = dist::world()}};
+
+  /// Whether the same was computed so far, with the same to come.
+  int64_t hash_of_all() const {
+    std::vector<Tensor> all;
+    for (const auto& state : {nn::state_dict(model), nn::state_dict(adam), nn::state_dict(spread.state())})
+      for (const auto& [name, x] : state) all.push_back(x);
+    const auto [seed, counter] = Tensor::random_state();
+    const data::Position at = loader.position();
+    all.push_back(Tensor::of<int64_t>({int64_t(seed), int64_t(counter), int64_t(at.seed), at.epoch, at.index}));
+    return hash(all);
+  }
+  /// Calls `save` after step `when`.
+  template <class Save>
+  void train(bool sharded, int steps, int when, Save save) {
+    for (int step = 1; step <= steps;)
+      for (const auto& [x, y] : loader) {
+        adam.zero_grad();
+        (model.net(x + 0.1 * Tensor::randn({11})) - y).square().mean().backward();
+        if (sharded) spread.step();
+        else dist::average_gradients(params), adam.step();
+        if (step == when) save();
+        if (step++ == steps) break;
+      }
+  }
+};
+
+}  // namespace
+
+TEST_CASE("training: goes on bit for bit from a checkpoint that only rank 0 can see") {
+  const Training mode;
+  const SharedDirectory directory;
+  const io::Metadata settings{{"lr", "0.01"}};
+  for (const bool sharded : {false, true}) {
+    CAPTURE(sharded);
+    const std::string path =
+        directory / (dist::rank() == 0 ? text("run", sharded) : text("no/such/folder/", dist::rank()));
+    data::Position saved;
+    Run straight;
+    dist::broadcast(nn::state_dict(straight.model));
+    Tensor::manual_seed(5);
+    straight.train(sharded, 7, 4, [&] {
+      const optim::Adam whole = sharded ? straight.spread.state() : straight.adam;
+      saved = straight.loader.position();
+      if (dist::rank() == 0) io::save_checkpoint(path, straight.model, whole, straight.loader, settings);
+    });
+    CHECK(saved == data::Position{0, 1, 12});
+
+    Run again, third;
+    optim::Adam whole = again.spread.state();
+    optim::Adam& loaded = sharded ? whole : again.adam;
+    dist::load_checkpoint(path, again.model, loaded, again.loader, settings);
+    if (sharded) again.spread.load(whole);
+    CHECK(again.loader.position() == saved);
+    CHECK(same_on_all(again.hash_of_all()));
+    again.train(sharded, 3, 0, [] {});
+    CHECK(again.hash_of_all() == straight.hash_of_all());
+    CHECK(again.model.bools.to_vector<bool>() == std::vector<bool>{false, true, true, true, true});
+    CHECK(again.model.halves.to_vector() == std::vector<float>(3, 1.5));
+
+    CHECK(dist::load_checkpoint(path, third.model, third.adam, settings) == saved);
+    CHECK(same_on_all(third.hash_of_all()));
+  }
+}
+
 TEST_CASE("training: ranks that drop other elements go on with the same parameters") {
   const Training mode;
   const Perceptron model = new_perceptron();
