@@ -24,6 +24,25 @@ LIBRARY = {'cpu': ('build/cpu-native/libteeny.a', []), 'ranks': ('build/cpu-mpi-
 FLAGS = ['-std=c++20', '-O1', '-Wall', '-Wextra', '-Wno-restrict', '-Wno-unused', '-I.', '-pthread']
 EMULATED = ['-Itests/gpu_emulator', '-fsanitize=bounds', '-Wno-unknown-pragmas', '-Wno-missing-field-initializers']
 BEGIN = '#include <cmath>\n#include <iomanip>\n#include <iostream>\n#include <sstream>\n#include <vector>\n\n#include "teeny/teeny.h"\n'
+# A piece of one's own ends with the message of an Error that nobody catches, a line of each rank: of an abort Open MPI would show
+# the stack.
+SAYS_ERROR = '''#include <cstdio>
+#include <cstdlib>
+#include <exception>
+static const auto says_error = std::set_terminate([] {
+  std::string message = "std::terminate was called";
+  try {
+    if (std::current_exception()) throw;
+  } catch (const std::exception& error) {
+    message = error.what();
+  } catch (...) {
+  }
+  std::cout << std::flush;
+  std::fprintf(stderr, "Error: %s\\n", message.c_str());
+  std::_Exit(1);
+});
+'''
+LINE_BY_LINE = 'std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);'  # so that ranks do not write into each other's lines
 lock = threading.Lock()
 
 
@@ -157,9 +176,9 @@ def try_piece(path, launcher):
     line = f'#line 1 "{path}"\n'
     try:
         if 'int main(' in code:
-            program = compiled(f'{BEGIN}using namespace teeny;\n{line}{code}', ranks=bool(launcher))
+            program = compiled(f'{BEGIN}{SAYS_ERROR}using namespace teeny;\n{line}{code}', ranks=bool(launcher))
         else:
-            program = compiled(whole('', line + code), ranks=bool(launcher))
+            program = compiled(whole(SAYS_ERROR, line + code).replace('std::cout << std::unitbuf;', LINE_BY_LINE), ranks=bool(launcher))
     except Failed as errors:
         sys.exit(str(errors))
     command = [*launcher, str(program)]
