@@ -1,11 +1,11 @@
 #!/bin/bash
-# Programs of many ranks on this machine: tests/ranks.sh FOLDER, which has the programs ranks, misuse, misuse-alone and
-# network.
+# Programs of many ranks on this machine: tests/ranks.sh FOLDER, which has the programs ranks, misuse, misuse-alone,
+# network and, for what resumes, mnist.
 #
 #   the checks       tests/ranks/*.cpp on RANKS ranks ("1 2 3 4")
 #   misuse           each way to go wrong: its exit status, its message up to numbers, its time; and nothing is left
 #   the launcher     another MPI's, none, and for a program without MPI
-#   files            what DEBUG=, GRAPH= and PROFILE= write on each rank
+#   files            what DEBUG=, GRAPH= and PROFILE= write on each rank; a checkpoint that only rank 0 has, and Ctrl-C
 #   nccl             an emulated GPU that stops, and ranks without one
 #   hosts            the checks, and what is sent and lost, on hosts of one machine; skipped where that is not allowed
 #
@@ -30,7 +30,7 @@ trap 'rm -rf "$scratch"' EXIT
 trap 'kill $! 2> /dev/null; exit 1' INT TERM HUP
 failed=0 log=$scratch/log
 # Under names of their own, so that one that is left over is found.
-for program in ranks misuse misuse-alone; do
+for program in ranks misuse misuse-alone mnist; do
   ! [ -e "$folder/$program" ] || ln -s "$(realpath "$folder/$program")" "$scratch/$program"
 done
 part() { [[ -z ${ONLY:-} || ,$ONLY, = *,$1,* ]]; }
@@ -186,6 +186,49 @@ if part files; then
   for file in graph.dot graph.rank1.dot profile.json profile.rank1.json; do
     [ -s "$scratch/$file" ] || fails "there is no $file"
   done
+fi
+
+# Two ranks of mnist, each with a folder of its own, as on two machines.
+two_ranks() {
+  local mnist=("$scratch/mnist" --batch 600 --checkpoint run.safetensors "$@")
+  command=("$mpirun" -n 1 -wdir "$scratch/a" "${mnist[@]}" : -n 1 -wdir "$scratch/b" "${mnist[@]}")
+}
+train() {
+  two_ranks "$@"
+  limited 100 "${command[@]}"
+}
+# Goes on to the end of the second epoch, with the result of the training that was never stopped.
+resumes() {
+  train --epochs 2 --resume
+  [ "$code" = 0 ] || fails "mnist --resume: exit status $code"
+  [ "$(grep accuracy "$log" | tail -n 1)" = "$(cat "$scratch/straight")" ] || fails "$(cat "$scratch/straight") without a stop"
+  cmp "$scratch/a/run.safetensors" "$scratch/straight.safetensors" || fails 'the resumed training ends with other bits'
+  rm "$scratch/a/run.safetensors"
+}
+
+if part files && [ -e "$scratch/mnist" ]; then
+  mkdir "$scratch/a" "$scratch/b"
+  train --epochs 2 --resume  # there is no file: from the beginning
+  [ "$code" = 0 ] && grep -q 'is not there yet: starting from the beginning' "$log" || fails "mnist: exit status $code"
+  grep accuracy "$log" | tail -n 1 > "$scratch/straight"
+  mv "$scratch/a/run.safetensors" "$scratch/straight.safetensors"
+  echo junk > "$scratch/b/run.safetensors"  # what stands where another rank runs does not count
+  train --epochs 1
+  [ "$code" = 0 ] || fails "mnist with a file of rank 1: exit status $code"
+  resumes
+  [ "$(cat "$scratch/b/run.safetensors")" = junk ] || fails 'rank 1 has written'
+  rm "$scratch/b/run.safetensors"
+  # Ctrl-C, as a terminal sends it to the launcher: rank 0 saves, wherever the other one is.
+  two_ranks --epochs 2 --every 5
+  "${command[@]}" > "$log" 2>&1 < /dev/null &
+  for _ in $(seq 300); do ! [ -e "$scratch/a/run.safetensors" ] || break; sleep 0.1; done
+  kill -INT $!
+  wait $!
+  grep -q 'stopped by .*, saved in run.safetensors' "$log" || fails 'Ctrl-C: nothing was saved'
+  [ -z "$(left)" ] || fails "left running: $(left)"
+  resumes
+  [ -z "$(ls "$scratch/b")" ] || fails "rank 1 has written $(ls "$scratch/b")"
+  echo 'files: mnist goes on from a file that only rank 0 has'
 fi
 
 # ---- NCCL, where the emulator plays it -------------------------------------------------------------------------------
