@@ -7,6 +7,11 @@
 // Each rank draws the whole weight and keeps its part, so that the layers together are the one that a single rank would
 // have: as long as all draw from the same stream (Tensor::manual_seed). A model of such layers is a replica, as one
 // rank's is: its input is the same on all of its ranks, and gradients are averaged with the ranks of other replicas.
+// Among all ranks broadcast and average_gradients would mix different parts, which nobody would notice:
+//
+//   const dist::Group model = dist::Group().split(dist::rank() / 2), replicas = dist::Group().split(dist::rank() % 2);
+//   dist::broadcast(nn::state_dict(net), replicas);               whose layers are made with `model`
+//   dist::average_gradients(adam.parameters(), {.among = replicas});
 #include <span>
 
 #include "teeny/dist/collectives.h"

@@ -1,7 +1,7 @@
 #pragma once
 // An optimiser whose state is spread over the ranks: each keeps the moments of its part of all parameters, makes the
-// step of this part, and is told the others'. It averages the gradients itself, and sends as much as average_gradients
-// would. Rajbhandari et al., "ZeRO: memory optimizations toward training trillion parameter models", 2020, stage 1.
+// step of this part, and is told the others'. It averages the gradients itself, and sends about as much as
+// average_gradients would. Rajbhandari et al., "ZeRO: memory optimizations toward training trillion parameter models", 2020, stage 1.
 //
 //   dist::Sharded<optim::Adam> adam(nn::parameters(model), {.lr = 1e-3});
 //   for (auto [x, y] : loader) {
@@ -16,7 +16,7 @@
 //   if (dist::rank() == 0) io::save_checkpoint("run.safetensors", model, whole, loader);
 //
 //   optim::Adam whole = adam.state();                                                           on all ranks
-//   io::load_checkpoint("run.safetensors", model, whole, loader);
+//   dist::load_checkpoint("run.safetensors", model, whole, loader);                             from rank 0's file
 //   adam.load(whole);
 #include <concepts>
 #include <optional>

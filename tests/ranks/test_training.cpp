@@ -11,7 +11,7 @@ namespace {
 
 /// That of examples/mnist.cpp, or one that is smooth. The largest of four pixels, and whether an element is above 0,
 /// now and then change with the last bit of a sum: on more ranks, but on a single one, too, where a bias is disturbed
-/// by 1e-6. Then a curve leaves its path by 1e-5 to 1e-3, and comes back.
+/// by 1e-6. Then a curve leaves its path, and comes back: notes/ranks.md says how far.
 struct Convnet {
   bool smooth;
   nn::Conv2d c1{1, 16, 5}, c2{16, 32, 5};
