@@ -1,7 +1,8 @@
 #pragma once
 // An optimiser whose state is spread over the ranks: each keeps the moments of its part of all parameters, makes the
 // step of this part, and is told the others'. It averages the gradients itself, and sends about as much as
-// average_gradients would. Rajbhandari et al., "ZeRO: memory optimizations toward training trillion parameter models", 2020, stage 1.
+// average_gradients would. Rajbhandari et al., "ZeRO: memory optimizations toward training trillion parameter models",
+// 2020, stage 1.
 //
 //   dist::Sharded<optim::Adam> adam(nn::parameters(model), {.lr = 1e-3});
 //   for (auto [x, y] : loader) {
