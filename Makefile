@@ -481,7 +481,7 @@ test-program: $(addprefix $P/program/,c_api mnist_server) $(if $(sanitizers),,$(
 
 # The launcher of an MPI that is not MPI_PC's.
 other_mpirun = $(firstword $(filter-out $(realpath $(shell command -v $(MPIRUN))),$(foreach m,openmpi mpich,$(realpath $(shell command -v mpirun.$m)))))
-ranks-test: $(addprefix $P/,ranks misuse misuse-alone network mnist) ## run the tests of many ranks (NP='2 4' for the checks; ONLY=checks,misuse,launcher,files,nccl,hosts)
+ranks-test: $(addprefix $P/,ranks misuse misuse-alone network $(if $(if $(ONLY),$(findstring files,$(ONLY)),all),mnist)) ## run the tests of many ranks (NP='2 4' for the checks; ONLY=checks,misuse,launcher,files,nccl,hosts)
 	@RANKS='$(NP)' MPIRUN=$(MPIRUN) OTHER_MPIRUN=$(other_mpirun) ONLY=$(ONLY) tests/ranks.sh $P
 
 no_training = ARGS='--test-case-exclude=*[train]*'

@@ -45,9 +45,8 @@ struct Interrupted {
 
 static volatile std::sig_atomic_t stopped_by = 0;  ///< SIGINT is Ctrl-C; Open MPI's mpirun makes a SIGTERM of it
 
-/// `stopped by Ctrl-C` and more.
 static Interrupted stopped(const std::string& more) {
-  return {std::string("stopped by ") + (stopped_by == SIGINT ? "Ctrl-C" : "SIGTERM") + more};
+  return {(stopped_by == SIGINT ? "stopped by Ctrl-C" : "stopped") + more};
 }
 
 void print_on_one_rank() {
@@ -67,13 +66,12 @@ bool Checkpoint::begin() {
   if (here && !resume) teeny::fail(file, ": it is there already; go on from it with --resume, or remove it");
   const bool there = teeny::dist::all_reduce(teeny::Tensor(here)).item();  // what the others have does not count
   if (!there && resume) std::printf("%s is not there yet: starting from the beginning\n", file.c_str());
-  for (const int signal : {SIGINT, SIGTERM})
-    if (first)
-      std::signal(signal, [](int signal) {
-        stopped_by = signal;
-        std::signal(signal, SIG_DFL);  // whoever does not want to wait for the step to end presses it again
-      });
-    else std::signal(signal, SIG_IGN);  // the first rank needs this one until it has saved; then it ends all
+  const auto stop = [](int signal) {
+    stopped_by = signal;
+    std::signal(signal, SIG_DFL);  // whoever does not want to wait for the step to end presses it again
+  };
+  // The first rank needs the others until it has saved; then it ends all.
+  for (const int signal : {SIGINT, SIGTERM}) std::signal(signal, first ? static_cast<void (*)(int)>(stop) : SIG_IGN);
   return there;
 }
 

@@ -67,12 +67,15 @@ TEST_CASE("collective: those that started first are finished first") {
 TEST_CASE("collective: the time to plan many that nobody looks at grows as they do") {
   const Tensor x = values({4});
   const auto seconds_of = [&](int count) {
-    const auto start = std::chrono::steady_clock::now();
-    for (int i = 0; i < count; ++i) (void)all_reduce(x);
-    realize(std::span<const Tensor>());
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    double best = 1e9;
+    for (int run = 0; run < 3; ++run) {
+      const auto start = std::chrono::steady_clock::now();
+      for (int i = 0; i < count; ++i) (void)all_reduce(x);
+      realize(std::span<const Tensor>());
+      best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    }
+    return best;
   };
-  seconds_of(1000);
   const double few = seconds_of(4000), many = seconds_of(32000);
   CHECK_MESSAGE(many < 24 * few, few, " s and ", many, " s");  // 8; 64 where each is compared with all others
 }

@@ -74,7 +74,7 @@ TEST_CASE("environment: what is set is read, and an empty variable is not set") 
   CHECK(environment::mnist_directory() == "/data/mnist");
 }
 
-TEST_CASE("environment: the launcher that is nearest says how many processes it has started") {
+TEST_CASE("environment: how many processes were launched; srun's own count says nothing inside of mpirun") {
   const EnvironmentScope none("OMPI_COMM_WORLD_SIZE", ""), pmi("PMI_SIZE", ""), first("PMIX_RANK", "");
   const EnvironmentScope srun("SLURM_STEP_NUM_TASKS", "4");
   CHECK(environment::launched().processes == 4);
@@ -82,6 +82,8 @@ TEST_CASE("environment: the launcher that is nearest says how many processes it 
   {
     const EnvironmentScope inside("OMPI_COMM_WORLD_SIZE", "1");
     CHECK(environment::launched().processes == 1);
+    const EnvironmentScope other("PMI_SIZE", "2");  // another MPI's mpirun, perhaps the nearer one
+    CHECK(environment::launched().processes == 2);
   }
   const EnvironmentScope inside("PMI_SIZE", "3");
   CHECK(environment::launched().processes == 3);

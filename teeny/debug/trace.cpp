@@ -192,8 +192,8 @@ int this_rank() { return environment::launched().processes != 1 ? tinyops::ranks
 }  // namespace
 
 std::string of_this_rank(std::string path) {
-  const int rank = this_rank();
-  if (rank == 0 || path.empty()) return path;
+  const int rank = path.empty() ? 0 : this_rank();
+  if (rank == 0) return path;
   const size_t name = path.rfind('/') + 1, dot = path.rfind('.');
   return path.insert(dot == std::string::npos || dot <= name ? path.size() : dot, text(".rank", rank));
 }

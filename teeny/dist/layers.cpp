@@ -42,6 +42,7 @@ Tensor RowLinear::operator()(const Tensor& x) const {
 namespace {
 /// The axis along which `part` is one of the ranks' parts of `whole`; -1 where it is none.
 int cut_axis(const Tensor& part, const Tensor& whole, const Group& among) {
+  if (!part.defined() || !whole.defined()) return -1;  // load_state_dict says so
   for (int axis = 0; axis < part.rank() && part.rank() == whole.rank(); ++axis) {
     Shape grown = part.shape();
     grown[axis] *= among.world();

@@ -29,8 +29,8 @@ BEGIN = '#include <cmath>\n#include <iomanip>\n#include <iostream>\n#include <ss
 SAYS_ERROR = '''#include <cstdio>
 #include <cstdlib>
 #include <exception>
-static const auto says_error = std::set_terminate([] {
-  std::string message = "std::terminate was called";
+static const auto teeny_says_error = std::set_terminate([] {
+  std::string message = "what was thrown is no std::exception";
   try {
     if (std::current_exception()) throw;
   } catch (const std::exception& error) {

@@ -77,10 +77,12 @@ std::optional<std::string> visible_gpus() {
 int dist_timeout() { return int(whole_number("TEENY_DIST_TIMEOUT", 600, 1'000'000'000, 1)); }
 
 Launched launched() {
-  // The first that is set: mpirun inside of srun says how many it has started, and leaves srun's variable as it is.
-  for (const char* variable : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"})
-    if (const auto processes = int(whole_number(variable, 0, INT32_MAX)); processes > 0)
-      return processes == 1 ? Launched() : Launched{variable, processes};
+  bool inside = false;  // of an mpirun, which srun may have started: that one's variable says nothing then
+  for (const char* variable : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"}) {
+    const auto processes = int(whole_number(variable, 0, INT32_MAX));
+    if (processes > 1 && !(inside && std::string_view(variable).starts_with("SLURM"))) return {variable, processes};
+    inside = inside || processes == 1;
+  }
   return whole_number("PMIX_RANK", 0) > 0 ? Launched{"PMIX_RANK", 0} : Launched{};  // the first cannot tell
 }
 

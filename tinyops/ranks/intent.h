@@ -1,6 +1,7 @@
 #pragma once
 // What ranks compare before they do something together; for this room alone.
 #include <string>
+#include <type_traits>
 
 #include "tinyops/base/collective.h"
 #include "tinyops/ranks/mpi_types.h"
@@ -12,7 +13,7 @@ struct Intent {
   static constexpr int64_t kEnds = -1, kSplits = -2;
   int64_t number = 0, what = kEnds, count = 0;  ///< what is compared
   int64_t rank = 0;                              ///< whose it is
-  Shape shape = {};                              ///< in `what` as a number, so that a transposed one is another
+  Shape shape = {};                              ///< in `what` as 31 bits, so that a transposed one is another
 
   static Intent of(const CollectiveKernel& k, int64_t number) {
     const Shape& shape = k.in.view.shape;
@@ -35,6 +36,8 @@ struct Intent {
                          root == 0 ? "" : tinyops::text(" from rank ", root));
   }
 };
+
+static_assert(std::is_trivially_copyable_v<Intent>, "it travels as bytes");
 
 struct Members {
   MPI_Comm comm = MPI_COMM_WORLD;

@@ -1,6 +1,6 @@
 // RANKS=mpi: MPI connects the ranks, and carries the elements where they are in the host's memory.
 //
-// Before each collective the ranks compare what they are about to do: 24 bytes, and the difference between an Error
+// Before each collective the ranks compare what they are about to do: 48 bytes, and the difference between an Error
 // that names a rank and a sum of other elements, or waiting for ever. All of MPI happens on one thread, collective
 // after collective, so that it goes on while the program computes.
 #include <pthread.h>
@@ -310,6 +310,6 @@ void drain() noexcept {
   drain_too();
 }
 void also_drain(void (*what)() noexcept) { drain_too = what; }
-Traffic traffic() { return begun ? all().traffic() : Traffic(); }
+Traffic traffic() { return begun && !forked ? all().traffic() : Traffic(); }
 
 }  // namespace tinyops::ranks
