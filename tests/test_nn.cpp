@@ -343,6 +343,51 @@ TEST_CASE("nn: a step of a recurrent layer is a product and one kernel") {
   }
 }
 
+TEST_CASE("nn: where no gradient is asked for a recurrent layer is one kernel, with the values of its steps") {
+  const auto check = [](const auto& layer, int64_t batch, DType dtype, bool given) {
+    const Shape shape = batch < 0 ? Shape{6, 5} : Shape{6, batch, 5};
+    const Tensor x = Tensor::randn(shape).cast(dtype).realize();
+    Shape of_state = {int64_t(layer.cells.size()), batch, layer.hidden};
+    if (batch < 0) of_state = {int64_t(layer.cells.size()), layer.hidden};
+    using State = typename std::decay_t<decltype(layer)>::State;
+    State before;
+    const auto some = [&] { return Tensor::randn(of_state).cast(dtype).realize(); };
+    if constexpr (std::same_as<State, nn::LSTMCell::State>) {
+      if (given) before = {some(), some()};
+    } else if (given) before = some();
+    const auto run = [&] {
+      const auto [y, state] = layer(x, before);
+      if constexpr (std::same_as<State, nn::LSTMCell::State>) return std::vector<Tensor>{y, state.h, state.c};
+      else return std::vector<Tensor>{y, state};
+    };
+    const std::vector<Tensor> steps = run();
+    realize(steps);
+    const NoGrad guard;
+    const std::vector<Tensor> once = run();
+    for (size_t i = 0; i < once.size(); ++i) {
+      CHECK(once[i].dtype() == dtype);
+      CHECK(once[i].allclose(steps[i], 1e-5, 1e-5));
+    }
+  };
+  for (const bool bias : {true, false})
+    for (const bool both_ways : {false, true})
+      for (const int64_t batch : {-1, 1, 3}) {
+        CAPTURE(bias);
+        CAPTURE(both_ways);
+        CAPTURE(batch);
+        const nn::RecurrentOptions options{.layers = 2, .bias = bias, .bidirectional = both_ways};
+        check(nn::LSTM(5, 7, options), batch, DType::Float32, batch == 3);
+        check(nn::GRU(5, 7, options), batch, DType::Float32, batch == 3);
+        check(nn::RNN(5, 7, options), batch, DType::Float32, batch == 3);
+        check(nn::RNN(5, 7, {.bias = bias, .bidirectional = both_ways, .relu = true}), batch, DType::Float32, false);
+      }
+  const NoGrad guard;
+  CHECK(kernels_of_a_step<nn::LSTM>(false, false) == std::pair(0., 0.));
+  CHECK(kernels_of_a_step<nn::GRU>(false, false) == std::pair(0., 0.));
+  CHECK(kernels_of_a_step<nn::RNN>(false, false) == std::pair(0., 0.));
+  CHECK(nn::LSTM(5, 7)(Tensor::zeros({4, 0, 5})).y.shape() == Shape{4, 0, 7});
+}
+
 TEST_CASE("nn: recurrent layers in a Jit, and the names of their parameters") {
   const nn::LSTM layer(3, 4, {.layers = 2, .bidirectional = true});
   CHECK(names(nn::state_dict(layer))[6] == "bias_ih_l0_reverse");

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "teeny/functional/functional.h"
 #include "teeny/nn/init.h"
 #include "teeny/tensor/recorder.h"
 #include "teeny/tensor/traced.h"
@@ -159,6 +160,42 @@ std::vector<Tensor> operands(std::span<const Cell> cells, const Tensor& x, const
   return result;
 }
 
+tinyops::RecurrentCell kind_of(const LSTMCell&) { return tinyops::RecurrentCell::Lstm; }
+tinyops::RecurrentCell kind_of(const GRUCell&) { return tinyops::RecurrentCell::Gru; }
+tinyops::RecurrentCell kind_of(const RNNCell& cell) {
+  return cell.relu ? tinyops::RecurrentCell::Relu : tinyops::RecurrentCell::Tanh;
+}
+
+/// `one_layer` as one kernel, where there is one for it and nobody asks for a gradient. Empty where not.
+template <class Cell>
+std::vector<Tensor> one_kernel(std::span<const Cell> cells, const Tensor& x, const RecurrentState& first,
+                               const Tensor& lengths) {
+  const tinyops::RecurrentCell kind = kind_of(cells[0]);
+  const int64_t hidden = cells[0].weight_hh.size(1), steps = x.size(0), batch = x.size(1);
+  std::vector<Tensor> inputs = first;
+  inputs.push_back(x);
+  for (const Cell& cell : cells)
+    for (const Tensor& w : {cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh})
+      if (w.defined()) inputs.push_back(w);
+  if (lengths.defined() || cells[0].weight_hr.defined() || !is_one_kernel(kind, hidden, inputs)) return {};
+
+  std::vector<Tensor> projected, weights;
+  for (const Cell& cell : cells) {
+    const bool in_step = kind == tinyops::RecurrentCell::Gru && cell.bias_hh.defined();  // else it is in `project`
+    const Tensor bias = in_step ? cell.bias_hh : Tensor::zeros({cell.weight_hh.size(0)}, x.dtype());
+    projected.push_back(cell.project(x));
+    weights.push_back(Tensor::cat({cell.weight_hh.t(), bias.unsqueeze(0)}));
+  }
+  const Tensor all =  // (T, D, N, states * hidden); the second direction ends at the first step
+      recurrent_states(kind, 1, Tensor::stack(projected, 1), Tensor::stack(weights), Tensor::cat(first, -1));
+  std::vector<Tensor> ends{all[-1][slice(0, 1)]};
+  if (cells.size() == 2) ends.push_back(all[0][slice(1)]);
+  const Tensor y = all[{ellipsis, slice(0, hidden)}].transpose(1, 2);
+  std::vector<Tensor> result{y.reshape({steps, batch, int64_t(cells.size()) * hidden})};
+  for (const Tensor& part : Tensor::cat(ends).split(hidden, -1)) result.push_back(part);
+  return result;
+}
+
 /// A layer: a cell for each direction, whose states lie one after the other in `first` (D, N, hidden), an h and what
 /// else there is. Returns all outputs (T, N, D * hidden), and the last states as the first ones. `zeros`: they are.
 template <class Cell>
@@ -167,6 +204,7 @@ std::vector<Tensor> one_layer(std::span<const Cell> cells, const Tensor& x, cons
   if (!cells[0].weight_hr.defined())
     TEENY_TRACED_AS(Cell::kName, one_layer(cells, x, first, zeros, lengths), operands(cells, x, first, zeros, lengths),
                     {{"hidden", cells[0].weight_hh.size(1)}, {"relu", uses_relu(cells[0])}});
+  if (auto result = one_kernel(cells, x, first, lengths); !result.empty()) return result;
   std::vector<Tensor> outputs;
   std::vector<std::vector<Tensor>> last(first.size());  // of each part of the state, cell after cell
   for (size_t cell = 0; cell < cells.size(); ++cell) {

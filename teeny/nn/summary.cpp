@@ -22,6 +22,9 @@ int64_t Summary::take_multiply_adds(const Tensor& x) {
     waiting.pop_back();
     if (!counted_.insert(&node).second) continue;
     if (std::holds_alternative<node::Contract>(node.op)) sum += numel(node.sources[0].shape());
+    if (const auto* special = std::get_if<node::Special>(&node.op))
+      if (std::holds_alternative<tinyops::RecurrentKernel>(*special->kernel))  // each gate of a step times all of h
+        sum += numel(node.sources[0].shape()) * (node.sources[1].shape()[1] - 1);
     for (const LazyBuffer& source : node.sources) waiting.push_back(source.node().get());
   }
   return sum;
