@@ -97,7 +97,7 @@ compare() {
   local names=''
   [ -z "$emulate" ] || names=tiny,add_big
   "$python" -c 'import torch' 2> /dev/null || echo "$python has no torch: teeny alone"
-  python3 tests/bench/compare.py "$build/bench" "$python" --peers torch,compiled --seconds 0.2 --limit 100 \
+  python3 tests/bench/compare.py "$build/bench" "$python" --peers torch,compiled --seconds 0.1 --rounds 4 --limit 180 \
     ${names:+--only "$names"} > "$logs/compare"
 }
 

@@ -1,13 +1,16 @@
 // How fast teeny is: one line for each workload, `name  milliseconds ms  rate unit`, the median of repeats after a
-// warm-up, and peak memory last. PyTorch, JAX and tinygrad have programs that print the same names for the same work;
-// compare ratios of runs from the same minute, never times of two days. A GPU has larger workloads, and is waited for
-// before the clock is read; one that is played by the CPU has tiny ones, which only show that they run.
+// warm-up, and peak memory last. PyTorch, JAX, tinygrad and onnxruntime have programs with the same names for the same
+// work, in the same order; compare ratios of runs from the same minute, never times of two days: compare.py runs all in
+// turns, row by row. A GPU has larger workloads, and is waited for before the clock is read; one that is played by the
+// CPU has tiny ones, which only show that they run.
 #include <sys/resource.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
+#include <iostream>
 #include <sstream>
 
 #include "examples/common.h"
@@ -24,7 +27,8 @@ class Bench {
  public:
   const Peak::Device device;
 
-  Bench(const Peak& peak, const std::string& only, double seconds) : device(peak.device), seconds_(seconds) {
+  Bench(const Peak& peak, const std::string& only, double seconds, bool asked)
+      : device(peak.device), seconds_(seconds), asked_(asked) {
     std::istringstream parts(only);
     for (std::string part; std::getline(parts, part, ',');) only_.push_back(part);
   }
@@ -39,19 +43,25 @@ class Bench {
   void operator()(const std::string& name, Work&& work, double amount = 0, const char* unit = "") {
     if (!selects(name)) return;
     const bool once = device == Peak::Device::Emulated;
-    for (int i = 0; i < (once ? 2 : 5); ++i) work();  // a Jit records the second call
-    tinyops::synchronize();
-    std::vector<double> times;
-    for (const auto start = Clock::now(); once ? times.empty() : since(start) < seconds_ || times.size() < 5;) {
-      // What takes microseconds is timed by the millisecond: the clock has its price too.
-      const int calls = times.empty() || times.back() > 1e-3 ? 1 : int(1e-3 / times.back()) + 1;
-      const auto begin = Clock::now();
+    const auto run = [&](int calls) {
       for (int i = 0; i < calls; ++i) work();
       tinyops::synchronize();
-      times.push_back(since(begin) / calls);
-    }
-    std::ranges::nth_element(times, times.begin() + times.size() / 2);
-    const double median = times[times.size() / 2];
+    };
+    const auto median_of = [&](double seconds) {
+      std::vector<double> times;
+      for (const auto start = Clock::now(); once ? times.empty() : times.size() < 3 || since(start) < seconds;) {
+        // What takes microseconds is timed by the millisecond: the clock has its price too.
+        const int calls = times.empty() || times.back() > 1e-3 ? 1 : int(1e-3 / times.back()) + 1;
+        const auto begin = Clock::now();
+        run(calls);
+        times.push_back(since(begin) / calls);
+      }
+      std::ranges::nth_element(times, times.begin() + times.size() / 2);
+      return times[times.size() / 2];
+    };
+    run(once ? 2 : 5);  // a Jit records the second call
+    if (asked_) return answer(name, amount, unit, median_of);
+    const double median = median_of(seconds_);
     std::printf("%-34s %10.4f ms", name.c_str(), 1e3 * median);
     if (amount > 0) std::printf("  %.4g %s", amount / median, unit);
     std::printf("\n");
@@ -81,8 +91,21 @@ class Bench {
   using Clock = std::chrono::steady_clock;
   static double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
+  /// The row is ready; each line `time SECONDS` is answered by the median of so long, until `next`.
+  template <class Median>
+  static void answer(const std::string& name, double amount, const char* unit, Median&& median_of) {
+    std::printf("row %s %.17g %s\n", name.c_str(), amount, unit);
+    std::fflush(stdout);
+    double seconds = 0;
+    for (std::string word; std::cin >> word && word == "time" && std::cin >> seconds;) {
+      std::printf("ms %.17g\n", 1e3 * median_of(seconds));
+      std::fflush(stdout);
+    }
+  }
+
   std::vector<std::string> only_;
   double seconds_;
+  bool asked_;
   std::ostringstream json_;
 };
 
@@ -144,19 +167,91 @@ static void elementwise_and_reductions(Bench& bench, const Workloads& sizes) {
 }
 
 static void convolutions(Bench& bench, int64_t batch) {
-  if (!bench.selects("conv_128x32x24_k5_fwd") && !bench.selects("conv_128x32x24_k5_fwdbwd")) return;
-  Tensor x = values({batch, 32, 24, 24}), w = values({32, 32, 5, 5});
-  const double work = 2e-9 * double(batch) * 32 * 20 * 20 * 32 * 25;
-  bench(
-      "conv_128x32x24_k5_fwd", [&] { x.conv2d(w).realize(); }, work, "GFLOP/s");
-  x.requires_grad_(), w.requires_grad_();
-  const Tensor ones = Tensor::ones({batch, 32, 20, 20}).contiguous().realize();  // the output's gradient, in memory
-  const auto both_ways = [&] {
-    const Tensor out = x.conv2d(w);
-    const auto grads = gradient((out * ones).sum(), {x, w});
-    realize(std::vector<Tensor>{out, grads[0], grads[1]});
+  struct Row {
+    const char* name;
+    Shape x, w;
+    ConvOptions options = {};
+    bool backward = false;
   };
-  bench("conv_128x32x24_k5_fwdbwd", both_ways, 3 * work, "GFLOP/s");
+  const auto gflop = [](const Row& row, const Tensor& out) {
+    double work = 2e-9 * double(out.numel());
+    for (int axis = 1; axis < row.w.size(); ++axis) work *= double(row.w[axis]);
+    return row.backward ? 3 * work : work;
+  };
+  const bool small = bench.device == Peak::Device::Emulated;  // then rows of a batch alone
+  const std::initializer_list<Row> rows = {
+      {"conv_128x32x24_k5_fwd", {batch, 32, 24, 24}, {32, 32, 5, 5}},
+      {"conv_128x32x24_k5_fwdbwd", {batch, 32, 24, 24}, {32, 32, 5, 5}, {}, true},
+      {"conv_8x64x56_k3", {8, 64, 56, 56}, {64, 64, 3, 3}, {.padding = 1}},
+      {"conv_8x64x56_k1", {8, 64, 56, 56}, {256, 64, 1, 1}},
+      {"conv_8x3x224_k7s2", {8, 3, 224, 224}, {64, 3, 7, 7}, {.stride = 2, .padding = 3}},
+      {"depthwise_8x96x56_k3", {8, 96, 56, 56}, {96, 1, 3, 3}, {.padding = 1, .groups = 96}},
+      {"depthwise_2x960x4_k3", {2, 960, 4, 4}, {960, 1, 3, 3}, {.padding = 1, .groups = 960}},
+      {"depthwise_4x240x14_k5", {4, 240, 14, 14}, {240, 1, 5, 5}, {.padding = 2, .groups = 240}},
+      {"depthwise_8x96x56_k3_fwdbwd", {8, 96, 56, 56}, {96, 1, 3, 3}, {.padding = 1, .groups = 96}, true},
+      {"conv_64x512x1_k3", {64, 512, 1, 1}, {512, 512, 3, 3}, {.padding = 1}},
+      {"conv_16x64x7_k7_fwdbwd", {16, 64, 7, 7}, {64, 64, 7, 7}, {}, true},
+  };
+  for (const Row& row : rows) {
+    if (!bench.selects(row.name) || (small && row.x[0] != batch)) continue;
+    Tensor x = values(row.x), w = values(row.w);
+    const Tensor out = x.conv2d(w, {}, row.options);
+    if (!row.backward) {
+      bench(
+          row.name, [&] { x.conv2d(w, {}, row.options).realize(); }, gflop(row, out), "GFLOP/s");
+      continue;
+    }
+    x.requires_grad_(), w.requires_grad_();
+    const Tensor ones = Tensor::ones(out.shape()).contiguous().realize();  // the output's gradient, in memory
+    const auto both_ways = [&] {
+      const Tensor y = x.conv2d(w, {}, row.options);
+      const auto grads = gradient((y * ones).sum(), {x, w});
+      realize(std::vector<Tensor>{y, grads[0], grads[1]});
+    };
+    bench(row.name, both_ways, gflop(row, out), "GFLOP/s");
+  }
+  const auto transposed = [&](const std::string& name, const Shape& image, const Shape& kernel) {
+    if (small || !bench.selects(name)) return;
+    const Tensor x = values(image), w = values(kernel);
+    bench(
+        name, [&] { x.conv_transpose2d(w).realize(); },
+        2e-9 * double(x.numel()) * double(w.numel()) / double(kernel[0]), "GFLOP/s");
+  };
+  transposed("conv_transpose_64x100x1_k4", {64, 100, 1, 1}, {100, 512, 4, 4});
+  transposed("conv_transpose_64x64x4_k4", {64, 64, 4, 4}, {64, 64, 4, 4});
+}
+
+/// What has no large inner loop, or whose order depends on the data.
+static void other_operations(Bench& bench) {
+  if (bench.device == Peak::Device::Emulated) return;
+  const auto operation = [&](const std::string& name, std::vector<Tensor> x, auto f, double amount = 0,
+                             const char* unit = "") {
+    if (!bench.selects(name)) return;
+    realize(x);
+    bench(
+        name, [&] { f(x).realize(); }, amount, unit);
+  };
+  const Shape heads{4, 8, 1024, 64};
+  operation(
+      "attention_4x8x1024x64", {Tensor::randn(heads), Tensor::randn(heads), Tensor::randn(heads)},
+      [](const auto& x) { return x[0].scaled_dot_product_attention(x[1], x[2], {.causal = true}); },
+      2e-9 * 4 * 8 * 1024 * 1024 * 64, "GFLOP/s");  // two products, of which a half is not needed
+  const int64_t million = 1000000;
+  operation("sort_1e6", {Tensor::randn({million})}, [](const auto& x) { return x[0].sort().values; });
+  operation(
+      "cumsum_1e6", {Tensor::randn({million})}, [](const auto& x) { return x[0].cumsum(0); }, 8e-3, "GB/s");
+  operation("scatter_1e6", {Tensor::zeros({million}).contiguous(), Tensor::randint(0, million, {million}), Tensor::randn({million})},
+            [](const auto& x) { return x[0].scatter_add(0, x[1], x[2]); });
+  operation(
+      "embedding_8192x256", {Tensor::randn({50257, 256}), Tensor::randint(0, 50257, {8192})},
+      [](const auto& x) { return x[0].embedding(x[1]); }, 8e-9 * 8192 * 256, "GB/s");
+  if (bench.selects("lstm_1000")) {
+    const NoGrad guard;
+    const nn::LSTM lstm(40, 64);
+    Jit infer([&](const Tensor& x) { return lstm(x).y; });
+    const Tensor x = values({1000, 1, 40});
+    bench("lstm_1000", [&] { infer(x); });
+  }
 }
 
 // ---- Networks -------------------------------------------------------------------------------------------------------
@@ -280,21 +375,28 @@ static void published(Bench& bench) {
     for (const auto& [name, tensor] : nn::state_dict(model)) tensors.push_back(tensor);
     realize(tensors);
   };
-  if (bench.selects("gpt2_token")) {
+  if (bench.selects("gpt2_token") || bench.selects("gpt2_prompt_512")) {
     const examples::Gpt2 model(examples::Gpt2Config{});
     realize_all(model);
+    double weights = 0;  // all but the table of positions are read for a token
+    for (const Tensor& x : nn::parameters(model)) weights += double(x.numel());
+    weights -= double(model.wpe.weight.numel());
     examples::Gpt2Reader reader(model);
-    const std::vector<int64_t> text(64, 11);
-    reader.read(text);
-    double bytes = 0;  // all weights are read but the table of positions
-    for (const Tensor& x : nn::parameters(model)) bytes += 4 * double(x.numel());
+    const std::vector<int64_t> text(512, 11);
+    const auto token_behind = [&](const std::string& name, size_t before, int64_t most) {
+      if (!bench.selects(name)) return;
+      reader.forget(), reader.read({text.data(), before});
+      const auto token = [&] {
+        if (reader.tokens_kept() == most) reader.forget(), reader.read({text.data(), before});
+        reader.read({text.data(), 1});
+      };
+      bench(name, token, 4e-9 * weights, "GB/s");
+    };
+    token_behind("gpt2_token", 64, 128);
+    token_behind("gpt2_token_512", 512, 640);
+    const double head = double(model.wte.weight.numel());  // only the last token has logits
     bench(
-        "gpt2_token",
-        [&] {
-          if (reader.tokens_kept() == 128) reader.forget(), reader.read(text);
-          reader.read({text.data(), 1});
-        },
-        1e-9 * (bytes - 4 * double(model.wpe.weight.numel())), "GB/s");
+        "gpt2_prompt_512", [&] { reader.forget(), reader.read(text); }, 2e-9 * 512 * (weights - head), "GFLOP/s");
   }
   const auto resnet = [&](const std::string& name, const examples::ResNetConfig& config, double gflop) {
     if (!bench.selects(name)) return;
@@ -309,6 +411,28 @@ static void published(Bench& bench) {
   resnet("resnet50_infer", {.blocks = {3, 4, 6, 3}, .bottleneck = true}, 8.18);
 }
 
+/// Networks of others: each folder has a model.onnx and its inputs, input_0.npy and so on. peers/onnx_models.py makes it.
+static void onnx_files(Bench& bench, const std::string& folder) {
+  if (folder.empty()) return;
+  std::vector<std::filesystem::path> paths;
+  for (const auto& entry : std::filesystem::directory_iterator(folder))
+    if (std::filesystem::exists(entry.path() / "model.onnx")) paths.push_back(entry.path());
+  std::ranges::sort(paths);
+  const NoGrad guard;
+  for (const auto& path : paths) {
+    const std::string name = "onnx_" + path.filename().string();
+    if (!bench.selects(name)) continue;
+    onnx::Model model(path / "model.onnx");
+    std::vector<Tensor> inputs;
+    for (int i = 0;; ++i) {
+      const auto file = path / ("input_" + std::to_string(i) + ".npy");
+      if (!std::filesystem::exists(file)) break;
+      inputs.push_back(io::load_npy(file).contiguous().realize());
+    }
+    bench(name, [&] { realize(model(inputs)); });
+  }
+}
+
 static void networks(Bench& bench, int64_t batch) {
   const auto classes = [](int64_t count, int64_t size) { return Tensor::randint(0, count, {size}).realize(); };
   network<Mlp>(bench, "mlp_b128", values({batch, 1, 28, 28}), classes(10, batch));
@@ -321,24 +445,31 @@ static void networks(Bench& bench, int64_t batch) {
 }
 
 int main(int argc, char** argv) {
-  std::string only, json;
+  std::string only, json, onnx;
   double seconds = 2;
-  return examples::run(argc, argv, "Measures teeny on single operations and small networks.",
-                       {{"--only", &only, "names, or parts of names, with commas: conv,train"},
-                        {"--seconds", &seconds, "how long each workload is repeated"},
-                        {"--json", &json, "write the milliseconds to this file, too"}},
-                       [&] {
-                         const Peak peak = measure_peak(std::min(seconds, 0.5));
-                         std::printf("%s, at most %.0f GFLOP/s and %.1f GB/s\n", tinyops::device_name().c_str(),
-                                     peak.gflops, peak.gb_second);
-                         if (peak.device == Peak::Device::Emulated)
-                           std::puts("The kernels are emulated: tiny workloads, and times that mean nothing.");
-                         const Workloads sizes = sizes_for(peak.device);
-                         Bench bench(peak, only, seconds);
-                         products(bench, sizes);
-                         elementwise_and_reductions(bench, sizes);
-                         convolutions(bench, sizes.batch);
-                         networks(bench, sizes.batch);
-                         bench.finish(peak, json);
-                       });
+  bool asked = false;
+  return examples::run(
+      argc, argv, "Measures teeny on single operations and small networks.",
+      {{"--only", &only, "names, or parts of names, with commas: conv,train"},
+       {"--seconds", &seconds, "how long each workload is repeated"},
+       {"--json", &json, "write the milliseconds to this file, too"},
+       {"--onnx", &onnx, "a folder of folders with a model.onnx and input_0.npy, .. each"},
+       {"--asked", &asked, "time a row when a line on stdin says `time SECONDS`, go on at `next`: for compare.py"}},
+      [&] {
+        const Peak peak = measure_peak(std::min(seconds, 0.5));
+        if (asked) std::printf("device %s ", peak.device == Peak::Device::Cpu ? "cpu" : "gpu");
+        std::printf("%s, at most %.0f GFLOP/s and %.1f GB/s\n", tinyops::device_name().c_str(), peak.gflops,
+                    peak.gb_second);
+        if (peak.device == Peak::Device::Emulated)
+          std::puts("The kernels are emulated: tiny workloads, and times that mean nothing.");
+        const Workloads sizes = sizes_for(peak.device);
+        Bench bench(peak, only, seconds, asked);
+        products(bench, sizes);
+        elementwise_and_reductions(bench, sizes);
+        convolutions(bench, sizes.batch);
+        other_operations(bench);
+        networks(bench, sizes.batch);
+        onnx_files(bench, onnx);
+        bench.finish(peak, json);
+      });
 }

@@ -1,37 +1,55 @@
 #!/usr/bin/env python3
-"""The workloads of bench.cpp in tinygrad with TinyJit: `name ms`, median of repeats. Run with tinygrad on PYTHONPATH; DEV=CPU|CUDA."""
-import statistics, sys, time, os
-from tinygrad import Tensor, TinyJit, nn, Context, Device
-only = sys.argv[1].split(",") if len(sys.argv) > 1 else []
-SEC = float(os.environ.get("SECONDS_EACH", "3"))
-def timeit(name, f, work=None, unit=""):
-  if only and not any(o in name for o in only): return
-  try:
-    for _ in range(4): f()
-    ts, end = [], time.perf_counter()+SEC
-    while time.perf_counter() < end or len(ts) < 3:
-      t = time.perf_counter(); f(); Device[Device.DEFAULT].synchronize(); ts.append(time.perf_counter()-t)
-    m = statistics.median(ts); print(f"{name:34s} {m*1e3:10.4f} ms" + (f"  {work/m:.4g} {unit}" if work else ""), flush=True)
-  except Exception as e: print(f"{name:34s} failed {type(e).__name__} {str(e)[:100]}", flush=True)
-class MLP:
-  def __init__(s): s.l = [nn.Linear(784, 512), Tensor.relu, nn.Linear(512, 512), Tensor.relu, nn.Linear(512, 10)]
-  def __call__(s, x): return x.flatten(1).sequential(s.l)
-class TinyConv:
-  def __init__(s): s.l = [nn.Conv2d(1, 8, 3, bias=False), Tensor.relu, Tensor.max_pool2d, nn.Conv2d(8, 16, 3, bias=False), Tensor.relu, Tensor.max_pool2d, lambda x: x.flatten(1), nn.Linear(400, 10, bias=False)]
-  def __call__(s, x): return x.sequential(s.l)
-class Beautiful:
-  def __init__(s): s.l = [nn.Conv2d(1, 32, 5), Tensor.relu, nn.Conv2d(32, 32, 5), Tensor.relu, nn.BatchNorm(32), Tensor.max_pool2d, nn.Conv2d(32, 64, 3), Tensor.relu, nn.Conv2d(64, 64, 3), Tensor.relu, nn.BatchNorm(64), Tensor.max_pool2d, lambda x: x.flatten(1), nn.Linear(576, 10)]
-  def __call__(s, x): return x.sequential(s.l)
-def train(name, net, B):
-  opt = nn.optim.Adam(nn.state.get_parameters(net)); x = Tensor.randn(B, 1, 28, 28).realize(); y = Tensor.randint(B, high=10).realize()
-  @TinyJit
-  @Context(TRAINING=1)
-  def step(x, y):
-    opt.zero_grad(); loss = net(x).sparse_categorical_crossentropy(y).backward(); return loss.realize(*opt.schedule_step())
-  timeit(name, lambda: step(x, y))
-def mm(n):
-  a, b = Tensor.randn(n, n).realize(), Tensor.randn(n, n).realize()
-  f = TinyJit(lambda a, b: (a@b).realize()); timeit(f"matmul_{n}", lambda: f(a, b), 2*n**3/1e9, "GFLOP/s")
-for n in (512, 1024): mm(n)
-z = Tensor.randn(1<<24).realize(); g = TinyJit(lambda z: z.gelu().realize()); timeit("gelu_chain_big", lambda: g(z), 8*(1<<24)/1e9, "GB/s")
-train("mlp_b128_train", MLP(), 128); train("tinyconv_b128_train", TinyConv(), 128); train("beautiful_b512_train", Beautiful(), 512)
+"""Rows of bench.cpp in tinygrad with TinyJit. DEV=CPU or CUDA is tinygrad's own choice of the device."""
+import rows
+
+args = rows.arguments()
+
+from tinygrad import Context, Device, Tensor, TinyJit, nn
+
+bench = rows.Rows(args, lambda: Device[Device.DEFAULT].synchronize())
+
+
+def product(n):
+    @bench.row(f"matmul_{n}")
+    def _():
+        x, y, f = Tensor.randn(n, n).realize(), Tensor.randn(n, n).realize(), TinyJit(lambda x, y: (x @ y).realize())
+        return lambda: f(x, y)
+
+
+product(512)
+
+
+@bench.row("gelu_chain_big")
+def _():
+    x, f = Tensor.randn(1 << 24).realize(), TinyJit(lambda x: x.gelu().realize())
+    return lambda: f(x)
+
+
+def network(name, batch, layers):
+    @bench.row(name + "_train")
+    def _():
+        net = layers()
+        parameters = nn.state.get_parameters(net)
+        adam = nn.optim.Adam(parameters)
+        x, y = Tensor.randn(batch, 1, 28, 28).realize(), Tensor.randint(batch, high=10).realize()
+
+        @TinyJit
+        @Context(TRAINING=1)
+        def step(x, y):
+            adam.zero_grad()
+            loss = x.sequential(net).sparse_categorical_crossentropy(y).backward()
+            return loss.realize(*adam.schedule_step())
+        return lambda: step(x, y)
+
+
+def flat(x):
+    return x.flatten(1)
+
+
+network("mlp_b128", 128, lambda: [flat, nn.Linear(784, 512), Tensor.relu, nn.Linear(512, 512), Tensor.relu, nn.Linear(512, 10)])
+network("tinyconv_b128", 128, lambda: [nn.Conv2d(1, 8, 3, bias=False), Tensor.relu, Tensor.max_pool2d, nn.Conv2d(8, 16, 3, bias=False),
+                                       Tensor.relu, Tensor.max_pool2d, flat, nn.Linear(400, 10, bias=False)])
+network("beautiful_b512", 512, lambda: [nn.Conv2d(1, 32, 5), Tensor.relu, nn.Conv2d(32, 32, 5), Tensor.relu, nn.BatchNorm(32),
+                                        Tensor.max_pool2d, nn.Conv2d(32, 64, 3), Tensor.relu, nn.Conv2d(64, 64, 3), Tensor.relu,
+                                        nn.BatchNorm(64), Tensor.max_pool2d, flat, nn.Linear(576, 10)])
+bench.run()

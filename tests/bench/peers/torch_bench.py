@@ -1,174 +1,283 @@
 #!/usr/bin/env python3
-"""The workloads of bench.cpp in PyTorch: one line per workload, `name ms`, median of repeats.
+"""The rows of bench.cpp in PyTorch, eager or with --compile; on a GPU --graphs adds CUDA graphs, and --tf32 tensor cores."""
+import math
 
-usage: torch_bench.py [--device cpu|cuda] [--compile] [--only NAME[,NAME]] [--tf32]
-"""
-import argparse, math, statistics, sys, time
-import torch, torch.nn as nn, torch.nn.functional as F
+import rows
 
-ap = argparse.ArgumentParser()
-ap.add_argument("--device", default="cpu")
-ap.add_argument("--compile", action="store_true")
-ap.add_argument("--graphs", action="store_true", help="with --compile: mode=reduce-overhead (CUDA graphs)")
-ap.add_argument("--only", default="")
-ap.add_argument("--threads", type=int, default=2)
-ap.add_argument("--tf32", action="store_true")
-ap.add_argument("--seconds", type=float, default=2.0)
-a = ap.parse_args()
+args = rows.arguments(compile={"action": "store_true"}, graphs={"action": "store_true"}, tf32={"action": "store_true"})
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
 torch.manual_seed(0)
-dev = torch.device(a.device)
-if a.device == "cpu": torch.set_num_threads(a.threads)
-if a.tf32:
-  torch.backends.cuda.matmul.allow_tf32 = True; torch.backends.cudnn.allow_tf32 = True
-else:
-  try: torch.backends.cuda.matmul.allow_tf32 = False; torch.backends.cudnn.allow_tf32 = False
-  except Exception: pass
-sync = (lambda: torch.cuda.synchronize()) if a.device == "cuda" else (lambda: None)
-maybe = (lambda f: torch.compile(f, mode="reduce-overhead" if a.graphs else None)) if a.compile else (lambda f: f)
+on_gpu = args.device == "cuda"
+if not on_gpu:
+    torch.set_num_threads(args.threads)
+torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = args.tf32
+torch._dynamo.config.cache_size_limit = 64 if args.compile else 8
+bench = rows.Rows(args, torch.cuda.synchronize if on_gpu else lambda: None)
 
-def timeit(name, f, work=None, unit=""):
-  if a.only and not any(o in name for o in a.only.split(",")): return
-  try:
-    for _ in range(5): f()
-    sync()
-    ts, t_end = [], time.perf_counter() + a.seconds
-    while time.perf_counter() < t_end or len(ts) < 5:
-      n = 1 if (not ts or ts[-1] > 1e-3) else max(1, int(1e-3/ts[-1]))
-      t = time.perf_counter()
-      for _ in range(n): f()
-      sync(); ts.append((time.perf_counter()-t)/n)
-    m = statistics.median(ts)
-    extra = f"  {work/m:.4g} {unit}" if work else ""
-    print(f"{name:34s} {m*1e3:10.4f} ms{extra}", flush=True)
-  except Exception as e:
-    print(f"{name:34s} failed: {type(e).__name__}: {str(e)[:100]}", flush=True)
 
-def R(*s): return torch.randn(*s, device=dev)
+def compiled(f):
+    return torch.compile(f, mode="reduce-overhead" if args.graphs else None) if args.compile else f
 
-# matmul
-for n in (64, 256, 512, 1024, 2048) + ((4096, 8192) if a.device == "cuda" else ()):
-  x, y = R(n, n), R(n, n)
-  timeit(f"matmul_{n}", lambda: x @ y, 2*n**3/1e9, "GFLOP/s")
-  if a.device == "cuda" and n >= 1024:
-    xb, yb = x.bfloat16(), y.bfloat16()
-    timeit(f"matmul_bf16_{n}", lambda: xb @ yb, 2*n**3/1e9, "GFLOP/s")
-x, y = R(128, 784), R(784, 512)
-timeit("matmul_128x784x512", lambda: x @ y, 2*128*784*512/1e9, "GFLOP/s")
 
-# elementwise / reduce: bytes are the least that must move
-N = 1 << (26 if a.device == "cuda" else 24)
-x, y = R(N), R(N)
-timeit("add_big", lambda: x + y, 12*N/1e9, "GB/s")
-g = maybe(lambda x: 0.5*x*(1+torch.tanh(0.7978845608*(x+0.044715*x*x*x))))
-timeit("gelu_chain_big", lambda: g(x), 8*N/1e9, "GB/s")
-timeit("sum_big", lambda: x.sum(), 4*N/1e9, "GB/s")
-s = R(4096, 1024) if a.device == "cpu" else R(32768, 1024)
-sm = maybe(lambda s: torch.softmax(s, -1))
-timeit("softmax_rows_1024", lambda: sm(s), 8*s.numel()/1e9, "GB/s")
-ln = maybe(lambda s: F.layer_norm(s, (1024,)))
-timeit("layernorm_rows_1024", lambda: ln(s), 8*s.numel()/1e9, "GB/s")
-timeit("sum_cols", lambda: s.sum(0), 4*s.numel()/1e9, "GB/s")
-t = R(4096, 4096)
-timeit("transpose_4096", lambda: t.t().contiguous(), 8*t.numel()/1e9, "GB/s")
-q = R(16)
-timeit("tiny_add_16", lambda: q + q)
+def R(*shape):
+    return torch.randn(*shape, device=args.device)
 
-# conv
-cx, cw = R(128, 32, 24, 24), R(32, 32, 5, 5)
-timeit("conv_128x32x24_k5_fwd", lambda: F.conv2d(cx, cw), 2*128*32*20*20*32*25/1e9, "GFLOP/s")
-def convbwd():
-  cx.requires_grad_(); cw.requires_grad_()
-  o = F.conv2d(cx, cw); torch.autograd.grad(o, (cx, cw), torch.ones_like(o))
-timeit("conv_128x32x24_k5_fwdbwd", convbwd, 3*2*128*32*20*20*32*25/1e9, "GFLOP/s")
 
-# training steps
-class MLP(nn.Module):
-  def __init__(s):
-    super().__init__(); s.l = nn.Sequential(nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 10))
-  def forward(s, x): return s.l(x.flatten(1))
-class TinyConv(nn.Module):   # the network of teenygrad's mnist.py
-  def __init__(s):
-    super().__init__(); s.c1 = nn.Conv2d(1, 8, 3, bias=False); s.c2 = nn.Conv2d(8, 16, 3, bias=False); s.l = nn.Linear(400, 10, bias=False)
-  def forward(s, x):
-    x = F.max_pool2d(F.relu(s.c1(x)), 2); x = F.max_pool2d(F.relu(s.c2(x)), 2)
-    return s.l(x.flatten(1))
-class Beautiful(nn.Module):  # the network of tinygrad's beautiful_mnist.py
-  def __init__(s):
-    super().__init__()
-    s.c1, s.c2, s.b1 = nn.Conv2d(1, 32, 5), nn.Conv2d(32, 32, 5), nn.BatchNorm2d(32)
-    s.c3, s.c4, s.b2 = nn.Conv2d(32, 64, 3), nn.Conv2d(64, 64, 3), nn.BatchNorm2d(64)
-    s.l = nn.Linear(576, 10)
-  def forward(s, x):
-    x = F.relu(s.c2(F.relu(s.c1(x)))); x = F.max_pool2d(s.b1(x), 2)
-    x = F.relu(s.c4(F.relu(s.c3(x)))); x = F.max_pool2d(s.b2(x), 2)
-    return s.l(x.flatten(1))
-class GPT(nn.Module):
-  def __init__(s, V=65, T=64, C=128, L=4, H=4):
-    super().__init__(); s.te, s.pe = nn.Embedding(V, C), nn.Embedding(T, C); s.L, s.H = L, H
-    s.b = nn.ModuleList([nn.ModuleDict(dict(l1=nn.LayerNorm(C), qkv=nn.Linear(C, 3*C), o=nn.Linear(C, C), l2=nn.LayerNorm(C), f=nn.Linear(C, 4*C), p=nn.Linear(4*C, C))) for _ in range(L)])
-    s.ln, s.h = nn.LayerNorm(C), nn.Linear(C, V, bias=False)
-    s.register_buffer("m", torch.triu(torch.full((T, T), -math.inf), 1)); s.register_buffer("pos", torch.arange(T))
-  def forward(s, i):
-    B, T = i.shape; x = s.te(i) + s.pe(s.pos); C = x.shape[-1]
-    for b in s.b:
-      q, k, v = b["qkv"](b["l1"](x)).view(B, T, 3, s.H, C//s.H).permute(2, 0, 3, 1, 4)
-      y = torch.softmax(q @ k.transpose(-2, -1) / math.sqrt(C//s.H) + s.m, -1) @ v
-      x = x + b["o"](y.transpose(1, 2).reshape(B, T, C)); x = x + b["p"](F.gelu(b["f"](b["l2"](x)), approximate="tanh"))
-    return s.h(s.ln(x))
-def train(name, model, x, y, lr=1e-3):
-  if a.only and not any(o in name for o in a.only.split(",")): return
-  model = model.to(dev); opt = torch.optim.Adam(model.parameters(), lr, **({'fused': True} if a.graphs else {}))
-  net = maybe(model)
-  def step():
-    opt.zero_grad(); out = net(x); loss = F.cross_entropy(out.reshape(-1, out.shape[-1]), y.reshape(-1)); loss.backward(); opt.step()
-  timeit(name, step)
-  def infer():
-    with torch.no_grad(): net(x)
-  timeit(name.replace("_train", "_infer"), infer)
-I = lambda hi, *s: torch.randint(0, hi, s, device=dev)
-train("mlp_b128_train", MLP(), R(128, 1, 28, 28), I(10, 128))
-train("tinyconv_b128_train", TinyConv(), R(128, 1, 28, 28), I(10, 128))
-train("beautiful_b512_train", Beautiful(), R(512, 1, 28, 28), I(10, 512))
-def dcgan(name):  # layers whose images are as small as their kernels
-  if a.only and not any(o in name for o in a.only.split(",")): return
-  G = maybe(nn.Sequential(nn.ConvTranspose2d(100, 512, 4, bias=False), nn.BatchNorm2d(512), nn.ReLU(),
-                          nn.ConvTranspose2d(512, 256, 4, 2, 1, bias=False), nn.BatchNorm2d(256), nn.ReLU(),
-                          nn.ConvTranspose2d(256, 1, 4, 2, 1), nn.Tanh()).to(dev))
-  D = maybe(nn.Sequential(nn.Conv2d(1, 256, 4, 2, 1), nn.LeakyReLU(0.2), nn.Conv2d(256, 512, 4, 2, 1, bias=False),
-                          nn.BatchNorm2d(512), nn.LeakyReLU(0.2), nn.Conv2d(512, 1, 4), nn.Flatten(0)).to(dev))
-  g, d = torch.optim.Adam(G.parameters(), 2e-4), torch.optim.Adam(D.parameters(), 2e-4)
-  noise, real, bce = R(64, 100, 1, 1), R(64, 1, 16, 16), F.binary_cross_entropy_with_logits
-  zeros, ones = torch.zeros(64, device=dev), torch.ones(64, device=dev)
-  def step():
-    fake = G(noise)
-    d.zero_grad(); (bce(D(real), ones) + bce(D(fake.detach()), zeros)).backward(); d.step()
-    g.zero_grad(); bce(D(fake), ones).backward(); g.step()
-  timeit(name, step)
-dcgan("dcgan_b64_train")
-train("gpt_b32_train", GPT(), I(65, 32, 64), I(65, 32, 64))
+def integers(most, *shape):
+    return torch.randint(0, most, shape, device=args.device)
 
-# The published sizes with random weights: transformers' GPT-2 reads a token behind 64 to 127 others, torchvision's nets a picture.
-def gpt2_token(name):
-  if a.only and not any(o in name for o in a.only.split(",")): return
-  from transformers import GPT2Config, GPT2LMHeadModel
-  net = GPT2LMHeadModel(GPT2Config()).to(dev).eval()
-  token, past = I(50257, 1, 1), None
-  @torch.no_grad()
-  def step():
-    nonlocal past
-    if past is None or past.get_seq_length() == 128: past = net(I(50257, 1, 64), use_cache=True).past_key_values
-    past = net(token, past_key_values=past, use_cache=True).past_key_values
-  timeit(name, step)
-def resnet_infer(name, depth):
-  if a.only and not any(o in name for o in a.only.split(",")): return
-  import torchvision
-  net, x = maybe(getattr(torchvision.models, f"resnet{depth}")().to(dev).eval()), R(1, 3, 224, 224)
-  @torch.no_grad()
-  def infer(): net(x)
-  timeit(name, infer)
-for published in (lambda: gpt2_token("gpt2_token"), lambda: resnet_infer("resnet18_infer", 18), lambda: resnet_infer("resnet50_infer", 50)):
-  try: published()
-  except ImportError as e: print(f"left out: {e}", file=sys.stderr)
-if a.device == "cuda": print("peak MiB", torch.cuda.max_memory_allocated()/2**20)
-else:
-  import resource; print("peak RSS MiB", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/1024)
+
+# ---- Single operations ----------------------------------------------------------------------------------------------
+
+def product(name, m, k, n, dtype=torch.float32):
+    @bench.row(name)
+    def _():
+        x, y, f = R(m, k).to(dtype), R(k, n).to(dtype), compiled(torch.matmul)
+        return lambda: f(x, y)
+
+
+sizes = (64, 256, 512, 1024, 2048) + ((4096, 8192) if on_gpu else ())
+for n in sizes:
+    product(f"matmul_{n}", n, n, n)
+for n in sizes if on_gpu else ():
+    if n >= 1024:
+        product(f"matmul_bf16_{n}", n, n, n, torch.bfloat16)
+product("matmul_128x784x512", 128, 784, 512)
+
+BIG, ROWS = 1 << (26 if on_gpu else 24), (32768 if on_gpu else 4096, 1024)
+
+
+def unary(name, shape, f):
+    @bench.row(name)
+    def _():
+        x, g = R(*shape), compiled(f)
+        return lambda: g(x)
+
+
+@bench.row("add_big")
+def _():
+    x, y, f = R(BIG), R(BIG), compiled(torch.add)
+    return lambda: f(x, y)
+
+
+unary("gelu_chain_big", [BIG], lambda x: 0.5 * x * (1 + torch.tanh(0.7978845608 * (x + 0.044715 * x * x * x))))
+unary("sum_big", [BIG], lambda x: x.sum())
+unary("softmax_rows_1024", ROWS, lambda x: torch.softmax(x, -1))
+unary("layernorm_rows_1024", ROWS, lambda x: F.layer_norm(x, (1024,)))
+unary("sum_cols", ROWS, lambda x: x.sum(0))
+unary("transpose_4096", [4096, 4096], lambda x: x.t().contiguous())
+
+
+@bench.row("tiny_add_16")
+def _():
+    x = R(16)  # a compiled function's call alone takes longer
+    return lambda: x + x
+
+
+def convolution(name, image, kernel, backward=False, **options):
+    @bench.row(name)
+    def _():
+        x, w, f = R(*image), R(*kernel), compiled(lambda x, w: F.conv2d(x, w, **options))
+        if not backward:
+            return lambda: f(x, w)
+        x.requires_grad_(), w.requires_grad_()
+        ones = torch.ones_like(f(x, w))
+        return lambda: torch.autograd.grad(f(x, w), (x, w), ones)
+
+
+convolution("conv_128x32x24_k5_fwd", (128, 32, 24, 24), (32, 32, 5, 5))
+convolution("conv_128x32x24_k5_fwdbwd", (128, 32, 24, 24), (32, 32, 5, 5), True)
+convolution("conv_8x64x56_k3", (8, 64, 56, 56), (64, 64, 3, 3), padding=1)
+convolution("conv_8x64x56_k1", (8, 64, 56, 56), (256, 64, 1, 1))
+convolution("conv_8x3x224_k7s2", (8, 3, 224, 224), (64, 3, 7, 7), stride=2, padding=3)
+convolution("depthwise_8x96x56_k3", (8, 96, 56, 56), (96, 1, 3, 3), padding=1, groups=96)
+convolution("depthwise_2x960x4_k3", (2, 960, 4, 4), (960, 1, 3, 3), padding=1, groups=960)
+convolution("depthwise_4x240x14_k5", (4, 240, 14, 14), (240, 1, 5, 5), padding=2, groups=240)
+convolution("depthwise_8x96x56_k3_fwdbwd", (8, 96, 56, 56), (96, 1, 3, 3), True, padding=1, groups=96)
+convolution("conv_64x512x1_k3", (64, 512, 1, 1), (512, 512, 3, 3), padding=1)
+convolution("conv_16x64x7_k7_fwdbwd", (16, 64, 7, 7), (64, 64, 7, 7), True)
+
+
+def transposed(name, image, kernel):
+    @bench.row(name)
+    def _():
+        x, w, f = R(*image), R(*kernel), compiled(F.conv_transpose2d)
+        return lambda: f(x, w)
+
+
+transposed("conv_transpose_64x100x1_k4", (64, 100, 1, 1), (100, 512, 4, 4))
+transposed("conv_transpose_64x64x4_k4", (64, 64, 4, 4), (64, 64, 4, 4))
+
+
+@bench.row("attention_4x8x1024x64")
+def _():
+    q, k, v = R(4, 8, 1024, 64), R(4, 8, 1024, 64), R(4, 8, 1024, 64)
+    f = compiled(lambda q, k, v: F.scaled_dot_product_attention(q, k, v, is_causal=True))
+    return lambda: f(q, k, v)
+
+
+unary("sort_1e6", [1000000], lambda x: torch.sort(x).values)
+unary("cumsum_1e6", [1000000], lambda x: x.cumsum(0))
+
+
+@bench.row("scatter_1e6")
+def _():
+    zeros, index, x = R(1000000) * 0, integers(1000000, 1000000), R(1000000)
+    f = compiled(lambda zeros, index, x: zeros.scatter_add(0, index, x))
+    return lambda: f(zeros, index, x)
+
+
+@bench.row("embedding_8192x256")
+def _():
+    table, index, f = R(50257, 256), integers(50257, 8192), compiled(lambda t, i: F.embedding(i, t))
+    return lambda: f(table, index)
+
+
+@bench.row("lstm_1000")
+def _():
+    lstm, x = nn.LSTM(40, 64).to(args.device), R(1000, 1, 40)
+
+    @torch.no_grad()
+    def infer():
+        return lstm(x)
+    return infer
+
+
+# ---- Networks -------------------------------------------------------------------------------------------------------
+
+def mlp():
+    return nn.Sequential(nn.Flatten(1), nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 10))
+
+
+def tiny_conv():  # the network of teenygrad's mnist.py
+    return nn.Sequential(nn.Conv2d(1, 8, 3, bias=False), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(8, 16, 3, bias=False), nn.ReLU(),
+                         nn.MaxPool2d(2), nn.Flatten(1), nn.Linear(400, 10, bias=False))
+
+
+def beautiful():  # the network of tinygrad's beautiful_mnist.py
+    return nn.Sequential(nn.Conv2d(1, 32, 5), nn.ReLU(), nn.Conv2d(32, 32, 5), nn.ReLU(), nn.BatchNorm2d(32), nn.MaxPool2d(2),
+                         nn.Conv2d(32, 64, 3), nn.ReLU(), nn.Conv2d(64, 64, 3), nn.ReLU(), nn.BatchNorm2d(64), nn.MaxPool2d(2),
+                         nn.Flatten(1), nn.Linear(576, 10))
+
+
+class Block(nn.Module):
+    def __init__(self, width=128, heads=4):
+        super().__init__()
+        self.heads = heads
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+
+    def forward(self, x):
+        batch, time, width = x.shape
+        q, k, v = self.qkv(self.norm1(x)).view(batch, time, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        x = x + self.out(mixed.transpose(1, 2).reshape(x.shape))
+        return x + self.down(F.gelu(self.up(self.norm2(x)), approximate="tanh"))
+
+
+class Gpt(nn.Module):
+    def __init__(self, symbols=65, time=64, width=128, layers=4):
+        super().__init__()
+        self.symbols, self.places = nn.Embedding(symbols, width), nn.Parameter(torch.randn(time, width))
+        self.blocks = nn.Sequential(*(Block(width) for _ in range(layers)))
+        self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, symbols, bias=False)
+
+    def forward(self, index):
+        return self.head(self.norm(self.blocks(self.symbols(index) + self.places))).flatten(0, 1)
+
+
+def network(name, make, inputs, labels):
+    @bench.row(name + "_train", name + "_infer")
+    def _():
+        model, x, y = make().to(args.device), inputs(), labels()
+        adam, net = torch.optim.Adam(model.parameters(), **({"fused": True} if args.graphs else {})), compiled(model)
+
+        def train():
+            adam.zero_grad()
+            F.cross_entropy(net(x), y).backward()
+            adam.step()
+
+        @torch.no_grad()
+        def infer():
+            return net(x)
+        return train, infer
+
+
+network("mlp_b128", mlp, lambda: R(128, 1, 28, 28), lambda: integers(10, 128))
+network("tinyconv_b128", tiny_conv, lambda: R(128, 1, 28, 28), lambda: integers(10, 128))
+network("beautiful_b512", beautiful, lambda: R(512, 1, 28, 28), lambda: integers(10, 512))
+
+
+@bench.row("dcgan_b64_train")  # layers whose images are as small as their kernels
+def _():
+    generator = nn.Sequential(
+        nn.ConvTranspose2d(100, 512, 4, bias=False), nn.BatchNorm2d(512), nn.ReLU(),
+        nn.ConvTranspose2d(512, 256, 4, 2, 1, bias=False), nn.BatchNorm2d(256), nn.ReLU(),
+        nn.ConvTranspose2d(256, 1, 4, 2, 1), nn.Tanh()).to(args.device)
+    discriminator = nn.Sequential(
+        nn.Conv2d(1, 256, 4, 2, 1), nn.LeakyReLU(0.2), nn.Conv2d(256, 512, 4, 2, 1, bias=False), nn.BatchNorm2d(512),
+        nn.LeakyReLU(0.2), nn.Conv2d(512, 1, 4), nn.Flatten(0)).to(args.device)
+    adam_g, adam_d = (torch.optim.Adam(net.parameters(), 2e-4) for net in (generator, discriminator))
+    g, d, loss = compiled(generator), compiled(discriminator), F.binary_cross_entropy_with_logits
+    noise, real = R(64, 100, 1, 1), R(64, 1, 16, 16)
+    zeros, ones = torch.zeros(64, device=args.device), torch.ones(64, device=args.device)
+
+    def step():
+        fake = g(noise)
+        adam_d.zero_grad()
+        (loss(d(real), ones) + loss(d(fake.detach()), zeros)).backward()
+        adam_d.step()
+        adam_g.zero_grad()
+        loss(d(fake), ones).backward()
+        adam_g.step()
+    return step
+
+
+network("gpt_b32", Gpt, lambda: integers(65, 32, 64), lambda: integers(65, 32 * 64))
+
+
+# The published sizes with random weights, as transformers and torchvision have them.
+def gpt2(*names):
+    def make_all():
+        from transformers import GPT2Config, GPT2LMHeadModel
+        net = GPT2LMHeadModel(GPT2Config()).to(args.device).eval()
+
+        @torch.no_grad()
+        def read(count, past=None):
+            return net(integers(50257, 1, count), past_key_values=past, use_cache=True, logits_to_keep=1).past_key_values
+
+        def token_behind(before, most):
+            past = None
+
+            def token():
+                nonlocal past
+                if past is None or past.get_seq_length() == most:
+                    past = read(before)
+                past = read(1, past)
+            return token
+        return token_behind(64, 128), token_behind(512, 640), lambda: read(512)
+    bench.row(*names)(make_all)
+
+
+def resnet(name, depth):
+    @bench.row(name)
+    def _():
+        import torchvision
+        net, x = compiled(getattr(torchvision.models, f"resnet{depth}")().to(args.device).eval()), R(1, 3, 224, 224)
+
+        @torch.no_grad()
+        def infer():
+            return net(x)
+        return infer
+
+
+if not args.compile:  # its cache grows by a token a step, and each length would be compiled anew
+    gpt2("gpt2_token", "gpt2_token_512", "gpt2_prompt_512")
+resnet("resnet18_infer", 18)
+resnet("resnet50_infer", 50)
+bench.run()
