@@ -100,8 +100,9 @@ struct Operation {
   Communicator* communicator = nullptr;                 ///< null: it has not begun
   ranks::Agreement agreement = {};
 };
-/// Started; finished, but perhaps not over; and what later ones will use. In the order of the program.
-std::list<Operation> started, finished, idle;
+/// Started; finished, but perhaps not over; and what later ones will use. In the order of the program. They are there
+/// until its very end, when a destructor may still ask for a collective.
+auto &started = *new std::list<Operation>, &finished = *new std::list<Operation>, &idle = *new std::list<Operation>;
 std::mutex waiting;  // of the last two: any thread may wait
 
 /// On the thread of MPI, when the ranks agree.
