@@ -16,7 +16,8 @@ struct OnHost {
   std::vector<std::byte> in, out;
 };
 /// Of those between Start and Finish, oldest first; and what later ones will use: fresh memory costs more than a copy.
-std::list<OnHost> running, idle;
+/// Never destroyed: a destructor may ask for a collective after main has returned.
+auto &running = *new std::list<OnHost>, &idle = *new std::list<OnHost>;
 
 void forget_running() noexcept { idle.splice(idle.end(), running); }
 

@@ -147,8 +147,8 @@ struct IndexUse {
   Shape shape;
 };
 std::vector<IndexUse>& index_uses() {
-  static std::vector<IndexUse> all;
-  return all;
+  static auto* all = new std::vector<IndexUse>;  // never destroyed: a kernel may run after main has returned
+  return *all;
 }
 bool may_have_failed = false;  ///< a kernel that can was launched since the last look
 
