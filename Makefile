@@ -37,7 +37,7 @@ endif
 .DEFAULT_GOAL := help
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: help deps examples test ranks-test test-all sanitize-cuda cuda-report bench bench-compare bench-sweep layers house tour notes try book format loc clean \
+.PHONY: help deps examples test ranks-test test-all sanitize-cuda cuda-report bench bench-compare bench-sweep bench-growth layers house tour notes try book format loc clean \
   install teeny run onnx-test libteeny_program.so test-program again FORCE $(EXAMPLES) course start check watch hint skip solve grade handout gradescope prove
 comma := ,
 empty :=
@@ -303,6 +303,7 @@ $P/test: $(call object,$(tests) $(of_gpt2) $(of_resnet)) $(LIBTEENY)
 $P/bin/teeny: $(call object,$(tool)) $(LIBTEENY)  # $B/teeny is the folder of objects
 $P/bench: $B/tests/bench/bench.o $B/tests/bench/$(if $(filter cuda,$(BACKEND)),gpu_)peak.o $B/examples/common.o $(LIBTEENY)
 $P/sweep: $B/tests/bench/sweep.o $B/tests/bench/$(if $(filter cuda,$(BACKEND)),gpu_)peak.o $B/examples/common.o $(LIBTEENY)
+$P/growth: $B/tests/bench/growth.o $B/tests/bench/$(if $(filter cuda,$(BACKEND)),gpu_)peak.o $B/examples/common.o $(LIBTEENY)
 $P/ranks: $(call object,$(tests_of_ranks)) $(LIBTEENY)
 $P/misuse: $(call object,tests/ranks/misuse.cpp) $(LIBTEENY)
 # As RANKS=alone links it.
@@ -314,7 +315,7 @@ $(EXAMPLES:%=$P/%): $P/%: $B/examples/%.o $B/examples/common.o $(LIBTEENY)
 $P/gpt2: $(call object,$(of_gpt2))
 $P/resnet: $(call object,$(of_resnet))
 $P/network: $B/tests/ranks/network.o $(LIBTEENY)
-$P/test $P/ranks $P/misuse $P/bin/teeny $P/bench $P/sweep $P/network $(EXAMPLES:%=$P/%):
+$P/test $P/ranks $P/misuse $P/bin/teeny $P/bench $P/sweep $P/growth $P/network $(EXAMPLES:%=$P/%):
 	@mkdir -p $(@D)
 	$(call say,link,$@)
 	$Q$(CXX) $(FLAGS) $(CXXFLAGS) $(filter %.o,$^) $(LIBTEENY) $(if $(filter %/image.o,$^),-lpng) $(LIBS) -o $@
@@ -528,6 +529,13 @@ bench-compare: $P/bench ## teeny beside its peers on the same device, in one tab
 
 bench-sweep: $P/sweep ## look for geometries at which teeny is slow (PEERS=python that has torch, ARGS='--count 2000 --seed 0 --only conv')
 	python3 tests/bench/sweep.py $< $(PEERS) $(ARGS)
+
+# For the curve of ranks growth.py builds the program of many ranks, where there is an MPI.
+of_ranks_too = $(call in_folder,$(or $(with_ranks),mpi) $(filter-out mpi,$(MPI_PC)))/growth
+bench-growth: $P/growth ## how cost grows with batch, width, nodes, threads and ranks: growth.csv and growth.svg (ONLY=batch,nodes OUT=build/growth)
+	$(if $(emulated),@echo 'bench-growth: emulated kernels have no times' >&2; exit 1)
+	+python3 tests/bench/growth.py $< $(or $(OUT),build/growth) --ranks $(of_ranks_too) \
+	  --only $(or $(ONLY),batch$(comma)width$(comma)nodes$(if $(on_gpu),,$(comma)threads$(comma)ranks)) $(ARGS)
 
 # ---- The course -----------------------------------------------------------------------------------------------------
 

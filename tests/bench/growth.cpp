@@ -1,0 +1,195 @@
+// How cost grows: the points of one curve, a line each, `series x value` or `series x value operations bytes`.
+// growth.py runs it for all curves, several times each, and draws what comes out.
+//
+//   batch, width   milliseconds of an MLP, and the operations and bytes that cannot be done without; first a line
+//   `peak` nodes          microseconds and bytes a node of a graph that is made, scheduled, run and given back threads
+//   milliseconds of single operations and of a training step, on OMP_NUM_THREADS threads ranks          milliseconds of
+//   a data-parallel training step, as one of many ranks
+#include <malloc.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <new>
+
+#include "examples/common.h"
+#include "teeny/teeny.h"
+#include "tests/bench/peak.h"
+#include "tinyops/device.h"
+
+using namespace teeny;
+
+/// Bytes that the program holds, but for elements of tensors, and the most since `most_held` was last set.
+static thread_local int64_t held = 0, most_held = 0;
+
+void* operator new(size_t size) {
+  void* memory = std::malloc(size);
+  if (!memory) throw std::bad_alloc();
+  held += int64_t(malloc_usable_size(memory));
+  most_held = std::max(most_held, held);
+  return memory;
+}
+void operator delete(void* memory) noexcept {
+  held -= int64_t(malloc_usable_size(memory));
+  std::free(memory);
+}
+void operator delete(void* memory, size_t) noexcept { operator delete(memory); }
+
+using Clock = std::chrono::steady_clock;
+static double milliseconds_since(Clock::time_point start) {
+  return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
+}
+
+static double median(std::vector<double> values) {
+  std::ranges::nth_element(values, values.begin() + std::ssize(values) / 2);
+  return values[values.size() / 2];
+}
+
+/// Milliseconds of a call: the median of as many as fit into `seconds`. All ranks make the same calls.
+template <class Work>
+static double time(double seconds, Work&& work) {
+  for (int i = 0; i < 3; ++i) work();  // a Jit records the second call
+  tinyops::synchronize();
+  auto start = Clock::now();
+  work();
+  tinyops::synchronize();
+  const double once = dist::all_reduce(Tensor(milliseconds_since(start))).item() / dist::world();
+  const auto calls = std::clamp<int64_t>(int64_t(1e3 * seconds / once), 1, 10000);
+  std::vector<double> times;
+  for (int64_t i = 0; i < calls; ++i) {
+    start = Clock::now();
+    work();
+    tinyops::synchronize();
+    times.push_back(milliseconds_since(start));
+  }
+  return median(std::move(times));
+}
+
+static void print(const std::string& series, int64_t x, double value, double operations = 0, double bytes = 0) {
+  std::printf("%s %lld %.6g", series.c_str(), static_cast<long long>(x), value);
+  if (operations > 0) std::printf(" %.6g %.6g", operations, bytes);
+  std::printf("\n");
+  std::fflush(stdout);
+}
+
+static Tensor values(const Shape& shape) { return Tensor::randn(shape).realize(); }
+
+/// Three layers that are as wide as their input.
+struct Mlp {
+  nn::Linear a, b, c;
+  explicit Mlp(int64_t width) : a(width, width), b(width, width), c(width, width) {}
+  Tensor operator()(const Tensor& x) const { return c(b(a(x).relu()).relu()); }
+  TEENY_STATE(a, b, c)
+};
+
+static double inference(double seconds, int64_t batch, int64_t width) {
+  const NoGrad guard;
+  const Mlp model(width);
+  const Tensor x = values({batch, width});
+  Jit infer([&](const Tensor& x) { return model(x); });
+  return time(seconds, [&] { infer(x); });
+}
+
+/// Of many ranks, each has a batch of this size.
+static double training(double seconds, int64_t batch, int64_t width) {
+  const Mlp model(width);
+  optim::Adam adam(nn::parameters(model));
+  const Tensor x = values({batch, width}), y = values({batch, width});
+  const Training mode;
+  Jit step([&](const Tensor& x, const Tensor& y) {
+    adam.zero_grad();
+    const Tensor loss = model(x).mse_loss(y).backward();
+    dist::average_gradients(adam.parameters());
+    adam.step();
+    return loss;
+  });
+  return time(seconds, [&] { step(x, y); });
+}
+
+/// Both, with what they need at least: three products forward, five back, since nobody asks for the gradient of the
+/// input; parameters and examples are read once, and Adam reads and writes the parameters and two moments of each.
+static void mlp(double seconds, int64_t x, int64_t batch, int64_t width) {
+  const double product = 2.0 * double(batch * width * width), parameters = 3.0 * double(width * width + width);
+  const double examples = 2.0 * double(batch * width);
+  print("inference", x, inference(seconds, batch, width), 3 * product, 4 * (parameters + examples));
+  print("training", x, training(seconds, batch, width), 8 * product, 4 * (6 * parameters + examples));
+}
+
+static void print_peak(double seconds) {
+  const Peak peak = measure_peak(seconds);
+  std::printf("peak %.6g %.6g\n", peak.gflops, peak.gb_second);
+}
+
+/// A graph of `n` nodes, many times until `seconds` are over: microseconds and bytes a node.
+template <class Graph>
+static void graph(const std::string& name, double seconds, int64_t n, Graph&& make_and_run) {
+  std::vector<double> times, bytes;
+  for (const auto start = Clock::now(); times.empty() || milliseconds_since(start) < 1e3 * seconds;) {
+    const int64_t before = most_held = held;
+    const auto begin = Clock::now();
+    make_and_run(n);
+    tinyops::synchronize();
+    times.push_back(milliseconds_since(begin));
+    bytes.push_back(double(most_held - before));
+  }
+  print(name + "_microseconds", n, 1e3 * median(std::move(times)) / double(n));
+  print(name + "_bytes", n, median(std::move(bytes)) / double(n));
+}
+
+static void nodes(double seconds) {
+  const Tensor one = Tensor::ones({16}).contiguous().realize();
+  const auto forward = [&](int64_t n) {
+    const NoGrad guard;
+    Tensor y = one;
+    for (int64_t i = 0; i < n; ++i) y = y + one;
+    y.realize();
+  };
+  const auto both = [&](int64_t n) {  // a node of the gradient for each of the forward pass
+    const Tensor x = one.detach().requires_grad_();
+    Tensor y = x;
+    for (int64_t i = 0; i < n / 2; ++i) y = y * one;
+    const Tensor sum = y.sum();
+    realize(std::vector<Tensor>{sum, gradient(sum, {x})[0]});
+  };
+  for (int64_t n = 10; n <= 1000000; n *= 10) graph("forward", seconds, n, forward), graph("both", seconds, n, both);
+}
+
+static void threads(double seconds) {
+  const char* given = std::getenv("OMP_NUM_THREADS");
+  const int64_t count = given ? std::atoi(given) : 0;
+  if (count < 1) fail("the curve of threads: OMP_NUM_THREADS says how many there are");
+  const Tensor x = values({1024, 1024}), y = values({1024, 1024});
+  print("product", count, time(seconds, [&] { x.matmul(y).realize(); }));
+  const Tensor images = values({128, 32, 24, 24}), kernel = values({32, 32, 5, 5});
+  print("convolution", count, time(seconds, [&] { images.conv2d(kernel).realize(); }));
+  const Tensor long_x = values({1 << 24}), long_y = values({1 << 24});
+  print("addition", count, time(seconds, [&] { (long_x + long_y).realize(); }));
+  print("training", count, training(seconds, 128, 512));
+}
+
+int main(int argc, char** argv) {
+  std::string curve;
+  double seconds = 0.2;
+  return examples::run(argc, argv, "Measures how cost grows: the points of one curve.",
+                       {{"--curve", &curve, "batch, width, nodes, threads or ranks"},
+                        {"--seconds", &seconds, "how long each point is repeated"}},
+                       [&] {
+                         examples::print_on_one_rank();
+                         if (curve == "batch") {
+                           print_peak(seconds);
+                           for (int64_t batch = 1; batch <= 4096; batch *= 2) mlp(seconds, batch, batch, 512);
+                         } else if (curve == "width") {
+                           print_peak(seconds);
+                           for (int64_t width = 64; width <= 4096; width *= 2) mlp(seconds, width, 128, width);
+                         } else if (curve == "nodes") {
+                           nodes(seconds);
+                         } else if (curve == "threads") {
+                           threads(seconds);
+                         } else if (curve == "ranks") {
+                           print("training", dist::world(), training(seconds, 128, 512));
+                         } else {
+                           throw examples::WrongOption("--curve is batch, width, nodes, threads or ranks");
+                         }
+                       });
+}
