@@ -137,22 +137,33 @@ static void graph(const std::string& name, double seconds, int64_t n, Graph&& ma
   print(name + "_bytes", n, median(std::move(bytes)) / double(n));
 }
 
-static void nodes(double seconds) {
+static void nodes(double seconds, int64_t most) {
   const Tensor one = Tensor::ones({16}).contiguous().realize();
-  const auto forward = [&](int64_t n) {
+  const auto chain = [&](int64_t n) {
     const NoGrad guard;
     Tensor y = one;
     for (int64_t i = 0; i < n; ++i) y = y + one;
     y.realize();
   };
-  const auto both = [&](int64_t n) {  // a node of the gradient for each of the forward pass
+  const auto gradient_too = [&](int64_t n) {  // which has a node for each of the chain
     const Tensor x = one.detach().requires_grad_();
     Tensor y = x;
     for (int64_t i = 0; i < n / 2; ++i) y = y * one;
     const Tensor sum = y.sum();
     realize(std::vector<Tensor>{sum, gradient(sum, {x})[0]});
   };
-  for (int64_t n = 10; n <= 1000000; n *= 10) graph("forward", seconds, n, forward), graph("both", seconds, n, both);
+  const auto wide = [&](int64_t n) {
+    const NoGrad guard;
+    std::vector<Tensor> ends(size_t(n / 10), one);
+    for (Tensor& y : ends)
+      for (int i = 0; i < 10; ++i) y = y + one;
+    realize(ends);
+  };
+  for (int64_t n = 10; n <= std::min<int64_t>(most, 1000000); n *= 10) {
+    graph("chain", seconds, n, chain);
+    graph("gradient", seconds, n, gradient_too);
+    graph("wide", seconds, n, wide);
+  }
 }
 
 static void threads(double seconds) {
@@ -171,19 +182,23 @@ static void threads(double seconds) {
 int main(int argc, char** argv) {
   std::string curve;
   double seconds = 0.2;
+  int64_t most = 1000000;
   return examples::run(argc, argv, "Measures how cost grows: the points of one curve.",
                        {{"--curve", &curve, "batch, width, nodes, threads or ranks"},
-                        {"--seconds", &seconds, "how long each point is repeated"}},
+                        {"--seconds", &seconds, "how long each point is repeated"},
+                        {"--most", &most, "no batch, width or number of nodes beyond this", 1}},
                        [&] {
                          examples::print_on_one_rank();
                          if (curve == "batch") {
                            print_peak(seconds);
-                           for (int64_t batch = 1; batch <= 4096; batch *= 2) mlp(seconds, batch, batch, 512);
+                           for (int64_t batch = 1; batch <= std::min<int64_t>(most, 4096); batch *= 2)
+                             mlp(seconds, batch, batch, 512);
                          } else if (curve == "width") {
                            print_peak(seconds);
-                           for (int64_t width = 64; width <= 4096; width *= 2) mlp(seconds, width, 128, width);
+                           for (int64_t width = 64; width <= std::min<int64_t>(most, 4096); width *= 2)
+                             mlp(seconds, width, 128, width);
                          } else if (curve == "nodes") {
-                           nodes(seconds);
+                           nodes(seconds, most);
                          } else if (curve == "threads") {
                            threads(seconds);
                          } else if (curve == "ranks") {
