@@ -1,10 +1,10 @@
 // How cost grows: the points of one curve, a line each, `series x value` or `series x value operations bytes`.
 // growth.py runs it for all curves, several times each, and draws what comes out.
 //
-//   batch, width   milliseconds of an MLP, and the operations and bytes that cannot be done without; first a line
-//   `peak` nodes          microseconds and bytes a node of a graph that is made, scheduled, run and given back threads
-//   milliseconds of single operations and of a training step, on OMP_NUM_THREADS threads ranks          milliseconds of
-//   a data-parallel training step, as one of many ranks
+//   batch, width   milliseconds of an MLP, and the operations and bytes that it needs at least; first a line `peak`
+//   nodes          microseconds and bytes a node of a graph that is made, scheduled, run and given back
+//   threads        milliseconds of single operations and of a training step, on OMP_NUM_THREADS threads
+//   ranks          milliseconds of a data-parallel training step, as one of many ranks
 #include <malloc.h>
 
 #include <algorithm>

@@ -29,19 +29,19 @@ CURVES = ['batch', 'width', 'nodes', 'threads', 'ranks']
 FIELDS = ['curve', 'series', 'x', 'median', 'least', 'most', 'unit', 'limit', 'milliseconds', 'passes']
 
 NETWORK = [('inference', 'inference'), ('training', 'a training step')]
-GRAPHS = [('chain', 'one chain'), ('gradient', 'a chain and its gradient'), ('wide', 'chains of ten')]
+GRAPHS = [('chain', 'a chain'), ('gradient', 'with gradients'), ('wide', 'chains of ten')]
 Panel = collections.namedtuple('Panel', 'curve title subtitle x_label series limit_label unit logarithmic')
 PANELS = [
-    Panel('batch', 'Batch: time over the least possible', 'MLP of three layers of 512', 'examples a batch', NETWORK,
+    Panel('batch', 'Batch: time over the least possible', 'MLP of three layers of 512; below 1 its weights come from the cache', 'examples a batch', NETWORK,
           "the machine's limit", 'times', True),
-    Panel('width', 'Width: time over the least possible', 'MLP of three layers, batches of 128', 'width of a layer', NETWORK,
+    Panel('width', 'Width: time over the least possible', 'MLP of three layers, batches of 128; small ones fit the cache', 'width of a layer', NETWORK,
           "the machine's limit", 'times', True),
     Panel('nodes', 'Graph: microseconds a node', 'made, scheduled, run and given back', 'nodes', GRAPHS, 'goal', 'us', True),
     Panel('memory', 'Graph: bytes a node', 'the most that are held at once', 'nodes', GRAPHS, 'goal', 'bytes', True),
     Panel('threads', 'Threads: how many times as fast', 'as one thread is', 'threads',
           [('product', 'product'), ('convolution', 'convolution'), ('addition', 'addition'), ('training', 'training step')],
           'perfect', 'times', True),
-    Panel('ranks', 'Ranks: efficiency', f'MLP, 128 examples a rank; one rank is 1, {CORES} cores are {CORES} times as fast at most',
+    Panel('ranks', 'Ranks: efficiency', f'examples a second a core; MLP of 512, 128 examples a rank, {CORES} cores',
           'ranks', [('training', 'a training step')], 'perfect', 'of 1', False),
 ]
 GOALS = {'nodes': 1.2, 'memory': 1000}
@@ -214,7 +214,7 @@ def draw_panel(picture, panel, rows, x, y):
     xs = sorted({row['x'] for row in rows})
     low = min(min(row['least'], row['limit']) for row in rows)
     high = max(max(row['most'], row['limit']) for row in rows)
-    low, high = (low / 1.15, high * 1.15) if panel.logarithmic else (0, high * 1.08)
+    low, high = (low / 1.25, max(high * 1.25, 4 * low)) if panel.logarithmic else (0, high * 1.08)
     scale = math.log if panel.logarithmic else lambda value: value
     x_span = math.log(xs[-1] / xs[0]) or 1
 
@@ -239,14 +239,14 @@ def draw_panel(picture, panel, rows, x, y):
                      fill=f'soft-{colour}')
     limit = [at(value, value if panel.curve == 'threads' else rows[0]['limit']) for value in xs]
     picture.path(limit, 'ink', 1.5, '6 4')
-    legend = left
+    legend = x + 8
     for points, label, colour in lines:
         picture.path([at(p['x'], p['median']) for p in points], colour, 2)
         for p in points:
             picture.circle(*at(p['x'], p['median']), 3, colour, colour)
         picture.line(legend, y + 62, legend + 16, y + 62, colour, 3)
         picture.text(legend + 21, y + 62, label, 'ink', 'start', words=True, small=True)
-        legend += 36 + 6.3 * len(label)
+        legend += 36 + 6.6 * len(label)
     picture.line(legend, y + 62, legend + 16, y + 62, 'ink', 1.5, '6 4')
     picture.text(legend + 21, y + 62, panel.limit_label, 'ink', 'start', words=True, small=True)
 
@@ -259,7 +259,7 @@ def draw(rows, peak, passes):
     model = next((line.split(':')[1].strip() for line in open('/proc/cpuinfo') if line.startswith('model name')), 'processor')
     machine = f'{model}, {CORES} cores' + (f'; at most {peak[0]:.0f} GFLOP/s and {peak[1]:.0f} GB/s' if peak[0] else '')
     picture.text(8, 18, f'How the cost of teeny grows: {machine}', 'ink', 'start', words=True, bold=True)
-    picture.text(8, 42, f'Points: the median of {passes} passes; bands: from the least to the most. Least possible: the larger of the time for '
+    picture.text(8, 42, f'Points: the median of {passes} pass{"es" * (passes > 1)}; bands: from the least to the most. Least possible: the larger of the time for '
                  'the multiply-adds and for the bytes.', 'dim', 'start', words=True, small=True)
     for i, panel in enumerate(panels):
         draw_panel(picture, panel, [row for row in rows if row['curve'] == panel.curve], i % 2 * ACROSS, 70 + i // 2 * DOWN)
