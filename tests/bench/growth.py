@@ -28,7 +28,7 @@ CORES = len(os.sched_getaffinity(0))
 CURVES = ['batch', 'width', 'nodes', 'threads', 'ranks']
 FIELDS = ['curve', 'series', 'x', 'median', 'least', 'most', 'unit', 'limit', 'milliseconds', 'passes']
 
-NETWORK = [('inference', 'inference'), ('training', 'a training step')]
+NETWORK = [('inference', 'inference'), ('training', 'training')]
 GRAPHS = [('chain', 'a chain'), ('gradient', 'with gradients'), ('wide', 'chains of ten')]
 Panel = collections.namedtuple('Panel', 'curve title subtitle x_label series limit_label unit logarithmic')
 PANELS = [
@@ -36,13 +36,13 @@ PANELS = [
           "the machine's limit", 'times', True),
     Panel('width', 'Width: time over the least possible', 'MLP of three layers, batches of 128; small ones fit the cache', 'width of a layer', NETWORK,
           "the machine's limit", 'times', True),
-    Panel('nodes', 'Graph: microseconds a node', 'made, scheduled, run and given back', 'nodes', GRAPHS, 'goal', 'us', True),
+    Panel('nodes', 'Graph: microseconds a node', 'additions of 16 floats: made, scheduled, run and given back', 'nodes', GRAPHS, 'goal', 'us', True),
     Panel('memory', 'Graph: bytes a node', 'the most that are held at once', 'nodes', GRAPHS, 'goal', 'bytes', True),
-    Panel('threads', 'Threads: how many times as fast', 'as one thread is', 'threads',
-          [('product', 'product'), ('convolution', 'convolution'), ('addition', 'addition'), ('training', 'training step')],
-          'perfect', 'times', True),
+    Panel('threads', 'Threads: how many times as fast', 'as one: a product of 1024, a 5×5 convolution, 2²⁴ additions, an MLP', 'threads',
+          [('product', 'product'), ('convolution', 'convolution'), ('addition', 'addition'), ('training', 'training')],
+          'ideal', 'times', True),
     Panel('ranks', 'Ranks: efficiency', f'examples a second a core; MLP of 512, 128 examples a rank, {CORES} cores',
-          'ranks', [('training', 'a training step')], 'perfect', 'of 1', False),
+          'ranks', [('training', 'training')], 'ideal', 'of 1', False),
 ]
 GOALS = {'nodes': 1.2, 'memory': 1000}
 
@@ -187,7 +187,7 @@ def ticks(low, high, logarithmic):
     if not logarithmic:
         step = 0.25 if high <= 1.3 else 0.5
         return [step * i for i in range(int(high / step + 0.01) + 1)]
-    steps = (1, 2, 5) if high / low < 200 else (1,)
+    steps = (1, 1.5, 2, 3, 5, 7) if high / low < 10 else (1, 2, 5) if high / low < 200 else (1,)
     every = [digit * 10.0 ** power for power in range(-3, 8) for digit in steps]
     return [value for value in every if 0.999 * low <= value <= 1.001 * high]
 
@@ -214,7 +214,7 @@ def draw_panel(picture, panel, rows, x, y):
     xs = sorted({row['x'] for row in rows})
     low = min(min(row['least'], row['limit']) for row in rows)
     high = max(max(row['most'], row['limit']) for row in rows)
-    low, high = (low / 1.25, max(high * 1.25, 4 * low)) if panel.logarithmic else (0, high * 1.08)
+    low, high = (low / 1.25, max(high * 1.25, 2.5 * low)) if panel.logarithmic else (0, high * 1.08)
     scale = math.log if panel.logarithmic else lambda value: value
     x_span = math.log(xs[-1] / xs[0]) or 1
 
@@ -246,7 +246,11 @@ def draw_panel(picture, panel, rows, x, y):
             picture.circle(*at(p['x'], p['median']), 3, colour, colour)
         picture.line(legend, y + 62, legend + 16, y + 62, colour, 3)
         picture.text(legend + 21, y + 62, label, 'ink', 'start', words=True, small=True)
-        legend += 36 + 6.6 * len(label)
+        legend += 38 + 6.7 * len(label)
+    lowest = -math.inf  # of the values at the lines' ends, which make room for each other
+    for points, _, colour in sorted(lines, key=lambda line: -line[0][-1]['median']):
+        lowest = max(at(points[-1]['x'], points[-1]['median'])[1], lowest + 14)
+        picture.text(left + WIDTH - 4, lowest, f'{points[-1]["median"]:.3g}', colour, 'start', words=True, small=True)
     picture.line(legend, y + 62, legend + 16, y + 62, 'ink', 1.5, '6 4')
     picture.text(legend + 21, y + 62, panel.limit_label, 'ink', 'start', words=True, small=True)
 
