@@ -32,15 +32,15 @@ NETWORK = [('inference', 'inference'), ('training', 'training')]
 GRAPHS = [('chain', 'a chain'), ('gradient', 'with gradients'), ('wide', 'chains of ten')]
 Panel = collections.namedtuple('Panel', 'curve title subtitle x_label series limit_label unit logarithmic')
 PANELS = [
-    Panel('batch', 'Batch: time over the least possible', 'MLP of three layers of 512; below 1 its weights come from the cache', 'examples a batch', NETWORK,
-          "the machine's limit", 'times', True),
-    Panel('width', 'Width: time over the least possible', 'MLP of three layers, batches of 128; small ones fit the cache', 'width of a layer', NETWORK,
-          "the machine's limit", 'times', True),
-    Panel('nodes', 'Graph: microseconds a node', 'additions of 16 floats: made, scheduled, run and given back', 'nodes', GRAPHS, 'goal', 'us', True),
+    Panel('batch', 'Batch: time over the least possible', 'MLP of three layers of 512; below 1 its weights come from the cache',
+          'examples a batch', NETWORK, "the machine's limit", 'times', True),
+    Panel('width', 'Width: time over the least possible', 'MLP of three layers, batches of 128; small ones fit the cache',
+          'width of a layer', NETWORK, "the machine's limit", 'times', True),
+    Panel('nodes', 'Graph: microseconds a node', 'additions of 16 floats: made, scheduled, run and given back',
+          'nodes', GRAPHS, 'goal', 'us', True),
     Panel('memory', 'Graph: bytes a node', 'the most that are held at once', 'nodes', GRAPHS, 'goal', 'bytes', True),
-    Panel('threads', 'Threads: how many times as fast', 'as one: a product of 1024, a 5×5 convolution, 2²⁴ additions, an MLP', 'threads',
-          [('product', 'product'), ('convolution', 'convolution'), ('addition', 'addition'), ('training', 'training')],
-          'ideal', 'times', True),
+    Panel('threads', 'Threads: how many times as fast', 'as one: a product of 1024, a 5×5 convolution, 2²⁴ additions, an MLP',
+          'threads', [(name, name) for name in ('product', 'convolution', 'addition', 'training')], 'ideal', 'times', True),
     Panel('ranks', 'Ranks: efficiency', f'examples a second a core; MLP of 512, 128 examples a rank, {CORES} cores',
           'ranks', [('training', 'training')], 'ideal', 'of 1', False),
 ]
@@ -106,7 +106,8 @@ class Progress:
 
     def show(self, line):
         if sys.stderr.isatty():
-            print(f'\r\033[K{time.monotonic() - self.start:.0f} s  {self.text}  {line}'[:100], end='', file=sys.stderr, flush=True)
+            text = f'{time.monotonic() - self.start:.0f} s  {self.text}  {line}'
+            print(f'\r\033[K{text[:78]}', end='', file=sys.stderr, flush=True)
 
     def end(self):
         if sys.stderr.isatty():
@@ -123,10 +124,10 @@ def run(command, env, curve, samples, progress):
 
 
 def launchers(program):
-    """What starts `program` as so many ranks; empty, with a word, where there is no MPI."""
-    def make(*what):
-        made = subprocess.run(['make', '--no-print-directory', '-s', 'RANKS=mpi', *what], cwd=ROOT, close_fds=False,  # shares its jobs
-                              capture_output=True, text=True)
+    """What starts `program` as so many ranks of a thread each; empty, with a word, where there is no MPI."""
+    def make(*what):  # it shares the jobs of the make that has started this
+        made = subprocess.run(['make', '--no-print-directory', '-s', 'RANKS=mpi', *what], cwd=ROOT, close_fds=False,
+                              capture_output=True, text=True, env={**os.environ, 'OMP_NUM_THREADS': '1'})
         if made.returncode:
             raise FileNotFoundError(re.sub(r'^.*\*\*\* |  Stop\.$', '', made.stderr.strip().splitlines()[-1]))
         return made.stdout.split()
@@ -151,7 +152,7 @@ def measure(args):
                     run([args.growth, *options, curve], {'OMP_NUM_THREADS': str(threads)}, curve, samples, progress)
             elif curve == 'ranks':
                 for command in of_ranks.values():
-                    run([*command, *options, curve], {'OMP_NUM_THREADS': '1'}, curve, samples, progress)
+                    run([*command, *options, curve], {}, curve, samples, progress)
             else:
                 run([args.growth, *options, curve], {}, curve, samples, progress)
     progress.end()
@@ -263,8 +264,9 @@ def draw(rows, peak, passes):
     model = next((line.split(':')[1].strip() for line in open('/proc/cpuinfo') if line.startswith('model name')), 'processor')
     machine = f'{model}, {CORES} cores' + (f'; at most {peak[0]:.0f} GFLOP/s and {peak[1]:.0f} GB/s' if peak[0] else '')
     picture.text(8, 18, f'How the cost of teeny grows: {machine}', 'ink', 'start', words=True, bold=True)
-    picture.text(8, 42, f'Points: the median of {passes} pass{"es" * (passes > 1)}; bands: from the least to the most. Least possible: the larger of the time for '
-                 'the multiply-adds and for the bytes.', 'dim', 'start', words=True, small=True)
+    caption = (f'Points: the median of {passes} pass{"es" * (passes > 1)}; bands: from the least to the most. '
+               'Least possible: the larger of the time for the multiply-adds and for the bytes.')
+    picture.text(8, 42, caption, 'dim', 'start', words=True, small=True)
     for i, panel in enumerate(panels):
         draw_panel(picture, panel, [row for row in rows if row['curve'] == panel.curve], i % 2 * ACROSS, 70 + i // 2 * DOWN)
     return picture.svg()
