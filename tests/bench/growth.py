@@ -4,9 +4,9 @@
     growth.py GROWTH FOLDER [--ranks PROGRAM] [--only CURVES] [--passes N] [--seconds S] [--most X]
 
 GROWTH is the program of growth.cpp, PROGRAM the same one for many ranks, which make builds; it is left out where there is no
-MPI. Each curve is measured once in every pass, so that a slow minute of the machine meets all of them. FOLDER gets growth.csv,
-a line for each point with the median, the least and the most of all passes, and growth.svg, which draws the median as a line in
-a band from the least to the most.
+MPI. Each curve is measured once in every pass, so that a slow minute of the machine meets all of them; a pass has the best of a
+few runs of a point. FOLDER gets growth.csv, a line for each point with the median, the least and the most of all passes, and
+growth.svg, which draws the median as a line in a band from the least to the most.
 """
 import argparse
 import collections
