@@ -143,7 +143,7 @@ def measure(args):
     samples, progress = Samples(), Progress()
     options = ['--seconds', str(args.seconds), '--most', str(args.most), '--curve']
     of_ranks = launchers(args.ranks) if args.ranks and 'ranks' in args.only else {}
-    thread_counts = sorted({CORES, *(2 ** i for i in range(CORES.bit_length()))} - {2 ** CORES.bit_length()})
+    thread_counts = sorted({CORES, *(2 ** i for i in range(CORES.bit_length()))})
     for number in range(1, args.passes + 1):
         for curve in args.only:
             progress.begin(f'pass {number} of {args.passes}: {curve}')
