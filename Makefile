@@ -534,7 +534,7 @@ bench-sweep: $P/sweep ## look for geometries at which teeny is slow (PEERS=pytho
 of_ranks_too = $(call in_folder,$(or $(with_ranks),mpi) $(filter-out mpi,$(MPI_PC)))/growth
 bench-growth: $(if $(emulated),,$P/growth) ## how cost grows with batch, width, nodes, threads and ranks: growth.csv and growth.svg (ONLY=batch,nodes OUT=build/growth)
 	$(if $(emulated),@echo 'bench-growth: emulated kernels have no times' >&2; exit 1)
-	+python3 tests/bench/growth.py $< $(or $(OUT),build/growth) --ranks $(of_ranks_too) \
+	python3 tests/bench/growth.py $< $(or $(OUT),build/growth) --ranks $(of_ranks_too) \
 	  --only $(or $(ONLY),batch$(comma)width$(comma)nodes$(if $(on_gpu),,$(comma)threads$(comma)ranks)) $(ARGS)
 
 # ---- The course -----------------------------------------------------------------------------------------------------

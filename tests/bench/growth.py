@@ -125,9 +125,10 @@ def run(command, env, curve, samples, progress):
 
 def launchers(program):
     """What starts `program` as so many ranks of a thread each; empty, with a word, where there is no MPI."""
-    def make(*what):  # it shares the jobs of the make that has started this
-        made = subprocess.run(['make', '--no-print-directory', '-s', 'RANKS=mpi', *what], cwd=ROOT, close_fds=False,
-                              capture_output=True, text=True, env={**os.environ, 'OMP_NUM_THREADS': '1'})
+    def make(*what):  # one of its own: the make that has started this has nothing else to do
+        plain = {name: value for name, value in os.environ.items() if name not in ('MAKEFLAGS', 'MAKELEVEL', 'MFLAGS')}
+        made = subprocess.run(['make', '--no-print-directory', '-s', 'RANKS=mpi', *what], cwd=ROOT, capture_output=True,
+                              text=True, env={**plain, 'OMP_NUM_THREADS': '1'})
         if made.returncode:
             raise FileNotFoundError(re.sub(r'^.*\*\*\* |  Stop\.$', '', made.stderr.strip().splitlines()[-1]))
         return made.stdout.split()
