@@ -173,9 +173,18 @@ static void convolutions(Bench& bench, int64_t batch) {
     ConvOptions options = {};
     bool backward = false;
   };
-  const auto gflop = [](const Row& row, const Tensor& out) {
-    double work = 2e-9 * double(out.numel());
-    for (int axis = 1; axis < row.w.size(); ++axis) work *= double(row.w[axis]);
+  const auto gflop = [](const Row& row, const Tensor& out) {  // padding multiplies nothing
+    double work = 2e-9 * double(out.size(0) * out.size(1) * row.w[1]);
+    const int64_t stride = row.options.stride.list[0], padding = row.options.padding.list[0];  // of both axes
+    for (int axis = 2; axis < 4; ++axis) {
+      int64_t met = 0;
+      for (int64_t window = 0; window < out.size(axis); ++window)
+        for (int64_t tap = 0; tap < row.w[axis]; ++tap) {
+          const int64_t at = window * stride - padding + tap;
+          met += at >= 0 && at < row.x[axis];
+        }
+      work *= double(met);
+    }
     return row.backward ? 3 * work : work;
   };
   const bool small = bench.device == Peak::Device::Emulated;  // then rows of a batch alone
@@ -378,9 +387,8 @@ static void published(Bench& bench) {
   if (bench.selects("gpt2_token") || bench.selects("gpt2_prompt_512")) {
     const examples::Gpt2 model(examples::Gpt2Config{});
     realize_all(model);
-    double weights = 0;  // all but the table of positions are read for a token
-    for (const Tensor& x : nn::parameters(model)) weights += double(x.numel());
-    weights -= double(model.wpe.weight.numel());
+    double weights = -double(model.wpe.weight.numel());  // all but the table of positions are read for a token
+    for (const auto& [name, x] : nn::state_dict(model)) weights += double(x.numel());
     examples::Gpt2Reader reader(model);
     const std::vector<int64_t> text(512, 11);
     const auto token_behind = [&](const std::string& name, size_t before, int64_t most) {
