@@ -444,9 +444,6 @@ launch    = $(if $(NP),OMP_NUM_THREADS=$${OMP_NUM_THREADS:-$$(n=$$(($$(nproc) / 
 # Open MPI's ranks write to a terminal also where mpirun does not.
 on_terminal = $$([ -t 1 ] || echo TERM=dumb)
 
-# Where other programs run too, threads that wait for each other must sleep: spinning makes a training ten times slower.
-$(EXAMPLES) run test: export OMP_WAIT_POLICY ?= passive
-
 mnist: ## train a small convnet on MNIST for one epoch
 beautiful_mnist: ## train tinygrad's network on MNIST
 teenygrad_mnist: ## train teenygrad's network for 100 steps

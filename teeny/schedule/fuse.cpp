@@ -85,7 +85,9 @@ class Scheduler {
       std::vector<LazyBuffer> replaced = {};
       std::span<const LazyBuffer> sources() const { return replaced.empty() ? node->sources : replaced; }
     };
-    std::vector<Visit> stack{{target}};
+    std::vector<Visit> stack;
+    stack.reserve(8);
+    stack.push_back({target});
     while (!stack.empty()) {
       Visit& top = stack.back();
       if (top.next == 0) top.replaced = replace_sources(*top.node);
@@ -379,8 +381,10 @@ void Plan::walk(const LazyBuffer& source, const View& view, std::vector<FusedInp
 }
 
 std::vector<FusedInput> Plan::reads_of(const Node& node) {
+  const std::span<const LazyBuffer> sources = sources_of(node);
   std::vector<FusedInput> reads;
-  for (const LazyBuffer& source : sources_of(node)) walk(source, source.views().view(), reads);
+  reads.reserve(sources.size());
+  for (const LazyBuffer& source : sources) walk(source, source.views().view(), reads);
   return reads;
 }
 

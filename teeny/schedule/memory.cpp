@@ -28,7 +28,6 @@ std::vector<View*> views_of(tinyops::RowKernel& k) {
 /// Neighbouring axes that every view walks as one become one. The border before the last `inner` axes stays, and a view
 /// may lack the axes after it.
 void merge_axes(Shape& shape, int& inner, std::span<View* const> views) {
-  if (shape.size() < 2) return;
   std::vector<Dims*> strides;
   for (View* view : views) {
     strides.push_back(&view->address.coef);
@@ -41,7 +40,8 @@ void merge_axes(Shape& shape, int& inner, std::span<View* const> views) {
 
 /// The kernel with as few axes as its views allow.
 tinyops::Kernel with_merged_axes(tinyops::Kernel kernel) {
-  if (auto* rows = std::get_if<tinyops::RowKernel>(&kernel)) merge_axes(rows->shape, rows->inner, views_of(*rows));
+  if (auto* rows = std::get_if<tinyops::RowKernel>(&kernel); rows && rows->shape.size() > 1)
+    merge_axes(rows->shape, rows->inner, views_of(*rows));
   if (auto* contraction = std::get_if<tinyops::ContractKernel>(&kernel)) {
     std::vector<View*> views = views_of(contraction->epilogue);
     views.push_back(&contraction->a.view);

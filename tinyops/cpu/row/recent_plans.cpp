@@ -40,7 +40,11 @@ size_t place_of(const RowKernel& k) {
   add_all(k.shape);
   for (const Instruction& instruction : k.program) {
     add(instruction.op.index() * 64 + size_t(instruction.dtype));
-    std::visit([&]<class Op>(const Op& op) { if constexpr (std::is_enum_v<Op>) add(op); }, instruction.op);
+    std::visit(
+        [&]<class Op>(const Op& op) {
+          if constexpr (std::is_enum_v<Op>) add(op);
+        },
+        instruction.op);
     for (int arg : instruction.args) add(arg);
   }
   for (const Input& input : k.inputs) add_all(input.operand.view.address.coef), add(input.operand.view.address.offset);

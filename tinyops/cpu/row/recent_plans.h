@@ -13,7 +13,7 @@ class RecentPlans {
  public:
   /// Those of this thread.
   static RecentPlans& of_thread();
-  /// Calls `run` with a plan for the kernel: that of one like it, which gets this one's buffers meanwhile, or a new one.
+  /// Calls `run` with a plan for the kernel: that of one like it, which has this one's buffers meanwhile; or a new one.
   void run(const RowKernel& kernel, void (*run)(RowPlan&));
 
  private:
@@ -23,7 +23,9 @@ class RecentPlans {
   ~RecentPlans();
   /// The place of a kernel depends on what it does: the plan that was there before goes. They are emptied when the
   /// thread ends, and not destroyed: the destructor of a static object, which comes later, may still run a kernel.
-  union { std::array<std::unique_ptr<Planned>, 256> places_; };
+  union {
+    std::array<std::unique_ptr<Planned>, 256> places_;
+  };
 };
 
 }  // namespace tinyops::cpu
