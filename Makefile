@@ -275,11 +275,11 @@ $(LIBPROGRAM): $(call object,$(filter-out $(of_plans),$(of_program))) $(of_plans
 	@rm -f $@
 	$(call say,archive,$@)
 	$Qar rcs $@ $^
-# Not libteeny.so, which a linker would take for libteeny.a.
+# Not libteeny.so, which a linker would take for libteeny.a. It stays in memory when it is closed: its threads sleep there.
 $(LIBPROGRAM:.a=.so): $(LIBPROGRAM)
 	$(call say,link,$@)
 	@echo '{ global: teeny_*; local: *; };' > $(@:.so=.map)
-	$Q$(CXX) $(FLAGS) $(CXXFLAGS) -shared -Wl,-soname,$(@F),--gc-sections,-u,teeny_load,--version-script,$(@:.so=.map),-z,defs \
+	$Q$(CXX) $(FLAGS) $(CXXFLAGS) -shared -Wl,-soname,$(@F),--gc-sections,-u,teeny_load,--version-script,$(@:.so=.map),-z,defs,-z,nodelete \
 	  $< $(filter-out -lz $(MPI_LIBS),$(LIBS)) -s -o $@
 
 # Its tests: a network as a program file (WEIGHTS=digits.safetensors, of examples/mnist), a binary with it inside, and a program in C.
