@@ -23,8 +23,8 @@ using std::chrono::microseconds;
 constexpr Clock::duration kLongestSpin = microseconds(100), kShortestSpin = microseconds(2);
 /// Between two looks at the clock nothing takes this long, but that something else had the processor.
 constexpr Clock::duration kInterrupted = microseconds(30);
-/// After that, so many tasks are waited for asleep.
-constexpr int kCautious = 200;
+/// After that, for so long tasks are waited for asleep.
+constexpr Clock::duration kCautious = microseconds(2000);
 
 thread_local bool in_team = false;
 
@@ -61,6 +61,7 @@ class Helper {
   }
 
   bool is_asleep() const { return asleep_; }
+  void miss() { ++missed_; }  ///< a task for which it is not woken
   bool invite(Task& task, size_t member) {
     Task* idle = nullptr;
     if (task_.load(std::memory_order_relaxed) || !task_.compare_exchange_strong(idle, &kTaken)) return false;
@@ -96,16 +97,16 @@ class Helper {
   void wait() {
     const auto is_called = [this] { return is_task(task_.load(std::memory_order_acquire)); };
     const auto begin = Clock::now();
-    if (cautious_ > 0) --cautious_;
-    else if (spins_) {
+    if (spins_ && begin >= spins_from_) {
       const Spin spin(begin, patience_, is_called);
-      if (spin.interrupted) cautious_ = kCautious;
+      if (spin.interrupted) spins_from_ = Clock::now() + kCautious;
       if (spin.over) return;
     }
+    missed_ = 0;
     asleep_ = true;
-    for (int seen = calls_; !is_called(); seen = calls_) calls_.wait(seen);
+    if (const int seen = calls_; !is_called()) calls_.wait(seen);  // perhaps for a task that is withdrawn meanwhile
     asleep_ = false;
-    const bool soon = Clock::now() - begin < kLongestSpin;
+    const bool soon = (Clock::now() - begin) / (1 + missed_) < kLongestSpin;  // from one task to the next
     patience_ = soon ? std::min(2 * patience_, kLongestSpin) : std::max(patience_ / 2, kShortestSpin);
   }
 
@@ -113,10 +114,11 @@ class Helper {
   std::atomic<Task*> task_ = nullptr;  ///< null: it waits
   std::atomic<int> calls_ = 0;
   std::atomic<bool> asleep_ = false;
+  std::atomic<int> missed_ = 0;        ///< tasks since it fell asleep
   std::atomic<size_t> member_ = 0;  ///< as which it does the task
   const bool spins_;
   Clock::duration patience_ = kLongestSpin;
-  int cautious_ = 0;
+  Clock::time_point spins_from_;
 };
 
 /// All helpers there are. They are never ended: the destructor of a static object may still run a kernel.
@@ -159,9 +161,11 @@ void run_in_team(int64_t team, double steps, void* data, void (*run)(void*, size
   unused = std::min(unused + steps, double(team - 1) * kWorthWaking);
   for (const auto& helper : Helpers::all().start(size_t(team - 1))) {
     const bool asleep = helper->is_asleep();
-    if ((asleep && unused < kWorthWaking) || !helper->invite(task, invited.size() + 1)) continue;
-    if (asleep) unused -= kWorthWaking;
-    invited.push_back(helper.get());
+    if (asleep && unused < kWorthWaking) helper->miss();
+    else if (helper->invite(task, invited.size() + 1)) {
+      if (asleep) unused -= kWorthWaking;
+      invited.push_back(helper.get());
+    }
   }
   in_team = true;
   run(data, 0);
