@@ -1,10 +1,10 @@
 // In whose memory: every kernel that fuse.cpp has planned gets buffers for its results, and becomes a program. The
 // rules go on:
 //
-//  5. A root that is read only in its own kernel is not stored.                             add_program()
-//  6. A result takes over the buffer of an input that is not needed after this kernel, is read in step, and not by a
+//  6. A root that is read only in its own kernel is not stored.                             add_program()
+//  7. A result takes over the buffer of an input that is not needed after this kernel, is read in step, and not by a
 //     contraction.                                                                          reuse_input_buffer()
-//  7. The parts of an Assemble are written into one buffer, each where it belongs. A first part that is the whole and is
+//  8. The parts of an Assemble are written into one buffer, each where it belongs. A first part that is the whole and is
 //     not needed after that is this buffer: assigning a slice copies nothing.
 //                                                                                       add_parts(), reuse_first_part()
 //     A part that is stored anyway is written to its place by the same kernel.              find_stored_parts()
@@ -72,7 +72,7 @@ class BufferAssignment {
   NodeInfo& info(const Node& node) { return plan_.info(node); }
 
 
-  // ---- 5. What is stored
+  // ---- 6. What is stored
 
   /// A node that is needed later and stays unrealized will read its own sources then.
   void mark_sources_of_unrealized() {
@@ -109,7 +109,7 @@ class BufferAssignment {
     steps_.push_back({lower_special(*i.node, i.buffer, plan_), {{i.node, i.buffer}}});
   }
 
-  // ---- 6. In place
+  // ---- 7. In place
 
   /// The buffer of an input that is not needed after this kernel and that is read in step, element by element or, where
   /// the result is a value of the row, row by row: the result can be written over it. This is how an optimiser updates
@@ -140,7 +140,7 @@ class BufferAssignment {
     // exercise 13]
   }
 
-  // ---- 7. Parts
+  // ---- 8. Parts
 
   /// Parts that a row kernel stores for other readers, too: the output of a recurrent layer's step, say, which the next
   /// step reads. They get a second destination. The first of overlapping parts is all of the result; those are left

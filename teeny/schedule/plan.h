@@ -19,6 +19,7 @@ struct NodeInfo {
   int uses = 0;              ///< how often nodes of this schedule read it
   int references = 0;        ///< how often they and their replaced sources hold it
   bool target = false;
+  bool assigned = false;      ///< what a pending assignment waits for
   bool root = false;
   bool needed_later = false;  ///< by an owner outside this schedule
   bool stored = false;       ///< a root that another group reads
@@ -109,7 +110,15 @@ struct Plan : ScheduledNodes {
   /// the way. What cannot be computed in place because two views do not merge is made a root.
   void walk(const LazyBuffer& source, const View& view, std::vector<FusedInput>& reads);
   std::vector<FusedInput> reads_of(const Node& node);
+
+  /// Of what the kernel reads and nothing outside of this schedule holds.
+  int64_t temporary_bytes(const PlannedKernel& kernel) const;
 };
+
+inline int64_t bytes_of(const Node& node) { return numel(node.shape()) * itemsize(node.dtype); }
+
+/// Between the halves: the kernels in the order in which they run.
+void order_kernels(Plan& plan);
 
 /// The second half: a plan of kernels becomes kernels with buffers.
 std::vector<Step> assign_buffers(Plan& plan);
