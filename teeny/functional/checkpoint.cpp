@@ -29,8 +29,8 @@ std::vector<Tensor> leaves(std::span<const Tensor> ys) {
   return result;
 }
 
-/// The values of x in a node of its own, which is computed after `earlier`: as soon as a scheduler sees x itself, it may
-/// compute what reads it beside what has read it before. Where nothing reads x later, its memory is taken over.
+/// The values of x in a node of its own, which is computed after `earlier`: as soon as a scheduler sees x itself, it
+/// may compute what reads it beside what has read it before. Where nothing reads x later, its memory is taken over.
 Tensor after(const Tensor& x, const Tensor& earlier) {
   if (x.rank() == 0) return after(x.reshape({1}), earlier).reshape({});
   const Dims none = Dims::filled(x.rank(), 0);
@@ -96,10 +96,11 @@ struct Checkpoint : Function {
     }();
     ends.insert(ends.end(), inputs.begin() + ptrdiff_t(arguments), inputs.end());
     const auto rule = std::make_shared<Given>();
-    for (size_t k = 0; k < ys.size(); ++k) {
+    for (size_t k = 0; k < std::min(ys.size(), given.size()); ++k) {
       if (!given[k].defined()) continue;
       if (ys[k].shape() != given[k].shape() || !ys[k].requires_grad())
-        fail("checkpoint: the function does not give in the backward pass what it gave before: ", given[k].shape());
+        fail("checkpoint: the function gave ", given[k].shape(), " and gives ", ys[k].shape(),
+             " when it is called again; it must do the same each time");
       rule->inputs.push_back(ys[k]);
       rule->grads.push_back(cut(given[k]));
     }

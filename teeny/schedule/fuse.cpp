@@ -291,7 +291,7 @@ class Scheduler {
     const Node& node = *i.node;
     // What writes over old values runs last (assignments.cpp), and what it reads waits: of a gradient rather the
     // gradient itself than the larger values that it is computed from.
-    if (i.assigned && plan_.temporary_bytes(plan) > 2 * bytes_of(node)) return false;
+    if (i.assigned && plan_.frees_more(plan, bytes_of(node))) return false;
     const Shape space = iteration_shape(node);
     const Dims inner = inner_axes(node);
     const Shape rows = row_shape(group);

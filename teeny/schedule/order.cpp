@@ -12,15 +12,18 @@
 
 namespace teeny {
 
-int64_t Plan::temporary_bytes(const PlannedKernel& kernel) const {
+/// For fewer bytes than this a kernel is not moved, nor divided.
+constexpr int64_t kWorthFreeing = 1 << 18;
+
+bool Plan::frees_more(const PlannedKernel& kernel, int64_t stored) const {
   int64_t bytes = 0;
   for (auto read = kernel.inputs.begin(); read != kernel.inputs.end(); ++read) {
     const bool again = std::any_of(kernel.inputs.begin(), read, [&](const auto& r) { return r.node == read->node; });
     const bool own = std::ranges::count(kernel.group.members, read->node) > 0;
     const NodeInfo& i = info(*read->node);
-    if (!again && !own && i.is_leaf() && !has_no_memory(i.node->op) && !i.needed_later) bytes += bytes_of(*read->node);
+    if (!again && !own && i.group >= 0 && !i.node->realized() && !i.needed_later) bytes += bytes_of(*read->node);
   }
-  return bytes;
+  return bytes > std::max(2 * stored, kWorthFreeing);
 }
 
 void order_kernels(Plan& plan) {
@@ -37,7 +40,7 @@ void order_kernels(Plan& plan) {
       }
     int64_t stored = 0;
     for (const Node* member : kernel.group.members) stored += bytes_of(*member);
-    shrinks[k] = kernel.open && 2 * stored <= plan.temporary_bytes(kernel);
+    shrinks[k] = kernel.open && plan.frees_more(kernel, stored);
   }
   for (size_t k = 0; k < count; ++k) {
     if (place[k] >= 0) continue;

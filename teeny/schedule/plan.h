@@ -111,8 +111,8 @@ struct Plan : ScheduledNodes {
   void walk(const LazyBuffer& source, const View& view, std::vector<FusedInput>& reads);
   std::vector<FusedInput> reads_of(const Node& node);
 
-  /// Of what the kernel reads and nothing outside of this schedule holds.
-  int64_t temporary_bytes(const PlannedKernel& kernel) const;
+  /// Whether the kernel reads much more than the `stored` bytes of what this schedule computes and nothing else holds.
+  bool frees_more(const PlannedKernel& kernel, int64_t stored) const;
 };
 
 inline int64_t bytes_of(const Node& node) { return numel(node.shape()) * itemsize(node.dtype); }
