@@ -83,9 +83,8 @@ class Helper {
     for (;;) {
       wait();
       Task* task = task_;
-      const size_t member = member_;
       if (!is_task(task) || !task_.compare_exchange_strong(task, &kTaken)) continue;  // withdrawn
-      task->run(task->data, member);
+      task->run(task->data, member_);
       task_ = nullptr;
       ++task->ended;  // from here on it may be gone; only its address is used
       task->ended.notify_one();
@@ -114,7 +113,7 @@ class Helper {
   std::atomic<Task*> task_ = nullptr;  ///< null: it waits
   std::atomic<int> calls_ = 0;
   std::atomic<bool> asleep_ = false;
-  std::atomic<int> missed_ = 0;        ///< tasks since it fell asleep
+  std::atomic<int> missed_ = 0;     ///< tasks since it fell asleep
   std::atomic<size_t> member_ = 0;  ///< as which it does the task
   const bool spins_;
   Clock::duration patience_ = kLongestSpin;
