@@ -47,6 +47,7 @@ static double milliseconds_since(Clock::time_point start) {
 template <class Work>
 static double time(double seconds, Work&& work) {
   const auto run = [&](int64_t calls) {
+    dist::barrier();  // no rank has worked ahead
     const auto start = Clock::now();
     for (int64_t i = 0; i < calls; ++i) work();
     tinyops::synchronize();
