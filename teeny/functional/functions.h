@@ -99,7 +99,8 @@ struct GridSampleOptions {
 ///
 /// Tensors that f captures get their gradients, too, and must not be assigned to before the backward pass; what it
 /// captures by reference must live until then. The second call draws the same random values, sees the same Training mode
-/// and assigns nothing. Otherwise f must do the same whenever it is called.
+/// and assigns nothing. Otherwise f must do the same whenever it is called. A `where` around a checkpoint does not keep
+/// an infinite slope of its inside from becoming NaN.
 using Checkpointed = std::function<std::vector<Tensor>(std::span<const Tensor>)>;
 [[nodiscard]] std::vector<Tensor> checkpoint(const Checkpointed& f, std::span<const Tensor> xs);
 template <class F, std::same_as<Tensor>... Inputs>
