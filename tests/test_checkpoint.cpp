@@ -147,7 +147,7 @@ TEST_CASE("checkpoint: a plain call where no gradient is recorded, and two Error
   CHECK(Tensor::random_state() == stream);
 }
 
-TEST_CASE("checkpoint: what a block computes on the way is gone until its turn comes, with and without an optimiser") {
+TEST_CASE("checkpoint: what a block computes on the way is gone until its turn comes, with an optimiser, too [train]") {
   const AlwaysFused fused;
   const Training training;
   struct Layer {
