@@ -165,37 +165,6 @@ TEST_CASE("rows: sums of squares in float64, whose squares nobody else reads, or
   }
 }
 
-TEST_CASE("rows: kernels that differ in their buffers alone, and in which of these are the same") {
-  const std::vector<float> values = whole({2048}, DType::Float32).to_vector();
-  const View view = View::contiguous({2048});
-  const auto buffer_of = [](const std::vector<float>& elements) {
-    const auto buffer = std::make_shared<tinyops::Buffer>(elements.size() * sizeof(float));
-    tinyops::write(buffer->data(), elements.data(), buffer->bytes());
-    return buffer;
-  };
-  const auto elements_of = [](const tinyops::BufferRef& buffer) {
-    std::vector<float> elements(buffer->bytes() / sizeof(float));
-    tinyops::read(elements.data(), buffer->data(), buffer->bytes());
-    return elements;
-  };
-  for (const bool in_place : {false, true, true, false}) {
-    CAPTURE(in_place);
-    const tinyops::BufferRef x = buffer_of(values), square = in_place ? x : buffer_of(values), sum = buffer_of(values);
-    tinyops::RowKernel kernel;
-    kernel.shape = {2048};
-    kernel.inputs = {{.operand = {x, DType::Float32, view}}};
-    kernel.program = {{tinyops::Load{0}, DType::Float32},
-                      {BinaryOp::Mul, DType::Float32, {0, 0, -1}},
-                      {BinaryOp::Add, DType::Float32, {0, 1, -1}}};
-    kernel.outputs = {{{square, DType::Float32, view}, 1}, {{sum, DType::Float32, view}, 2}};
-    tinyops::run(kernel);
-    std::vector<float> squares, sums;
-    for (float v : values) squares.push_back(v * v), sums.push_back(v + v * v);
-    CHECK(elements_of(square) == squares);
-    CHECK(elements_of(sum) == sums);
-  }
-}
-
 TEST_CASE("rows: padding around short axes") {
   std::mt19937_64 random(7);
   const auto up_to = [&](int64_t most) { return int64_t(random() % uint64_t(most + 1)); };

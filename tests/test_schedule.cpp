@@ -268,23 +268,6 @@ TEST_CASE("schedule: a long history is right whatever its branches are") {
   }
 }
 
-TEST_CASE("schedule: many targets are computed in parts, also where one follows from another") {
-  const NoGrad guard;
-  const Tensor x = Tensor::of<int64_t>({3, 50, 7}).realize();
-  std::vector<Tensor> all;
-  std::vector<int64_t> want;  // of the second element
-  for (int64_t i = 0; i < 20000; ++i) {
-    const size_t from = all.empty() ? 0 : size_t(i * 7919) % all.size();
-    all.push_back((i % 3 ? all[from] : x) + i);
-    want.push_back((i % 3 ? want[from] : 50) + i);
-  }
-  realize(all);
-  for (size_t i = 0; i < all.size(); ++i) {
-    CHECK(all[i].lazy().node()->realized());
-    CHECK(all[i].to_vector<int64_t>()[1] == want[i]);
-  }
-}
-
 TEST_CASE("schedule: an error while running leaves the rest to be asked for again") {
   const Tensor table = data({5, 2}), bad = table.embedding(Tensor::of<int64_t>({1, 7}));
   const Tensor good = table + 1;

@@ -1,8 +1,6 @@
 // Threads inside of kernels: the same bits for any number of them, because every kernel cuts its work by shapes alone.
 // And threads of a program: each has a context of its own.
 #include <doctest/doctest.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <atomic>
 #include <set>
@@ -68,25 +66,6 @@ TEST_CASE("threads: large kernels of every kind give the same bits") {
   SAME_FOR_ALL_THREADS([&] { return x.flatten().sort().values; });
   SAME_FOR_ALL_THREADS([&] { return index.sort(-1, true).indices; });
   SAME_FOR_ALL_THREADS([&] { return Tensor::manual_seed(3), Tensor::randn({200, 500}); });
-}
-
-TEST_CASE("threads: in a child of fork, where no thread helps, a kernel gives the same bits") {
-  if (!omp_set_num_threads) return;
-  const int before = omp_get_max_threads();
-  omp_set_num_threads(3);
-  const Tensor x = values({300, 1000});
-  const std::vector<std::byte> expected = x.exp().sum().to_bytes();
-  const pid_t child = fork();
-  if (child == 0) {
-    alarm(60);  // ends one that waits for threads
-    bool same = true;
-    for (int i = 0; i < 20; ++i) same &= x.exp().sum().to_bytes() == expected;
-    _exit(same ? 0 : 1);
-  }
-  int status = -1;
-  CHECK(waitpid(child, &status, 0) == child);
-  CHECK(status == 0);
-  omp_set_num_threads(before);
 }
 
 TEST_CASE("threads: gradients give the same bits") {

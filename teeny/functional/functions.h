@@ -2,12 +2,8 @@
 // Functions of tensors that are not methods, as in PyTorch: there they are in torch.nn.functional, or in torch alone.
 // Few files include this header, where all of them include tensor.h: a formula that a program can do without is
 // declared here.
-#include <concepts>
-#include <functional>
 #include <initializer_list>
-#include <span>
 #include <utility>
-#include <vector>
 
 #include "teeny/tensor/tensor.h"
 
@@ -89,33 +85,5 @@ struct GridSampleOptions {
 /// is (x, y), each from -1 to 1 along the width, and the height. Or x (N, C, D, H, W) and grid (N, OD, OH, OW, 3).
 /// Jaderberg et al., "Spatial transformer networks", 2015.
 [[nodiscard]] Tensor grid_sample(const Tensor& x, const Tensor& grid, const GridSampleOptions& options = {});
-
-// ---- Memory --------------------------------------------------------------------------------------------------------
-
-/// f(x, ..), of which nothing is kept for the backward pass but x, .. and the results: f is called again there, and what
-/// it computes on the way is computed a second time. It gives a Tensor or a vector of them.
-///
-///   for (const Block& block : blocks) x = checkpoint([&](const Tensor& x) { return block(x); }, x);
-///
-/// Tensors that f captures get their gradients, too, and must not be assigned to before the backward pass; what it
-/// captures by reference must live until then. The second call draws the same random values, sees the same Training mode
-/// and assigns nothing. Otherwise f must do the same whenever it is called. A `where` around a checkpoint does not keep
-/// an infinite slope of its inside from becoming NaN.
-using Checkpointed = std::function<std::vector<Tensor>(std::span<const Tensor>)>;
-[[nodiscard]] std::vector<Tensor> checkpoint(const Checkpointed& f, std::span<const Tensor> xs);
-template <class F, std::same_as<Tensor>... Inputs>
-[[nodiscard]] auto checkpoint(F f, const Inputs&... x) {
-  constexpr bool one = std::is_same_v<std::invoke_result_t<F&, const Inputs&...>, Tensor>;
-  const Tensor list[] = {x...};
-  const auto call = [f = std::move(f)](std::span<const Tensor> in) mutable {
-    return [&]<size_t... i>(std::index_sequence<i...>) {
-      if constexpr (one) return std::vector<Tensor>{f(in[i]...)};
-      else return f(in[i]...);
-    }(std::index_sequence_for<Inputs...>());
-  };
-  const std::vector<Tensor> results = checkpoint(Checkpointed(call), list);
-  if constexpr (one) return results[0];
-  else return results;
-}
 
 }  // namespace teeny

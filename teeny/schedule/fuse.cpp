@@ -9,11 +9,10 @@
 //                                                                                           mark_unmergeable()
 //  4. A root joins the kernel of its newest input, or one that reads the same data, when it walks the same elements and
 //     everything else it reads is ready by then; otherwise it starts a kernel. A contraction always starts one, and
-//     only element-wise work on its sums joins it. Scalars that depend on nothing else come first. New values of a
-//     variable do not join what reads much more.
+//     only element-wise work on its sums joins it. Scalars that depend on nothing else come first.
 //                                                                                           group_roots()
 //
-// Rule 5, about the order of the kernels, is in order.cpp; 6 to 8, about the memory for the results, in memory.cpp.
+// Rules 5 to 7, about the memory for the results, are in memory.cpp.
 #include "teeny/schedule/schedule.h"
 
 #include <algorithm>
@@ -66,8 +65,6 @@ class Scheduler {
         collect(target.node());
         info(*target.node()).target = true;
       }
-    for (const PendingAssignment& p : context.pending)
-      if (const auto node = p.now.lock(); node && is_known(*node)) info(*node).assigned = true;
     copies_.clear();
     find_needed_later();
     mark_roots();
@@ -88,9 +85,7 @@ class Scheduler {
       std::vector<LazyBuffer> replaced = {};
       std::span<const LazyBuffer> sources() const { return replaced.empty() ? node->sources : replaced; }
     };
-    std::vector<Visit> stack;
-    stack.reserve(8);
-    stack.push_back({target});
+    std::vector<Visit> stack{{target}};
     while (!stack.empty()) {
       Visit& top = stack.back();
       if (top.next == 0) top.replaced = replace_sources(*top.node);
@@ -289,9 +284,6 @@ class Scheduler {
     if (!plan.open) return false;
     FusionGroup& group = plan.group;
     const Node& node = *i.node;
-    // What writes over old values runs last (assignments.cpp), and what it reads waits: of a gradient rather the
-    // gradient itself than the larger values that it is computed from.
-    if (i.assigned && plan_.frees_more(plan, bytes_of(node))) return false;
     const Shape space = iteration_shape(node);
     const Dims inner = inner_axes(node);
     const Shape rows = row_shape(group);
@@ -387,17 +379,14 @@ void Plan::walk(const LazyBuffer& source, const View& view, std::vector<FusedInp
 }
 
 std::vector<FusedInput> Plan::reads_of(const Node& node) {
-  const std::span<const LazyBuffer> sources = sources_of(node);
   std::vector<FusedInput> reads;
-  reads.reserve(sources.size());
-  for (const LazyBuffer& source : sources) walk(source, source.views().view(), reads);
+  for (const LazyBuffer& source : sources_of(node)) walk(source, source.views().view(), reads);
   return reads;
 }
 
 std::vector<Step> schedule_fused(std::span<const LazyBuffer> targets) {
   Plan plan;
   Scheduler(plan).run(targets);
-  order_kernels(plan);
   return assign_buffers(plan);
 }
 

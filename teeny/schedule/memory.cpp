@@ -1,10 +1,10 @@
 // In whose memory: every kernel that fuse.cpp has planned gets buffers for its results, and becomes a program. The
 // rules go on:
 //
-//  6. A root that is read only in its own kernel is not stored.                             add_program()
-//  7. A result takes over the buffer of an input that is not needed after this kernel, is read in step, and not by a
+//  5. A root that is read only in its own kernel is not stored.                             add_program()
+//  6. A result takes over the buffer of an input that is not needed after this kernel, is read in step, and not by a
 //     contraction.                                                                          reuse_input_buffer()
-//  8. The parts of an Assemble are written into one buffer, each where it belongs. A first part that is the whole and is
+//  7. The parts of an Assemble are written into one buffer, each where it belongs. A first part that is the whole and is
 //     not needed after that is this buffer: assigning a slice copies nothing.
 //                                                                                       add_parts(), reuse_first_part()
 //     A part that is stored anyway is written to its place by the same kernel.              find_stored_parts()
@@ -28,6 +28,7 @@ std::vector<View*> views_of(tinyops::RowKernel& k) {
 /// Neighbouring axes that every view walks as one become one. The border before the last `inner` axes stays, and a view
 /// may lack the axes after it.
 void merge_axes(Shape& shape, int& inner, std::span<View* const> views) {
+  if (shape.size() < 2) return;
   std::vector<Dims*> strides;
   for (View* view : views) {
     strides.push_back(&view->address.coef);
@@ -40,8 +41,7 @@ void merge_axes(Shape& shape, int& inner, std::span<View* const> views) {
 
 /// The kernel with as few axes as its views allow.
 tinyops::Kernel with_merged_axes(tinyops::Kernel kernel) {
-  if (auto* rows = std::get_if<tinyops::RowKernel>(&kernel); rows && rows->shape.size() > 1)
-    merge_axes(rows->shape, rows->inner, views_of(*rows));
+  if (auto* rows = std::get_if<tinyops::RowKernel>(&kernel)) merge_axes(rows->shape, rows->inner, views_of(*rows));
   if (auto* contraction = std::get_if<tinyops::ContractKernel>(&kernel)) {
     std::vector<View*> views = views_of(contraction->epilogue);
     views.push_back(&contraction->a.view);
@@ -72,7 +72,7 @@ class BufferAssignment {
   NodeInfo& info(const Node& node) { return plan_.info(node); }
 
 
-  // ---- 6. What is stored
+  // ---- 5. What is stored
 
   /// A node that is needed later and stays unrealized will read its own sources then.
   void mark_sources_of_unrealized() {
@@ -109,7 +109,7 @@ class BufferAssignment {
     steps_.push_back({lower_special(*i.node, i.buffer, plan_), {{i.node, i.buffer}}});
   }
 
-  // ---- 7. In place
+  // ---- 6. In place
 
   /// The buffer of an input that is not needed after this kernel and that is read in step, element by element or, where
   /// the result is a value of the row, row by row: the result can be written over it. This is how an optimiser updates
@@ -140,7 +140,7 @@ class BufferAssignment {
     // exercise 13]
   }
 
-  // ---- 8. Parts
+  // ---- 7. Parts
 
   /// Parts that a row kernel stores for other readers, too: the output of a recurrent layer's step, say, which the next
   /// step reads. They get a second destination. The first of overlapping parts is all of the result; those are left

@@ -5,8 +5,6 @@
 #include <algorithm>
 #include <unordered_set>
 
-#include "teeny/graph/context.h"
-
 namespace teeny {
 namespace {
 
@@ -14,16 +12,7 @@ constexpr size_t kNodesOfPart = 1 << 12;
 
 bool is_computed(const Node& node) { return !node.realized() && !has_no_memory(node.op); }
 
-bool are_many(std::span<const LazyBuffer> targets) {
-  return targets.size() >= size_t(kLongHistory) && context.pending.empty() && context.effects.empty();
-}
-
 }  // namespace
-
-bool is_large(std::span<const LazyBuffer> targets) {
-  return are_many(targets) ||
-         std::ranges::any_of(targets, [](const LazyBuffer& x) { return x.node()->depth >= kLongHistory; });
-}
 
 void compute_in_parts(std::span<const LazyBuffer> targets,
                       const std::function<void(std::span<const LazyBuffer>)>& compute) {
@@ -35,11 +24,8 @@ void compute_in_parts(std::span<const LazyBuffer> targets,
   std::vector<Visit> stack;
   std::unordered_set<const Node*> finished;
   size_t unchanged = 0;  // so many at the bottom wait for what they waited for at the last part
-  const bool many = are_many(targets);
-  size_t computed = 0;  // so many of the targets
-  for (size_t t = 0; t < targets.size(); ++t) {
-    const LazyBuffer& target = targets[t];
-    if (!(many || target.node()->depth >= kLongHistory) || !is_computed(*target.node())) continue;
+  for (const LazyBuffer& target : targets) {
+    if (target.node()->depth < kLongHistory || !is_computed(*target.node())) continue;
     stack.push_back({&target.node()});
     while (!stack.empty()) {
       Visit& top = stack.back();
@@ -62,10 +48,6 @@ void compute_in_parts(std::span<const LazyBuffer> targets,
       unchanged = stack.size() - 1;
       finished.clear();
     }
-    if (!many || finished.size() < kNodesOfPart) continue;
-    compute(targets.subspan(computed, t + 1 - computed));
-    computed = t + 1;
-    finished.clear();
   }
 }
 

@@ -19,7 +19,6 @@ struct NodeInfo {
   int uses = 0;              ///< how often nodes of this schedule read it
   int references = 0;        ///< how often they and their replaced sources hold it
   bool target = false;
-  bool assigned = false;      ///< what a pending assignment waits for
   bool root = false;
   bool needed_later = false;  ///< by an owner outside this schedule
   bool stored = false;       ///< a root that another group reads
@@ -110,15 +109,7 @@ struct Plan : ScheduledNodes {
   /// the way. What cannot be computed in place because two views do not merge is made a root.
   void walk(const LazyBuffer& source, const View& view, std::vector<FusedInput>& reads);
   std::vector<FusedInput> reads_of(const Node& node);
-
-  /// Whether the kernel reads much more than the `stored` bytes of what this schedule computes and nothing else holds.
-  bool frees_more(const PlannedKernel& kernel, int64_t stored) const;
 };
-
-inline int64_t bytes_of(const Node& node) { return numel(node.shape()) * itemsize(node.dtype); }
-
-/// Between the halves: the kernels in the order in which they run.
-void order_kernels(Plan& plan);
 
 /// The second half: a plan of kernels becomes kernels with buffers.
 std::vector<Step> assign_buffers(Plan& plan);

@@ -48,7 +48,7 @@ void realize(std::span<const LazyBuffer> targets) {
   if (!context.pending.empty()) add_assignments(all);
 
   // When a kernel throws, what was computed before it stays, and the rest is unrealized as before.
-  if (is_large(all))
+  if (std::ranges::any_of(all, [](const LazyBuffer& x) { return x.node()->depth >= kLongHistory; }))
     compute_in_parts(all, [](std::span<const LazyBuffer> part) { run_assignments(schedule(part)); });
   steps = context.pending.empty() ? schedule(all) : schedule_assignments(all);
   if (effects) steps = overlapped(std::move(steps));

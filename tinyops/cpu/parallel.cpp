@@ -2,7 +2,6 @@
 
 #include <atomic>
 #include <exception>
-#include <mutex>
 #include <vector>
 
 namespace tinyops::cpu {
@@ -24,7 +23,7 @@ bool Pieces::take() {
   return false;
 }
 
-void for_pieces(int64_t count, double steps, int64_t team, void* work, void (*do_pieces)(void*, Pieces&)) {
+void for_pieces(int64_t count, int64_t team, void* work, void (*do_pieces)(void*, Pieces&)) {
   if (team == 1) {
     Pieces all(count);
     return do_pieces(work, all);
@@ -34,18 +33,17 @@ void for_pieces(int64_t count, double steps, int64_t team, void* work, void (*do
     shares[size_t(t)].next = t * count / team;
     shares[size_t(t)].end = (t + 1) * count / team;
   }
-  std::mutex mutex;
   std::exception_ptr thrown;
-  auto share = [&](size_t member) noexcept {
+#pragma omp parallel num_threads(int(team))
+  {
     try {
-      Pieces pieces(shares, member, std::max<int64_t>(1, count / 64));
+      Pieces pieces(shares, size_t(omp_get_thread_num()), std::max<int64_t>(1, count / 64));
       do_pieces(work, pieces);
     } catch (...) {
-      const std::lock_guard lock(mutex);
+#pragma omp critical(tinyops_thrown)
       thrown = std::current_exception();
     }
-  };
-  run_in_team(team, steps, &share, [](void* given, size_t member) { (*static_cast<decltype(share)*>(given))(member); });
+  }
   if (thrown) std::rethrow_exception(thrown);
 }
 

@@ -414,7 +414,7 @@ void run_in_slabs(const Contraction& k, const Sides& sides) {
   if (shared.out.buffer) shared.out.buffer->data();  // reserved here: a buffer is not made for several threads
   if (shared.epilogue)
     for (const Output& output : shared.epilogue->outputs) output.operand.buffer->data();
-  parallel(slabs, kWorthWaking, [&] {
+  parallel(slabs, kWorthThreads, [&] {
     return [&](int64_t slab) {
       const int64_t first = slab * length / slabs, last = (slab + 1) * length / slabs;
       run_slab(slab_of(shared, axis, first, last - first), sides, packed_rows);

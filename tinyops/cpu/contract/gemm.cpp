@@ -75,7 +75,7 @@ class Multiplication {
   void run() {
     const double steps = double(batches_) * double(numel(p_.rows)) * double(columns_) * double(r_) / 16;
     auto all_tasks = [&](int64_t first_block, int64_t last_block) {
-      parallel(batches_ * groups_ * blocks_, steps, [&] {
+      parallel(batches_ * groups_ * blocks_, steps < double(kWorthThreads) ? 0 : kWorthThreads, [&] {
         return [&](int64_t task) {
           // Neighbouring tasks, which one thread does, have the same columns, or the same rows.
           const int64_t batch = task / (groups_ * blocks_);

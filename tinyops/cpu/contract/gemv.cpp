@@ -83,7 +83,7 @@ class Gemv {
     const int64_t pieces = (count + each - 1) / each;
     // A packet of b is used once, and waits for memory: it takes as long as two multiply-adds of gemm.h.
     const double steps = double(batches_) * double(count) * double(work) / 8;
-    parallel(batches_ * pieces, steps, [&] {
+    parallel(batches_ * pieces, steps < double(kWorthThreads) ? 0 : kWorthThreads, [&] {
       return [&](int64_t piece) {
         const int64_t first = piece % pieces * each;
         f(piece / pieces, first, std::min(first + each, count));

@@ -94,7 +94,7 @@ class Many {
     const double multiply_adds = double(rows_ * columns_) * double(numel(p_.reduced));
     const double moved = double(a_.size() + b_.size() + rows_ * columns_);
     const double steps = double(batches_) * (multiply_adds + kMove * moved) / lanes;
-    parallel((batches_ + lanes - 1) / lanes, steps, [&] {
+    parallel((batches_ + lanes - 1) / lanes, steps < double(kWorthThreads) ? 0 : kWorthThreads, [&] {
       return [&](int64_t group) { multiply(group * lanes, std::min<int64_t>(lanes, batches_ - group * lanes)); };
     });
   }

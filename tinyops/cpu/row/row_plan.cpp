@@ -64,10 +64,7 @@ RowPlan::RowPlan(const RowKernel& k) : kernel(k) {
 void RowPlan::find_memory() {
   for (std::vector<PlannedOperand>* all : {&inputs, &outputs})
     for (PlannedOperand& planned : *all)
-      if (Buffer* buffer = planned.operand->buffer.get()) {
-        planned.access.memory = static_cast<char*>(buffer->data());
-        planned.access.elements = int64_t(buffer->bytes()) / planned.itemsize;
-      }
+      if (Buffer* buffer = planned.operand->buffer.get()) planned.access.memory = static_cast<char*>(buffer->data());
 }
 
 /// Without a Reduce, and with nothing written once a row, inner axes are no different from outer ones.

@@ -8,11 +8,9 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
-#include <utility>
 
 #include "tinyops/cpu/row/row.h"
 #include "tinyops/cpu/parallel.h"
-#include "tinyops/cpu/row/recent_plans.h"
 #include "tinyops/cpu/row/row_plan.h"
 #include "tinyops/cpu/row/window_max.h"
 #include "tinyops/cpu/scratch.h"
@@ -302,16 +300,23 @@ class Worker {
   bool last_tile_ = false;  // of the stage
 };
 
-/// What is known of a kernel that has run.
 struct PlannedKernel {
   std::unique_ptr<StencilRows> window_max;
-  bool has_run = false;
-  std::unique_ptr<RowPlan> rows;  ///< of one that comes again, as in a recording, maybe on several threads
+  std::optional<RowPlan> rows;
 
-  explicit PlannedKernel(const RowKernel& kernel) : window_max(find_window_max(kernel)) {}
+  explicit PlannedKernel(const RowKernel& kernel) : window_max(find_window_max(kernel)) {
+    if (!window_max) rows.emplace(kernel);
+  }
 };
 
-void run_plan(RowPlan& plan) {
+}  // namespace
+
+void run_kernel(const RowKernel& kernel) {
+  const int outer = kernel.shape.size() - kernel.inner;
+  if (numel(Shape(kernel.shape.begin(), kernel.shape.begin() + outer)) == 0 || kernel.outputs.empty()) return;
+  PlannedKernel& planned = kernel.plan_cache.get<PlannedKernel>(kernel);
+  if (planned.window_max) return planned.window_max->run();
+  RowPlan& plan = *planned.rows;
   plan.find_memory();
   if (plan.chunks == 1)
     return parallel(plan.blocks, plan.work, [&] {
@@ -327,18 +332,6 @@ void run_plan(RowPlan& plan) {
   Worker worker(plan);
   for (int64_t block = 0; block < plan.blocks; ++block)
     worker.finish_block(block, totals.data() + block * plan.chunks * plan.totals_bytes());
-}
-
-}  // namespace
-
-void run_kernel(const RowKernel& kernel) {
-  const int outer = kernel.shape.size() - kernel.inner;
-  if (numel(Shape(kernel.shape.begin(), kernel.shape.begin() + outer)) == 0 || kernel.outputs.empty()) return;
-  PlannedKernel& planned = kernel.plan_cache.get<PlannedKernel>(kernel);
-  if (planned.window_max) return planned.window_max->run();
-  if (!std::exchange(planned.has_run, true)) return RecentPlans::of_thread().run(kernel, run_plan);
-  if (!planned.rows) planned.rows = std::make_unique<RowPlan>(kernel);
-  run_plan(*planned.rows);
 }
 
 }  // namespace tinyops::cpu

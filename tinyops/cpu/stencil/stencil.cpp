@@ -79,12 +79,13 @@ class Sliding {
   int64_t rows_met(int64_t outputs) const { return (outputs - 1) * s_.y.step + s_.y.last_tap + 1; }
 
   /// Simple steps, for parallel.h.
-  double work() const {
+  int64_t work() const {
     double taps = 0;
     for (const Stencil::TapColumn& column : s_.columns) taps += column.taps;
     const double rows = double(s_.batches.size() * s_.images.size() * s_.filters.size()) * double(s_.y.outputs);
     const double packets = rows * double((s_.x.outputs + lanes - 1) / lanes);
-    return packets * (taps * double(s_.planes.size()) + kStepsPerRow);
+    const double steps = packets * (taps * double(s_.planes.size()) + kStepsPerRow);
+    return steps < double(kWorthThreads) ? 0 : kWorthThreads;
   }
 
   bool is_inside(const Stencil::Image& image, const Stencil::Plane& plane) const {
