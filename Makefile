@@ -523,8 +523,8 @@ $(call in_order,$(firstword $(runs)),$(wordlist 2,99,$(runs)))
 bench: $P/bench ## measure (ONLY=conv,train JSON=file ARGS='--seconds 0.5')
 	$(RUN) $< $(if $(ONLY),--only $(ONLY)) $(if $(JSON),--json $(JSON)) $(ARGS)
 
-bench-compare: $P/bench ## teeny beside its peers on the same device, in one table (PEERS=python that has torch, jax, tinygrad)
-	$(if $(PEERS),-$(PEERS) tests/bench/peers/onnx_models.py build/onnx)
+bench-compare: $P/bench ## teeny beside its peers on the same device, in one table (PEERS=python that has torch, jax, tinygrad, onnxruntime; first it exports some networks, for minutes)
+	$(if $(PEERS),$(if $(if $(ONLY),$(findstring onnx,$(ONLY)),all),-$(PEERS) tests/bench/peers/onnx_models.py build/onnx))
 	python3 tests/bench/compare.py $< $(PEERS) $(if $(ONLY),--only $(ONLY)) $(if $(PEERS),--onnx build/onnx) $(ARGS)
 
 bench-sweep: $P/sweep ## look for geometries at which teeny is slow (PEERS=python that has torch, ARGS='--count 2000 --seed 0 --only conv')

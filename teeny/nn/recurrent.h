@@ -97,7 +97,8 @@ struct RecurrentOptions {
 /// Layers of a cell over a sequence x (T, N, in), or (T, in) without a batch; each layer reads what the one below it
 /// gave. With D = 2 directions, the second one reads each sequence from its end, and the outputs of the two lie side by
 /// side. Names in a state dictionary are PyTorch's: weight_ih_l0, bias_hh_l1_reverse. All steps of W_ih x are one
-/// product; then a step is a product with W_hh and one kernel.
+/// product; then a step is a product with W_hh and one kernel. Where no gradient is asked for, W_hh is small and all
+/// sequences are as long, all steps are one kernel.
 ///
 /// `lengths` (N), int64, are for sequences that end before T: behind its end y is 0, and the state is that of its last
 /// step. PyTorch packs such sequences. They are read, and an Error where they are not in [1, T], except inside a Jit's

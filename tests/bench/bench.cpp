@@ -422,6 +422,7 @@ static void published(Bench& bench) {
 /// Networks of others: each folder has a model.onnx and its inputs, input_0.npy and so on. peers/onnx_models.py makes it.
 static void onnx_files(Bench& bench, const std::string& folder) {
   if (folder.empty()) return;
+  if (!std::filesystem::is_directory(folder)) fail("--onnx ", folder, ": there is no such folder");
   std::vector<std::filesystem::path> paths;
   for (const auto& entry : std::filesystem::directory_iterator(folder))
     if (std::filesystem::exists(entry.path() / "model.onnx")) paths.push_back(entry.path());

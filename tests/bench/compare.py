@@ -141,6 +141,18 @@ def measure(programs, seconds, rounds):
     return {name: all_times for name, all_times in times.items() if all_times}
 
 
+def rows(teeny, peers, seconds, rounds, limit=float("inf")):
+    """(row, what a call of teeny's does, its unit, times) for each row until `limit`, by time.monotonic()."""
+    while teeny.row and time.monotonic() < limit:
+        row, amount, unit = teeny.row, teeny.amount, teeny.unit
+        programs = [teeny] + [p for p in peers if p.row == row]
+        times = measure(programs, seconds, rounds)
+        for program in programs:
+            if program.row == row:
+                program.go_on()
+        yield row, amount, unit, times
+
+
 def compared(times):
     """The ratios of the rounds to the best peer; none where there is no peer."""
     peers = [name for name, all_times in times.items() if name != "teeny" and len(all_times) == len(times["teeny"])]
@@ -172,6 +184,9 @@ def main():
     args = parser.parse_args()
     if args.rounds < 1 or args.seconds <= 0:
         parser.error("--rounds and --seconds must be above 0")
+    if args.onnx and not pathlib.Path(args.onnx).is_dir():
+        print(f"no networks from ONNX files: there is no folder {args.onnx}", file=sys.stderr)
+        args.onnx = ""
 
     start = time.monotonic()
     teeny = Program("teeny", [args.bench, "--asked", *(["--only", args.only] if args.only else []),
@@ -193,13 +208,7 @@ def main():
           + f"{'ratio':>8}{'from':>6}{'to':>6}{'goal':>7}{'limit':>7}")
 
     log, missed, counts = [], 0, {"ahead": 0, "even": 0, "behind": 0}
-    while teeny.row and time.monotonic() - start < args.limit:
-        row, programs = teeny.row, [teeny] + [p for p in peers if p.row == teeny.row]
-        amount, unit = teeny.amount, teeny.unit
-        times = measure(programs, args.seconds, args.rounds)
-        for program in programs:
-            if program.row == row:
-                program.go_on()
+    for row, amount, unit, times in rows(teeny, peers, args.seconds, args.rounds, start + args.limit):
         log += [(row, name, turn, ms) for name, all_times in times.items() for turn, ms in enumerate(all_times)]
         if "teeny" not in times:
             continue

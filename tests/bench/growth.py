@@ -15,6 +15,7 @@ import math
 import os
 import pathlib
 import re
+import shlex
 import statistics
 import subprocess
 import sys
@@ -125,10 +126,13 @@ def run(command, env, curve, samples, progress):
 
 def launchers(program):
     """What starts `program` as so many ranks of a thread each; empty, with a word, where there is no MPI."""
-    def make(*what):  # one of its own: the make that has started this has nothing else to do
-        plain = {name: value for name, value in os.environ.items() if name not in ('MAKEFLAGS', 'MAKELEVEL', 'MFLAGS')}
-        made = subprocess.run(['make', '--no-print-directory', '-s', 'RANKS=mpi', *what], cwd=ROOT, capture_output=True,
-                              text=True, env={**plain, 'OMP_NUM_THREADS': '1'})
+    # A make of its own, with the variables of the one that has started this, which has nothing else to do.
+    plain = {name: value for name, value in os.environ.items() if name not in ('MAKEFLAGS', 'MAKELEVEL', 'MFLAGS')}
+    given = shlex.split(re.split(r'(?:^|\s)--\s', os.environ.get('MAKEFLAGS', '') + ' -- ')[1])
+
+    def make(*what):
+        made = subprocess.run(['make', '--no-print-directory', '-s', *given, 'RANKS=mpi', *what], cwd=ROOT,
+                              capture_output=True, text=True, env={**plain, 'OMP_NUM_THREADS': '1'})
         if made.returncode:
             raise FileNotFoundError(re.sub(r'^.*\*\*\* |  Stop\.$', '', made.stderr.strip().splitlines()[-1]))
         return made.stdout.split()

@@ -36,15 +36,10 @@ def actor(name, *rows):
     return compare.Program(name, [sys.executable, "-c", ACTOR, repr(rows)])
 
 
-def rows_of(teeny, *peers, rounds=4):
-    """{row: (times, verdict)} as compare.py's main loop finds them."""
+def rows_of(teeny, *peers):
+    """{row: (times, verdict)}."""
     found = {}
-    while teeny.row:
-        row, programs = teeny.row, [teeny] + [p for p in peers if p.row == teeny.row]
-        times = compare.measure(programs, 0.01, rounds)
-        for program in programs:
-            if program.row == row:
-                program.go_on()
+    for row, _, _, times in compare.rows(teeny, peers, 0.01, 4):
         ratios = compare.compared(times) if "teeny" in times else []
         found[row] = times, compare.verdict(ratios) if ratios else None
     return found

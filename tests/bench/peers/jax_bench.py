@@ -58,23 +58,14 @@ def conv(x, w, padding=0, stride=1, groups=1):
                                     dimension_numbers=("NCHW", "OIHW", "NCHW"))
 
 
-def convolution(name, image, kernel, backward=False, **options):
+def convolution(name, image, kernel, options, backward):
     f = lambda x, w: conv(x, w, **options)
     both = lambda x, w: jax.value_and_grad(lambda x, w: f(x, w).sum(), (0, 1))(x, w)
     operation(name, both if backward else f, image, kernel)
 
 
-convolution("conv_128x32x24_k5_fwd", (128, 32, 24, 24), (32, 32, 5, 5))
-convolution("conv_128x32x24_k5_fwdbwd", (128, 32, 24, 24), (32, 32, 5, 5), True)
-convolution("conv_8x64x56_k3", (8, 64, 56, 56), (64, 64, 3, 3), padding=1)
-convolution("conv_8x64x56_k1", (8, 64, 56, 56), (256, 64, 1, 1))
-convolution("conv_8x3x224_k7s2", (8, 3, 224, 224), (64, 3, 7, 7), stride=2, padding=3)
-convolution("depthwise_8x96x56_k3", (8, 96, 56, 56), (96, 1, 3, 3), padding=1, groups=96)
-convolution("depthwise_2x960x4_k3", (2, 960, 4, 4), (960, 1, 3, 3), padding=1, groups=960)
-convolution("depthwise_4x240x14_k5", (4, 240, 14, 14), (240, 1, 5, 5), padding=2, groups=240)
-convolution("depthwise_8x96x56_k3_fwdbwd", (8, 96, 56, 56), (96, 1, 3, 3), True, padding=1, groups=96)
-convolution("conv_64x512x1_k3", (64, 512, 1, 1), (512, 512, 3, 3), padding=1)
-convolution("conv_16x64x7_k7_fwdbwd", (16, 64, 7, 7), (64, 64, 7, 7), True)
+for row, geometry in rows.CONVOLUTIONS.items():
+    convolution(row, *geometry)
 
 
 def attention(q, k, v):

@@ -18,9 +18,12 @@ def main():
     missing = [name for name in NETWORKS if not (folder / name / "model.onnx").exists()]
     if not missing:
         return
-    import case_files
-    import export_models
-    import numpy
+    try:
+        import case_files
+        import export_models
+        import numpy
+    except ImportError as error:
+        sys.exit(f"no networks from ONNX files: {error}")
     with tempfile.TemporaryDirectory() as scratch:
         sys.argv = [sys.argv[0], scratch, *missing]
         try:

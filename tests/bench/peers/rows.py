@@ -16,6 +16,25 @@ import statistics
 import sys
 import time
 
+# bench.cpp's convolutions: an image, a kernel, options, and whether both gradients belong to the row; then transposed ones.
+CONVOLUTIONS = {
+    "conv_128x32x24_k5_fwd": ((128, 32, 24, 24), (32, 32, 5, 5), {}, False),
+    "conv_128x32x24_k5_fwdbwd": ((128, 32, 24, 24), (32, 32, 5, 5), {}, True),
+    "conv_8x64x56_k3": ((8, 64, 56, 56), (64, 64, 3, 3), {"padding": 1}, False),
+    "conv_8x64x56_k1": ((8, 64, 56, 56), (256, 64, 1, 1), {}, False),
+    "conv_8x3x224_k7s2": ((8, 3, 224, 224), (64, 3, 7, 7), {"stride": 2, "padding": 3}, False),
+    "depthwise_8x96x56_k3": ((8, 96, 56, 56), (96, 1, 3, 3), {"padding": 1, "groups": 96}, False),
+    "depthwise_2x960x4_k3": ((2, 960, 4, 4), (960, 1, 3, 3), {"padding": 1, "groups": 960}, False),
+    "depthwise_4x240x14_k5": ((4, 240, 14, 14), (240, 1, 5, 5), {"padding": 2, "groups": 240}, False),
+    "depthwise_8x96x56_k3_fwdbwd": ((8, 96, 56, 56), (96, 1, 3, 3), {"padding": 1, "groups": 96}, True),
+    "conv_64x512x1_k3": ((64, 512, 1, 1), (512, 512, 3, 3), {"padding": 1}, False),
+    "conv_16x64x7_k7_fwdbwd": ((16, 64, 7, 7), (64, 64, 7, 7), {}, True),
+}
+TRANSPOSED = {
+    "conv_transpose_64x100x1_k4": ((64, 100, 1, 1), (100, 512, 4, 4)),
+    "conv_transpose_64x64x4_k4": ((64, 64, 4, 4), (64, 64, 4, 4)),
+}
+
 
 def arguments(**more):
     parser = argparse.ArgumentParser()

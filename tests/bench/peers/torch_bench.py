@@ -78,7 +78,7 @@ def _():
     return lambda: x + x
 
 
-def convolution(name, image, kernel, backward=False, **options):
+def convolution(name, image, kernel, options, backward):
     @bench.row(name)
     def _():
         x, w, f = R(*image), R(*kernel), compiled(lambda x, w: F.conv2d(x, w, **options))
@@ -89,17 +89,8 @@ def convolution(name, image, kernel, backward=False, **options):
         return lambda: torch.autograd.grad(f(x, w), (x, w), ones)
 
 
-convolution("conv_128x32x24_k5_fwd", (128, 32, 24, 24), (32, 32, 5, 5))
-convolution("conv_128x32x24_k5_fwdbwd", (128, 32, 24, 24), (32, 32, 5, 5), True)
-convolution("conv_8x64x56_k3", (8, 64, 56, 56), (64, 64, 3, 3), padding=1)
-convolution("conv_8x64x56_k1", (8, 64, 56, 56), (256, 64, 1, 1))
-convolution("conv_8x3x224_k7s2", (8, 3, 224, 224), (64, 3, 7, 7), stride=2, padding=3)
-convolution("depthwise_8x96x56_k3", (8, 96, 56, 56), (96, 1, 3, 3), padding=1, groups=96)
-convolution("depthwise_2x960x4_k3", (2, 960, 4, 4), (960, 1, 3, 3), padding=1, groups=960)
-convolution("depthwise_4x240x14_k5", (4, 240, 14, 14), (240, 1, 5, 5), padding=2, groups=240)
-convolution("depthwise_8x96x56_k3_fwdbwd", (8, 96, 56, 56), (96, 1, 3, 3), True, padding=1, groups=96)
-convolution("conv_64x512x1_k3", (64, 512, 1, 1), (512, 512, 3, 3), padding=1)
-convolution("conv_16x64x7_k7_fwdbwd", (16, 64, 7, 7), (64, 64, 7, 7), True)
+for row, geometry in rows.CONVOLUTIONS.items():
+    convolution(row, *geometry)
 
 
 def transposed(name, image, kernel):
@@ -109,8 +100,8 @@ def transposed(name, image, kernel):
         return lambda: f(x, w)
 
 
-transposed("conv_transpose_64x100x1_k4", (64, 100, 1, 1), (100, 512, 4, 4))
-transposed("conv_transpose_64x64x4_k4", (64, 64, 4, 4), (64, 64, 4, 4))
+for row, geometry in rows.TRANSPOSED.items():
+    transposed(row, *geometry)
 
 
 @bench.row("attention_4x8x1024x64")
